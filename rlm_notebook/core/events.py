@@ -1,0 +1,198 @@
+"""What can happen in a run: a small closed set of frozen facts.
+
+A run is the fold of its events. An event says what happened, when (`at`, seconds since the epoch) and to which node
+(`node`, a path such as "0.2.1"; "" for the run). It never says how anything should look. Everything in an event is
+JSON, so the journal is these objects, one a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from .limits import Usage
+
+__all__ = [
+    "Cancelled",
+    "Event",
+    "Failed",
+    "Finished",
+    "NodeCreated",
+    "PlanStarted",
+    "Planned",
+    "Retried",
+    "RunFinished",
+    "RunPaused",
+    "RunResumed",
+    "RunStarted",
+    "Started",
+    "Superseded",
+    "SynthesisStarted",
+    "Token",
+    "ToolCalled",
+    "ToolReturned",
+    "from_json",
+    "to_json",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact about a run. `durable` events go to the journal before their result is used further."""
+
+    durable: ClassVar[bool] = True
+    node: str = ""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    run_id: str
+    task: str
+    request_key: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    parent: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCreated(Event):
+    parent: str | None
+    task: str
+    agent: str = ""
+    model: str = ""
+    depends_on: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStarted(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Event):
+    """`plan` as the planner gave it (or as a limit forced it); `limited` says which limit made it EXECUTE."""
+
+    plan: dict[str, Any]
+    key: str = ""
+    usage: Usage = Usage()
+    model: str = ""
+    limited: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The node's agent is asked for its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token(Event):
+    """A piece of an answer as it streams in; never plan JSON, never kept."""
+
+    durable: ClassVar[bool] = False
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(Event):
+    call: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReturned(Event):
+    call: str
+    content: str
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried(Event):
+    """An attempt failed and another one follows; `usage` is what the failed one cost."""
+
+    reason: str
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisStarted(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """The node's answer. `mark` is "" (just made), "cached" or "replayed"."""
+
+    content: str
+    key: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = Usage()
+    model: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    error: str
+    kind: str = "ExecutionError"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Event):
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded(Event):
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPaused(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """`status`: "done", "failed" or "cancelled"; `usage` over all executions of this run so far."""
+
+    status: str
+    error: str = ""
+
+
+KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
+_FIELDS: dict[type[Event], tuple[str, ...]] = {kind: tuple(f.name for f in fields(kind)) for kind in KINDS.values()}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as a JSON object: its kind under "event", then its fields."""
+    data: dict[str, Any] = {"event": type(event).__name__}
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        data[name] = value.to_json() if isinstance(value, Usage) else value
+    return data
+
+
+def from_json(data: dict[str, Any]) -> Event:
+    """The inverse of `to_json`; raises `ValueError` for an unknown kind or missing fields."""
+    kind = KINDS.get(data.get("event", ""))
+    if kind is None:
+        raise ValueError(f"unknown event {data.get('event')!r}")
+    known = {name: _restored(name, data[name]) for name in _FIELDS[kind] if name in data}
+    try:
+        return kind(**known)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from None
+
+
+def _restored(name: str, value: Any) -> Any:
+    if name == "usage":
+        return Usage.from_json(value)
+    return tuple(value) if name == "depends_on" else value

@@ -1,0 +1,191 @@
+"""A planner's decision, and how it is read from what a model wrote.
+
+Models wrap JSON in prose and fences, leave trailing commas, name fields loosely: all that is read where it is
+unambiguous. What is not is refused with a message that the planner can act on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+__all__ = ["PLAN_SCHEMA", "Execute", "NotJSON", "Plan", "PlannedTask", "Recurse", "UnusablePlan", "parse_plan"]
+
+
+class UnusablePlan(ValueError):
+    """The text is not a plan; the message says why, in words for the planner."""
+
+
+class NotJSON(UnusablePlan):
+    """The text holds no JSON object at all."""
+
+
+def _as_text(value: object) -> object:
+    return "" if value is None else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class PlannedTask(_Value):
+    """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan."""
+
+    task: str = Field(min_length=1, validation_alias=AliasChoices("task", "description"))
+    agent: str | None = Field(default=None, validation_alias=AliasChoices("agent", "assigned_agent"))
+    depends_on: tuple[int, ...] = ()
+
+
+class Execute(_Value):
+    """Answer the task itself; `answer` is set when the planner gave the answer in the same reply."""
+
+    decision: Literal["EXECUTE"] = "EXECUTE"
+    thoughts: Text = ""
+    answer: str | None = None
+
+
+class Recurse(_Value):
+    """Split the task; `sub_tasks` has at least one element."""
+
+    decision: Literal["RECURSE"] = "RECURSE"
+    thoughts: Text = ""
+    sub_tasks: tuple[PlannedTask, ...] = Field(min_length=1)
+
+
+Plan = Annotated[Execute | Recurse, Field(discriminator="decision")]
+_PLAN: TypeAdapter[Execute | Recurse] = TypeAdapter(Plan)
+
+#: What a planner is asked for, as JSON Schema.
+PLAN_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "thoughts": {"type": "string"},
+        "decision": {"type": "string", "enum": ["EXECUTE", "RECURSE"]},
+        "answer": {"type": ["string", "null"]},
+        "sub_tasks": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "description": {"type": "string"},
+                    "assigned_agent": {"type": ["string", "null"]},
+                    "depends_on": {"type": "array", "items": {"type": "integer"}},
+                },
+                "required": ["description", "assigned_agent", "depends_on"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["thoughts", "decision", "answer", "sub_tasks"],
+    "additionalProperties": False,
+}
+
+
+def parse_plan(text: str) -> Execute | Recurse:
+    """Read a plan from a model's reply.
+
+    Raises `NotJSON` if there is no JSON object, `UnusablePlan` if it is not a plan or its dependencies are circular.
+    """
+    objects = list(_objects(text))
+    if not objects:
+        raise NotJSON("the reply holds no JSON object; reply with one JSON object and nothing else")
+    plan = plan_from_json(next((found for found in objects if "decision" in found), objects[0]))
+    if isinstance(plan, Recurse):
+        _check_dependencies(plan.sub_tasks)
+    return plan
+
+
+def plan_from_json(data: object) -> Execute | Recurse:
+    """Validate an already decoded plan; raises `UnusablePlan`."""
+    if not isinstance(data, dict):
+        raise UnusablePlan(f"a plan is a JSON object, not {type(data).__name__}")
+    try:
+        return _PLAN.validate_python(_tidied(data))
+    except ValidationError as error:
+        raise UnusablePlan(_in_words(error)) from error
+
+
+def _tidied(data: dict[str, Any]) -> dict[str, Any]:
+    """The same plan with the liberties that models take made regular."""
+    decision = data.get("decision")
+    decision = decision.strip().upper() if isinstance(decision, str) else decision
+    sub_tasks = data.get("sub_tasks") or []
+    if decision == "RECURSE" and isinstance(sub_tasks, list):
+        if not sub_tasks:
+            # Nothing to split into: the only thing left to do with the task is to answer it.
+            return {**data, "decision": "EXECUTE"}
+        return {**data, "decision": decision, "sub_tasks": _regular(sub_tasks)}
+    return {**data, "decision": decision}
+
+
+def _regular(sub_tasks: Sequence[Any]) -> list[Any]:
+    as_objects = [{"task": item} if isinstance(item, str) else item for item in sub_tasks]
+    ids = {str(item["id"]): index for index, item in enumerate(as_objects) if isinstance(item, dict) and "id" in item}
+    return [_with_positions(item, ids) if isinstance(item, dict) else item for item in as_objects]
+
+
+def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+    """`depends_on` may name ids that the planner gave its sub-tasks; they become positions."""
+    wanted = item.get("depends_on") or []
+    if not isinstance(wanted, list):
+        return item
+    return {**item, "depends_on": [ids.get(str(each), each) for each in wanted]}
+
+
+def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
+    for index, task in enumerate(tasks):
+        for wanted in task.depends_on:
+            if not 0 <= wanted < len(tasks) or wanted == index:
+                raise UnusablePlan(f"sub_tasks[{index}].depends_on names {wanted}; name other sub-tasks from 0 on")
+    unmet, met = set(range(len(tasks))), set[int]()
+    while ready := {index for index in unmet if met.issuperset(tasks[index].depends_on)}:
+        met |= ready
+        unmet -= ready
+    if unmet:
+        raise UnusablePlan(f"the dependencies of sub_tasks {sorted(unmet)} form a circle; remove one of them")
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or "decision"
+    return f'{path}: {first["msg"]}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
+
+
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a text, outermost first, wherever they stand."""
+    decoder = json.JSONDecoder(strict=False)
+    for candidate in (text, _TRAILING_COMMA.sub(r"\1", text)):
+        found = list(_scan(decoder, candidate))
+        if found:
+            yield from found
+            return
+
+
+def _scan(decoder: json.JSONDecoder, text: str) -> Iterator[dict[str, Any]]:
+    position = text.find("{")
+    while position >= 0:
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (json.JSONDecodeError, RecursionError):
+            end = position + 1
+        else:
+            yield value
+        position = text.find("{", end)

@@ -1,0 +1,434 @@
+"""The tree that a run's events fold to.
+
+`Tree.apply` is the only place where state changes. What may follow what is a table, and an illegal event is a missing
+key. The tree never looks at a clock: times are those of the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from .events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    NodeCreated,
+    Planned,
+    PlanStarted,
+    Retried,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    Started,
+    Superseded,
+    SynthesisStarted,
+    Token,
+    ToolCalled,
+    ToolReturned,
+)
+from .limits import Usage
+
+__all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "ToolUse", "Tree"]
+
+
+class NodeState(StrEnum):
+    """Where a node is on its way; the last four are final."""
+
+    PENDING = "pending"
+    PLANNING = "planning"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SYNTHESIZING = "synthesizing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset({NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeState.SUPERSEDED})
+
+
+class IllegalEvent(ValueError):
+    """An event that cannot follow what happened: a fault of whoever emitted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed"."""
+
+    kind: str
+    started: float
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One tool call of a node, and what it returned (`None` while it runs)."""
+
+    call: str
+    name: str
+    arguments: dict[str, Any]
+    started: float
+    content: str | None = None
+    ok: bool = True
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One row of the tree, as it is after the events so far. Times are seconds since the epoch."""
+
+    id: str
+    parent: str | None
+    task: str
+    agent: str = ""
+    model: str = ""
+    state: NodeState = NodeState.PENDING
+    decision: str | None = None
+    depends_on: tuple[str, ...] = ()
+    plan: dict[str, Any] | None = None
+    result: str | None = None
+    error: str | None = None
+    error_kind: str = ""
+    usage: Usage = Usage()
+    attempts: int = 0
+    phases: tuple[Phase, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    mark: str = ""
+    note: str = ""
+    limited: str = ""
+    plan_key: str = ""
+    result_key: str = ""
+    plan_usage: Usage = Usage()
+    plan_model: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tool_calls: tuple[ToolUse, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """The root has depth 0."""
+        return self.id.count(".")
+
+    @property
+    def title(self) -> str:
+        """The first line of the task that holds text."""
+        return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)
+
+
+_S = NodeState
+_ANYWHERE: dict[str, NodeState] = {"Failed": _S.FAILED, "Cancelled": _S.CANCELLED, "Superseded": _S.SUPERSEDED}
+_ASKING: dict[str, None] = dict.fromkeys(["Token", "Retried", "ToolCalled", "ToolReturned"])
+
+
+def _row(*stays: str, **moves: NodeState) -> dict[str, NodeState | None]:
+    """One row of the table; `None` means: stays where it is."""
+    return {**dict.fromkeys(stays), **moves, **_ANYWHERE}
+
+
+#: What may happen to a node in which state, and where that leads. Forward only.
+TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
+    _S.PENDING: _row(
+        "Planned:EXECUTE",
+        **{"PlanStarted": _S.PLANNING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
+    ),
+    _S.PLANNING: _row(
+        "Planned:EXECUTE", *_ASKING, **{"Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE}
+    ),
+    _S.RUNNING: _row(*_ASKING, Finished=_S.DONE),
+    _S.WAITING: _row(SynthesisStarted=_S.SYNTHESIZING, Finished=_S.DONE),
+    _S.SYNTHESIZING: _row(*_ASKING, Finished=_S.DONE),
+    _S.DONE: {"Superseded": _S.SUPERSEDED},
+    _S.FAILED: {"Superseded": _S.SUPERSEDED},
+    _S.CANCELLED: {},
+    _S.SUPERSEDED: {},
+}
+
+
+class Tree:
+    """Nodes by id, in the order they came into being, and what is known of the run as a whole."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._children: dict[str, list[str]] = {}
+        self._usage = Usage()
+        self.run_id = ""
+        self.task = ""
+        self.request_key = ""
+        self.settings: dict[str, Any] = {}
+        self.parent: dict[str, Any] | None = None
+        self.status = "pending"
+        self.error = ""
+        self.started: float | None = None
+        self.ended: float | None = None
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node]) -> Tree:
+        """A tree of nodes as they were recorded; parents come before their children."""
+        tree = cls()
+        for node in nodes:
+            tree._add(node)
+            tree._usage += node.usage
+        return tree
+
+    def __getitem__(self, node_id: str) -> Node:
+        return self._nodes[node_id]
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._nodes
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def root(self) -> Node | None:
+        return self._nodes.get("0")
+
+    @property
+    def usage(self) -> Usage:
+        """What all nodes have used."""
+        return self._usage
+
+    def children(self, node_id: str) -> list[Node]:
+        """In the plan's order."""
+        return [self._nodes[child] for child in self._children.get(node_id, ())]
+
+    def ancestors(self, node_id: str) -> list[Node]:
+        """From the root down to the parent."""
+        found: list[Node] = []
+        parent = self._nodes[node_id].parent
+        while parent is not None:
+            found.append(self._nodes[parent])
+            parent = found[-1].parent
+        return found[::-1]
+
+    def walk(self, node_id: str = "0") -> Iterator[Node]:
+        """A node and all below it, depth first, in the plan's order."""
+        stack = [node_id] if node_id in self._nodes else []
+        while stack:
+            current = stack.pop()
+            yield self._nodes[current]
+            stack.extend(reversed(self._children.get(current, ())))
+
+    def critical_path(self) -> list[Node]:
+        """The chain of nodes that decided how long the run took: at each split, the part that ended last."""
+        path = [self._nodes["0"]] if self._nodes else []
+        while path and (parts := [child for child in self.children(path[-1].id) if child.started is not None]):
+            path.append(max(parts, key=lambda node: node.ended if node.ended is not None else float("inf")))
+        return path
+
+    def apply(self, event: Event) -> Node | None:
+        """Change what the event says; returns the node as it is now (`None` for an event of the run).
+
+        Raises `IllegalEvent` if the event cannot follow what happened; the tree is then unchanged.
+        """
+        change = _RUN_CHANGES.get(type(event))
+        if change is not None:
+            change(self, event)
+            return None
+        if isinstance(event, NodeCreated):
+            return self._create(event)
+        return self._advance(event)
+
+    def _create(self, event: NodeCreated) -> Node:
+        if event.node in self._nodes:
+            raise IllegalEvent(f"node {event.node} exists already")
+        if event.parent is not None and self._state_of(event.parent) not in (_S.PLANNING, _S.WAITING):
+            raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
+        return self._add(
+            Node(
+                id=event.node,
+                parent=event.parent,
+                task=event.task,
+                agent=event.agent,
+                model=event.model,
+                depends_on=event.depends_on,
+                note=event.note,
+            )
+        )
+
+    def _add(self, node: Node) -> Node:
+        self._nodes[node.id] = node
+        if node.parent is not None:
+            self._children.setdefault(node.parent, []).append(node.id)
+        return node
+
+    def _state_of(self, node_id: str) -> NodeState | None:
+        node = self._nodes.get(node_id)
+        return node.state if node else None
+
+    def _advance(self, event: Event) -> Node:
+        node = self._nodes.get(event.node)
+        if node is None:
+            raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
+        trigger = _trigger(event)
+        row = TRANSITIONS[node.state]
+        if trigger not in row:
+            raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
+        state = row[trigger] or node.state
+        changed = _changed(node, event, state)
+        self._nodes[node.id] = changed
+        if changed.usage is not node.usage:
+            self._usage += event.usage  # type: ignore[attr-defined]
+        return changed
+
+
+def _trigger(event: Event) -> str:
+    if isinstance(event, Planned):
+        decision = "EXECUTE" if event.limited else event.plan["decision"]
+        return f"Planned:{decision}"
+    return type(event).__name__
+
+
+def _changed(node: Node, event: Event, state: NodeState) -> Node:
+    """The node after an event that the table allows."""
+    at = event.at
+    match event:
+        case PlanStarted():
+            return replace(node, state=state, started=at, attempts=1, phases=(*node.phases, Phase("plan", at)))
+        case Planned():
+            return _planned(node, event, state)
+        case Started():
+            return _begun(node, "execute", at, state)
+        case SynthesisStarted():
+            return _begun(node, "synthesize", at, state)
+        case ToolCalled():
+            used = ToolUse(event.call, event.name, event.arguments, at)
+            return replace(node, tool_calls=(*node.tool_calls, used))
+        case ToolReturned():
+            return replace(node, tool_calls=tuple(_returned(use, event) for use in node.tool_calls))
+        case Retried():
+            return _retried(node, event)
+        case Finished():
+            return _finished(node, event, state)
+        case Failed():
+            phases = _closed(node.phases, at, kind="failed")
+            return replace(node, state=state, ended=at, error=event.error, error_kind=event.kind, phases=phases)
+        case Cancelled() | Superseded():
+            return replace(node, state=state, ended=at, note=event.reason or node.note, phases=_closed(node.phases, at))
+        case Token():
+            return node
+    raise IllegalEvent(f"{type(event).__name__} is not an event of a node")
+
+
+def _planned(node: Node, event: Planned, state: NodeState) -> Node:
+    phases = _closed(node.phases, event.at)
+    if state is _S.WAITING:
+        phases = (*phases, Phase("wait", event.at))
+    return replace(
+        node,
+        state=state,
+        decision=_trigger(event).removeprefix("Planned:"),
+        plan=event.plan,
+        plan_key=event.key,
+        plan_usage=event.usage,
+        plan_model=event.model,
+        limited=event.limited,
+        started=node.started if node.started is not None else event.at,
+        usage=_plus(node.usage, event.usage),
+        model=event.model or node.model,
+        phases=phases,
+    )
+
+
+def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
+    return replace(
+        node,
+        state=state,
+        started=node.started if node.started is not None else at,
+        attempts=node.attempts or 1,
+        phases=(*_closed(node.phases, at), Phase(kind, at)),
+    )
+
+
+def _returned(use: ToolUse, event: ToolReturned) -> ToolUse:
+    return replace(use, content=event.content, ok=event.ok, ended=event.at) if use.call == event.call else use
+
+
+def _retried(node: Node, event: Retried) -> Node:
+    kind = node.phases[-1].kind if node.phases else "execute"
+    return replace(
+        node,
+        attempts=node.attempts + 1,
+        usage=_plus(node.usage, event.usage),
+        phases=(*_closed(node.phases, event.at, kind="failed"), Phase(kind, event.at)),
+    )
+
+
+def _finished(node: Node, event: Finished, state: NodeState) -> Node:
+    return replace(
+        node,
+        state=state,
+        result=event.content,
+        result_key=event.key,
+        metadata=event.metadata,
+        usage=_plus(node.usage, event.usage),
+        model=event.model or node.model,
+        started=node.started if node.started is not None else event.at,
+        ended=event.at,
+        mark=event.mark,
+        phases=_closed(node.phases, event.at),
+    )
+
+
+def _plus(usage: Usage, more: Usage) -> Usage:
+    return usage if more == _NOTHING else usage + more
+
+
+_NOTHING = Usage()
+
+
+def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
+    """The phases with the open last one ended."""
+    if not phases or phases[-1].ended is not None:
+        return phases
+    last = phases[-1]
+    return (*phases[:-1], Phase(kind or last.kind, last.started, at))
+
+
+def _run_started(tree: Tree, event: RunStarted) -> None:
+    if tree.status != "pending":
+        raise IllegalEvent("a run starts once")
+    tree.run_id, tree.task, tree.request_key = event.run_id, event.task, event.request_key
+    tree.settings, tree.parent = event.settings, event.parent
+    tree.started, tree.status = event.at, "running"
+
+
+def _run_paused(tree: Tree, event: RunPaused) -> None:
+    _require(tree, "running")
+    tree.status = "paused"
+
+
+def _run_resumed(tree: Tree, event: RunResumed) -> None:
+    _require(tree, "paused")
+    tree.status = "running"
+
+
+def _run_finished(tree: Tree, event: RunFinished) -> None:
+    _require(tree, "running", "paused")
+    tree.status, tree.error, tree.ended = event.status, event.error, event.at
+
+
+def _require(tree: Tree, *allowed: str) -> None:
+    if tree.status not in allowed:
+        raise IllegalEvent(f"the run is {tree.status}, not {' or '.join(allowed)}")
+
+
+_RUN_CHANGES: dict[type[Event], Any] = {
+    RunStarted: _run_started,
+    RunPaused: _run_paused,
+    RunResumed: _run_resumed,
+    RunFinished: _run_finished,
+}

@@ -1,0 +1,207 @@
+"""The shapes at the edges of the engine: a model, a journal, an observer, a host.
+
+Everything real (OpenAI, a JSON file, a widget) and everything fake is an implementation of one of these small
+protocols, and features compose by wrapping them. Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+
+from .core.events import Event
+from .core.limits import Usage
+from .core.records import Recorded
+
+__all__ = [
+    "Capabilities",
+    "Host",
+    "Journal",
+    "Message",
+    "Mode",
+    "Model",
+    "NodeFacts",
+    "Observer",
+    "Part",
+    "PlainHost",
+    "Reply",
+    "Request",
+    "ToolCall",
+    "current_host",
+    "install_host",
+]
+
+Mode = Literal["planner", "worker", "synthesizer"]
+
+
+class Message(TypedDict):
+    """One message of a conversation, as providers know it."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can be asked for; the engine asks for nothing else."""
+
+    json_schema: bool = False
+    json_object: bool = False
+    tools: bool = False
+    stream: bool = False
+    usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The result of a sub-task (or dependency): its node's id, its task, its text."""
+
+    id: str
+    task: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
+
+    `goal` is the root's task, `breadcrumbs` the tasks of the ancestors from the root down, `parts` what a synthesis
+    has to join (in the plan's order), `dependencies` the results that this node may build on.
+    """
+
+    task: str
+    task_id: str = "0"
+    depth: int = 0
+    goal: str = ""
+    breadcrumbs: tuple[str, ...] = ()
+    agent: str = ""
+    parts: tuple[Part, ...] = ()
+    dependencies: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a model.
+
+    `tools` are JSON schemas in the form {"name", "description", "parameters"}; `schema` is the JSON Schema of the
+    wanted reply; `deadline` is in seconds from now; `None` means: not asked for, the model's own default.
+    """
+
+    mode: Mode
+    messages: tuple[Message, ...]
+    facts: NodeFacts
+    tools: tuple[dict[str, Any], ...] = ()
+    schema: dict[str, Any] | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    deadline: float | None = None
+    streaming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model asks for; `arguments` are decoded JSON, or the raw text if it does not decode."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered; `usage` is `None` when the provider did not say."""
+
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage | None = None
+    model: str = ""
+    finish_reason: str = "stop"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A language model, or what stands in for one.
+
+    `name` is what is shown, recorded, priced and keyed ("openai:gpt-5-mini"). `stream` yields pieces of text, then
+    exactly one `Reply` with the whole; it raises `ModelError` for anything that the provider did wrong.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+    def stream(self, request: Request) -> AsyncIterator[str | Reply]: ...
+
+
+class Observer(Protocol):
+    """Is told every event, after the tree changed. What it raises is logged and never fails the run."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+class Journal(Protocol):
+    """Where a run is kept. What `append` raises fails the run loudly."""
+
+    @property
+    def path(self) -> Path | None: ...
+    def read(self) -> Recorded | None:
+        """What earlier executions left, or `None`."""
+        ...
+
+    def append(self, event: Event) -> None:
+        """Keep a durable event before its result is used further."""
+        ...
+
+    def compact(self, recorded: Recorded) -> None:
+        """The run stopped: keep the whole of it in its final form."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Host(Protocol):
+    """Where are we running, and how is something shown there?"""
+
+    def display(self, run: Any) -> None:
+        """Show a run that was started without a view."""
+        ...
+
+    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
+        """The JSON file beside the notebook for this task."""
+        ...
+
+
+class PlainHost:
+    """A script or a plain interpreter: nothing is shown, files go to the working directory."""
+
+    def display(self, run: Any) -> None:
+        print(run)
+
+    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
+        return Path.cwd() / "notebook.rlm" / f"{name or 'run'}.json"
+
+
+_host: list[Host] = [PlainHost()]
+
+
+def current_host() -> Host:
+    return _host[-1]
+
+
+@contextmanager
+def install_host(host: Host) -> Iterator[None]:
+    """Make `host` the current one within the block (a notebook does it for its whole life)."""
+    _host.append(host)
+    try:
+        yield
+    finally:
+        _host.remove(host)
+
+
+Settings = Mapping[str, Any]
