@@ -154,6 +154,13 @@ class Journal(Protocol):
         """What earlier executions left, or `None`."""
         ...
 
+    def open(self) -> None:
+        """Something is about to be paid for: be ready to keep it, or raise `CheckpointError`.
+
+        What was appended before is kept from here on; a run that never opens its journal leaves no trace.
+        """
+        ...
+
     def append(self, event: Event) -> None:
         """Keep a durable event before its result is used further."""
         ...

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .events import Event, Finished, NodeCreated, Planned, PlanStarted, Started, SynthesisStarted
-from .tree import Node, NodeState, Tree
+from .events import (
+    Event,
+    Finished,
+    NodeCreated,
+    Planned,
+    PlanStarted,
+    Retried,
+    Started,
+    SynthesisStarted,
+    ToolCalled,
+    ToolReturned,
+)
 from .limits import Usage
+from .tree import Node, Phase, Tree
 
-__all__ = ["Recorded", "Records", "facts_of"]
+__all__ = ["Recorded", "Records", "created_fact", "plan_facts", "result_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,7 @@ class Recorded:
     tree: Tree
     earlier: tuple[Node, ...] = ()
     cell_id: str = ""
+    created: float = 0.0
     spent: Usage = Usage()
     active_seconds: float = 0.0
 
@@ -35,7 +47,8 @@ class Records:
         """Of nodes in any state: an unfinished node may still have its plan."""
         records = cls()
         for node in nodes:
-            if node.plan is not None and node.plan_key:
+            # A node that a limit forced to execute was never planned: with a higher limit it has to be.
+            if node.plan is not None and node.plan_key and not (node.limited and node.plan["decision"] == "EXECUTE"):
                 records.plans[node.plan_key] = node
             if node.result is not None and node.result_key:
                 records.results[node.result_key] = node
@@ -45,33 +58,30 @@ class Records:
         return bool(self.plans or self.results)
 
 
-def facts_of(node: Node, mark: str = "replayed") -> Iterator[Event]:
-    """The events that lead to a recorded node, with the times that were recorded."""
-    yield NodeCreated(
+def created_fact(node: Node) -> NodeCreated:
+    """That a recorded node came into being."""
+    return NodeCreated(
         at=node.started or 0.0,
         node=node.id,
         parent=node.parent,
         task=node.task,
         agent=node.agent,
-        model=node.model,
         depends_on=node.depends_on,
         note=node.note,
     )
-    yield from plan_facts(node, node.id, mark)
-    if node.state is NodeState.DONE:
-        yield from result_facts(node, node.id, mark)
 
 
 def plan_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
-    """The planning of a recorded node, told of `node_id`."""
+    """The planning of a recorded node with the times that were recorded, told of `node_id`."""
     if node.plan is None:
         return
-    phase = next((phase for phase in node.phases if phase.kind == "plan"), None)
-    if phase is not None:
-        yield PlanStarted(at=phase.started, node=node_id)
-    at = phase.ended if phase is not None and phase.ended is not None else node.started or 0.0
+    at = node.started or 0.0
+    for event in _stage(_planning(node.phases), node_id):
+        at = event.at
+        yield event
+    ended = next((phase.ended for phase in node.phases if phase.kind == "plan"), None)
     yield Planned(
-        at=at,
+        at=at if ended is None else ended,
         node=node_id,
         plan=node.plan,
         key=node.plan_key,
@@ -83,11 +93,12 @@ def plan_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Eve
 
 
 def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
-    """The answering of a recorded node, told of `node_id`."""
-    answering = {"execute": Started, "synthesize": SynthesisStarted}
-    phase = next((phase for phase in reversed(node.phases) if phase.kind in answering), None)
-    if phase is not None:
-        yield answering[phase.kind](at=phase.started, node=node_id)
+    """The answering of a recorded node with the times that were recorded, told of `node_id`."""
+    yield from _stage(_answering(node.phases), node_id)
+    for use in node.tool_calls:
+        yield ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
+        if use.content is not None and use.ended is not None:
+            yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok)
     yield Finished(
         at=node.ended or 0.0,
         node=node_id,
@@ -100,8 +111,35 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
     )
 
 
+def _planning(phases: Sequence[Phase]) -> Sequence[Phase]:
+    """The phases up to the end of planning: failed attempts, then the one that gave the plan."""
+    kinds = [phase.kind for phase in phases]
+    return phases[: kinds.index("plan") + 1] if "plan" in kinds else ()
+
+
+def _answering(phases: Sequence[Phase]) -> Sequence[Phase]:
+    rest = phases[len(_planning(phases)) :]
+    return [phase for phase in rest if phase.kind != "wait"]
+
+
+_BEGINNINGS: dict[str, type[PlanStarted] | type[Started] | type[SynthesisStarted]] = {
+    "plan": PlanStarted,
+    "execute": Started,
+    "synthesize": SynthesisStarted,
+}
+
+
+def _stage(phases: Sequence[Phase], node_id: str) -> Iterator[Event]:
+    """The beginning of a stage, and its failed attempts before the one that succeeded."""
+    if not phases or phases[-1].kind not in _BEGINNINGS:
+        return
+    yield _BEGINNINGS[phases[-1].kind](at=phases[0].started, node=node_id)
+    for phase in phases[:-1]:
+        yield Retried(at=phase.ended or phase.started, node=node_id, reason="")
+
+
 def _difference(whole: Usage, part: Usage) -> Usage:
-    cost = None if whole.cost_usd is None or part.cost_usd is None else whole.cost_usd - part.cost_usd
+    cost = None if whole.cost_usd is None or part.cost_usd is None else round(whole.cost_usd - part.cost_usd, 12)
     return Usage(
         whole.prompt_tokens - part.prompt_tokens,
         whole.completion_tokens - part.completion_tokens,

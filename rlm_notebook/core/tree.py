@@ -336,7 +336,6 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
         plan_usage=event.usage,
         plan_model=event.model,
         limited=event.limited,
-        started=node.started if node.started is not None else event.at,
         usage=_plus(node.usage, event.usage),
         model=event.model or node.model,
         phases=phases,

@@ -1,0 +1,121 @@
+"""Recursive language-model runs in Jupyter: a `%%rlm` cell, a live tree, and a JSON beside the notebook.
+
+    %load_ext rlm_notebook
+
+    %%rlm -m openai:gpt-5-mini
+    Compare these three papers and say what they agree on.
+
+The same from Python: `await AsyncRecursiveEngine("openai:gpt-5-mini").solve("...")`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agent import Agent
+    from .async_engine import AsyncRecursiveEngine
+    from .core.context import RLMContext
+    from .core.events import Event
+    from .core.limits import Budget, Usage
+    from .core.retry import RetryPolicy
+    from .core.tree import Node, NodeState
+    from .engine import RecursiveEngine
+    from .exceptions import (
+        BudgetExceededError,
+        CheckpointError,
+        ConfigurationError,
+        ExecutionError,
+        InvalidJSONError,
+        LimitError,
+        MaxStepsError,
+        ModelError,
+        PlanError,
+        RecursionDepthError,
+        ReplayError,
+        RLMError,
+        ToolError,
+    )
+    from .models.scripted import ScriptedModel
+    from .notebook.loop import enable_nested_loops
+    from .run import Run
+    from .tools import Tool, tool
+    from .types import Output
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "AsyncRecursiveEngine",
+    "Budget",
+    "BudgetExceededError",
+    "CheckpointError",
+    "ConfigurationError",
+    "Event",
+    "ExecutionError",
+    "InvalidJSONError",
+    "LimitError",
+    "MaxStepsError",
+    "ModelError",
+    "Node",
+    "NodeState",
+    "Output",
+    "PlanError",
+    "RLMContext",
+    "RLMError",
+    "RecursionDepthError",
+    "RecursiveEngine",
+    "ReplayError",
+    "RetryPolicy",
+    "Run",
+    "ScriptedModel",
+    "Tool",
+    "ToolError",
+    "Usage",
+    "__version__",
+    "enable_nested_loops",
+    "tool",
+]
+
+_HOMES = {
+    "agent": ["Agent"],
+    "async_engine": ["AsyncRecursiveEngine"],
+    "core.context": ["RLMContext"],
+    "core.events": ["Event"],
+    "core.limits": ["Budget", "Usage"],
+    "core.retry": ["RetryPolicy"],
+    "core.tree": ["Node", "NodeState"],
+    "engine": ["RecursiveEngine"],
+    "exceptions": [name for name in __all__ if name.endswith("Error")],
+    "models.scripted": ["ScriptedModel"],
+    "notebook.loop": ["enable_nested_loops"],
+    "run": ["Run"],
+    "tools": ["Tool", "tool"],
+    "types": ["Output"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are loaded on first use, so that the import costs next to nothing."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext rlm_notebook`: register `%%rlm` and `%rlm`."""
+    import_module(".notebook.magic", __name__).load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext rlm_notebook`: take away what loading added."""
+    import_module(".notebook.magic", __name__).unload(shell)

@@ -1,0 +1,289 @@
+"""The JSON document of a run: its pydantic models, from which the shipped JSON Schema is generated.
+
+A file may come from a stranger: it is validated as a whole before anything of it is used, and what it says of the
+shape of the tree is checked. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..core.limits import Usage
+from ..core.records import Recorded
+from ..core.tree import Node, NodeState, Phase, ToolUse, Tree
+
+__all__ = ["Document", "document_of", "json_schema", "recorded_of"]
+
+FORMAT = "rlm-checkpoint"
+VERSION = 1
+SCHEMA_PATH = Path(__file__).with_name("schema.json")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class UsageDocument(_Part):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    calls: int = 0
+    cost_usd: float | None = 0.0
+
+
+class PhaseDocument(_Part):
+    kind: str
+    started: float
+    ended: float | None = None
+
+
+class ToolUseDocument(_Part):
+    call: str
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    started: float
+    content: str | None = None
+    ok: bool = True
+    ended: float | None = None
+
+
+class ResultDocument(_Part):
+    content: str
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class KeysDocument(_Part):
+    plan: str = ""
+    result: str = ""
+
+
+class PlanDocument(_Part):
+    """A plan as the planner gave it, and what it used."""
+
+    model_config = ConfigDict(extra="allow")
+    decision: Literal["EXECUTE", "RECURSE"]
+
+
+class NodeDocument(_Part):
+    id: str = Field(pattern=r"^0(\.(0|[1-9][0-9]*))*$")
+    parent: str | None = None
+    depth: int = Field(ge=0)
+    task: str
+    agent: str = ""
+    model: str = ""
+    depends_on: list[str] = Field(default_factory=list)
+    state: Literal[
+        "pending",
+        "planning",
+        "running",
+        "waiting",
+        "synthesizing",
+        "done",
+        "failed",
+        "cancelled",
+        "superseded",
+    ]
+    decision: Literal["EXECUTE", "RECURSE"] | None = None
+    limited: str = ""
+    note: str = ""
+    plan: PlanDocument | None = None
+    result: ResultDocument | None = None
+    error: str | None = None
+    error_kind: str = ""
+    usage: UsageDocument = Field(default_factory=UsageDocument)
+    plan_usage: UsageDocument = Field(default_factory=UsageDocument)
+    plan_model: str = ""
+    keys: KeysDocument = Field(default_factory=KeysDocument)
+    started: float | None = None
+    ended: float | None = None
+    phases: list[PhaseDocument] = Field(default_factory=list)
+    tool_calls: list[ToolUseDocument] = Field(default_factory=list)
+    attempts: int = Field(default=0, ge=0)
+
+
+class ParentDocument(_Part):
+    run_id: str
+    node: str = "0"
+
+
+class Document(_Part):
+    """One run: the tree, what it used, and the answer."""
+
+    format: Literal["rlm-checkpoint"]
+    version: Literal[1]
+    run_id: str
+    request_key: str
+    cell_id: str = ""
+    created: float
+    started: float
+    updated: float
+    status: Literal["pending", "running", "paused", "done", "failed", "cancelled"]
+    error: str = ""
+    task: str
+    engine: dict[str, Any] = Field(default_factory=dict)
+    nodes: list[NodeDocument] = Field(default_factory=list)
+    earlier: list[NodeDocument] = Field(default_factory=list)
+    usage: UsageDocument = Field(default_factory=UsageDocument)
+    active_seconds: float = 0.0
+    result: ResultDocument | None = None
+    parent: ParentDocument | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a checkpoint; `schema.json` beside this file is this, committed."""
+    schema = Document.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "rlm_notebook checkpoint, version 1"
+    return schema
+
+
+def document_of(recorded: Recorded) -> dict[str, Any]:
+    """The document of a run, as plain JSON values in a stable order of keys."""
+    tree = recorded.tree
+    root = tree.root
+    started = tree.started or 0.0
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "run_id": tree.run_id,
+        "request_key": tree.request_key,
+        "cell_id": recorded.cell_id,
+        "created": recorded.created or started,
+        "started": started,
+        "updated": tree.ended or started,
+        "status": tree.status,
+        "error": tree.error,
+        "task": tree.task,
+        "engine": tree.settings,
+        "nodes": [_node(node) for node in tree.walk()],
+        "earlier": [_node(node) for node in recorded.earlier],
+        "usage": recorded.spent.to_json(),
+        "active_seconds": recorded.active_seconds,
+        "result": _result(root) if root is not None else None,
+        "parent": tree.parent,
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "parent": node.parent,
+        "depth": node.depth,
+        "task": node.task,
+        "agent": node.agent,
+        "model": node.model,
+        "depends_on": list(node.depends_on),
+        "state": str(node.state),
+        "decision": node.decision,
+        "limited": node.limited,
+        "note": node.note,
+        "plan": node.plan,
+        "result": _result(node),
+        "error": node.error,
+        "error_kind": node.error_kind,
+        "usage": node.usage.to_json(),
+        "plan_usage": node.plan_usage.to_json(),
+        "plan_model": node.plan_model,
+        "keys": {"plan": node.plan_key, "result": node.result_key},
+        "started": node.started,
+        "ended": node.ended,
+        "phases": [{"kind": p.kind, "started": p.started, "ended": p.ended} for p in node.phases],
+        "tool_calls": [_tool_use(use) for use in node.tool_calls],
+        "attempts": node.attempts,
+    }
+
+
+def _result(node: Node) -> dict[str, Any] | None:
+    return {"content": node.result, "metadata": node.metadata} if node.result is not None else None
+
+
+def _tool_use(use: ToolUse) -> dict[str, Any]:
+    return {
+        "call": use.call,
+        "name": use.name,
+        "arguments": use.arguments,
+        "started": use.started,
+        "content": use.content,
+        "ok": use.ok,
+        "ended": use.ended,
+    }
+
+
+def recorded_of(data: object) -> Recorded:
+    """The run of a document; raises `ValueError` (pydantic's among them) that names the field that is wrong."""
+    document = Document.model_validate(data)
+    _check_shape(document.nodes)
+    tree = Tree.of(_restored(node) for node in document.nodes)
+    tree.run_id, tree.request_key, tree.task = document.run_id, document.request_key, document.task
+    tree.status, tree.error, tree.settings = document.status, document.error, document.engine
+    tree.started, tree.ended = document.started, document.updated
+    tree.parent = document.parent.model_dump() if document.parent else None
+    return Recorded(
+        tree,
+        tuple(_restored(node) for node in document.earlier),
+        cell_id=document.cell_id,
+        created=document.created,
+        spent=_usage(document.usage),
+        active_seconds=document.active_seconds,
+    )
+
+
+def _check_shape(nodes: list[NodeDocument]) -> None:
+    """Every node once, below a parent that came before it: so there is no cycle and no orphan."""
+    seen: set[str] = set()
+    for index, node in enumerate(nodes):
+        wanted = node.id.rpartition(".")[0] or None
+        if node.id in seen:
+            raise ValueError(f"nodes.{index}.id: {node.id!r} is there twice")
+        if node.parent != wanted or (wanted is not None and wanted not in seen):
+            raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
+        seen.add(node.id)
+
+
+def _restored(node: NodeDocument) -> Node:
+    return Node(
+        id=node.id,
+        parent=node.parent,
+        task=node.task,
+        agent=node.agent,
+        model=node.model,
+        state=NodeState(node.state),
+        decision=node.decision,
+        depends_on=tuple(node.depends_on),
+        plan=node.plan.model_dump() if node.plan else None,
+        result=node.result.content if node.result else None,
+        error=node.error,
+        error_kind=node.error_kind,
+        usage=_usage(node.usage),
+        attempts=node.attempts,
+        phases=tuple(Phase(p.kind, p.started, p.ended) for p in node.phases),
+        started=node.started,
+        ended=node.ended,
+        note=node.note,
+        limited=node.limited,
+        plan_key=node.keys.plan,
+        result_key=node.keys.result,
+        plan_usage=_usage(node.plan_usage),
+        plan_model=node.plan_model,
+        metadata=node.result.metadata if node.result else {},
+        tool_calls=tuple(ToolUse(**use.model_dump()) for use in node.tool_calls),
+    )
+
+
+def _usage(usage: UsageDocument) -> Usage:
+    return Usage.from_json(usage.model_dump())
+
+
+def write_schema() -> None:
+    """Write `schema.json` anew: `python -m rlm_notebook.checkpoints.document`."""
+    SCHEMA_PATH.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema()

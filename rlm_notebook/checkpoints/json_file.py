@@ -1,0 +1,323 @@
+"""The JSON file beside the notebook, and the journal that becomes it.
+
+While a run goes on, every durable event is one line of `<name>.journal.jsonl`, flushed before its result is used.
+When it stops, the whole is written as `<name>.json` (to a temporary file, synced, renamed), and the journal goes. Either
+file alone is enough to resume. A run that calls no model opens nothing, and leaves the file byte for byte as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from ..core.events import Event, Finished, Planned, Retried, from_json, to_json
+from ..core.limits import Usage
+from ..core.records import Recorded
+from ..core.tree import IllegalEvent, Tree
+from ..exceptions import CheckpointError
+from .document import FORMAT, VERSION, document_of, recorded_of
+
+__all__ = ["JsonFile", "load_recorded"]
+
+#: Seconds between two syncs of the journal to the disk; what is lost with the power is at most this much.
+SYNC_INTERVAL = 0.2
+LARGEST_FILE = 512 * 1024 * 1024
+
+
+class JsonFile:
+    """The `Journal` that keeps a run in `path`, a `.json` file.
+
+    Raises `CheckpointError` where the file cannot be read, is held by another writer, or cannot be written; then no
+    file was changed. `cell_id` is recorded, so that an edited cell finds its file again.
+    """
+
+    def __init__(self, path: str | Path, *, cell_id: str = "") -> None:
+        self.path: Path | None = _checked(Path(path))
+        self._file = self.path
+        self._journal = self._file.with_name(self._file.stem + ".journal.jsonl")
+        self._cell_id = cell_id
+        self._held: list[Event] = []
+        self._lines: IO[bytes] | None = None
+        self._lock: Any = None
+        self._synced = 0.0
+        self._recorded: Recorded | None = None
+        self._left_over = False
+
+    def read(self) -> Recorded | None:
+        self._recorded, self._left_over = load_recorded(self._file), self._journal.exists()
+        return self._recorded
+
+    def open(self) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            self._keep_what_was()
+            self._lines = self._journal.open("wb")
+            for event in self._held:
+                self._write(event)
+        except OSError as error:
+            self.close()
+            raise _cannot_write(self._file, error) from error
+        self._held.clear()
+
+    def append(self, event: Event) -> None:
+        if self._lines is None:
+            self._held.append(event)
+            return
+        try:
+            self._write(event)
+        except OSError as error:
+            raise _cannot_write(self._journal, error) from error
+
+    def compact(self, recorded: Recorded) -> None:
+        if self._lines is None and not self._unfinished(recorded):
+            return
+        before = self._recorded
+        data = document_of(
+            replace(
+                recorded,
+                cell_id=self._cell_id or (before.cell_id if before else ""),
+                created=before.created if before else 0.0,
+            )
+        )
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(self._file, data)
+            if self._lines is not None:
+                self._lines.close()
+                self._lines = None
+            self._journal.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(self._file, error) from error
+
+    def close(self) -> None:
+        if self._lines is not None:
+            with suppress(OSError):
+                self._lines.close()
+            self._lines = None
+        if self._lock is not None:
+            # Removed while it is still held: after the release it may be somebody else's.
+            with suppress(OSError):
+                self._lock_path.unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._file.with_name(self._file.name + ".lock")
+
+    def _unfinished(self, recorded: Recorded) -> bool:
+        """Nothing was called, but what lies there is not yet the final form of this run."""
+        if not (self._left_over and recorded.tree.status == "done"):
+            return False
+        self._acquire()
+        return True
+
+    def _acquire(self) -> None:
+        import filelock
+
+        if self._lock is not None:
+            return
+        path = self._lock_path
+        lock = filelock.FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise CheckpointError(
+                f"cannot write {self._file}: {_holder(path)} is writing it; "
+                "wait for that run, cancel it, or choose another name"
+            ) from None
+        self._lock = lock
+        # Only for the message that a second writer gets; the lock itself is the operating system's.
+        path.write_text(str(os.getpid()), encoding="ascii")
+
+    def _keep_what_was(self) -> None:
+        """Before something new is written: what an interrupted run left in its journal, and a finished run."""
+        recorded = self._recorded
+        if recorded is None:
+            return
+        if self._left_over:
+            _write_whole(self._file, document_of(recorded))
+        elif recorded.tree.status == "done":
+            _keep_numbered(self._file)
+
+    def _write(self, event: Event) -> None:
+        assert self._lines is not None
+        self._lines.write(_line(to_json(event)))
+        self._lines.flush()
+        now = time.monotonic()
+        if now - self._synced >= SYNC_INTERVAL:
+            os.fsync(self._lines.fileno())
+            self._synced = now
+
+
+def load_recorded(path: Path) -> Recorded | None:
+    """What is kept in `path` and in the journal beside it; the journal is read over the JSON.
+
+    `None` if there is neither. Raises `CheckpointError` naming the file and what is wrong with it.
+    """
+    document = _read_document(path)
+    journal = _read_journal(path.with_name(path.stem + ".journal.jsonl"))
+    if journal is None:
+        return document
+    if document is None:
+        return journal
+    if document.tree.started == journal.tree.started and document.tree.status != "running":
+        # The crash came between writing the document and removing the journal.
+        return document
+    nodes = (*document.earlier, *document.tree)
+    return replace(
+        journal,
+        earlier=tuple(node for node in nodes if node.plan_key or node.result_key),
+        cell_id=document.cell_id,
+        created=document.created,
+        spent=document.spent + journal.spent,
+        active_seconds=document.active_seconds + journal.active_seconds,
+    )
+
+
+def _read_document(path: Path) -> Recorded | None:
+    try:
+        if not path.exists():
+            return None
+        if path.stat().st_size > LARGEST_FILE:
+            raise _unusable(path, f"it is larger than {LARGEST_FILE >> 20} MB")
+        data = json.loads(path.read_bytes())
+        _check_format(path, data)
+        return recorded_of(data)
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, _in_words(error)) from error
+
+
+def _check_format(path: Path, data: object) -> None:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise _unusable(path, f'it is not an rlm checkpoint ("format" is not "{FORMAT}")')
+    version = data.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise _unusable(path, f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
+
+
+def _unusable(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"cannot use the checkpoint {path}: {why}. Nothing was changed: move the file away, or choose another name"
+    )
+
+
+def _in_words(error: Exception) -> str:
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return f"it is damaged ({error})" if isinstance(error, json.JSONDecodeError) else str(error)
+    first = errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _read_journal(path: Path) -> Recorded | None:
+    """The fold of a journal up to its first line that cannot be read."""
+    try:
+        if not path.exists():
+            return None
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read the journal {path}: {error.strerror or error}") from error
+    tree, spent = Tree(), Usage()
+    first = last = None
+    for event in _events_of(raw):
+        try:
+            tree.apply(event)
+        except IllegalEvent:
+            break
+        first, last = first or event.at, event.at
+        if isinstance(event, Planned | Finished | Retried) and getattr(event, "mark", "") == "":
+            spent += event.usage
+    if tree.root is None:
+        return None
+    return Recorded(tree, spent=spent, active_seconds=max(0.0, (last or 0.0) - (first or 0.0)))
+
+
+def _events_of(raw: bytes) -> Iterator[Event]:
+    for line in raw.split(b"\n"):
+        body, _, check = line.rpartition(b"\t")
+        if not body or check != _check(body):
+            # Torn by a crash, or damaged: what precedes it is whole, what follows may build on what is lost.
+            return
+        try:
+            yield from_json(json.loads(body))
+        except ValueError:
+            return
+
+
+def _line(data: dict[str, Any]) -> bytes:
+    """One self-checking line: the JSON, a tab, a checksum."""
+    body = json.dumps(data, ensure_ascii=True, separators=(",", ":"), default=str).encode("ascii")
+    return body + b"\t" + _check(body) + b"\n"
+
+
+def _check(body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body)
+
+
+def _write_whole(path: Path, data: dict[str, Any]) -> None:
+    """All or nothing: a reader sees the old file or the new one, also after a power loss."""
+    text = json.dumps(data, ensure_ascii=False, indent=1, default=str)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(_encodable(text).encode("utf-8") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates as JSON escapes: a model may write them, UTF-8 may not."""
+    return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text) if not _clean(text) else text
+
+
+def _clean(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _keep_numbered(path: Path) -> None:
+    """Keep a finished run as `<name>.1.json`; the newest three stay."""
+    numbered = [path.with_name(f"{path.stem}.{number}.json") for number in (1, 2, 3)]
+    for older, newer in ((numbered[2], numbered[1]), (numbered[1], numbered[0])):
+        if newer.exists():
+            os.replace(newer, older)
+    shutil.copyfile(path, numbered[0])
+
+
+def _checked(path: Path) -> Path:
+    if path.is_dir():
+        raise CheckpointError(f"cannot use {path} as a checkpoint: it is a directory; name a file such as run.json")
+    return path if path.suffix == ".json" else path.with_name(path.name + ".json")
+
+
+def _cannot_write(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot write the checkpoint {path}: {error.strerror or error}; choose a place that can be written"
+    )
+
+
+def _holder(lock: Path) -> str:
+    try:
+        return f"process {int(lock.read_text(encoding='ascii'))}"
+    except (OSError, ValueError):
+        return "another run"

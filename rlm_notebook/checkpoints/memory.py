@@ -1,0 +1,34 @@
+"""A run that is kept nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.events import Event
+from ..core.records import Recorded
+
+__all__ = ["MemoryJournal"]
+
+
+class MemoryJournal:
+    """The journal of `checkpoint=None`: the tree in memory is all there is. Pass the same one again to resume."""
+
+    path: Path | None = None
+
+    def __init__(self) -> None:
+        self._recorded: Recorded | None = None
+
+    def read(self) -> Recorded | None:
+        return self._recorded
+
+    def open(self) -> None:
+        pass
+
+    def append(self, event: Event) -> None:
+        pass
+
+    def compact(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,75 @@
+"""A tree as lines of text: for terminals, logs, diffs and everything that has no browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .tree import Node, Tree
+
+__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable"]
+
+SYMBOLS = {
+    "pending": "·",
+    "planning": "?",
+    "running": "▸",
+    "waiting": "…",
+    "synthesizing": "⇡",
+    "done": "✓",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "superseded": "–",
+}
+
+
+def outline(tree: Tree, *, width: int = 100, limit: int = 400) -> str:
+    """One line a node, at most `limit` of them; says how many were left out."""
+    rows = list(outline_rows(tree, width))
+    if len(rows) > limit:
+        rows = [*rows[:limit], f"… and {len(rows) - limit} more nodes"]
+    return "\n".join(rows) if rows else "(no node yet)"
+
+
+def outline_rows(tree: Tree, width: int = 100) -> Iterator[str]:
+    stack: list[tuple[Node, str, str]] = [(tree.root, "", "")] if tree.root else []
+    while stack:
+        node, lead, below = stack.pop()
+        yield _line(node, lead, width)
+        children = tree.children(node.id)
+        for index in range(len(children) - 1, -1, -1):
+            last = index == len(children) - 1
+            stack.append((children[index], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+
+
+def _line(node: Node, lead: str, width: int) -> str:
+    facts = "  ".join(fact for fact in (_took(node), node.mark, _remark(node)) if fact)
+    head = f"{lead}{SYMBOLS[str(node.state)]} "
+    room = max(20, width - len(head) - len(facts) - 2)
+    title = printable(node.title)
+    title = title if len(title) <= room else title[: room - 1] + "…"
+    return f"{head}{title}  {facts}".rstrip()
+
+
+def _took(node: Node) -> str:
+    return duration(node.ended - node.started) if node.started is not None and node.ended is not None else ""
+
+
+def _remark(node: Node) -> str:
+    remark = node.error or (f"limited: {node.limited}" if node.limited else node.note)
+    return printable(remark)[:80]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "0.4s", "12s", "3m 05s", "1h 02m"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def printable(text: str) -> str:
+    """Text of a model without what could drive a terminal (escape codes, direction overrides, line breaks)."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,36 @@
+"""Events as log records, for `verbose=True` and for servers that collect logs."""
+
+from __future__ import annotations
+
+import logging
+
+from ..core.events import Event, Failed, Retried, Token
+from ..core.outline import printable
+
+__all__ = ["LoggingObserver"]
+
+log = logging.getLogger("rlm_notebook.run")
+
+
+class LoggingObserver:
+    """Logs each event but tokens: failures and retries as warnings, the rest as information."""
+
+    def __init__(self) -> None:
+        if not log.hasHandlers():
+            # Asked for by `verbose=True` in a program that set up no logging: then it goes to stderr.
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(message)s"))
+            log.addHandler(handler)
+        if not log.isEnabledFor(logging.INFO):
+            log.setLevel(logging.INFO)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Token):
+            return
+        level = logging.WARNING if isinstance(event, Failed | Retried) else logging.INFO
+        log.log(level, "%-8s %s%s", event.node or "run", type(event).__name__, _remark(event))
+
+
+def _remark(event: Event) -> str:
+    text = getattr(event, "error", "") or getattr(event, "reason", "") or getattr(event, "task", "")
+    return f": {printable(text)[:120]}" if text else ""

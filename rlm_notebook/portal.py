@@ -1,0 +1,85 @@
+"""A thread with an event loop of its own, for synchronous code inside a running loop.
+
+Nothing is patched: the caller's loop is left alone, and blocks only as long as the caller waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, TimeoutError
+from typing import Any, TypeVar
+
+__all__ = ["Portal", "run_blocking"]
+
+T = TypeVar("T")
+#: How long a wait for a result may keep an interrupt from being noticed, in seconds.
+_GLANCE = 0.1
+
+
+class Portal:
+    """An event loop in a daemon thread; `submit` hands it coroutines, `close` ends it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        # The context is copied so that what is printed in the thread still goes to the cell that started it.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._serve,), name="rlm-portal", daemon=True
+        )
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+
+
+def run_blocking(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of a coroutine, waited for: by `asyncio.run`, or in a portal if this thread's loop is running.
+
+    An interrupt cancels the work, waits until it has put away what it holds, and is raised again.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(make())
+    portal = Portal()
+    try:
+        return _wait(portal.submit(make()))
+    finally:
+        portal.close()
+
+
+def _wait(future: Future[T]) -> T:
+    while True:
+        try:
+            return future.result(timeout=_GLANCE)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            _until_done(future)
+            raise
+
+
+def _until_done(future: Future[Any]) -> None:
+    try:
+        future.exception(timeout=10)
+    except BaseException:
+        # Cancelled or still not done: in both cases the interrupt is what the caller must hear of.
+        return

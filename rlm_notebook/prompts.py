@@ -1,0 +1,128 @@
+"""The prompts: from what a node is to the messages that a model gets.
+
+Each prompt begins with text that is the same, byte for byte, for all nodes of a run, so that the prompt caches of
+providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .ports import Message, NodeFacts, Part
+
+__all__ = [
+    "PLANNER_SYSTEM_PROMPT",
+    "PROMPTS_VERSION",
+    "SYNTHESIZER_SYSTEM_PROMPT",
+    "WORKER_SYSTEM_PROMPT",
+    "ancestors_shown",
+    "planner_messages",
+    "synthesizer_messages",
+    "worker_messages",
+]
+
+PROMPTS_VERSION = 1
+
+PLANNER_SYSTEM_PROMPT = """\
+You are the planner of a recursive problem solver. You get one task and decide how it is solved:
+
+- EXECUTE: the task can be answered well in one go. Prefer this. If you can answer it yourself now, put the complete \
+answer into "answer"; otherwise leave "answer" null.
+- RECURSE: the task has parts that are better solved one by one. Split it into 2 to 8 sub-tasks that do not overlap \
+and together cover the task. Each is solved by somebody who sees only its description and the goal above it, so a \
+description must stand alone. A sub-task that needs the result of others lists their positions (from 0) in \
+"depends_on"; the others are solved in parallel.
+
+Split only where it pays. Never give a sub-task that restates the task.
+
+Reply with one JSON object and nothing else:
+{"thoughts": "one or two sentences", "decision": "EXECUTE" or "RECURSE", "answer": null or "...", \
+"sub_tasks": [{"description": "...", "assigned_agent": null or "NAME", "depends_on": []}]}"""
+
+WORKER_SYSTEM_PROMPT = """\
+You solve one task, which may be a part of a larger goal. Answer the task itself, completely and concretely, in \
+Markdown. Do not describe what you are going to do, and do not repeat the task."""
+
+SYNTHESIZER_SYSTEM_PROMPT = """\
+You join the results of sub-tasks into the answer of the task that they came from. Use what the results say, in an \
+order that serves the reader; keep facts and figures; say where results disagree or are missing. Write Markdown, \
+without speaking of sub-tasks or of this process. Behind a statement, name the result it rests on by its id in square \
+brackets, such as [0.2]."""
+
+#: How much of an ancestor's task a prompt shows, and of the root's.
+_ANCESTOR_CHARACTERS = 300
+_GOAL_CHARACTERS = 1_500
+#: The root and so many ancestors directly above a node are shown.
+_NEAREST = 8
+
+
+def ancestors_shown(breadcrumbs: Sequence[str]) -> list[str]:
+    """The tasks above a node as a prompt shows them: the root and the nearest, shortened."""
+    if not breadcrumbs:
+        return []
+    nearest = breadcrumbs[1:][-_NEAREST:]
+    return [_shortened(breadcrumbs[0], _GOAL_CHARACTERS), *(_shortened(t, _ANCESTOR_CHARACTERS) for t in nearest)]
+
+
+def planner_messages(
+    facts: NodeFacts, agents: Mapping[str, str], tools: Iterable[str], instructions: str = ""
+) -> tuple[Message, ...]:
+    """`agents`: descriptions by name, to route to; `tools`: names of what workers can use."""
+    system = _joined(PLANNER_SYSTEM_PROMPT, instructions, _offered(agents), _usable(tools))
+    return _messages(system, _joined(_surroundings(facts), f"# Task\n{facts.task}"))
+
+
+def worker_messages(facts: NodeFacts, instructions: str = "") -> tuple[Message, ...]:
+    return _messages(
+        _joined(WORKER_SYSTEM_PROMPT, instructions), _joined(_surroundings(facts), f"# Task\n{facts.task}")
+    )
+
+
+def synthesizer_messages(facts: NodeFacts, instructions: str = "") -> tuple[Message, ...]:
+    results = "\n\n".join(_part(part) for part in facts.parts)
+    user = _joined(_surroundings(facts), f"# Task\n{facts.task}", f"# Results\n{results}")
+    return _messages(_joined(SYNTHESIZER_SYSTEM_PROMPT, instructions), user)
+
+
+def _messages(system: str, user: str) -> tuple[Message, ...]:
+    return ({"role": "system", "content": system}, {"role": "user", "content": user})
+
+
+def _joined(*blocks: str) -> str:
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _surroundings(facts: NodeFacts) -> str:
+    """The goal, the way down to this node, and the results that it may build on."""
+    shown = ancestors_shown(facts.breadcrumbs)
+    above = "# Goal\n" + "\n> ".join(shown) if shown else ""
+    known = "\n\n".join(_part(part) for part in facts.dependencies)
+    return _joined(above, f"# Results you can build on\n{known}" if known else "")
+
+
+def _part(part: Part) -> str:
+    return f"## [{part.id}] {_shortened(part.task, _ANCESTOR_CHARACTERS)}\n{part.content}"
+
+
+def _offered(agents: Mapping[str, str]) -> str:
+    if not agents:
+        return ""
+    lines = [f"- {name}: {description or 'no description'}" for name, description in sorted(agents.items())]
+    return "Agents that a sub-task can be assigned to (null: the default one):\n" + "\n".join(lines)
+
+
+def _usable(tools: Iterable[str]) -> str:
+    names = ", ".join(sorted(tools))
+    return f"Whoever executes a task can use these tools: {names}." if names else ""
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + " […]"
+
+
+def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> tuple[Message, ...]:
+    """The same conversation, with what was wrong about the last reply."""
+    said: Any = {"role": "assistant", "content": reply or "(nothing)"}
+    told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON object only."}
+    return (*messages, said, told)

@@ -1,0 +1,442 @@
+"""One execution: a tree, its journal, those who watch it, and what it may still spend.
+
+`emit` is the sole writer. Everything that happens to a run is an event that goes through it: applied to the tree,
+appended to the journal, told to the observers, in this order. A run never rewinds; resuming is a new run over the
+records of the old one. Control (cancel, pause, resume) comes back as calls on the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from typing import Any, cast
+
+from .core.events import (
+    Cancelled,
+    Event,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+)
+from .core.limits import Budget, Limits, Usage
+from .core.outline import outline
+from .core.records import Recorded, Records
+from .core.tree import Tree
+from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from .ports import Journal, Message, Observer, current_host
+from .types import Output, TraceObject
+
+__all__ = ["Run"]
+
+log = logging.getLogger("rlm_notebook")
+
+_END = object()
+
+
+class Run:
+    """A run of the engine: await it for its `Output`, iterate `events()`, or `cancel()`, `pause()`, `resume()` it.
+
+    Made by `AsyncRecursiveEngine.start`. `tree` is the state so far, `status` one of "pending", "running", "paused",
+    "done", "failed", "cancelled". Control may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        request_key: str,
+        settings: dict[str, Any],
+        journal: Journal,
+        recorded: Recorded | None,
+        limits: Limits,
+        budget: Budget,
+        observers: Iterable[Observer] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        same = recorded is not None and recorded.tree.request_key == request_key
+        #: Stays the same over the resumes of one request, so that what refers to it (a saved output) still does.
+        self.run_id = recorded.tree.run_id if same and recorded is not None else secrets.token_hex(8)
+        self.task = task
+        self.request_key = request_key
+        self.settings = settings
+        self.budget = budget
+        self.limits = limits
+        self.tree = Tree()
+        self.journal = journal
+        self.recorded = recorded
+        self.records = _records_of(recorded)
+        self.clock = clock
+        self.spent = Usage()
+        self.spent_before = recorded.spent if recorded else Usage()
+        self.output: Output | None = None
+        self.error: BaseException | None = None
+        self.describe_prompt: Callable[[str], tuple[Message, ...]] = lambda node_id: ()
+        self._observers: list[Observer] = list(observers)
+        self._steps = 1
+        self._active = recorded.active_seconds if recorded else 0.0
+        self._active_since: float | None = None
+        self._opened = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._turns = asyncio.Semaphore(limits.max_concurrency)
+        self._going = asyncio.Event()
+        self._going.set()
+        self._timeout: asyncio.Timeout | None = None
+        self._task: asyncio.Task[Output] | None = None
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        return self.tree.status
+
+    @property
+    def finished(self) -> bool:
+        return self.status in ("done", "failed", "cancelled")
+
+    @property
+    def usage(self) -> Usage:
+        """Over the lifetime of the run: what earlier executions of the same file used is included."""
+        return self.spent_before + self.spent
+
+    @property
+    def calls(self) -> int:
+        """Model calls of this execution."""
+        return self.spent.calls
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where the run is kept, or `None` for memory."""
+        return str(self.journal.path) if self.journal.path else None
+
+    @property
+    def active_seconds(self) -> float:
+        """How long the run has worked, over all executions of the same file; pauses and replays do not count."""
+        if self.calls == 0 and self.recorded is not None:
+            return self.recorded.active_seconds
+        return self._active
+
+    @property
+    def reused(self) -> bool:
+        """Every answer was found in the records: no model was called."""
+        return self.status == "done" and self.calls == 0 and bool(self.records)
+
+    def emit(self, event: Event) -> None:
+        """The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does."""
+        self.tree.apply(event)
+        if event.durable:
+            self.journal.append(event)
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed on %s; the run goes on", type(event).__name__)
+
+    def watch(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` every event from now on; call the result to stop."""
+        self._observers.append(observer)
+
+        def stop() -> None:
+            with contextlib.suppress(ValueError):
+                self._observers.remove(observer)
+
+        return stop
+
+    @property
+    def watched(self) -> bool:
+        """Somebody would see text while it streams."""
+        return bool(self._observers)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event from now on, tokens included, in order, until the run ends."""
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        if self._task is None or self.finished:
+            return
+        stop = self.watch(queue.put_nowait)
+        self._task.add_done_callback(lambda _: queue.put_nowait(_END))
+        try:
+            while (event := await queue.get()) is not _END:
+                yield event
+        finally:
+            stop()
+
+    def partial(self) -> Output:
+        """The best answer so far: the answer if there is one, else the finished parts in the plan's order."""
+        if self.output is not None:
+            return self.output
+        found = [f"## [{node.id}] {node.title}\n\n{node.result}" for node in _topmost_finished(self.tree)]
+        return Output("\n\n".join(found), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
+
+    def trace(self) -> list[TraceObject]:
+        """All nodes as plain dictionaries."""
+        return [
+            TraceObject(
+                id=node.id,
+                parent=node.parent,
+                depth=node.depth,
+                task=node.task,
+                state=str(node.state),
+                decision=node.decision,
+                result=node.result,
+                error=node.error,
+            )
+            for node in self.tree.walk()
+        ]
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> Awaitable[None]:
+        """Stop now. Once the result is awaited (or this returned, in another thread), no task of the run is alive
+        and everything finished is kept."""
+        if self._task is None or self._task.done():
+            return _Ended(None)
+        if threading.get_ident() == self._thread:
+            self._task.cancel()
+            return _Ended(self._task)
+        ended = threading.Event()
+        self._loop.call_soon_threadsafe(self._cancel_and_tell, ended)
+        ended.wait(timeout=10)
+        return _Ended(None)
+
+    def _cancel_and_tell(self, ended: threading.Event) -> None:
+        if self._task is None or self._task.done():
+            ended.set()
+            return
+        self._task.add_done_callback(lambda _: ended.set())
+        self._task.cancel()
+
+    def pause(self) -> None:
+        """Start no further model call; those under way finish."""
+        self._on_loop(self._pause)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._on_loop(self._resume)
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            action()
+        else:
+            self._loop.call_soon_threadsafe(action)
+
+    def _pause(self) -> None:
+        if self.status == "running":
+            self._going.clear()
+            self._stop_clock()
+            self.emit(RunPaused(at=self.clock()))
+
+    def _resume(self) -> None:
+        if self.status == "paused":
+            self.emit(RunResumed(at=self.clock()))
+            self._start_clock()
+            self._going.set()
+
+    # -- for the engine ------------------------------------------------------------------------------------------
+
+    def reserve_steps(self, count: int) -> bool:
+        """Take `count` nodes from what `max_steps` leaves; false if there are not so many."""
+        if self._steps + count > self.limits.max_steps:
+            return False
+        self._steps += count
+        return True
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The right to make one model call: not paused, within `max_concurrency`, within the budget, and with a
+        journal that is ready to keep what comes back."""
+        async with self._turns:
+            await self._going.wait()
+            self._reserve()
+            self._open_journal()
+            yield
+
+    def settle(self, usage: Usage) -> None:
+        """Count what a call used beside the call itself, which was counted when it began."""
+        self.spent += usage
+
+    def _reserve(self) -> None:
+        so_far = self.usage
+        for name, used, limit in (
+            ("calls", so_far.calls, self.budget.calls),
+            ("tokens", so_far.total_tokens, self.budget.tokens),
+            ("usd", so_far.cost_usd or 0.0, self.budget.usd),
+        ):
+            if limit is not None and used >= limit:
+                raise self._budget_error(name, used, limit)
+        self.spent += Usage(calls=1)
+
+    def _budget_error(self, name: str, used: float, limit: float) -> BudgetExceededError:
+        error = BudgetExceededError(
+            f"the budget of {limit:g} {name} is spent ({used:g} used); what finished is kept: "
+            f"run again with a larger budget to go on, or take error.run.partial()"
+        )
+        error.run = self
+        return error
+
+    def _open_journal(self) -> None:
+        """Before the first call: what is paid for must have a place to be kept."""
+        if not self._opened:
+            self._opened = True
+            self.journal.open()
+
+    def begin(self, main: Callable[[], Awaitable[str]]) -> None:
+        """Start the run's own task; `main` gives the root's answer."""
+        self._task = self._loop.create_task(self._drive(main), name=f"rlm-run-{self.run_id}")
+        # An error that nobody awaits is still in `run.error` and on the tree; asyncio need not warn of it.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
+        self.emit(
+            RunStarted(
+                at=self.clock(),
+                run_id=self.run_id,
+                task=self.task,
+                request_key=self.request_key,
+                settings=self.settings,
+            )
+        )
+        try:
+            content = await self._within_time(main)
+        except BaseException as error:
+            self._end_badly(error)
+            raise
+        # Kept first, announced second: who sees "done" can rely on the file.
+        self.output = self._output(content)
+        self._finish("done")
+        return self.output
+
+    async def _within_time(self, main: Callable[[], Awaitable[str]]) -> str:
+        limit = self._timeout = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._start_clock()
+                return await main()
+        except TimeoutError:
+            if limit.expired():
+                seconds = self.budget.seconds or 0
+                raise self._budget_error("seconds", seconds, seconds) from None
+            raise
+        finally:
+            self._timeout = None
+            self._stop_clock()
+
+    def _start_clock(self) -> None:
+        self._active_since = self._loop.time()
+        if self._timeout is not None and self.budget.seconds is not None:
+            self._timeout.reschedule(self._active_since + max(0.0, self.budget.seconds - self._active))
+
+    def _stop_clock(self) -> None:
+        if self._active_since is not None:
+            self._active += self._loop.time() - self._active_since
+            self._active_since = None
+        if self._timeout is not None:
+            self._timeout.reschedule(None)
+
+    def _end_badly(self, error: BaseException) -> None:
+        self.error = error
+        if isinstance(error, RLMError):
+            error.run = self
+        for node in list(self.tree):
+            if not node.state.final:
+                with contextlib.suppress(CheckpointError):
+                    self.emit(Cancelled(at=self.clock(), node=node.id))
+        status = "cancelled" if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
+        try:
+            self._finish(status, error)
+        except CheckpointError as second:
+            # The first error is what the user must hear of; that it could not be kept is said with it.
+            log.error("%s", second)
+
+    def _finish(self, status: str, error: BaseException | None = None) -> None:
+        said = f"{type(error).__name__}: {error}" if error is not None and status == "failed" else ""
+        try:
+            self.emit(RunFinished(at=self.clock(), status=status, error=said))
+            self.journal.compact(self.snapshot())
+        except CheckpointError as problem:
+            problem.run = self
+            raise
+        finally:
+            self.journal.close()
+
+    def snapshot(self) -> Recorded:
+        """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
+        earlier: tuple[Any, ...] = ()
+        if self.recorded is not None and self.status != "done":
+            known = {node.plan_key for node in self.tree} | {node.result_key for node in self.tree}
+            nodes = (*self.recorded.earlier, *self.recorded.tree)
+            earlier = tuple(n for n in nodes if {n.plan_key, n.result_key} - known - {""})
+        return Recorded(self.tree, earlier, spent=self.usage, active_seconds=self.active_seconds)
+
+    def _output(self, content: str) -> Output:
+        root = self.tree["0"]
+        spent = self.usage
+        metadata: dict[str, Any] = {
+            **root.metadata,
+            "depth": max(node.depth for node in self.tree),
+            "steps": len(self.tree),
+            "task_id": root.id,
+            "breadcrumbs": [],
+            "model": root.model,
+            "duration": self.active_seconds,
+            "usage": _tokens(spent),
+            "cost_usd": spent.cost_usd,
+            "calls": self.calls,
+            "limited": any(node.limited for node in self.tree),
+            "run_id": self.run_id,
+            "checkpoint": self.checkpoint,
+        }
+        return Output(content, metadata, usage=spent, run=self)
+
+    async def _result(self) -> Output:
+        if self._task is None:
+            raise ConfigurationError("this run was loaded from a file: it cannot be awaited; look at its tree")
+        return await self._task
+
+    def __await__(self) -> Generator[Any, None, Output]:
+        return self._result().__await__()
+
+    def __str__(self) -> str:
+        return outline(self.tree)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id} {self.status}: {len(self.tree)} nodes, {self.calls} calls>"
+
+    def _ipython_display_(self) -> None:
+        current_host().display(self)
+
+
+def _tokens(usage: Usage) -> dict[str, Any]:
+    return {name: value for name, value in usage.to_json().items() if name.endswith("_tokens")}
+
+
+class _Ended:
+    """Awaitable that a task has ended, however; not awaiting it is fine."""
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._task is not None:
+            yield from asyncio.wait({self._task}).__await__()
+
+
+def _records_of(recorded: Recorded | None) -> Records:
+    if recorded is None:
+        return Records()
+    return Records.of((*recorded.earlier, *cast("Iterable[Any]", recorded.tree)))
+
+
+def _topmost_finished(tree: Tree) -> Iterable[Any]:
+    stack = [tree.root] if tree.root else []
+    while stack:
+        node = stack.pop()
+        if node.result is not None:
+            yield node
+        else:
+            stack.extend(reversed(tree.children(node.id)))

@@ -1,0 +1,143 @@
+"""The vocabulary that users type against: what a caller gets and gives, and what a run returns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
+
+from .core.limits import Usage
+
+__all__ = [
+    "AsyncLLMCaller",
+    "AsyncStreamingLLMCaller",
+    "Input",
+    "Item",
+    "LLMCaller",
+    "Output",
+    "PlannerDecision",
+    "SubTask",
+    "ToolCall",
+    "TraceObject",
+]
+
+
+class Input(TypedDict):
+    """One message for a caller; the system prompt is among them."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+
+
+Item = Input
+
+
+class ToolCall(TypedDict):
+    """A call of a tool that a caller asks for."""
+
+    name: str
+    arguments: dict[str, Any] | str
+    id: NotRequired[str]
+
+
+class SubTask(TypedDict):
+    """One part of a plan, as a planner writes it."""
+
+    description: str
+    assigned_agent: NotRequired[str | None]
+    depends_on: NotRequired[list[int]]
+
+
+class PlannerDecision(TypedDict):
+    """What a planner replies, as JSON in `content`."""
+
+    thoughts: NotRequired[str]
+    decision: Literal["EXECUTE", "RECURSE"]
+    answer: NotRequired[str | None]
+    sub_tasks: NotRequired[list[SubTask]]
+
+
+class TraceObject(TypedDict):
+    """One node of a finished run, as `Run.trace()` lists them."""
+
+    id: str
+    parent: str | None
+    depth: int
+    task: str
+    state: str
+    decision: str | None
+    result: str | None
+    error: str | None
+
+
+class Output(Mapping[str, Any]):
+    """An answer: `.content` (Markdown text), `.metadata`, `.usage` and the `.run` that made it.
+
+    Also a mapping with the keys "content" and "metadata", so that callers can return it and read it as they do a
+    dict. `str()` is the content; in a notebook it shows as Markdown.
+    """
+
+    __slots__ = ("content", "metadata", "parsed", "run", "usage")
+
+    def __init__(
+        self,
+        content: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        parsed: Any = None,
+        usage: Usage | None = None,
+        run: Any = None,
+    ) -> None:
+        self.content = content
+        self.metadata: dict[str, Any] = dict(metadata or {})
+        self.parsed = parsed
+        self.usage = usage or Usage()
+        self.run = run
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "content":
+            return self.content
+        if key == "metadata":
+            return self.metadata
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("content", "metadata"))
+
+    def __len__(self) -> int:
+        return 2
+
+    def __str__(self) -> str:
+        return self.content
+
+    def __repr__(self) -> str:
+        shown = self.content if len(self.content) <= 200 else self.content[:200] + "…"
+        return f"Output(content={shown!r}, metadata={self.metadata!r})"
+
+    def _repr_markdown_(self) -> str:
+        return self.content
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.content)
+
+
+class LLMCaller(Protocol):
+    """A blocking caller: messages and facts in, `{"content": ..., "metadata": {...}}` out."""
+
+    def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> Mapping[str, Any]: ...
+
+
+class AsyncLLMCaller(Protocol):
+    """The same, awaitable."""
+
+    def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> Awaitable[Mapping[str, Any]]: ...
+
+
+class AsyncStreamingLLMCaller(Protocol):
+    """The same as an async generator: pieces of text, at the end (optionally) the whole as a mapping."""
+
+    def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> AsyncIterator[str | Mapping[str, Any]]: ...
+
+
+AnyCaller = Callable[..., Any]
