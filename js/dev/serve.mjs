@@ -1,0 +1,39 @@
+/**
+ * Serves the development page: `npm run dev`, then open the address that is printed.
+ * Tests start it with a port of their own.
+ */
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { BUILD_OPTIONS } from "../build.mjs";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+
+async function bundle() {
+  const result = await build({ ...BUILD_OPTIONS, entryPoints: ["dev/page.ts"], write: false, sourcemap: "inline" });
+  return result.outputFiles[0].text;
+}
+
+/** Every load of the page builds anew, so a reload shows the latest sources. */
+async function answer(path) {
+  if (path === "/page.js") return ["text/javascript", await bundle()];
+  if (path === "/") return ["text/html", await readFile(join(HERE, "index.html"), "utf8")];
+  return null;
+}
+
+export async function serve(port = 0) {
+  const server = createServer(async (request, response) => {
+    const found = await answer(new URL(request.url, "http://localhost").pathname);
+    response.writeHead(found ? 200 : 404, { "content-type": `${found?.[0] ?? "text/plain"}; charset=utf-8` });
+    response.end(found?.[1] ?? "");
+  });
+  await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+  return { server, address: `http://127.0.0.1:${server.address().port}/` };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { address } = await serve(Number(process.env.PORT ?? 8123));
+  console.log(address);
+}

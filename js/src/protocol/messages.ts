@@ -1,0 +1,198 @@
+/**
+ * The words the kernel and the browser exchange.
+ *
+ * Only types, defaults and the narrowing of untrusted values live here. Field names are those of
+ * the wire (snake case), so that a frame in the network panel reads like the code.
+ */
+
+export const NODE_STATES = [
+  "pending",
+  "planning",
+  "running",
+  "waiting",
+  "synthesizing",
+  "done",
+  "failed",
+  "cancelled",
+  "superseded",
+] as const;
+export type NodeState = (typeof NODE_STATES)[number];
+
+export type RunStatus = "running" | "paused" | "done" | "failed" | "cancelled";
+
+export type PhaseKind = "plan" | "wait" | "execute" | "synthesize" | "failed" | "replayed";
+
+/** Seconds since the run began; a null end is still open. */
+export type Phase = readonly [kind: PhaseKind, start: number, end: number | null];
+
+export interface TreeNode {
+  readonly id: string;
+  readonly parent: string | null;
+  readonly title: string;
+  readonly agent: string;
+  readonly model: string;
+  readonly state: NodeState;
+  readonly mark: "" | "cached" | "replayed";
+  readonly decision: "EXECUTE" | "RECURSE" | null;
+  readonly depends_on: readonly string[];
+  readonly tokens_in: number;
+  readonly tokens_out: number;
+  /** Dollars; null when the price is unknown. */
+  readonly cost: number | null;
+  readonly attempts: number;
+  readonly phases: readonly Phase[];
+  readonly note: string;
+  /** The end of the text being streamed; empty when nothing is. */
+  readonly tail: string;
+}
+
+export interface Budget {
+  readonly usd?: number;
+  readonly tokens?: number;
+  readonly calls?: number;
+  readonly seconds?: number;
+}
+
+export interface Run {
+  readonly run_id: string;
+  readonly title: string;
+  readonly status: RunStatus;
+  readonly started: number;
+  /** Seconds; null while the run goes on. */
+  readonly elapsed: number | null;
+  readonly tokens: number;
+  readonly cost: number | null;
+  readonly calls: number;
+  readonly budget: Budget;
+  readonly model: string;
+  readonly notice: string;
+  readonly checkpoint: string;
+  readonly error: string;
+  /** The commands the kernel accepts now. */
+  readonly can: readonly string[];
+  /** Says what answered when it was not a language model. */
+  readonly label: string;
+}
+
+export type Operation =
+  | readonly ["a", Partial<TreeNode> & { readonly id: string }]
+  | readonly ["p", string, Partial<TreeNode>]
+  | readonly ["x", string, number, string]
+  | readonly ["r", Partial<Run>];
+
+/** Frames are ordered by epoch, then by sequence number. */
+export interface Position {
+  readonly e: number;
+  readonly s: number;
+}
+
+export interface Frame extends Position {
+  readonly t: "p";
+  readonly n: number;
+  readonly ops: readonly Operation[];
+}
+
+export interface Heartbeat extends Position {
+  readonly t: "h";
+  readonly n: number;
+}
+
+export interface SnapshotNotice extends Position {
+  readonly t: "s";
+}
+
+export interface DetailReply {
+  readonly t: "d";
+  readonly req: number;
+  readonly id: string;
+  readonly field: DetailField;
+  readonly data: unknown;
+}
+
+export interface Acknowledgement {
+  readonly t: "ack";
+  readonly req: number;
+  readonly ok: boolean;
+  readonly error?: string;
+}
+
+export type KernelMessage = Frame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
+
+export const DETAIL_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
+export type DetailField = (typeof DETAIL_FIELDS)[number];
+
+export type BrowserMessage =
+  | { readonly t: "sync"; readonly e: number; readonly s: number }
+  | { readonly t: "sub"; readonly ids: readonly string[] }
+  | { readonly t: "get"; readonly req: number; readonly id: string; readonly fields: readonly DetailField[] }
+  | { readonly t: "cmd"; readonly req: number; readonly op: string; readonly id?: string; readonly args: object };
+
+/** The whole run at one position, with nodes in an order where parents come first. */
+export interface Snapshot extends Position {
+  readonly n: number;
+  readonly run: Run;
+  readonly nodes: readonly TreeNode[];
+}
+
+export const EMPTY_NODE: TreeNode = {
+  id: "",
+  parent: null,
+  title: "",
+  agent: "",
+  model: "",
+  state: "pending",
+  mark: "",
+  decision: null,
+  depends_on: [],
+  tokens_in: 0,
+  tokens_out: 0,
+  cost: null,
+  attempts: 0,
+  phases: [],
+  note: "",
+  tail: "",
+};
+
+export const EMPTY_RUN: Run = {
+  run_id: "",
+  title: "",
+  status: "running",
+  started: 0,
+  elapsed: null,
+  tokens: 0,
+  cost: null,
+  calls: 0,
+  budget: {},
+  model: "",
+  notice: "",
+  checkpoint: "",
+  error: "",
+  can: [],
+  label: "",
+};
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+
+function hasPosition(value: Record<string, unknown>): boolean {
+  return isNumber(value["e"]) && isNumber(value["s"]);
+}
+
+const REQUIREMENTS: Record<KernelMessage["t"], (value: Record<string, unknown>) => boolean> = {
+  p: (value) => hasPosition(value) && isNumber(value["n"]) && Array.isArray(value["ops"]),
+  h: (value) => hasPosition(value) && isNumber(value["n"]),
+  s: hasPosition,
+  d: (value) => isNumber(value["req"]) && typeof value["field"] === "string",
+  ack: (value) => isNumber(value["req"]),
+};
+
+/** Narrows what arrived; null for anything a newer kernel may say that this client does not know. */
+export function parseMessage(value: unknown): KernelMessage | null {
+  if (!isRecord(value)) return null;
+  const kind = value["t"];
+  if (typeof kind !== "string" || !Object.hasOwn(REQUIREMENTS, kind)) return null;
+  return REQUIREMENTS[kind as KernelMessage["t"]](value) ? (value as unknown as KernelMessage) : null;
+}

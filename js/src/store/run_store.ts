@@ -1,0 +1,144 @@
+/**
+ * One run as all views of one widget share it: the folded state, its indexes, and the way back to
+ * the kernel. It draws nothing.
+ */
+import { signal } from "@preact/signals";
+import { ProtocolClient } from "../protocol/client";
+import { parseMessage, type BrowserMessage, type KernelMessage, type Run } from "../protocol/messages";
+import { inflateSnapshot } from "../protocol/snapshot";
+import { DetailCache } from "./details";
+import { Tree } from "./tree";
+
+export interface StorePorts {
+  send(message: BrowserMessage): void;
+  now(): number;
+  schedule(delay: number, action: () => void): void;
+}
+
+/** A command that was sent and not yet answered, or was refused. */
+export interface CommandState {
+  readonly pending: ReadonlySet<string>;
+  readonly error: string;
+}
+
+export class RunStore {
+  readonly client: ProtocolClient;
+  readonly tree: Tree;
+  readonly details: DetailCache;
+  readonly commands = signal<CommandState>({ pending: new Set(), error: "" });
+  readonly #ports: StorePorts;
+  readonly #listeners = new Set<() => void>();
+  readonly #subscriptions = new Map<object, readonly string[]>();
+  readonly #sentCommands = new Map<number, string>();
+  #epoch = -1;
+  #requests = 0;
+
+  constructor(ports: StorePorts) {
+    this.#ports = ports;
+    this.client = new ProtocolClient({
+      ...ports,
+      nodeChanged: (before, after) => this.tree.update(before, after),
+      replaced: () => this.#replaced(),
+      changed: () => this.#notify(),
+    });
+    this.tree = new Tree(this.client.state.nodes);
+    this.details = new DetailCache({ ...ports, nextRequest: () => (this.#requests += 1) });
+  }
+
+  get run(): Run {
+    return this.client.state.run;
+  }
+
+  /** What is known of a run before its first snapshot. */
+  introduce(run: Partial<Run>): void {
+    if (!this.client.hasState) this.client.state.run = { ...this.run, ...run };
+    this.#notify();
+  }
+
+  get clock(): number {
+    return this.client.runClock();
+  }
+
+  streamedText(id: string): string {
+    return this.client.state.texts.get(id) ?? "";
+  }
+
+  /** Calls `listener` after each change; returns what ends that. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  receive(content: unknown, buffers: readonly ArrayBufferView[] = []): void {
+    const message = parseMessage(content);
+    if (message) this.#dispatch(message, buffers);
+  }
+
+  /** Unpacks a snapshot; one that cannot be read is asked for again with the next frame. */
+  async receiveSnapshot(bytes: ArrayBufferView | undefined): Promise<void> {
+    if (!bytes || bytes.byteLength === 0) return;
+    const finish = this.client.expectSnapshot();
+    const snapshot = await inflateSnapshot(bytes).catch((error: unknown) => {
+      console.warn("rlm_notebook: a snapshot of the run could not be read", error);
+      return null;
+    });
+    finish(snapshot);
+  }
+
+  /** Streams the full text of these nodes to `view`, instead of those it asked for before. */
+  subscribe(view: object, ids: readonly string[]): void {
+    const before = this.#subscribedIds();
+    if (ids.length > 0) this.#subscriptions.set(view, ids);
+    else this.#subscriptions.delete(view);
+    const after = this.#subscribedIds();
+    if (before.join() !== after.join()) this.#sendSubscriptions(after);
+  }
+
+  command(name: string): void {
+    const request = (this.#requests += 1);
+    this.#sentCommands.set(request, name);
+    this.#showCommands("");
+    this.#ports.send({ t: "cmd", req: request, op: name, args: {} });
+  }
+
+  #dispatch(message: KernelMessage, buffers: readonly ArrayBufferView[]): void {
+    switch (message.t) {
+      case "p":
+        return this.client.frame(message);
+      case "h":
+        return this.client.heartbeat(message);
+      case "s":
+        return void this.receiveSnapshot(buffers[0]);
+      case "d":
+        return this.details.receive(message);
+      case "ack":
+        this.#sentCommands.delete(message.req);
+        this.#showCommands(message.ok ? "" : (message.error ?? "The kernel refused the command."));
+    }
+  }
+
+  #showCommands(error: string): void {
+    this.commands.value = { pending: new Set(this.#sentCommands.values()), error };
+  }
+
+  /** Text that streamed while frames were lost is only sent again to those who ask again. */
+  #replaced(): void {
+    this.tree.rebuild();
+    if (this.client.position.e !== this.#epoch) this.details.clear();
+    this.#epoch = this.client.position.e;
+    const subscribed = this.#subscribedIds();
+    if (subscribed.length > 0) this.#sendSubscriptions(subscribed);
+  }
+
+  #subscribedIds(): string[] {
+    return [...new Set([...this.#subscriptions.values()].flat())].sort();
+  }
+
+  #sendSubscriptions(ids: readonly string[]): void {
+    this.#ports.send({ t: "sub", ids });
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

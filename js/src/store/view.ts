@@ -1,0 +1,218 @@
+/**
+ * What one view of a run shows: folds, filters, selection. Several views of a run differ here only.
+ *
+ * The store is plain and changes between drawings without anyone noticing. Components read it through
+ * `run`, `tree` and `streamedText`, which subscribe them to the next drawing.
+ */
+import { batch, computed, signal } from "@preact/signals";
+import type { DetailField, Run, TreeNode } from "../protocol/messages";
+import { parallelism } from "./concurrency";
+import { criticalPath } from "./critical_path";
+import { isFinished, type DisplayState } from "./display";
+import { flatten, isFiltering, visibleIds, type Row, type RowFilter } from "./rows";
+import type { RunStore } from "./run_store";
+import { timeAxis } from "./time_axis";
+import type { Tree } from "./tree";
+
+/** From this size on, rows are flattened at most every ten times as long as it took. */
+const LARGE_TREE = 20_000;
+const FLATTEN_SHARE = 10;
+
+export class View {
+  readonly store: RunStore;
+  /** Makes ids that no other view on the page has, even one of another copy of this module. */
+  readonly key = Math.random().toString(36).slice(2);
+  readonly frame = signal(0);
+  readonly #shape = signal(0);
+
+  readonly query = signal("");
+  readonly states = signal<ReadonlySet<DisplayState>>(new Set());
+  readonly folded = signal<ReadonlySet<string>>(new Set());
+  readonly selected = signal<string | null>(null);
+  readonly active = signal<string | null>(null);
+  readonly showsCriticalPath = signal(true);
+  readonly tab = signal<DetailField>("output");
+  /** Folded to the header: what a finished run that nobody touched becomes. */
+  readonly collapsed = signal(false);
+  /** How many rows fit; set by the grid. */
+  readonly capacity = signal(20);
+
+  #touched = false;
+  #lastStatus = "";
+  readonly #foldDecided = new Set<string>();
+  #flattenPause = 0;
+  #flattenedAt = -Infinity;
+
+  constructor(store: RunStore) {
+    this.store = store;
+  }
+
+  get run(): Run {
+    this.frame.value;
+    return this.store.run;
+  }
+
+  get tree(): Tree {
+    this.frame.value;
+    return this.store.tree;
+  }
+
+  streamedText(id: string): string {
+    this.frame.value;
+    return this.store.streamedText(id);
+  }
+
+  readonly filter = computed<RowFilter>(() => ({ query: this.query.value, states: this.states.value }));
+
+  readonly rows = computed<readonly Row[]>(() => {
+    this.#shape.value;
+    const filter = this.filter.value;
+    const tree = isFiltering(filter) ? this.tree : this.store.tree;
+    const started = performance.now();
+    const rows = flatten(tree, this.folded.value, visibleIds(tree, filter));
+    this.#flattenedAt = performance.now();
+    this.#flattenPause = tree.size > LARGE_TREE ? (this.#flattenedAt - started) * FLATTEN_SHARE : 0;
+    return rows;
+  });
+
+  readonly rowIndex = computed<ReadonlyMap<string, number>>(
+    () => new Map(this.rows.value.map((row, index) => [row.id, index])),
+  );
+
+  readonly runId = computed(() => this.run.run_id);
+
+  readonly clock = computed(() => {
+    this.frame.value;
+    return this.store.clock;
+  });
+
+  /** Changes once a second, for what is too dear to follow the clock. */
+  readonly second = computed(() => `${Math.floor(this.clock.value)} ${this.store.run.status} ${this.store.tree.size}`);
+
+  readonly parallelism = computed(() => {
+    this.second.value;
+    return parallelism(this.store.tree.nodes(), this.clock.peek());
+  });
+
+  readonly axis = computed(() => timeAxis(this.clock.value));
+
+  readonly critical = computed(() => criticalPath(this.tree, this.clock.value));
+
+  /** Takes over what changed in the store; called at most once per animation frame. */
+  draw(): void {
+    batch(() => {
+      this.frame.value += 1;
+      this.#followStatus();
+      this.#foldFinished();
+      if (this.#mayFlatten()) this.#shape.value = this.store.tree.shape;
+    });
+  }
+
+  /** Whether rows are missing because flattening a large tree was put off. */
+  get isBehind(): boolean {
+    return this.#shape.peek() !== this.store.tree.shape;
+  }
+
+  #mayFlatten(): boolean {
+    return performance.now() - this.#flattenedAt >= this.#flattenPause;
+  }
+
+  /** From now on nothing folds by itself that the reader could be looking at. */
+  touch(): void {
+    this.#touched = true;
+  }
+
+  isOpen(id: string): boolean {
+    return !this.folded.value.has(id) || isFiltering(this.filter.value);
+  }
+
+  fold(id: string, folded: boolean): void {
+    this.touch();
+    this.#foldDecided.add(id);
+    this.#setFolded([id], folded);
+  }
+
+  unfoldSiblings(id: string): void {
+    this.touch();
+    const parent = this.store.tree.node(id)?.parent;
+    const siblings = parent ? this.store.tree.children(parent) : this.store.tree.roots;
+    for (const sibling of siblings) this.#foldDecided.add(sibling);
+    this.#setFolded(siblings, false);
+  }
+
+  select(id: string): void {
+    this.touch();
+    batch(() => {
+      this.active.value = id;
+      this.selected.value = id;
+    });
+  }
+
+  /** Opens every branch above a node, so that its row exists, and selects it. */
+  reveal(id: string): void {
+    const above = this.store.tree.ancestors(id).map((node) => node.id);
+    batch(() => {
+      this.#setFolded(above, false);
+      this.select(id);
+    });
+  }
+
+  closeDetails(): void {
+    this.selected.value = null;
+  }
+
+  toggleStates(states: readonly DisplayState[]): void {
+    this.touch();
+    const chosen = new Set(this.states.value);
+    const remove = states.every((state) => chosen.has(state));
+    for (const state of states) remove ? chosen.delete(state) : chosen.add(state);
+    this.states.value = chosen;
+  }
+
+  clearFilter(): void {
+    batch(() => {
+      this.query.value = "";
+      this.states.value = new Set();
+    });
+  }
+
+  #setFolded(ids: readonly string[], folded: boolean): void {
+    const next = new Set(this.folded.value);
+    for (const id of ids) folded ? next.add(id) : next.delete(id);
+    this.folded.value = next;
+  }
+
+  #followStatus(): void {
+    const { status } = this.store.run;
+    if (!this.store.client.hasState || status === this.#lastStatus) return;
+    if (status === "done" && !this.#touched) this.collapsed.value = true;
+    if (status !== "done") this.collapsed.value = false;
+    this.#lastStatus = status;
+  }
+
+  /** Finished branches make room for live work, once there are more rows than fit. */
+  #foldFinished(): void {
+    const { tree, run } = this.store;
+    if (run.status !== "running" || tree.size <= this.capacity.value) return;
+    const kept = this.#keptOpen();
+    const finished: string[] = [];
+    for (const node of tree.nodes()) {
+      if (this.#isFoldable(node) && !kept.has(node.id)) finished.push(node.id);
+    }
+    if (finished.length === 0) return;
+    for (const id of finished) this.#foldDecided.add(id);
+    this.#setFolded(finished, true);
+  }
+
+  /** Each branch is folded once only: whoever opens it again wants it open. */
+  #isFoldable(node: TreeNode): boolean {
+    return isFinished(node) && !this.#foldDecided.has(node.id) && this.store.tree.children(node.id).length > 0;
+  }
+
+  #keptOpen(): ReadonlySet<string> {
+    const focus = [this.selected.value, this.active.value].filter((id) => id !== null);
+    const aroundFocus = focus.flatMap((id) => [id, ...this.store.tree.ancestors(id).map((node) => node.id)]);
+    const critical = this.showsCriticalPath.value ? this.critical.value.ids : [];
+    return new Set([...aroundFocus, ...critical]);
+  }
+}

@@ -1,0 +1,33 @@
+/** Tells a screen reader how the run goes: seldom, except that an end is told at once. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { RunStatus } from "../protocol/messages";
+import type { View } from "../store/view";
+import { plural } from "./format";
+
+const INTERVAL = 5000;
+
+export function progressSentence(view: View): string {
+  const { run, tree } = view;
+  const complete = tree.count("done") + tree.count("cached");
+  const failed = tree.count("failed");
+  const failures = failed > 0 ? `, ${failed} failed` : "";
+  return `Run ${run.status}: ${complete} of ${plural(tree.size, "task")} done${failures}.`;
+}
+
+export function Announcer({ view }: { view: View }) {
+  const [sentence, setSentence] = useState("");
+  const last = useRef<{ at: number; failed: number; status: RunStatus | "" }>({ at: -Infinity, failed: 0, status: "" });
+  useEffect(() => {
+    const failed = view.tree.count("failed");
+    const { status } = view.run;
+    const urgent = failed > last.current.failed || status !== last.current.status;
+    if (!urgent && performance.now() - last.current.at < INTERVAL) return;
+    last.current = { at: performance.now(), failed, status };
+    setSentence(progressSentence(view));
+  });
+  return (
+    <div class="rn-hidden" role="status">
+      {sentence}
+    </div>
+  );
+}

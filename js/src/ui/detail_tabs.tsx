@@ -1,0 +1,116 @@
+/** What the tabs of the detail pane show once their field has arrived. */
+import type { ComponentChild } from "preact";
+import { isRecord, type DetailField, type TreeNode } from "../protocol/messages";
+import type { Detail } from "../store/details";
+import { isActive } from "../store/display";
+import type { View } from "../store/view";
+import { formatClock, formatDuration } from "./format";
+import { Markdown, PlainText } from "./markdown";
+import { Value } from "./value";
+
+/** Text that still grows is laid out as Markdown up to this length only: it is done each frame. */
+const LONGEST_LIVE_MARKDOWN = 20_000;
+
+const records = (data: unknown): Record<string, unknown>[] => (Array.isArray(data) ? data.filter(isRecord) : []);
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
+function Empty({ children }: { children: ComponentChild }) {
+  return <p class="rn-empty">{children}</p>;
+}
+
+function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
+  const streamed = view.streamedText(node.id) || node.tail;
+  if (streamed === "") return <Empty>Nothing has been written yet.</Empty>;
+  if (streamed.length > LONGEST_LIVE_MARKDOWN) return <PlainText text={streamed} />;
+  return <Markdown text={streamed} />;
+}
+
+function Output({ data, node }: { data: unknown; node: TreeNode }) {
+  if (text(data) !== "") return <Markdown text={text(data)} />;
+  return <Empty>{node.note || "There is no output."}</Empty>;
+}
+
+function Prompt({ data }: { data: unknown }) {
+  const messages = records(data);
+  if (messages.length === 0) return <Empty>No prompt was sent.</Empty>;
+  return (
+    <>
+      {messages.map((message) => (
+        <section class="rn-message">
+          <h4>{text(message["role"])}</h4>
+          <Value value={message["content"]} />
+        </section>
+      ))}
+    </>
+  );
+}
+
+function Plan({ data }: { data: unknown }) {
+  return isRecord(data) ? <Value value={data} /> : <Empty>This task was not planned.</Empty>;
+}
+
+function toolDuration(call: Record<string, unknown>): string {
+  const { started, ended } = call;
+  return typeof started === "number" && typeof ended === "number" ? formatDuration(ended - started) : "";
+}
+
+function Tools({ data }: { data: unknown }) {
+  const calls = records(data);
+  if (calls.length === 0) return <Empty>No tool was called.</Empty>;
+  return (
+    <>
+      {calls.map((call) => (
+        <details class={`rn-tool${call["ok"] === false ? " rn-failed" : ""}`}>
+          <summary>
+            <b>{text(call["name"])}</b> {call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
+          </summary>
+          <h4>Arguments</h4>
+          <Value value={call["arguments"]} />
+          <h4>Result</h4>
+          <Value value={call["result"]} />
+        </details>
+      ))}
+    </>
+  );
+}
+
+function Events({ data }: { data: unknown }) {
+  const events = records(data);
+  if (events.length === 0) return <Empty>Nothing has happened yet.</Empty>;
+  return (
+    <ol class="rn-events">
+      {events.map((event) => (
+        <li>
+          <time>{typeof event["at"] === "number" ? formatClock(event["at"]) : ""}</time>
+          <b>{text(event["type"])}</b>
+          <span>{text(event["text"])}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+const TABS: Record<DetailField, (properties: { data: unknown; node: TreeNode }) => ComponentChild> = {
+  output: Output,
+  prompt: Prompt,
+  plan: Plan,
+  tools: Tools,
+  events: Events,
+};
+
+export function TabContent({ view, node, field, detail }: {
+  view: View;
+  node: TreeNode;
+  field: DetailField;
+  detail: Detail;
+}) {
+  if (field === "output" && isActive(node)) return <LiveOutput view={view} node={node} />;
+  if (detail.status === "loading") return <Empty>Loading…</Empty>;
+  if (detail.status === "unavailable") return <Unavailable />;
+  const Tab = TABS[field];
+  return <Tab data={detail.data} node={node} />;
+}
+
+function Unavailable() {
+  return <Empty>The kernel that holds this run does not answer. Run the cell again to load it.</Empty>;
+}

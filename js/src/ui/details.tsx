@@ -1,0 +1,209 @@
+/** The pane about the selected node. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { DETAIL_FIELDS, type DetailField, type TreeNode } from "../protocol/messages";
+import { nodeEnd, nodeStart } from "../store/critical_path";
+import { displayState, isFinished } from "../store/display";
+import type { Tree } from "../store/tree";
+import type { View } from "../store/view";
+import { TabContent } from "./detail_tabs";
+import { formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
+import { Icon } from "./icons";
+
+const TAB_NAMES: Record<DetailField, string> = {
+  output: "Output",
+  prompt: "Prompt",
+  plan: "Plan",
+  tools: "Tools",
+  events: "Events",
+};
+
+function Crumbs({ view, node }: { view: View; node: TreeNode }) {
+  const path = view.tree.ancestors(node.id).reverse();
+  return (
+    <nav class="rn-crumbs" aria-label="Ancestors">
+      {path.map((ancestor, index) => (
+        <>
+          {index > 0 && <Icon name="chevron" size={10} />}
+          <button type="button" onClick={() => view.reveal(ancestor.id)} title={ancestor.title}>
+            {ancestor.parent === null ? "Root" : ancestor.title}
+          </button>
+        </>
+      ))}
+    </nav>
+  );
+}
+
+function Chips({ view, node }: { view: View; node: TreeNode }) {
+  const state = displayState(node);
+  const isCritical = view.showsCriticalPath.value && view.critical.value.ids.has(node.id);
+  return (
+    <div class="rn-chips">
+      <span class={`rn-chip rn-chip-${state}`}>
+        <Icon name={state} size={12} />
+        {node.mark || state}
+      </span>
+      {node.decision && (
+        <span class="rn-chip rn-chip-planning">
+          <Icon name={node.decision === "RECURSE" ? "recurse" : "execute"} size={12} />
+          {node.decision.toLowerCase()}
+        </span>
+      )}
+      {isCritical && (
+        <span class="rn-chip rn-chip-critical">
+          <Icon name="path" size={12} />
+          critical path
+        </span>
+      )}
+    </div>
+  );
+}
+
+function Fact({ name, wide, children }: { name: string; wide?: boolean; children: ComponentChildren }) {
+  return (
+    <div class={wide ? "rn-wide" : undefined}>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function countDescendants(tree: Tree, id: string): number {
+  let count = 0;
+  const pending = [...tree.children(id)];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    count += 1;
+    for (const child of tree.children(next)) pending.push(child);
+  }
+  return count;
+}
+
+function Facts({ view, node }: { view: View; node: TreeNode }) {
+  const now = view.clock.value;
+  const start = nodeStart(node);
+  const end = nodeEnd(node, now);
+  const ran = start !== null && end !== null;
+  const below = countDescendants(view.tree, node.id);
+  return (
+    <dl class="rn-facts">
+      <Fact name="Duration">{ran ? formatDuration(end - start) : "–"}</Fact>
+      <Fact name="Tokens">
+        {formatTokens(node.tokens_in)}
+        <span> in</span> {formatTokens(node.tokens_out)}
+        <span> out</span>
+      </Fact>
+      <Fact name="Cost">{node.cost === null ? "–" : formatCost(node.cost)}</Fact>
+      <Fact name="Subtree">{below > 0 ? plural(below, "task") : "leaf"}</Fact>
+      <Fact name="Agent" wide>
+        {node.agent} {node.model !== "" && <span>· {node.model}</span>}
+      </Fact>
+      <Fact name="Ran" wide>
+        {ran ? `${formatClock(start)} – ${formatClock(end)}` : "–"}
+      </Fact>
+    </dl>
+  );
+}
+
+function outputText(view: View, node: TreeNode): string {
+  const { data } = view.store.details.read(node.id, "output");
+  return typeof data === "string" && data !== "" ? data : view.streamedText(node.id);
+}
+
+function CopyButton({ view, node }: { view: View; node: TreeNode }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => setCopied(false), [node.id]);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(outputText(view, node));
+    setCopied(true);
+  };
+  return (
+    <button type="button" class="rn-button" disabled={outputText(view, node) === ""} onClick={copy}>
+      <Icon name={copied ? "done" : "copy"} />
+      {copied ? "Copied" : "Copy output"}
+    </button>
+  );
+}
+
+function toolCount(view: View, node: TreeNode): number {
+  const { data } = view.store.details.read(node.id, "tools");
+  return Array.isArray(data) ? data.length : 0;
+}
+
+function nextTab(key: string, current: DetailField): DetailField | null {
+  const index = DETAIL_FIELDS.indexOf(current);
+  const steps: Record<string, number> = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 };
+  const target = Object.hasOwn(steps, key) ? steps[key] : undefined;
+  return target === undefined ? null : (DETAIL_FIELDS.at(target % DETAIL_FIELDS.length) ?? null);
+}
+
+function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string }) {
+  const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }): void => {
+    const tab = nextTab(event.key, view.tab.value);
+    if (!tab) return;
+    event.preventDefault();
+    view.tab.value = tab;
+    event.currentTarget.querySelector<HTMLElement>(`[data-tab="${tab}"]`)?.focus();
+  };
+  const tools = toolCount(view, node);
+  return (
+    <div class="rn-tabs" role="tablist" aria-label="Details" onKeyDown={onKeyDown}>
+      {DETAIL_FIELDS.map((field) => (
+        <button
+          type="button"
+          role="tab"
+          data-tab={field}
+          aria-selected={view.tab.value === field}
+          aria-controls={panel}
+          tabIndex={view.tab.value === field ? 0 : -1}
+          onClick={() => (view.tab.value = field)}
+        >
+          {TAB_NAMES[field]}
+          {field === "tools" && tools > 0 && <b>{tools}</b>}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** Fetches what is shown, and the full text of a node that still writes. */
+function useNodeData(view: View, node: TreeNode): void {
+  const tab = view.tab.value;
+  useEffect(() => {
+    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", tab])]);
+  }, [node.id, node.state, node.attempts, node.mark, tab]);
+  const streams = !isFinished(node);
+  useEffect(() => {
+    view.store.subscribe(view, streams ? [node.id] : []);
+    return () => view.store.subscribe(view, []);
+  }, [node.id, streams]);
+}
+
+function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
+  useNodeData(view, node);
+  const field = view.tab.value;
+  const panel = `rn-panel-${view.key}`;
+  return (
+    <aside class="rn-details" aria-label="Details of the selected task">
+      <button type="button" class="rn-button rn-square rn-close" aria-label="Close details" onClick={() => view.closeDetails()}>
+        <Icon name="close" />
+      </button>
+      <Crumbs view={view} node={node} />
+      <h3>{node.title}</h3>
+      <Chips view={view} node={node} />
+      <Facts view={view} node={node} />
+      <div class="rn-actions">
+        <CopyButton view={view} node={node} />
+      </div>
+      <Tabs view={view} node={node} panel={panel} />
+      <div class="rn-panel" id={panel} role="tabpanel" aria-label={TAB_NAMES[field]} tabIndex={0}>
+        <TabContent view={view} node={node} field={field} detail={view.store.details.read(node.id, field)} />
+      </div>
+    </aside>
+  );
+}
+
+export function Details({ view }: { view: View }) {
+  const id = view.selected.value;
+  const node = id === null ? undefined : view.tree.node(id);
+  return node ? <NodeDetails view={view} node={node} /> : null;
+}

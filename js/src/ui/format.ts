@@ -1,0 +1,41 @@
+/** Numbers as people read them: short, in a width that hardly changes. */
+
+export function formatTokens(count: number): string {
+  if (count >= 1e6) return `${(count / 1e6).toFixed(1)}M`;
+  if (count >= 1e4) return `${Math.round(count / 1e3)}k`;
+  if (count >= 1e3) return `${(count / 1e3).toFixed(1)}k`;
+  return String(count);
+}
+
+const twoDigits = (value: number): string => String(value).padStart(2, "0");
+
+export function formatDuration(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${twoDigits(whole % 60)}s`;
+  return `${Math.floor(whole / 3600)}h ${twoDigits(Math.floor((whole % 3600) / 60))}m`;
+}
+
+/** A moment of the run, as on a stop watch. */
+export function formatClock(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}:${twoDigits(whole % 60)}`;
+  return `${Math.floor(minutes / 60)}:${twoDigits(minutes % 60)}:${twoDigits(whole % 60)}`;
+}
+
+export function formatTick(seconds: number): string {
+  if (seconds === 0) return "0";
+  return seconds < 60 ? `${seconds}s` : formatClock(seconds);
+}
+
+/** Cents matter in small sums only. */
+export function formatCost(dollars: number): string {
+  if (dollars === 0) return "$0";
+  return `$${dollars.toFixed(dollars < 0.1 ? 3 : 2)}`;
+}
+
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,297 @@
+/**
+ * The tree of tasks: a treegrid of which only the rows in sight (and the focused one) exist.
+ */
+import type { RefObject } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { TreeNode } from "../protocol/messages";
+import type { Row as RowShape } from "../store/rows";
+import type { View } from "../store/view";
+import { TimelineOverlay } from "./critical_overlay";
+import { formatClock, formatTick } from "./format";
+import { keyAction, type KeyAction, type KeyContext } from "./keyboard";
+import { Overview } from "./overview";
+import { Row, ROW_HEIGHT, type RowActions } from "./row";
+
+export const HEADER_HEIGHT = 56;
+const OVERSCAN = 6;
+/** A bound on the rows that exist, whatever a host says about its size. */
+const MOST_ROWS = 200;
+
+interface Window {
+  readonly first: number;
+  readonly last: number;
+}
+
+function visibleWindow(scrollTop: number, height: number, count: number): Window {
+  const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - OVERSCAN);
+  const fitting = Math.min(MOST_ROWS, Math.ceil(height / ROW_HEIGHT) + 2 * OVERSCAN);
+  return { first, last: Math.min(count, first + fitting) };
+}
+
+/** The indexes to render: the window, and the active row so that focus is never lost. */
+function renderedIndexes({ first, last }: Window, active: number): number[] {
+  const indexes = Array.from({ length: Math.max(0, last - first) }, (_, offset) => first + offset);
+  if (active >= 0 && active < first) indexes.unshift(active);
+  if (active >= last) indexes.push(active);
+  return indexes;
+}
+
+/** A node whose phases are over is drawn the same at any time. */
+function clockFor(node: TreeNode, now: number): number {
+  return node.phases.at(-1)?.[2] === null ? now : 0;
+}
+
+function GridRow({ view, shape, index, active, actions }: {
+  view: View;
+  shape: RowShape;
+  index: number;
+  active: number;
+  actions: RowActions;
+}) {
+  const { tree } = view;
+  const node = tree.node(shape.id);
+  if (!node) return null;
+  const childCount = tree.children(node.id).length;
+  return (
+    <Row
+      node={node}
+      shape={shape}
+      index={index}
+      isOpen={childCount > 0 ? view.isOpen(node.id) : undefined}
+      isSelected={view.selected.value === node.id}
+      isActive={index === active}
+      childCount={childCount}
+      completeChildren={tree.completeChildren(node.id)}
+      now={clockFor(node, view.clock.value)}
+      axisEnd={view.axis.value.end}
+      dimmed={view.showsCriticalPath.value && !view.critical.value.ids.has(node.id)}
+      query={view.query.value.trim()}
+      actions={actions}
+    />
+  );
+}
+
+function TimelineHeader({ view, theme }: { view: View; theme: string }) {
+  const { end, ticks } = view.axis.value;
+  const now = view.clock.value;
+  const nowShare = now / end;
+  return (
+    <div class="rn-time" role="columnheader" aria-label="Timeline">
+      <Overview view={view} theme={theme} />
+      {ticks.map((tick) => {
+        const share = tick / end;
+        const hidden = share > 0.97 || Math.abs(share - nowShare) < 0.1;
+        return hidden ? null : (
+          <span class={`rn-tick${tick === 0 ? " rn-first" : ""}`} style={{ left: `${share * 100}%` }}>
+            {formatTick(tick)}
+          </span>
+        );
+      })}
+      <span class="rn-now-label" style={{ left: `${nowShare * 100}%` }}>
+        {formatClock(now)}
+      </span>
+    </div>
+  );
+}
+
+function HeaderRow({ view, theme }: { view: View; theme: string }) {
+  return (
+    <div class="rn-row rn-head" role="row" aria-rowindex={1}>
+      <div class="rn-task-cell" role="columnheader">
+        Task
+      </div>
+      <div class="rn-agent" role="columnheader">
+        Agent
+      </div>
+      <div class="rn-number" role="columnheader">
+        Tokens
+      </div>
+      <div class="rn-number rn-cost" role="columnheader">
+        Cost
+      </div>
+      <TimelineHeader view={view} theme={theme} />
+    </div>
+  );
+}
+
+function findFailure(view: View, from: number, step: 1 | -1): number {
+  const rows = view.rows.peek();
+  for (let index = from + step; index >= 0 && index < rows.length; index += step) {
+    const row = rows[index];
+    if (row && view.tree.node(row.id)?.state === "failed") return index;
+  }
+  return -1;
+}
+
+function keyContext(view: View, grid: HTMLElement): KeyContext {
+  const rows = view.rows.peek();
+  const index = activeIndex(view);
+  const id = rows[index]?.id;
+  const node = id === undefined ? undefined : view.tree.node(id);
+  return {
+    index,
+    count: rows.length,
+    pageSize: Math.max(1, Math.floor((grid.clientHeight - HEADER_HEIGHT) / ROW_HEIGHT) - 1),
+    hasChildren: node !== undefined && view.tree.children(node.id).length > 0,
+    isOpen: node !== undefined && view.isOpen(node.id),
+    parentIndex: node?.parent ? (view.rowIndex.peek().get(node.parent) ?? -1) : -1,
+    previousFailure: findFailure(view, index, -1),
+    nextFailure: findFailure(view, index, 1),
+  };
+}
+
+/** The row that has the keyboard, or would get it: the first one until another was visited. */
+function activeIndex(view: View): number {
+  const active = view.active.value;
+  const index = active === null ? undefined : view.rowIndex.value.get(active);
+  return index ?? (view.rows.value.length > 0 ? 0 : -1);
+}
+
+/** An open detail pane follows the keyboard. */
+function moveTo(view: View, index: number): void {
+  const id = view.rows.peek()[index]?.id;
+  if (id === undefined) return;
+  if (view.selected.peek() === null) view.active.value = id;
+  else view.select(id);
+}
+
+function escape(view: View): void {
+  if (view.selected.peek() !== null) view.closeDetails();
+  else view.clearFilter();
+}
+
+function perform(view: View, action: KeyAction, focusSearch: () => void): void {
+  const id = view.rows.peek()[activeIndex(view)]?.id;
+  view.touch();
+  switch (action.type) {
+    case "move":
+      return moveTo(view, action.index);
+    case "fold":
+      return id === undefined ? undefined : view.fold(id, true);
+    case "unfold":
+      return id === undefined ? undefined : view.fold(id, false);
+    case "unfoldSiblings":
+      return id === undefined ? undefined : view.unfoldSiblings(id);
+    case "open":
+      return id === undefined ? undefined : view.select(id);
+    case "search":
+      return focusSearch();
+    case "criticalPath":
+      view.showsCriticalPath.value = !view.showsCriticalPath.peek();
+      return;
+    case "escape":
+      return escape(view);
+  }
+}
+
+function scrollIntoView(grid: HTMLElement, index: number): void {
+  const top = index * ROW_HEIGHT;
+  const room = grid.clientHeight - HEADER_HEIGHT - ROW_HEIGHT;
+  if (top < grid.scrollTop) grid.scrollTop = top;
+  else if (top > grid.scrollTop + room) grid.scrollTop = top - room;
+}
+
+/** Focus follows the active row, if focus was in the tree. */
+function useFocusOnActive(view: View, grid: RefObject<HTMLDivElement | null>, active: string | undefined): void {
+  useLayoutEffect(() => {
+    const element = grid.current;
+    if (!element || active === undefined || view.active.peek() === null) return;
+    const root = element.getRootNode() as Document | ShadowRoot;
+    const focused = root.activeElement;
+    if (!focused || !element.contains(focused)) return;
+    scrollIntoView(element, view.rowIndex.peek().get(active) ?? 0);
+    element.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({ preventScroll: true });
+  }, [active]);
+}
+
+/** Rows that arrive above the ones being read must not push them away. */
+function useScrollAnchor(view: View, grid: RefObject<HTMLDivElement | null>, rows: readonly RowShape[]): void {
+  const anchor = useRef<{ id: string; index: number } | null>(null);
+  const index = Math.floor((grid.current?.scrollTop ?? 0) / ROW_HEIGHT);
+  useLayoutEffect(() => {
+    const element = grid.current;
+    const before = anchor.current;
+    if (!element || !before || element.scrollTop === 0) return;
+    const after = view.rowIndex.peek().get(before.id);
+    if (after !== undefined && after !== before.index) element.scrollTop += (after - before.index) * ROW_HEIGHT;
+  }, [rows]);
+  useLayoutEffect(() => {
+    const id = rows[index]?.id;
+    anchor.current = id === undefined ? null : { id, index };
+  });
+}
+
+function useSize(grid: RefObject<HTMLDivElement | null>, view: View): number {
+  const [height, setHeight] = useState(600);
+  useEffect(() => {
+    const element = grid.current;
+    if (!element || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(() => {
+      setHeight(element.clientHeight);
+      view.capacity.value = Math.floor((element.clientHeight - HEADER_HEIGHT) / ROW_HEIGHT);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return height;
+}
+
+export function Grid({ view, theme, focusSearch }: { view: View; theme: string; focusSearch(): void }) {
+  const grid = useRef<HTMLDivElement>(null);
+  const [scrollTop, setScrollTop] = useState(0);
+  const height = useSize(grid, view);
+  const rows = view.rows.value;
+  const active = activeIndex(view);
+  useScrollAnchor(view, grid, rows);
+  useFocusOnActive(view, grid, rows[active]?.id);
+  const actions = useRef<RowActions>({
+    select: (id) => view.select(id),
+    toggle: (id) => view.fold(id, view.isOpen(id)),
+  });
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const action = keyAction(event.key, keyContext(view, event.currentTarget as HTMLElement));
+    if (!action) return;
+    event.preventDefault();
+    perform(view, action, focusSearch);
+  };
+  const shown = visibleWindow(scrollTop, height, rows.length);
+  return (
+    <div
+      class="rn-grid"
+      ref={grid}
+      role="treegrid"
+      aria-label="Tasks"
+      aria-rowcount={rows.length + 1}
+      tabIndex={rows.length === 0 ? 0 : undefined}
+      onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
+      onKeyDown={onKeyDown}
+      onFocusIn={(event) => activate(view, event.target)}
+    >
+      <HeaderRow view={view} theme={theme} />
+      <div class="rn-rows" role="presentation" style={{ height: `${rows.length * ROW_HEIGHT}px` }}>
+        {renderedIndexes(shown, active).map((index) => {
+          const shape = rows[index];
+          return shape ? (
+            <GridRow
+              key={shape.id}
+              view={view}
+              shape={shape}
+              index={index}
+              active={active}
+              actions={actions.current}
+            />
+          ) : null;
+        })}
+        <TimelineOverlay view={view} top={shown.first * ROW_HEIGHT} bottom={shown.last * ROW_HEIGHT} />
+      </div>
+    </div>
+  );
+}
+
+/** A row that got the focus by any way is the active one. */
+function activate(view: View, target: EventTarget | null): void {
+  const row = target instanceof Element ? target.closest<HTMLElement>("[data-node-id]") : null;
+  const id = row?.dataset["nodeId"];
+  if (id !== undefined) view.active.value = id;
+}

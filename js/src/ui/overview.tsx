@@ -1,0 +1,64 @@
+/** The strip above the timeline: how many nodes worked at once. */
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { concurrency, WORK_KINDS, type Concurrency, type WorkKind } from "../store/concurrency";
+import type { View } from "../store/view";
+
+const SLICES = 160;
+const HEADROOM = 2;
+const COLORS: Record<WorkKind, string> = {
+  execute: "--rn-execute",
+  plan: "--rn-plan",
+  synthesize: "--rn-synthesize",
+};
+
+interface Area {
+  readonly width: number;
+  readonly height: number;
+}
+
+function prepare(canvas: HTMLCanvasElement): { context: CanvasRenderingContext2D; area: Area } | null {
+  const context = canvas.getContext("2d");
+  const area = { width: canvas.clientWidth, height: canvas.clientHeight };
+  if (!context || area.width === 0) return null;
+  canvas.width = area.width * devicePixelRatio;
+  canvas.height = area.height * devicePixelRatio;
+  context.scale(devicePixelRatio, devicePixelRatio);
+  return { context, area };
+}
+
+/** Stacks one bar per slice and kind; `span` is the width that stands for the time until now. */
+function paint(context: CanvasRenderingContext2D, area: Area, span: number, work: Concurrency, colors: CSSStyleDeclaration) {
+  const unit = (area.height - HEADROOM) / Math.max(1, work.height);
+  const sliceWidth = span / SLICES;
+  const base = new Float64Array(SLICES).fill(area.height);
+  for (const kind of WORK_KINDS) {
+    context.fillStyle = colors.getPropertyValue(COLORS[kind]).trim();
+    for (let index = 0; index < SLICES; index += 1) {
+      const height = (work.layers[kind][index] ?? 0) * unit;
+      const top = (base[index] ?? 0) - height;
+      context.fillRect(index * sliceWidth, top, sliceWidth + 0.5, height);
+      base[index] = top;
+    }
+  }
+}
+
+function draw(canvas: HTMLCanvasElement, view: View): void {
+  const prepared = prepare(canvas);
+  if (!prepared) return;
+  const { context, area } = prepared;
+  const now = view.clock.peek();
+  const span = (now / view.axis.peek().end) * area.width;
+  context.globalAlpha = 0.85;
+  paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES), getComputedStyle(canvas));
+}
+
+/** Drawn anew once a second, on a change of theme, and when the scale or the tree changes. */
+export function Overview({ view, theme }: { view: View; theme: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const second = view.second.value;
+  const { end } = view.axis.value;
+  useLayoutEffect(() => {
+    if (canvas.current) draw(canvas.current, view);
+  }, [second, end, theme]);
+  return <canvas class="rn-overview" ref={canvas} aria-hidden="true" />;
+}

@@ -1,0 +1,159 @@
+/** One row of the tree. Everything it shows comes in as properties, so unchanged rows cost nothing. */
+import type { TreeNode } from "../protocol/messages";
+import { displayState } from "../store/display";
+import type { Row as RowShape } from "../store/rows";
+import { Bar } from "./bar";
+import { formatCost, formatTokens, plural } from "./format";
+import { Icon, StateIcon } from "./icons";
+import { memo } from "./memo";
+
+export const ROW_HEIGHT = 25;
+const INDENT = 18;
+const FIRST_GUIDE = 19;
+
+export interface RowActions {
+  select(id: string): void;
+  toggle(id: string): void;
+}
+
+export interface RowProperties {
+  readonly node: TreeNode;
+  readonly shape: RowShape;
+  readonly index: number;
+  /** Undefined for a leaf. */
+  readonly isOpen: boolean | undefined;
+  readonly isSelected: boolean;
+  readonly isActive: boolean;
+  readonly childCount: number;
+  readonly completeChildren: number;
+  /** Fixed for a node whose phases are all over, so that the clock does not draw it again. */
+  readonly now: number;
+  readonly axisEnd: number;
+  readonly dimmed: boolean;
+  readonly query: string;
+  readonly actions: RowActions;
+}
+
+function Guides({ shape, isLeaf }: { shape: RowShape; isLeaf: boolean }) {
+  if (shape.depth === 0) return null;
+  const elbow = `rn-elbow${shape.isLast ? " rn-end" : ""}${isLeaf ? " rn-leaf" : ""}`;
+  return (
+    <>
+      {shape.guides.map((passes, level) =>
+        passes ? <span class="rn-guide" style={{ left: `${level * INDENT + FIRST_GUIDE}px` }} /> : null,
+      )}
+      <span class={elbow} style={{ left: `${(shape.depth - 1) * INDENT + FIRST_GUIDE}px` }} />
+    </>
+  );
+}
+
+/** The roles of the row tell a screen reader; the button is for the mouse only. */
+function Fold({ id, isOpen, actions }: { id: string; isOpen: boolean | undefined; actions: RowActions }) {
+  if (isOpen === undefined) return <span class="rn-fold" />;
+  const toggle = (event: Event): void => {
+    event.stopPropagation();
+    actions.toggle(id);
+  };
+  return (
+    <span class={`rn-fold${isOpen ? " rn-open" : ""}`} onClick={toggle} aria-hidden="true">
+      <Icon name="chevron" size={12} />
+    </span>
+  );
+}
+
+function Title({ title, query }: { title: string; query: string }) {
+  const at = query === "" ? -1 : title.toLowerCase().indexOf(query.toLowerCase());
+  if (at < 0) return <span class="rn-title">{title}</span>;
+  const end = at + query.length;
+  return (
+    <span class="rn-title">
+      {title.slice(0, at)}
+      <mark>{title.slice(at, end)}</mark>
+      {title.slice(end)}
+    </span>
+  );
+}
+
+function ChildCount({ complete, total }: { complete: number; total: number }) {
+  if (total === 0) return null;
+  return (
+    <span class="rn-children" title={`${complete} of ${plural(total, "subtask")} done`}>
+      <span class="rn-pie" style={{ "--share": complete / total }} />
+      {complete}/{total}
+    </span>
+  );
+}
+
+function Attempts({ count }: { count: number }) {
+  if (count < 2) return null;
+  return (
+    <span class="rn-attempts" title={`${count} attempts`}>
+      <Icon name="retry" size={11} />
+      {count}
+    </span>
+  );
+}
+
+function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, actions }: RowProperties) {
+  return (
+    <div class="rn-task-cell" role="gridcell" style={{ "--depth": shape.depth }}>
+      <Guides shape={shape} isLeaf={isOpen === undefined} />
+      <Fold id={node.id} isOpen={isOpen} actions={actions} />
+      <StateIcon state={displayState(node)} />
+      <Title title={node.title} query={query} />
+      {node.tail !== "" && <span class="rn-tail">…{node.tail}</span>}
+      <ChildCount complete={completeChildren} total={childCount} />
+      <Attempts count={node.attempts} />
+      <span class="rn-hidden">{displayState(node)}</span>
+    </div>
+  );
+}
+
+/** A dash says that tokens were spent at a price nobody knows. */
+function costText({ cost, tokens_in, tokens_out }: TreeNode): string {
+  if (cost === null) return tokens_in + tokens_out > 0 ? "–" : "";
+  return cost > 0 ? formatCost(cost) : "";
+}
+
+function rowClass({ shape, isSelected, node }: RowProperties): string {
+  const root = shape.depth === 0 ? " rn-root" : "";
+  const tail = node.tail === "" ? "" : " rn-has-tail";
+  return `rn-row rn-row-${displayState(node)}${root}${tail}${isSelected ? " rn-selected" : ""}`;
+}
+
+export const Row = memo((properties: RowProperties) => {
+  const { node, shape, index, isOpen, isSelected, isActive, actions } = properties;
+  const tokens = node.tokens_in + node.tokens_out;
+  return (
+    <div
+      class={rowClass(properties)}
+      role="row"
+      style={{ top: `${index * ROW_HEIGHT}px` }}
+      data-node-id={node.id}
+      data-state={node.state}
+      tabIndex={isActive ? 0 : -1}
+      aria-level={shape.depth + 1}
+      aria-posinset={shape.position}
+      aria-setsize={shape.siblings}
+      aria-rowindex={index + 2}
+      aria-expanded={isOpen}
+      aria-selected={isSelected}
+      onClick={() => actions.select(node.id)}
+      onDblClick={() => actions.toggle(node.id)}
+    >
+      <TaskCell {...properties} />
+      <div class="rn-agent" role="gridcell">
+        {node.agent}
+      </div>
+      <div class="rn-number" role="gridcell">
+        {tokens > 0 && formatTokens(tokens)}
+      </div>
+      <div class="rn-number rn-cost" role="gridcell">
+        {costText(node)}
+      </div>
+      <div class="rn-time" role="gridcell">
+        <Bar node={node} now={properties.now} end={properties.axisEnd} dimmed={properties.dimmed} />
+      </div>
+    </div>
+  );
+});

@@ -1,0 +1,38 @@
+/** Any JSON value as readable text: plans and tool calls have no fixed shape. */
+import { isRecord } from "../protocol/messages";
+
+/** Deeper than people read; also what keeps a hostile value from exhausting the stack. */
+const DEEPEST = 8;
+
+export function Value({ value, depth = 0 }: { value: unknown; depth?: number }) {
+  if (typeof value === "string") return <div class="rn-plain">{value}</div>;
+  if (depth >= DEEPEST) return <span>…</span>;
+  if (Array.isArray(value)) {
+    return (
+      <ol class="rn-value">
+        {value.map((item) => (
+          <li>
+            <Value value={item} depth={depth + 1} />
+          </li>
+        ))}
+      </ol>
+    );
+  }
+  return isRecord(value) ? <Fields record={value} depth={depth} /> : <code>{String(value)}</code>;
+}
+
+function Fields({ record, depth }: { record: Record<string, unknown>; depth: number }) {
+  const entries = Object.entries(record).filter(([, value]) => value !== null && value !== "");
+  return (
+    <dl class="rn-value">
+      {entries.map(([name, value]) => (
+        <>
+          <dt>{name.replaceAll("_", " ")}</dt>
+          <dd>
+            <Value value={value} depth={depth + 1} />
+          </dd>
+        </>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,74 @@
+/** The whole widget of one view. */
+import { useRef } from "preact/hooks";
+import type { Signal } from "@preact/signals";
+import type { View } from "../store/view";
+import { Announcer } from "./announcer";
+import { Details } from "./details";
+import { Footer } from "./footer";
+import { Grid, HEADER_HEIGHT } from "./grid";
+import { Alerts, Header } from "./header";
+import { ROW_HEIGHT } from "./row";
+import type { Host, Theme } from "./theme";
+import { Toolbar } from "./toolbar";
+
+export interface Appearance {
+  readonly theme: Theme;
+  readonly host: Host;
+}
+
+export interface WidgetProperties {
+  readonly view: View;
+  readonly appearance: Signal<Appearance>;
+  /** Pixels; the main area is lower when there are few rows. */
+  readonly height: Signal<number>;
+}
+
+/** Room below the last row, for a scroll bar. */
+const BOTTOM_MARGIN = 12;
+const DETAILS_HEIGHT = 420;
+
+function Main({ view, appearance, height }: WidgetProperties) {
+  const input = useRef<HTMLInputElement>(null);
+  const hasDetails = view.selected.value !== null;
+  const rows = view.rows.value.length * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
+  const wanted = hasDetails ? Math.max(rows, DETAILS_HEIGHT) : rows;
+  return (
+    <>
+      <Toolbar view={view} input={input} />
+      <div
+        class={`rn-main${hasDetails ? " rn-with-details" : ""}`}
+        style={{ "--rn-height": `${Math.min(wanted, height.value)}px` }}
+      >
+        <Grid view={view} theme={appearance.value.theme} focusSearch={() => input.current?.focus()} />
+        <Details view={view} />
+      </div>
+      <Footer view={view} />
+    </>
+  );
+}
+
+/** Keys must not reach the notebook, where single letters delete cells. */
+const keepKeys = (event: KeyboardEvent): void => event.stopPropagation();
+
+export function Widget(properties: WidgetProperties) {
+  const { view, appearance } = properties;
+  const { run } = view;
+  const { theme, host } = appearance.value;
+  return (
+    <section
+      class="rn"
+      data-theme={theme}
+      data-host={host}
+      data-run-id={run.run_id}
+      data-status={view.store.client.hasState ? run.status : "loading"}
+      data-lm-suppress-shortcuts="true"
+      aria-label="Recursive run"
+      onKeyDown={keepKeys}
+    >
+      <Header view={view} />
+      <Alerts view={view} />
+      {!view.collapsed.value && <Main {...properties} />}
+      <Announcer view={view} />
+    </section>
+  );
+}

@@ -1,0 +1,48 @@
+"""The committed widget bundle is the one its sources make, and stays small."""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "js"
+BUNDLE = ROOT / "rlm_notebook" / "static" / "widget.js"
+LARGEST_BUNDLE = 48 * 1024
+
+pytestmark = pytest.mark.skipif(
+    not SOURCES.is_dir(), reason="the sources of the widget are only in a checkout"
+)
+
+
+def source_hash() -> str:
+    """The same hash as `sourceHash` in `js/build.mjs`."""
+    sources = [path for path in (SOURCES / "src").rglob("*") if path.is_file()]
+    paths = [*sources, SOURCES / "build.mjs", SOURCES / "package-lock.json"]
+    digest = hashlib.sha256()
+    for name in sorted(path.relative_to(SOURCES).as_posix() for path in paths):
+        text = (SOURCES / name).read_bytes().replace(b"\r\n", b"\n")
+        digest.update(name.encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()
+
+
+def test_bundle_is_built_from_the_sources_beside_it() -> None:
+    banner = BUNDLE.read_text(encoding="utf-8").splitlines()[0]
+    built_from = re.search(r"sha256:([0-9a-f]{64})", banner)
+
+    assert built_from, f"{BUNDLE.name} has no banner: run `cd js && npm ci && npm run build`"
+    assert built_from[1] == source_hash(), (
+        f"{BUNDLE.name} is stale: run `cd js && npm ci && npm run build`"
+    )
+
+
+def test_bundle_is_small_enough_to_send_to_every_notebook() -> None:
+    assert len(gzip.compress(BUNDLE.read_bytes(), compresslevel=9)) <= LARGEST_BUNDLE
+
+
+def test_bundle_names_no_address_to_load_anything_from() -> None:
+    lockfile = (SOURCES / "package-lock.json").read_text(encoding="utf-8")
+
+    assert '"resolved"' not in lockfile
