@@ -1,0 +1,53 @@
+"""The offline model as a `Model`: mode in, text out, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from ...core.limits import Usage
+from ...ports import Capabilities, Mode, NodeFacts, Reply, Request
+from .planner import plan
+from .synthesizer import synthesize
+from .worker import answer
+
+__all__ = ["LABEL", "OfflineModel"]
+
+#: What every reply carries as `metadata["label"]`, so that nobody takes an extract for a language model's answer.
+LABEL = "rule-based, extractive — not a language model"
+
+_ANSWERS: dict[Mode, Callable[[NodeFacts], str]] = {"planner": plan, "worker": answer, "synthesizer": synthesize}
+
+
+class OfflineModel:
+    """A model made of rules: splits a task by its structure, answers by extracts, counts and sums.
+
+    Works from `request.facts` alone, is deterministic and never waits. Usage counts words, not tokens; the cost is 0.
+    """
+
+    name = "offline"
+    capabilities = Capabilities(stream=True, usage=True)
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        content = _ANSWERS[request.mode](request.facts)
+        for piece in _pieces(content):
+            yield piece
+        yield Reply(content=content, usage=_usage(request, content), model=self.name, metadata={"label": LABEL})
+
+    def __repr__(self) -> str:
+        return f"OfflineModel() <{LABEL}>"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in at most about fifty pieces of at least a line each: enough to watch, cheap to send."""
+    size = max(80, len(text) // 50)
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
+def _usage(request: Request, content: str) -> Usage:
+    read = [message["content"] for message in request.messages] or [request.facts.task]
+    return Usage(
+        prompt_tokens=sum(len(text.split()) for text in read),
+        completion_tokens=len(content.split()),
+        cost_usd=0.0,
+    )

@@ -1,0 +1,343 @@
+"""Plans by structure: a task is split where its text or its wording shows the parts, else executed.
+
+Every plan ends: a sub-task is shorter than its task, or the task is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...ports import NodeFacts
+from .documents import Section, chunks, outline
+from .tables import read_table
+from .tasks import Task, Wanted, is_command, masked, read_task, read_wanted, title_of
+
+__all__ = ["plan", "split_text"]
+
+#: More parts than this are grouped.
+MAX_PARTS = 24
+#: A text is worth a sub-task per section from this length on; without headings it needs more.
+MIN_SECTIONED, MIN_UNSECTIONED, CHUNK = 1_800, 8_000, 4_000
+#: An opening shorter than this goes with the first section.
+MIN_OPENING = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A sub-task to be: its task text, and the positions of the sub-tasks it builds on."""
+
+    task: str
+    depends_on: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    why: str
+    parts: tuple[_Part, ...]
+
+
+def plan(facts: NodeFacts) -> str:
+    """The planner's JSON for a task."""
+    task = read_task(facts.task)
+    for rule in _RULES:
+        split = rule(task, facts)
+        if split and _pays(split, facts.task):
+            return _recurse(split)
+    return _execute("Nothing in the structure of the task divides it.")
+
+
+def _pays(split: _Split, task: str) -> bool:
+    """A split has at least two parts, each shorter than the task: so every recursion ends."""
+    return len(split.parts) > 1 and all(len(part.task) < len(task) for part in split.parts)
+
+
+def _recurse(split: _Split) -> str:
+    sub_tasks = [
+        {"description": part.task, "assigned_agent": None, "depends_on": list(part.depends_on)} for part in split.parts
+    ]
+    return _json({"thoughts": split.why, "decision": "RECURSE", "answer": None, "sub_tasks": sub_tasks})
+
+
+def _execute(why: str) -> str:
+    return _json({"thoughts": why, "decision": "EXECUTE", "answer": None, "sub_tasks": []})
+
+
+def _json(plan: dict[str, object]) -> str:
+    return json.dumps(plan, ensure_ascii=False)
+
+
+# --- by the text ------------------------------------------------------------------------------------------------------
+
+
+def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
+    """The same instruction for each section of a long text, where it can be followed section by section."""
+    wanted = read_wanted(task.instruction)
+    if not task.instruction or not _goes_by_section(task, wanted):
+        return None
+    sections = split_text(task.text, title_of(task.instruction), _worth(facts, wanted), wanted.per_section)
+    parts = tuple(_Part(f"{_for_section(task.instruction, wanted, each, facts)}\n\n{each.text}") for each in sections)
+    return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
+
+
+def _goes_by_section(task: Task, wanted: Wanted) -> bool:
+    """Counting, look-ups and questions need the whole; key terms alone gain nothing from being split."""
+    if wanted.per_section:
+        return True
+    is_question = task.instruction.rstrip().endswith("?") or bool(_ASKS.match(task.instruction))
+    needs_whole = bool(wanted.counts) or is_question or (wanted.terms is not None and not wanted.summary)
+    return not needs_whole and is_command(task.instruction) and read_table(task.text) is None
+
+
+_ASKS = re.compile(r"\s*(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search)\b", re.I)
+
+
+def _worth(facts: NodeFacts, wanted: Wanted) -> int:
+    """From which length on a text is worth splitting: in a large document only what is a large part of it."""
+    smallest = MIN_SECTIONED if wanted.per_section else 2 * MIN_SECTIONED
+    return max(smallest, len(facts.goal) // 16)
+
+
+def split_text(text: str, title: str, worth: int, per_section: bool = True) -> list[Section]:
+    """The parts of a text, at most `MAX_PARTS`: its sections, else chunks of paragraphs; none if that does not pay."""
+    if len(text) < worth:
+        return []
+    found = outline(text)
+    if len(found.sections) > 1:
+        return _grouped(list(_with_opening(found.sections, found.opening, found.title or title)))
+    if len(text) < max(MIN_UNSECTIONED, worth):
+        return []
+    pieces = chunks(text, max(CHUNK, len(text) // MAX_PARTS + CHUNK // 2))
+    return [Section(f"Part {number}: {_opening_words(each)}", each) for number, each in enumerate(pieces, start=1)]
+
+
+def _with_opening(sections: Sequence[Section], opening: str, title: str) -> Iterator[Section]:
+    """What stands before the first section is a part of its own, or too short and goes with the first."""
+    if len(opening) >= MIN_OPENING:
+        yield Section(f"{OPENING}{title}", opening)
+        yield from sections
+    else:
+        first = f"{opening}\n\n{sections[0].text}" if opening else sections[0].text
+        yield Section(sections[0].title, first)
+        yield from sections[1:]
+
+
+#: Marks the part before the first section; it becomes words in the task.
+OPENING = "\0"
+
+
+def _grouped(sections: list[Section]) -> list[Section]:
+    """Neighbours together, so that there are at most `MAX_PARTS`."""
+    if len(sections) <= MAX_PARTS:
+        return sections
+    bounds = [len(sections) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
+    return [_group(sections[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def _group(sections: list[Section]) -> Section:
+    if len(sections) == 1:
+        return sections[0]
+    first, last = (each.title.removeprefix(OPENING) for each in (sections[0], sections[-1]))
+    text = "\n\n".join(f"# {each.title.removeprefix(OPENING)}\n\n{_deeper(each.text)}" for each in sections)
+    return Section(f"{first} … {last}", text)
+
+
+def _deeper(text: str) -> str:
+    """Headings one level down, so that a group's own headings stay on top."""
+    return re.sub(r"^(#{1,5}[ \t])", r"#\1", text, flags=re.MULTILINE)
+
+
+def _opening_words(text: str) -> str:
+    words = re.sub(r"[\"#*`|_>\s]+", " ", text[:200]).split()[:6]
+    return " ".join(words) + "…"
+
+
+# --- the instruction for a part ---------------------------------------------------------------------------------------
+
+
+def _for_section(instruction: str, wanted: Wanted, section: Section, facts: NodeFacts) -> str:
+    """One readable line: what to do with which section."""
+    name = '"' + section.title.removeprefix(OPENING).replace('"', "'").strip() + '"'
+    if section.title.startswith(OPENING):
+        name = f"the opening of {name}"
+    if not wanted.is_extract:
+        return f"{_one_line(instruction)}: {name}"
+    splits_again = len(split_text(section.text, "", _worth(facts, wanted))) > 1 and wanted.per_section
+    return _extract_of(f"each part of {name}" if splits_again else name, instruction, wanted)
+
+
+def _one_line(instruction: str) -> str:
+    """A foreign instruction, without the quoted title of the level above."""
+    line = re.sub(r':\s*(?:the opening of )?"[^"\n]*"$', "", " ".join(instruction.split()))
+    return line.rstrip(" .:;")
+
+
+def _extract_of(name: str, instruction: str, wanted: Wanted) -> str:
+    verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
+    terms = "" if wanted.terms is None else _terms_words(wanted.terms)
+    if not wanted.summary:
+        return f"List the{terms} key terms of {name}"
+    return f"{verb} {name} {_length(wanted)}" + (f" and list its{terms} key terms" if terms or wanted.terms else "")
+
+
+def _terms_words(number: int) -> str:
+    return "" if number == 5 else f" {number}"
+
+
+_WORDS = "zero one two three four five six seven eight nine ten".split()
+
+
+def _length(wanted: Wanted) -> str:
+    """The length for one part: as asked for each, else two sentences."""
+    if wanted.per_section and wanted.words:
+        return f"in about {wanted.words} words"
+    number = wanted.sentences if wanted.per_section and wanted.sentences else 2
+    unit = "bullet point" if wanted.bullets else "sentence"
+    return f"in {_WORDS[number] if number < len(_WORDS) else number} {unit}{'s' if number != 1 else ''}"
+
+
+# --- by the wording ---------------------------------------------------------------------------------------------------
+
+_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+", re.MULTILINE)
+
+
+def _by_list(task: Task, facts: NodeFacts) -> _Split | None:
+    """A numbered or bulleted list of tasks, or of things to do one task with."""
+    instruction = task.instruction or ""
+    starts = [match.start() for match in _ITEM.finditer(instruction)]
+    if len(starts) < 2:
+        return _by_list_as_text(task)
+    ends = [*starts[1:], len(instruction)]
+    items = [_ITEM.sub("", instruction[start:end], count=1) for start, end in zip(starts, ends, strict=True)]
+    return _list_split(instruction[: starts[0]], items, task.text)
+
+
+def _by_list_as_text(task: Task) -> _Split | None:
+    """ "Answer each of these:" and a list that was read as the text."""
+    lines = [line for line in task.text.splitlines() if line.strip()]
+    if len(lines) < 2 or not all(_ITEM.match(line) for line in lines) or not _ABOUT_EACH.search(task.instruction):
+        return None
+    return _list_split(task.instruction, [_ITEM.sub("", line, count=1) for line in lines], "")
+
+
+_ABOUT_EACH = re.compile(r"\b(?:each|every|all|these|the following|them)\b|:$", re.I)
+
+
+def _list_split(before: str, items: Sequence[str], text: str) -> _Split | None:
+    items = [" ".join(item.split()) for item in items]
+    commands = sum(map(is_command, items))
+    lead = " ".join(before.split()).rstrip(" :.")
+    if 2 * commands < len(items):
+        if not re.search(r"\b(?:each|every)\b", lead, re.I):
+            return None
+        items = [f"{_EACH.sub('', lead)}: {item}" for item in items]
+    return _tasks(f"A list of {len(items)} tasks.", items, text)
+
+
+_EACH = re.compile(r"\s*\b(?:for|of|about|on|to)?\s*(?:each|every)(?: one)?(?: of)?(?: the following| these| those)?(?: \w+)?$", re.I)
+
+
+def _by_each(task: Task, facts: NodeFacts) -> _Split | None:
+    """ "For each of X, Y and Z: do this", or the other way round."""
+    instruction = " ".join(task.instruction.split())
+    before = re.match(r"for (?:each|every one) of (?P<names>[^:.]+?)(?::|, (?=[a-z]+ (?!and ))) ?(?P<rest>.+)$", instruction, re.I)
+    after = re.match(r"(?P<rest>.+?),? for (?:each|every one) of (?P<names>[^:]+?)\.?$", instruction, re.I)
+    match = before or after
+    names = _names(match["names"]) if match else []
+    if not match or len(names) < 2:
+        return None
+    if before and not is_command(match["rest"]):
+        return _by_each_loosely(instruction, task.text)
+    rest = _capital(match["rest"].rstrip(" ."))
+    return _tasks(f"One task for each of {len(names)} things.", [f"{rest}: {name}" for name in names], task.text)
+
+
+def _by_each_loosely(instruction: str, text: str) -> _Split | None:
+    """ "For each of a, b, c write ...": the command begins where a word of the last name is one."""
+    body = re.sub(r"^for (?:each|every one) of ", "", instruction, flags=re.I)
+    for match in re.finditer(r"(?:, | )(?=[a-z])", body):
+        rest, names = body[match.end() :], _names(body[: match.start()])
+        if len(names) > 1 and is_command(rest) and not re.match(r"(?:and|or)\b", rest):
+            items = [f"{_capital(rest.rstrip(' .'))}: {name}" for name in names]
+            return _tasks(f"One task for each of {len(names)} things.", items, text)
+    return None
+
+
+def _names(listed: str) -> list[str]:
+    listed = re.sub(r"^the following:?\s*", "", listed.strip())
+    return [name.strip(" .") for name in re.split(r"\s*(?:,\s*(?:and|or)\s|,|;|\band\b|\bor\b)\s*", listed) if name.strip(" .")]
+
+
+def _by_comparison(task: Task, facts: NodeFacts) -> _Split | None:
+    """ "Compare A and B on price": what there is to say of each, side by side."""
+    match = re.match(
+        r"(?:please )?(?:compare|contrast) (?P<names>.+?)"
+        r"(?: (?:on|by|regarding|in terms of|with (?:regard|respect) to|according to) (?P<aspect>.+?))?[.?]?$",
+        " ".join(task.instruction.split()),
+        re.I,
+    )
+    names = re.split(r",?\s+(?:and|with|to|versus|vs\.?|against)\s+|,\s*", match["names"]) if match else []
+    if not match or len(names) < 2 or not all(names):
+        return None
+    aspect = f": {match['aspect']}" if match["aspect"] else ""
+    return _tasks("A comparison: each side by itself.", [f"{name.strip()}{aspect}" for name in names], task.text)
+
+
+def _by_wording(task: Task, facts: NodeFacts) -> _Split | None:
+    """ "a; b; and c" in any order, "first a, then b" in this one."""
+    instruction = task.instruction
+    in_order = _steps(instruction, _THEN)
+    if len(in_order) > 1:
+        return _tasks(f"{len(in_order)} steps, one after the other.", in_order, task.text, chained=True)
+    side_by_side = _steps(instruction, _SEMICOLON)
+    return _tasks(f"{len(side_by_side)} tasks in one sentence.", side_by_side, task.text)
+
+
+_THEN = re.compile(r"(?:[,;.]\s*|\s+)(?:and\s+)?(?:then|after that|afterwards|finally|lastly)\b[,:]?\s+", re.I)
+_SEMICOLON = re.compile(r"\s*;\s*(?:and\s+)?", re.I)
+_FIRST = re.compile(r"^\s*(?:first(?:ly)?|to begin)[,:]?\s+", re.I)
+
+
+def _steps(instruction: str, separator: re.Pattern[str]) -> list[str]:
+    """The commands between separators; none if one of the pieces is no command."""
+    pieces, start = [], 0
+    for match in separator.finditer(masked(instruction)):
+        pieces.append(instruction[start : match.start()])
+        start = match.end()
+    pieces = [_FIRST.sub("", piece).strip(" ,.\n") for piece in [*pieces, instruction[start:]]]
+    return [_capital(piece) for piece in pieces] if all(map(is_command, pieces)) else []
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _tasks(why: str, items: Sequence[str], text: str, *, chained: bool = False) -> _Split | None:
+    """One sub-task per item, with the text that they are about; too many items are grouped into lists."""
+    items = [item for item in items if item]
+    if len(items) > MAX_PARTS:
+        bounds = [len(items) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
+        items = [_numbered(items[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    source = f"\n\n{text}" if text else ""
+    parts = (_Part(item + source, (index - 1,) if chained and index else ()) for index, item in enumerate(items))
+    return _Split(why, tuple(parts)) if items else None
+
+
+def _numbered(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else "\n".join(f"{number}. {item}" for number, item in enumerate(items, start=1))
+
+
+def _explicitly_by_sections(task: Task, facts: NodeFacts) -> _Split | None:
+    return _by_sections(task, facts) if read_wanted(task.instruction).per_section else None
+
+
+_RULES: tuple[Callable[[Task, NodeFacts], _Split | None], ...] = (
+    _explicitly_by_sections,
+    _by_list,
+    _by_each,
+    _by_comparison,
+    _by_wording,
+    _by_sections,
+)

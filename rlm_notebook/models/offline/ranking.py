@@ -1,0 +1,213 @@
+"""Choosing sentences: TF-IDF vectors, LexRank for what is central, maximal marginal relevance against repetition.
+
+LexRank: Erkan and Radev, "LexRank: Graph-based Lexical Centrality as Salience in Text Summarization" (2004).
+MMR: Carbonell and Goldstein, "The Use of MMR" (1998). BM25 for questions: Robertson and Zaragoza (2009).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .documents import paragraphs
+from .language import content_stems, sentences, words
+
+__all__ = ["Sentence", "choose", "passages", "read_sentences"]
+
+#: At most so many characters are read of a text, and so many sentences compared with each other.
+MAX_CHARACTERS = 200_000
+MAX_COMPARED = 150
+
+Vector = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence with its place: `leads` a paragraph, or stands in a list item; `source` is for the caller."""
+
+    text: str
+    leads: bool = False
+    is_item: bool = False
+    source: str = ""
+
+
+def read_sentences(text: str, source: str = "") -> list[Sentence]:
+    """The sentences of a text's prose, in order; of a very long text, those of evenly spaced paragraphs."""
+    found = []
+    for paragraph in paragraphs(sample(text)):
+        for index, sentence in enumerate(sentences(paragraph.text)):
+            found.append(Sentence(sentence, index == 0, paragraph.is_item, source))
+    return found
+
+
+def sample(text: str) -> str:
+    """The text itself, or ten evenly spaced stretches of a text that is too long to read as a whole."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    step, size = len(text) // 10, MAX_CHARACTERS // 10
+    return "\n\n".join(_whole_lines(text[start : start + size]) for start in range(0, step * 10, step))
+
+
+def _whole_lines(stretch: str) -> str:
+    """Without the first and last line, which are probably cut."""
+    first, last = stretch.find("\n"), stretch.rfind("\n")
+    return stretch[first + 1 : last] if 0 <= first < last else stretch
+
+
+def choose(
+    candidates: Sequence[Sentence], count: int | None = None, max_words: int | None = None, title: str = ""
+) -> list[Sentence]:
+    """The sentences that say most with least repetition, in the order of the text.
+
+    As many as `count`, or as come closest to `max_words` words; fewer only if there are no more.
+    """
+    unique = list({sentence.text: sentence for sentence in candidates}.values())
+    usable = [sentence for sentence in unique if any(map(str.isalnum, sentence.text))]
+    shortlist = _shortlist(usable, title)
+    vectors = _vectors([content_stems(usable[index].text) for index in shortlist])
+    weights = _weights([usable[index] for index in shortlist], vectors, title)
+    picked = _diverse([usable[index] for index in shortlist], vectors, weights, count, max_words)
+    return [usable[shortlist[position]] for position in sorted(picked)]
+
+
+def _shortlist(candidates: Sequence[Sentence], title: str) -> list[int]:
+    """Which sentences to compare: all, or those with the most of the text's frequent words."""
+    if len(candidates) <= MAX_COMPARED:
+        return list(range(len(candidates)))
+    stems = [content_stems(sentence.text) for sentence in candidates]
+    frequency = Counter(stem for each in stems for stem in set(each))
+    value = [
+        sum(frequency[stem] for stem in set(each)) / (len(each) + 5) * _fitness(sentence)
+        for each, sentence in zip(stems, candidates, strict=True)
+    ]
+    best = sorted(range(len(candidates)), key=lambda index: (-value[index], index))
+    return sorted(best[:MAX_COMPARED])
+
+
+def _vectors(stems: Sequence[Sequence[str]]) -> list[Vector]:
+    """TF-IDF vectors of length 1."""
+    frequency = Counter(stem for each in stems for stem in set(each))
+    idf = {stem: math.log(1 + len(stems) / count) for stem, count in frequency.items()}
+    return [_unit({stem: count * idf[stem] for stem, count in Counter(each).items()}) for each in stems]
+
+
+def _unit(vector: Vector) -> Vector:
+    length = math.sqrt(sum(value * value for value in vector.values())) or 1.0
+    return {stem: value / length for stem, value in vector.items()}
+
+
+def _cosine(left: Vector, right: Vector) -> float:
+    if len(left) > len(right):
+        left, right = right, left
+    return sum(value * right[stem] for stem, value in left.items() if stem in right)
+
+
+def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: str) -> list[float]:
+    """How much each sentence is worth, between 0 and about 2."""
+    central = _lexrank(vectors)
+    about = _unit(dict.fromkeys(content_stems(title), 1.0))
+    weights = []
+    for index, sentence in enumerate(candidates):
+        place = 1.15 if index == 0 else 1.0
+        weights.append(central[index] * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index])))
+    return weights
+
+
+def _lexrank(vectors: Sequence[Vector], damping: float = 0.85, rounds: int = 25) -> list[float]:
+    """Centrality in the graph of similar sentences, scaled so that the highest is 1."""
+    neighbours = _neighbours(vectors)
+    totals = [sum(weight for _, weight in each) for each in neighbours]
+    scores = [1.0] * len(vectors)
+    for _ in range(rounds):
+        received = [1 - damping] * len(vectors)
+        for index, each in enumerate(neighbours):
+            share = damping * scores[index] / totals[index] if totals[index] else 0.0
+            for other, weight in each:
+                received[other] += share * weight
+        scores = received
+    highest = max(scores, default=1.0)
+    return [score / highest for score in scores]
+
+
+def _neighbours(vectors: Sequence[Vector]) -> list[list[tuple[int, float]]]:
+    neighbours: list[list[tuple[int, float]]] = [[] for _ in vectors]
+    for index, vector in enumerate(vectors):
+        for other in range(index):
+            weight = _cosine(vector, vectors[other])
+            if weight > 0.03:
+                neighbours[index].append((other, weight))
+                neighbours[other].append((index, weight))
+    return neighbours
+
+
+# A sentence that opens with one of these leans on the one before it, which an extract may not have.
+_LEANS = frozenset(
+    "it this that these those they he she such but however so therefore thus hence otherwise also then and or instead "
+    "both neither here there his her their its if".split()
+)
+
+
+def _fitness(sentence: Sentence) -> float:
+    """How well a sentence stands on its own, by its form alone."""
+    tokens = words(sentence.text)
+    fitness = 1.3 if sentence.leads and not sentence.is_item else 1.0
+    if sentence.is_item:
+        fitness *= 0.6
+    if len(tokens) < 6 or len(tokens) > 45:
+        fitness *= 0.4
+    if tokens and tokens[0].lower() in _LEANS:
+        fitness *= 0.55
+    if not sentence.text.rstrip("\"'”’)]*_").endswith((".", "!", "。", "！", "।")):
+        fitness *= 0.25  # a question, a fragment, or the introduction of a list
+    return fitness
+
+
+def _diverse(
+    candidates: Sequence[Sentence],
+    vectors: Sequence[Vector],
+    weights: Sequence[float],
+    count: int | None,
+    max_words: int | None,
+) -> list[int]:
+    """Positions by maximal marginal relevance until the wanted length is reached."""
+    picked: list[int] = []
+    similarity = [0.0] * len(candidates)
+    left = max_words if max_words is not None else math.inf
+    remaining = set(range(len(candidates)))
+    while remaining and (count is None or len(picked) < count):
+        best = max(remaining, key=lambda index: (0.7 * weights[index] - 0.3 * similarity[index], -index))
+        remaining.discard(best)
+        length = len(candidates[best].text.split())
+        if picked and length > left:
+            continue  # too long for what is left; a shorter one may still fit
+        picked.append(best)
+        left -= length
+        for index in remaining:
+            similarity[index] = max(similarity[index], _cosine(vectors[index], vectors[best]))
+    return picked
+
+
+def passages(text: str, question: Iterable[str], count: int = 3) -> list[str]:
+    """The sentences that answer a question best (its content stems), in order; none if no word of it occurs."""
+    found = read_sentences(text)
+    stems = [content_stems(sentence.text) for sentence in found]
+    value = _bm25(stems, set(question))
+    best = sorted(range(len(found)), key=lambda index: (-value[index], index))[:count]
+    threshold = 0.45 * max(value, default=0.0)
+    return [found[index].text for index in sorted(best) if value[index] > 0 and value[index] >= threshold]
+
+
+def _bm25(stems: Sequence[Sequence[str]], query: set[str]) -> list[float]:
+    where: dict[str, int] = defaultdict(int)
+    for each in stems:
+        for stem in query.intersection(each):
+            where[stem] += 1
+    mean = (sum(map(len, stems)) / len(stems) if stems else 0.0) or 1.0
+    idf = {stem: math.log(1 + (len(stems) - found + 0.5) / (found + 0.5)) for stem, found in where.items()}
+    return [sum(idf[stem] * _saturated(each.count(stem), len(each) / mean) for stem in query & set(each)) for each in stems]
+
+
+def _saturated(count: int, relative_length: float) -> float:
+    return count * 2.2 / (count + 1.2 * (0.5 + 0.5 * relative_length))

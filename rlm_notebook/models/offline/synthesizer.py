@@ -1,0 +1,131 @@
+"""Joins the answers of sub-tasks: in the plan's order, under headings, each with a reference to its node.
+
+A reference is the node's id in brackets, `[0.2]`. Only the root's answer says what made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ...ports import NodeFacts, Part
+from .ranking import Sentence, choose, read_sentences
+from .tasks import Wanted, read_task, read_wanted, title_of
+from .worker import REFUSAL, TERMS, answer, terms_line
+
+__all__ = ["synthesize"]
+
+_NOTE = "*Rule-based and extractive: the sentences are those of the text, the brackets name the node they come from.*"
+
+
+def synthesize(facts: NodeFacts) -> str:
+    """One text from the parts; without parts, what the worker says."""
+    if not facts.parts:
+        return answer(facts)
+    if all(REFUSAL in part.content for part in facts.parts):
+        return _refusals(facts.parts)
+    wanted = read_wanted(read_task(facts.task).instruction)
+    blocks = _as_one(facts.parts, wanted) if _is_total(wanted) else _as_sections(facts, wanted)
+    return "\n\n".join([*blocks, *([_NOTE] if facts.depth == 0 else [])])
+
+
+def _is_total(wanted: Wanted) -> bool:
+    """Whether one short text of a given length was asked for, rather than a text per part."""
+    return wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)
+
+
+def _as_one(parts: Sequence[Part], wanted: Wanted) -> Iterator[str]:
+    statements = [statement for part in parts for statement in _statements(part)]
+    chosen = [_referenced(each) for each in choose(statements, wanted.sentences, wanted.words)]
+    yield "\n".join(f"- {each}" for each in chosen) if wanted.bullets else " ".join(chosen)
+    if wanted.terms is not None:
+        yield terms_line(_common_terms(parts, wanted.terms))
+
+
+def _as_sections(facts: NodeFacts, wanted: Wanted) -> Iterator[str]:
+    overview = _overview(facts.parts, wanted) if wanted.overview else ""
+    is_conclusion = wanted.overview.startswith("conclu")
+    if overview and not is_conclusion:
+        yield overview
+    for part in facts.parts:
+        yield _section(part, facts)
+    if overview and is_conclusion:
+        yield overview
+
+
+def _overview(parts: Sequence[Part], wanted: Wanted) -> str:
+    statements = [statement for part in parts for statement in _statements(part)]
+    chosen = " ".join(_referenced(each) for each in choose(statements, 4))
+    title = "Conclusion" if wanted.overview.startswith("conclu") else wanted.overview.capitalize()
+    return f"## {title}\n\n{chosen}" if chosen else ""
+
+
+def _section(part: Part, facts: NodeFacts) -> str:
+    """A part under its heading; the opening of a section needs none, as it stands right under the section's."""
+    content = _below(part.content.strip(), level=2)
+    if facts.depth > 0 and re.match(r"[^\n]*\bthe opening of \"", part.task):
+        return _reference_after(content, part.id)
+    return f"## {title_of(part.task)} [{part.id}]\n\n{content}"
+
+
+def _reference_after(content: str, node: str) -> str:
+    first, gap, rest = content.partition("\n\n")
+    return f"{first} [{node}]{gap}{rest}"
+
+
+def _referenced(statement: Sentence) -> str:
+    return f"{statement.text} [{statement.source}]"
+
+
+_HEADING = re.compile(r"^(#{1,6})(?=[ \t])", re.MULTILINE)
+_FENCED = re.compile(r"(^ {0,3}(?:```|~~~).*?(?:^ {0,3}(?:```|~~~)[ \t]*$|\Z))", re.MULTILINE | re.DOTALL)
+
+
+def _below(content: str, level: int) -> str:
+    """The content with its headings moved down, the highest just below `level`; code is left alone."""
+    pieces = _FENCED.split(content)
+    prose = pieces[::2]
+    top = min((len(match[1]) for each in prose for match in _HEADING.finditer(each)), default=0)
+    shift = level + 1 - top if top else 0
+    if shift:
+        pieces[::2] = [_HEADING.sub(lambda match: "#" * min(6, len(match[1]) + shift), each) for each in prose]
+    return "".join(pieces)
+
+
+_REFERENCE = re.compile(r"\s*\[(0(?:\.\d+)+)\]")
+
+
+def _statements(part: Part) -> Iterator[Sentence]:
+    """The sentences of a part, each with the node that it came from; no headings, key terms or notes."""
+    source = part.id
+    for block in re.split(r"\n{2,}", part.content):
+        if _HEADING.match(block):
+            found = _REFERENCE.search(block)
+            source = found[1] if found else source
+        elif not block.startswith((TERMS, "*Rule-based", "No sentences to extract")) and REFUSAL not in block:
+            yield from _referenced_sentences(block, source)
+
+
+def _referenced_sentences(block: str, source: str) -> Iterator[Sentence]:
+    """Text, reference, text, reference, ..., text: a reference belongs to what is before it."""
+    pieces = _REFERENCE.split(block)
+    for text, node in zip(pieces[::2], [*pieces[1::2], source], strict=True):
+        for sentence in read_sentences(text.strip(), node):
+            yield Sentence(sentence.text, leads=sentence.leads, source=node)
+
+
+def _common_terms(parts: Sequence[Part], count: int) -> list[str]:
+    """The key terms of the parts, those of several parts first."""
+    lines = [line for part in parts for line in part.content.splitlines() if line.startswith(TERMS)]
+    listed = [term.strip() for line in lines for term in line.removeprefix(TERMS).split(",")]
+    places = {term: place for place, term in reversed(list(enumerate(listed)))}
+    counted = Counter(term for term in listed if term)
+    return sorted(counted, key=lambda term: (-counted[term], places[term]))[:count]
+
+
+def _refusals(parts: Sequence[Part]) -> str:
+    """The same refusal for all parts, said once."""
+    titles = ", ".join(f'"{title_of(part.task)}" [{part.id}]' for part in parts)
+    how = parts[0].content.partition(f"{REFUSAL}. ")[2]
+    return f"Each of these {REFUSAL}: {titles}. {how}"

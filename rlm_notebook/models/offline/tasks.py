@@ -1,0 +1,223 @@
+"""Reading a task: which of its words are the instruction, which the text, and what the instruction wants.
+
+The only file that knows English commands. A title in double quotes within an instruction names a text and is never
+read as a command.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Task", "Wanted", "first_line", "is_command", "masked", "read_task", "read_wanted", "title_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as instruction and text; either may be empty."""
+
+    instruction: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an instruction asks for, as far as rules can tell; `None` or empty: not asked for."""
+
+    summary: bool = False
+    sentences: int | None = None
+    words: int | None = None
+    bullets: bool = False
+    terms: int | None = None
+    overview: str = ""
+    per_section: bool = False
+    counts: tuple[str, ...] = ()
+
+    @property
+    def is_extract(self) -> bool:
+        return self.summary or self.terms is not None
+
+
+_COMMAND = re.compile(
+    r"""(?:please\s+|now\s+|also\s+|and\s+|then\s+|finally,?\s+|first,?\s+|next,?\s+|can\s+you\s+|could\s+you\s+)*
+    (?:summar|tl;?dr|list|count|find|compare|extract|translat|writ|explain|describ|calculat|comput|evaluat|what|who|whom|
+    whose|when|where|why|which|how|give|tell|show|name|identif|outlin|condens|shorten|rewrit|review|analy[sz]|creat|
+    generat|draft|propos|suggest|invent|compos|plan|answer|is|are|does|do|did|can|has|have|make|add|sort|rank|group|
+    classif|label|check|verif|proofread|correct|convert|turn|determin|estimat|discuss|report|produc|prepar|collect|
+    highlight|quote|look\s+up|search|read|pick|choose|select|split|join|combin|merg|contrast|define|provide|present|
+    for\s+each|for\s+every|in\s+\w+\s+(?:sentences?|words|bullets?)|solve|sum|add|using|based\s+on|from\s+the)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def is_command(text: str) -> bool:
+    """Whether a text begins as an instruction or a question does."""
+    return bool(_COMMAND.match(text.strip().lstrip("#*->0123456789.) \t")))
+
+
+_QUOTED = re.compile(r'"[^"\n]*"')
+
+
+def masked(instruction: str) -> str:
+    """The instruction without what stands in quotes: same length, nothing in it that could be a command."""
+    return _QUOTED.sub(lambda match: '"' + "_" * (len(match[0]) - 2) + '"', instruction)
+
+
+def first_line(task: str) -> str:
+    return next((line.strip() for line in task.splitlines() if line.strip()), "")
+
+
+def title_of(task: str, longest: int = 80) -> str:
+    """What a task is about in a few words: the title that it quotes, else its first line."""
+    line = first_line(task)
+    quoted = _QUOTED.search(line)
+    title = quoted[0].strip('" ') if quoted else line.lstrip("#*-> ").rstrip(".:; ")
+    return title if len(title) <= longest else title[: longest - 1].rsplit(" ", 1)[0] + "…"
+
+
+_DELIMITED = re.compile(
+    r'\A(?P<before>.*?)(?:"""(?P<quoted>.+?)"""|<(?P<tag>document|text|doc|article|context|data)>(?P<tagged>.+?)</(?P=tag)>)'
+    r"(?P<after>.*)\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+_LONGEST_INSTRUCTION = 1200
+
+
+def read_task(task: str) -> Task:
+    """Tell instruction and text apart.
+
+    In order: a text in triple quotes or a tag; an instruction first, then a blank line or heading, then the text; the
+    text first and an instruction about it last; "instruction: text" in one paragraph.
+    """
+    head = task[:4000]
+    delimited = _DELIMITED.match(task) if '"""' in head or "<" in head else None
+    if delimited:
+        around = f"{delimited['before']} {delimited['after']}".strip()
+        return Task(around, (delimited["quoted"] or delimited["tagged"]).strip())
+    end = _instruction_end(task)
+    instruction, text = task[:end].strip(), task[end:].strip("\n")
+    if text.strip():
+        return _in_order(instruction, text)
+    return _from_one_paragraph(instruction)
+
+
+_BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]{0,3}#{1,6}[ \t])|\n(?=[ \t]{0,3}(?:```|~~~))|(?<=:)[ \t]*\n(?![ \t]*(?:[-*+•]|\d+[.)])[ \t])")
+_TASK_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+")
+
+
+def _instruction_end(task: str) -> int:
+    """Where the first paragraph ends, with a list of commands that follows it."""
+    task = task if task[:1] not in "\n" else task
+    offset = len(task) - len(task.lstrip())
+    match = _BREAK.search(task, offset)
+    while match:
+        following = task[match.end() :].lstrip("\n")[:600]
+        item = _TASK_ITEM.match(following)
+        if not item or not is_command(following[item.end() :]):
+            return match.start() + 1 if match[0] else match.start()
+        match = _BREAK.search(task, match.end())
+    return len(task)
+
+
+def _in_order(instruction: str, text: str) -> Task:
+    """The first paragraph is the instruction, unless the last one rather is."""
+    if len(instruction) <= _LONGEST_INSTRUCTION and (is_command(instruction) or instruction.endswith(":")):
+        return Task(instruction, text)
+    body, _, last = text.rstrip().rpartition("\n\n")
+    if last and len(last) <= 400 and is_command(last) and not last.lstrip().startswith(("#", "-", "*", "|")):
+        return Task(last.strip(), f"{instruction}\n\n{body}".strip())
+    if len(instruction) <= 300 and _reads_as_wanted(instruction):
+        return Task(instruction, text)
+    return _from_one_paragraph(f"{instruction}\n\n{text}")
+
+
+def _reads_as_wanted(instruction: str) -> bool:
+    wanted = read_wanted(instruction)
+    return wanted.is_extract or bool(wanted.counts) or instruction.endswith("?")
+
+
+def _from_one_paragraph(task: str) -> Task:
+    before, colon, after = task[:300].partition(": ")
+    if colon and len(after) > 30 and is_command(before) and not _TASK_ITEM.match(before):
+        return Task(before, task[len(before) + 2 :].strip())
+    return Task(task) if len(task) <= _LONGEST_INSTRUCTION else Task("", task)
+
+
+_NUMBERS = {
+    word: value
+    for value, names in enumerate(
+        "one|a|single,two|couple,three|few,four,five,six,seven,eight,nine,ten,eleven,twelve,thirteen,fourteen,fifteen,"
+        "sixteen,seventeen,eighteen,nineteen,twenty".split(","),
+        start=1,
+    )
+    for word in names.split("|")
+}
+_NUMBER = rf"(?P<n>\d{{1,4}}|{'|'.join(_NUMBERS)})"
+
+
+def _number_before(noun: str, instruction: str) -> int | None:
+    """The number in "three short sentences", "a 50-word summary"; `None` without one."""
+    match = re.search(rf"\b{_NUMBER}[ -](?:or two |of )?(?:[a-z]+ )?(?:{noun})\b", instruction, re.IGNORECASE)
+    if not match:
+        return None
+    return max(1, _NUMBERS.get(match["n"].lower()) or int(match["n"]))
+
+
+_SUMMARY = re.compile(
+    r"summar|\btl;?dr\b|abstract of|digest|\bgist\b|condense|shorten|(?:main|key|most important|central) (?:points?|"
+    r"sentences|statements|ideas|findings)|nutshell|\boutline\b|recap\b|overview|\bextract of|boil\w* down",
+    re.IGNORECASE,
+)
+_TERMS = re.compile(r"\bkey[ -]?(?:terms?|words?|phrases?|concepts?)|main (?:terms|concepts)|terminology", re.IGNORECASE)
+_OVERVIEW = re.compile(r"overview|overall summary|executive summary|conclusion|conclude", re.IGNORECASE)
+_PER_SECTION = re.compile(
+    r"\b(?:each|every|per|all(?: of)?(?: the)?|any)\s+(?:(?:of (?:the|its)|single|top-level|main|major|individual)\s+)?"
+    r"(?:sections?|chapters?|parts?|headings?|articles?|paragraphs?)|(section|chapter|part|paragraph) by \1|section-wise",
+    re.IGNORECASE,
+)
+_COUNTED = "words?|lines?|characters?|letters?|sentences?|paragraphs?|sections?|headings?"
+_COUNT = re.compile(
+    rf"(?:how many|count(?: up)?(?: all)?(?: of)?(?: the)?(?: number of)?(?: its)?|number of|and(?: the)?|,(?: the)?)\s+"
+    rf"(?P<what>{_COUNTED})\b|(?P<counted>word|line|character|sentence)[ -]count",
+    re.IGNORECASE,
+)
+_COUNTS = re.compile(r"how many|\bcount\b|number of|[a-z]-? ?count\b", re.IGNORECASE)
+
+
+def read_wanted(instruction: str) -> Wanted:
+    """What an instruction asks for."""
+    text = masked(instruction)
+    overview = _OVERVIEW.search(text)
+    per_section = bool(_PER_SECTION.search(text))
+    counts = _counted(text) if _COUNTS.search(text) else ()
+    return Wanted(
+        summary=bool(_SUMMARY.search(text)) or (bool(overview) and per_section),
+        sentences=None if counts else _sentence_number(text),
+        words=_word_number(text),
+        bullets=bool(re.search(r"\bbullet", text, re.IGNORECASE)),
+        terms=(_number_before("key ?terms|terms|key ?words|key phrases|key concepts", text) or 5)
+        if _TERMS.search(text)
+        else None,
+        overview=overview[0].lower() if overview else "",
+        per_section=per_section,
+        counts=counts,
+    )
+
+
+def _sentence_number(text: str) -> int | None:
+    found = _number_before("sentences?", text) or _number_before("bullet points?|bullets?|points?", text)
+    if found:
+        return found
+    paragraphs = _number_before("paragraphs?", text)
+    return 5 * paragraphs if paragraphs else None
+
+
+def _word_number(text: str) -> int | None:
+    if re.search(r"key ?words?", text, re.IGNORECASE):
+        text = re.sub(r"key ?words?", "", text, flags=re.IGNORECASE)
+    return _number_before("words?", text)
+
+
+def _counted(text: str) -> tuple[str, ...]:
+    found = [(match["what"] or match["counted"]).lower().rstrip("s") for match in _COUNT.finditer(text)]
+    return tuple(dict.fromkeys("character" if each == "letter" else each for each in found))

@@ -1,0 +1,198 @@
+"""Answers to a single task: exact where rules can be, extracts elsewhere, and a plain refusal for the rest.
+
+Never invents: every sentence of an extract stands in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ...ports import NodeFacts
+from .arithmetic import calculate
+from .documents import outline, paragraphs
+from .language import content_stems, sentences, words
+from .ranking import choose, passages, read_sentences
+from .tables import answer_from, read_table
+from .tasks import Task, Wanted, masked, read_task, read_wanted, title_of
+from .terms import key_terms
+
+__all__ = ["REFUSAL", "TERMS", "answer", "as_text", "terms_line"]
+
+#: How a list of key terms begins.
+TERMS = "**Key terms:**"
+#: How a refusal goes on after the task's title.
+REFUSAL = "needs a language model"
+_HOW_TO_CHOOSE = (
+    "The offline model is a set of rules. In a text that you give it, it finds the central sentences, the key terms and "
+    "the passages that answer a question; it counts, calculates and reads tables. It does not write, explain, translate "
+    "or know anything. Choose a model for this: `%%rlm -m openai:NAME` (with `OPENAI_API_KEY` set), "
+    "`%%rlm -m ollama:NAME`, `%%rlm -m http://127.0.0.1:8080/v1#NAME`, or the name of a variable that holds a model."
+)
+
+
+def answer(facts: NodeFacts) -> str:
+    """The answer to a task."""
+    task = _with_source(read_task(facts.task), facts)
+    wanted = read_wanted(task.instruction)
+    for rule in _RULES:
+        found = rule(task, wanted, facts)
+        if found is not None:
+            return found
+    return describe_cannot(task)
+
+
+def describe_cannot(task: Task) -> str:
+    """What cannot be done here, and what to do about it."""
+    return f'"{title_of(task.instruction or task.text)}" {REFUSAL}. {_HOW_TO_CHOOSE}'
+
+
+_REFERS = re.compile(r"\b(?:result|results|above|previous|these|those|them|it|its|the text|the document|this)\b", re.I)
+
+
+def _with_source(task: Task, facts: NodeFacts) -> Task:
+    """A task without a text works on what it depends on, else on the text that the whole run is about."""
+    if task.text or not task.instruction:
+        return task
+    earlier = "\n\n".join(part.content for part in facts.dependencies)
+    if earlier:
+        return Task(task.instruction, earlier)
+    goal = read_task(facts.goal).text if facts.goal != facts.task else ""
+    return Task(task.instruction, goal) if _REFERS.search(task.instruction) or len(goal) > 500 else task
+
+
+def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    instruction, text = task.instruction, task.text
+    if text and len(text) <= 200 and re.match(r"\s*(?:calculate|compute|evaluate)\b", instruction, re.I):
+        instruction = f"{instruction.rstrip(': ')} {text}"
+    return calculate(instruction)
+
+
+def _table(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    table = read_table(task.text)
+    return answer_from(table, task.instruction) if table else None
+
+
+def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    """A task for each section that was not split: each section in turn, here."""
+    found = outline(task.text)
+    if not (wanted.per_section and wanted.is_extract) or len(found.sections) < 2:
+        return None
+    parts = [f"## {part.title}\n\n{_extract(part.text, wanted, facts, part.title)}" for part in found.sections]
+    if wanted.overview:
+        overview = choose(read_sentences(task.text), 4, title=found.title)
+        parts.insert(0, f"## {wanted.overview.capitalize()}\n\n" + " ".join(each.text for each in overview))
+    return "\n\n".join(parts)
+
+
+def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    """Counts, an extract and key terms, as many of them as were asked for."""
+    if not task.text.strip():
+        return None
+    found = [counted(task.text, wanted.counts)] if wanted.counts else []
+    if wanted.is_extract:
+        found.append(_extract(task.text, wanted, facts, title_of(task.instruction)))
+    return "\n\n".join(found) or None
+
+
+def _extract(text: str, wanted: Wanted, facts: NodeFacts, title: str) -> str:
+    found = []
+    if wanted.summary:
+        chosen = choose(read_sentences(text), _count(wanted), wanted.words, title)
+        found.append(as_text([each.text for each in chosen], wanted.bullets) or _no_prose(text))
+    if wanted.terms is not None:
+        found.append(terms_line(key_terms(text, wanted.terms, facts.goal, title)))
+    return "\n\n".join(each for each in found if each)
+
+
+def _count(wanted: Wanted) -> int | None:
+    return wanted.sentences or (None if wanted.words else 3)
+
+
+def as_text(chosen: list[str], bullets: bool) -> str:
+    return "\n".join(f"- {each}" for each in chosen) if bullets else " ".join(chosen)
+
+
+def terms_line(terms: list[str]) -> str:
+    return f"{TERMS} {', '.join(terms)}" if terms else ""
+
+
+def _no_prose(text: str) -> str:
+    lines = sum(1 for line in text.splitlines() if line.strip())
+    return f"No sentences to extract: {lines} lines of code, tables or headings."
+
+
+_COUNTERS: dict[str, Callable[[str], int]] = {
+    "word": lambda text: len(text.split()),
+    "line": lambda text: len(text.splitlines()),
+    "character": len,
+    "paragraph": lambda text: len(paragraphs(text)),
+    "sentence": lambda text: sum(1 for each in paragraphs(text) for _ in sentences(each.text)),
+    "section": lambda text: len(outline(text).sections),
+    "heading": lambda text: len(outline(text).sections),
+}
+
+
+def counted(text: str, what: tuple[str, ...]) -> str:
+    """ "1,234 words, 56 lines", counted over the text as it stands."""
+    numbers = [(name, _COUNTERS[name](text)) for name in what if name in _COUNTERS]
+    return ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in numbers) + "."
+
+
+def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    match = re.search(r"how (?:many times|often) (?:does|do|is|are)(?: the (?:word|phrase))? [\"'“]?(.+?)[\"'”]? (?:occur|appear|used|mentioned|come up)", task.instruction, re.I)
+    if not match or not task.text:
+        return None
+    count = len(re.findall(rf"(?<!\w){re.escape(match[1])}(?!\w)", task.text, re.IGNORECASE))
+    return f'"{match[1]}" occurs {count:,} time{"" if count == 1 else "s"}.'
+
+
+_ASKED = re.compile(
+    r"\s*(?:please\s+)?(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search|explain|"
+    r"describe|tell me|define|quote|show|list|name|identify|extract|collect)\b",
+    re.IGNORECASE,
+)
+
+
+def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    """The passages of the text that a question, or a topic such as "Python: speed", is answered by."""
+    instruction = task.instruction.strip()
+    is_topic = len(instruction) <= 80 and not re.match(r"\s*\w+e?\b.*\b(?:poem|essay|story)\b", instruction, re.I)
+    is_asked = bool(_ASKED.match(instruction)) or instruction.endswith("?")
+    if not task.text.strip() or not (is_asked or (is_topic and not _CREATES.match(instruction))):
+        return None
+    query = [stem for stem in content_stems(masked(instruction)) if stem not in _ASKING]
+    found = passages(task.text, query)
+    if found:
+        return " ".join(found)
+    return f"The text has no passage on this ({', '.join(dict.fromkeys(words(instruction)[:12]))})." if is_asked else None
+
+
+_ASKING = frozenset(
+    content_stems("find describe explain tell define quote show list name identify extract collect passage passages text "
+    "document section sentence sentences say says mention mentions following above")
+)
+_CREATES = re.compile(
+    r"\s*(?:please\s+)?(?:write|compose|invent|create|generate|draft|translate|rewrite|paraphrase|proofread|correct|convert|"
+    r"turn|review|analy[sz]e|criticise|critique|discuss|propose|suggest|imagine|design|plan|make|classify|label|rank|sort|"
+    r"improve|continue|answer|solve|think|evaluate|estimate|predict|recommend|brainstorm)\b",
+    re.IGNORECASE,
+)
+
+
+def _bare_text(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+    """A long text without an instruction: its central sentences."""
+    if task.instruction or len(task.text) < 400:
+        return None
+    return as_text([each.text for each in choose(read_sentences(task.text), 3)], bullets=False) or None
+
+
+_RULES: tuple[Callable[[Task, Wanted, NodeFacts], str | None], ...] = (
+    _arithmetic,
+    _table,
+    _sections,
+    _occurrences,
+    _extract_or_count,
+    _question,
+    _bare_text,
+)
