@@ -1,0 +1,33 @@
+"""One promise for every adapter: a call that takes longer than its deadline ends as a `ModelError`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from ..exceptions import ModelError
+from ..ports import Reply
+
+__all__ = ["within"]
+
+
+async def within(
+    seconds: float | None, pieces: AsyncGenerator[str | Reply, None], *, name: str
+) -> AsyncIterator[str | Reply]:
+    """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was asked for."""
+    end = None if seconds is None else asyncio.get_running_loop().time() + seconds
+    async with aclosing(pieces):
+        while True:
+            # Each wait has its own timer: one around the loop would also cancel whoever is consuming the pieces.
+            try:
+                async with asyncio.timeout_at(end) as timer:
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                message = f"{name}: no complete reply within {seconds:g} s; allow more time, or choose a faster model"
+                raise ModelError(message, retryable=True) from None
+            yield piece

@@ -1,0 +1,231 @@
+"""The border to OpenAI-compatible servers: whatever goes wrong there becomes one `ModelError` with one line.
+
+The line says what was attempted (model and address), what was wrong and what to do next. No key is ever in it: the
+one that was sent and everything that looks like one is masked, and no error of the SDK is chained to it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ModelError
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+__all__ = ["Target", "model_error", "refused_part", "retry_after"]
+
+RETRYABLE = frozenset({408, 409, 425, 429})
+QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+OPTIONAL_PARTS = ("response_format", "temperature", "stream_options", "max_completion_tokens", "max_tokens")
+
+_TOO_LONG = re.compile(
+    r"context_length|context (length|window|size)|maximum context|prompt is too long|input is too long|too many tokens",
+    re.IGNORECASE,
+)
+_SCHEMA_WORDS = re.compile(r"response_format|json_schema|json_object|json mode|structured output|grammar|guided", re.I)
+_LOOKS_LIKE_A_KEY = re.compile(r"\b(sk|gsk|xai|key|pk|rk)-[\w*-]{6,}|(?<=Bearer )\S+|(?<=//)[^/@\s]+:[^/@\s]*(?=@)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is being attempted: which model, where, with which key."""
+
+    name: str
+    url: str
+    key_env: str = ""
+    key: str = field(default="", repr=False)
+
+    def error(self, wrong: str, advice: str, **facts: Any) -> ModelError:
+        """`facts` are the keywords of `ModelError`."""
+        # A model without a name of its own is named by its address.
+        attempted = self.name if self.url in self.name else f"{self.name} at {self.url}"
+        return ModelError(f"{attempted}: {self._clean(wrong)}; {advice}", **facts)
+
+    def needs_key(self) -> ModelError:
+        advice = "set it, or choose another model with -m (offline, ollama:NAME, http://HOST/v1#NAME)"
+        return ModelError(f"{self.name} needs {self.key_env}; {advice}", fatal=True)
+
+    def _clean(self, text: str) -> str:
+        """One line of bounded length without a secret."""
+        hidden = text.replace(self.key, "***") if self.key else text
+        line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", hidden).split())
+        return line if len(line) <= 300 else line[:297] + "..."
+
+
+def model_error(error: Exception, target: Target) -> ModelError:
+    """What the SDK, its transport or the server's reply raised, as an error of this package."""
+    import openai
+
+    if isinstance(error, ModelError):
+        return error
+    if isinstance(error, openai.APIStatusError):
+        return _refused(error, target)
+    if isinstance(error, openai.APIConnectionError) or _is_transport(error):
+        return _unreachable(error, target)
+    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
+        return _failed_midway(error, target)
+    wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
+    return target.error(wrong, "is this an OpenAI-compatible server?", retryable=True)
+
+
+def refused_part(error: Exception, body: Mapping[str, Any]) -> str | None:
+    """The optional part of the request that the server does not take, if that is what the error says.
+
+    For a reply format it is the form that was sent: "json_schema" or "json_object".
+    """
+    import openai
+
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 422):
+        return None
+    words = _words(error)
+    named = next((part for part in OPTIONAL_PARTS if part in body and _complains(error.param, words, part)), None)
+    if named == "response_format":
+        return str(body[named]["type"])
+    return named
+
+
+def _complains(param: str | None, words: str, part: str) -> bool:
+    if param:
+        return param.partition(".")[0] == part
+    return bool(_SCHEMA_WORDS.search(words)) if part == "response_format" else part in words
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the provider asks to wait: `retry-after(-ms)`, else when the exhausted rate limit resets."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    if (given := headers.get("retry-after")) is not None:
+        return _seconds_or_date(given)
+    exhausted = [kind for kind in ("requests", "tokens") if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
+    resets = [_duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in exhausted]
+    return max((seconds for seconds in resets if seconds is not None), default=None)
+
+
+def _seconds_or_date(text: str) -> float | None:
+    if (seconds := _number(text)) is not None:
+        return max(0.0, seconds)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of "6m0s", "20ms" or "1.5"."""
+    parts = _DURATION.findall(text)
+    return sum(float(amount) * _UNITS[unit] for amount, unit in parts) if parts else _number(text)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _words(error: Any) -> str:
+    """What the server said, without the SDK's frame around it."""
+    body = error.body
+    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
+    return str(said or error.message)
+
+
+def _refused(error: APIStatusError, target: Target) -> ModelError:
+    status, words = error.status_code, _words(error)
+    facts: dict[str, Any] = {"status": status}
+    if status == 402 or {error.code, error.type} & QUOTA_CODES:
+        return target.error(
+            f"the account's quota is spent ({status}: {words})", "add credit or change the plan", fatal=True, **facts
+        )
+    if status in (401, 403):
+        return target.error(f"access refused ({status}: {words})", _key_advice(target), fatal=True, **facts)
+    if status == 404:
+        return target.error(
+            f"not found (404: {words})",
+            "check the model's name and the URL, which usually ends in /v1",
+            fatal=True,
+            **facts,
+        )
+    if status == 429:
+        return target.error(
+            f"rate limited (429: {words})",
+            "wait, or lower max_concurrency",
+            retryable=True,
+            retry_after=retry_after(error.response.headers),
+            **facts,
+        )
+    if status == 413 or error.code == "context_length_exceeded" or (status < 500 and _TOO_LONG.search(words)):
+        return target.error(
+            f"the prompt is too long ({status}: {words})", "split the task or pass less context", **facts
+        )
+    if status >= 500 or status in RETRYABLE:
+        return target.error(
+            f"the server failed ({status}: {words})",
+            "try again later",
+            retryable=True,
+            retry_after=retry_after(error.response.headers),
+            **facts,
+        )
+    return target.error(f"the request was refused ({status}: {words})", "change the option that it names", **facts)
+
+
+def _key_advice(target: Target) -> str:
+    if target.key_env:
+        return f"check the key in {target.key_env}"
+    return "give the name of the variable that holds its key (api_key_env)"
+
+
+def _failed_midway(error: Any, target: Target) -> ModelError:
+    """An error event within a stream; some gateways put the status of the provider behind them into `code`."""
+    status = int(error.code) if str(error.code).isdigit() else None
+    quota = bool({error.code, error.type} & QUOTA_CODES)
+    retryable = not quota and (status is None or status >= 500 or status in RETRYABLE)
+    wrong = f"the server failed while it was writing ({_words(error)})"
+    return target.error(wrong, "try again later", status=status, retryable=retryable, fatal=quota)
+
+
+def _is_transport(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "anyio")
+
+
+def _unreachable(error: Exception, target: Target) -> ModelError:
+    causes = list(_causes(error))
+
+    def first(*kinds: type[BaseException]) -> BaseException | None:
+        return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+    if tls := first(ssl.SSLError):
+        return target.error(f"no secure connection ({tls})", "check the URL's scheme and the certificate")
+    if unknown := first(socket.gaierror):
+        # "Try again" is what a resolver says while the network is down; anything else is a wrong name.
+        again = getattr(unknown, "errno", None) == socket.EAI_AGAIN
+        return target.error(
+            "cannot reach it, its name does not resolve", "check the URL and the network", retryable=again
+        )
+    if first(ConnectionRefusedError):
+        return target.error("cannot reach it, the connection was refused", "is the server running?", retryable=True)
+    if first(TimeoutError):
+        return target.error("cannot reach it, no connection in time", "is the server running?", retryable=True)
+    return target.error("the connection broke before the reply was complete", "try again", retryable=True)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything beneath it: transports wrap the reason several layers deep."""
+    if error is None:
+        return
+    yield error
+    for member in getattr(error, "exceptions", ()):
+        yield from _causes(member)
+    if isinstance(inner := getattr(error, "os_error", None), OSError):
+        yield inner
+    yield from _causes(error.__cause__ or error.__context__)

@@ -1,0 +1,261 @@
+"""A model that says what a test tells it to: deterministic, instant or slow, faultless or not. Public, for your tests.
+
+It plans, answers and synthesises from one script, so a whole run can be described as the tree that it should become.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import itertools
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ..core.limits import Usage
+from ..exceptions import ConfigurationError
+from ..ports import Capabilities, Reply, Request
+from .callable import reply_from
+from .deadline import within
+
+__all__ = ["Fault", "ScriptedModel"]
+
+SYNTHESIS = "="
+_USED_UP = object()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something to go wrong for the first `times` requests (`None`: always) whose task contains `pattern`.
+
+    `error` is raised, after `after` pieces of the answer if it streams; or `reply` is given, as it is.
+    """
+
+    pattern: str | re.Pattern[str] = ""
+    error: BaseException | None = None
+    reply: str | Reply | None = None
+    times: int | None = 1
+    after: int = 0
+    mode: Literal["planner", "worker", "synthesizer"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.error is None) == (self.reply is None):
+            raise ConfigurationError("Fault(...): give either an error to raise or a reply")
+
+    def matches(self, request: Request) -> bool:
+        return self.mode in (None, request.mode) and re.search(self.pattern, request.facts.task) is not None
+
+
+class ScriptedModel:
+    """A deterministic stand-in for a language model.
+
+    `script` is one of
+    - a nested dict {task: {sub-task: "answer", ...}} (lists where the answers do not matter): a task with parts is
+      split into them, any other is answered; the key "=" holds the text of the synthesis, else it is
+      "task: part; part". Keys are whole tasks, or regular expressions that match whole tasks;
+    - a list: the parts of the root;
+    - a function of the `Request` that returns a str (the answer), a dict (a plan for a planner, else
+      {"content"} or {"tool_calls"}), a `Reply` (given as it is), or `None` (the default). It may be a coroutine.
+
+    A task that the script does not know is answered by "answer to: task". `latency` is in seconds, or a range from
+    which each request draws its own, always the same. `stream=True` gives text in pieces of `chunk` characters.
+    `requests` are the calls so far, `peak` the most that were under way at once. It costs nothing and counts words
+    as tokens.
+
+    >>> from rlm_notebook import RecursiveEngine, ScriptedModel
+    >>> model = ScriptedModel({"Plan a trip": {"Flights": "at 9", "Hotel": "downtown"}})
+    >>> print(RecursiveEngine(model).solve("Plan a trip"))
+    Plan a trip: at 9; downtown
+    """
+
+    def __init__(
+        self,
+        script: Any = None,
+        *,
+        latency: float | tuple[float, float] = 0.0,
+        stream: bool = False,
+        chunk: int = 12,
+        faults: Sequence[Fault] = (),
+        name: str = "scripted",
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self.name = name
+        self.capabilities = capabilities or Capabilities(True, True, True, stream, True)
+        self.requests: list[Request] = []
+        self.peak = 0
+        self._script = _Script(script)
+        self._latency = latency if isinstance(latency, tuple) else (latency, latency)
+        self._chunk = chunk
+        self._faults = [
+            (fault, itertools.repeat(None) if fault.times is None else iter(range(fault.times))) for fault in faults
+        ]
+        self._active = 0
+
+    def __repr__(self) -> str:
+        return f"ScriptedModel(name={self.name!r}, calls={self.calls})"
+
+    @property
+    def calls(self) -> int:
+        """How often it was asked."""
+        return len(self.requests)
+
+    def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        return within(request.deadline, self._pieces(request), name=self.name)
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
+        self.requests.append(request)
+        fault = self._fault(request)
+        self._active += 1
+        self.peak = max(self.peak, self._active)
+        try:
+            async with aclosing(self._written(request, fault)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._active -= 1
+
+    async def _written(self, request: Request, fault: Fault | None) -> AsyncGenerator[str | Reply, None]:
+        latency = self._latency_of(request)
+        error = fault.error if fault is not None else None
+        streams = self.capabilities.stream and request.streaming
+        await asyncio.sleep(latency / 2 if streams else latency)
+        if error is not None and not (streams and fault is not None and fault.after):
+            raise error
+        reply = await self._reply(request, fault)
+        pieces = [reply.content[at : at + self._chunk] for at in range(0, len(reply.content), self._chunk)]
+        for index, piece in enumerate(pieces if streams else ()):
+            if error is not None and fault is not None and index == fault.after:
+                raise error
+            yield piece
+            await asyncio.sleep(latency / 2 / len(pieces))
+        if error is not None:
+            raise error
+        yield reply
+
+    def _fault(self, request: Request) -> Fault | None:
+        """The first fault that matches and is not used up; it is used once more."""
+        matching = ((fault, left) for fault, left in self._faults if fault.matches(request))
+        return next((fault for fault, left in matching if next(left, _USED_UP) is not _USED_UP), None)
+
+    def _latency_of(self, request: Request) -> float:
+        """Drawn from the range by the request itself: the same request always takes as long."""
+        shortest, longest = self._latency
+        asked = json.dumps([request.mode, request.facts.task_id, request.facts.task, request.messages], default=str)
+        drawn = int.from_bytes(hashlib.sha256(asked.encode()).digest()[:4]) / 2**32
+        return shortest + (longest - shortest) * drawn
+
+    async def _reply(self, request: Request, fault: Fault | None) -> Reply:
+        given: Any = fault.reply if fault is not None else await self._script.answer(request)
+        reply = reply_from(given, request, self.name)
+        usage = Usage(_words(m["content"] for m in request.messages), _words([reply.content]))
+        return replace(reply, usage=reply.usage or usage, model=self.name)
+
+
+def _words(texts: Iterable[str]) -> int:
+    return sum(len(text.split()) for text in texts)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the script says about one task: its parts, and its answer (of a task with parts: the synthesis)."""
+
+    parts: tuple[str, ...] = ()
+    text: Any = None
+
+
+class _Script:
+    """The script by task: a path from the root finds its own entry, a task that moved is still found by its name."""
+
+    def __init__(self, script: Any) -> None:
+        self._root = _Entry((), script) if callable(script) else None
+        self._entries: dict[tuple[str, ...], _Entry] = {}
+        self._patterns: list[tuple[re.Pattern[str], _Entry]] = []
+        if isinstance(script, list | tuple):
+            self._root = _Entry(tuple(_parts(script)))
+        if not callable(script) and script is not None:
+            self._learn((), script)
+
+    def _learn(self, path: tuple[str, ...], script: Any) -> None:
+        for task, value in _items(script):
+            entry = _Entry(tuple(_parts(value)), _text(task, value))
+            if isinstance(task, re.Pattern):
+                self._patterns.append((task, entry))
+                continue
+            self._entries[*path, task] = entry
+            self._entries.setdefault((task,), entry)
+            self._patterns += [(pattern, entry) for pattern in _as_pattern(task)]
+            self._learn((*path, task), value)
+
+    def _entry(self, request: Request) -> _Entry:
+        task, above = request.facts.task, request.facts.breadcrumbs
+        if self._root is not None and (not above or not self._root.parts):
+            return self._root
+        for path in ((*above, task), (*above[1:], task), (task,)):
+            if path in self._entries:
+                return self._entries[path]
+        return next((entry for pattern, entry in self._patterns if pattern.fullmatch(task)), _Entry())
+
+    async def answer(self, request: Request) -> Any:
+        """A str (the model's text), or what `reply_from` reads."""
+        entry = self._entry(request)
+        if request.mode == "planner" and entry.parts:
+            return _plan("RECURSE", sub_tasks=entry.parts)
+        given = entry.text(request) if callable(entry.text) else entry.text
+        given = await given if inspect.isawaitable(given) else given
+        if given is None:
+            given = _default(request)
+        if request.mode != "planner" or isinstance(given, Reply):
+            return given
+        if isinstance(given, str):
+            # A text that is a plan already is one; any other is the answer, given together with the decision.
+            return given if given.lstrip().startswith("{") else _plan("EXECUTE", answer=given)
+        return json.dumps(given) if isinstance(given, Mapping) and "content" not in given else given
+
+
+def _default(request: Request) -> str:
+    task, parts = request.facts.task, request.facts.parts
+    if request.mode == "synthesizer":
+        return f"{task}: {'; '.join(part.content for part in parts)}"
+    return f"answer to: {task}"
+
+
+def _plan(decision: str, *, answer: str | None = None, sub_tasks: tuple[str, ...] = ()) -> str:
+    return json.dumps({"thoughts": "", "decision": decision, "answer": answer, "sub_tasks": list(sub_tasks)})
+
+
+def _items(script: Any) -> Iterator[tuple[Any, Any]]:
+    """The tasks in a mapping or list, each with what the script says about it."""
+    if isinstance(script, Mapping):
+        yield from ((task, value) for task, value in script.items() if task != SYNTHESIS)
+    elif isinstance(script, list | tuple):
+        for item in script:
+            yield from _items(item) if isinstance(item, Mapping) else [(item, None)]
+
+
+def _parts(value: Any) -> Iterator[str]:
+    return (task for task, _ in _items(value) if not isinstance(task, re.Pattern))
+
+
+def _text(task: Any, value: Any) -> Any:
+    text = value.get(SYNTHESIS) if isinstance(value, Mapping) else value
+    if not isinstance(task, str | re.Pattern):
+        raise ConfigurationError(f"ScriptedModel: {task!r} is no task; expected text (or a compiled pattern)")
+    if isinstance(text, list | tuple):
+        return None
+    if text is not None and not isinstance(text, str | Reply) and not callable(text):
+        raise ConfigurationError(f"ScriptedModel: {task!r}: {text!r} is no answer; expected text, parts or a function")
+    return text
+
+
+def _as_pattern(task: str) -> list[re.Pattern[str]]:
+    """A key that is plain text is no pattern, nor is one that cannot be."""
+    if task == re.escape(task) or not set(task) & set("*+?[]()|^$\\"):
+        return []
+    try:
+        return [re.compile(task, re.DOTALL)]
+    except re.error:
+        return []

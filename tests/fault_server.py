@@ -1,0 +1,386 @@
+"""An OpenAI-compatible server on 127.0.0.1 that can misbehave in every way that real ones do.
+
+Standard library only, so that it runs with any version of any client. What one request gets is an `Act`; a script is a
+sequence of acts (one a request, in order; after the last, and for `None`, the server behaves) or a function from `Seen`
+to an act. Without a script it plans and answers by `brain`, a small deterministic rule.
+
+    async with FaultServer([Act(status=429, headers={"Retry-After": "1"})]) as server:   # or: with FaultServer() ...
+        OpenAIModel("m", base_url=server.url)
+    python tests/fault_server.py --port 0 --delay 0.05                                   # prints its URL
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Literal
+
+BACKLOG = 1024  # the default of 100 caps clients at about 103 concurrent connections
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived; `index` counts the chat requests from 0."""
+
+    index: int
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def streaming(self) -> bool:
+        return bool(self.body.get("stream"))
+
+    @property
+    def last_user_text(self) -> str:
+        texts = [message["content"] for message in self.body.get("messages", ()) if message.get("role") == "user"]
+        return str(texts[-1]) if texts else ""
+
+    @property
+    def wants_plan(self) -> bool:
+        system = [m.get("content") or "" for m in self.body.get("messages", ()) if m.get("role") == "system"]
+        return '"decision"' in json.dumps(self.body.get("response_format", "")) or "decision" in " ".join(system)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one request gets: by default a good answer from the server's brain.
+
+    `delay` is in seconds before the first byte, `drip` in seconds per byte. `broken` happens after `after` streamed
+    pieces (or half of a plain body): "reset" (RST), "cut" (clean end without the rest), "hang" (nothing more comes).
+    """
+
+    content: str | None = None
+    tool_calls: Sequence[dict[str, Any]] = ()
+    finish_reason: str | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | bytes | dict[str, Any] | None = None
+    content_type: str = "application/json"
+    delay: float = 0.0
+    drip: float = 0.0
+    broken: Literal["reset", "cut", "hang"] | None = None
+    after: int = 2
+    piece: int = 8
+    usage: dict[str, Any] | None = field(
+        default_factory=lambda: {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        }
+    )
+    chunks: Sequence[dict[str, Any] | str] | None = None  # the exact events of a stream
+
+
+Script = Sequence["Act | None"] | Callable[[Seen], "Act | None"]
+
+
+def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Act:
+    """An error in the form that OpenAI gives it."""
+    error = {"message": message, "type": "invalid_request_error", "code": code, "param": None}
+    return Act(status=status, body={"error": error}, headers=headers or {})
+
+
+def brain(seen: Seen) -> str:
+    """Plans split where the last user message has a line "split: a | b | c"; everything else is answered."""
+    text = seen.last_user_text
+    task = text.strip().splitlines()[0] if text.strip() else ""
+    if not seen.wants_plan:
+        return f"answer to: {task}"
+    split = re.search(r"^\s*split:(.*)$", text, re.MULTILINE)
+    if split is None:
+        return _plan("EXECUTE", answer=f"answer to: {task}")
+    return _plan("RECURSE", sub_tasks=[part.strip() for part in split[1].split("|") if part.strip()])
+
+
+def _plan(decision: str, answer: str | None = None, sub_tasks: Sequence[str] = ()) -> str:
+    described = [{"description": task, "assigned_agent": None, "depends_on": []} for task in sub_tasks]
+    return json.dumps({"thoughts": "", "decision": decision, "answer": answer, "sub_tasks": described})
+
+
+class FaultServer:
+    """The server, as a context manager: async within a running loop, plain with a thread of its own.
+
+    `requests` are the chat requests in order of arrival, `peak` the most that were in work at once.
+    """
+
+    def __init__(
+        self,
+        script: Script = (),
+        *,
+        brain: Callable[[Seen], str | Act] = brain,
+        port: int = 0,
+        models: Sequence[str] = ("test",),
+    ) -> None:
+        self.script = script
+        self.brain = brain
+        self.port = port
+        self.models = tuple(models)
+        self.requests: list[Seen] = []
+        self.connections = 0
+        self.peak = 0
+        self._active = 0
+        self._server: asyncio.Server | None = None
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._thread: _ServerThread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [seen.body for seen in self.requests]
+
+    async def __aenter__(self) -> FaultServer:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, backlog=BACKLOG)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for handler in self._handlers:
+            handler.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def __enter__(self) -> FaultServer:
+        self._thread = _ServerThread(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._thread is not None
+        self._thread.stop()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
+        self.connections += 1
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._handlers.discard(handler)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (seen := await self._read(reader)) is not None:
+            self._active += 1
+            self.peak = max(self.peak, self._active)
+            try:
+                if not await self._answer(seen, writer):
+                    return
+            finally:
+                self._active -= 1
+
+    async def _read(self, reader: asyncio.StreamReader) -> Seen | None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = first.split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        seen = Seen(len(self.requests), method, path, headers, json.loads(body) if body else {})
+        if path.endswith("/chat/completions"):
+            self.requests.append(seen)
+        return seen
+
+    async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether the connection may be used again."""
+        if not seen.path.endswith("/chat/completions"):
+            return await _send(writer, self._other(seen), seen)
+        act = self._act(seen)
+        await asyncio.sleep(act.delay)
+        if act.broken and act.after == 0:
+            return await _break(writer, act)
+        if seen.streaming and act.status == 200 and act.body is None:
+            return await _stream(writer, act, seen)
+        return await _send(writer, act, seen)
+
+    def _act(self, seen: Seen) -> Act:
+        """The scripted act, its content filled in by the brain if it has none."""
+        act = self.script(seen) if callable(self.script) else dict(enumerate(self.script)).get(seen.index)
+        act = act or Act()
+        if act.content is not None or act.tool_calls or act.body is not None or act.chunks is not None:
+            return act
+        thought = self.brain(seen)
+        return thought if isinstance(thought, Act) else replace(act, content=thought)
+
+    def _other(self, seen: Seen) -> Act:
+        if seen.path.endswith("/models"):
+            return Act(body={"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+        return refusal(404, f"no such path: {seen.path}")
+
+
+async def _send(writer: asyncio.StreamWriter, act: Act, seen: Seen) -> bool:
+    body = _encoded(act.body if act.body is not None else _completion(act, seen))
+    reason = "OK" if act.status < 400 else "Refused"
+    headers = {"Content-Type": act.content_type, "Content-Length": str(len(body)), **act.headers}
+    writer.write(_head(f"{act.status} {reason}", headers))
+    if act.broken:
+        writer.write(body[: len(body) // 2])
+        await writer.drain()
+        return await _break(writer, act)
+    await _write(writer, body, act.drip)
+    return True
+
+
+async def _stream(writer: asyncio.StreamWriter, act: Act, seen: Seen) -> bool:
+    writer.write(_head("200 OK", {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **act.headers}))
+    for index, event in enumerate(_events(act, seen)):
+        if act.broken and index == act.after:
+            return await _break(writer, act)
+        text = event if isinstance(event, str) else json.dumps(event)
+        data = f"data: {text}\n\n".encode()
+        await _write(writer, b"%x\r\n%b\r\n" % (len(data), data), act.drip)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+async def _break(writer: asyncio.StreamWriter, act: Act) -> bool:
+    await writer.drain()
+    if act.broken == "hang":
+        await asyncio.sleep(3600)
+    if act.broken == "reset":
+        raw: socket.socket = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    return False
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes, drip: float) -> None:
+    for index in range(0, len(data), 1) if drip else ():
+        writer.write(data[index : index + 1])
+        await asyncio.sleep(drip)
+    if not drip:
+        writer.write(data)
+    await writer.drain()
+
+
+def _head(status: str, headers: dict[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode()
+
+
+def _encoded(body: str | bytes | dict[str, Any]) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def _finish(act: Act) -> str:
+    return act.finish_reason or ("tool_calls" if act.tool_calls else "stop")
+
+
+def _completion(act: Act, seen: Seen) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": act.content}
+    if act.tool_calls:
+        message["tool_calls"] = list(act.tool_calls)
+    completion = {
+        "id": f"chatcmpl-{seen.index}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": seen.body.get("model", ""),
+        "choices": [{"index": 0, "message": message, "finish_reason": _finish(act)}],
+    }
+    return completion if act.usage is None else {**completion, "usage": act.usage}
+
+
+def _events(act: Act, seen: Seen) -> Iterator[dict[str, Any] | str]:
+    if act.chunks is not None:
+        yield from act.chunks
+        return
+    common = {"id": f"chatcmpl-{seen.index}", "object": "chat.completion.chunk", "created": 0}
+    common["model"] = seen.body.get("model", "")
+    for delta in _deltas(act):
+        yield {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": _finish(act)}]}
+    if act.usage is not None and seen.body.get("stream_options", {}).get("include_usage"):
+        yield {**common, "choices": [], "usage": act.usage}
+    yield "[DONE]"
+
+
+def _deltas(act: Act) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": ""}
+    text = act.content or ""
+    for start in range(0, len(text), act.piece):
+        yield {"content": text[start : start + act.piece]}
+    for index, call in enumerate(act.tool_calls):
+        function = call["function"]
+        named = {"index": index, "id": call["id"], "type": "function"}
+        yield {"tool_calls": [{**named, "function": {"name": function["name"], "arguments": ""}}]}
+        for start in range(0, len(function["arguments"]), 4):
+            yield {
+                "tool_calls": [{"index": index, "function": {"arguments": function["arguments"][start : start + 4]}}]
+            }
+
+
+class _ServerThread:
+    """Runs a server in a loop of its own, for code that has none."""
+
+    def __init__(self, server: FaultServer) -> None:
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._done: asyncio.Event
+        self._thread = threading.Thread(target=asyncio.run, args=(self._main(server),), daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    async def _main(self, server: FaultServer) -> None:
+        self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
+        async with server:
+            self._started.set()
+            await self._done.wait()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join()
+
+
+def every(count: int, act: Act, otherwise: Act) -> Callable[[Seen], Act]:
+    """A script: each `count`-th request gets `act`."""
+    return lambda seen: act if count and (seen.index + 1) % count == 0 else otherwise
+
+
+@contextlib.asynccontextmanager
+async def _from_arguments(arguments: Sequence[str] | None) -> AsyncIterator[FaultServer]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--fail-every", type=int, default=0, metavar="N", help="refuse each N-th request")
+    parser.add_argument("--status", type=int, default=500, help="... with this status")
+    parser.add_argument("--retry-after", type=float, help="... and this header")
+    given = parser.parse_args(arguments)
+    headers = {} if given.retry_after is None else {"Retry-After": f"{given.retry_after:g}"}
+    failing = refusal(given.status, "refused on purpose", headers=headers)
+    async with FaultServer(every(given.fail_every, failing, Act(delay=given.delay)), port=given.port) as server:
+        yield server
+
+
+async def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until the process is ended; the first line on stdout is the URL."""
+    async with _from_arguments(arguments) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())
