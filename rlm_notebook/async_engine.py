@@ -105,6 +105,25 @@ class AsyncRecursiveEngine:
         default_model: str | None = None,
         verbose: bool = False,
     ) -> None:
+        self._arguments: dict[str, Any] = {
+            "llm": llm,
+            "agents": agents,
+            "router_model": router_model,
+            "tools": tools,
+            "max_depth": max_depth,
+            "max_steps": max_steps,
+            "max_concurrency": max_concurrency,
+            "max_tool_rounds": max_tool_rounds,
+            "on_limit": on_limit,
+            "on_failure": on_failure,
+            "budget": budget,
+            "retry": retry,
+            "observers": observers,
+            "temperature": temperature,
+            "call_timeout": call_timeout,
+            "default_model": default_model,
+            "verbose": verbose,
+        }
         self._tools = as_tools(tools)
         self._agents = agents_of(agents)
         self._default = Agent(DEFAULT_AGENT, llm, temperature=temperature)
@@ -137,8 +156,7 @@ class AsyncRecursiveEngine:
     ) -> Run:
         """Start solving and return the `Run` at once; needs a running event loop."""
         _require_loop()
-        task = _checked_task(task)
-        wanted = request_key(task, self._meaning(context))
+        wanted = self.request_key(task, context)
         journal = journal_for(checkpoint, request_key=wanted, task=task)
         mode = _mode(mode, kept=journal.path is not None)
         recorded = journal.read() if mode != "fresh" else None
@@ -171,6 +189,14 @@ class AsyncRecursiveEngine:
             await run
         finally:
             await run.cancel()
+
+    def replaced(self, **changes: Any) -> AsyncRecursiveEngine:
+        """An engine with some arguments changed; this one stays as it is."""
+        return AsyncRecursiveEngine(**{**self._arguments, **changes})
+
+    def request_key(self, task: str, context: RLMContext | None = None) -> str:
+        """What makes two executions the same request: the task and the options that change its meaning."""
+        return request_key(_checked_task(task), self._meaning(context))
 
     def settings(self) -> dict[str, Any]:
         """What checkpoints record of an engine."""

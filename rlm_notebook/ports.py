@@ -6,8 +6,7 @@ protocols, and features compose by wrapping them. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
@@ -194,21 +193,15 @@ class PlainHost:
         return Path.cwd() / "notebook.rlm" / f"{name or 'run'}.json"
 
 
-_host: list[Host] = [PlainHost()]
+_current: Host = PlainHost()
 
 
 def current_host() -> Host:
-    return _host[-1]
+    return _current
 
 
-@contextmanager
-def install_host(host: Host) -> Iterator[None]:
-    """Make `host` the current one within the block (a notebook does it for its whole life)."""
-    _host.append(host)
-    try:
-        yield
-    finally:
-        _host.remove(host)
-
-
-Settings = Mapping[str, Any]
+def install_host(host: Host) -> Host:
+    """Make `host` the current one; returns the one before, to be put back."""
+    global _current
+    before, _current = _current, host
+    return before

@@ -170,7 +170,7 @@ def load_recorded(path: Path) -> Recorded | None:
         return document
     if document is None:
         return journal
-    if document.tree.started == journal.tree.started and document.tree.status != "running":
+    if document.tree.started == journal.tree.started:
         # The crash came between writing the document and removing the journal.
         return document
     nodes = (*document.earlier, *document.tree)

@@ -15,6 +15,7 @@ _LEAD = re.compile(
     r"(?:the (?:value|result) of\s+)?(?P<rest>.+?)\s*[=?.!]*\s*$",
     re.IGNORECASE | re.DOTALL,
 )
+_COMMANDS = frozenset({"calculate", "compute", "evaluate", "work out", "solve"})
 _NUMBERS_ONLY = re.compile(r"[\d\s.,+\-*/%^()×÷−e]+")
 _LONGEST = 200
 _MOST_DIGITS = 300
@@ -24,7 +25,7 @@ def calculate(instruction: str) -> str | None:
     """The value of the expression in an instruction, or why it is refused; `None` if there is no expression in it."""
     match = _LEAD.match(instruction)
     expression = _expression(match["rest"] if match else instruction.strip().rstrip("=?. "))
-    commanded = bool(match) and match["lead"].lower() in {"calculate", "compute", "evaluate", "work out", "solve"}
+    commanded = match is not None and match["lead"].lower() in _COMMANDS
     if not _is_sum(expression) and not (commanded and _looks_like_code(expression)):
         return None
     if len(expression) > _LONGEST:
@@ -54,7 +55,10 @@ _WORDED: tuple[tuple[str, str], ...] = (
     (r"\btimes\b|\bmultiplied by\b|×", "*"),
     (r"\bdivided by\b|\bover\b|÷", "/"),
 )
-_LISTED = re.compile(r"\s*(?:the\s+)?(sum|total|product|average|mean|minimum|maximum)\s+of\s+([-\d.,\s]+(?:(?:and\s+)[-\d.]+)?)\s*$", re.I)
+_LISTED = re.compile(
+    r"\s*(?:the\s+)?(sum|total|product|average|mean|minimum|maximum)\s+of\s+([-\d.,\s]+(?:(?:and\s+)[-\d.]+)?)\s*$",
+    re.I,
+)
 _LISTED_NAMES = {"total": "sum", "average": "mean", "minimum": "min", "maximum": "max"}
 
 
@@ -82,7 +86,9 @@ def _value(expression: str) -> str:
     except ZeroDivisionError:
         return f"{shown} has no value: it divides by zero."
     except (simpleeval.InvalidExpression, ArithmeticError, ValueError, TypeError, SyntaxError, RecursionError) as error:
-        return f"I did not calculate {shown}: {_reason(error)} Only numbers, + - * / % **, brackets and {_NAMES} are read."
+        return (
+            f"I did not calculate {shown}: {_reason(error)} Only numbers, + - * / % **, brackets and {_NAMES} are read."
+        )
 
 
 def _reason(error: Exception) -> str:

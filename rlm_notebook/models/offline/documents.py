@@ -295,5 +295,3 @@ def plain(text: str) -> str:
         text = pattern.sub(replacement, text)
     text = re.sub("\ue000(\\d+)\ue001", lambda match: spans[int(match[1])], html.unescape(text))
     return " ".join(text.split())
-
-

@@ -77,9 +77,14 @@ def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
     wanted = read_wanted(task.instruction)
     if not task.instruction or not _goes_by_section(task, wanted):
         return None
-    sections = split_text(task.text, title_of(task.instruction), _worth(facts, wanted), wanted.per_section)
+    sections = split_text(task.text, _quoted_title(task), _worth(facts, wanted), wanted.per_section)
     parts = tuple(_Part(f"{_for_section(task.instruction, wanted, each, facts)}\n\n{each.text}") for each in sections)
     return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
+
+
+def _quoted_title(task: Task) -> str:
+    """The title that a level above gave to the text; without one, the opening has no better name."""
+    return title_of(task.instruction) if '"' in task.instruction else ""
 
 
 def _goes_by_section(task: Task, wanted: Wanted) -> bool:
@@ -91,7 +96,9 @@ def _goes_by_section(task: Task, wanted: Wanted) -> bool:
     return not needs_whole and is_command(task.instruction) and read_table(task.text) is None
 
 
-_ASKS = re.compile(r"\s*(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search)\b", re.I)
+_ASKS = re.compile(
+    r"\s*(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search)\b", re.I
+)
 
 
 def _worth(facts: NodeFacts, wanted: Wanted) -> int:
@@ -160,7 +167,9 @@ def _opening_words(text: str) -> str:
 def _for_section(instruction: str, wanted: Wanted, section: Section, facts: NodeFacts) -> str:
     """One readable line: what to do with which section."""
     name = '"' + section.title.removeprefix(OPENING).replace('"', "'").strip() + '"'
-    if section.title.startswith(OPENING):
+    if section.title == OPENING:
+        name = "the opening"
+    elif section.title.startswith(OPENING):
         name = f"the opening of {name}"
     if not wanted.is_extract:
         return f"{_one_line(instruction)}: {name}"
@@ -170,23 +179,19 @@ def _for_section(instruction: str, wanted: Wanted, section: Section, facts: Node
 
 def _one_line(instruction: str) -> str:
     """A foreign instruction, without the quoted title of the level above."""
-    line = re.sub(r':\s*(?:the opening of )?"[^"\n]*"$', "", " ".join(instruction.split()))
+    line = re.sub(r':\s*(?:the opening|(?:the opening of )?"[^"\n]*")$', "", " ".join(instruction.split()))
     return line.rstrip(" .:;")
 
 
 def _extract_of(name: str, instruction: str, wanted: Wanted) -> str:
     verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
-    terms = "" if wanted.terms is None else _terms_words(wanted.terms)
+    terms = f"{wanted.terms} key terms" if wanted.terms and wanted.terms > 0 else "key terms"
     if not wanted.summary:
-        return f"List the{terms} key terms of {name}"
-    return f"{verb} {name} {_length(wanted)}" + (f" and list its{terms} key terms" if terms or wanted.terms else "")
+        return f"List the {terms} of {name}"
+    return f"{verb} {name} {_length(wanted)}" + (f" and list its {terms}" if wanted.terms is not None else "")
 
 
-def _terms_words(number: int) -> str:
-    return "" if number == 5 else f" {number}"
-
-
-_WORDS = "zero one two three four five six seven eight nine ten".split()
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def _length(wanted: Wanted) -> str:
@@ -236,13 +241,17 @@ def _list_split(before: str, items: Sequence[str], text: str) -> _Split | None:
     return _tasks(f"A list of {len(items)} tasks.", items, text)
 
 
-_EACH = re.compile(r"\s*\b(?:for|of|about|on|to)?\s*(?:each|every)(?: one)?(?: of)?(?: the following| these| those)?(?: \w+)?$", re.I)
+_EACH = re.compile(
+    r"\s*\b(?:for|of|about|on|to)?\s*(?:each|every)(?: one)?(?: of)?(?: the following| these| those)?(?: \w+)?$", re.I
+)
 
 
 def _by_each(task: Task, facts: NodeFacts) -> _Split | None:
     """ "For each of X, Y and Z: do this", or the other way round."""
     instruction = " ".join(task.instruction.split())
-    before = re.match(r"for (?:each|every one) of (?P<names>[^:.]+?)(?::|, (?=[a-z]+ (?!and ))) ?(?P<rest>.+)$", instruction, re.I)
+    before = re.match(
+        r"for (?:each|every one) of (?P<names>[^:.]+?)(?::|, (?=[a-z]+ (?!and ))) ?(?P<rest>.+)$", instruction, re.I
+    )
     after = re.match(r"(?P<rest>.+?),? for (?:each|every one) of (?P<names>[^:]+?)\.?$", instruction, re.I)
     match = before or after
     names = _names(match["names"]) if match else []
@@ -267,7 +276,11 @@ def _by_each_loosely(instruction: str, text: str) -> _Split | None:
 
 def _names(listed: str) -> list[str]:
     listed = re.sub(r"^the following:?\s*", "", listed.strip())
-    return [name.strip(" .") for name in re.split(r"\s*(?:,\s*(?:and|or)\s|,|;|\band\b|\bor\b)\s*", listed) if name.strip(" .")]
+    return [
+        name.strip(" .")
+        for name in re.split(r"\s*(?:,\s*(?:and|or)\s|,|;|\band\b|\bor\b)\s*", listed)
+        if name.strip(" .")
+    ]
 
 
 def _by_comparison(task: Task, facts: NodeFacts) -> _Split | None:

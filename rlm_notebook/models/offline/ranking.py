@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .documents import paragraphs
-from .language import content_stems, sentences, words
+from .language import content_stems, sentences, word_set, words
 
 __all__ = ["Sentence", "choose", "passages", "read_sentences"]
 
@@ -110,7 +110,7 @@ def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: s
     about = _unit(dict.fromkeys(content_stems(title), 1.0))
     weights = []
     for index, sentence in enumerate(candidates):
-        place = 1.15 if index == 0 else 1.0
+        place = 1.35 if index == 0 else 1.0
         weights.append(central[index] * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index])))
     return weights
 
@@ -143,25 +143,31 @@ def _neighbours(vectors: Sequence[Vector]) -> list[list[tuple[int, float]]]:
 
 
 # A sentence that opens with one of these leans on the one before it, which an extract may not have.
-_LEANS = frozenset(
+_LEANS = word_set(
     "it this that these those they he she such but however so therefore thus hence otherwise also then and or instead "
-    "both neither here there his her their its if".split()
+    "both neither here there his her their its if such"
 )
 
 
 def _fitness(sentence: Sentence) -> float:
     """How well a sentence stands on its own, by its form alone."""
     tokens = words(sentence.text)
-    fitness = 1.3 if sentence.leads and not sentence.is_item else 1.0
+    fitness = 1.45 if sentence.leads and not sentence.is_item else 1.0
     if sentence.is_item:
         fitness *= 0.6
-    if len(tokens) < 6 or len(tokens) > 45:
-        fitness *= 0.4
-    if tokens and tokens[0].lower() in _LEANS:
+    fitness *= _by_length(len(tokens))
+    if tokens and (tokens[0].lower() in _LEANS or "such" in tokens[1:6]):
         fitness *= 0.55
     if not sentence.text.rstrip("\"'”’)]*_").endswith((".", "!", "。", "！", "।")):
         fitness *= 0.25  # a question, a fragment, or the introduction of a list
     return fitness
+
+
+def _by_length(length: int) -> float:
+    """A sentence of eight to thirty words says one thing; below it is a fragment, far above several."""
+    if length < 8:
+        return 0.8 if length >= 6 else 0.4
+    return 1.0 if length <= 30 else max(0.35, 1 - (length - 30) * 0.03)
 
 
 def _diverse(
@@ -206,7 +212,9 @@ def _bm25(stems: Sequence[Sequence[str]], query: set[str]) -> list[float]:
             where[stem] += 1
     mean = (sum(map(len, stems)) / len(stems) if stems else 0.0) or 1.0
     idf = {stem: math.log(1 + (len(stems) - found + 0.5) / (found + 0.5)) for stem, found in where.items()}
-    return [sum(idf[stem] * _saturated(each.count(stem), len(each) / mean) for stem in query & set(each)) for each in stems]
+    return [
+        sum(idf[stem] * _saturated(each.count(stem), len(each) / mean) for stem in query & set(each)) for each in stems
+    ]
 
 
 def _saturated(count: int, relative_length: float) -> float:

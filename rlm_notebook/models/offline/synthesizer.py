@@ -27,7 +27,10 @@ def synthesize(facts: NodeFacts) -> str:
         return _refusals(facts.parts)
     wanted = read_wanted(read_task(facts.task).instruction)
     blocks = _as_one(facts.parts, wanted) if _is_total(wanted) else _as_sections(facts, wanted)
-    return "\n\n".join([*blocks, *([_NOTE] if facts.depth == 0 else [])])
+    if facts.depth > 0:
+        return "\n\n".join(blocks)
+    joined = "\n\n".join([*blocks, _NOTE])
+    return joined if wanted.terms else _telling_terms(joined)
 
 
 def _is_total(wanted: Wanted) -> bool:
@@ -40,7 +43,7 @@ def _as_one(parts: Sequence[Part], wanted: Wanted) -> Iterator[str]:
     chosen = [_referenced(each) for each in choose(statements, wanted.sentences, wanted.words)]
     yield "\n".join(f"- {each}" for each in chosen) if wanted.bullets else " ".join(chosen)
     if wanted.terms is not None:
-        yield terms_line(_common_terms(parts, wanted.terms))
+        yield terms_line(_common_terms(parts, wanted.terms or 5))
 
 
 def _as_sections(facts: NodeFacts, wanted: Wanted) -> Iterator[str]:
@@ -64,7 +67,7 @@ def _overview(parts: Sequence[Part], wanted: Wanted) -> str:
 def _section(part: Part, facts: NodeFacts) -> str:
     """A part under its heading; the opening of a section needs none, as it stands right under the section's."""
     content = _below(part.content.strip(), level=2)
-    if facts.depth > 0 and re.match(r"[^\n]*\bthe opening of \"", part.task):
+    if facts.depth > 0 and re.match(r"[^\n]*\bthe opening\b(?: of \"|[^\"]*$)", part.task):
         return _reference_after(content, part.id)
     return f"## {title_of(part.task)} [{part.id}]\n\n{content}"
 
@@ -115,10 +118,29 @@ def _referenced_sentences(block: str, source: str) -> Iterator[Sentence]:
             yield Sentence(sentence.text, leads=sentence.leads, source=node)
 
 
+def _telling_terms(text: str) -> str:
+    """The text with each list of key terms cut to those that tell its part from the others."""
+    lists = [_listed(line) for line in text.splitlines() if line.startswith(TERMS)]
+    counted = Counter(term for each in lists for term in each)
+    common = {term for term, count in counted.items() if count > max(2, len(lists) // 6)}
+    lines = (_cut_terms(line, common) if line.startswith(TERMS) else line for line in text.split("\n"))
+    return "\n".join(lines)
+
+
+def _cut_terms(line: str, common: set[str]) -> str:
+    terms = _listed(line)
+    telling = [term for term in terms if term not in common]
+    return terms_line((telling if len(telling) > 1 else terms[:2])[:5])
+
+
+def _listed(line: str) -> list[str]:
+    return [term.strip() for term in line.removeprefix(TERMS).split(",")]
+
+
 def _common_terms(parts: Sequence[Part], count: int) -> list[str]:
     """The key terms of the parts, those of several parts first."""
     lines = [line for part in parts for line in part.content.splitlines() if line.startswith(TERMS)]
-    listed = [term.strip() for line in lines for term in line.removeprefix(TERMS).split(",")]
+    listed = [term for line in lines for term in _listed(line)]
     places = {term: place for place, term in reversed(list(enumerate(listed)))}
     counted = Counter(term for term in listed if term)
     return sorted(counted, key=lambda term: (-counted[term], places[term]))[:count]

@@ -22,7 +22,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an instruction asks for, as far as rules can tell; `None` or empty: not asked for."""
+    """What an instruction asks for, as far as rules can tell; `None` or empty: not asked for.
+
+    `terms` is 0 when key terms are wanted without a number.
+    """
 
     summary: bool = False
     sentences: int | None = None
@@ -101,7 +104,9 @@ def read_task(task: str) -> Task:
     return _from_one_paragraph(instruction)
 
 
-_BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]{0,3}#{1,6}[ \t])|\n(?=[ \t]{0,3}(?:```|~~~))|(?<=:)[ \t]*\n(?![ \t]*(?:[-*+•]|\d+[.)])[ \t])")
+_BREAK = re.compile(
+    r"\n[ \t]*\n|\n(?=[ \t]{0,3}#{1,6}[ \t])|\n(?=[ \t]{0,3}(?:```|~~~))|(?<=:)[ \t]*\n(?![ \t]*(?:[-*+•]|\d+[.)])[ \t])"
+)
 _TASK_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+")
 
 
@@ -168,7 +173,9 @@ _SUMMARY = re.compile(
     r"sentences|statements|ideas|findings)|nutshell|\boutline\b|recap\b|overview|\bextract of|boil\w* down",
     re.IGNORECASE,
 )
-_TERMS = re.compile(r"\bkey[ -]?(?:terms?|words?|phrases?|concepts?)|main (?:terms|concepts)|terminology", re.IGNORECASE)
+_TERMS = re.compile(
+    r"\bkey[ -]?(?:terms?|words?|phrases?|concepts?)|main (?:terms|concepts)|terminology", re.IGNORECASE
+)
 _OVERVIEW = re.compile(r"overview|overall summary|executive summary|conclusion|conclude", re.IGNORECASE)
 _PER_SECTION = re.compile(
     r"\b(?:each|every|per|all(?: of)?(?: the)?|any)\s+(?:(?:of (?:the|its)|single|top-level|main|major|individual)\s+)?"
@@ -195,7 +202,7 @@ def read_wanted(instruction: str) -> Wanted:
         sentences=None if counts else _sentence_number(text),
         words=_word_number(text),
         bullets=bool(re.search(r"\bbullet", text, re.IGNORECASE)),
-        terms=(_number_before("key ?terms|terms|key ?words|key phrases|key concepts", text) or 5)
+        terms=(_number_before("key ?terms|terms|key ?words|key phrases|key concepts", text) or 0)
         if _TERMS.search(text)
         else None,
         overview=overview[0].lower() if overview else "",

@@ -1,16 +1,14 @@
-"""Key terms: phrases that a text uses much, that are nouns by their neighbours, and that its surroundings use less."""
+"""Key terms: words and phrases that a text uses more than once and that are nouns by their neighbours."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from .documents import paragraphs
-from .language import STOP_WORDS, stem, words
+from .language import STOP_WORDS, stem, word_set, words
 from .ranking import sample
 
 __all__ = ["key_terms"]
@@ -18,60 +16,79 @@ __all__ = ["key_terms"]
 _TOKEN = re.compile(r"`[^`\n]{1,40}`|[^\W\d_][\w'’]*(?:-\w+)*|[^\s\w]|\d\S*")
 Phrase = tuple[str, ...]
 
+#: Words that name nothing in particular, as terms; within a phrase they may.
+_GENERIC = frozenset(
+    map(
+        stem,
+        word_set(
+            """
+            amount answer beginning bit call case cent change chapter choice course day detail document effect end
+            example fact figure form group hand half hour idea instance item kind level line list lot manner matter
+            moment month name need note number order paragraph part people percent person piece place plenty point
+            possibility problem purpose question range reader reason rest section sense sentence set side sort start
+            step text time today total two type value version view week word work world year
+            """
+        ),
+    )
+)
+
 
 @dataclass(slots=True)
 class _Found:
-    """What was seen of the candidate phrases of a text."""
+    """What was seen of the candidate phrases of a text, by the stems of their words."""
 
-    counts: Counter[Phrase] = field(default_factory=Counter)
-    surfaces: dict[Phrase, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    uses: Counter[Phrase] = field(default_factory=Counter)
+    spellings: dict[Phrase, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     as_noun: Counter[str] = field(default_factory=Counter)
     as_other: Counter[str] = field(default_factory=Counter)
+    title: frozenset[str] = frozenset()
 
 
-def key_terms(text: str, count: int = 5, surroundings: str = "", title: str = "") -> list[str]:
-    """Up to `count` terms, the most telling first; `surroundings` is the whole that the text is a part of."""
-    found = _Found()
+def key_terms(text: str, count: int | None = None, title: str = "") -> list[str]:
+    """The terms, the most telling first: `count` of them, or up to six that the text uses more than once."""
+    found = _Found(title=frozenset(stem(word) for word in words(title) if word.lower() not in STOP_WORDS))
     for paragraph in paragraphs(sample(text)):
         _read(paragraph.text, found)
-    common = _paragraph_counts(surroundings) if surroundings and surroundings != text else {}
-    about = {stem(word) for word in words(title)}
-    scores = {phrase: _score(phrase, found, common, about) for phrase in found.counts}
-    ordered = sorted(scores, key=lambda phrase: (-scores[phrase], phrase))
-    chosen = _without_overlap([phrase for phrase in ordered if scores[phrase] > 0], found.counts, count)
-    return [_surface(found.surfaces[phrase]) for phrase in chosen]
+    scores = {phrase: _score(phrase, found) for phrase in found.uses}
+    ordered = sorted((phrase for phrase in scores if scores[phrase] > 0), key=lambda each: (-scores[each], each))
+    chosen = _without_overlap(ordered, count or 6)
+    if count is None:
+        strong = [phrase for phrase in chosen if found.uses[phrase] > 1 or found.title.issuperset(phrase)]
+        chosen = strong if len(strong) >= 3 else chosen[:3]
+    return [_surface(found.spellings[phrase]) for phrase in chosen]
 
 
 def _read(text: str, found: _Found) -> None:
     tokens: list[str] = _TOKEN.findall(text)
-    for index, token in enumerate(tokens):
-        before = tokens[index - 1].lower() if index else "."
-        after = tokens[index + 1].lower() if index + 1 < len(tokens) else "."
+    for before, token, after in zip([".", *tokens], tokens, [*tokens[1:], "."], strict=False):
         if _is_content(token):
-            _note_use(stem(token), before, after, found)
+            _note_use(stem(token), before.lower(), after.lower(), found)
     for run in _runs(tokens):
         for phrase in _phrases(run):
             key = tuple(stem(token) for token in phrase)
-            found.counts[key] += 1
-            found.surfaces[key][" ".join(phrase)] += 1
+            found.uses[key] += 1
+            found.spellings[key][" ".join(phrase)] += 1
 
 
-_NOUN_BEFORE = frozenset("a an the this that these those each every no any some its their your our his her of per one".split())
-_VERB_BEFORE = frozenset(
+_BEFORE_NOUN = word_set("a an the this that these those each every no any some its their your our his her of per one")
+_AFTER_NOUN = word_set("of is are was were has have had can will may must that which , . ; :")
+_BEFORE_VERB = word_set(
     "to will would can could may might must shall should not never it they we you i he she who which that does do did "
-    "cannot always only".split()
+    "cannot always only is are was were be been being"
 )
-_NOUN_AFTER = frozenset("of is are was were has have had can will may must that which".split())
+_AFTER_VERB = word_set("the a an it them its your this these")
 
 
 def _note_use(word: str, before: str, after: str, found: _Found) -> None:
     """Whether this use of a word looks like a noun's."""
-    found.as_noun[word] += (before in _NOUN_BEFORE) + (after in _NOUN_AFTER)
-    found.as_other[word] += (before in _VERB_BEFORE) + (after in {"the", "a", "an", "it", "them", "its", "your"})
+    found.as_noun[word] += (before in _BEFORE_NOUN) + (after in _AFTER_NOUN)
+    found.as_other[word] += (before in _BEFORE_VERB) + (after in _AFTER_VERB)
 
 
 def _is_content(token: str) -> bool:
-    return token.startswith("`") or (len(token) > 2 and token[0].isalpha() and token.lower() not in STOP_WORDS)
+    if token.startswith("`"):
+        return len(token) > 1
+    return len(token) > 2 and token[0].isalpha() and token.lower() not in STOP_WORDS
 
 
 def _runs(tokens: Sequence[str]) -> Iterator[list[str]]:
@@ -83,83 +100,71 @@ def _runs(tokens: Sequence[str]) -> Iterator[list[str]]:
             continue
         if run:
             yield run
-        if token.startswith("`") and len(token) > 1:
+        if _is_content(token):
             yield [token]
         run = []
 
 
 def _phrases(run: Sequence[str]) -> Iterator[Sequence[str]]:
-    for length in (1, 2, 3):
+    """One to three words of a run, more only if they are capitalised like a name."""
+    for length in range(1, min(len(run), 6) + 1):
         for start in range(len(run) - length + 1):
-            yield run[start : start + length]
+            phrase = run[start : start + length]
+            if length <= 3 or all(word[0].isupper() for word in phrase):
+                yield phrase
 
 
-def _score(phrase: Phrase, found: _Found, common: Mapping[str, int], about: set[str]) -> float:
-    uses = found.counts[phrase]
-    if len(phrase) > 1 and uses < 2 and not about.issuperset(phrase):
+def _score(phrase: Phrase, found: _Found) -> float:
+    uses = found.uses[phrase]
+    if len(phrase) > 1 and uses < 2 and not found.title.issuperset(phrase):
         return 0.0
-    noun = _noun_likeness(phrase[-1], found)
+    noun = _noun_likeness(phrase[len(phrase) - 1], found)
     if len(phrase) > 1:
-        noun *= min(1.0, 0.3 + _modifier_likeness(phrase[0]))
-    rarity = sum(_rarity(part, common) for part in phrase) / len(phrase)
-    in_title = 1.3 if about.intersection(phrase) else 1.0
-    return uses**0.8 * (1 + 0.7 * (len(phrase) - 1)) * noun * rarity * in_title
+        noun *= _modifier_likeness(phrase[0], found)
+    elif phrase[0] in _GENERIC:
+        noun *= 0.35
+    in_title = 1.5 if found.title.intersection(phrase) else 1.0
+    return float(uses**0.9 * (1 + 0.6 * (len(phrase) - 1)) * noun * in_title)
 
 
-_NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "er", "or", "ism", "ship", "ance", "ence", "ure", "age")
-_OTHER_ENDINGS = ("ly", "able", "ible", "ful", "ous", "ive", "less", "ish")
+_NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "er", "or", "ism", "ship", "ance", "ence", "ure", "age", "cy")
+_OTHER_ENDINGS = ("ly", "able", "ible", "ful", "ous", "ive", "less", "ish", "ed", "ic", "al")
 
 
 def _noun_likeness(word: str, found: _Found) -> float:
+    """Between 0 and 1, by the word's neighbours and its ending."""
     if word.startswith("`"):
-        return 0.8
-    ratio = (found.as_noun[word] + 1.0) / (found.as_noun[word] + 1.6 * found.as_other[word] + 1.5)
-    if word.endswith(_OTHER_ENDINGS):
-        return 0.3 * ratio
-    return min(1.0, ratio * (1.2 if word.endswith(_NOUN_ENDINGS) else 1.0))
+        return 0.7
+    nouns, others = found.as_noun[word], found.as_other[word]
+    ratio = (nouns + 0.5) / (nouns + 1.6 * others + 1.0)
+    spelling = _surface(found.spellings[(word,)]).lower()
+    if spelling.endswith(_OTHER_ENDINGS):
+        return 0.35 * ratio
+    if spelling.endswith("ing"):
+        return 0.6 * ratio
+    return min(1.0, 1.2 * ratio) if spelling.endswith(_NOUN_ENDINGS) else ratio
 
 
-def _modifier_likeness(word: str) -> float:
-    return 0.1 if word.endswith("ly") else 0.7
+def _modifier_likeness(word: str, found: _Found) -> float:
+    """Low for what can hardly begin a term: an adverb, a verb."""
+    if word.endswith("ly"):
+        return 0.1
+    return 0.4 if found.as_other[word] > found.as_noun[word] + 1 else 1.0
 
 
-def _rarity(word: str, common: Mapping[str, int]) -> float:
-    """Close to 1 for a word of few paragraphs of the surroundings, lower for one that is everywhere."""
-    total = common.get("", 0)
-    if not total:
-        return 1.0
-    return math.log((total + 1) / (common.get(word, 0) + 0.5)) / math.log(2 * (total + 1))
-
-
-@lru_cache(maxsize=4)
-def _paragraph_counts(text: str) -> Mapping[str, int]:
-    """In how many paragraphs each stem occurs; under "" how many there are. Kept, as siblings share surroundings."""
-    counts: Counter[str] = Counter()
-    for paragraph in paragraphs(sample(text)):
-        counts.update({stem(token) for token in _TOKEN.findall(paragraph.text)})
-        counts[""] += 1
-    return counts
-
-
-def _without_overlap(ordered: Sequence[Phrase], counts: Mapping[Phrase, int], count: int) -> list[Phrase]:
-    """The best phrases of which none is most of another."""
+def _without_overlap(ordered: Sequence[Phrase], count: int) -> list[Phrase]:
+    """The best phrases of which none is half of another."""
     chosen: list[Phrase] = []
     for phrase in ordered:
         if len(chosen) == count:
             break
-        if not any(_shares_words(phrase, other) for other in chosen):
+        if not any(2 * len(set(phrase) & set(other)) >= min(len(phrase), len(other)) for other in chosen):
             chosen.append(phrase)
     return chosen
 
 
-def _shares_words(one: Phrase, other: Phrase) -> bool:
-    shared = set(one) & set(other)
-    return len(shared) >= min(len(set(one)), len(set(other)))
-
-
 def _surface(seen: Counter[str]) -> str:
-    """The most frequent spelling; lower case if it is ever written so, as a capital may only start a sentence."""
-    spellings = sorted(seen, key=lambda spelling: (-seen[spelling], spelling))
-    best = spellings[0]
-    lowered = best[0].lower() + best[1:]
+    """The most frequent spelling; lower case if it is ever written so, as a capital may only begin a sentence."""
+    best = min(seen, key=lambda spelling: (-seen[spelling], spelling), default="")
+    lowered = best[:1].lower() + best[1:]
     return lowered if lowered in seen else best

@@ -47,6 +47,7 @@ def describe_cannot(task: Task) -> str:
     return f'"{title_of(task.instruction or task.text)}" {REFUSAL}. {_HOW_TO_CHOOSE}'
 
 
+SHOWN_OF_GOAL = 1_500
 _REFERS = re.compile(r"\b(?:result|results|above|previous|these|those|them|it|its|the text|the document|this)\b", re.I)
 
 
@@ -57,8 +58,9 @@ def _with_source(task: Task, facts: NodeFacts) -> Task:
     earlier = "\n\n".join(part.content for part in facts.dependencies)
     if earlier:
         return Task(task.instruction, earlier)
-    goal = read_task(facts.goal).text if facts.goal != facts.task else ""
-    return Task(task.instruction, goal) if _REFERS.search(task.instruction) or len(goal) > 500 else task
+    # A recorded result is found again by what a prompt shows of the goal, so no more of it may be used than that.
+    goal = read_task(facts.goal).text if facts.goal != facts.task and len(facts.goal) <= SHOWN_OF_GOAL else ""
+    return Task(task.instruction, goal) if goal and _REFERS.search(task.instruction) else task
 
 
 def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
@@ -78,7 +80,7 @@ def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     found = outline(task.text)
     if not (wanted.per_section and wanted.is_extract) or len(found.sections) < 2:
         return None
-    parts = [f"## {part.title}\n\n{_extract(part.text, wanted, facts, part.title)}" for part in found.sections]
+    parts = [f"## {part.title}\n\n{_extract(part.text, wanted, part.title)}" for part in found.sections]
     if wanted.overview:
         overview = choose(read_sentences(task.text), 4, title=found.title)
         parts.insert(0, f"## {wanted.overview.capitalize()}\n\n" + " ".join(each.text for each in overview))
@@ -91,17 +93,17 @@ def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts) -> str | Non
         return None
     found = [counted(task.text, wanted.counts)] if wanted.counts else []
     if wanted.is_extract:
-        found.append(_extract(task.text, wanted, facts, title_of(task.instruction)))
+        found.append(_extract(task.text, wanted, title_of(task.instruction)))
     return "\n\n".join(found) or None
 
 
-def _extract(text: str, wanted: Wanted, facts: NodeFacts, title: str) -> str:
+def _extract(text: str, wanted: Wanted, title: str) -> str:
     found = []
     if wanted.summary:
         chosen = choose(read_sentences(text), _count(wanted), wanted.words, title)
         found.append(as_text([each.text for each in chosen], wanted.bullets) or _no_prose(text))
     if wanted.terms is not None:
-        found.append(terms_line(key_terms(text, wanted.terms, facts.goal, title)))
+        found.append(terms_line(key_terms(text, wanted.terms or None, title)))
     return "\n\n".join(each for each in found if each)
 
 
@@ -140,7 +142,11 @@ def counted(text: str, what: tuple[str, ...]) -> str:
 
 
 def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
-    match = re.search(r"how (?:many times|often) (?:does|do|is|are)(?: the (?:word|phrase))? [\"'“]?(.+?)[\"'”]? (?:occur|appear|used|mentioned|come up)", task.instruction, re.I)
+    match = re.search(
+        r"how (?:many times|often) (?:does|do|is|are)(?: the (?:word|phrase))? [\"'“]?(.+?)[\"'”]? (?:occur|appear|used|mentioned|come up)",
+        task.instruction,
+        re.I,
+    )
     if not match or not task.text:
         return None
     count = len(re.findall(rf"(?<!\w){re.escape(match[1])}(?!\w)", task.text, re.IGNORECASE))
@@ -165,12 +171,16 @@ def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     found = passages(task.text, query)
     if found:
         return " ".join(found)
-    return f"The text has no passage on this ({', '.join(dict.fromkeys(words(instruction)[:12]))})." if is_asked else None
+    return (
+        f"The text has no passage on this ({', '.join(dict.fromkeys(words(instruction)[:12]))})." if is_asked else None
+    )
 
 
 _ASKING = frozenset(
-    content_stems("find describe explain tell define quote show list name identify extract collect passage passages text "
-    "document section sentence sentences say says mention mentions following above")
+    content_stems(
+        "find describe explain tell define quote show list name identify extract collect passage passages text "
+        "document section sentence sentences say says mention mentions following above"
+    )
 )
 _CREATES = re.compile(
     r"\s*(?:please\s+)?(?:write|compose|invent|create|generate|draft|translate|rewrite|paraphrase|proofread|correct|convert|"

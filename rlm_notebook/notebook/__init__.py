@@ -1,0 +1,1 @@
+"""The face in Jupyter: the only layer that knows IPython and anywidget."""

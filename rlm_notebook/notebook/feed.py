@@ -1,0 +1,273 @@
+"""What a browser is told of a run: events folded to rows, rows to small changes, changes to numbered frames.
+
+The browser never interprets events. It gets JSON operations in frames with (epoch, sequence), coalesced per node, and
+can ask for a snapshot of everything whenever it missed something. Nothing here knows a widget or an event loop.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.events import Event, Finished, Retried, Token
+from ..core.tree import Node, NodeState
+from ..run import Run
+
+__all__ = ["NODE_FIELDS", "Feed", "label_of"]
+
+TITLE_CHARACTERS = 160
+TAIL_CHARACTERS = 120
+NOTE_CHARACTERS = 200
+_ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
+
+NODE_FIELDS = (
+    "id",
+    "parent",
+    "title",
+    "agent",
+    "model",
+    "state",
+    "mark",
+    "decision",
+    "depends_on",
+    "tokens_in",
+    "tokens_out",
+    "cost",
+    "attempts",
+    "phases",
+    "note",
+    "tail",
+)
+
+
+class Feed:
+    """The browser's view of one run. `note` every event, then take frames with `frame`.
+
+    Times are seconds since the origin: the start of this execution; or, when everything was reused, the start of the
+    recorded one, so that its timeline is shown as it was.
+    """
+
+    def __init__(self, run: Run, *, title: str = "", notice: str = "", can: Iterable[str] = ("cancel", "pause")) -> None:
+        self._run = run
+        self._title = title or run.task
+        self.notice = notice
+        self._can = tuple(can)
+        self.epoch = 1
+        self.sequence = 0
+        self._origin = run.clock()
+        self._sent: dict[str, dict[str, Any]] = {}
+        self._sent_run: dict[str, Any] = {}
+        self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)
+        self._texts: dict[str, str] = {}
+        self._streamed: dict[str, int] = {}
+        self._recalled: dict[str, float] = {}
+        self._subscribed: frozenset[str] = frozenset()
+
+    def note(self, event: Event) -> bool:
+        """Take in an event; true if it should be shown at once."""
+        if isinstance(event, Token):
+            self._texts[event.node] = self._texts.get(event.node, "") + event.text
+        elif isinstance(event, Finished | Retried):
+            self._texts.pop(event.node, None)
+            self._streamed.pop(event.node, None)
+        if getattr(event, "mark", "") == "replayed":
+            self._recalled.setdefault(event.node, self.now())
+        if event.node:
+            self._dirty[event.node] = None
+        return type(event).__name__ in ("Failed", "RunFinished", "RunPaused", "RunResumed")
+
+    def subscribe(self, ids: Iterable[str]) -> None:
+        """Send the full streaming text of these nodes (those that are open in a browser)."""
+        self._subscribed = frozenset(ids)
+        for node in self._subscribed:
+            self._streamed.pop(node, None)
+            self._dirty[node] = None
+
+    def now(self) -> float:
+        return max(0.0, self._run.clock() - self._origin)
+
+    def show_recorded_times(self) -> None:
+        """Everything was reused: a new epoch, with the recorded timeline."""
+        times = [node.started for node in self._run.tree if node.started is not None]
+        self._origin = min(times, default=self._origin)
+        self._recalled.clear()
+        self.epoch += 1
+        self.sequence = 0
+        self._sent.clear()
+        self._dirty = dict.fromkeys(node.id for node in self._run.tree)
+
+    def frame(self) -> dict[str, Any] | None:
+        """The changes since the last frame as one message, or `None`."""
+        operations = [*self._run_operations(), *self._node_operations(), *self._text_operations()]
+        if not operations:
+            return None
+        self.sequence += 1
+        return {"t": "p", "e": self.epoch, "s": self.sequence, "n": self._shown_now(), "ops": operations}
+
+    def heartbeat(self) -> dict[str, Any]:
+        return {"t": "h", "e": self.epoch, "s": self.sequence, "n": self._shown_now()}
+
+    def snapshot(self) -> bytes:
+        """Everything as it is at the current sequence number: gzip of columnar JSON."""
+        rows = [self._sent[node.id] for node in self._run.tree if node.id in self._sent]
+        data = {
+            "v": 1,
+            "e": self.epoch,
+            "s": self.sequence,
+            "n": self._shown_now(),
+            "run": self._sent_run or self._run_row(),
+            "nodes": {name: [row[name] for row in rows] for name in NODE_FIELDS},
+        }
+        return gzip.compress(json.dumps(data, ensure_ascii=True).encode("ascii"), compresslevel=5, mtime=0)
+
+    # -- operations ----------------------------------------------------------------------------------------------
+
+    def _run_operations(self) -> list[list[Any]]:
+        row = self._run_row()
+        patch = _changed(self._sent_run, row)
+        self._sent_run = row
+        return [["r", patch]] if patch else []
+
+    def _node_operations(self) -> list[list[Any]]:
+        operations: list[list[Any]] = []
+        for node_id in self._dirty:
+            row, before = self._row(self._run.tree[node_id]), self._sent.get(node_id)
+            self._sent[node_id] = row
+            if before is None:
+                operations.append(["a", row])
+            elif patch := _changed(before, row):
+                operations.append(["p", node_id, patch])
+        self._dirty.clear()
+        return operations
+
+    def _text_operations(self) -> list[list[Any]]:
+        operations: list[list[Any]] = []
+        for node_id in self._subscribed & self._texts.keys():
+            text, sent = self._texts[node_id], self._streamed.get(node_id, 0)
+            if len(text) > sent:
+                operations.append(["x", node_id, _units(text[:sent]), text[sent:]])
+                self._streamed[node_id] = len(text)
+        return operations
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def _row(self, node: Node) -> dict[str, Any]:
+        note = node.error or (f"limited: {node.limited}" if node.limited else node.note)
+        return {
+            "id": node.id,
+            "parent": node.parent,
+            "title": node.title[:TITLE_CHARACTERS],
+            "agent": node.agent,
+            "model": node.model,
+            "state": str(node.state),
+            "mark": node.mark,
+            "decision": node.decision,
+            "depends_on": list(node.depends_on),
+            "tokens_in": node.usage.prompt_tokens,
+            "tokens_out": node.usage.completion_tokens,
+            "cost": node.usage.cost_usd,
+            "attempts": node.attempts,
+            "phases": self._phases(node),
+            "note": note[:NOTE_CHARACTERS],
+            "tail": self._texts.get(node.id, "")[-TAIL_CHARACTERS:] if node.state in _ACTIVE else "",
+        }
+
+    def _phases(self, node: Node) -> list[list[Any]]:
+        recalled = self._recalled.get(node.id)
+        if recalled is not None and node.mark == "replayed":
+            return [["replayed", round(recalled, 3), round(recalled, 3)]]
+        return [[phase.kind, self._since(phase.started), self._since(phase.ended)] for phase in node.phases]
+
+    def _since(self, moment: float | None) -> float | None:
+        return None if moment is None else round(max(0.0, moment - self._origin), 3)
+
+    def _shown_now(self) -> float:
+        """The run's present, or its last moment once it is over."""
+        if not self._run.finished:
+            return round(self.now(), 3)
+        ended = [node.ended for node in self._run.tree if node.ended is not None]
+        return self._since(max(ended, default=self._origin)) or 0.0
+
+    def _run_row(self) -> dict[str, Any]:
+        run = self._run
+        usage = run.usage
+        return {
+            "run_id": run.run_id,
+            "title": _first_line(self._title)[:TITLE_CHARACTERS],
+            "status": "running" if run.status == "pending" else run.status,
+            "started": round(self._origin, 3),
+            "elapsed": self._shown_now() if run.finished else None,
+            "tokens": usage.total_tokens,
+            "cost": usage.cost_usd,
+            "calls": usage.calls,
+            "budget": run.budget.to_json(),
+            "model": run.settings.get("model", ""),
+            "notice": self.notice,
+            "checkpoint": run.checkpoint or "",
+            "error": run.tree.error,
+            "can": [] if run.finished else list(self._can),
+            "label": label_of(run),
+        }
+
+    # -- details -------------------------------------------------------------------------------------------------
+
+    def detail(self, node_id: str, field: str) -> Any:
+        """One fetched field of a node: "output", "prompt", "plan", "tools" or "events"; `None` if there is none."""
+        node = self._run.tree[node_id] if node_id in self._run.tree else None
+        reader = _DETAILS.get(field)
+        return reader(self, node) if node is not None and reader is not None else None
+
+    def _output(self, node: Node) -> str | None:
+        return node.result if node.result is not None else self._texts.get(node.id)
+
+    def _prompt(self, node: Node) -> list[dict[str, str]]:
+        messages = self._run.describe_prompt(node.id)
+        return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+    def _tools(self, node: Node) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": use.name,
+                "arguments": use.arguments,
+                "result": use.content,
+                "ok": use.ok,
+                "started": self._since(use.started),
+                "ended": self._since(use.ended),
+            }
+            for use in node.tool_calls
+        ]
+
+    def _events(self, node: Node) -> list[dict[str, Any]]:
+        events = [{"at": self._since(phase.started), "type": phase.kind, "text": ""} for phase in node.phases]
+        if node.state.final:
+            events.append({"at": self._since(node.ended), "type": str(node.state), "text": node.error or node.note})
+        return events
+
+
+_DETAILS: dict[str, Any] = {
+    "output": Feed._output,
+    "prompt": Feed._prompt,
+    "plan": lambda feed, node: node.plan,
+    "tools": Feed._tools,
+    "events": Feed._events,
+}
+
+
+def label_of(run: Run) -> str:
+    """What a model says of its own nature ("rule-based, extractive ..."), if it does."""
+    return next((label for node in run.tree if (label := str(node.metadata.get("label", "")))), "")
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in now.items() if name not in before or before[name] != value}
+
+
+def _units(text: str) -> int:
+    """The length of a text as the browser counts: in UTF-16 code units."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

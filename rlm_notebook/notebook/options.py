@@ -1,0 +1,137 @@
+"""The options of `%%rlm`: read from its line, checked, and frozen."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+
+from ..core.limits import Budget
+
+__all__ = ["CellOptions", "option_names", "parse_options", "parser"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellOptions:
+    """One `%%rlm` line. `None` means: not said, the default or the engine's own value applies."""
+
+    model: str | None = None
+    agents: str | None = None
+    tools: tuple[str, ...] = ()
+    max_depth: int | None = None
+    max_steps: int | None = None
+    concurrency: int | None = None
+    on_limit: str | None = None
+    on_failure: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    max_calls: int | None = None
+    name: str | None = None
+    checkpoint: str | None = None
+    no_checkpoint: bool = False
+    mode: str = "resume"
+    out: str | None = None
+    view: str | None = None
+    raw: bool = False
+    debug: bool = False
+
+    @property
+    def budget(self) -> Budget | None:
+        if self.max_tokens is None and self.timeout is None and self.max_calls is None:
+            return None
+        return Budget(tokens=self.max_tokens, seconds=self.timeout, calls=self.max_calls)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse would leave the process, naming the option that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"%%rlm: {message}; %%rlm --help lists the options")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise UsageError(message or "")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; its help is what `%%rlm?` and `%%rlm --help` show."""
+    made = _Parser(prog="%%rlm", add_help=False, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
+    add = made.add_argument
+    add("-h", "--help", action="store_true", help="show this help")
+    add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
+    add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
+    add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
+    add("--max-depth", type=int, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
+    add("--max-steps", type=int, metavar="N", help="at most N nodes")
+    add("--concurrency", type=int, metavar="N", help="at most N model calls at once")
+    add("--on-limit", choices=["execute", "raise"], help="what a task at a limit does")
+    add("--on-failure", choices=["raise", "synthesize"], help="what a node with failed parts does")
+    add("--temperature", type=float, metavar="T", help="sampling temperature of the default agent")
+    add("--max-calls", type=int, metavar="N", help="budget: model calls of the whole run")
+    add("--max-tokens", type=int, metavar="N", help="budget: tokens of the whole run")
+    add("--timeout", type=float, metavar="S", help="budget: seconds of the whole run")
+    add("-n", "--name", metavar="NAME", help="name of the JSON beside the notebook")
+    add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
+    add("--no-checkpoint", action="store_true", help="keep the run in memory only")
+    add("--mode", choices=["resume", "fresh", "replay"], default="resume", help="what to do with what is recorded")
+    add("-o", "--out", metavar="NAME", help="put the result into this variable (also: NAME << at the end)")
+    add("--view", choices=["widget", "text", "none"], help="how progress is shown")
+    add("--raw", action="store_true", help="leave {{...}} in the task as it is")
+    add("--debug", action="store_true", help="show the whole traceback of an error")
+    return made
+
+
+_MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offline,
+or the name of a variable that holds a model, a callable or an engine"""
+
+
+def option_names() -> list[str]:
+    return [name for action in parser()._actions for name in action.option_strings]
+
+
+_TRAILING_OUT = re.compile(r"(?:^|\s)([^\W\d]\w*)\s*<<\s*$")
+
+
+def parse_options(line: str) -> CellOptions | str:
+    """The options of a line, or the help text if that was asked for. Raises `UsageError`."""
+    trailing = _TRAILING_OUT.search(line)
+    words = _split(line[: trailing.start()] if trailing else line)
+    made = parser()
+    found, unknown = made.parse_known_args(words)
+    if found.help:
+        return made.format_help()
+    if unknown:
+        raise UsageError(_unknown(unknown[0]))
+    values: dict[str, Any] = {name: value for name, value in vars(found).items() if name != "help"}
+    values["tools"] = tuple(name for names in found.tools for name in names.split(",") if name)
+    if trailing:
+        values["out"] = trailing[1]
+    _check(values)
+    return CellOptions(**values)
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%%rlm: the options cannot be read ({error}); close the quotation mark") from None
+
+
+def _unknown(word: str) -> str:
+    if not word.startswith("-"):
+        return f"%%rlm: {word!r} is no option; the task goes into the cell below the %%rlm line"
+    close = difflib.get_close_matches(word.split("=")[0], option_names(), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else "%%rlm --help lists the options"
+    return f"%%rlm: unknown option {word}; {hint}"
+
+
+def _check(values: dict[str, Any]) -> None:
+    if values["out"] is not None and not values["out"].isidentifier():
+        raise UsageError(f"%%rlm: --out {values['out']}: not the name of a variable")
+    if values["checkpoint"] and values["no_checkpoint"]:
+        raise UsageError("%%rlm: --checkpoint and --no-checkpoint contradict each other; choose one")

@@ -1,0 +1,157 @@
+"""Where is the notebook, and which JSON beside it belongs to this cell?
+
+`analysis.ipynb` keeps its runs in `analysis.rlm/<name>.json`. The network is never asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import CheckpointError, ConfigurationError
+
+__all__ = ["Cell", "checkpoint_for", "checked_name", "notebook_path", "run_folder"]
+
+FOLDER_SUFFIX = ".rlm"
+UNNAMED = "notebook"
+_NUMBERED = re.compile(r"\.\d+$")
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10))}
+LONGEST_NAME = 80
+
+
+def notebook_path(variables: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The `.ipynb` that this kernel serves, or `None` where no front end says (nbclient, a terminal)."""
+    candidates = (
+        environment.get("RLM_NOTEBOOK_PATH"),
+        variables.get("__vsc_ipynb_file__"),
+        variables.get("PAPERMILL_OUTPUT_PATH"),
+        variables.get("PAPERMILL_INPUT_PATH"),
+        environment.get("JPY_SESSION_NAME"),
+    )
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate.endswith(".ipynb") and Path(candidate).is_file():
+            return Path(candidate)
+    return None
+
+
+def run_folder(notebook: Path) -> Path:
+    return notebook.with_suffix(FOLDER_SUFFIX)
+
+
+class Cell:
+    """What is known of a cell: its name if it gave one, the front end's id, and what it asks."""
+
+    def __init__(self, *, name: str | None, cell_id: str, request_key: str, task: str) -> None:
+        self.name = checked_name(name) if name is not None else None
+        self.cell_id = cell_id
+        self.request_key = request_key
+        self.task = task
+
+
+def checkpoint_for(cell: Cell, notebook: Path | None, working_directory: Path) -> Path:
+    """The JSON file of a cell; it need not exist yet.
+
+    Raises `CheckpointError` when the notebook's name is unknown and several folders here could be meant.
+    """
+    if notebook is not None:
+        return _in_folder(cell, run_folder(notebook))
+    matches = [path for folder in _folders(working_directory) if (path := _existing(cell, folder)) is not None]
+    if len(matches) > 1:
+        named = ", ".join(str(path.relative_to(working_directory)) for path in matches)
+        raise CheckpointError(
+            f"several recorded runs could be this cell's: {named}; say which with --checkpoint PATH, "
+            "or set RLM_NOTEBOOK_PATH to the notebook's path"
+        )
+    return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX))
+
+
+def _folders(directory: Path) -> list[Path]:
+    try:
+        return sorted(path for path in directory.glob("*" + FOLDER_SUFFIX) if path.is_dir())
+    except OSError:
+        return []
+
+
+def _in_folder(cell: Cell, folder: Path) -> Path:
+    return _existing(cell, folder) or folder / f"{cell.name or _free_slug(cell.task, folder)}.json"
+
+
+def _existing(cell: Cell, folder: Path) -> Path | None:
+    """The file in `folder` that belongs to the cell: by name; else by the cell's id; else by what it asks."""
+    if cell.name is not None:
+        path = folder / f"{cell.name}.json"
+        return path if path.exists() or _journal(path).exists() else None
+    heads = [(path, _head(path)) for path in _files(folder)]
+    for key, wanted in (("cell_id", cell.cell_id), ("request_key", cell.request_key)):
+        for path, head in heads:
+            if wanted and head.get(key) == wanted:
+                return path
+    return None
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """The files of runs, without the numbered ones that are kept of earlier runs; journals that stand alone too."""
+    try:
+        found = {path for path in folder.glob("*.json") if not _NUMBERED.search(path.stem)}
+        found |= {path.with_name(path.name.replace(".journal.jsonl", ".json")) for path in folder.glob("*.journal.jsonl")}
+    except OSError:
+        return []
+    return sorted(found)
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.stem + ".journal.jsonl")
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """What a file says of its run; of a file that says nothing usable, nothing (reading it in earnest will tell)."""
+    try:
+        if path.exists():
+            data = json.loads(path.read_bytes())
+        else:
+            with _journal(path).open("rb") as lines:
+                data = json.loads(lines.readline().rpartition(b"\t")[0])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _free_slug(task: str, folder: Path) -> str:
+    slug = slug_of(task)
+    number, name = 1, slug
+    while (folder / f"{name}.json").exists() or _journal(folder / f"{name}.json").exists():
+        number += 1
+        name = f"{slug}-{number}"
+    return name
+
+
+def slug_of(task: str) -> str:
+    """A file name of the first words of a task."""
+    plain = unicodedata.normalize("NFKD", task[:400]).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)[:6]
+    return "-".join(words)[:48].strip("-") or "run"
+
+
+def checked_name(name: str) -> str:
+    """A name as one safe path component; raises `ConfigurationError` for anything else."""
+    problem = _problem(name)
+    if problem:
+        raise ConfigurationError(f"--name {name!r}: {problem}; use letters, digits, '-', '_' and '.'")
+    return name
+
+
+def _problem(name: str) -> str:
+    if not name or len(name) > LONGEST_NAME:
+        return f"a name has 1 to {LONGEST_NAME} characters"
+    if any(not char.isprintable() or char in '/\\:*?"<>|' for char in name):
+        return "it has characters that a file name cannot have everywhere"
+    if name.startswith(".") or name.endswith((".", " ")) or name.split(".")[0].lower() in _RESERVED:
+        return "it is reserved, or begins or ends with a dot or space"
+    if _NUMBERED.search(name):
+        return "names that end in .NUMBER are kept for earlier runs"
+    return ""

@@ -1,0 +1,63 @@
+"""What makes `%%rlm` a native `await`, and how a cell's text becomes a task.
+
+IPython never awaits what a cell magic returns. After its own transformation a `%%rlm` cell is a call of
+`run_cell_magic('rlm', ...)`; turning that into an awaited call makes the cell run on the kernel's own loop, with
+nothing patched.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..exceptions import ConfigurationError
+
+__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated"]
+
+ASYNC_MAGIC = "_rlm_async"
+_PLAIN = "get_ipython().run_cell_magic('rlm',"
+_EMPTY_BODY = ", '')"
+_AWAITED = f"await get_ipython().run_cell_magic('{ASYNC_MAGIC}',"
+
+
+def await_rlm(lines: list[str]) -> list[str]:
+    """The post-transformer: an awaited call in place of IPython's plain one; all other cells are left alone."""
+    if lines and lines[0].startswith(_PLAIN):
+        return [_AWAITED + _with_body(lines[0][len(_PLAIN) :]), *lines[1:]]
+    return lines
+
+
+def _with_body(arguments: str) -> str:
+    """IPython refuses an empty body in words of its own, before the magic can say what is missing."""
+    if arguments.rstrip().endswith(_EMPTY_BODY):
+        return arguments.rstrip().removesuffix(_EMPTY_BODY) + ", '\\n')\n"
+    return arguments
+
+
+_REFERENCE = re.compile(r"(\\?)\{\{([^\W\d]\w*)\}\}")
+
+
+def interpolated(text: str, variables: Mapping[str, Any]) -> str:
+    """`text` with each `{{name}}` replaced by `str()` of that variable; `\\{{` is a literal `{{`.
+
+    Only plain names are replaced: JSON, templates and code with braces stay as they are. Raises `ConfigurationError`
+    for a name that is no variable, naming the closest one.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[0][1:]
+        if match[2] not in variables:
+            raise ConfigurationError(_unknown(match[2], variables))
+        return str(variables[match[2]])
+
+    return _REFERENCE.sub(value, text)
+
+
+def _unknown(name: str, variables: Mapping[str, Any]) -> str:
+    mine = [known for known in variables if not known.startswith("_")]
+    close = difflib.get_close_matches(name, mine, n=1)
+    hint = f"did you mean {{{{{close[0]}}}}}?" if close else "define it in a cell above"
+    return f"{{{{{name}}}}} names no variable of this notebook; {hint} (a literal {{{{ is written \\{{{{)"

@@ -1,0 +1,74 @@
+"""Progress as text: a tree that redraws itself in a terminal, one line per finished node elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import IO
+
+from ..core.events import Event, Failed, Finished, Retried, Token
+from ..core.outline import SYMBOLS, outline_rows, printable
+from ..run import Run
+
+__all__ = ["TextProgress"]
+
+#: Seconds between two drawings.
+REDRAW_INTERVAL = 0.1
+
+
+class TextProgress:
+    """Watches a run and draws it to `stream` (standard error by default); `close` draws the final tree."""
+
+    def __init__(self, run: Run, stream: IO[str] | None = None) -> None:
+        self._run = run
+        self._stream = stream if stream is not None else sys.stderr
+        self._live = self._stream.isatty()
+        self._drawn = 0
+        self._last = 0.0
+        self._closed = False
+        self._stop = run.watch(self)
+
+    def __call__(self, event: Event) -> None:
+        if self._live:
+            if time.monotonic() - self._last >= REDRAW_INTERVAL and not isinstance(event, Token):
+                self._draw()
+        elif isinstance(event, Finished | Failed | Retried):
+            self._line(event)
+
+    def close(self) -> None:
+        """Stop watching and leave the whole tree behind."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop()
+        self._erase()
+        self._stream.write(f"{self._run}\n")
+        self._stream.flush()
+
+    def _line(self, event: Event) -> None:
+        node = self._run.tree[event.node]
+        remark = printable(getattr(event, "error", "") or getattr(event, "reason", ""))
+        said = f": {remark}" if remark else ""
+        self._stream.write(f"{SYMBOLS[str(node.state)]} [{node.id}] {printable(node.title)[:90]}{said}\n")
+        self._stream.flush()
+
+    def _draw(self) -> None:
+        self._last = time.monotonic()
+        size = shutil.get_terminal_size()
+        rows = list(outline_rows(self._run.tree, size.columns - 1))
+        if len(rows) > size.lines - 2:
+            # What is at the end is what moves; the whole is shown when the run is over.
+            rows = ["…", *rows[-(size.lines - 3) :]]
+        self._erase()
+        self._stream.write("\n".join(rows) + "\n")
+        self._stream.flush()
+        self._drawn = len(rows)
+
+    def _erase(self) -> None:
+        """Move up over the last drawing and clear it."""
+        if self._drawn:
+            self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
+            self._drawn = 0
+
+
