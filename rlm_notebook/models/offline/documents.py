@@ -267,7 +267,10 @@ def is_code_or_table(text: str) -> bool:
 
 
 _CODE_SPAN = re.compile(r"(`+)[^`]+?\1")
-_TAGS = "a|abbr|b|big|br|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|kbd|li|ol|p|picture|pre|s|small|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|u|ul|video"
+_TAGS = (
+    "a|abbr|b|big|br|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|kbd|li|ol|p|picture|pre|s|small|"
+    "source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|u|ul|video"
+)
 _INLINE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
     (re.compile(r"\[\^[^\]\s]+\]"), ""),

@@ -36,7 +36,8 @@ STOP_WORDS = word_set(
     till to together too toward towards two under unless until up upon us use used useful uses using usually very via
     want wants was wasn't way ways we well went were what whatever when whenever where whereas wherever whether which
     while who whoever whole whom whose why will with within without won't would yet you your yours yourself yourselves
-    able actual actually wrong fast faster slow big enough eight five four six seven nine ten available better certain clear common different easy entire full good great hard
+    able actual actually wrong fast faster slow big eight five four six seven nine ten third ones fail fails
+    available better certain clear common different easy entire full good great hard
     important large long main new old particular possible right simple single small sure true various
     come comes happen happens know known look looks seem seems tell tells think thinks try
     au aux avec ce ces dans de des du elle en est et il ils je la le les leur mais ne nous ou par pas pour qu que qui sa

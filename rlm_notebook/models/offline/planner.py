@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ...ports import NodeFacts
 from .documents import Section, chunks, outline
@@ -20,7 +21,7 @@ __all__ = ["plan", "split_text"]
 #: More parts than this are grouped.
 MAX_PARTS = 24
 #: A text is worth a sub-task per section from this length on; without headings it needs more.
-MIN_SECTIONED, MIN_UNSECTIONED, CHUNK = 1_800, 8_000, 4_000
+MIN_SECTIONED, MIN_UNSECTIONED, CHUNK = 1_600, 8_000, 4_000
 #: An opening shorter than this goes with the first section.
 MIN_OPENING = 200
 
@@ -140,7 +141,7 @@ def _grouped(sections: list[Section]) -> list[Section]:
     if len(sections) <= MAX_PARTS:
         return sections
     bounds = [len(sections) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
-    return [_group(sections[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [_group(sections[start:end]) for start, end in pairwise(bounds)]
 
 
 def _group(sections: list[Section]) -> Section:
@@ -301,6 +302,8 @@ def _by_comparison(task: Task, facts: NodeFacts) -> _Split | None:
 def _by_wording(task: Task, facts: NodeFacts) -> _Split | None:
     """ "a; b; and c" in any order, "first a, then b" in this one."""
     instruction = task.instruction
+    if read_wanted(instruction).per_section:
+        return None  # "each section ..., then an overview" of a text without sections: one answer
     in_order = _steps(instruction, _THEN)
     if len(in_order) > 1:
         return _tasks(f"{len(in_order)} steps, one after the other.", in_order, task.text, chained=True)
@@ -332,7 +335,7 @@ def _tasks(why: str, items: Sequence[str], text: str, *, chained: bool = False) 
     items = [item for item in items if item]
     if len(items) > MAX_PARTS:
         bounds = [len(items) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
-        items = [_numbered(items[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+        items = [_numbered(items[start:end]) for start, end in pairwise(bounds)]
     source = f"\n\n{text}" if text else ""
     parts = (_Part(item + source, (index - 1,) if chained and index else ()) for index, item in enumerate(items))
     return _Split(why, tuple(parts)) if items else None

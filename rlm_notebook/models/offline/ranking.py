@@ -111,7 +111,9 @@ def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: s
     weights = []
     for index, sentence in enumerate(candidates):
         place = 1.35 if index == 0 else 1.0
-        weights.append(central[index] * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index])))
+        weights.append(
+            (0.4 + 0.6 * central[index]) * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index]))
+        )
     return weights
 
 
@@ -152,15 +154,21 @@ _LEANS = word_set(
 def _fitness(sentence: Sentence) -> float:
     """How well a sentence stands on its own, by its form alone."""
     tokens = words(sentence.text)
-    fitness = 1.45 if sentence.leads and not sentence.is_item else 1.0
+    fitness = 1.6 if sentence.leads and not sentence.is_item else 1.0
     if sentence.is_item:
         fitness *= 0.6
     fitness *= _by_length(len(tokens))
-    if tokens and (tokens[0].lower() in _LEANS or "such" in tokens[1:6]):
+    if _leans(tokens):
         fitness *= 0.55
     if not sentence.text.rstrip("\"'”’)]*_").endswith((".", "!", "。", "！", "।")):
         fitness *= 0.25  # a question, a fragment, or the introduction of a list
     return fitness
+
+
+def _leans(tokens: Sequence[str]) -> bool:
+    opening = [token.lower() for token in tokens[:6]]
+    points_back = "such" in opening or bool({"that", "this", "these", "those"}.intersection(opening[1:2]))
+    return points_back or bool(_LEANS.intersection(opening[:1]))
 
 
 def _by_length(length: int) -> float:

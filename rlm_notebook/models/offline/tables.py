@@ -85,6 +85,7 @@ _MEASURES: dict[str, tuple[str, Callable[[list[float]], float]]] = {
     "smallest": ("minimum", min),
     "cheapest": ("minimum", min),
     "maximum": ("maximum", max),
+    "expensive": ("maximum", max),
     "max": ("maximum", max),
     "highest": ("maximum", max),
     "largest": ("maximum", max),
@@ -122,9 +123,7 @@ def _named_columns(table: Table, asked: Sequence[str]) -> list[int]:
 def _measured(
     table: Table, measure: tuple[str, Callable[[list[float]], float]], columns: Sequence[int], lowered: str
 ) -> str | None:
-    numeric = [index for index in columns if table.numbers(index)]
-    if not numeric and not columns:
-        numeric = [index for index in range(len(table.columns)) if table.numbers(index)]
+    numeric = [index for index in columns if table.numbers(index)] or _likely(table, lowered)
     if not numeric:
         return None
     column, (name, function) = numeric[0], measure
@@ -133,6 +132,14 @@ def _measured(
         return _grouped(table, column, by, name, function)
     value = function(table.numbers(column))
     return f"The {name} of {table.columns[column]} is {_shown(value)}{_where(table, column, name, value)}."
+
+
+def _likely(table: Table, lowered: str) -> list[int]:
+    """The column that is meant without being named: the price of the cheapest, or the only one with numbers."""
+    numeric = [index for index in range(len(table.columns)) if table.numbers(index)]
+    if re.search(r"cheap|expensive", lowered):
+        return [index for index in numeric if re.search(r"price|cost|amount|fee", table.columns[index], re.I)][:1]
+    return numeric if len(numeric) == 1 else []
 
 
 def _where(table: Table, column: int, name: str, value: float) -> str:

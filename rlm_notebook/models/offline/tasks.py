@@ -43,7 +43,7 @@ class Wanted:
 
 _COMMAND = re.compile(
     r"""(?:please\s+|now\s+|also\s+|and\s+|then\s+|finally,?\s+|first,?\s+|next,?\s+|can\s+you\s+|could\s+you\s+)*
-    (?:summar|tl;?dr|list|count|find|compare|extract|translat|writ|explain|describ|calculat|comput|evaluat|what|who|whom|
+    (?:summar|r[ée]sum|fass|riassum|tl;?dr|list|count|find|compare|extract|translat|writ|explain|describ|calculat|comput|evaluat|what|who|whom|
     whose|when|where|why|which|how|give|tell|show|name|identif|outlin|condens|shorten|rewrit|review|analy[sz]|creat|
     generat|draft|propos|suggest|invent|compos|plan|answer|is|are|does|do|did|can|has|have|make|add|sort|rank|group|
     classif|label|check|verif|proofread|correct|convert|turn|determin|estimat|discuss|report|produc|prepar|collect|
@@ -105,21 +105,21 @@ def read_task(task: str) -> Task:
 
 
 _BREAK = re.compile(
-    r"\n[ \t]*\n|\n(?=[ \t]{0,3}#{1,6}[ \t])|\n(?=[ \t]{0,3}(?:```|~~~))|(?<=:)[ \t]*\n(?![ \t]*(?:[-*+•]|\d+[.)])[ \t])"
+    r"\n[ \t]*\n|\n(?=[ \t]{0,3}#{1,6}[ \t])|\n(?=[ \t]{0,3}(?:```|~~~))|"
+    r"(?<=:)[ \t]*\n(?![ \t]*(?:[-*+•]|\d+[.)])[ \t])"
 )
 _TASK_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+")
 
 
 def _instruction_end(task: str) -> int:
     """Where the first paragraph ends, with a list of commands that follows it."""
-    task = task if task[:1] not in "\n" else task
     offset = len(task) - len(task.lstrip())
     match = _BREAK.search(task, offset)
     while match:
         following = task[match.end() :].lstrip("\n")[:600]
         item = _TASK_ITEM.match(following)
         if not item or not is_command(following[item.end() :]):
-            return match.start() + 1 if match[0] else match.start()
+            return match.start()
         match = _BREAK.search(task, match.end())
     return len(task)
 
@@ -131,9 +131,15 @@ def _in_order(instruction: str, text: str) -> Task:
     body, _, last = text.rstrip().rpartition("\n\n")
     if last and len(last) <= 400 and is_command(last) and not last.lstrip().startswith(("#", "-", "*", "|")):
         return Task(last.strip(), f"{instruction}\n\n{body}".strip())
-    if len(instruction) <= 300 and _reads_as_wanted(instruction):
+    if len(instruction) <= 300 and (_reads_as_wanted(instruction) or _is_topic(instruction)):
         return Task(instruction, text)
     return _from_one_paragraph(f"{instruction}\n\n{text}")
+
+
+def _is_topic(instruction: str) -> bool:
+    """A line above a text that is no sentence of it: "Ada Lovelace: engines", "total by region"."""
+    is_line = "\n" not in instruction and len(instruction) <= 120
+    return is_line and instruction[:1].isalnum() and instruction[-1:].isalnum()
 
 
 def _reads_as_wanted(instruction: str) -> bool:
@@ -151,8 +157,12 @@ def _from_one_paragraph(task: str) -> Task:
 _NUMBERS = {
     word: value
     for value, names in enumerate(
-        "one|a|single,two|couple,three|few,four,five,six,seven,eight,nine,ten,eleven,twelve,thirteen,fourteen,fifteen,"
-        "sixteen,seventeen,eighteen,nineteen,twenty".split(","),
+        re.split(
+            ",",
+            "one|a|single|une|ein|einem|un,two|couple|deux|zwei|dos|due,three|few|trois|drei|tres|tre,four|quatre|vier,"
+            "five|cinq|fünf|cinco,six,seven,eight,nine,ten,eleven,twelve,thirteen,fourteen,fifteen,sixteen,seventeen,"
+            "eighteen,nineteen,twenty",
+        ),
         start=1,
     )
     for word in names.split("|")
@@ -170,7 +180,8 @@ def _number_before(noun: str, instruction: str) -> int | None:
 
 _SUMMARY = re.compile(
     r"summar|\btl;?dr\b|abstract of|digest|\bgist\b|condense|shorten|(?:main|key|most important|central) (?:points?|"
-    r"sentences|statements|ideas|findings)|nutshell|\boutline\b|recap\b|overview|\bextract of|boil\w* down",
+    r"sentences|statements|ideas|findings)|nutshell|\boutline\b|recap\b|overview|\bextract of|boil\w* down|"
+    r"r[ée]sum[ée]\w*\b.*\b(?:texte|document|phrases?|texto|frases|section)|zusammenfass|\bfass\w* .*zusammen|riassum",
     re.IGNORECASE,
 )
 _TERMS = re.compile(
@@ -178,14 +189,15 @@ _TERMS = re.compile(
 )
 _OVERVIEW = re.compile(r"overview|overall summary|executive summary|conclusion|conclude", re.IGNORECASE)
 _PER_SECTION = re.compile(
-    r"\b(?:each|every|per|all(?: of)?(?: the)?|any)\s+(?:(?:of (?:the|its)|single|top-level|main|major|individual)\s+)?"
+    r"\b(?:each|every|per|all(?: of)?(?: the)?|any)\s+"
+    r"(?:(?:of (?:the|its)|single|top-level|main|major|individual)\s+)?"
     r"(?:sections?|chapters?|parts?|headings?|articles?|paragraphs?)|(section|chapter|part|paragraph) by \1|section-wise",
     re.IGNORECASE,
 )
 _COUNTED = "words?|lines?|characters?|letters?|sentences?|paragraphs?|sections?|headings?"
 _COUNT = re.compile(
-    rf"(?:how many|count(?: up)?(?: all)?(?: of)?(?: the)?(?: number of)?(?: its)?|number of|and(?: the)?|,(?: the)?)\s+"
-    rf"(?P<what>{_COUNTED})\b|(?P<counted>word|line|character|sentence)[ -]count",
+    rf"(?:how many|count(?: up)?(?: all)?(?: of)?(?: the)?(?: number of)?(?: its)?|number of|and(?: the)?|"
+    rf",(?: the)?)\s+(?P<what>{_COUNTED})\b|(?P<counted>word|line|character|sentence)[ -]count",
     re.IGNORECASE,
 )
 _COUNTS = re.compile(r"how many|\bcount\b|number of|[a-z]-? ?count\b", re.IGNORECASE)
@@ -212,7 +224,9 @@ def read_wanted(instruction: str) -> Wanted:
 
 
 def _sentence_number(text: str) -> int | None:
-    found = _number_before("sentences?", text) or _number_before("bullet points?|bullets?|points?", text)
+    found = _number_before("sentences?|phrases?|sätzen?|satz|frases?|frasi", text) or _number_before(
+        "bullet points?|bullets?|points?", text
+    )
     if found:
         return found
     paragraphs = _number_before("paragraphs?", text)

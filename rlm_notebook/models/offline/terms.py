@@ -13,7 +13,7 @@ from .ranking import sample
 
 __all__ = ["key_terms"]
 
-_TOKEN = re.compile(r"`[^`\n]{1,40}`|[^\W\d_][\w'’]*(?:-\w+)*|[^\s\w]|\d\S*")
+_TOKEN = re.compile(r"\w+://\S+|`[^`\n]{1,40}`|[^\W\d_][\w'’]*(?:-\w+)*|[^\s\w]|\d\S*")
 Phrase = tuple[str, ...]
 
 #: Words that name nothing in particular, as terms; within a phrase they may.
@@ -45,13 +45,13 @@ class _Found:
 
 
 def key_terms(text: str, count: int | None = None, title: str = "") -> list[str]:
-    """The terms, the most telling first: `count` of them, or up to six that the text uses more than once."""
+    """The terms, the most telling first: `count` of them, or up to eight that the text uses more than once."""
     found = _Found(title=frozenset(stem(word) for word in words(title) if word.lower() not in STOP_WORDS))
     for paragraph in paragraphs(sample(text)):
         _read(paragraph.text, found)
     scores = {phrase: _score(phrase, found) for phrase in found.uses}
     ordered = sorted((phrase for phrase in scores if scores[phrase] > 0), key=lambda each: (-scores[each], each))
-    chosen = _without_overlap(ordered, count or 6)
+    chosen = _without_overlap(ordered, count or 8)
     if count is None:
         strong = [phrase for phrase in chosen if found.uses[phrase] > 1 or found.title.issuperset(phrase)]
         chosen = strong if len(strong) >= 3 else chosen[:3]
@@ -63,11 +63,20 @@ def _read(text: str, found: _Found) -> None:
     for before, token, after in zip([".", *tokens], tokens, [*tokens[1:], "."], strict=False):
         if _is_content(token):
             _note_use(stem(token), before.lower(), after.lower(), found)
-    for run in _runs(tokens):
-        for phrase in _phrases(run):
-            key = tuple(stem(token) for token in phrase)
-            found.uses[key] += 1
-            found.spellings[key][" ".join(phrase)] += 1
+    for run, opens in _runs(tokens):
+        for start, phrase in _phrases(run):
+            _note_phrase(phrase, opens and start == 0, found)
+
+
+def _note_phrase(phrase: Sequence[str], opens_sentence: bool, found: _Found) -> None:
+    """Count a phrase; where it opens a sentence its capital says nothing about how it is spelled."""
+    key = tuple(stem(token) for token in phrase)
+    spelling = " ".join(phrase)
+    found.uses[key] += 1
+    if opens_sentence and phrase[0][1:].islower():
+        found.spellings[key][spelling[0].lower() + spelling[1:]] += 0
+    else:
+        found.spellings[key][spelling] += 1
 
 
 _BEFORE_NOUN = word_set("a an the this that these those each every no any some its their your our his her of per one")
@@ -88,30 +97,33 @@ def _note_use(word: str, before: str, after: str, found: _Found) -> None:
 def _is_content(token: str) -> bool:
     if token.startswith("`"):
         return len(token) > 1
-    return len(token) > 2 and token[0].isalpha() and token.lower() not in STOP_WORDS
+    return len(token) > 2 and "://" not in token and token[0].isalpha() and token.lower() not in STOP_WORDS
 
 
-def _runs(tokens: Sequence[str]) -> Iterator[list[str]]:
-    """Stretches of content words with nothing between them; code stands alone."""
+def _runs(tokens: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
+    """Stretches of content words with nothing between them, and whether they open a sentence; code stands alone."""
     run: list[str] = []
+    opens, before = False, "."
     for token in [*tokens, "."]:
         if _is_content(token) and not token.startswith("`"):
+            opens = before in {".", "!", "?", ":"} if not run else opens
             run.append(token)
-            continue
-        if run:
-            yield run
-        if _is_content(token):
-            yield [token]
-        run = []
+        else:
+            if run:
+                yield run, opens
+            if _is_content(token):
+                yield [token], False
+            run = []
+        before = token
 
 
-def _phrases(run: Sequence[str]) -> Iterator[Sequence[str]]:
+def _phrases(run: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
     """One to three words of a run, more only if they are capitalised like a name."""
     for length in range(1, min(len(run), 6) + 1):
         for start in range(len(run) - length + 1):
             phrase = run[start : start + length]
             if length <= 3 or all(word[0].isupper() for word in phrase):
-                yield phrase
+                yield start, phrase
 
 
 def _score(phrase: Phrase, found: _Found) -> float:
@@ -164,7 +176,5 @@ def _without_overlap(ordered: Sequence[Phrase], count: int) -> list[Phrase]:
 
 
 def _surface(seen: Counter[str]) -> str:
-    """The most frequent spelling; lower case if it is ever written so, as a capital may only begin a sentence."""
-    best = min(seen, key=lambda spelling: (-seen[spelling], spelling), default="")
-    lowered = best[:1].lower() + best[1:]
-    return lowered if lowered in seen else best
+    """The most frequent spelling."""
+    return min(seen, key=lambda spelling: (-seen[spelling], spelling), default="")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...ports import NodeFacts
 from .arithmetic import calculate
 from .documents import outline, paragraphs
-from .language import content_stems, sentences, words
+from .language import content_stems, sentences, stem, words
 from .ranking import choose, passages, read_sentences
 from .tables import answer_from, read_table
 from .tasks import Task, Wanted, masked, read_task, read_wanted, title_of
@@ -24,9 +24,9 @@ TERMS = "**Key terms:**"
 #: How a refusal goes on after the task's title.
 REFUSAL = "needs a language model"
 _HOW_TO_CHOOSE = (
-    "The offline model is a set of rules. In a text that you give it, it finds the central sentences, the key terms and "
-    "the passages that answer a question; it counts, calculates and reads tables. It does not write, explain, translate "
-    "or know anything. Choose a model for this: `%%rlm -m openai:NAME` (with `OPENAI_API_KEY` set), "
+    "The offline model is a set of rules. In a text that you give it, it finds the central sentences, the key terms "
+    "and the passages that answer a question; it counts, calculates and reads tables. It does not write, explain, "
+    "translate or know anything. Choose a model for this: `%%rlm -m openai:NAME` (with `OPENAI_API_KEY` set), "
     "`%%rlm -m ollama:NAME`, `%%rlm -m http://127.0.0.1:8080/v1#NAME`, or the name of a variable that holds a model."
 )
 
@@ -72,7 +72,10 @@ def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
 
 def _table(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     table = read_table(task.text)
-    return answer_from(table, task.instruction) if table else None
+    if table is None or wanted.counts or not task.instruction or _CREATES.match(task.instruction):
+        return None
+    unanswered = f"I cannot read this question off the table; its columns are {', '.join(table.columns)}."
+    return answer_from(table, task.instruction) or unanswered
 
 
 def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
@@ -89,6 +92,9 @@ def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
 
 def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     """Counts, an extract and key terms, as many of them as were asked for."""
+    quoted = re.search(r'"([^"]+)"', task.instruction)
+    if wanted.counts and quoted and not task.text:
+        return counted(quoted[1], wanted.counts)
     if not task.text.strip():
         return None
     found = [counted(task.text, wanted.counts)] if wanted.counts else []
@@ -141,12 +147,15 @@ def counted(text: str, what: tuple[str, ...]) -> str:
     return ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in numbers) + "."
 
 
+_HOW_OFTEN = re.compile(
+    r"how (?:many times|often) (?:does|do|is|are)(?: the (?:word|phrase))? [\"'“]?(.+?)[\"'”]? "
+    r"(?:occur|appear|used|mentioned|come up)",
+    re.IGNORECASE,
+)
+
+
 def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
-    match = re.search(
-        r"how (?:many times|often) (?:does|do|is|are)(?: the (?:word|phrase))? [\"'“]?(.+?)[\"'”]? (?:occur|appear|used|mentioned|come up)",
-        task.instruction,
-        re.I,
-    )
+    match = _HOW_OFTEN.search(task.instruction)
     if not match or not task.text:
         return None
     count = len(re.findall(rf"(?<!\w){re.escape(match[1])}(?!\w)", task.text, re.IGNORECASE))
@@ -154,8 +163,8 @@ def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
 
 
 _ASKED = re.compile(
-    r"\s*(?:please\s+)?(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search|explain|"
-    r"describe|tell me|define|quote|show|list|name|identify|extract|collect)\b",
+    r"\s*(?:please\s+)?(?:what|who|whom|whose|when|where|why|which|how|is|are|does|do|did|can|find|look up|search|"
+    r"explain|describe|tell me|define|quote|show|list|name|identify|extract|collect)\b",
     re.IGNORECASE,
 )
 
@@ -171,9 +180,8 @@ def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     found = passages(task.text, query)
     if found:
         return " ".join(found)
-    return (
-        f"The text has no passage on this ({', '.join(dict.fromkeys(words(instruction)[:12]))})." if is_asked else None
-    )
+    sought = [word for word in dict.fromkeys(words(instruction)) if stem(word) in query]
+    return f"No passage of the text is about this (sought: {', '.join(sought) or 'nothing'})." if is_asked else None
 
 
 _ASKING = frozenset(
@@ -183,8 +191,8 @@ _ASKING = frozenset(
     )
 )
 _CREATES = re.compile(
-    r"\s*(?:please\s+)?(?:write|compose|invent|create|generate|draft|translate|rewrite|paraphrase|proofread|correct|convert|"
-    r"turn|review|analy[sz]e|criticise|critique|discuss|propose|suggest|imagine|design|plan|make|classify|label|rank|sort|"
+    r"\s*(?:please\s+)?(?:write|compose|invent|create|generate|draft|translate|rewrite|paraphrase|proofread|correct|"
+    r"convert|turn|review|analy[sz]e|criticise|critique|discuss|propose|suggest|imagine|design|plan|make|classify|label|rank|sort|"
     r"improve|continue|answer|solve|think|evaluate|estimate|predict|recommend|brainstorm)\b",
     re.IGNORECASE,
 )
