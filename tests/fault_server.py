@@ -181,7 +181,7 @@ class FaultServer:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (seen := await self._read(reader)) is not None:
+        while (seen := await self._read(reader, writer)) is not None:
             self._active += 1
             self.peak = max(self.peak, self._active)
             try:
@@ -190,8 +190,12 @@ class FaultServer:
             finally:
                 self._active -= 1
 
-    async def _read(self, reader: asyncio.StreamReader) -> Seen | None:
-        head = await reader.readuntil(b"\r\n\r\n")
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Seen | None:
+        first_byte = await reader.readexactly(1)
+        if not first_byte.isalpha():
+            writer.write(_head("400 Bad Request", {"Connection": "close"}))  # as real servers answer a TLS hello
+            return None
+        head = first_byte + await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}

@@ -20,8 +20,9 @@ async def within(
     async with aclosing(pieces):
         while True:
             # Each wait has its own timer: one around the loop would also cancel whoever is consuming the pieces.
+            timer = asyncio.timeout_at(end)
             try:
-                async with asyncio.timeout_at(end) as timer:
+                async with timer:
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 return

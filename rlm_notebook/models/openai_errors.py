@@ -201,6 +201,7 @@ def _is_transport(error: Exception) -> bool:
 def _unreachable(error: Exception, target: Target) -> ModelError:
     causes = list(_causes(error))
 
+    # The transports wrap what happened in names of their own, which differ and mislead; what is beneath does not.
     def first(*kinds: type[BaseException]) -> BaseException | None:
         return next((cause for cause in causes if isinstance(cause, kinds)), None)
 
@@ -209,13 +210,14 @@ def _unreachable(error: Exception, target: Target) -> ModelError:
     if unknown := first(socket.gaierror):
         # "Try again" is what a resolver says while the network is down; anything else is a wrong name.
         again = getattr(unknown, "errno", None) == socket.EAI_AGAIN
-        return target.error(
-            "cannot reach it, its name does not resolve", "check the URL and the network", retryable=again
-        )
+        wrong = "cannot reach it, its name does not resolve"
+        return target.error(wrong, "check the URL and the network", retryable=again)
     if first(ConnectionRefusedError):
-        return target.error("cannot reach it, the connection was refused", "is the server running?", retryable=True)
+        return target.error("cannot reach it, connection refused", "is the server running?", retryable=True)
     if first(TimeoutError):
         return target.error("cannot reach it, no connection in time", "is the server running?", retryable=True)
+    if any(type(cause).__name__ in ("ConnectError", "ClientConnectorError") for cause in causes):
+        return target.error("cannot reach it, the connection failed", "check the URL and its scheme", retryable=True)
     return target.error("the connection broke before the reply was complete", "try again", retryable=True)
 
 
