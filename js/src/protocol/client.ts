@@ -11,6 +11,9 @@ export const SYNC_INTERVAL = 250;
 
 const NOWHERE: Position = { e: -1, s: -1 };
 
+/** Milliseconds without a word after which the kernel is taken to be busy or gone (it beats every 2 s). */
+export const LONGEST_SILENCE = 10_000;
+
 export interface ClientPorts {
   send(message: BrowserMessage): void;
   /** Milliseconds of a clock that never goes back. */
@@ -54,8 +57,17 @@ export class ProtocolClient {
   runClock(): number {
     const { run } = this.state;
     if (run.elapsed !== null) return run.elapsed;
-    const { kernel, ours } = this.#clock;
-    return run.status === "running" ? kernel + (this.#ports.now() - ours) / 1000 : kernel;
+    if (run.status !== "running") return this.#clock.kernel;
+    return this.#clock.kernel + Math.min(this.#silence(), LONGEST_SILENCE) / 1000;
+  }
+
+  /** Whether a run that should go on has not been heard of for long. */
+  get isSilent(): boolean {
+    return this.state.run.status === "running" && this.#silence() > LONGEST_SILENCE;
+  }
+
+  #silence(): number {
+    return this.#ports.now() - this.#clock.ours;
   }
 
   /** Asks for a snapshot when there is nothing to show and none is on its way. */

@@ -8,6 +8,7 @@ import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { TabContent } from "./detail_tabs";
 import { formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
+import { copyText } from "./clipboard";
 import { Icon } from "./icons";
 
 const TAB_NAMES: Record<DetailField, string> = {
@@ -59,9 +60,9 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
   );
 }
 
-function Fact({ name, wide, children }: { name: string; wide?: boolean; children: ComponentChildren }) {
+function Fact({ name, width, children }: { name: string; width?: "wide" | "full"; children: ComponentChildren }) {
   return (
-    <div class={wide ? "rn-wide" : undefined}>
+    <div class={width ? `rn-${width}` : undefined}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
@@ -94,12 +95,17 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
       </Fact>
       <Fact name="Cost">{node.cost === null ? "–" : formatCost(node.cost)}</Fact>
       <Fact name="Subtree">{below > 0 ? plural(below, "task") : "leaf"}</Fact>
-      <Fact name="Agent" wide>
+      <Fact name="Agent" width="wide">
         {node.agent} {node.model !== "" && <span>· {node.model}</span>}
       </Fact>
-      <Fact name="Ran" wide>
+      <Fact name="Ran" width="wide">
         {ran ? `${formatClock(start)} – ${formatClock(end)}` : "–"}
       </Fact>
+      {node.depends_on.length > 0 && (
+        <Fact name="After" width="full">
+          {node.depends_on.map((id) => view.tree.node(id)?.title ?? id).join(", ")}
+        </Fact>
+      )}
     </dl>
   );
 }
@@ -113,8 +119,7 @@ function CopyButton({ view, node }: { view: View; node: TreeNode }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => setCopied(false), [node.id]);
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(outputText(view, node));
-    setCopied(true);
+    setCopied(await copyText(outputText(view, node)));
   };
   return (
     <button type="button" class="rn-button" disabled={outputText(view, node) === ""} onClick={copy}>
@@ -178,18 +183,32 @@ function useNodeData(view: View, node: TreeNode): void {
   }, [node.id, streams]);
 }
 
+/** Whoever closes the pane goes back to where they were in the tree. */
+function focusActiveRow(from: EventTarget | null): void {
+  const root = from instanceof Element ? from.closest(".rn") : null;
+  root?.querySelector<HTMLElement>('.rn-rows [tabindex="0"]')?.focus();
+}
+
 function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
   useNodeData(view, node);
   const field = view.tab.value;
   const panel = `rn-panel-${view.key}`;
+  const close = (event: Event): void => {
+    focusActiveRow(event.target);
+    view.closeDetails();
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") close(event);
+  };
   return (
-    <aside class="rn-details" aria-label="Details of the selected task">
-      <button type="button" class="rn-button rn-square rn-close" aria-label="Close details" onClick={() => view.closeDetails()}>
+    <aside class="rn-details" aria-label="Details of the selected task" onKeyDown={onKeyDown}>
+      <button type="button" class="rn-button rn-square rn-close" aria-label="Close details" onClick={close}>
         <Icon name="close" />
       </button>
       <Crumbs view={view} node={node} />
       <h3>{node.title}</h3>
       <Chips view={view} node={node} />
+      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{node.note}</p>}
       <Facts view={view} node={node} />
       <div class="rn-actions">
         <CopyButton view={view} node={node} />

@@ -19,6 +19,18 @@ function Keys() {
   );
 }
 
+function Saved({ path }: { path: string }) {
+  if (path === "") return null;
+  return (
+    <>
+      <span class="rn-dot" />
+      <span class="rn-saved" title={path}>
+        saved in {path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1)}
+      </span>
+    </>
+  );
+}
+
 export function Footer({ view }: { view: View }) {
   const { peak, mean } = view.parallelism.value;
   return (
@@ -39,6 +51,7 @@ export function Footer({ view }: { view: View }) {
       <span>
         peak {peak} parallel · mean {mean.toFixed(1)}
       </span>
+      <Saved path={view.run.checkpoint} />
       <span class="rn-dot" />
       <Keys />
     </footer>

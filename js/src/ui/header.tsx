@@ -39,7 +39,7 @@ function Progress({ view, complete }: { view: View; complete: number }) {
   );
 }
 
-/** The largest share of the budget that is used up, of those limits that show no amount elsewhere. */
+/** What was spent, and of how much. A price that nobody knows is not shown as nothing. */
 function Cost({ run }: { run: Run }) {
   const limit = run.budget.usd;
   if (run.cost === null && limit === undefined) return null;
@@ -55,6 +55,15 @@ function Cost({ run }: { run: Run }) {
           </i>
         </>
       )}
+    </span>
+  );
+}
+
+function Tokens({ run }: { run: Run }) {
+  const limit = run.budget.tokens;
+  return (
+    <span class="rn-metric">
+      <b>{formatTokens(run.tokens)}</b> {limit !== undefined && `of ${formatTokens(limit)} `}tokens
     </span>
   );
 }
@@ -100,14 +109,17 @@ function CollapseButton({ view }: { view: View }) {
   );
 }
 
-function statusLine(run: Run, seconds: number): string {
-  return [run.status, formatDuration(seconds), run.label, run.notice].filter((part) => part !== "").join(" · ");
+function statusLine(view: View): string {
+  const { status, label, notice } = view.run;
+  const silence = view.store.client.isSilent ? "no news from the kernel" : "";
+  const time = formatDuration(view.clock.value);
+  return [status, time, silence, label, notice].filter((part) => part !== "").join(" · ");
 }
 
 export function Header({ view }: { view: View }) {
   const { run, tree } = view;
   const complete = tree.count("done") + tree.count("cached");
-  const line = statusLine(run, view.clock.value);
+  const line = statusLine(view);
   return (
     <header class="rn-header">
       <span class="rn-pulse" aria-hidden="true" />
@@ -121,9 +133,7 @@ export function Header({ view }: { view: View }) {
         <span>/{tree.size}</span>
       </span>
       <span class="rn-separator" />
-      <span class="rn-metric">
-        <b>{formatTokens(run.tokens)}</b> tokens
-      </span>
+      <Tokens run={run} />
       <Cost run={run} />
       <span class="rn-space" />
       <Commands view={view} />

@@ -9,6 +9,9 @@ import { memo } from "./memo";
 /** Beyond this, laying out Markdown would freeze the page; plain text does not. */
 const LONGEST_MARKDOWN = 200_000;
 
+/** Deeper than anyone writes; also what keeps hostile text from exhausting the stack. */
+const DEEPEST = 40;
+
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
 /** Headings of the text go below those of the page. */
@@ -49,27 +52,27 @@ function ImageLink({ token }: { token: Tokens.Image }) {
   return <Link address={token.href}>[image: {decodeEntities(token.text) || token.href}]</Link>;
 }
 
-function List({ token }: { token: Tokens.List }) {
+function List({ token, depth }: { token: Tokens.List; depth: number }) {
   const items = token.items.map((item) => (
-    <li class={item.task ? "rn-task" : undefined}>{blocks(item.tokens)}</li>
+    <li class={item.task ? "rn-task" : undefined}>{elements(item.tokens, depth)}</li>
   ));
   return token.ordered ? <ol start={Number(token.start) || 1}>{items}</ol> : <ul>{items}</ul>;
 }
 
-function Cell({ cell, tag }: { cell: Tokens.TableCell; tag: "th" | "td" }) {
-  return h(tag, { style: cell.align ? { textAlign: cell.align } : undefined }, inline(cell.tokens));
+function Cell({ cell, tag, depth }: { cell: Tokens.TableCell; tag: "th" | "td"; depth: number }) {
+  return h(tag, { style: cell.align ? { textAlign: cell.align } : undefined }, elements(cell.tokens, depth));
 }
 
-function Table({ token }: { token: Tokens.Table }) {
+function Table({ token, depth }: { token: Tokens.Table; depth: number }) {
   return (
     <div class="rn-table" tabIndex={0} role="group" aria-label="Table">
       <table>
         <thead>
-          <tr>{token.header.map((cell) => <Cell cell={cell} tag="th" />)}</tr>
+          <tr>{token.header.map((cell) => <Cell cell={cell} tag="th" depth={depth} />)}</tr>
         </thead>
         <tbody>
           {token.rows.map((row) => (
-            <tr>{row.map((cell) => <Cell cell={cell} tag="td" />)}</tr>
+            <tr>{row.map((cell) => <Cell cell={cell} tag="td" depth={depth} />)}</tr>
           ))}
         </tbody>
       </table>
@@ -86,7 +89,7 @@ function CodeBlock({ text }: { text: string }) {
 }
 
 /** Without extensions the lexer makes no tokens but marked's own. */
-function element(generic: Token): ComponentChildren {
+function element(generic: Token, depth: number): ComponentChildren {
   const token = generic as MarkedToken;
   switch (token.type) {
     case "space":
@@ -95,37 +98,37 @@ function element(generic: Token): ComponentChildren {
     case "code":
       return <CodeBlock text={token.text} />;
     case "heading":
-      return h(`h${Math.min(6, token.depth + HEADING_SHIFT)}`, null, inline(token.tokens));
+      return h(`h${Math.min(6, token.depth + HEADING_SHIFT)}`, null, elements(token.tokens, depth));
     case "table":
-      return <Table token={token} />;
+      return <Table token={token} depth={depth} />;
     case "hr":
       return <hr />;
     case "blockquote":
-      return <blockquote>{blocks(token.tokens)}</blockquote>;
+      return <blockquote>{elements(token.tokens, depth)}</blockquote>;
     case "list":
-      return <List token={token} />;
+      return <List token={token} depth={depth} />;
     case "checkbox":
       return token.checked ? "☑ " : "☐ ";
     case "paragraph":
-      return <p>{inline(token.tokens)}</p>;
+      return <p>{elements(token.tokens, depth)}</p>;
     case "strong":
-      return <strong>{inline(token.tokens)}</strong>;
+      return <strong>{elements(token.tokens, depth)}</strong>;
     case "em":
-      return <em>{inline(token.tokens)}</em>;
+      return <em>{elements(token.tokens, depth)}</em>;
     case "del":
-      return <del>{inline(token.tokens)}</del>;
+      return <del>{elements(token.tokens, depth)}</del>;
     case "codespan":
       return <code>{token.text}</code>;
     case "br":
       return <br />;
     case "link":
-      return <Link address={token.href}>{inline(token.tokens)}</Link>;
+      return <Link address={token.href}>{elements(token.tokens, depth)}</Link>;
     case "image":
       return <ImageLink token={token} />;
     case "html":
       return token.raw;
     case "text":
-      return token.tokens ? inline(token.tokens) : decodeEntities(token.text);
+      return token.tokens ? elements(token.tokens, depth) : decodeEntities(token.text);
     case "escape":
       return token.text;
     default:
@@ -133,11 +136,9 @@ function element(generic: Token): ComponentChildren {
   }
 }
 
-function inline(tokens: readonly Token[] | undefined): ComponentChildren {
-  return (tokens ?? []).map(element);
+function elements(tokens: readonly Token[] | undefined, depth: number): ComponentChildren {
+  return (tokens ?? []).map((token) => (depth < DEEPEST ? element(token, depth + 1) : token.raw));
 }
-
-const blocks = inline;
 
 /** What cannot be read as Markdown (nested too deep for the lexer, too long) is shown as it is. */
 function parse(text: string): readonly Token[] | null {
@@ -155,5 +156,5 @@ export function PlainText({ text }: { text: string }) {
 
 export const Markdown = memo(({ text }: { text: string }) => {
   const tokens = parse(text);
-  return tokens ? <div class="rn-markdown">{blocks(tokens)}</div> : <PlainText text={text} />;
+  return tokens ? <div class="rn-markdown">{elements(tokens, 0)}</div> : <PlainText text={text} />;
 });

@@ -1,5 +1,5 @@
 /** The strip above the timeline: how many nodes worked at once. */
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { concurrency, WORK_KINDS, type Concurrency, type WorkKind } from "../store/concurrency";
 import type { View } from "../store/view";
 
@@ -52,7 +52,7 @@ function draw(canvas: HTMLCanvasElement, view: View): void {
   paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES), getComputedStyle(canvas));
 }
 
-/** Drawn anew once a second, on a change of theme, and when the scale or the tree changes. */
+/** Drawn anew once a second, on a change of theme or size, and when the scale or the tree changes. */
 export function Overview({ view, theme }: { view: View; theme: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = view.second.value;
@@ -60,5 +60,12 @@ export function Overview({ view, theme }: { view: View; theme: string }) {
   useLayoutEffect(() => {
     if (canvas.current) draw(canvas.current, view);
   }, [second, end, theme]);
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(() => draw(element, view));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
   return <canvas class="rn-overview" ref={canvas} aria-hidden="true" />;
 }

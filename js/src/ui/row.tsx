@@ -63,14 +63,21 @@ function Fold({ id, isOpen, actions }: { id: string; isOpen: boolean | undefined
 
 function Title({ title, query }: { title: string; query: string }) {
   const at = query === "" ? -1 : title.toLowerCase().indexOf(query.toLowerCase());
-  if (at < 0) return <span class="rn-title">{title}</span>;
   const end = at + query.length;
   return (
-    <span class="rn-title">
+    <span class="rn-title" title={title}>
+      {at < 0 ? title : <Highlighted title={title} at={at} end={end} />}
+    </span>
+  );
+}
+
+function Highlighted({ title, at, end }: { title: string; at: number; end: number }) {
+  return (
+    <>
       {title.slice(0, at)}
       <mark>{title.slice(at, end)}</mark>
       {title.slice(end)}
-    </span>
+    </>
   );
 }
 

@@ -38,13 +38,11 @@ function Chip({ view, group, count }: { view: View; group: StateGroup; count: nu
       type="button"
       class={`rn-filter rn-filter-${group.icon}`}
       aria-pressed={pressed}
-      aria-label={`${group.name} ${count}`}
       title={`Show only ${group.name} tasks`}
       onClick={() => view.toggleStates(group.states)}
     >
       <StateIcon state={group.icon} size={13} />
-      <span>{group.name}</span>
-      <b>{count}</b>
+      <span>{group.name}</span> <b>{count}</b>
     </button>
   );
 }

@@ -1,0 +1,99 @@
+import { render } from "preact";
+import { describe, expect, it } from "vitest";
+import { HOSTILE_TEXT } from "../../dev/hostile";
+import { OUTPUT } from "../../dev/fixture";
+import { Markdown, decodeEntities, safeLink } from "../../src/ui/markdown";
+
+function show(text: string): HTMLElement {
+  const element = document.createElement("div");
+  render(<Markdown text={text} />, element);
+  return element;
+}
+
+const ALLOWED = new Set(
+  "DIV P H3 H4 H5 H6 UL OL LI TABLE THEAD TBODY TR TH TD PRE CODE BLOCKQUOTE HR BR STRONG EM DEL A SPAN".split(" "),
+);
+const SAFE_ATTRIBUTES = new Set(["class", "href", "target", "rel", "style", "start", "role", "aria-label", "tabindex"]);
+
+function expectHarmless(element: HTMLElement): void {
+  for (const each of element.querySelectorAll("*")) {
+    expect(ALLOWED).toContain(each.tagName);
+    for (const { name } of each.attributes) expect(SAFE_ATTRIBUTES).toContain(name);
+    const link = each.getAttribute("href");
+    if (link !== null) expect(link).toMatch(/^(https?:\/\/|mailto:)/i);
+  }
+}
+
+describe("markdown", () => {
+  it("becomes elements", () => {
+    const element = show(OUTPUT);
+
+    expect(element.querySelector("h3")?.textContent).toBe("Energy-density trajectory");
+    expect([...element.querySelectorAll("td")].map(({ textContent }) => textContent)).toContain("172");
+    expect(element.querySelector("pre")?.textContent).toContain('learning_rate(df, x="year"');
+    expect(element.querySelector("a")?.getAttribute("rel")).toContain("noopener");
+  });
+
+  it("never becomes markup of the text's own", () => {
+    const element = show(HOSTILE_TEXT);
+
+    expectHarmless(element);
+    expect(element.textContent).toContain("<script>window.broken=true</script>");
+    expect(element.textContent).toContain('<img src=x onerror="window.broken=true">');
+  });
+
+  it("loads no image but links to it", () => {
+    const element = show("![a cat](https://example.org/cat.png)");
+
+    expect(element.querySelector("img")).toBeNull();
+    expect(element.textContent).toBe("[image: a cat]");
+    expect(element.querySelector("a")?.getAttribute("href")).toBe("https://example.org/cat.png");
+  });
+
+  it.each([
+    "javascript:alert(1)",
+    "JAVASCRIPT:alert(1)",
+    " javascript:alert(1)",
+    "java\nscript:alert(1)",
+    "&#106;avascript:alert(1)",
+    "javascript&colon;alert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "//example.org",
+    "relative/path",
+    "",
+  ])("does not link to %j", (address) => expect(safeLink(address)).toBeNull());
+
+  it.each(["https://example.org/?a=1&b=2", "http://example.org", "mailto:someone@example.org"])(
+    "links to %s",
+    (address) => expect(safeLink(address)).toBe(address),
+  );
+
+  it("shows entities as the characters they stand for, once", () => {
+    expect(decodeEntities("&lt;b&gt; &amp;lt; &#65; &#x1F332; &bogus; &constructor;")).toBe("<b> &lt; A 🌲 &bogus; &constructor;");
+    expect(show("a &lt;b&gt; c").textContent).toBe("a <b> c");
+    expect(show("`&lt;`").textContent).toBe("&lt;");
+  });
+
+  it.each([
+    ["quotes", ">".repeat(20_000)],
+    ["nested quotes", `${">".repeat(900)} a`],
+    ["nested lists", `${"- ".repeat(900)} a`],
+    ["deep lists", `${"- ".repeat(20_000)} a`],
+    ["brackets", "[".repeat(20_000)],
+    ["emphasis", "*a ".repeat(20_000)],
+    ["strikes", "~~a ".repeat(20_000)],
+    ["tags", "<a ".repeat(20_000)],
+  ])("survives endless %s without freezing", (_, text) => {
+    const started = performance.now();
+    expect(show(text).textContent).not.toBe("");
+    expect(performance.now() - started).toBeLessThan(3000);
+  });
+
+  it("shows very long text as it is", () => {
+    const text = "# word ".repeat(40_000);
+
+    expect(show(text).querySelector(".rn-plain")?.textContent).toBe(text);
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, it } from "vitest";
+import { NODES, NOW } from "../../dev/fixture";
+import { concurrency, parallelism } from "../../src/store/concurrency";
+import { criticalPath } from "../../src/store/critical_path";
+import { timeAxis } from "../../src/store/time_axis";
+import { staircase } from "../../src/ui/critical_overlay";
+import { node, treeOf } from "./samples";
+
+describe("the critical path", () => {
+  it("goes down through planners to the leaf that decides the time, and up through syntheses", () => {
+    const tree = treeOf([
+      node("0", { phases: [["plan", 0, 2], ["wait", 2, 9], ["synthesize", 9, 10]] }),
+      node("0.0", { phases: [["execute", 2, 5]] }),
+      node("0.1", { phases: [["execute", 2, 9]] }),
+    ]);
+
+    expect(criticalPath(tree, 10)).toEqual({
+      legs: [
+        { id: "0", start: 0, end: 2 },
+        { id: "0.1", start: 2, end: 9 },
+        { id: "0", start: 9, end: 10 },
+      ],
+      ids: new Set(["0", "0.1"]),
+      length: 10,
+    });
+  });
+
+  it("goes through the sibling that held up the decisive one", () => {
+    const tree = treeOf([
+      node("0", { phases: [["plan", 0, 1], ["wait", 1, null]] }),
+      node("0.0", { phases: [["execute", 1, 4]] }),
+      node("0.1", { phases: [["execute", 1, 6]] }),
+      node("0.2", { phases: [["execute", 4, 8]], depends_on: ["0.0"] }),
+    ]);
+
+    expect(criticalPath(tree, 8).legs.map(({ id }) => id)).toEqual(["0", "0.0", "0.2"]);
+  });
+
+  it("of a run that goes on is the longest of what is open", () => {
+    const ids = criticalPath(treeOf(NODES), NOW).ids;
+
+    expect([...ids]).toEqual(["0", "0.1", "0.1.1", "0.1.1.1", "0.1.1.1.0"]);
+  });
+
+  it("of a run that has not begun is empty", () => {
+    expect(criticalPath(treeOf([]), 0).legs).toEqual([]);
+    expect(criticalPath(treeOf([node("0")]), 0).length).toBe(0);
+  });
+
+  it("ends although dependencies go in a circle", () => {
+    const tree = treeOf([
+      node("0", { phases: [["wait", 0, null]] }),
+      node("0.0", { phases: [["execute", 0, 1]], depends_on: ["0.1"] }),
+      node("0.1", { phases: [["execute", 0, 2]], depends_on: ["0.0"] }),
+    ]);
+
+    expect(criticalPath(tree, 2).ids).toEqual(new Set(["0.0", "0.1"]));
+  });
+
+  it("is drawn as lines that meet at right angles", () => {
+    const points = staircase(
+      [{ id: "0", start: 0, end: 2 }, { id: "0.1", start: 3, end: 9 }, { id: "hidden", start: 9, end: 9 }],
+      (id) => (id === "0" ? 0 : id === "0.1" ? 2 : null),
+    );
+
+    points.slice(1).forEach((point, index) => {
+      const before = points[index];
+      expect(point.time === before?.time || point.y === before?.y).toBe(true);
+    });
+    expect(points.map(({ time }) => time)).toEqual([0, 2, 3, 3, 9]);
+  });
+});
+
+describe("parallelism", () => {
+  const nodes = [
+    node("0", { phases: [["plan", 0, 1], ["wait", 1, 4]] }),
+    node("0.0", { phases: [["execute", 1, 3]] }),
+    node("0.1", { phases: [["execute", 2, null]] }),
+  ];
+
+  it("counts work, not waiting, and no work twice where one ends as another begins", () => {
+    expect(parallelism(nodes, 4)).toEqual({ peak: 2, mean: (1 + 2 + 2) / 4 });
+  });
+
+  it("is layered by kind over time", () => {
+    const { layers, height } = concurrency(nodes, 4, 4);
+
+    expect([...layers.execute.slice(0, 4)]).toEqual([0, 1, 2, 1]);
+    expect([...layers.plan.slice(0, 4)]).toEqual([1, 0, 0, 0]);
+    expect(height).toBe(2);
+  });
+
+  it("of no time at all is none", () => {
+    expect(parallelism([], 0)).toEqual({ peak: 0, mean: 0 });
+    expect(concurrency(nodes, 0, 4).height).toBe(0);
+  });
+});
+
+describe("the time axis", () => {
+  it.each([0, 0.4, 3, 96, 3599, 90_000, 1e7])("leaves room after %d s and has few ticks", (now) => {
+    const { end, ticks } = timeAxis(now);
+
+    expect(end).toBeGreaterThan(now);
+    expect(end * 0.85).toBeGreaterThanOrEqual(now - 1e-6);
+    expect(ticks.length).toBeLessThanOrEqual(8);
+  });
+
+  it("stays while the clock runs a little", () => {
+    expect(timeAxis(96).end).toBe(timeAxis(96.5).end);
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import type { DisplayState } from "../../src/store/display";
+import { flatten, visibleIds } from "../../src/store/rows";
+import { node, treeOf } from "./samples";
+
+const NOTHING: ReadonlySet<string> = new Set();
+const sample = () =>
+  treeOf([
+    node("0"),
+    node("0.10", { title: "Tenth" }),
+    node("0.2", { title: "Second", state: "failed" }),
+    node("0.2.0", { title: "Deep ocean", state: "done" }),
+    node("0.2.1", { title: "Deep space", state: "done", mark: "cached" }),
+  ]);
+
+describe("the tree", () => {
+  it("orders siblings by the plan, whenever they arrive", () => {
+    expect(sample().children("0")).toEqual(["0.2", "0.10"]);
+  });
+
+  it("counts what states are shown and which children are done", () => {
+    const tree = sample();
+
+    expect(tree.count("done")).toBe(1);
+    expect(tree.count("cached")).toBe(1);
+    expect(tree.completeChildren("0.2")).toBe(2);
+    expect(tree.completeChildren("0")).toBe(0);
+  });
+
+  it("knows the way up", () => {
+    expect(sample().ancestors("0.2.1").map(({ id }) => id)).toEqual(["0.2", "0"]);
+  });
+});
+
+describe("rows", () => {
+  it("go depth first and say where they are", () => {
+    const rows = flatten(sample(), NOTHING, null);
+
+    expect(rows.map(({ id, depth }) => [id, depth])).toEqual([
+      ["0", 0],
+      ["0.2", 1],
+      ["0.2.0", 2],
+      ["0.2.1", 2],
+      ["0.10", 1],
+    ]);
+    expect(rows[3]).toMatchObject({ position: 2, siblings: 2, isLast: true, guides: [true] });
+  });
+
+  it("leave out what is folded", () => {
+    expect(flatten(sample(), new Set(["0.2"]), null).map(({ id }) => id)).toEqual(["0", "0.2", "0.10"]);
+  });
+
+  it.each<[string, string, DisplayState[], string[]]>([
+    ["a word, in any case", "DEEP", [], ["0", "0.2", "0.2.0", "0.2.1"]],
+    ["a state", "", ["failed"], ["0", "0.2"]],
+    ["a word and a state", "deep", ["cached"], ["0", "0.2", "0.2.1"]],
+    ["nothing that exists", "zebra", [], []],
+  ])("are filtered by %s, with their ancestors and through folds", (_, query, states, expected) => {
+    const tree = sample();
+    const visible = visibleIds(tree, { query, states: new Set(states) });
+
+    expect(flatten(tree, new Set(["0", "0.2"]), visible).map(({ id }) => id)).toEqual(expected);
+  });
+
+  it("of a filter that asks for nothing are all rows", () => {
+    expect(visibleIds(sample(), { query: "  ", states: new Set() })).toBeNull();
+  });
+});

@@ -1,0 +1,225 @@
+/** The whole widget on a fake kernel. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { FakeModel } from "../../dev/fake_model";
+import { NODES, NOW, OUTPUT, RUN } from "../../dev/fixture";
+import { EMPTY_NODE, type Run, type TreeNode } from "../../src/protocol/messages";
+import createWidget from "../../src/index";
+import { node } from "./samples";
+
+const cleanups: (() => void)[] = [];
+
+interface Setting {
+  readonly run?: Partial<Run>;
+  readonly nodes?: readonly TreeNode[];
+  readonly traits?: Record<string, unknown>;
+}
+
+async function mount({ run = {}, nodes = NODES, traits = {} }: Setting = {}) {
+  const model = new FakeModel({ run: { ...RUN, ...run }, nodes, now: NOW, output: OUTPUT }, traits);
+  const widget = createWidget();
+  cleanups.push(widget.initialize({ model }));
+  const view = addView(widget, model);
+  await vi.waitFor(() => expect(view.root.dataset["status"]).not.toBe("loading"));
+  return { model, widget, ...view };
+}
+
+function addView(widget: ReturnType<typeof createWidget>, model: FakeModel) {
+  const el = document.createElement("div");
+  document.body.append(el);
+  const dispose = widget.render({ model, el });
+  cleanups.push(dispose);
+  const root = el.querySelector<HTMLElement>(".rn") as HTMLElement;
+  const row = (id: string) => el.querySelector<HTMLElement>(`[data-node-id="${id}"]`);
+  const button = (name: string) =>
+    [...el.querySelectorAll("button")].find((each) => (each.getAttribute("aria-label") ?? each.textContent) === name);
+  return { el, root, row, button, dispose };
+}
+
+const nextFrame = () => new Promise((resolve) => setTimeout(resolve, 40));
+const hidingRules = () => [...document.head.querySelectorAll("style")].map(({ textContent }) => textContent);
+
+beforeEach(() => vi.stubGlobal("IntersectionObserver", undefined));
+
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+  document.body.replaceChildren();
+  vi.unstubAllGlobals();
+});
+
+describe("the widget", () => {
+  it("asks for a snapshot and shows the run", async () => {
+    const { model, root, row } = await mount();
+
+    expect(model.sent[0]).toEqual({ t: "sync", e: -1, s: -1 });
+    expect(root.dataset).toMatchObject({ runId: "market-landscape", status: "running" });
+    expect(row("0")?.getAttribute("aria-level")).toBe("1");
+    expect(row("0.1")?.dataset["state"]).toBe("synthesizing");
+  });
+
+  it("shows what a frame changes", async () => {
+    const { model, row } = await mount({ nodes: [node("0"), node("0.0", { state: "running" })] });
+
+    model.frame([["p", "0.0", { state: "failed", note: "out of luck" }], ["a", { ...EMPTY_NODE, id: "0.1", parent: "0", title: "Late" }]]);
+
+    await vi.waitFor(() => expect(row("0.1")?.textContent).toContain("Late"));
+    expect(row("0.0")?.dataset["state"]).toBe("failed");
+  });
+
+  it("gives every model a store of its own and every view of a model the same", async () => {
+    const first = await mount({ run: { run_id: "first" }, nodes: [node("0", { title: "First" })] });
+    const second = await mount({ run: { run_id: "second" }, nodes: [node("0", { title: "Second" })] });
+    const third = addView(first.widget, first.model);
+    await nextFrame();
+
+    expect(first.row("0")?.textContent).toContain("First");
+    expect(second.row("0")?.textContent).toContain("Second");
+    expect(third.row("0")?.textContent).toContain("First");
+    expect(first.model.sent.filter(({ t }) => t === "sync")).toHaveLength(1);
+  });
+
+  it("hides the static copy of its run while it lives", async () => {
+    const { dispose } = await mount({ run: { run_id: 'a "b' } });
+    await nextFrame();
+
+    expect(hidingRules()).toEqual(['[data-rlm-run="a\\ \\"b"]{display:none}']);
+    dispose();
+    expect(hidingRules()).toEqual([]);
+  });
+
+  it("leaves nothing behind and hears nothing more when disposed of", async () => {
+    const { model, el, dispose } = await mount();
+    dispose();
+    model.frame([["r", { title: "later" }]]);
+    await nextFrame();
+
+    expect(el.childNodes).toHaveLength(0);
+  });
+
+  it("shows what was saved although no kernel answers", async () => {
+    const json = JSON.stringify({ v: 1, e: 4, s: 2, n: 5, run: { ...RUN, status: "failed", elapsed: 5 }, nodes: { id: ["0"], parent: [null], title: ["Saved"] } });
+    const packed = new Blob([json]).stream().pipeThrough(new CompressionStream("gzip"));
+    const bytes = new DataView(await new Response(packed).arrayBuffer());
+    const { model, row, root } = await mount({ traits: { _snap: bytes } });
+
+    expect(root.dataset["status"]).toBe("failed");
+    expect(row("0")?.textContent).toContain("Saved");
+    expect(model.sent).toEqual([]);
+  });
+});
+
+describe("commands", () => {
+  it("are offered only if the kernel accepts them", async () => {
+    const { button } = await mount({ run: { can: ["cancel"] } });
+
+    expect(button("Cancel")).toBeDefined();
+    expect(button("Pause")).toBeUndefined();
+  });
+
+  it("are sent, and what follows is shown", async () => {
+    const { model, button, root } = await mount();
+    button("Pause")?.click();
+
+    expect(model.sent.at(-1)).toMatchObject({ t: "cmd", op: "pause", args: {} });
+    await vi.waitFor(() => expect(root.dataset["status"]).toBe("paused"));
+    button("Resume")?.click();
+    await vi.waitFor(() => expect(root.dataset["status"]).toBe("running"));
+    button("Cancel")?.click();
+    await vi.waitFor(() => expect(root.dataset["status"]).toBe("cancelled"));
+    expect(button("Cancel")).toBeUndefined();
+  });
+});
+
+describe("a finished run", () => {
+  it("folds to its header, and a button unfolds it", async () => {
+    const { model, root, button, row } = await mount();
+    model.frame([["r", { status: "done", elapsed: 97, can: [] }]]);
+    await vi.waitFor(() => expect(root.dataset["status"]).toBe("done"));
+
+    expect(row("0")).toBeNull();
+    button("Show tasks")?.click();
+    await vi.waitFor(() => expect(row("0")).not.toBeNull());
+  });
+
+  it("stays open for those who touched it", async () => {
+    const { model, root, row } = await mount();
+    row("0.1")?.click();
+    model.frame([["r", { status: "done", elapsed: 97, can: [] }]]);
+    await vi.waitFor(() => expect(root.dataset["status"]).toBe("done"));
+
+    expect(row("0")).not.toBeNull();
+  });
+});
+
+describe("details", () => {
+  it("are fetched when a row is clicked, and again when the node changes its state", async () => {
+    const { model, el, row } = await mount();
+    row("0.1.1.1")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("165 Wh/kg"));
+
+    expect(model.sent.filter(({ t }) => t === "get")).toMatchObject([{ id: "0.1.1.1", fields: ["output", "tools"] }]);
+    model.frame([["p", "0.1.1.1", { state: "failed" }]]);
+    await vi.waitFor(() => expect(model.sent.filter(({ t }) => t === "get")).toHaveLength(2));
+  });
+
+  it("of a node that writes show its text as it streams", async () => {
+    const { model, el, row } = await mount({ nodes: [node("0", { state: "running", phases: [["execute", 0, null]] })] });
+    row("0")?.click();
+    await vi.waitFor(() => expect(model.sent.find(({ t }) => t === "sub")).toEqual({ t: "sub", ids: ["0"] }));
+
+    model.frame([["x", "0", 0, "Once upon "]]);
+    model.frame([["x", "0", 10, "**a time**"]]);
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel strong")?.textContent).toBe("a time"));
+
+    model.frame([["p", "0", { state: "done", phases: [["execute", 0, 1]] }]]);
+    await vi.waitFor(() => expect(model.sent.findLast(({ t }) => t === "sub")).toEqual({ t: "sub", ids: [] }));
+  });
+
+  it("say so when the kernel is gone", async () => {
+    const { model, el, row } = await mount();
+    vi.spyOn(model, "send").mockImplementation(() => {
+      throw new Error("the connection is closed");
+    });
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    row("0.1.1.1")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toBe("Loading…"));
+    vi.advanceTimersByTime(5000);
+    vi.useRealTimers();
+
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("does not answer"));
+  });
+});
+
+describe("finding one's way", () => {
+  it("filters by state and by words", async () => {
+    const { el, button } = await mount();
+    button("failed 1")?.click();
+    const ids = () => [...el.querySelectorAll<HTMLElement>("[data-node-id]")].map(({ dataset }) => dataset["nodeId"]);
+    await vi.waitFor(() => expect(ids()).toEqual(["0", "0.2", "0.2.2", "0.2.2.2"]));
+
+    button("failed 1")?.click();
+    const input = el.querySelector("input") as HTMLInputElement;
+    input.value = "patent";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    await vi.waitFor(() => expect(ids().at(-1)).toBe("0.1.1.1.0"));
+    expect(el.querySelector("mark")?.textContent).toBe("patent");
+  });
+
+  it("folds finished branches when there are more rows than fit, but not the critical path", async () => {
+    const { row } = await mount();
+
+    expect(row("0.0")?.getAttribute("aria-expanded")).toBe("false");
+    expect(row("0.1.1")?.getAttribute("aria-expanded")).toBe("true");
+    expect(row("0.2")?.getAttribute("aria-expanded")).toBe("true");
+  });
+
+  it("keeps keys from the notebook around it", async () => {
+    const { el, row, root } = await mount();
+    const heard = vi.fn();
+    el.parentElement?.addEventListener("keydown", heard);
+    row("0")?.dispatchEvent(new KeyboardEvent("keydown", { key: "d", bubbles: true }));
+
+    expect(heard).not.toHaveBeenCalled();
+    expect(root.dataset["lmSuppressShortcuts"]).toBe("true");
+  });
+});
