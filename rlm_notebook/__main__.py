@@ -1,0 +1,202 @@
+"""The command `rlm-notebook`: the demonstration, a run in the terminal, and a look at a recorded run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .async_engine import AsyncRecursiveEngine
+from .checkpoints.json_file import JsonFile, load_recorded
+from .core.limits import Budget
+from .core.outline import outline
+from .exceptions import CheckpointError, ConfigurationError, RLMError
+
+__all__ = ["main"]
+
+DEMO_FOLDER = "rlm-demo"
+DEMO_SECONDS = 120
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Errors are one line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except (RLMError, OSError) as error:
+        print(f"rlm-notebook: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rlm-notebook: interrupted; what finished is saved: run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rlm-notebook", description="Recursive language-model runs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _demo_options(commands.add_parser("demo", help="write and execute the quickstart notebook here"))
+    _run_options(commands.add_parser("run", help="solve a task in the terminal"))
+    show = commands.add_parser("show", help="print a recorded run")
+    show.add_argument("path", type=Path, help="the JSON of the run")
+    show.set_defaults(command=_show)
+    return parser
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
+    parser.set_defaults(command=_demo)
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", help="what is to be solved")
+    parser.add_argument("-m", "--model", default=os.environ.get("RLM_MODEL", "offline"), help="default: %(default)s")
+    parser.add_argument("-f", "--file", type=Path, help="a text that the task is about")
+    parser.add_argument("-n", "--name", help="name of the JSON that the run is kept in")
+    parser.add_argument("--checkpoint", type=Path, help="keep the run in this file instead")
+    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
+    parser.add_argument("--max-depth", type=int, default=5)
+    parser.add_argument("--max-steps", type=int, default=50)
+    parser.add_argument("--max-calls", type=int, help="budget: model calls of the whole run")
+    parser.add_argument("--timeout", type=float, help="budget: seconds of the whole run")
+    parser.set_defaults(command=_run)
+
+
+# -- run and show ------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    import asyncio
+
+    return asyncio.run(_solve(options))
+
+
+async def _solve(options: argparse.Namespace) -> int:
+    from .observers.text import TextProgress
+
+    engine = AsyncRecursiveEngine(
+        options.model,
+        max_depth=options.max_depth,
+        max_steps=options.max_steps,
+        budget=Budget(calls=options.max_calls, seconds=options.timeout),
+    )
+    task = _task(options)
+    journal = JsonFile(options.checkpoint or _place(options, engine.request_key(task), task))
+    run = engine.start(task, checkpoint=journal, mode=options.mode)
+    progress = TextProgress(run)
+    try:
+        output = await run
+    finally:
+        progress.close()
+    print(output)
+    label = output.metadata.get("label")
+    print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
+    return 0
+
+
+def _task(options: argparse.Namespace) -> str:
+    if options.file is None:
+        return str(options.task)
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--file {options.file}: it is not UTF-8 text; give a text file") from None
+    return f"{options.task}\n\n{text}"
+
+
+def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
+    from .notebook.paths import Cell, checkpoint_for
+
+    cell = Cell(name=options.name, cell_id="", request_key=request_key, task=task)
+    return checkpoint_for(cell, None, Path.cwd())
+
+
+def _show(options: argparse.Namespace) -> int:
+    recorded = load_recorded(options.path)
+    if recorded is None:
+        raise CheckpointError(f"there is no run in {options.path}; give the path of a run's JSON")
+    print(outline(recorded.tree, limit=10_000))
+    root = recorded.tree.root
+    print(f"\n{root.result if root is not None and root.result else f'({recorded.tree.status})'}")
+    return 0
+
+
+# -- the demonstration -------------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> int:
+    _require("nbclient", "demo")
+    _require("ipykernel", "demo")
+    notebook = Path.cwd() / DEMO_FOLDER / "quickstart.ipynb"
+    _write_notebook(notebook)
+    print(f"Executing {notebook} ...", flush=True)
+    _execute(notebook)
+    _tell(notebook)
+    return _open_lab(notebook) if options.lab else 0
+
+
+def _require(package: str, extra: str) -> None:
+    if find_spec(package) is None:
+        raise ConfigurationError(f"this needs {package}: pip install 'rlm-notebook[{extra}]'")
+
+
+def _write_notebook(path: Path) -> None:
+    """The quickstart, unless one is there already: it may hold changes of its reader."""
+    from .demo.quickstart import written
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(written(), encoding="utf-8")
+
+
+def _execute(path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook: Any = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=DEMO_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute(env={**os.environ, "RLM_NOTEBOOK_PATH": str(path)})
+    except CellExecutionError as error:
+        raise ConfigurationError(f"a cell of {path} failed: {error.ename}: {error.evalue}") from None
+    finally:
+        nbformat.write(notebook, path)
+
+
+def _tell(notebook: Path) -> None:
+    from .demo.quickstart import NAME
+    from .notebook.paths import run_folder
+
+    kept = run_folder(notebook) / f"{NAME}.json"
+    recorded = load_recorded(kept)
+    if recorded is None or recorded.tree.root is None:
+        raise CheckpointError(f"the notebook ran, but kept no run in {kept}; delete {notebook.parent} and try again")
+    print(f"\n{outline(recorded.tree)}\n\n{recorded.tree.root.result}\n")
+    print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
+    print(f"Notebook: {notebook}\nRun:      {kept}")
+    print(f"Open it:  jupyter lab {notebook.relative_to(Path.cwd())}   (needs: pip install 'rlm-notebook[lab]')")
+
+
+def _open_lab(notebook: Path) -> int:
+    _require("jupyterlab", "lab")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
