@@ -149,7 +149,9 @@ class ScriptedModel:
         return shortest + (longest - shortest) * drawn
 
     async def _reply(self, request: Request, fault: Fault | None) -> Reply:
-        given: Any = fault.reply if fault is not None else await self._script.answer(request)
+        given: Any = fault.reply if fault is not None else None
+        if given is None:
+            given = await self._script.answer(request)
         reply = reply_from(given, request, self.name)
         usage = Usage(_words(m["content"] for m in request.messages), _words([reply.content]))
         return replace(reply, usage=reply.usage or usage, model=self.name)
@@ -212,7 +214,7 @@ class _Script:
             return given
         if isinstance(given, str):
             # A text that is a plan already is one; any other is the answer, given together with the decision.
-            return given if given.lstrip().startswith("{") else _plan("EXECUTE", answer=given)
+            return given if _is_plan(given) else _plan("EXECUTE", answer=given)
         return json.dumps(given) if isinstance(given, Mapping) and "content" not in given else given
 
 
@@ -225,6 +227,13 @@ def _default(request: Request) -> str:
 
 def _plan(decision: str, *, answer: str | None = None, sub_tasks: tuple[str, ...] = ()) -> str:
     return json.dumps({"thoughts": "", "decision": decision, "answer": answer, "sub_tasks": list(sub_tasks)})
+
+
+def _is_plan(text: str) -> bool:
+    try:
+        return "decision" in json.loads(text)
+    except (ValueError, TypeError):
+        return False
 
 
 def _items(script: Any) -> Iterator[tuple[Any, Any]]:

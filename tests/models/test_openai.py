@@ -360,10 +360,10 @@ class TestErrors:
         assert not error.retryable
 
     async def test_cancelling_the_caller_closes_the_call(self, serve):
-        server = await serve([Act(broken="hang")])
+        arrived = asyncio.Event()
+        server = await serve(lambda seen: arrived.set() or Act(broken="hang"))
         task = asyncio.create_task(collect(model_of(server), asking(streaming=True)))
-        while not server.requests:
-            await asyncio.sleep(0.01)
+        await arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -545,9 +545,9 @@ class TestClients:
         assert [line for line in complaints if "event loop" not in line] == []
 
     def test_importing_the_adapter_imports_no_sdk(self):
-        code = "import sys, rlm_notebook.models.openai as m; m.OpenAIModel('x'); print({'openai', 'aiohttp', 'tenacity'} & set(sys.modules))"
+        code = "import sys, rlm_notebook.models.openai as m; m.OpenAIModel('x'); print('openai' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
-        assert done.stdout.strip() == "set()"
+        assert done.stdout.strip() == "False"
 
 
 async def test_nothing_is_left_open_after_an_abandoned_stream(serve, recwarn):
