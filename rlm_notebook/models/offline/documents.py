@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Outline", "Paragraph", "Section", "chunks", "is_code_or_table", "outline", "paragraphs", "plain"]
+__all__ = ["Outline", "Paragraph", "Section", "chunks", "outline", "paragraphs", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,13 @@ class _Line:
 def outline(text: str) -> Outline:
     """The top sections of a text; none if it has fewer than two headings to divide it."""
     found = _headings(text)
-    title = ""
-    if found and not text[: found[0].start].strip() and all(each.level > found[0].level for each in found[1:]):
+    title, body_start = "", _front_matter_end(text)
+    if (
+        found
+        and not text[body_start : found[0].start].strip()
+        and all(each.level > found[0].level for each in found[1:])
+    ):
         title, body_start, found = found[0].title, found[0].end, found[1:]
-    else:
-        body_start = _front_matter_end(text)
     top = min((each.level for each in found), default=0)
     cuts = [each for each in found if each.level == top]
     opening = text[body_start : cuts[0].start] if cuts else text[body_start:]
@@ -259,11 +261,6 @@ def _paragraph(lines: list[str], is_item: bool) -> Iterator[Paragraph]:
     text = plain("\n".join(line.lstrip(" \t>") for line in lines))
     if text:
         yield Paragraph(text, is_item)
-
-
-def is_code_or_table(text: str) -> bool:
-    """Whether a text has no prose at all but something else."""
-    return bool(text.strip()) and not paragraphs(text)
 
 
 _CODE_SPAN = re.compile(r"(`+)[^`]+?\1")

@@ -112,7 +112,7 @@ def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: s
     for index, sentence in enumerate(candidates):
         place = 1.35 if index == 0 else 1.0
         weights.append(
-            (0.4 + 0.6 * central[index]) * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index]))
+            (0.55 + 0.45 * central[index]) * _fitness(sentence) * place * (1 + 0.5 * _cosine(about, vectors[index]))
         )
     return weights
 

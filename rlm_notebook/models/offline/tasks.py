@@ -42,13 +42,16 @@ class Wanted:
 
 
 _COMMAND = re.compile(
-    r"""(?:please\s+|now\s+|also\s+|and\s+|then\s+|finally,?\s+|first,?\s+|next,?\s+|can\s+you\s+|could\s+you\s+)*
-    (?:summar|r[ée]sum|fass|riassum|tl;?dr|list|count|find|compare|extract|translat|writ|explain|describ|calculat|comput|evaluat|what|who|whom|
-    whose|when|where|why|which|how|give|tell|show|name|identif|outlin|condens|shorten|rewrit|review|analy[sz]|creat|
-    generat|draft|propos|suggest|invent|compos|plan|answer|is|are|does|do|did|can|has|have|make|add|sort|rank|group|
-    classif|label|check|verif|proofread|correct|convert|turn|determin|estimat|discuss|report|produc|prepar|collect|
-    highlight|quote|look\s+up|search|read|pick|choose|select|split|join|combin|merg|contrast|define|provide|present|
-    for\s+each|for\s+every|in\s+\w+\s+(?:sentences?|words|bullets?)|solve|sum|add|using|based\s+on|from\s+the)""",
+    r"""(?:(?:please|now|also|and|then|finally|first|next|can\syou|could\syou),?\s+)*
+    (?:
+      (?:tl;?dr|list|count|find|compare|extract|write|what|who|whom|whose|when|where|why|which|how|give|tell|show|name
+        |create|draft|invent|plan|answer|is|are|does|do|did|can|has|have|make|add|sort|rank|group|label|check|correct
+        |turn|report|quote|look\sup|search|read|pick|choose|select|split|join|define|provide|present|solve|sum|using
+        |based\son|from\sthe|for\seach|for\severy|in\s\w+\s(?:sentences?|words|bullets?))(?![\w,-])
+      |(?:summar|r[ée]sum|fass|riassum|translat|explain|describ|calculat|comput|evaluat|identif|outlin|condens|shorten
+        |rewrit|review|analy[sz]|generat|propos|suggest|compos|classif|verif|proofread|convert|determin|estimat|discuss
+        |produc|prepar|collect|highlight|combin|merg|contrast)\w*(?![\w,-])
+    )""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -129,7 +132,12 @@ def _in_order(instruction: str, text: str) -> Task:
     if len(instruction) <= _LONGEST_INSTRUCTION and (is_command(instruction) or instruction.endswith(":")):
         return Task(instruction, text)
     body, _, last = text.rstrip().rpartition("\n\n")
-    if last and len(last) <= 400 and is_command(last) and not last.lstrip().startswith(("#", "-", "*", "|")):
+    if (
+        (body.strip() or not _is_topic(instruction))
+        and len(last) <= 400
+        and is_command(last)
+        and not last.lstrip().startswith(("#", "-", "*", "|"))
+    ):
         return Task(last.strip(), f"{instruction}\n\n{body}".strip())
     if len(instruction) <= 300 and (_reads_as_wanted(instruction) or _is_topic(instruction)):
         return Task(instruction, text)
@@ -191,7 +199,8 @@ _OVERVIEW = re.compile(r"overview|overall summary|executive summary|conclusion|c
 _PER_SECTION = re.compile(
     r"\b(?:each|every|per|all(?: of)?(?: the)?|any)\s+"
     r"(?:(?:of (?:the|its)|single|top-level|main|major|individual)\s+)?"
-    r"(?:sections?|chapters?|parts?|headings?|articles?|paragraphs?)|(section|chapter|part|paragraph) by \1|section-wise",
+    r"(?:sections?|chapters?|parts?|headings?|articles?|paragraphs?)|(section|chapter|part|paragraph) by \1|"
+    r"section-wise",
     re.IGNORECASE,
 )
 _COUNTED = "words?|lines?|characters?|letters?|sentences?|paragraphs?|sections?|headings?"

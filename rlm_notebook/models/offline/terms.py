@@ -127,13 +127,13 @@ def _phrases(run: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
 
 
 def _score(phrase: Phrase, found: _Found) -> float:
-    uses = found.uses[phrase]
+    uses, first, last = found.uses[phrase], phrase[0], phrase[len(phrase) - 1]
     if len(phrase) > 1 and uses < 2 and not found.title.issuperset(phrase):
         return 0.0
-    noun = _noun_likeness(phrase[len(phrase) - 1], found)
+    noun = _noun_likeness(last, found)
     if len(phrase) > 1:
-        noun *= _modifier_likeness(phrase[0], found)
-    elif phrase[0] in _GENERIC:
+        noun *= _modifier_likeness(first, found)
+    elif first in _GENERIC:
         noun *= 0.35
     in_title = 1.5 if found.title.intersection(phrase) else 1.0
     return float(uses**0.9 * (1 + 0.6 * (len(phrase) - 1)) * noun * in_title)
