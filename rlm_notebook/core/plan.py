@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -36,6 +37,12 @@ def _as_text(value: object) -> object:
     return "" if value is None else value
 
 
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a sub-task says what is to be done; this one is empty")
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
 
 
@@ -46,7 +53,7 @@ class _Value(BaseModel):
 class PlannedTask(_Value):
     """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan."""
 
-    task: str = Field(min_length=1, validation_alias=AliasChoices("task", "description"))
+    task: Annotated[str, AfterValidator(_not_blank)] = Field(validation_alias=AliasChoices("task", "description"))
     agent: str | None = Field(default=None, validation_alias=AliasChoices("agent", "assigned_agent"))
     depends_on: tuple[int, ...] = ()
 
@@ -104,20 +111,20 @@ def parse_plan(text: str) -> Execute | Recurse:
     objects = list(_objects(text))
     if not objects:
         raise NotJSON("the reply holds no JSON object; reply with one JSON object and nothing else")
-    plan = plan_from_json(next((found for found in objects if "decision" in found), objects[0]))
-    if isinstance(plan, Recurse):
-        _check_dependencies(plan.sub_tasks)
-    return plan
+    return plan_from_json(next((found for found in objects if "decision" in found), objects[0]))
 
 
 def plan_from_json(data: object) -> Execute | Recurse:
-    """Validate an already decoded plan; raises `UnusablePlan`."""
+    """Validate an already decoded plan and its dependencies; raises `UnusablePlan`."""
     if not isinstance(data, dict):
         raise UnusablePlan(f"a plan is a JSON object, not {type(data).__name__}")
     try:
-        return _PLAN.validate_python(_tidied(data))
+        plan = _PLAN.validate_python(_tidied(data))
     except ValidationError as error:
         raise UnusablePlan(_in_words(error)) from error
+    if isinstance(plan, Recurse):
+        _check_dependencies(plan.sub_tasks)
+    return plan
 
 
 def _tidied(data: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +142,8 @@ def _tidied(data: dict[str, Any]) -> dict[str, Any]:
 
 def _regular(sub_tasks: Sequence[Any]) -> list[Any]:
     as_objects = [{"task": item} if isinstance(item, str) else item for item in sub_tasks]
-    ids = {str(item["id"]): index for index, item in enumerate(as_objects) if isinstance(item, dict) and "id" in item}
+    named = [(index, item["id"]) for index, item in enumerate(as_objects) if isinstance(item, dict) and "id" in item]
+    ids = {str(name): index for index, name in named if isinstance(name, str | int)}
     return [_with_positions(item, ids) if isinstance(item, dict) else item for item in as_objects]
 
 
@@ -144,7 +152,11 @@ def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]
     wanted = item.get("depends_on") or []
     if not isinstance(wanted, list):
         return item
-    return {**item, "depends_on": [ids.get(str(each), each) for each in wanted]}
+    return {**item, "depends_on": [_position(each, ids) for each in wanted]}
+
+
+def _position(wanted: object, ids: dict[str, int]) -> object:
+    return ids.get(str(wanted), wanted) if isinstance(wanted, str | int) else wanted
 
 
 def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
@@ -166,26 +178,29 @@ def _in_words(error: ValidationError) -> str:
     return f'{path}: {first["msg"]}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
 
 
-_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+#: A string, or a comma that stands before a closing bracket.
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a text, outermost first, wherever they stand."""
-    decoder = json.JSONDecoder(strict=False)
-    for candidate in (text, _TRAILING_COMMA.sub(r"\1", text)):
-        found = list(_scan(decoder, candidate))
-        if found:
-            yield from found
-            return
+    """The JSON objects of a text, outermost first, wherever they stand; then those of the text made regular."""
+    yield from _scan(text)
+    start = max(text.find("{"), 0)
+    regular = _TRAILING_COMMA.sub(lambda match: match[1] or "", text[start:])
+    if regular != text[start:]:
+        yield from _scan(regular)
 
 
-def _scan(decoder: json.JSONDecoder, text: str) -> Iterator[dict[str, Any]]:
+def _scan(text: str) -> Iterator[dict[str, Any]]:
     position = text.find("{")
     while position >= 0:
         try:
-            value, end = decoder.raw_decode(text, position)
-        except (json.JSONDecodeError, RecursionError):
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
             end = position + 1
         else:
             yield value
         position = text.find("{", end)
+
+
+_DECODER = json.JSONDecoder(strict=False)
