@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 from .core.events import (
@@ -77,7 +78,8 @@ class Run:
         self.output: Output | None = None
         self.error: BaseException | None = None
         self.describe_prompt: Callable[[str], tuple[Message, ...]] = lambda node_id: ()
-        self._observers: list[Observer] = list(observers)
+        #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
+        self._observers: tuple[Observer, ...] = tuple(observers)
         self._steps = 1
         self._active = recorded.active_seconds if recorded else 0.0
         self._active_since: float | None = None
@@ -101,6 +103,16 @@ class Run:
         return self.status in ("done", "failed", "cancelled")
 
     @property
+    def ended(self) -> bool:
+        """No task of the run is alive: what is to be kept has been put away."""
+        return self._task is None or self._task.done()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the run lives on; everything it emits is emitted there."""
+        return self._loop
+
+    @property
     def usage(self) -> Usage:
         """Over the lifetime of the run: what earlier executions of the same file used is included."""
         return self.spent_before + self.spent
@@ -117,9 +129,7 @@ class Run:
 
     @property
     def active_seconds(self) -> float:
-        """How long the run has worked, over all executions of the same file; pauses and replays do not count."""
-        if self.calls == 0 and self.recorded is not None:
-            return self.recorded.active_seconds
+        """How long the run has worked, from the first call of each execution on; pauses do not count."""
         return self._active
 
     @property
@@ -130,8 +140,14 @@ class Run:
     def emit(self, event: Event) -> None:
         """The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does."""
         self.tree.apply(event)
-        if event.durable:
-            self.journal.append(event)
+        try:
+            if event.durable:
+                self.journal.append(event)
+        finally:
+            # What was applied is told even if it could not be kept: who watches sees the tree as it is.
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         for observer in self._observers:
             try:
                 observer(event)
@@ -140,11 +156,11 @@ class Run:
 
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Tell `observer` every event from now on; call the result to stop."""
-        self._observers.append(observer)
+        self._observers = (*self._observers, observer)
 
         def stop() -> None:
-            with contextlib.suppress(ValueError):
-                self._observers.remove(observer)
+            # By identity: an observer may be of any type, and equal to another one.
+            self._observers = tuple(each for each in self._observers if each is not observer)
 
         return stop
 
@@ -226,15 +242,22 @@ class Run:
             self._loop.call_soon_threadsafe(action)
 
     def _pause(self) -> None:
-        if self.status == "running":
+        if self.status == "pending":
+            # The run's own task was not yet here: no call starts, and the pause is told right after the start.
+            self._going.clear()
+            self._loop.call_soon(self._pause)
+        elif self.status == "running":
             self._going.clear()
             self._stop_clock()
             self.emit(RunPaused(at=self.clock()))
 
     def _resume(self) -> None:
-        if self.status == "paused":
+        if self.status == "pending":
+            self._loop.call_soon(self._resume)
+        elif self.status == "paused":
             self.emit(RunResumed(at=self.clock()))
-            self._start_clock()
+            if self.calls:
+                self._start_clock()
             self._going.set()
 
     # -- for the engine ------------------------------------------------------------------------------------------
@@ -252,24 +275,26 @@ class Run:
         journal that is ready to keep what comes back."""
         async with self._turns:
             await self._going.wait()
-            self._reserve()
+            self._require_budget()
             self._open_journal()
+            self._start_clock()
+            self.spent += Usage(calls=1)
             yield
 
     def settle(self, usage: Usage) -> None:
         """Count what a call used beside the call itself, which was counted when it began."""
-        self.spent += usage
+        self.spent += replace(usage, calls=0)
 
-    def _reserve(self) -> None:
+    def _require_budget(self) -> None:
         so_far = self.usage
         for name, used, limit in (
             ("calls", so_far.calls, self.budget.calls),
             ("tokens", so_far.total_tokens, self.budget.tokens),
             ("usd", so_far.cost_usd or 0.0, self.budget.usd),
+            ("seconds", self._active, self.budget.seconds),
         ):
             if limit is not None and used >= limit:
                 raise self._budget_error(name, used, limit)
-        self.spent += Usage(calls=1)
 
     def _budget_error(self, name: str, used: float, limit: float) -> BudgetExceededError:
         error = BudgetExceededError(
@@ -282,16 +307,24 @@ class Run:
     def _open_journal(self) -> None:
         """Before the first call: what is paid for must have a place to be kept."""
         if not self._opened:
-            self._opened = True
             self.journal.open()
+            self._opened = True
 
     def begin(self, main: Callable[[], Awaitable[str]]) -> None:
         """Start the run's own task; `main` gives the root's answer."""
         self._task = self._loop.create_task(self._drive(main), name=f"rlm-run-{self.run_id}")
-        # An error that nobody awaits is still in `run.error` and on the tree; asyncio need not warn of it.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._task.add_done_callback(self._ended)
 
-    async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
+    def _ended(self, task: asyncio.Task[Output]) -> None:
+        if not task.cancelled():
+            # An error that nobody awaits is still in `run.error` and on the tree; asyncio need not warn of it.
+            task.exception()
+        elif self.status == "pending":
+            # Cancelled before its first step: nothing ran, but that it ended is told all the same.
+            self._emit_start()
+            self._end_badly(asyncio.CancelledError())
+
+    def _emit_start(self) -> None:
         self.emit(
             RunStarted(
                 at=self.clock(),
@@ -301,6 +334,9 @@ class Run:
                 settings=self.settings,
             )
         )
+
+    async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
+        self._emit_start()
         try:
             content = await self._within_time(main)
         except BaseException as error:
@@ -315,7 +351,6 @@ class Run:
         limit = self._timeout = asyncio.timeout(None)
         try:
             async with limit:
-                self._start_clock()
                 return await main()
         except TimeoutError:
             if limit.expired():
@@ -327,6 +362,9 @@ class Run:
             self._stop_clock()
 
     def _start_clock(self) -> None:
+        """With the first call: what was recorded costs no time."""
+        if self._active_since is not None:
+            return
         self._active_since = self._loop.time()
         if self._timeout is not None and self.budget.seconds is not None:
             self._timeout.reschedule(self._active_since + max(0.0, self.budget.seconds - self._active))
@@ -355,14 +393,21 @@ class Run:
 
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         said = f"{type(error).__name__}: {error}" if error is not None and status == "failed" else ""
+        event = RunFinished(at=self.clock(), status=status, error=said)
+        self.tree.apply(event)
         try:
-            self.emit(RunFinished(at=self.clock(), status=status, error=said))
+            self.journal.append(event)
             self.journal.compact(self.snapshot())
         except CheckpointError as problem:
             problem.run = self
+            if status == "done":
+                self.error = problem
+                event = RunFinished(at=event.at, status="failed", error=f"CheckpointError: {problem}")
+                self.tree.apply(event)
             raise
         finally:
             self.journal.close()
+            self._tell(event)
 
     def snapshot(self) -> Recorded:
         """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""

@@ -416,7 +416,8 @@ def _run_resumed(tree: Tree, event: RunResumed) -> None:
 
 
 def _run_finished(tree: Tree, event: RunFinished) -> None:
-    _require(tree, "running", "paused")
+    # "done" and then "failed": the answer was there, but could not be kept.
+    _require(tree, "running", "paused", *(["done"] if event.status == "failed" else []))
     tree.status, tree.error, tree.ended = event.status, event.error, event.at
 
 
