@@ -2,7 +2,7 @@
  * The entry point for anywidget. The default export is called once per model, so that each widget
  * on a page has a store of its own, which all views of that widget share.
  */
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { h, render as renderInto } from "preact";
 import { connect, heightSetting, themeSetting, type Connection, type WidgetModel } from "./model";
 import { Painter } from "./painter";
@@ -10,6 +10,7 @@ import { hideStaticCopy } from "./static_copy";
 import type { RunStore } from "./store/run_store";
 import { View } from "./store/view";
 import styles from "./styles/widget.css?inline";
+import { rowsThatFit } from "./ui/grid";
 import { colorHost, detectTheme, watchTheme } from "./ui/theme";
 import { Widget, type Appearance } from "./ui/widget";
 
@@ -58,8 +59,8 @@ function followSettings(model: WidgetModel, element: HTMLElement) {
 function mountView(store: RunStore, model: WidgetModel, element: HTMLElement): Cleanup {
   addStyles(element);
   const mount = addMount(element);
-  const view = new View(store);
   const { appearance, height, updateAppearance, stop } = followSettings(model, element);
+  const view = new View(store, computed(() => rowsThatFit(height.value)));
   renderInto(h(Widget, { view, appearance, height }), mount);
   const painter = new Painter({
     element: mount,

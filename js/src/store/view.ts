@@ -4,7 +4,7 @@
  * The store is plain and changes between drawings without anyone noticing. Components read it through
  * `run`, `tree` and `streamedText`, which subscribe them to the next drawing.
  */
-import { batch, computed, signal } from "@preact/signals";
+import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import type { DetailField, Run, TreeNode } from "../protocol/messages";
 import { parallelism } from "./concurrency";
 import { criticalPath } from "./critical_path";
@@ -34,17 +34,18 @@ export class View {
   readonly tab = signal<DetailField>("output");
   /** Folded to the header: what a finished run that nobody touched becomes. */
   readonly collapsed = signal(false);
-  /** How many rows fit; set by the grid. */
-  readonly capacity = signal(20);
-
   #touched = false;
   #lastStatus = "";
   readonly #foldDecided = new Set<string>();
   #flattenPause = 0;
   #flattenedAt = -Infinity;
 
-  constructor(store: RunStore) {
+  readonly #capacity: ReadonlySignal<number>;
+
+  /** `capacity` is how many rows fit when the widget is as high as it may be. */
+  constructor(store: RunStore, capacity: ReadonlySignal<number>) {
     this.store = store;
+    this.#capacity = capacity;
   }
 
   get run(): Run {
@@ -193,7 +194,7 @@ export class View {
   /** Finished branches make room for live work, once there are more rows than fit. */
   #foldFinished(): void {
     const { tree, run } = this.store;
-    if (run.status !== "running" || tree.size <= this.capacity.value) return;
+    if (run.status !== "running" || tree.size <= this.#capacity.value) return;
     const kept = this.#keptOpen();
     const finished: string[] = [];
     for (const node of tree.nodes()) {

@@ -9,9 +9,10 @@ export function formatTokens(count: number): string {
 
 const twoDigits = (value: number): string => String(value).padStart(2, "0");
 
+/** Rounded down like a clock, so that both show the same time. */
 export function formatDuration(seconds: number): string {
-  if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
-  const whole = Math.round(seconds);
+  if (seconds < 10) return `${(Math.floor(seconds * 10 + 1e-6) / 10).toFixed(1)}s`;
+  const whole = Math.floor(seconds);
   if (whole < 60) return `${whole}s`;
   if (whole < 3600) return `${Math.floor(whole / 60)}m ${twoDigits(whole % 60)}s`;
   return `${Math.floor(whole / 3600)}h ${twoDigits(Math.floor((whole % 3600) / 60))}m`;

@@ -13,6 +13,10 @@ import { Overview } from "./overview";
 import { Row, ROW_HEIGHT, type RowActions } from "./row";
 
 export const HEADER_HEIGHT = 56;
+
+/** How many rows fit into a main area of so many pixels. */
+export const rowsThatFit = (height: number): number => Math.floor((height - HEADER_HEIGHT) / ROW_HEIGHT);
+
 const OVERSCAN = 6;
 /** A bound on the rows that exist, whatever a host says about its size. */
 const MOST_ROWS = 200;
@@ -131,7 +135,7 @@ function keyContext(view: View, grid: HTMLElement): KeyContext {
   return {
     index,
     count: rows.length,
-    pageSize: Math.max(1, Math.floor((grid.clientHeight - HEADER_HEIGHT) / ROW_HEIGHT) - 1),
+    pageSize: Math.max(1, rowsThatFit(grid.clientHeight) - 1),
     hasChildren: node !== undefined && view.tree.children(node.id).length > 0,
     isOpen: node !== undefined && view.isOpen(node.id),
     parentIndex: node?.parent ? (view.rowIndex.peek().get(node.parent) ?? -1) : -1,
@@ -221,15 +225,12 @@ function useScrollAnchor(view: View, grid: RefObject<HTMLDivElement | null>, row
   });
 }
 
-function useSize(grid: RefObject<HTMLDivElement | null>, view: View): number {
+function useHeight(grid: RefObject<HTMLDivElement | null>): number {
   const [height, setHeight] = useState(600);
   useEffect(() => {
     const element = grid.current;
     if (!element || typeof ResizeObserver === "undefined") return;
-    const observer = new ResizeObserver(() => {
-      setHeight(element.clientHeight);
-      view.capacity.value = Math.floor((element.clientHeight - HEADER_HEIGHT) / ROW_HEIGHT);
-    });
+    const observer = new ResizeObserver(() => setHeight(element.clientHeight));
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
@@ -239,7 +240,7 @@ function useSize(grid: RefObject<HTMLDivElement | null>, view: View): number {
 export function Grid({ view, theme, focusSearch }: { view: View; theme: string; focusSearch(): void }) {
   const grid = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
-  const height = useSize(grid, view);
+  const height = useHeight(grid);
   const rows = view.rows.value;
   const active = activeIndex(view);
   useScrollAnchor(view, grid, rows);

@@ -36,7 +36,9 @@ function paint(context: CanvasRenderingContext2D, area: Area, span: number, work
     for (let index = 0; index < SLICES; index += 1) {
       const height = (work.layers[kind][index] ?? 0) * unit;
       const top = (base[index] ?? 0) - height;
-      context.fillRect(index * sliceWidth, top, sliceWidth + 0.5, height);
+      // Whole pixels: neighbours that overlap or leave a gap would show as stripes.
+      const left = Math.round(index * sliceWidth);
+      context.fillRect(left, top, Math.round((index + 1) * sliceWidth) - left, height);
       base[index] = top;
     }
   }

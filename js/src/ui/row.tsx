@@ -124,8 +124,7 @@ function costText({ cost, tokens_in, tokens_out }: TreeNode): string {
 
 function rowClass({ shape, isSelected, node }: RowProperties): string {
   const root = shape.depth === 0 ? " rn-root" : "";
-  const tail = node.tail === "" ? "" : " rn-has-tail";
-  return `rn-row rn-row-${displayState(node)}${root}${tail}${isSelected ? " rn-selected" : ""}`;
+  return `rn-row rn-row-${displayState(node)}${root}${isSelected ? " rn-selected" : ""}`;
 }
 
 export const Row = memo((properties: RowProperties) => {

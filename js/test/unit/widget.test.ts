@@ -213,6 +213,13 @@ describe("finding one's way", () => {
     expect(row("0.2")?.getAttribute("aria-expanded")).toBe("true");
   });
 
+  it("folds nothing by itself as long as all rows fit", async () => {
+    const done = { state: "done", phases: [["execute", 0, 1]] } as const;
+    const { row } = await mount({ nodes: [node("0", { state: "waiting" }), node("0.0", done), node("0.0.0", done), node("0.1")] });
+
+    expect(row("0.0")?.getAttribute("aria-expanded")).toBe("true");
+  });
+
   it("keeps keys from the notebook around it", async () => {
     const { el, row, root } = await mount();
     const heard = vi.fn();
