@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "js"
 BUNDLE = ROOT / "rlm_notebook" / "static" / "widget.js"
+# Of this, 12 KB are marked's lexer, 8 KB Preact with signals, 5 KB styles.
 LARGEST_BUNDLE = 44 * 1024
 
 pytestmark = pytest.mark.skipif(
@@ -42,7 +43,7 @@ def test_bundle_is_small_enough_to_send_to_every_notebook() -> None:
     assert len(gzip.compress(BUNDLE.read_bytes(), compresslevel=9)) <= LARGEST_BUNDLE
 
 
-def test_bundle_names_no_address_to_load_anything_from() -> None:
+def test_lockfile_names_no_address_of_a_registry() -> None:
     lockfile = (SOURCES / "package-lock.json").read_text(encoding="utf-8")
 
     assert '"resolved"' not in lockfile
