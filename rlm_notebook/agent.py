@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,12 +15,12 @@ from .core.events import Retried, Token, ToolCalled, ToolReturned
 from .core.limits import Usage
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError, ExecutionError, ModelError, RLMError, ToolError
-from .ports import Message, Model, Reply, Request, ToolCall
+from .ports import Capabilities, Message, Model, Reply, Request, ToolCall
 from .run import Run
 from .threads import in_daemon_thread
 from .tools import Tool, as_text, as_tools
 
-__all__ = ["Agent", "agents_of", "ask", "converse"]
+__all__ = ["Agent", "agents_of", "ask", "converse", "first_of"]
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,42 @@ def _agent(name: str, value: Any) -> Agent:
 
 
 async def ask(run: Run, node: str, model: Model, request: Request, retry: RetryPolicy | None) -> Reply:
-    """One call of a model: in its turn, counted, repeated as the policy says, its text streamed into the log."""
+    """One answer of a model: each call in its turn and counted, repeated as the policy says, streamed into the log."""
 
     def on_retry(error: BaseException, attempt: int, delay: float) -> None:
-        run.emit(Retried(at=run.clock(), node=node, reason=f"{error} (attempt {attempt}, again in {delay:.1f} s)"))
+        reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
+        run.emit(Retried(at=run.clock(), node=node, reason=reason, usage=Usage(calls=1)))
 
-    patient = with_retries(model, retry, on_retry)
-    async with run.turn():
-        reply = await _reply(run, node, patient, request)
-        usage = reply.usage if reply.usage is not None else Usage(cost_usd=None)
-        run.settle(usage)
-    return replace(reply, usage=replace(usage, calls=1), model=reply.model or model.name)
+    reply = await _reply(run, node, with_retries(_InTurn(run, model), retry, on_retry), request)
+    return replace(reply, usage=replace(_used(reply), calls=1), model=reply.model or model.name)
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """The same model, each call made when it is its turn: a wait between two attempts holds nobody up."""
+
+    run: Run
+    model: Model
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.model.capabilities
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        pieces: Any = self.model.stream(request)
+        async with self.run.turn(), aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Reply):
+                    self.run.settle(_used(piece))
+                yield piece
+
+
+def _used(reply: Reply) -> Usage:
+    return reply.usage if reply.usage is not None else Usage(cost_usd=None)
 
 
 async def _reply(run: Run, node: str, model: Model, request: Request) -> Reply:
@@ -99,9 +125,9 @@ async def _reply(run: Run, node: str, model: Model, request: Request) -> Reply:
                     reply = item
                 elif request.streaming and run.watched:
                     run.emit(Token(at=run.clock(), node=node, text=item))
-    except RLMError as error:
-        if isinstance(error, ExecutionError) and error.node is None:
-            error.node = node
+    except ExecutionError as error:
+        raise _of_node(error, node) from error.__cause__
+    except RLMError:
         raise
     except Exception as error:
         raise ModelError(
@@ -110,6 +136,14 @@ async def _reply(run: Run, node: str, model: Model, request: Request) -> Reply:
     if reply is None:
         raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
     return reply
+
+
+def _of_node(error: ExecutionError, node: str) -> ExecutionError:
+    """The error as this node's; a copy, if the model raised the same object for another node before."""
+    if error.node not in (None, node):
+        error = copy.copy(error)
+    error.node = node
+    return error
 
 
 async def converse(
@@ -144,9 +178,15 @@ async def _use_tools(run: Run, node: str, calls: tuple[ToolCall, ...], tools: Ma
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_use(run, node, call, tools)) for call in calls]
-    except* ToolError as errors:
-        raise errors.exceptions[0] from None
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
     return [task.result() for task in tasks]
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _use(run: Run, node: str, call: ToolCall, tools: Mapping[str, Tool]) -> Message:
@@ -167,16 +207,16 @@ async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tupl
     except ValueError as error:
         return str(error), False
     try:
-        async with asyncio.timeout(wanted.timeout):
+        async with asyncio.timeout(wanted.timeout) as limit:
             return as_text(await _called(wanted, arguments)), True
-    except TimeoutError:
-        return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
     except ToolError as error:
         if not error.fatal:
             return str(error), False
         error.node = node
         raise
     except Exception as error:
+        if limit.expired():
+            return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
         return f"{wanted.name} raised {type(error).__name__}: {error}", False
 
 

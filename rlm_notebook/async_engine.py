@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 from .adapters import journal_for
-from .agent import Agent, agents_of, ask, converse
+from .agent import Agent, agents_of, ask, converse, first_of
 from .core.context import RLMContext
 from .core.events import (
     Cancelled,
@@ -272,7 +272,7 @@ class AsyncRecursiveEngine:
                     tasks[child] = group.create_task(self._child(run, child, tasks, started, context))
                 started.set()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            raise first_of(errors) from None
         return self._joined(run, node, [tasks[child].result() for child in ids])
 
     async def _child(
@@ -678,12 +678,6 @@ def _require_result(run: Run, node: Node, wanted: str, outcome: Part | Exception
         message = f"node {node.id} depends on node {wanted}, which failed: {outcome}"
         _end(run, node.id, Failed(at=run.clock(), node=node.id, error=message))
         raise ExecutionError(message, node=node.id, causes=[outcome])
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
