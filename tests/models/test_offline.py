@@ -309,6 +309,12 @@ def test_every_sub_task_is_shorter_than_its_task(task):
         assert all(len(part.task) < len(task) for part in plan.sub_tasks)
 
 
+def test_a_split_that_would_make_a_task_longer_is_not_made():
+    prose = "The river runs. " * 150
+    assert isinstance(planned(f"Recap each part\n\n# A\n\n{prose}\n\n# B\n\n{prose}"), Recurse)
+    assert isinstance(planned(f"Recap each part\n\n# A\n\n{prose}\n\n# B\n\nx."), Execute)
+
+
 @given(st.one_of(st.text(max_size=400), st.lists(pieces, max_size=10).map("".join)))
 @settings(max_examples=150, deadline=None)
 def test_no_text_makes_it_crash(task):
@@ -378,8 +384,15 @@ def test_bullets_and_words():
 
 
 def test_sentences_are_not_cut_at_abbreviations_decimals_and_addresses():
-    every = worked(f"Summarise this in nine sentences.\n\n{LOVELACE}")
-    assert every == LOVELACE
+    every = worked(f"Summarise this in nine bullet points.\n\n{LOVELACE}").splitlines()
+    assert [line[2:15] for line in every] == [
+        "Ada Lovelace ",
+        "She worked wi",
+        "The engine wa",
+        "Her notes hol",
+        "Dr. Smith dis",
+    ]
+    assert " ".join(line[2:] for line in every) == LOVELACE
 
 
 def test_markdown_is_stripped_and_code_is_never_quoted():
