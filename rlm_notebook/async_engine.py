@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -31,11 +31,10 @@ from .core.events import (
 from .core.keys import digest, normalized, plan_key, request_key, result_key
 from .core.limits import Budget, Limits, Usage
 from .core.plan import PLAN_SCHEMA, Execute, NotJSON, Recurse, UnusablePlan, parse_plan, plan_from_json
-from .core.records import created_fact, plan_facts, result_facts
+from .core.records import created_fact, end_facts, plan_facts, result_facts
 from .core.retry import RetryPolicy
 from .core.tree import Node, NodeState
 from .exceptions import (
-    BudgetExceededError,
     CheckpointError,
     ConfigurationError,
     ExecutionError,
@@ -46,7 +45,6 @@ from .exceptions import (
     PlanError,
     RecursionDepthError,
     ReplayError,
-    RLMError,
 )
 from .ports import Message, NodeFacts, Observer, Part, Reply, Request
 from .prompts import (
@@ -66,6 +64,9 @@ __all__ = ["AsyncRecursiveEngine"]
 PLAN_ATTEMPTS = 3
 DEFAULT_AGENT = "default"
 ROOT = "0"
+#: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
+CAUSES_SHOWN = 20
+CAUSE_CHARACTERS = 500
 
 RunMode = Literal["resume", "fresh", "replay"]
 OnLimit = Literal["execute", "raise"]
@@ -159,13 +160,14 @@ class AsyncRecursiveEngine:
         wanted = self.request_key(task, context)
         journal = journal_for(checkpoint, request_key=wanted, task=task)
         mode = _mode(mode, kept=journal.path is not None)
-        recorded = journal.read() if mode != "fresh" else None
+        # Also read when it is not used: a journal has to know what it is about to replace.
+        recorded = journal.read()
         run = Run(
             task=task,
             request_key=wanted,
             settings=self.settings(),
             journal=journal,
-            recorded=recorded,
+            recorded=recorded if mode != "fresh" else None,
             limits=self._limits,
             budget=self._budget,
             observers=self._observers,
@@ -589,11 +591,9 @@ class AsyncRecursiveEngine:
                 )
             _require_same(run)
             for node in recorded.tree:
-                if node.state is NodeState.DONE:
-                    _emit_all(run, [created_fact(node), *plan_facts(node, node.id)])
+                _emit_all(run, [created_fact(node), *plan_facts(node, node.id)])
             for node in reversed(list(recorded.tree)):
-                if node.state is NodeState.DONE:
-                    _emit_all(run, result_facts(node, node.id))
+                _emit_all(run, end_facts(node))
             root = recorded.tree[ROOT]
             return root.result or ""
 
@@ -675,9 +675,9 @@ def _require_result(run: Run, node: Node, wanted: str, outcome: Part | Exception
         if isinstance(outcome, LimitError):
             _end(run, node.id, Cancelled(at=run.clock(), node=node.id, reason=str(outcome)))
             raise outcome
-        message = f"node {node.id} depends on node {wanted}, which failed: {outcome}"
+        message = f"node {node.id} depends on node {wanted}, which failed"
         _end(run, node.id, Failed(at=run.clock(), node=node.id, error=message))
-        raise ExecutionError(message, node=node.id, causes=[outcome])
+        raise ExecutionError(message, node=node.id) from outcome
 
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
@@ -691,7 +691,23 @@ def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
 
 
 def _causes_in_words(node: Node, failed: list[Exception], total: int) -> str:
-    said = "; ".join(f"[{getattr(error, 'node', None) or '?'}] {error}" for error in failed)
-    return f"node {node.id}: {len(failed)} of {total} parts failed: {said}"
+    """Where it began, not how it was handed up: else a failure deep in the tree is told once per level."""
+    origins = list(_origins(failed))
+    said = [f"[{getattr(error, 'node', None) or '?'}] {_shortened(str(error))}" for error in origins[:CAUSES_SHOWN]]
+    if len(origins) > CAUSES_SHOWN:
+        said.append(f"and {len(origins) - CAUSES_SHOWN} more")
+    return f"node {node.id}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
 
 
+def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:
+    stack = list(errors)[::-1]
+    while stack:
+        error = stack.pop()
+        if type(error) is ExecutionError and error.causes:
+            stack.extend(reversed(error.causes))
+        else:
+            yield error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"

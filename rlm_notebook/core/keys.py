@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -41,6 +42,8 @@ def request_key(task: str, meaning: Mapping[str, Any]) -> str:
 _NOISE = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=4096)
 def normalized(task: str) -> str:
     """A task without case, white space and punctuation: equal means "says the same again". Digits count."""
     return _NOISE.sub("", task).casefold()
+

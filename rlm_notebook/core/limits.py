@@ -58,7 +58,7 @@ class Usage:
 class Budget:
     """What one run may spend, over all its resumes: dollars, tokens, seconds of active time, model calls.
 
-    `None` means no limit. Raises `ConfigurationError` for a negative or non-numeric value.
+    `None` means no limit. Raises `ConfigurationError` for a value that is negative, infinite or no number.
     """
 
     usd: float | None = None
@@ -71,7 +71,7 @@ class Budget:
             value = getattr(self, field.name)
             if value is not None and not _is_amount(value):
                 raise ConfigurationError(
-                    f"Budget({field.name}={value!r}): expected a number that is not negative, or None for no limit"
+                    f"Budget({field.name}={value!r}): expected a finite number that is not negative, or None for no limit"
                 )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,5 +100,5 @@ class Limits:
 
 def _is_amount(value: object) -> bool:
     return (
-        isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value) and value >= 0
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
     )

@@ -6,21 +6,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .events import (
+    Cancelled,
     Event,
+    Failed,
     Finished,
     NodeCreated,
     Planned,
     PlanStarted,
     Retried,
     Started,
+    Superseded,
     SynthesisStarted,
     ToolCalled,
     ToolReturned,
 )
 from .limits import Usage
-from .tree import Node, Phase, Tree
+from .tree import Node, NodeState, Phase, Tree
 
-__all__ = ["Recorded", "Records", "created_fact", "plan_facts", "result_facts"]
+__all__ = ["Recorded", "Records", "created_fact", "end_facts", "plan_facts", "result_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,19 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
         model=node.model,
         mark=mark,
     )
+
+
+def end_facts(node: Node) -> Iterator[Event]:
+    """How a recorded node ended, told again of itself."""
+    at = node.ended or 0.0
+    if node.state is NodeState.DONE:
+        yield from result_facts(node, node.id)
+    elif node.state is NodeState.FAILED:
+        yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind)
+    elif node.state is NodeState.SUPERSEDED:
+        yield Superseded(at=at, node=node.id, reason=node.note)
+    else:
+        yield Cancelled(at=at, node=node.id, reason=node.note)
 
 
 def _planning(phases: Sequence[Phase]) -> Sequence[Phase]:
