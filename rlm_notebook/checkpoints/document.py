@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.limits import Usage
+from ..core.plan import UnusablePlan, plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Phase, ToolUse, Tree
 
@@ -24,7 +25,7 @@ SCHEMA_PATH = Path(__file__).with_name("schema.json")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 class UsageDocument(_Part):
@@ -219,6 +220,7 @@ def recorded_of(data: object) -> Recorded:
     """The run of a document; raises `ValueError` (pydantic's among them) that names the field that is wrong."""
     document = Document.model_validate(data)
     _check_shape(document.nodes)
+    _check_plans("earlier", document.earlier)
     tree = Tree.of(_restored(node) for node in document.nodes)
     tree.run_id, tree.request_key, tree.task = document.run_id, document.request_key, document.task
     tree.status, tree.error, tree.settings = document.status, document.error, document.engine
@@ -235,7 +237,7 @@ def recorded_of(data: object) -> Recorded:
 
 
 def _check_shape(nodes: list[NodeDocument]) -> None:
-    """Every node once, below a parent that came before it: so there is no cycle and no orphan."""
+    """Every node once, below a parent that came before it, with a plan that can be followed: no cycle, no orphan."""
     seen: set[str] = set()
     for index, node in enumerate(nodes):
         wanted = node.id.rpartition(".")[0] or None
@@ -244,6 +246,17 @@ def _check_shape(nodes: list[NodeDocument]) -> None:
         if node.parent != wanted or (wanted is not None and wanted not in seen):
             raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
         seen.add(node.id)
+    _check_plans("nodes", nodes)
+
+
+def _check_plans(field: str, nodes: list[NodeDocument]) -> None:
+    """A plan of a file is followed as one of a planner is: it has to be one, and no circle may be in it."""
+    for index, node in enumerate(nodes):
+        if node.plan is not None:
+            try:
+                plan_from_json(node.plan.model_dump())
+            except UnusablePlan as error:
+                raise ValueError(f"{field}.{index}.plan: {error}") from error
 
 
 def _restored(node: NodeDocument) -> Node:

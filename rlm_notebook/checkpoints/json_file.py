@@ -8,11 +8,11 @@ file alone is enough to resume. A run that calls no model opens nothing, and lea
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,13 @@ from typing import IO, Any
 from ..core.events import Event, Finished, Planned, Retried, from_json, to_json
 from ..core.limits import Usage
 from ..core.records import Recorded
-from ..core.tree import IllegalEvent, Tree
+from ..core.tree import Tree
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
 
 __all__ = ["JsonFile", "load_recorded"]
+
+log = logging.getLogger("rlm_notebook")
 
 #: Seconds between two syncs of the journal to the disk; what is lost with the power is at most this much.
 SYNC_INTERVAL = 0.2
@@ -50,8 +52,10 @@ class JsonFile:
         self._synced = 0.0
         self._recorded: Recorded | None = None
         self._left_over = False
+        self._seen: list[Any] = []
 
     def read(self) -> Recorded | None:
+        self._seen = self._state_on_disk()
         self._recorded, self._left_over = load_recorded(self._file), self._journal.exists()
         return self._recorded
 
@@ -59,6 +63,7 @@ class JsonFile:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
+            self._require_unchanged()
             self._keep_what_was()
             self._lines = self._journal.open("wb")
             for event in self._held:
@@ -66,6 +71,9 @@ class JsonFile:
         except OSError as error:
             self.close()
             raise _cannot_write(self._file, error) from error
+        except CheckpointError:
+            self.close()
+            raise
         self._held.clear()
 
     def append(self, event: Event) -> None:
@@ -78,25 +86,27 @@ class JsonFile:
             raise _cannot_write(self._journal, error) from error
 
     def compact(self, recorded: Recorded) -> None:
-        if self._lines is None and not self._unfinished(recorded):
-            return
+        if self._lines is not None:
+            try:
+                self._replace(recorded)
+            except OSError as error:
+                raise _cannot_write(self._file, error) from error
+        elif self._unfinished(recorded):
+            # All of it is on the disk already: where it cannot be put into its final form, it stays as it is.
+            with suppress(OSError, CheckpointError):
+                self._acquire()
+                self._require_unchanged()
+                self._replace(recorded)
+
+    def _replace(self, recorded: Recorded) -> None:
         before = self._recorded
-        data = document_of(
-            replace(
-                recorded,
-                cell_id=self._cell_id or (before.cell_id if before else ""),
-                created=before.created if before else 0.0,
-            )
-        )
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(self._file, data)
-            if self._lines is not None:
-                self._lines.close()
-                self._lines = None
-            self._journal.unlink(missing_ok=True)
-        except OSError as error:
-            raise _cannot_write(self._file, error) from error
+        cell_id = self._cell_id or (before.cell_id if before else "")
+        created = before.created if before else 0.0
+        _write_whole(self._file, document_of(replace(recorded, cell_id=cell_id, created=created)))
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+        self._journal.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._lines is not None:
@@ -116,10 +126,20 @@ class JsonFile:
 
     def _unfinished(self, recorded: Recorded) -> bool:
         """Nothing was called, but what lies there is not yet the final form of this run."""
-        if not (self._left_over and recorded.tree.status == "done"):
-            return False
-        self._acquire()
-        return True
+        before = self._recorded
+        final = not self._left_over and before is not None and before.tree.status == "done"
+        return recorded.tree.status == "done" and before is not None and not final
+
+    def _state_on_disk(self) -> list[Any]:
+        """What tells whether somebody wrote the files: never what is in them."""
+        return [_signature(path) for path in (self._file, self._journal)]
+
+    def _require_unchanged(self) -> None:
+        """What was read must still be what is there, or the results of whoever wrote in between were lost."""
+        if self._seen and self._seen != self._state_on_disk():
+            raise CheckpointError(
+                f"cannot write {self._file}: another run changed it in the meantime; run again to go on from there"
+            )
 
     def _acquire(self) -> None:
         import filelock
@@ -136,8 +156,10 @@ class JsonFile:
                 "wait for that run, cancel it, or choose another name"
             ) from None
         self._lock = lock
-        # Only for the message that a second writer gets; the lock itself is the operating system's.
-        path.write_text(str(os.getpid()), encoding="ascii")
+        # Only for the message that a second writer gets; the lock itself is the operating system's, and where that
+        # locks the bytes too (Windows), they cannot be written.
+        with suppress(OSError):
+            path.write_text(str(os.getpid()), encoding="ascii")
 
     def _keep_what_was(self) -> None:
         """Before something new is written: what an interrupted run left in its journal, and a finished run."""
@@ -157,6 +179,14 @@ class JsonFile:
         if now - self._synced >= SYNC_INTERVAL:
             os.fsync(self._lines.fileno())
             self._synced = now
+
+
+def _signature(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def load_recorded(path: Path) -> Recorded | None:
@@ -231,12 +261,15 @@ def _read_journal(path: Path) -> Recorded | None:
         raise CheckpointError(f"cannot read the journal {path}: {error.strerror or error}") from error
     tree, spent = Tree(), Usage()
     first = last = None
-    for event in _events_of(raw):
+    lines = raw.split(b"\n")
+    for number, line in enumerate(lines, 1):
         try:
+            event = _event(line)
             tree.apply(event)
-        except IllegalEvent:
+        except ValueError as error:
+            _report(path, number, len(lines), error)
             break
-        first, last = first or event.at, event.at
+        first, last = first if first is not None else event.at, event.at
         if isinstance(event, Planned | Finished | Retried) and getattr(event, "mark", "") == "":
             spent += event.usage
     if tree.root is None:
@@ -244,16 +277,24 @@ def _read_journal(path: Path) -> Recorded | None:
     return Recorded(tree, spent=spent, active_seconds=max(0.0, (last or 0.0) - (first or 0.0)))
 
 
-def _events_of(raw: bytes) -> Iterator[Event]:
-    for line in raw.split(b"\n"):
-        body, _, check = line.rpartition(b"\t")
-        if not body or check != _check(body):
-            # Torn by a crash, or damaged: what precedes it is whole, what follows may build on what is lost.
-            return
-        try:
-            yield from_json(json.loads(body))
-        except ValueError:
-            return
+def _event(line: bytes) -> Event:
+    """Of one line; raises `ValueError` for what is torn, damaged or no event."""
+    body, _, check = line.rpartition(b"\t")
+    if not body or check != _check(body):
+        raise ValueError("its checksum is wrong")
+    try:
+        return from_json(json.loads(body))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _report(path: Path, number: int, total: int, error: ValueError) -> None:
+    """A last line torn by a crash is nothing to speak of; what follows a damaged one may build on what is lost."""
+    if number < total - 1:
+        log.warning(
+            "%s: line %d is damaged (%s); what precedes it is used, the %d lines after it are not",
+            path, number, error, total - 1 - number,
+        )  # fmt: skip
 
 
 def _line(data: dict[str, Any]) -> bytes:

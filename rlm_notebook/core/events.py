@@ -8,7 +8,10 @@ JSON, so the journal is these objects, one a line.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
 
 from .limits import Usage
 
@@ -180,19 +183,14 @@ def to_json(event: Event) -> dict[str, Any]:
     return data
 
 
-def from_json(data: dict[str, Any]) -> Event:
-    """The inverse of `to_json`; raises `ValueError` for an unknown kind or missing fields."""
-    kind = KINDS.get(data.get("event", ""))
+def from_json(data: Any) -> Event:
+    """The inverse of `to_json`; raises `ValueError` for an unknown kind, missing fields and wrong types."""
+    kind = KINDS.get(str(data.get("event"))) if isinstance(data, dict) else None
     if kind is None:
-        raise ValueError(f"unknown event {data.get('event')!r}")
-    known = {name: _restored(name, data[name]) for name in _FIELDS[kind] if name in data}
-    try:
-        return kind(**known)
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__}: {error}") from None
+        raise ValueError(f"it is no event: {str(data)[:80]}")
+    return _reader(kind.__name__).validate_python({name: data[name] for name in _FIELDS[kind] if name in data})
 
 
-def _restored(name: str, value: Any) -> Any:
-    if name == "usage":
-        return Usage.from_json(value)
-    return tuple(value) if name == "depends_on" else value
+@cache
+def _reader(kind: str) -> TypeAdapter[Event]:
+    return TypeAdapter(KINDS[kind])

@@ -46,4 +46,3 @@ _NOISE = re.compile(r"[\W_]+")
 def normalized(task: str) -> str:
     """A task without case, white space and punctuation: equal means "says the same again". Digits count."""
     return _NOISE.sub("", task).casefold()
-

@@ -245,6 +245,8 @@ class Tree:
     def _create(self, event: NodeCreated) -> Node:
         if event.node in self._nodes:
             raise IllegalEvent(f"node {event.node} exists already")
+        if event.node.rpartition(".")[0] != (event.parent or "") or (event.parent is None and event.node != "0"):
+            raise IllegalEvent(f"node {event.node!r} cannot be a child of {event.parent!r}")
         if event.parent is not None and self._state_of(event.parent) not in (_S.PLANNING, _S.WAITING):
             raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
         return self._add(
@@ -287,7 +289,7 @@ class Tree:
 
 def _trigger(event: Event) -> str:
     if isinstance(event, Planned):
-        decision = "EXECUTE" if event.limited else event.plan["decision"]
+        decision = "EXECUTE" if event.limited else event.plan.get("decision")
         return f"Planned:{decision}"
     return type(event).__name__
 
