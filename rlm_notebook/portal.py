@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 __all__ = ["Portal", "run_blocking"]
 
 T = TypeVar("T")
+#: How long work that was interrupted may take to put away what it holds, in seconds.
+CLOSE_SECONDS = 10
 #: How long a wait for a result may keep an interrupt from being noticed, in seconds.
 _GLANCE = 0.1
 
@@ -26,9 +28,7 @@ class Portal:
         self._loop = asyncio.new_event_loop()
         # The context is copied so that what is printed in the thread still goes to the cell that started it.
         context = contextvars.copy_context()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._serve,), name="rlm-portal", daemon=True
-        )
+        self._thread = threading.Thread(target=context.run, args=(self._serve,), name="rlm-portal", daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
@@ -36,6 +36,7 @@ class Portal:
         try:
             self._loop.run_forever()
         finally:
+            self._loop.run_until_complete(_cancelled_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
@@ -43,9 +44,17 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
+        """Cancel what still runs, wait until it has put away what it holds, and end the thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=CLOSE_SECONDS)
+
+
+async def _cancelled_all() -> None:
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 def run_blocking(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -71,15 +80,3 @@ def _wait(future: Future[T]) -> T:
         except TimeoutError:
             if future.done():
                 return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            _until_done(future)
-            raise
-
-
-def _until_done(future: Future[Any]) -> None:
-    try:
-        future.exception(timeout=10)
-    except BaseException:
-        # Cancelled or still not done: in both cases the interrupt is what the caller must hear of.
-        return
