@@ -491,9 +491,7 @@ class AsyncRecursiveEngine:
         same = agent.resolved is self._planner.resolved or agent.resolved.name == self._planner.resolved.name
         return same and agent.plain and not self._tools
 
-    def _facts(
-        self, run: Run, node: Node, context: RLMContext | None, parts: tuple[Part, ...] = ()
-    ) -> NodeFacts:
+    def _facts(self, run: Run, node: Node, context: RLMContext | None, parts: tuple[Part, ...] = ()) -> NodeFacts:
         outer = context.breadcrumbs if context is not None else ()
         breadcrumbs = (*outer, *(above.task for above in run.tree.ancestors(node.id)))
         known = [run.tree[wanted] for wanted in node.depends_on]

@@ -72,6 +72,4 @@ class RecursiveEngine:
 
         An interrupt (Ctrl-C) cancels the run, keeps what finished, and is raised again.
         """
-        return run_blocking(
-            lambda: self.async_engine.solve(task, context=context, checkpoint=checkpoint, mode=mode)
-        )
+        return run_blocking(lambda: self.async_engine.solve(task, context=context, checkpoint=checkpoint, mode=mode))

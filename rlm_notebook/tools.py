@@ -94,7 +94,9 @@ def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
     names = [each.name for each in tools]
     for each in names:
         if names.count(each) > 1:
-            raise ConfigurationError(f"two tools are named {each!r}; give one of them another name with @tool(name=...)")
+            raise ConfigurationError(
+                f"two tools are named {each!r}; give one of them another name with @tool(name=...)"
+            )
     return tools
 
 
