@@ -15,7 +15,7 @@ from ..core.events import Event, Finished, Retried, Token
 from ..core.tree import Node, NodeState
 from ..run import Run
 
-__all__ = ["NODE_FIELDS", "Feed", "label_of"]
+__all__ = ["NODE_FIELDS", "Feed", "settings_of"]
 
 TITLE_CHARACTERS = 160
 TAIL_CHARACTERS = 120
@@ -49,11 +49,11 @@ class Feed:
     recorded one, so that its timeline is shown as it was.
     """
 
-    def __init__(self, run: Run, *, title: str = "", notice: str = "", can: Iterable[str] = ("cancel", "pause")) -> None:
+    def __init__(self, run: Run, *, title: str = "") -> None:
         self._run = run
         self._title = title or run.task
-        self.notice = notice
-        self._can = tuple(can)
+        self._notice = _resuming(run)
+        self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = 1
         self.sequence = 0
         self._origin = run.clock()
@@ -72,6 +72,8 @@ class Feed:
         elif isinstance(event, Finished | Retried):
             self._texts.pop(event.node, None)
             self._streamed.pop(event.node, None)
+        if isinstance(event, Finished) and not self._label:
+            self._label = _label_of(self._run.tree[event.node])
         if getattr(event, "mark", "") == "replayed":
             self._recalled.setdefault(event.node, self.now())
         if event.node:
@@ -89,7 +91,9 @@ class Feed:
         return max(0.0, self._run.clock() - self._origin)
 
     def show_recorded_times(self) -> None:
-        """Everything was reused: a new epoch, with the recorded timeline."""
+        """Everything was reused: a new epoch, with the recorded timeline, and the notice says from when."""
+        recorded = self._run.recorded.tree.ended if self._run.recorded is not None else None
+        self._notice = f"reused from {_ago(self._run.clock() - recorded)}" if recorded else "reused"
         times = [node.started for node in self._run.tree if node.started is not None]
         self._origin = min(times, default=self._origin)
         self._recalled.clear()
@@ -111,7 +115,7 @@ class Feed:
 
     def snapshot(self) -> bytes:
         """Everything as it is at the current sequence number: gzip of columnar JSON."""
-        rows = [self._sent[node.id] for node in self._run.tree if node.id in self._sent]
+        rows = list(self._sent.values())
         data = {
             "v": 1,
             "e": self.epoch,
@@ -203,19 +207,20 @@ class Feed:
             "cost": usage.cost_usd,
             "calls": usage.calls,
             "budget": run.budget.to_json(),
-            "model": run.settings.get("model", ""),
-            "notice": self.notice,
+            "model": settings_of(run).get("model", ""),
+            "notice": self._notice,
             "checkpoint": run.checkpoint or "",
             "error": run.tree.error,
-            "can": [] if run.finished else list(self._can),
-            "label": label_of(run),
+            "can": _COMMANDS.get(run.status, []),
+            "label": self._label,
         }
 
     # -- details -------------------------------------------------------------------------------------------------
 
     def detail(self, node_id: str, field: str) -> Any:
         """One fetched field of a node: "output", "prompt", "plan", "tools" or "events"; `None` if there is none."""
-        node = self._run.tree[node_id] if node_id in self._run.tree else None
+        tree = self._run.tree
+        node = tree[node_id] if node_id in tree else None  # noqa: SIM401 - a tree is no dict
         reader = _DETAILS.get(field)
         return reader(self, node) if node is not None and reader is not None else None
 
@@ -255,9 +260,34 @@ _DETAILS: dict[str, Any] = {
 }
 
 
-def label_of(run: Run) -> str:
+#: What can be done with a run in which status.
+_COMMANDS = {"pending": ["cancel"], "running": ["cancel", "pause"], "paused": ["cancel", "resume"]}
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """What made the answers: of a run that was wholly reused, the recorded settings."""
+    return run.recorded.tree.settings if run.reused and run.recorded is not None else run.settings
+
+
+def _label_of(node: Node) -> str:
     """What a model says of its own nature ("rule-based, extractive ..."), if it does."""
-    return next((label for node in run.tree if (label := str(node.metadata.get("label", "")))), "")
+    return str(node.metadata.get("label", ""))
+
+
+def _resuming(run: Run) -> str:
+    if run.recorded is None or run.recorded.tree.request_key != run.request_key:
+        return ""
+    done = sum(node.state is NodeState.DONE for node in run.recorded.tree)
+    return f"resuming: {done} of {len(run.recorded.tree)} nodes were recorded before"
+
+
+def _ago(seconds: float) -> str:
+    """How long ago, as people say it: "just now", "1 hour ago", "3 days ago"."""
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // size)
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ..core.events import Event, RunFinished
 from ..run import Run
-from .paths import Cell, checkpoint_for, notebook_path
+from .paths import Cell, FilesInUse, checkpoint_for, notebook_path
 
-__all__ = ["NotebookHost", "View", "show"]
+__all__ = ["NotebookHost", "show"]
+
+#: Seconds between two refreshments of what a saved notebook shows of a run that goes on.
+REFRESH_INTERVAL = 5.0
 
 
 class NotebookHost:
@@ -17,58 +23,106 @@ class NotebookHost:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
+        self._files = FilesInUse()
 
     @property
-    def has_kernel(self) -> bool:
-        """A front end that can show widgets may be listening; a terminal has none."""
-        return getattr(self._shell, "kernel", None) is not None
+    def best_view(self) -> str:
+        """With a kernel, a front end that shows widgets may be listening; a terminal has none."""
+        return "widget" if getattr(self._shell, "kernel", None) is not None else "text"
 
     @property
     def cell_id(self) -> str:
         """The front end's id of the cell that runs now, or "" where it sends none."""
-        get_parent = getattr(self._shell, "get_parent", None)
-        parent = get_parent() if get_parent is not None else None
-        metadata = parent.get("metadata") if isinstance(parent, dict) else None
-        return str(metadata.get("cellId") or "") if isinstance(metadata, dict) else ""
+        return str(self._parent("metadata").get("cellId") or "")
 
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
-        cell = Cell(name=name, cell_id=self.cell_id, request_key=request_key, task=task)
-        return checkpoint_for(cell, notebook_path(self._shell.user_ns), Path.cwd())
+        cell = Cell(
+            name=name,
+            cell_id=self.cell_id,
+            request_key=request_key,
+            task=task,
+            execution=str(self._parent("header").get("msg_id") or ""),
+        )
+        path = checkpoint_for(cell, notebook_path(self._shell.user_ns), Path.cwd(), self._files)
+        self._files.used(path, cell)
+        return path
+
+    def _parent(self, part: str) -> dict[str, Any]:
+        """A part of the message that runs the current cell."""
+        get_parent = getattr(self._shell, "get_parent", None)
+        parent = get_parent() if get_parent is not None else None
+        found = parent.get(part) if isinstance(parent, dict) else None
+        return found if isinstance(found, dict) else {}
 
     def display(self, run: Run) -> None:
-        show(run, "widget" if self.has_kernel else "text")
+        if self.best_view == "widget":
+            _show_tree(run)
+        else:
+            print(run)
 
 
-class View:
-    """How one run is shown; `close` leaves what stays."""
-
-    def __init__(self, close: Callable[[], None]) -> None:
-        self.close = close
-
-
-def show(run: Run, kind: str, *, title: str = "", notice: str = "") -> View:
-    """Show a run as "widget" (with its static copy), as "text", or not at all ("none")."""
-    if kind == "none":
-        return View(lambda: None)
-    if kind == "text":
-        return _text_view(run)
-    return _widget_view(run, title, notice)
+def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[None]:
+    """Show a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs."""
+    if kind == "widget":
+        return _widget_view(run, title)
+    return _text_view(run) if kind == "text" else nullcontext()
 
 
-def _text_view(run: Run) -> View:
+@contextmanager
+def _text_view(run: Run) -> Iterator[None]:
     from ..observers.text import TextProgress
 
     progress = TextProgress(run)
-    return View(progress.close)
+    try:
+        yield
+    finally:
+        progress.close()
 
 
-def _widget_view(run: Run, title: str, notice: str) -> View:
+@contextmanager
+def _widget_view(run: Run, title: str) -> Iterator[None]:
+    static = _show_tree(run, title)
+    try:
+        yield
+    finally:
+        static.refresh()
+
+
+def _show_tree(run: Run, title: str = "") -> _StaticCopy:
     from IPython.display import display
 
-    from .snapshot import bundle_of
     from .widget import TreeView
 
-    display(TreeView(run, title=title, notice=notice))
-    # A separate output: the widget hides it while it lives, and it is what a saved notebook shows afterwards.
-    static = display(bundle_of(run), raw=True, display_id=True)
-    return View(lambda: static.update(bundle_of(run), raw=True))
+    show_now: Any = display
+    show_now(TreeView(run, title=title))
+    return _StaticCopy(run, show_now)
+
+
+class _StaticCopy:
+    """What a saved notebook shows of a run, in an output of its own: the widget hides it while it lives.
+
+    Refreshed now and then, so that a notebook that is saved meanwhile is not empty, and when the run ends.
+    """
+
+    def __init__(self, run: Run, display: Any) -> None:
+        from .snapshot import bundle_of
+
+        self._bundle_of = bundle_of
+        self._run = run
+        self._shown = bundle_of(run)
+        self._at = time.monotonic()
+        self._output = display(self._shown, raw=True, display_id=True)
+        self._stop = run.watch(self._note)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            self._stop()
+            self.refresh()
+        elif time.monotonic() - self._at >= REFRESH_INTERVAL:
+            self.refresh()
+
+    def refresh(self) -> None:
+        bundle, self._at = self._bundle_of(self._run), time.monotonic()
+        if bundle != self._shown:
+            self._shown = bundle
+            self._output.update(bundle, raw=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,21 +16,22 @@ __all__ = ["enable_nested_loops", "heartbeat"]
 _BEAT = 0.05
 
 
-@asynccontextmanager
-async def heartbeat() -> AsyncIterator[None]:
+@contextmanager
+def heartbeat() -> Iterator[None]:
     """Wake the running loop often within the block, so that an interrupt is noticed at once."""
+    loop = asyncio.get_running_loop()
 
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_BEAT)
+    beating = True
 
-    task = asyncio.get_running_loop().create_task(beat(), name="rlm-heartbeat")
+    def beat() -> None:
+        if beating:
+            loop.call_later(_BEAT, beat)
+
+    beat()
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        beating = False
 
 
 def enable_nested_loops() -> None:
@@ -41,10 +42,10 @@ def enable_nested_loops() -> None:
     Raises `ConfigurationError` where patching would lose cells that wait in the queue (ipykernel 7.1 and newer with
     `nest_asyncio`).
     """
-    if (_version("nest_asyncio2") or (0,)) >= (1, 7, 3):
+    if _version("nest_asyncio2") >= (1, 7, 3):
         import_module("nest_asyncio2").apply()
         return
-    if (_version("ipykernel") or (0,)) >= (7, 1) and _in_kernel():
+    if _version("ipykernel") >= (7, 1) and _in_kernel():
         raise ConfigurationError(
             "enable_nested_loops(): on ipykernel 7.1 and newer, nest_asyncio silently loses cells that wait in the "
             "queue (Run All); use `await engine.solve(...)` or RecursiveEngine, which need no patch, "
@@ -53,11 +54,12 @@ def enable_nested_loops() -> None:
     import_module("nest_asyncio").apply()
 
 
-def _version(package: str) -> tuple[int, ...] | None:
+def _version(package: str) -> tuple[int, ...]:
+    """The numbers of a version; none where the package is not installed."""
     try:
         return tuple(int(part) for part in version(package).split(".")[:3] if part.isdigit())
     except PackageNotFoundError:
-        return None
+        return ()
 
 
 def _in_kernel() -> bool:

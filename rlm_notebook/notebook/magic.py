@@ -8,39 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Int, Unicode
 
 from ..async_engine import AsyncRecursiveEngine
-from ..checkpoints.json_file import JsonFile, load_recorded
-from ..core.outline import printable
+from ..checkpoints.json_file import JsonFile
 from ..core.records import Recorded
-from ..core.tree import NodeState
 from ..engine import RecursiveEngine
-from ..exceptions import CheckpointError, ConfigurationError, RLMError
+from ..exceptions import ConfigurationError, RLMError
+from ..models.registry import default_openai_model
 from ..portal import run_blocking
-from ..ports import Journal, install_host
+from ..ports import Journal, PlainHost, install_host
 from ..run import Run
 from ..types import Output
+from .failure import RunInterrupted, in_one_line, interruption
 from .host import NotebookHost, show
 from .loop import heartbeat
+from .model_choice import OFFLINE, recorded_model, said_model, suggestions, variable
 from .options import CellOptions, parse_options, parser
+from .storage import FileOrMemory, named_file
 from .transformer import ASYNC_MAGIC, await_rlm, interpolated
 
 __all__ = ["RLMMagics", "RunInterrupted", "load", "unload"]
 
-DEFAULT_OPENAI = "openai:gpt-5-mini"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class RunInterrupted(RLMError):
-    """The cell was interrupted, or its run was cancelled; what finished is saved."""
+def _magic(kind: Callable[..., Any], name: str, *, documented: bool = False) -> Callable[[F], F]:
+    """A magic whose line arrives as it was typed; `%%rlm?` shows the docstring, so the options belong into it."""
+
+    def mark(function: F) -> F:
+        if documented:
+            function.__doc__ = f"{function.__doc__}\n{parser().format_help()}"
+        marked: F = kind(name)(no_var_expand(function))
+        return marked
+
+    return mark
 
 
 @magics_class
@@ -55,37 +63,42 @@ class RLMMagics(Magics):
 
     def __init__(self, shell: Any, host: NotebookHost) -> None:
         super().__init__(shell)
+        self._variables: dict[str, Any] = shell.user_ns
         self._host = host
-        self._told_models: set[str] = set()
+        self._told: set[str] = set()
 
-    @cell_magic(ASYNC_MAGIC)
-    @no_var_expand
+    @_magic(cell_magic, ASYNC_MAGIC)
     def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Output | None]:
         """What an awaited `%%rlm` cell calls."""
         return self._solve(line, cell)
 
-    @cell_magic("rlm")
-    @no_var_expand
+    @_magic(cell_magic, "rlm", documented=True)
     def cell_blocking(self, line: str, cell: str) -> Output | None:
         """Give the task in the cell to the recursive engine; the cell's value is the answer.
 
-        This is the blocking form, for `get_ipython().run_cell_magic("rlm", ...)`; as a cell, `%%rlm` is awaited.
+        This form waits, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell of its own is awaited.
         """
-        return run_blocking(lambda: self._solve(line, cell))
+        before = self._variables.get("_rlm")
+        try:
+            return run_blocking(lambda: self._solve(line, cell))
+        except KeyboardInterrupt:
+            run = self._variables.get("_rlm")
+            if not isinstance(run, Run) or run is before:
+                raise
+        raise in_one_line(interruption(run, "Interrupted"))
 
-    @line_magic("rlm")
-    @no_var_expand
+    @_magic(line_magic, "rlm", documented=True)
     def line(self, line: str) -> None:
-        """`%rlm` shows the last run and the help; `%rlm version` the version."""
+        """`%rlm` shows the last run and this help, `%rlm version` the version; a task goes into a `%%rlm` cell."""
         from .. import __version__
 
         word = line.strip()
-        if word not in ("", "version", "help"):
-            raise UsageError(f"%rlm {word}: unknown; `%rlm` helps, and a task goes into a cell below `%%rlm`")
         if word == "version":
             print(__version__)
             return
-        last = self.shell.user_ns.get("_rlm")
+        if word not in ("", "help"):
+            raise UsageError(f"%rlm {word}: unknown; `%rlm` helps, and a task goes into a cell below `%%rlm`")
+        last = self._variables.get("_rlm")
         print(f"last run: {last!r}" if isinstance(last, Run) else "no run yet in this session")
         print(parser().format_help())
 
@@ -95,200 +108,130 @@ class RLMMagics(Magics):
         debug = "--debug" in line.split()
         try:
             options = parse_options(line)
-            if isinstance(options, str):
-                print(options)
-                return None
-            output = await self._run(options, cell)
+            if isinstance(options, CellOptions):
+                return await self._answer(options, cell)
+            print(options)
+            return None
         except (RLMError, UsageError) as error:
-            raise _in_one_line(error, debug) from (error if debug else None)
+            if debug:
+                raise
+            failure = error
+        raise in_one_line(failure)
+
+    async def _answer(self, options: CellOptions, cell: str) -> Output:
+        run = self._start(options, _task(options, cell, self._variables))
+        self._variables["_rlm"] = run
+        try:
+            output = await self._shown(run, options)
+        finally:
+            await _stopped(run)
         if options.out:
-            self.shell.user_ns[options.out] = output
+            self._variables[options.out] = output
         return output
 
-    async def _run(self, options: CellOptions, cell: str) -> Output:
-        task = self._task(options, cell)
-        journal = self._journal(options, task)
-        engine = self._engine(options, self._model(options, journal))
-        run = engine.start(task, checkpoint=journal, mode=cast(Any, options.mode))
-        self.shell.user_ns["_rlm"] = run
-        kind = options.view or self.view or ("widget" if self._host.has_kernel else "text")
-        view = show(run, kind, title=options.name or "", notice=_reused_from(run))
-        try:
-            async with heartbeat():
-                return await run
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            await run.cancel()
-            raise RunInterrupted(_interrupted(run)) from None
-        finally:
-            view.close()
+    async def _shown(self, run: Run, options: CellOptions) -> Output:
+        """The result of a run that is watched; stopping it is a failure of the cell in words of its own."""
+        with show(run, options.view or self.view or self._host.best_view, title=options.name or ""):
+            try:
+                with heartbeat():
+                    return await run
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                by_signal = _is_being_cancelled()
+                await _stopped(run)
+        raise interruption(run, "Interrupted" if by_signal else "Cancelled")
 
-    def _task(self, options: CellOptions, cell: str) -> str:
-        task = cell if options.raw else interpolated(cell, self.shell.user_ns)
-        if not task.strip():
-            raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
-        return task.strip("\n")
+    def _start(self, options: CellOptions, task: str) -> Run:
+        said = said_model(options.model, self.model, self._variables)
+        # What a request is does not depend on the model that answers it, but an engine brings agents and tools along.
+        wanted = self._engine(options, OFFLINE if said is None else said).request_key(task)
+        journal = self._journal(options, wanted, task)
+        model, mode = (said, options.mode) if said is not None else self._default(options.mode, journal, wanted)
+        return self._engine(options, model).start(task, checkpoint=journal, mode=cast(Any, mode))
 
-    def _journal(self, options: CellOptions, task: str) -> Journal | None:
+    def _journal(self, options: CellOptions, request_key: str, task: str) -> Journal | None:
         if options.no_checkpoint:
             return None
         if options.checkpoint:
-            explicit: Journal = JsonFile(Path(options.checkpoint).expanduser(), cell_id=self._host.cell_id)
-            _require_writable(cast(JsonFile, explicit))
-            return explicit
-        path = self._host.checkpoint_path(options.name, self._request_key(options, task), task)
-        return _OrMemory(JsonFile(path, cell_id=self._host.cell_id))
+            return named_file(options.checkpoint, self._host.cell_id)
+        path = self._host.checkpoint_path(options.name, request_key, task)
+        return FileOrMemory(JsonFile(path, cell_id=self._host.cell_id))
 
-    def _request_key(self, options: CellOptions, task: str) -> str:
-        """The key that the run will have: it does not depend on the model."""
-        return self._engine(options, "offline").request_key(task)
+    # -- its engine ----------------------------------------------------------------------------------------------
 
     def _engine(self, options: CellOptions, llm: Any) -> AsyncRecursiveEngine:
-        given: dict[str, Any] = {
-            "agents": self._variable(options.agents, "--agents") if options.agents else None,
-            "tools": [self._variable(name, "--tools") for name in options.tools],
-            "max_depth": options.max_depth or self.max_depth,
-            "max_steps": options.max_steps or self.max_steps,
-            "max_concurrency": options.concurrency or self.concurrency,
-            "on_limit": options.on_limit or "execute",
-            "on_failure": options.on_failure or "raise",
+        said = self._said(options)
+        if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
+            engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
+            return engine.replaced(**said)
+        defaults = {
+            "max_depth": self.max_depth,
+            "max_steps": self.max_steps,
+            "max_concurrency": self.concurrency,
+        }
+        return AsyncRecursiveEngine(llm, **{**defaults, **said})
+
+    def _said(self, options: CellOptions) -> dict[str, Any]:
+        """The arguments of an engine that the line itself gives."""
+        names = self._variables
+        given = {
+            "agents": variable(options.agents, "--agents", names) if options.agents else None,
+            "tools": [variable(name, "--tools", names) for name in options.tools] or None,
+            "max_depth": options.max_depth,
+            "max_steps": options.max_steps,
+            "max_concurrency": options.concurrency,
+            "on_limit": options.on_limit,
+            "on_failure": options.on_failure,
             "temperature": options.temperature,
             "budget": options.budget,
         }
-        if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
-            engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
-            return engine.replaced(**{name: value for name, value in given.items() if self._said(options, name)})
-        return AsyncRecursiveEngine(llm, **given)
+        return {name: value for name, value in given.items() if value is not None}
 
-    def _said(self, options: CellOptions, name: str) -> bool:
-        """Whether the line itself names an option of the engine."""
-        value = getattr(options, {"max_concurrency": "concurrency"}.get(name, name))
-        return value is not None and value != ()
-
-    def _variable(self, name: str, option: str) -> Any:
-        variables: Mapping[str, Any] = self.shell.user_ns
-        if name not in variables:
-            raise ConfigurationError(f"{option} {name}: there is no variable {name!r} in this notebook")
-        return variables[name]
-
-    # -- which model ---------------------------------------------------------------------------------------------
-
-    def _model(self, options: CellOptions, journal: Journal | None) -> Any:
-        """The first that applies: the option, `%config`, RLM_MODEL, the recorded one, a key that is set, offline."""
-        said = options.model or self.model or os.environ.get("RLM_MODEL")
-        if said:
-            return self.shell.user_ns[said] if said.isidentifier() and said in self.shell.user_ns else said
-        recorded = _recorded_model(journal)
-        if recorded:
-            return recorded
+    def _default(self, mode: str, journal: Journal | None, request_key: str) -> tuple[Any, str]:
+        """Nothing was chosen: the recorded model, one whose key is set, `offline`; and the mode to run in."""
+        recorded = journal.read() if journal is not None and mode != "fresh" else None
+        if known := recorded_model(recorded):
+            return known, mode
+        if _is_answered(recorded, request_key):
+            # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
+            return OFFLINE, "replay"
         if os.environ.get("OPENAI_API_KEY"):
-            self._tell(f"rlm: using {DEFAULT_OPENAI}, because OPENAI_API_KEY is set; choose with -m SPEC")
-            return DEFAULT_OPENAI
-        self._tell(_NO_MODEL)
-        return "offline"
+            chosen = default_openai_model()
+            self._tell_once(f"rlm: using {chosen}, because OPENAI_API_KEY is set; choose with -m SPEC")
+            return chosen, mode
+        print(suggestions())
+        return OFFLINE, mode
 
-    def _tell(self, line: str) -> None:
-        if line not in self._told_models:
-            self._told_models.add(line)
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
             print(line)
 
 
-_NO_MODEL = (
-    "rlm: NO MODEL CHOSEN - using `offline`: rule-based, extractive, not a language model.\n"
-    "     Choose one: -m openai:NAME (set OPENAI_API_KEY), -m ollama:NAME, -m http://127.0.0.1:8080/v1#NAME,\n"
-    '     -m VARIABLE (a model or callable of yours), or for all cells: %config RLMMagics.model = "..."'
-)
+def _task(options: CellOptions, cell: str, variables: dict[str, Any]) -> str:
+    task = cell if options.raw else interpolated(cell, variables)
+    if not task.strip():
+        raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
+    return task.strip("\n")
 
 
-class _OrMemory:
-    """A file in the default place; where that cannot be written, a warning before the first call, and memory."""
-
-    def __init__(self, file: JsonFile) -> None:
-        self._file: JsonFile | None = file
-        self._readable = file
-
-    @property
-    def path(self) -> Path | None:
-        return self._file.path if self._file is not None else None
-
-    def read(self) -> Recorded | None:
-        return self._readable.read()
-
-    def open(self) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.open()
-        except CheckpointError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise
-            print(f"rlm: warning: {error.__cause__.strerror}: {self._file.path}; this run is kept in memory only")
-            self._file = None
-
-    def append(self, event: Any) -> None:
-        if self._file is not None:
-            self._file.append(event)
-
-    def compact(self, recorded: Recorded) -> None:
-        if self._file is not None:
-            self._file.compact(recorded)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+def _is_answered(recorded: Recorded | None, request_key: str) -> bool:
+    """The request is recorded with its answer, and what gave it was a choice (`offline` never is)."""
+    if recorded is None or recorded.tree.status != "done" or recorded.tree.request_key != request_key:
+        return False
+    return not str(recorded.tree.settings.get("model", "")).startswith(OFFLINE)
 
 
-def _require_writable(file: JsonFile) -> None:
-    """A place that was named explicitly must work, and that is known before the first call."""
-    folder = cast(Path, file.path).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".rlm-{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise CheckpointError(
-            f"--checkpoint {file.path}: {error.strerror or error}; choose a place that can be written"
-        ) from None
+def _is_being_cancelled() -> bool:
+    """This very task was told to stop (an interrupt); else only the run that it waits for was."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-def _recorded_model(journal: Journal | None) -> str:
-    path = journal.path if journal is not None else None
-    if path is None:
-        return ""
-    recorded = load_recorded(path)
-    model = str(recorded.tree.settings.get("model", "")) if recorded is not None else ""
-    # A recorded callable cannot be had again by its name, and `offline` was never a choice that binds anybody.
-    return model if ":" in model and not model.startswith("offline") else ""
-
-
-def _reused_from(run: Run) -> str:
-    if run.recorded is None or run.recorded.tree.request_key != run.request_key:
-        return ""
-    done = sum(node.state is NodeState.DONE for node in run.recorded.tree)
-    return f"resuming: {done} of {len(run.recorded.tree)} nodes were recorded before"
-
-
-def _interrupted(run: Run) -> str:
-    done = sum(node.state is NodeState.DONE for node in run.tree)
-    where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only (_rlm.partial())"
-    return f"Interrupted: {done} of {len(run.tree)} nodes are {where}; run the cell again to continue"
-
-
-def _in_one_line(error: BaseException, debug: bool) -> BaseException:
-    """The error, shown by IPython as one line (its text stays whole); with `--debug`, with its traceback."""
-    if not debug:
-        said = f"{type(error).__name__}: {error}" if not isinstance(error, RunInterrupted | UsageError) else str(error)
-        line = printable(said)
-        error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-    return error
-
-
-@contextmanager
-def _ignoring_missing() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, ValueError):
-        return
+async def _stopped(run: Run) -> None:
+    """Leave no task of the run behind; another interrupt does not keep it from putting away what it holds."""
+    while not run.ended:
+        with suppress(asyncio.CancelledError):
+            await run.cancel()
 
 
 def load(shell: Any) -> None:
@@ -303,13 +246,9 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take away what `load` added."""
-    from ..ports import PlainHost
-
+    """Take away what `load` added; without it, nothing changes."""
     install_host(PlainHost())
-    with _ignoring_missing():
-        shell.input_transformers_post.remove(await_rlm)
+    shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
     shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, RLMMagics)]
     for kind, name in (("cell", "rlm"), ("cell", ASYNC_MAGIC), ("line", "rlm")):
-        with _ignoring_missing():
-            del shell.magics_manager.magics[kind][name]
+        shell.magics_manager.magics[kind].pop(name, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -48,6 +49,28 @@ class CellOptions:
         return Budget(tokens=self.max_tokens, seconds=self.timeout, calls=self.max_calls)
 
 
+def _whole_number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
+    return amount
+
+
+def _temperature(text: str) -> float:
+    if text.strip("0.") == "":
+        return 0.0
+    return _amount(text)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises `UsageError` where argparse would leave the process, naming the option that was probably meant."""
 
@@ -66,15 +89,15 @@ def parser() -> argparse.ArgumentParser:
     add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
-    add("--max-depth", type=int, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
-    add("--max-steps", type=int, metavar="N", help="at most N nodes")
-    add("--concurrency", type=int, metavar="N", help="at most N model calls at once")
+    add("--max-depth", type=_whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
+    add("--max-steps", type=_whole_number, metavar="N", help="at most N nodes")
+    add("--concurrency", type=_whole_number, metavar="N", help="at most N model calls at once")
     add("--on-limit", choices=["execute", "raise"], help="what a task at a limit does")
     add("--on-failure", choices=["raise", "synthesize"], help="what a node with failed parts does")
-    add("--temperature", type=float, metavar="T", help="sampling temperature of the default agent")
-    add("--max-calls", type=int, metavar="N", help="budget: model calls of the whole run")
-    add("--max-tokens", type=int, metavar="N", help="budget: tokens of the whole run")
-    add("--timeout", type=float, metavar="S", help="budget: seconds of the whole run")
+    add("--temperature", type=_temperature, metavar="T", help="sampling temperature of the default agent")
+    add("--max-calls", type=_whole_number, metavar="N", help="budget: model calls of the whole run")
+    add("--max-tokens", type=_whole_number, metavar="N", help="budget: tokens of the whole run")
+    add("--timeout", type=_amount, metavar="S", help="budget: seconds of the whole run")
     add("-n", "--name", metavar="NAME", help="name of the JSON beside the notebook")
     add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
     add("--no-checkpoint", action="store_true", help="keep the run in memory only")
@@ -125,8 +148,8 @@ def _split(line: str) -> list[str]:
 def _unknown(word: str) -> str:
     if not word.startswith("-"):
         return f"%%rlm: {word!r} is no option; the task goes into the cell below the %%rlm line"
-    close = difflib.get_close_matches(word.split("=")[0], option_names(), n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else "%%rlm --help lists the options"
+    close = difflib.get_close_matches(word.split("=")[0], option_names(), n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(close)}?" if close else "%%rlm --help lists the options"
     return f"%%rlm: unknown option {word}; {hint}"
 
 

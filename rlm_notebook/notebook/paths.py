@@ -15,7 +15,7 @@ from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
 
-__all__ = ["Cell", "checkpoint_for", "checked_name", "notebook_path", "run_folder"]
+__all__ = ["Cell", "checked_name", "checkpoint_for", "notebook_path", "run_folder"]
 
 FOLDER_SUFFIX = ".rlm"
 UNNAMED = "notebook"
@@ -25,9 +25,16 @@ LONGEST_NAME = 80
 
 
 def notebook_path(variables: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The `.ipynb` that this kernel serves, or `None` where no front end says (nbclient, a terminal)."""
+    """The `.ipynb` that this kernel serves, or `None` where no front end says (nbclient, a terminal).
+
+    RLM_NOTEBOOK_PATH is taken as it is; raises `ConfigurationError` if that names no notebook.
+    """
+    said = environment.get("RLM_NOTEBOOK_PATH")
+    if said:
+        if not said.endswith(".ipynb"):
+            raise ConfigurationError(f"RLM_NOTEBOOK_PATH={said}: expected the path of a notebook, NAME.ipynb")
+        return Path(said).expanduser().absolute()
     candidates = (
-        environment.get("RLM_NOTEBOOK_PATH"),
         variables.get("__vsc_ipynb_file__"),
         variables.get("PAPERMILL_OUTPUT_PATH"),
         variables.get("PAPERMILL_INPUT_PATH"),
@@ -35,7 +42,7 @@ def notebook_path(variables: Mapping[str, Any], environment: Mapping[str, str] =
     )
     for candidate in candidates:
         if isinstance(candidate, str) and candidate.endswith(".ipynb") and Path(candidate).is_file():
-            return Path(candidate)
+            return Path(candidate).absolute()
     return None
 
 
@@ -44,30 +51,53 @@ def run_folder(notebook: Path) -> Path:
 
 
 class Cell:
-    """What is known of a cell: its name if it gave one, the front end's id, and what it asks."""
+    """What is known of a cell: its name if it gave one, the front end's id, what it asks, and its execution."""
 
-    def __init__(self, *, name: str | None, cell_id: str, request_key: str, task: str) -> None:
+    def __init__(self, *, name: str | None, cell_id: str, request_key: str, task: str, execution: str = "") -> None:
         self.name = checked_name(name) if name is not None else None
         self.cell_id = cell_id
         self.request_key = request_key
         self.task = task
+        self.execution = execution
 
 
-def checkpoint_for(cell: Cell, notebook: Path | None, working_directory: Path) -> Path:
+class FilesInUse:
+    """Who uses which file in this session, so that two tasks of one cell, or two like cells, do not share one."""
+
+    def __init__(self) -> None:
+        self._users: dict[Path, Cell] = {}
+
+    def used(self, path: Path, cell: Cell) -> None:
+        self._users[path] = cell
+
+    def by_another(self, path: Path, cell: Cell) -> bool:
+        """The file is that of another cell, or of another task in the same execution (a cell with a loop)."""
+        user = self._users.get(path)
+        if user is None or not cell.cell_id:
+            return False
+        other_task = user.execution == cell.execution and user.request_key != cell.request_key
+        return user.cell_id != cell.cell_id or other_task
+
+
+def checkpoint_for(
+    cell: Cell, notebook: Path | None, working_directory: Path, in_use: FilesInUse | None = None
+) -> Path:
     """The JSON file of a cell; it need not exist yet.
 
     Raises `CheckpointError` when the notebook's name is unknown and several folders here could be meant.
     """
+    in_use = in_use if in_use is not None else FilesInUse()
     if notebook is not None:
-        return _in_folder(cell, run_folder(notebook))
-    matches = [path for folder in _folders(working_directory) if (path := _existing(cell, folder)) is not None]
+        return _in_folder(cell, run_folder(notebook), in_use)
+    found = (_existing(cell, folder, in_use) for folder in _folders(working_directory))
+    matches = [path for path in found if path is not None]
     if len(matches) > 1:
         named = ", ".join(str(path.relative_to(working_directory)) for path in matches)
         raise CheckpointError(
             f"several recorded runs could be this cell's: {named}; say which with --checkpoint PATH, "
             "or set RLM_NOTEBOOK_PATH to the notebook's path"
         )
-    return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX))
+    return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX), in_use)
 
 
 def _folders(directory: Path) -> list[Path]:
@@ -77,28 +107,30 @@ def _folders(directory: Path) -> list[Path]:
         return []
 
 
-def _in_folder(cell: Cell, folder: Path) -> Path:
-    return _existing(cell, folder) or folder / f"{cell.name or _free_slug(cell.task, folder)}.json"
+def _in_folder(cell: Cell, folder: Path, in_use: FilesInUse) -> Path:
+    return _existing(cell, folder, in_use) or folder / f"{cell.name or _free_slug(cell.task, folder)}.json"
 
 
-def _existing(cell: Cell, folder: Path) -> Path | None:
+def _existing(cell: Cell, folder: Path, in_use: FilesInUse) -> Path | None:
     """The file in `folder` that belongs to the cell: by name; else by the cell's id; else by what it asks."""
     if cell.name is not None:
         path = folder / f"{cell.name}.json"
         return path if path.exists() or _journal(path).exists() else None
-    heads = [(path, _head(path)) for path in _files(folder)]
-    for key, wanted in (("cell_id", cell.cell_id), ("request_key", cell.request_key)):
-        for path, head in heads:
-            if wanted and head.get(key) == wanted:
-                return path
-    return None
+    heads = [(path, _head(path)) for path in _files(folder) if not in_use.by_another(path, cell)]
+    mine = [path for path, head in heads if cell.cell_id and head.get("cell_id") == cell.cell_id]
+    same = [path for path, head in heads if cell.request_key and head.get("request_key") == cell.request_key]
+    # Of several files of one cell (it has a loop), the one that holds this very request.
+    both = [path for path in mine if path in same]
+    return next(iter((*both, *mine, *same)), None)
 
 
 def _files(folder: Path) -> Iterable[Path]:
     """The files of runs, without the numbered ones that are kept of earlier runs; journals that stand alone too."""
     try:
         found = {path for path in folder.glob("*.json") if not _NUMBERED.search(path.stem)}
-        found |= {path.with_name(path.name.replace(".journal.jsonl", ".json")) for path in folder.glob("*.journal.jsonl")}
+        found |= {
+            path.with_name(path.name.replace(".journal.jsonl", ".json")) for path in folder.glob("*.journal.jsonl")
+        }
     except OSError:
         return []
     return sorted(found)

@@ -6,21 +6,27 @@ escaped, and readable with every style stripped. It is deterministic: the same r
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from ..core.outline import SYMBOLS, duration, outline, printable
+from ..core.outline import SYMBOLS, duration, printable
 from ..core.tree import Node, NodeState, Tree
 from ..run import Run
+from .feed import settings_of
 
 __all__ = ["bundle_of", "summary_of"]
 
-#: So many rows are written; the rest is counted.
+#: So many rows are written, in so many bytes; the rest is counted.
 MOST_ROWS = 400
+MOST_BYTES = 150_000
 _TITLE_CHARACTERS = 140
+_FACT_CHARACTERS = 160
 
 _COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
+_RUNNING = "#2f7de1"
 _HIDE_DEAD_WIDGET = (
     "<style>.jp-OutputArea:has(.rlm-static) .jupyter-widgets:not(:has(*)){display:none}"
     ".rlm-static details{margin-left:1.1em}.rlm-static summary{cursor:default}"
@@ -30,34 +36,44 @@ _HIDE_DEAD_WIDGET = (
 
 def bundle_of(run: Run) -> dict[str, str]:
     """The MIME bundle of a run's static tree."""
-    return {"text/html": _html(run), "text/markdown": _markdown(run), "text/plain": _text(run)}
+    shown = _Shown(run.tree)
+    summary = summary_of(run)
+    text = "\n".join([summary, *shown.lines()])
+    return {
+        "text/html": (
+            f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}">{_HIDE_DEAD_WIDGET}'
+            f"<details><summary><b>{escape(summary)}</b></summary>{''.join(shown.elements())}</details></div>"
+        ),
+        "text/markdown": f"```text\n{text.replace('```', '` ` `')}\n```",
+        "text/plain": text,
+    }
 
 
 def summary_of(run: Run) -> str:
     """One line: how it went, what it took, where it is kept."""
-    tree = run.tree
+    tree, usage = run.tree, run.tree.usage
     finished = sum(node.state is NodeState.DONE for node in tree)
-    usage = tree.usage
+    status = "running" if tree.status == "pending" else tree.status
     facts = [
-        f"{'rlm'} {tree.status}: {finished} of {len(tree)} nodes",
+        f"rlm {status}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
         f"{usage.total_tokens} tokens",
-        duration(_span(tree)),
+        duration(_worked(tree)),
     ]
     if usage.cost_usd:
         facts.append(f"${usage.cost_usd:.4f}")
-    if run.settings.get("model"):
-        facts.append(f"model {printable(str(run.settings['model']))}")
+    if model := settings_of(run).get("model"):
+        facts.append(f"model {printable(str(model))}")
     if run.journal.path is not None:
-        facts.append(f"saved in {_short(run.journal.path)}")
+        facts.append(f"saved in {printable(_short(run.journal.path))}")
     return " · ".join(facts)
 
 
-def _span(tree: Tree) -> float:
-    """The recorded time that the nodes were worked on: the longest stretch without the gap between executions."""
-    stretches = sorted((p.started, p.ended) for node in tree for p in node.phases if p.ended is not None)
+def _worked(tree: Tree) -> float:
+    """The seconds in which some node was worked on; the time between two executions does not count."""
+    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
     total, reached = 0.0, float("-inf")
-    for started, ended in stretches:
+    for started, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
         total += max(0.0, ended - max(started, reached))
         reached = max(reached, ended)
     return total
@@ -68,61 +84,120 @@ def _short(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _text(run: Run) -> str:
-    return f"{summary_of(run)}\n{outline(run.tree, limit=MOST_ROWS)}"
+@dataclass(frozen=True)
+class _Row:
+    """One node in words."""
+
+    symbol: str
+    color: str
+    state: str
+    title: str
+    facts: str
+
+    def text(self) -> str:
+        return f"{self.symbol} {self.title}  {self.facts}".rstrip()
+
+    def html(self) -> str:
+        mark = f'<span style="color:{self.color}" title="{self.state}">{self.symbol}</span>'
+        return f"{mark} {escape(self.title)} <small>{escape(self.facts)}</small>"
+
+    def size(self) -> int:
+        """In the whole bundle: once as HTML, twice as text."""
+        return len(self.html().encode()) + 2 * len(self.text().encode()) + 80
 
 
-def _markdown(run: Run) -> str:
-    return f"```text\n{_text(run).replace('```', '` ` `')}\n```"
+class _Shown:
+    """The upper part of a tree that there is room for; what is below is counted where it is missing."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._rows = _upper(tree)
+        self._hidden = _hidden_below(tree, self._rows)
+
+    def lines(self) -> Iterator[str]:
+        """The rows as indented text."""
+        for node, row, leaving in self._walk():
+            if not leaving:
+                yield "  " * node.depth + row.text()
+            elif hidden := self._hidden[node.id]:
+                yield "  " * (node.depth + 1) + _more(hidden)
+
+    def elements(self) -> Iterator[str]:
+        """The rows as nested HTML."""
+        for node, row, leaving in self._walk():
+            branch = bool(self._tree.children(node.id))
+            if not leaving:
+                yield (
+                    f"<details open><summary>{row.html()}</summary>"
+                    if branch
+                    else f'<div class="rlm-leaf">{row.html()}'
+                )
+                continue
+            if hidden := self._hidden[node.id]:
+                yield f'<div class="rlm-leaf">{_more(hidden)}</div>'
+            yield "</details>" if branch else "</div>"
+
+    def _walk(self) -> Iterator[tuple[Node, _Row, bool]]:
+        """Depth first, each node when it is reached and when it is left."""
+        pending = [(node.id, False) for node in [self._tree.root] if node is not None]
+        while pending:
+            node_id, leaving = pending.pop()
+            yield self._tree[node_id], self._rows[node_id], leaving
+            if not leaving:
+                pending.append((node_id, True))
+                below = (child.id for child in reversed(self._tree.children(node_id)))
+                pending.extend((child, False) for child in below if child in self._rows)
 
 
-def _html(run: Run) -> str:
-    head = f"<summary><b>{escape(summary_of(run))}</b></summary>"
-    rows: list[str] = []
-    left = _rows(run.tree, rows)
-    more = f"<div>… and {left} more nodes</div>" if left else ""
-    return (
-        f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}">{_HIDE_DEAD_WIDGET}'
-        f"<details>{head}{''.join(rows)}{more}</details></div>"
+def _upper(tree: Tree) -> dict[str, _Row]:
+    """Breadth first, so that the large structure is there and details are what is left out."""
+    rows: dict[str, _Row] = {}
+    waiting = deque([tree.root] if tree.root is not None else [])
+    room = MOST_BYTES
+    while waiting and len(rows) < MOST_ROWS:
+        node = waiting.popleft()
+        row = _row(node)
+        room -= row.size()
+        if room < 0 and rows:
+            break
+        rows[node.id] = row
+        waiting.extend(tree.children(node.id))
+    return rows
+
+
+def _hidden_below(tree: Tree, rows: dict[str, _Row]) -> Counter[str]:
+    """For each node that is shown, how many of those below it are not and have no nearer ancestor that is."""
+    hidden: Counter[str] = Counter()
+    above: dict[str, str] = {}
+    for node in tree:
+        if node.id in rows or node.parent is None:
+            above[node.id] = node.id
+        else:
+            above[node.id] = above[node.parent]
+            hidden[above[node.id]] += 1
+    return hidden
+
+
+def _more(count: int) -> str:
+    return f"… and {count} more {'node' if count == 1 else 'nodes'} below"
+
+
+def _row(node: Node) -> _Row:
+    state = str(node.state)
+    return _Row(
+        symbol=SYMBOLS[state],
+        color=_COLORS.get(state, _RUNNING),
+        state=state,
+        title=printable(node.title)[:_TITLE_CHARACTERS],
+        facts=" · ".join(_facts(node)),
     )
 
 
-def _rows(tree: Tree, rows: list[str]) -> int:
-    """Append the nodes as nested HTML, at most `MOST_ROWS`; returns how many were left out."""
-    pending: list[Node | str] = [tree.root] if tree.root else []
-    written = 0
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            rows.append(item)
-        elif written < MOST_ROWS:
-            written += 1
-            children = tree.children(item.id)
-            rows.append(_opening(item, bool(children)))
-            pending.append("</details>" if children else "</div>")
-            pending.extend(reversed(children))
-    return len(tree) - written
-
-
-def _opening(node: Node, has_children: bool) -> str:
-    line = _line(node)
-    return f"<details open><summary>{line}</summary>" if has_children else f'<div class="rlm-leaf">{line}'
-
-
-def _line(node: Node) -> str:
-    state = str(node.state)
-    color = _COLORS.get(state, "#2f7de1")
-    title = printable(node.title)[:_TITLE_CHARACTERS]
-    facts = " · ".join(_facts(node))
-    mark = f'<span style="color:{color}" title="{state}">{SYMBOLS[state]}</span>'
-    return f"{mark} {escape(title)} <small>{escape(facts)}</small>"
-
-
 def _facts(node: Node) -> list[str]:
-    facts: list[Any] = [node.state.value if node.state is not NodeState.DONE else ""]
+    facts = [node.state.value if node.state is not NodeState.DONE else ""]
     if node.started is not None and node.ended is not None:
         facts.append(duration(node.ended - node.started))
     if node.limited:
         facts.append(f"limited: {node.limited}")
-    facts.append(printable(node.error or node.note)[:160])
+    facts.append(printable(node.error or node.note)[:_FACT_CHARACTERS])
     return [fact for fact in facts if fact]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,9 +25,20 @@ _AWAITED = f"await get_ipython().run_cell_magic('{ASYNC_MAGIC}',"
 
 def await_rlm(lines: list[str]) -> list[str]:
     """The post-transformer: an awaited call in place of IPython's plain one; all other cells are left alone."""
-    if lines and lines[0].startswith(_PLAIN):
-        return [_AWAITED + _with_body(lines[0][len(_PLAIN) :]), *lines[1:]]
-    return lines
+    if not (lines and lines[0].startswith(_PLAIN)):
+        return lines
+    arguments = _with_body(lines[0][len(_PLAIN) :])
+    return [(_PLAIN if _inside_a_cell() else _AWAITED) + arguments, *lines[1:]]
+
+
+def _inside_a_cell() -> bool:
+    """A cell is being run by another one (`%%capture`, `get_ipython().run_cell(...)`), which cannot await it."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "run_code" and frame.f_globals.get("__name__") == "IPython.core.interactiveshell":
+            return True
+    return False
 
 
 def _with_body(arguments: str) -> str:
@@ -40,7 +52,7 @@ _REFERENCE = re.compile(r"(\\?)\{\{([^\W\d]\w*)\}\}")
 
 
 def interpolated(text: str, variables: Mapping[str, Any]) -> str:
-    """`text` with each `{{name}}` replaced by `str()` of that variable; `\\{{` is a literal `{{`.
+    """`text` with each `{{name}}` replaced by `str()` of that variable; `\\{{name}}` is a literal `{{name}}`.
 
     Only plain names are replaced: JSON, templates and code with braces stay as they are. Raises `ConfigurationError`
     for a name that is no variable, naming the closest one.

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ _BUNDLE = Path(__file__).parent.parent / "static" / "widget.js"
 #: Seconds between two frames, and between two heartbeats.
 FRAME_INTERVAL = 0.05
 HEARTBEAT_INTERVAL = 2.0
+#: Half as many frames are sent when one takes so many seconds, or when there are so many nodes.
+SLOW_FLUSH = 0.01
+MANY_NODES = 20_000
 
 
 class TreeView(anywidget.AnyWidget):
@@ -34,73 +40,95 @@ class TreeView(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     height = traitlets.Int(460).tag(sync=True)
 
-    def __init__(self, run: Run, *, title: str = "", notice: str = "") -> None:
-        self._feed = Feed(run, title=title, notice=notice)
+    def __init__(self, run: Run, *, title: str = "") -> None:
+        self._feed = Feed(run, title=title)
         self._run = run
-        self._loop = asyncio.get_running_loop()
+        #: The run's events come on its loop; the state may be asked for on any thread.
+        self._lock = threading.RLock()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
+        self._interval = FRAME_INTERVAL
         super().__init__(_meta={"protocol": 1, "run_id": run.run_id, "title": title})
         self.on_msg(self._received)
         run.watch(self._note)
-        self._send_heartbeat()
-        if run.finished:
-            self._settle()
+        self._on_loop(self._settle if run.finished else self._send_heartbeat)
+
+    def __repr__(self) -> str:
+        """What a saved notebook holds in the widget's place: the same for every execution of the same run."""
+        return f"TreeView({self._run.run_id})"
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """The state with the snapshot made on the fly: a browser that joins late needs nothing else."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None or key == "_snap" or (not isinstance(key, str) and "_snap" in key):
-            self._flush()
-            state["_snap"] = self._feed.snapshot()
+            with self._lock:
+                self._flush()
+                state["_snap"] = self._feed.snapshot()
         return state
+
+    def _on_loop(self, action: Callable[..., None], *values: Any) -> None:
+        """Do something where the run lives; where its loop is gone, nothing happens any more, so here and now."""
+        try:
+            self._run.loop.call_soon_threadsafe(action, *values)
+        except RuntimeError:
+            action(*values)
 
     # -- to the browser ------------------------------------------------------------------------------------------
 
     def _note(self, event: Event) -> None:
-        if self._feed.note(event):
-            self._flush()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(FRAME_INTERVAL, self._flush)
+        with self._lock:
+            urgent = self._feed.note(event)
+            if urgent:
+                self._flush()
+            elif self._timer is None:
+                self._timer = self._run.loop.call_later(self._interval, self._flush)
         if isinstance(event, RunFinished):
             # After the run's own last steps (its answer, its file), so that the final state is the whole of it.
-            self._loop.call_soon(self._settle)
+            self._run.loop.call_soon(self._settle)
 
     def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        frame = self._feed.frame()
-        if frame is not None:
-            self.send(_sendable(frame))
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            began = time.perf_counter()
+            frame = self._feed.frame()
+            if frame is not None:
+                self.send(_sendable(frame))
+            slow = time.perf_counter() - began > SLOW_FLUSH or len(self._run.tree) > MANY_NODES
+            self._interval = 2 * FRAME_INTERVAL if slow else FRAME_INTERVAL
 
     def _settle(self) -> None:
         """The run is over: the last frame, and a snapshot that a saved notebook keeps."""
-        if self._run.reused:
-            self._feed.show_recorded_times()
-        self._flush()
-        if self._beat is not None:
-            self._beat.cancel()
-            self._beat = None
-        self.send(self._feed.heartbeat())
-        self._snap = self._feed.snapshot()
+        with self._lock:
+            if self._beat is not None:
+                self._beat.cancel()
+                self._beat = None
+            if self._run.reused:
+                self._feed.show_recorded_times()
+                # A new epoch begins with a snapshot; its first frame would say the same again.
+                self._feed.frame()
+            self._flush()
+            self._snap = self._feed.snapshot()
+            self.send(self._feed.heartbeat())
 
     def _send_heartbeat(self) -> None:
         if self._run.finished:
             return
         self.send(self._feed.heartbeat())
-        self._beat = self._loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
+        self._beat = self._run.loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
 
     # -- from the browser ----------------------------------------------------------------------------------------
 
     def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        if isinstance(message, dict) and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._answer, message)
+        if isinstance(message, dict):
+            self._on_loop(self._answer, message)
 
     def _answer(self, message: dict[str, Any]) -> None:
         handler = _HANDLERS.get(str(message.get("t")))
         if handler is not None:
-            handler(self, message)
+            with self._lock:
+                handler(self, message)
 
     def _sync(self, message: dict[str, Any]) -> None:
         self._flush()
@@ -108,12 +136,12 @@ class TreeView(anywidget.AnyWidget):
         self.send(head, buffers=[self._feed.snapshot()])
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        self._feed.subscribe(str(node) for node in message.get("ids") or [])
+        self._feed.subscribe(map(str, _listed(message.get("ids"))))
         self._flush()
 
     def _get(self, message: dict[str, Any]) -> None:
         node = str(message.get("id"))
-        for field in message.get("fields") or []:
+        for field in _listed(message.get("fields")):
             data = self._feed.detail(node, str(field))
             reply = {"t": "d", "req": message.get("req"), "id": node, "field": field, "data": data}
             self.send(_sendable(reply))
@@ -138,6 +166,10 @@ _HANDLERS = {
     "get": TreeView._get,
     "cmd": TreeView._command,
 }
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:
