@@ -23,6 +23,7 @@ from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request, ToolCall
 from .deadline import within
+from .openai_errors import one_line
 
 __all__ = ["CallableModel", "reply_from"]
 
@@ -36,7 +37,7 @@ class CallableModel:
 
     `inputs` are the messages with the system prompt; `context` holds mode, system_prompt, temperature, task, task_id,
     depth, breadcrumbs, goal, agent, tools, schema, parts and dependencies. Coroutines are awaited, async generators
-    stream (text, then optionally one mapping with the whole), anything else runs in daemon threads: at most
+    stream (text, then optionally one mapping with the whole), all else runs in daemon threads: at most
     `max_threads`, or one at a time with `thread_safe=False`. `metadata` may hold "model", "usage" (prompt_tokens,
     completion_tokens, ...) and "cost_usd"; without the last, the cost is unknown (`None`).
 
@@ -78,8 +79,21 @@ class CallableModel:
     async def _called(self, request: Request) -> Any:
         arguments = (_inputs(request), _context(request))
         is_async = _is(inspect.iscoroutinefunction, self.function) or _is(inspect.isasyncgenfunction, self.function)
-        result = self.function(*arguments) if is_async else await self._threads.call(self.function, *arguments)
+        result = (
+            self.function(*arguments) if is_async else await self._threads.call(_finished, self.function, *arguments)
+        )
         return await result if inspect.isawaitable(result) else result
+
+
+def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a blocking function returns; a generator is run to its end here, in its own turn."""
+    result = function(*arguments)
+    return _one_by_one(list(result)) if inspect.isgenerator(result) else result
+
+
+async def _one_by_one(pieces: list[Any]) -> AsyncGenerator[Any, None]:
+    for piece in pieces:
+        yield piece
 
 
 def _is(test: Callable[[Any], bool], function: Any) -> bool:
@@ -246,11 +260,12 @@ def _usage(metadata: Mapping[str, Any]) -> Usage | None:
 def _raised(error: Exception, name: str) -> ModelError:
     status = getattr(error, "status_code", getattr(error, "status", None))
     status = status if isinstance(status, int) else None
-    retryable = getattr(error, "retryable", None)
+    retryable, wait = getattr(error, "retryable", None), getattr(error, "retry_after", None)
     return ModelError(
-        f"{name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+        f"{name} raised {type(error).__name__}: {one_line(str(error))}",
         causes=[error],
         status=status,
+        retry_after=float(wait) if isinstance(wait, int | float) else None,
         retryable=retryable if isinstance(retryable, bool) else status in RETRYABLE_STATUS,
     )
 

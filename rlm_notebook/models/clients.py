@@ -75,6 +75,7 @@ async def client_for(endpoint: Endpoint) -> AsyncOpenAI:
     key = (asyncio.get_running_loop(), endpoint)
     if key not in _open:
         _close_at_exit()
+        _close_all(only_of_closed_loops=True)
         lifetime = _lifetime(key)
         _open[key] = (await anext(lifetime), lifetime)
     return _open[key][0]
@@ -126,11 +127,12 @@ def _close_at_exit() -> None:
     atexit.register(_close_all)
 
 
-def _close_all() -> None:
+def _close_all(*, only_of_closed_loops: bool = False) -> None:
     for (loop, _), (_, lifetime) in list(_open.items()):
-        # The process is ending: a client that cannot be closed now is closed by the operating system.
-        with suppress(Exception):
-            _finish(loop, lifetime)
+        if loop.is_closed() or not only_of_closed_loops:
+            # At exit, a client that cannot be closed any more is closed by the operating system.
+            with suppress(Exception):
+                _finish(loop, lifetime)
 
 
 def _finish(loop: asyncio.AbstractEventLoop, lifetime: AsyncGenerator[Any, None]) -> None:

@@ -20,7 +20,7 @@ from ..exceptions import ConfigurationError
 from ..ports import Capabilities, Message, Reply, Request, ToolCall
 from .clients import Endpoint, client_for, is_loopback, without_credentials
 from .deadline import within
-from .openai_errors import Target, model_error, refused_part
+from .openai_errors import TOOLS_WITH_REASONING, Target, model_error, refused_part
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel"]
 
@@ -72,7 +72,8 @@ class OpenAIModel:
 
     def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Pieces of text (only for `request.streaming`), then the reply; raises `ModelError` and nothing else."""
-        return within(request.deadline or DEFAULT_DEADLINE, self._pieces(request), name=self.name)
+        deadline = DEFAULT_DEADLINE if request.deadline is None else request.deadline
+        return within(deadline, self._pieces(request), name=self.name)
 
     async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
         url = self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
@@ -87,7 +88,7 @@ class OpenAIModel:
                         yield piece
             except Exception as error:
                 part = refused_part(error, body)
-                if part is None:
+                if part is None or part in refused:
                     # The SDK's error is not chained: it may repeat the key, and says nothing more.
                     raise model_error(error, target) from None
                 refused |= {part}
@@ -115,7 +116,9 @@ class OpenAIModel:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         body[_tokens_name(url, refused)] = request.max_output_tokens or self.max_output_tokens
         body["temperature"] = self.temperature if request.temperature is None else request.temperature
-        body["reasoning_effort"] = self.reasoning_effort
+        body["reasoning_effort"] = (
+            "none" if request.tools and TOOLS_WITH_REASONING in refused else self.reasoning_effort
+        )
         return {name: value for name, value in body.items() if value is not None and name not in refused}
 
 
@@ -198,8 +201,9 @@ def _whole(completion: Any, model: str, target: Target) -> Reply:
     if not choices or getattr(choices[0], "message", None) is None:
         wrong = f"the reply holds no answer ({_excerpt(completion)})"
         raise target.error(wrong, "is this an OpenAI-compatible server?", retryable=True)
-    written = _Written(model=completion.model or model, usage=completion.usage)
-    written.add_choice(choices[0].message, choices[0].finish_reason or "stop")
+    told = getattr(completion, "model", None) or model
+    written = _Written(model=told, usage=getattr(completion, "usage", None))
+    written.add_choice(choices[0].message, getattr(choices[0], "finish_reason", None) or "stop")
     return written.reply(target)
 
 
@@ -224,9 +228,9 @@ class _Written:
         self.usage = getattr(chunk, "usage", None) or self.usage
         self.model = getattr(chunk, "model", None) or self.model
         choices = getattr(chunk, "choices", None)
-        if not choices or choices[0].delta is None:
-            return ""  # the chunk with the usage has no choices
-        return self.add_choice(choices[0].delta, choices[0].finish_reason or "")
+        if not choices:
+            return ""  # the chunk with the usage has none
+        return self.add_choice(getattr(choices[0], "delta", None), getattr(choices[0], "finish_reason", None) or "")
 
     def add_choice(self, message: Any, finish_reason: str) -> str:
         text = _text(getattr(message, "content", None))

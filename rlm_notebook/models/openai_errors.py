@@ -20,10 +20,11 @@ from ..exceptions import ModelError
 if TYPE_CHECKING:
     from openai import APIStatusError
 
-__all__ = ["Target", "model_error", "refused_part", "retry_after"]
+__all__ = ["RETRYABLE", "TOOLS_WITH_REASONING", "Target", "model_error", "one_line", "refused_part", "retry_after"]
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+TOOLS_WITH_REASONING = "tools with reasoning"
 OPTIONAL_PARTS = ("response_format", "temperature", "stream_options", "max_completion_tokens", "max_tokens")
 
 _TOO_LONG = re.compile(
@@ -31,7 +32,9 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _SCHEMA_WORDS = re.compile(r"response_format|json_schema|json_object|json mode|structured output|grammar|guided", re.I)
-_LOOKS_LIKE_A_KEY = re.compile(r"\b(sk|gsk|xai|key|pk|rk)-[\w*-]{6,}|(?<=Bearer )\S+|(?<=//)[^/@\s]+:[^/@\s]*(?=@)")
+_LOOKS_LIKE_A_KEY = re.compile(
+    r"\b(?:sk|gsk|xai|hf)[-_][\w*-]{8,}|\bAIza[\w-]{20,}|(?<=Bearer )\S+|(?<=//)[^/@\s]+:[^/@\s]*(?=@)"
+)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -49,17 +52,19 @@ class Target:
         """`facts` are the keywords of `ModelError`."""
         # A model without a name of its own is named by its address.
         attempted = self.name if self.url in self.name else f"{self.name} at {self.url}"
-        return ModelError(f"{attempted}: {self._clean(wrong)}; {advice}", **facts)
+        return ModelError(f"{attempted}: {one_line(wrong, self.key)}; {advice}", **facts)
 
     def needs_key(self) -> ModelError:
         advice = "set it, or choose another model with -m (offline, ollama:NAME, http://HOST/v1#NAME)"
         return ModelError(f"{self.name} needs {self.key_env}; {advice}", fatal=True)
 
-    def _clean(self, text: str) -> str:
-        """One line of bounded length without a secret."""
-        hidden = text.replace(self.key, "***") if self.key else text
-        line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", hidden).split())
-        return line if len(line) <= 300 else line[:297] + "..."
+
+def one_line(text: str, *secrets: str) -> str:
+    """The text as one line of bounded length, the secrets and whatever looks like a key masked."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", text).split())
+    return line if len(line) <= 300 else line[:297] + "..."
 
 
 def model_error(error: Exception, target: Target) -> ModelError:
@@ -81,13 +86,16 @@ def model_error(error: Exception, target: Target) -> ModelError:
 def refused_part(error: Exception, body: Mapping[str, Any]) -> str | None:
     """The optional part of the request that the server does not take, if that is what the error says.
 
-    For a reply format it is the form that was sent: "json_schema" or "json_object".
+    For a reply format it is the form that was sent, "json_schema" or "json_object".
     """
     import openai
 
     if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 422):
         return None
     words = _words(error)
+    if "tools" in body and body.get("reasoning_effort") != "none" and "reasoning_effort" in words:
+        # Current reasoning models take tools on this endpoint only with reasoning off, and think by default.
+        return TOOLS_WITH_REASONING
     named = next((part for part in OPTIONAL_PARTS if part in body and _complains(error.param, words, part)), None)
     if named == "response_format":
         return str(body[named]["type"])

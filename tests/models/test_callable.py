@@ -38,6 +38,10 @@ async def reply_to(function, request=None, **options):
     return (await collect(function, request, **options))[1]
 
 
+async def everything(model):
+    return [piece async for piece in model.stream(asking())]
+
+
 def returning(value):
     def answer(inputs, context):
         return value
@@ -291,6 +295,21 @@ class TestStreams:
         await pieces.aclose()
         assert closed == [True]
 
+    async def test_a_blocking_generator_is_run_in_one_turn(self):
+        """Two streams of something that is not thread safe must not take turns piece by piece."""
+        order = []
+
+        def stream(inputs, context):
+            for piece in "ab":
+                order.append(piece)
+                time.sleep(0.02)
+                yield piece
+
+        model = CallableModel(stream, thread_safe=False)
+        both = await asyncio.gather(*(everything(model) for _ in range(2)))
+        assert [pieces[-1].content for pieces in both] == ["ab", "ab"]
+        assert order == ["a", "b", "a", "b"]
+
 
 class TestErrors:
     @pytest.mark.parametrize("kind", ["sync", "async", "stream"])
@@ -333,6 +352,13 @@ class TestErrors:
         with pytest.raises(ModelError) as caught:
             await reply_to(fail)
         assert caught.value.retryable is retryable
+
+    async def test_a_key_in_an_error_is_masked_since_errors_are_kept(self):
+        def fail(inputs, context):
+            raise ValueError("bad key sk-proj-abcdefgh12345678\nsecond line")
+
+        with pytest.raises(ModelError, match=r"bad key \*\*\* second line$"):
+            await reply_to(fail)
 
     async def test_errors_of_this_package_pass_unchanged(self):
         error = LimitError("mine")

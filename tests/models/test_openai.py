@@ -222,6 +222,26 @@ class TestWhatServersDoNotTake:
         await collect(model_of(server), asking(max_output_tokens=7))
         assert server.bodies[-1]["max_completion_tokens"] == 7
 
+    async def test_a_model_that_takes_tools_only_without_reasoning(self, serve):
+        def script(seen):
+            if "tools" not in seen.body or seen.body.get("reasoning_effort") == "none":
+                return Act(content="fine")
+            said = "Function tools with reasoning_effort are not supported. Use /v1/responses or set it to 'none'."
+            return Act(status=400, body={"error": {"message": said, "param": "reasoning_effort"}})
+
+        server = await serve(script)
+        model = model_of(server, reasoning_effort="high")
+        await collect(model, asking(tools=(WEATHER,)))
+        await collect(model, asking(tools=(WEATHER,)))
+        await collect(model, asking())
+        assert [body["reasoning_effort"] for body in server.bodies] == ["high", "none", "none", "high"]
+
+    async def test_a_server_that_repeats_its_refusal_is_not_asked_for_ever(self, serve):
+        server = await serve(lambda seen: refusal(400, "temperature reasoning_effort response_format stream_options"))
+        request = asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True, tools=(WEATHER,))
+        await asyncio.wait_for(failure(model_of(server), request), 10)
+        assert len(server.requests) <= 7
+
     async def test_a_400_about_something_else_is_not_repeated(self, serve):
         server = await serve([refusal(400, "messages: too strange")])
         error = await failure(model_of(server), asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True))
@@ -543,6 +563,19 @@ class TestClients:
         complaints = re.findall(r"^.*(?:Unclosed|Warning|Error|Exception|never).*$", done.stderr, re.MULTILINE)
         # A loop that its owner did not close is his leak, too.
         assert [line for line in complaints if "event loop" not in line] == []
+
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    def test_what_a_closed_loop_left_is_cleared_away(self):
+        def leave():
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(collect(OpenAIModel("m", base_url=server.url), asking()))
+            loop.close()
+            return [loop for loop, endpoint in clients._open if endpoint.url == server.url]
+
+        with FaultServer() as server:
+            assert [len(leave()) for _ in range(3)] == [1, 1, 1]
+        clients._close_all(only_of_closed_loops=True)
+        gc.collect()
 
     def test_importing_the_adapter_imports_no_sdk(self):
         code = "import sys, rlm_notebook.models.openai as m; m.OpenAIModel('x'); print('openai' in sys.modules)"
