@@ -38,6 +38,10 @@ class Seen:
     body: dict[str, Any]
 
     @property
+    def is_chat(self) -> bool:
+        return self.path.partition("?")[0].endswith("/chat/completions")
+
+    @property
     def streaming(self) -> bool:
         return bool(self.body.get("stream"))
 
@@ -94,14 +98,17 @@ def refusal(status: int, message: str, *, code: str | None = None, headers: dict
 
 
 def brain(seen: Seen) -> str:
-    """Plans split where the last user message has a line "split: a | b | c"; everything else is answered."""
-    text = seen.last_user_text
-    task = text.strip().splitlines()[0] if text.strip() else ""
+    """Plans split where the task has a line "split: a | b | c"; everything else is answered.
+
+    The task is what the last user message holds under "# Task", or all of it.
+    """
+    task = re.split(r"^# Task\n", seen.last_user_text, flags=re.MULTILINE)[-1].split("\n# ")[0].strip()
+    title = task.partition("\n")[0]
+    split = re.search(r"^\s*split:(.*)$", task, re.MULTILINE)
     if not seen.wants_plan:
-        return f"answer to: {task}"
-    split = re.search(r"^\s*split:(.*)$", text, re.MULTILINE)
+        return f"answer to: {title}"
     if split is None:
-        return _plan("EXECUTE", answer=f"answer to: {task}")
+        return _plan("EXECUTE", answer=f"answer to: {title}")
     return _plan("RECURSE", sub_tasks=[part.strip() for part in split[1].split("|") if part.strip()])
 
 
@@ -201,13 +208,13 @@ class FaultServer:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         seen = Seen(len(self.requests), method, path, headers, json.loads(body) if body else {})
-        if path.endswith("/chat/completions"):
+        if seen.is_chat:
             self.requests.append(seen)
         return seen
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection may be used again."""
-        if not seen.path.endswith("/chat/completions"):
+        if not seen.is_chat:
             return await _send(writer, self._other(seen), seen)
         act = self._act(seen)
         await asyncio.sleep(act.delay)

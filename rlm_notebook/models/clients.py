@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -30,7 +30,10 @@ KEEPALIVE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to call, and with which key; credentials in the URL become a header. Its `repr` shows no secret."""
+    """Where to call, and with which key; credentials in the URL become a header, as the SDK's transports disagree.
+
+    Its `repr` shows no secret.
+    """
 
     url: str = field(repr=False)
     key: str = field(repr=False)
@@ -39,6 +42,10 @@ class Endpoint:
     @property
     def shown_url(self) -> str:
         return without_credentials(self.url)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.url).query))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -50,9 +57,9 @@ class Endpoint:
 
 
 def without_credentials(url: str) -> str:
-    """The URL without "user:password@"."""
+    """The URL without "user:password@" and without its query, which may hold a key."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def is_loopback(url: str) -> bool:
@@ -97,6 +104,7 @@ def _connected(endpoint: Endpoint) -> AsyncOpenAI:
         api_key=endpoint.key,
         base_url=endpoint.shown_url,
         default_headers=endpoint.headers,
+        default_query=endpoint.query,
         max_retries=0,
         timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
         http_client=_transport(endpoint),

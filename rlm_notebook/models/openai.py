@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError
@@ -53,8 +54,8 @@ class OpenAIModel:
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigurationError("OpenAIModel(''): name a model, for example OpenAIModel('gpt-5-mini')")
-        if self.base_url is not None and not re.match(r"https?://[^/]", self.base_url):
-            raise ConfigurationError(f"OpenAIModel(base_url={self.base_url!r}): expected http://HOST/v1 or https://...")
+        if self.base_url is not None:
+            _check_url(self.base_url, "base_url")
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class OpenAIModel:
         return within(deadline, self._pieces(request), name=self.name)
 
     async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
-        url = self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
+        url = self.base_url or _check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         target = self._target(url)
         client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections))
         refused = _refused.get((url, self.model), frozenset())
@@ -120,6 +121,17 @@ class OpenAIModel:
             "none" if request.tools and TOOLS_WITH_REASONING in refused else self.reasoning_effort
         )
         return {name: value for name, value in body.items() if value is not None and name not in refused}
+
+
+def _check_url(url: str, source: str) -> str:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return url
+    except ValueError:
+        pass  # the port is no number, or the host is no address
+    shown = url.rpartition("@")[2]  # without credentials, wherever the URL is wrong
+    raise ConfigurationError(f"{source}={shown!r} is no URL of a server; write http://HOST:PORT/v1 or https://HOST/v1")
 
 
 def _rung(schema: Mapping[str, Any] | None, refused: frozenset[str]) -> str:
@@ -186,9 +198,9 @@ def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
 async def _call(client: Any, body: dict[str, Any], target: Target) -> AsyncGenerator[str | Reply, None]:
     response = await client.chat.completions.create(**body)
     if not body.get("stream"):
-        yield _whole(response, body["model"], target)
+        yield _whole(response, body, target)
         return
-    written = _Written(model=body["model"])
+    written = _Written(body["model"], _answered(body))
     async with response:
         async for chunk in response:
             if text := written.add(chunk):
@@ -196,13 +208,18 @@ async def _call(client: Any, body: dict[str, Any], target: Target) -> AsyncGener
     yield written.reply(target)
 
 
-def _whole(completion: Any, model: str, target: Target) -> Reply:
+def _answered(body: Mapping[str, Any]) -> int:
+    """How many calls of tools this conversation has answered so far."""
+    return sum(message["role"] == "tool" for message in body["messages"])
+
+
+def _whole(completion: Any, body: Mapping[str, Any], target: Target) -> Reply:
     choices = getattr(completion, "choices", None)
     if not choices or getattr(choices[0], "message", None) is None:
         wrong = f"the reply holds no answer ({_excerpt(completion)})"
         raise target.error(wrong, "is this an OpenAI-compatible server?", retryable=True)
-    told = getattr(completion, "model", None) or model
-    written = _Written(model=told, usage=getattr(completion, "usage", None))
+    told = getattr(completion, "model", None) or body["model"]
+    written = _Written(told, _answered(body), usage=getattr(completion, "usage", None))
     written.add_choice(choices[0].message, getattr(choices[0], "finish_reason", None) or "stop")
     return written.reply(target)
 
@@ -214,9 +231,13 @@ def _excerpt(completion: Any) -> str:
 
 @dataclass
 class _Written:
-    """A reply while it is being written, by one message or by many deltas."""
+    """A reply while it is being written, by one message or by many deltas.
+
+    Tool calls without an id are numbered from `first_call` on, so that ids are unique within a conversation.
+    """
 
     model: str
+    first_call: int
     usage: Any = None
     text: list[str] = field(default_factory=list)
     refusal: str = ""
@@ -263,7 +284,7 @@ class _Written:
             raise target.error("the stream ended before the reply was complete", "try again", retryable=True)
         if not content.strip() and not self.calls:
             raise self._nothing(target)
-        calls = tuple(_tool_call(at, slot) for at, slot in sorted(self.calls.items()))
+        calls = tuple(_tool_call(self.first_call + at, slot) for at, slot in sorted(self.calls.items()))
         usage = _usage(self.usage, free=is_loopback(target.url))
         return Reply(content, calls, usage, self.model, self.finish_reason or "stop")
 

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import ModelError
 
@@ -62,7 +62,8 @@ class Target:
 def one_line(text: str, *secrets: str) -> str:
     """The text as one line of bounded length, the secrets and whatever looks like a key masked."""
     for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
+        # A short key is a placeholder for a server without keys; masking it would only garble the text.
+        text = text.replace(secret, "***") if len(secret) >= 8 else text
     line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", text).split())
     return line if len(line) <= 300 else line[:297] + "..."
 
@@ -148,49 +149,50 @@ def _words(error: Any) -> str:
     return str(said or error.message)
 
 
+class _Verdict(NamedTuple):
+    """What a status means; "{key}" in the advice is where the key comes from."""
+
+    wrong: str
+    advice: str
+    retryable: bool = False
+    fatal: bool = False
+
+
+_NO_ACCESS = _Verdict("access refused", "check {key}", fatal=True)
+_VERDICTS = {
+    401: _NO_ACCESS,
+    403: _NO_ACCESS,
+    404: _Verdict("not found", "check the model's name and the URL, which usually ends in /v1", fatal=True),
+    429: _Verdict("rate limited", "wait, or lower max_concurrency", retryable=True),
+}
+_QUOTA_SPENT = _Verdict("the account's quota is spent", "add credit or change the plan", fatal=True)
+_PROMPT_TOO_LONG = _Verdict("the prompt is too long", "split the task or pass less context")
+_SERVER_FAILED = _Verdict("the server failed", "try again later", retryable=True)
+_REFUSED = _Verdict("the request was refused", "change the option that it names")
+
+
 def _refused(error: APIStatusError, target: Target) -> ModelError:
     status, words = error.status_code, _words(error)
-    facts: dict[str, Any] = {"status": status}
-    if status == 402 or {error.code, error.type} & QUOTA_CODES:
-        return target.error(
-            f"the account's quota is spent ({status}: {words})", "add credit or change the plan", fatal=True, **facts
-        )
-    if status in (401, 403):
-        return target.error(f"access refused ({status}: {words})", _key_advice(target), fatal=True, **facts)
-    if status == 404:
-        return target.error(
-            f"not found (404: {words})",
-            "check the model's name and the URL, which usually ends in /v1",
-            fatal=True,
-            **facts,
-        )
-    if status == 429:
-        return target.error(
-            f"rate limited (429: {words})",
-            "wait, or lower max_concurrency",
-            retryable=True,
-            retry_after=retry_after(error.response.headers),
-            **facts,
-        )
-    if status == 413 or error.code == "context_length_exceeded" or (status < 500 and _TOO_LONG.search(words)):
-        return target.error(
-            f"the prompt is too long ({status}: {words})", "split the task or pass less context", **facts
-        )
-    if status >= 500 or status in RETRYABLE:
-        return target.error(
-            f"the server failed ({status}: {words})",
-            "try again later",
-            retryable=True,
-            retry_after=retry_after(error.response.headers),
-            **facts,
-        )
-    return target.error(f"the request was refused ({status}: {words})", "change the option that it names", **facts)
+    verdict = _verdict(status, {error.code, error.type}, words)
+    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
+    return target.error(
+        f"{verdict.wrong} ({status}: {words})",
+        verdict.advice.format(key=key),
+        status=status,
+        retryable=verdict.retryable,
+        fatal=verdict.fatal,
+        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
+    )
 
 
-def _key_advice(target: Target) -> str:
-    if target.key_env:
-        return f"check the key in {target.key_env}"
-    return "give the name of the variable that holds its key (api_key_env)"
+def _verdict(status: int, codes: set[str | None], words: str) -> _Verdict:
+    if status == 402 or codes & QUOTA_CODES:
+        return _QUOTA_SPENT
+    if status == 413 or (status in (400, 422) and ("context_length_exceeded" in codes or _TOO_LONG.search(words))):
+        return _PROMPT_TOO_LONG
+    if status in _VERDICTS:
+        return _VERDICTS[status]
+    return _SERVER_FAILED if status >= 500 or status in RETRYABLE else _REFUSED
 
 
 def _failed_midway(error: Any, target: Target) -> ModelError:

@@ -107,6 +107,15 @@ class TestReplies:
         assert reply.finish_reason == "tool_calls"
         assert server.bodies[0]["tools"] == [{"type": "function", "function": WEATHER}]
 
+    @pytest.mark.parametrize("streaming", [False, True])
+    async def test_calls_without_an_id_get_one_that_is_new_in_the_conversation(self, serve, streaming):
+        call = {"id": "", "type": "function", "function": {"name": "weather", "arguments": ""}}
+        server = await serve(lambda seen: Act(tool_calls=[call, call]))
+        told = {"role": "tool", "content": "sunny", "tool_call_id": "call_0"}
+        request = asking(messages=({"role": "user", "content": "?"}, told), tools=(WEATHER,), streaming=streaming)
+        _, reply = await collect(model_of(server), request)
+        assert [(call.id, call.arguments) for call in reply.tool_calls] == [("call_1", {}), ("call_2", {})]
+
     async def test_streamed_tool_calls_that_share_an_index_are_told_apart_by_their_ids(self, serve):
         def event(call_id, city):
             function = {"name": "weather", "arguments": json.dumps({"city": city})}
@@ -143,9 +152,8 @@ class TestReplies:
 
     async def test_the_servers_brain_plans_what_the_engine_can_read(self, serve):
         server = await serve()
-        _, reply = await collect(
-            model_of(server), asking("Trip\nsplit: fly | sleep", mode="planner", schema=PLAN_SCHEMA)
-        )
+        text = "# Goal\nnot this\nsplit: x\n\n# Task\nTrip\nsplit: fly | sleep\n\n# Results\nnor this"
+        _, reply = await collect(model_of(server), asking(text, mode="planner", schema=PLAN_SCHEMA))
         plan = parse_plan(reply.content)
         assert isinstance(plan, Recurse)
         assert [task.task for task in plan.sub_tasks] == ["fly", "sleep"]
@@ -242,6 +250,12 @@ class TestWhatServersDoNotTake:
         await asyncio.wait_for(failure(model_of(server), request), 10)
         assert len(server.requests) <= 7
 
+    async def test_a_refusal_that_names_its_parameter_is_taken_at_its_word(self, serve):
+        error = {"message": "messages[1] mentions temperature", "param": "messages"}
+        server = await serve([Act(status=400, body={"error": error})])
+        await failure(model_of(server), asking(temperature=0.5))
+        assert len(server.requests) == 1
+
     async def test_a_400_about_something_else_is_not_repeated(self, serve):
         server = await serve([refusal(400, "messages: too strange")])
         error = await failure(model_of(server), asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True))
@@ -258,6 +272,7 @@ class TestErrors:
             (refusal(403, "region"), 403, False, True, "access refused"),
             (refusal(404, "The model `test` does not exist", code="model_not_found"), 404, False, True, "not found"),
             (refusal(402, "no money"), 402, False, True, "quota"),
+            (refusal(429, "too many tokens per minute"), 429, True, False, "rate limited"),
             (refusal(429, "slow down"), 429, True, False, "rate limited"),
             (refusal(429, "You exceeded your quota", code="insufficient_quota"), 429, False, True, "quota"),
             (refusal(400, "too long", code="context_length_exceeded"), 400, False, False, "prompt is too long"),
@@ -436,6 +451,12 @@ class TestKeys:
         assert SECRET not in shown(error)
         assert "***" in str(error)
 
+    async def test_a_key_that_does_not_look_like_one_is_masked_too(self, serve, monkeypatch):
+        monkeypatch.setenv("MY_KEY", "correct horse battery")
+        server = await serve([refusal(401, "wrong key: correct horse battery")])
+        error = await failure(model_of(server, api_key_env="MY_KEY"), asking())
+        assert "horse" not in shown(error)
+
     async def test_credentials_in_the_url_are_used_and_never_shown(self, serve):
         server = await serve([Act(), refusal(500, "oops")])
         model = OpenAIModel("m", base_url=server.url.replace("//", "//ann:pass%40word@"))
@@ -444,6 +465,18 @@ class TestKeys:
         told = f"{model!r} {model.name} {shown(await failure(model, asking()))}"
         assert "word" not in told
         assert "ann" not in told
+
+    async def test_a_key_in_the_query_is_sent_and_never_shown(self, serve):
+        server = await serve([Act(), refusal(500, "oops")])
+        model = OpenAIModel("m", base_url=f"{server.url}?code=hidden")
+        await collect(model, asking())
+        assert server.requests[0].path == "/v1/chat/completions?code=hidden"
+        assert "hidden" not in f"{model!r} {model.name} {shown(await failure(model, asking()))}"
+
+    async def test_a_placeholder_key_does_not_garble_errors(self, serve, monkeypatch):
+        monkeypatch.setenv("MY_KEY", "e")
+        server = await serve([refusal(500, "everything else")])
+        assert "everything else" in str(await failure(model_of(server, api_key_env="MY_KEY"), asking()))
 
     def test_an_endpoint_shows_no_secret(self):
         endpoint = clients.Endpoint("http://ann:secret@host/v1", SECRET, 10)
@@ -470,10 +503,21 @@ class TestValue:
     def test_equal_settings_are_equal(self):
         assert OpenAIModel("x") == OpenAIModel("x") != OpenAIModel("x", temperature=0.1)
 
-    @pytest.mark.parametrize("arguments", [{"model": ""}, {"model": "x", "base_url": "localhost:8080"}])
-    def test_a_wrong_value_is_refused_where_it_is_made(self, arguments):
-        with pytest.raises(ConfigurationError, match="OpenAIModel"):
-            OpenAIModel(**arguments)
+    def test_no_name_is_refused_where_it_is_given(self):
+        with pytest.raises(ConfigurationError, match="name a model"):
+            OpenAIModel("")
+
+    @pytest.mark.parametrize(
+        "url", ["localhost:8080", "http://", "http://h:port/v1", "ftp://h/v1", "ann:secret@h/v1", ""]
+    )
+    async def test_what_is_no_url_is_refused_wherever_it_comes_from(self, monkeypatch, url):
+        with pytest.raises(ConfigurationError, match="base_url=") as caught:
+            OpenAIModel("x", base_url=url)
+        assert "secret" not in str(caught.value)
+        if url:
+            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            with pytest.raises(ConfigurationError, match="OPENAI_BASE_URL="):
+                await collect(OpenAIModel("x"), asking())
 
     async def test_a_local_model_is_free_and_the_price_of_any_other_unknown(self, serve):
         server = await serve()
