@@ -72,7 +72,7 @@ def tool(
     """
 
     def make(target: Callable[..., Any]) -> Tool:
-        title = name or getattr(target, "__name__", type(target).__name__)
+        title = name or str(getattr(target, "__name__", type(target).__name__))
         model = _arguments_model(target, title)
         return Tool(
             name=title,

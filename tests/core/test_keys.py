@@ -1,0 +1,85 @@
+"""A key depends on all that can enter a request, and on nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook.core.keys import digest, normalized, plan_key, request_key, result_key
+
+WHOLE = {
+    "task": "t",
+    "ancestors": ["root"],
+    "dependencies": ["d"],
+    "agent": {"model": "m", "temperature": None},
+    "surroundings": "s",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "u"},
+        {"ancestors": []},
+        {"ancestors": ["root", "t2"]},
+        {"dependencies": []},
+        {"dependencies": ["e"]},
+        {"agent": {"model": "n", "temperature": None}},
+        {"agent": {"model": "m", "temperature": 0.5}},
+        {"surroundings": "r"},
+        {"ancestors": [], "dependencies": ["root", "d"]},
+    ],
+)
+def test_whatever_enters_the_request_changes_the_key_of_the_plan(change: dict[str, object]) -> None:
+    assert plan_key(**{**WHOLE, **change}) != plan_key(**WHOLE)  # type: ignore[arg-type]
+
+
+def test_the_key_of_a_result_depends_on_plan_decision_and_parts_in_order() -> None:
+    keys = [
+        result_key("p", "EXECUTE", []),
+        result_key("q", "EXECUTE", []),
+        result_key("p", "RECURSE", []),
+        result_key("p", "RECURSE", [("a", "1")]),
+        result_key("p", "RECURSE", [("a", "2")]),
+        result_key("p", "RECURSE", [("a", "1"), ("b", "2")]),
+        result_key("p", "RECURSE", [("b", "2"), ("a", "1")]),
+    ]
+
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_request_is_its_task_and_what_changes_its_meaning() -> None:
+    assert request_key("t", {"a": 1, "b": 2}) == request_key("t", {"b": 2, "a": 1})
+    assert request_key("t", {"a": 1}) != request_key("t", {"a": 2}) != request_key("u", {"a": 2})
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=[])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(json_values, json_values)
+def test_equal_values_have_equal_digests_and_others_have_not(a: object, b: object) -> None:
+    assert digest(a) == digest(a)
+    assert (digest(a) == digest(b)) == (repr(a) == repr(b) or a == b and type(a) is type(b))
+
+
+def test_keys_stay_what_they_are() -> None:
+    """What was paid for under one version of the package is found by the next one."""
+    assert plan_key(**WHOLE) == "de8981abede95a2da6c04ead154e2f69"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        ("Compare A and B.", "  compare a AND b ", True),
+        ("STRASSE", "straße", True),
+        ("Sum 1 to 10", "Sum 1 to 100", False),
+        ("chapter_1", "chapter 1", True),
+        ("дом", "том", False),
+        ("分析", "分析。", True),
+    ],
+)
+def test_case_space_and_punctuation_say_nothing_but_digits_do(a: str, b: str, equal: bool) -> None:
+    assert (normalized(a) == normalized(b)) == equal

@@ -1,0 +1,61 @@
+"""A tree as text: every node a line, nothing that could drive a terminal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook.core.outline import SYMBOLS, duration, outline, printable
+from rlm_notebook.core.tree import Node, NodeState, Tree
+
+TREE = Tree.of(
+    [
+        Node("0", None, "Plan a trip", state=NodeState.WAITING, started=0.0),
+        Node("0.0", "0", "Flights", state=NodeState.DONE, started=0.0, ended=1.25, mark="replayed"),
+        Node("0.0.0", "0.0", "Out", state=NodeState.DONE, started=0.0, ended=61.0),
+        Node("0.1", "0", "Hotel", state=NodeState.FAILED, error="no\nroom \x1b[31m"),
+    ]
+)
+
+
+def test_a_tree_is_drawn_with_states_times_and_remarks() -> None:
+    assert outline(TREE) == (
+        "… Plan a trip\n├─ ✓ Flights  1.2s  replayed\n│  └─ ✓ Out  1m 01s\n└─ ✗ Hotel  no room  [31m"
+    )
+
+
+def test_a_long_tree_says_how_much_is_left_out() -> None:
+    assert outline(TREE, limit=1).splitlines()[1:] == ["… and 3 more nodes"]
+    assert outline(Tree()) == "(no node yet)"
+
+
+def test_a_deep_tree_can_be_drawn() -> None:
+    chain = Tree.of(Node(".".join(["0"] * (n + 1)), ".".join(["0"] * n) or None, f"task {n}") for n in range(3000))
+
+    assert len(outline(chain, limit=5000).splitlines()) == 3000
+
+
+def test_every_state_has_its_sign() -> None:
+    assert set(SYMBOLS) == {str(state) for state in NodeState}
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS)
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_no_character_of_a_text_can_drive_a_terminal(text: str) -> None:
+    assert printable(text).isprintable()
+    assert len(printable(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0.0s"),
+        (9.94, "9.9s"),
+        (9.96, "10s"),
+        (59.6, "1m 00s"),
+        (185, "3m 05s"),
+        (3599.7, "1h 00m"),
+        (3725, "1h 02m"),
+    ],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

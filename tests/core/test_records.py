@@ -1,0 +1,109 @@
+"""What earlier executions left is found by what it is, and told again as it was."""
+
+from rlm_notebook.core.events import (
+    Event,
+    Failed,
+    Finished,
+    NodeCreated,
+    Planned,
+    PlanStarted,
+    Retried,
+    RunStarted,
+    Started,
+    SynthesisStarted,
+    ToolCalled,
+    ToolReturned,
+)
+from rlm_notebook.core.limits import Usage
+from rlm_notebook.core.records import Records, created_fact, end_facts, plan_facts, result_facts
+from rlm_notebook.core.tree import Node, Tree
+
+RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
+
+
+def grown(*more: Event) -> Tree:
+    tree = Tree()
+    for event in (
+        RunStarted(at=0, run_id="r", task="root"),
+        NodeCreated(at=0, node="0", parent=None, task="root"),
+        *more,
+    ):
+        tree.apply(event)
+    return tree
+
+
+def whole() -> Tree:
+    """A run with everything that can be recorded: retries, tools, a split, usage."""
+    return grown(
+        PlanStarted(at=1, node="0"),
+        Retried(at=2, node="0", reason="no JSON", usage=Usage(1, 1, calls=1)),
+        Planned(at=3, node="0", plan=RECURSE, key="pk", usage=Usage(2, 2, calls=1, cost_usd=0.5), model="m"),
+        NodeCreated(at=3, node="0.0", parent="0", task="a", agent="writer", note="n"),
+        Planned(at=3, node="0.0", plan={"decision": "EXECUTE"}, key="pk0", limited="max_depth"),
+        Started(at=4, node="0.0"),
+        Retried(at=5, node="0.0", reason="503"),
+        ToolCalled(at=6, node="0.0", call="c", name="f", arguments={"x": 1}),
+        ToolReturned(at=7, node="0.0", call="c", content="no", ok=False),
+        Finished(at=8, node="0.0", content="A", key="rk0", usage=Usage(3, 3, calls=2), model="m", metadata={"k": "v"}),
+        SynthesisStarted(at=8, node="0"),
+        Finished(at=9, node="0", content="W", key="rk", usage=Usage(4, 4, calls=1, cost_usd=0.25), model="m"),
+    )
+
+
+def without_marks(tree: Tree) -> list[Node]:
+    from dataclasses import replace
+
+    return [replace(node, mark="") for node in tree]
+
+
+def test_a_recorded_tree_told_again_is_the_same_tree() -> None:
+    """Times, phases, attempts, tools and usage included: so a replay changes no file."""
+    tree = whole()
+    again = Tree()
+    again.apply(RunStarted(at=0, run_id="r", task="root"))
+    for node in tree:
+        for event in (created_fact(node), *plan_facts(node, node.id)):
+            again.apply(event)
+    for node in reversed(list(tree)):
+        for event in end_facts(node):
+            again.apply(event)
+
+    assert without_marks(again) == without_marks(tree)
+    assert {node.mark for node in again} == {"replayed"}
+    assert again.usage == tree.usage
+
+
+def test_plans_and_results_are_found_by_key() -> None:
+    records = Records.of(whole())
+
+    assert records.plans["pk"].id == "0"
+    assert {key: node.id for key, node in records.results.items()} == {"rk": "0", "rk0": "0.0"}
+
+
+def test_an_execution_that_a_limit_forced_is_not_a_plan_to_be_reused() -> None:
+    assert "pk0" not in Records.of(whole()).plans
+
+
+def test_a_split_that_a_limit_prevented_is_a_plan_to_be_reused() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=RECURSE, key="pk", limited="max_steps"))
+
+    assert Records.of(tree).plans["pk"].plan == RECURSE
+
+
+def test_a_failed_node_leaves_its_plan_but_no_result() -> None:
+    tree = grown(
+        PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=RECURSE, key="pk"), Failed(at=3, node="0", error="e")
+    )
+    records = Records.of(tree)
+
+    assert set(records.plans) == {"pk"}
+    assert not records.results
+    assert not Records()
+
+
+def test_a_result_found_elsewhere_is_told_of_the_node_that_it_is_for() -> None:
+    facts = list(result_facts(whole()["0.0"], "0.7.1", mark="cached"))
+
+    assert {fact.node for fact in facts} == {"0.7.1"}
+    assert isinstance(facts[-1], Finished)
+    assert (facts[-1].mark, facts[-1].metadata) == ("cached", {"k": "v"})

@@ -1,0 +1,36 @@
+"""Waits between attempts double up to a bound, are spread, and respect what the provider asks for."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook import ConfigurationError, RetryPolicy
+
+
+def test_waits_double_up_to_the_maximum() -> None:
+    policy = RetryPolicy(initial=1, maximum=5, jitter=False)
+
+    assert [policy.delay(attempt) for attempt in (1, 2, 3, 4, 10_000)] == [1, 2, 4, 5, 5]
+
+
+@given(st.integers(1, 100), st.floats(0, 1), st.floats(0, 60))
+def test_with_jitter_a_wait_is_never_shorter_than_half_nor_than_what_was_asked(
+    n: int, chance: float, asked: float
+) -> None:
+    policy = RetryPolicy()
+    whole = RetryPolicy(jitter=False).delay(n)
+
+    assert whole / 2 <= policy.delay(n, chance=chance) <= whole
+    assert asked <= policy.delay(n, asked=asked, chance=chance) <= asked + policy.initial
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"attempts": 0}, {"attempts": 1.5}, {"attempts": True}, {"initial": -1}, {"maximum": math.inf}, {"patience": "1"}],
+)
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        RetryPolicy(**wrong)

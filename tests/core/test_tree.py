@@ -1,0 +1,301 @@
+"""The tree is the fold of its events: legal ones lead forward, illegal ones are refused and change nothing."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook.core import events
+from rlm_notebook.core.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    NodeCreated,
+    Planned,
+    PlanStarted,
+    Retried,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    Started,
+    Superseded,
+    SynthesisStarted,
+    Token,
+    ToolCalled,
+    ToolReturned,
+)
+from rlm_notebook.core.limits import Usage
+from rlm_notebook.core.tree import TRANSITIONS, IllegalEvent, Node, NodeState, Tree
+
+RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
+EXECUTE = {"decision": "EXECUTE"}
+
+
+ENDS = {"Failed", "Cancelled", "Superseded", "RunFinished"}
+
+
+def event_of(kind: str, node: str, at: float, choose: random.Random) -> Event:
+    """Some event of the kind for the node."""
+    usage = Usage(choose.randrange(9), choose.randrange(9), calls=1)
+    made: dict[str, Any] = {
+        "NodeCreated": lambda: NodeCreated(at=at, node=f"{node}.{choose.randrange(3)}", parent=node, task="t"),
+        "Planned": lambda: Planned(
+            at=at,
+            node=node,
+            plan=choose.choice([RECURSE, EXECUTE]),
+            usage=usage,
+            limited=choose.choice(["", "", "max_steps"]),
+        ),
+        "Token": lambda: Token(at=at, node=node, text="x"),
+        "ToolCalled": lambda: ToolCalled(at=at, node=node, call="c", name="f", arguments={}),
+        "ToolReturned": lambda: ToolReturned(at=at, node=node, call="c", content="r"),
+        "Retried": lambda: Retried(at=at, node=node, reason="r", usage=usage),
+        "Finished": lambda: Finished(at=at, node=node, content="done", usage=usage),
+        "Failed": lambda: Failed(at=at, node=node, error="e"),
+        "RunStarted": lambda: RunStarted(at=at, run_id="r", task="t"),
+        "RunFinished": lambda: RunFinished(at=at, status=choose.choice(["done", "failed", "cancelled"])),
+    }
+    return made[kind]() if kind in made else getattr(events, kind)(at=at, node=node)
+
+
+#: What ends a node or the run is rare, so that trees become more than a root.
+KINDS = [kind for kind in sorted(events.KINDS) for _ in range(1 if kind in ENDS else 8)]
+
+
+def state_of(tree: Tree) -> Any:
+    """All that can be seen of a tree."""
+    return list(tree), list(tree.walk()), tree.usage, tree.status, tree.error, tree.started, tree.ended, tree.run_id
+
+
+def random_history(seed: int, length: int = 120) -> tuple[Tree, list[Event], list[Event]]:
+    """A tree after random events, the legal ones among them, and those that were refused (without a trace)."""
+    choose, tree, legal, refused = random.Random(seed), Tree(), [], []
+    for at in range(length):
+        nodes = [node.id for node in tree] or ["0"]
+        event = event_of(choose.choice(KINDS), choose.choice([*nodes, "0.9"]), float(at), choose)
+        if len(tree) == 0 and choose.random() < 0.5:
+            event = NodeCreated(at=float(at), node="0", parent=None, task="root")
+        before = state_of(tree)
+        try:
+            tree.apply(event)
+        except IllegalEvent as error:
+            assert str(error)
+            assert state_of(tree) == before, f"{event} was refused, but changed the tree"
+            refused.append(event)
+        else:
+            legal.append(event)
+    return tree, legal, refused
+
+
+@given(st.integers(0, 10_000))
+def test_a_refused_event_leaves_the_tree_as_it_was(seed: int) -> None:
+    _, legal, refused = random_history(seed)
+
+    assert legal
+    assert refused
+
+
+@given(st.integers(0, 10_000))
+def test_the_same_events_give_the_same_tree(seed: int) -> None:
+    tree, legal, _ = random_history(seed)
+    again = Tree()
+    for event in legal:
+        again.apply(events.from_json(events.to_json(event)))
+
+    assert state_of(again) == state_of(tree)
+
+
+@given(st.integers(0, 10_000))
+def test_the_usage_of_a_tree_is_that_of_its_nodes(seed: int) -> None:
+    tree, _, _ = random_history(seed)
+
+    assert tree.usage == sum((node.usage for node in tree), Usage())
+
+
+@given(st.integers(0, 10_000))
+def test_every_node_hangs_below_its_parent(seed: int) -> None:
+    tree, _, _ = random_history(seed)
+
+    for node in tree:
+        assert (node.parent or "") == node.id.rpartition(".")[0]
+        assert node.parent is None or node in tree.children(node.parent)
+        assert node.depth == len(tree.ancestors(node.id))
+    assert {node.id for node in tree.walk()} == {node.id for node in tree}
+
+
+@given(st.integers(0, 10_000))
+def test_phases_of_a_node_follow_each_other_and_end_with_it(seed: int) -> None:
+    tree, _, _ = random_history(seed)
+
+    for node in tree:
+        times = [time for phase in node.phases for time in (phase.started, phase.ended) if time is not None]
+        assert times == sorted(times)
+        assert all(phase.ended is not None for phase in node.phases[:-1])
+        if node.state.final and node.phases:
+            assert node.phases[-1].ended is not None
+
+
+def test_no_state_can_be_entered_again() -> None:
+    """Forward only: whatever the table allows, no way leads back to a state that was left."""
+    leads = {state: {to for to in row.values() if to is not None} for state, row in TRANSITIONS.items()}
+
+    def reachable(state: NodeState, seen: frozenset[NodeState] = frozenset()) -> set[NodeState]:
+        return {to for to in leads[state] - seen} | {
+            far for to in leads[state] - seen for far in reachable(to, seen | {to})
+        }
+
+    for state in NodeState:
+        assert state not in reachable(state)
+
+
+def test_final_states_take_no_result() -> None:
+    for state in (NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeState.SUPERSEDED):
+        assert state.final
+        assert not {"Finished", "Started", "Planned:RECURSE", "Failed", "Cancelled"} & set(TRANSITIONS[state])
+
+
+def grown(*more: Event) -> Tree:
+    tree = Tree()
+    for event in (
+        RunStarted(at=0, run_id="r", task="root"),
+        NodeCreated(at=0, node="0", parent=None, task="root"),
+        *more,
+    ):
+        tree.apply(event)
+    return tree
+
+
+SPLIT = (PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=RECURSE, model="m"))
+
+
+def test_a_node_goes_from_pending_to_done() -> None:
+    tree = grown(*SPLIT, NodeCreated(at=2, node="0.0", parent="0", task="a"))
+    assert tree["0"].state is NodeState.WAITING
+    tree.apply(Started(at=3, node="0.0"))
+    tree.apply(Finished(at=4, node="0.0", content="A"))
+    tree.apply(SynthesisStarted(at=4, node="0"))
+    tree.apply(Finished(at=6, node="0", content="whole", model="m"))
+
+    assert [(phase.kind, phase.started, phase.ended) for phase in tree["0"].phases] == [
+        ("plan", 1, 2),
+        ("wait", 2, 4),
+        ("synthesize", 4, 6),
+    ]
+    assert (tree["0"].state, tree["0"].result, tree["0"].started, tree["0"].ended) == (NodeState.DONE, "whole", 1, 6)
+    assert (tree["0.0"].started, tree["0.0"].ended) == (3, 4)
+
+
+def test_a_plan_that_a_limit_cut_is_executed_and_remembered() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=RECURSE, limited="max_steps"))
+
+    assert tree["0"].decision == "EXECUTE"
+    assert tree["0"].plan == RECURSE
+    with pytest.raises(IllegalEvent, match="waiting|planning"):
+        tree.apply(SynthesisStarted(at=3, node="0"))
+    tree.apply(Started(at=3, node="0"))
+    assert tree["0"].state is NodeState.RUNNING
+
+
+def test_a_retry_is_a_failed_phase_and_one_more_attempt() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Retried(at=2, node="0", reason="bad JSON", usage=Usage(5, calls=1)))
+
+    assert [(phase.kind, phase.ended) for phase in tree["0"].phases] == [("failed", 2), ("plan", None)]
+    assert tree["0"].attempts == 2
+    assert tree.usage == Usage(5, calls=1)
+
+
+def test_what_a_tool_returned_stands_with_its_call() -> None:
+    tree = grown(
+        Started(at=1, node="0"),
+        ToolCalled(at=1, node="0", call="a", name="f", arguments={"x": 1}),
+        ToolCalled(at=1, node="0", call="b", name="g", arguments={}),
+        ToolReturned(at=2, node="0", call="a", content="A", ok=False),
+    )
+    first, second = tree["0"].tool_calls
+
+    assert (first.content, first.ok, first.ended) == ("A", False, 2)
+    assert (second.content, second.ended) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("node", "parent"), [("0.0", "0.1"), ("1", None), ("0.0", None), ("00", "0"), ("0.0.0", "0"), ("", None)]
+)
+def test_an_id_is_the_path_below_the_parent(node: str, parent: str | None) -> None:
+    with pytest.raises(IllegalEvent):
+        grown(*SPLIT, NodeCreated(at=3, node=node, parent=parent, task="x"))
+
+
+def test_a_node_comes_once_and_only_below_one_that_splits() -> None:
+    tree = grown()
+    with pytest.raises(IllegalEvent, match="exists"):
+        tree.apply(NodeCreated(at=1, node="0", parent=None, task="again"))
+    with pytest.raises(IllegalEvent, match="pending"):
+        tree.apply(NodeCreated(at=1, node="0.0", parent="0", task="too early"))
+    tree.apply(PlanStarted(at=1, node="0"))
+    tree.apply(NodeCreated(at=1, node="0.0", parent="0", task="while the plan streams in"))
+    assert [child.id for child in tree.children("0")] == ["0.0"]
+
+
+def test_an_event_for_nobody_is_refused() -> None:
+    with pytest.raises(IllegalEvent, match="does not exist"):
+        grown(Started(at=1, node="0.3"))
+
+
+def test_a_run_pauses_resumes_and_ends_once() -> None:
+    tree = grown(RunPaused(at=1), RunResumed(at=2), RunPaused(at=3), RunFinished(at=4, status="cancelled"))
+
+    assert (tree.status, tree.ended) == ("cancelled", 4)
+    for event in (
+        RunPaused(at=5),
+        RunResumed(at=5),
+        RunFinished(at=5, status="done"),
+        RunStarted(at=5, run_id="", task=""),
+    ):
+        with pytest.raises(IllegalEvent):
+            tree.apply(event)
+
+
+def test_an_answer_that_could_not_be_kept_ends_the_run_as_failed() -> None:
+    tree = grown(RunFinished(at=1, status="done"), RunFinished(at=1, status="failed", error="disk full"))
+
+    assert (tree.status, tree.error) == ("failed", "disk full")
+
+
+def test_cancelled_and_superseded_nodes_say_why() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Cancelled(at=2, node="0", reason="the budget is spent"))
+    assert (tree["0"].state, tree["0"].note) == (NodeState.CANCELLED, "the budget is spent")
+
+    done = grown(Finished(at=1, node="0", content="x"), Superseded(at=2, node="0", reason="edited"))
+    assert (done["0"].state, done["0"].note) == (NodeState.SUPERSEDED, "edited")
+
+
+def test_the_critical_path_follows_the_parts_that_ended_last() -> None:
+    tree = Tree.of(
+        [
+            Node("0", None, "root", started=0, ended=9),
+            Node("0.0", "0", "quick", started=1, ended=2),
+            Node("0.1", "0", "slow", started=1, ended=8),
+            Node("0.2", "0", "never begun"),
+            Node("0.1.0", "0.1", "last", started=2, ended=7),
+        ]
+    )
+
+    assert [node.id for node in tree.critical_path()] == ["0", "0.1", "0.1.0"]
+    assert Tree().critical_path() == []
+
+
+def test_parts_are_listed_in_the_order_of_the_plan() -> None:
+    created = [NodeCreated(at=3, node=f"0.{index}", parent="0", task=str(index)) for index in range(12)]
+    tree = grown(*SPLIT, *created, Finished(at=4, node="0.11", content="first to end"))
+
+    assert [node.id for node in tree.children("0")] == [f"0.{index}" for index in range(12)]
+    assert [node.id for node in tree.walk()] == ["0", *(f"0.{index}" for index in range(12))]
+
+
+def test_the_title_is_the_first_line_with_text() -> None:
+    assert Node("0", None, "\n  \n  Compare both \nmore").title == "Compare both"
+    assert Node("0.1", "0", " \n ").title == "0.1"
