@@ -155,6 +155,11 @@ class TestFaults:
             await listen()
         assert got == ["xx"] * 3
 
+    async def test_a_timeout_in_the_script_is_not_taken_for_the_deadline(self):
+        model = ScriptedModel(faults=[Fault("a", TimeoutError("mine"))])
+        with pytest.raises(TimeoutError, match="mine"):
+            await ask(model, "a", deadline=5)
+
     def test_a_fault_is_an_error_or_a_reply(self):
         with pytest.raises(ConfigurationError):
             Fault("a")
