@@ -584,9 +584,7 @@ class AsyncRecursiveEngine:
         async def main() -> str:
             recorded = run.recorded
             if recorded is None:
-                raise ReplayError(
-                    f"mode=replay, but nothing is recorded in {run.checkpoint or 'memory'}; run once with a model"
-                )
+                raise ReplayError(f"mode=replay, but nothing is recorded in {_place(run)}; run once with a model")
             _require_same(run)
             for node in recorded.tree:
                 _emit_all(run, [created_fact(node), *plan_facts(node, node.id)])
@@ -610,14 +608,18 @@ def _require_same(run: Run) -> None:
     if old.request_key != run.request_key:
         changed = "the task" if old.task != run.task else "the agents, tools, temperature or context"
         raise ReplayError(
-            f"mode=replay, but node {ROOT} is not what was recorded in {run.checkpoint}: {changed} changed; "
+            f"mode=replay, but node {ROOT} is not what was recorded in {_place(run)}: {changed} changed; "
             "run once without replay to record it anew"
         )
     if old.status != "done" or old.root is None:
         raise ReplayError(
-            f"mode=replay, but the run recorded in {run.checkpoint} is {old.status}, not done; "
+            f"mode=replay, but the run recorded in {_place(run)} is {old.status}, not done; "
             "run once without replay to finish it"
         )
+
+
+def _place(run: Run) -> str:
+    return run.checkpoint or "memory"
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:

@@ -17,18 +17,20 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._recorded: Recorded | None = None
+        self._opened = False
 
     def read(self) -> Recorded | None:
         return self._recorded
 
     def open(self) -> None:
-        pass
+        self._opened = True
 
     def append(self, event: Event) -> None:
         pass
 
     def compact(self, recorded: Recorded) -> None:
-        self._recorded = recorded
+        if self._opened:
+            self._recorded = recorded
 
     def close(self) -> None:
-        pass
+        self._opened = False
