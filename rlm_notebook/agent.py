@@ -81,10 +81,10 @@ async def ask(run: Run, node: str, model: Model, request: Request, retry: RetryP
 
     def on_retry(error: BaseException, attempt: int, delay: float) -> None:
         reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
-        run.emit(Retried(at=run.clock(), node=node, reason=reason, usage=Usage(calls=1)))
+        run.emit(Retried(at=run.clock(), node=node, reason=reason, usage=run.claim(node)))
 
-    reply = await _reply(run, node, with_retries(_InTurn(run, model), retry, on_retry), request)
-    return replace(reply, usage=replace(_used(reply), calls=1), model=reply.model or model.name)
+    reply = await _reply(run, node, with_retries(_InTurn(run, node, model), retry, on_retry), request)
+    return replace(reply, model=reply.model or model.name)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class _InTurn:
     """The same model, each call made when it is its turn: a wait between two attempts holds nobody up."""
 
     run: Run
+    node: str
     model: Model
 
     @property
@@ -104,15 +105,16 @@ class _InTurn:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         pieces: Any = self.model.stream(request)
-        async with self.run.turn(), aclosing(pieces):
+        async with self.run.turn(self.node), aclosing(pieces):
             async for piece in pieces:
                 if isinstance(piece, Reply):
-                    self.run.settle(_used(piece))
+                    self.run.settle(self.node, _used(piece))
                 yield piece
 
 
 def _used(reply: Reply) -> Usage:
-    return reply.usage if reply.usage is not None else Usage(cost_usd=None)
+    """Beside the call itself, which was counted when it began; what a provider does not say is unknown."""
+    return replace(reply.usage, calls=0) if reply.usage is not None else Usage(cost_usd=None)
 
 
 async def _reply(run: Run, node: str, model: Model, request: Request) -> Reply:
@@ -149,16 +151,14 @@ def _of_node(error: ExecutionError, node: str) -> ExecutionError:
 async def converse(
     run: Run, node: str, model: Model, request: Request, tools: Mapping[str, Tool], retry: RetryPolicy | None
 ) -> Reply:
-    """Ask until the model answers without calling a tool; the reply has the usage of all rounds.
+    """Ask until the model answers without calling a tool.
 
     Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
     """
-    used = Usage()
     for _ in range(run.limits.max_tool_rounds + 1):
         reply = await ask(run, node, model, request, retry)
-        used += reply.usage or Usage()
         if not reply.tool_calls:
-            return replace(reply, usage=used)
+            return reply
         told = await _use_tools(run, node, reply.tool_calls, tools)
         request = replace(request, messages=(*request.messages, _asked(reply), *told))
     raise ToolError(

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal
 
 from .adapters import journal_for
@@ -29,7 +30,7 @@ from .core.events import (
     SynthesisStarted,
 )
 from .core.keys import digest, normalized, plan_key, request_key, result_key
-from .core.limits import Budget, Limits, Usage
+from .core.limits import Budget, Limits
 from .core.plan import PLAN_SCHEMA, Execute, NotJSON, Recurse, UnusablePlan, parse_plan, plan_from_json
 from .core.records import created_fact, end_facts, plan_facts, result_facts
 from .core.retry import RetryPolicy
@@ -229,15 +230,15 @@ class AsyncRecursiveEngine:
         try:
             return await self._solve(run, run.tree[node_id], context)
         except asyncio.CancelledError:
-            _end(run, node_id, Cancelled(at=run.clock(), node=node_id))
+            _end(run, Cancelled(at=run.clock(), node=node_id))
             raise
         except LimitError as error:
-            _end(run, node_id, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
+            _end(run, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
             raise
         except CheckpointError:
             raise
         except Exception as error:
-            _end(run, node_id, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
+            _end(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
             raise
 
     async def _solve(self, run: Run, node: Node, context: RLMContext | None) -> str:
@@ -254,7 +255,11 @@ class AsyncRecursiveEngine:
             return plan
         if (known := run.records.plans.get(key)) is not None and known.plan is not None:
             plan = plan_from_json(known.plan)
-            _emit_all(run, (self._within_limits(run, node, event, plan) for event in plan_facts(known, node.id)))
+            for event in plan_facts(known, node.id):
+                if isinstance(event, Planned):
+                    self._tell_plan(run, node, event, plan)
+                else:
+                    run.emit(event)
         else:
             plan = await self._ask_planner(run, node, facts, key)
         return plan if run.tree[node.id].decision == "RECURSE" or isinstance(plan, Execute) else Execute()
@@ -307,7 +312,7 @@ class AsyncRecursiveEngine:
             _emit_all(run, result_facts(known, node.id))
             return known.result or ""
         if isinstance(plan, Execute) and plan.answer and self._fuses(node):
-            return self._finish(run, node, key, Reply(plan.answer, usage=Usage(), model=node.plan_model))
+            return self._finish(run, node, key, Reply(plan.answer, model=node.plan_model))
         facts = self._facts(run, node, context, parts)
         if parts:
             run.emit(SynthesisStarted(at=run.clock(), node=node.id))
@@ -342,7 +347,7 @@ class AsyncRecursiveEngine:
             except UnusablePlan as problem:
                 if attempt == PLAN_ATTEMPTS:
                     raise _no_plan(node, reply, problem) from problem
-                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=reply.usage or Usage()))
+                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
                 messages = repair_messages(messages, reply.content, str(problem))
             else:
                 event = Planned(
@@ -350,44 +355,39 @@ class AsyncRecursiveEngine:
                     node=node.id,
                     plan=_json(plan),
                     key=key,
-                    usage=reply.usage or Usage(),
+                    usage=run.claim(node.id),
                     model=reply.model,
                 )
-                run.emit(self._within_limits(run, node, event, plan))
+                self._tell_plan(run, node, event, plan)
                 return plan
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _within_limits(self, run: Run, node: Node, event: Event, plan: Execute | Recurse) -> Event:
-        """The event with a split that goes beyond a limit turned into EXECUTE, or the limit's error."""
-        if not isinstance(event, Planned):
-            return event
-        limited = ""
-        if isinstance(plan, Recurse):
-            if node.depth + 1 >= self._limits.max_depth:
-                raise RecursionDepthError(
-                    f"node {node.id} wants to split at depth {node.depth}, but max_depth={self._limits.max_depth}; "
-                    'raise max_depth, or use on_limit="execute"'
-                )
-            if not run.reserve_steps(len(plan.sub_tasks)):
-                limited = self._beyond_steps(node, len(plan.sub_tasks))
-        return Planned(
-            at=event.at,
-            node=event.node,
-            plan=event.plan,
-            key=event.key,
-            usage=event.usage,
-            model=event.model,
-            limited=limited,
-            mark=event.mark,
-        )
+    def _tell_plan(self, run: Run, node: Node, event: Planned, plan: Execute | Recurse) -> None:
+        """A split that goes beyond a limit is executed, or ends the run; either way the plan is kept for later."""
+        limit = self._limit_of(run, node, plan)
+        if limit and self._on_limit == "raise":
+            run.emit(event)
+            raise self._limit_error(limit, node, plan)
+        run.emit(replace(event, limited=limit))
 
-    def _beyond_steps(self, node: Node, wanted: int) -> str:
-        if self._on_limit == "raise":
-            raise MaxStepsError(
-                f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={self._limits.max_steps} "
-                'leaves; raise max_steps, or use on_limit="execute"'
+    def _limit_of(self, run: Run, node: Node, plan: Execute | Recurse) -> str:
+        if isinstance(plan, Execute):
+            return ""
+        if node.depth + 1 >= self._limits.max_depth:
+            return "max_depth"
+        return "" if run.reserve_steps(len(plan.sub_tasks)) else "max_steps"
+
+    def _limit_error(self, limit: str, node: Node, plan: Execute | Recurse) -> LimitError:
+        if limit == "max_depth":
+            return RecursionDepthError(
+                f"node {node.id} wants to split at depth {node.depth}, but max_depth={self._limits.max_depth}; "
+                'raise max_depth, or use on_limit="execute"'
             )
-        return "max_steps"
+        wanted = len(plan.sub_tasks) if isinstance(plan, Recurse) else 0
+        return MaxStepsError(
+            f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={self._limits.max_steps} "
+            'leaves; raise max_steps, or use on_limit="execute"'
+        )
 
     def _create_children(self, run: Run, node: Node, plan: Recurse) -> list[str]:
         ids = [f"{node.id}.{index}" for index in range(len(plan.sub_tasks))]
@@ -445,7 +445,7 @@ class AsyncRecursiveEngine:
                 content=reply.content,
                 key=key,
                 metadata=dict(reply.metadata),
-                usage=reply.usage or Usage(),
+                usage=run.claim(node.id),
                 model=reply.model,
             )
         )
@@ -665,18 +665,18 @@ def _json(plan: Execute | Recurse) -> dict[str, Any]:
     return plan.model_dump(mode="json")
 
 
-def _end(run: Run, node_id: str, event: Event) -> None:
-    if not run.tree[node_id].state.final:
-        run.emit(event)
+def _end(run: Run, event: Failed | Cancelled) -> None:
+    if not run.tree[event.node].state.final:
+        run.emit(replace(event, usage=run.claim(event.node)))
 
 
 def _require_result(run: Run, node: Node, wanted: str, outcome: Part | Exception) -> None:
     if isinstance(outcome, Exception):
         if isinstance(outcome, LimitError):
-            _end(run, node.id, Cancelled(at=run.clock(), node=node.id, reason=str(outcome)))
+            _end(run, Cancelled(at=run.clock(), node=node.id, reason=str(outcome)))
             raise outcome
         message = f"node {node.id} depends on node {wanted}, which failed"
-        _end(run, node.id, Failed(at=run.clock(), node=node.id, error=message))
+        _end(run, Failed(at=run.clock(), node=node.id, error=message))
         raise ExecutionError(message, node=node.id) from outcome
 
 

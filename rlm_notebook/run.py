@@ -14,7 +14,6 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
-from dataclasses import replace
 from typing import Any, cast
 
 from .core.events import (
@@ -74,6 +73,7 @@ class Run:
         self.records = _records_of(recorded)
         self.clock = clock
         self.spent = Usage()
+        self._unclaimed: dict[str, Usage] = {}
         self.spent_before = recorded.spent if recorded else Usage()
         self.output: Output | None = None
         self.error: BaseException | None = None
@@ -270,20 +270,25 @@ class Run:
         return True
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """The right to make one model call: not paused, within `max_concurrency`, within the budget, and with a
-        journal that is ready to keep what comes back."""
+    async def turn(self, node: str) -> AsyncIterator[None]:
+        """The right of a node to make one model call: not paused, within `max_concurrency`, within the budget, and
+        with a journal that is ready to keep what comes back."""
         async with self._turns:
             await self._going.wait()
             self._require_budget()
             self._open_journal()
             self._start_clock()
-            self.spent += Usage(calls=1)
+            self.settle(node, Usage(calls=1))
             yield
 
-    def settle(self, usage: Usage) -> None:
-        """Count what a call used beside the call itself, which was counted when it began."""
-        self.spent += replace(usage, calls=0)
+    def settle(self, node: str, usage: Usage) -> None:
+        """Count what a call of the node used; the next event that has a usage tells of it."""
+        self.spent += usage
+        self._unclaimed[node] = self._unclaimed.get(node, Usage()) + usage
+
+    def claim(self, node: str) -> Usage:
+        """What the node used since its last event that told of usage."""
+        return self._unclaimed.pop(node, Usage())
 
     def _require_budget(self) -> None:
         so_far = self.usage
@@ -383,7 +388,7 @@ class Run:
         for node in list(self.tree):
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
-                    self.emit(Cancelled(at=self.clock(), node=node.id))
+                    self.emit(Cancelled(at=self.clock(), node=node.id, usage=self.claim(node.id)))
         status = "cancelled" if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
         try:
             self._finish(status, error)

@@ -1,8 +1,8 @@
 """The JSON file beside the notebook, and the journal that becomes it.
 
 While a run goes on, every durable event is one line of `<name>.journal.jsonl`, flushed before its result is used.
-When it stops, the whole is written as `<name>.json` (to a temporary file, synced, renamed), and the journal goes. Either
-file alone is enough to resume. A run that calls no model opens nothing, and leaves the file byte for byte as it was.
+When it stops, the whole is written as `<name>.json` (to a temporary file, synced, renamed), and the journal goes.
+Either file alone is enough to resume. A run that calls no model opens nothing, and leaves the file byte for byte as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.events import Event, Finished, Planned, Retried, from_json, to_json
+from ..core.events import Cancelled, Event, Failed, Finished, Planned, Retried, from_json, to_json
 from ..core.limits import Usage
 from ..core.records import Recorded
 from ..core.tree import Tree
@@ -270,7 +270,7 @@ def _read_journal(path: Path) -> Recorded | None:
             _report(path, number, len(lines), error)
             break
         first, last = first if first is not None else event.at, event.at
-        if isinstance(event, Planned | Finished | Retried) and getattr(event, "mark", "") == "":
+        if isinstance(event, Planned | Finished | Retried | Failed | Cancelled) and not getattr(event, "mark", ""):
             spent += event.usage
     if tree.root is None:
         return None

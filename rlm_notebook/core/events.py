@@ -138,13 +138,17 @@ class Finished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
+    """`usage` of this and of `Cancelled`: what calls cost of which no event told before."""
+
     error: str
     kind: str = "ExecutionError"
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
     reason: str = ""
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ class Budget:
             value = getattr(self, field.name)
             if value is not None and not _is_amount(value):
                 raise ConfigurationError(
-                    f"Budget({field.name}={value!r}): expected a finite number that is not negative, or None for no limit"
+                    f"Budget({field.name}={value!r}): expected a finite number, not negative, or None for no limit"
                 )
 
     def to_json(self) -> dict[str, Any]:

@@ -116,15 +116,15 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
 
 def end_facts(node: Node) -> Iterator[Event]:
     """How a recorded node ended, told again of itself."""
-    at = node.ended or 0.0
+    at, usage = node.ended or 0.0, _difference(node.usage, node.plan_usage)
     if node.state is NodeState.DONE:
         yield from result_facts(node, node.id)
     elif node.state is NodeState.FAILED:
-        yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind)
+        yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind, usage=usage)
     elif node.state is NodeState.SUPERSEDED:
         yield Superseded(at=at, node=node.id, reason=node.note)
     else:
-        yield Cancelled(at=at, node=node.id, reason=node.note)
+        yield Cancelled(at=at, node=node.id, reason=node.note, usage=usage)
 
 
 def _planning(phases: Sequence[Phase]) -> Sequence[Phase]:

@@ -317,9 +317,14 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
             return _finished(node, event, state)
         case Failed():
             phases = _closed(node.phases, at, kind="failed")
-            return replace(node, state=state, ended=at, error=event.error, error_kind=event.kind, phases=phases)
+            usage = _plus(node.usage, event.usage)
+            return replace(
+                node, state=state, ended=at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
+            )
         case Cancelled() | Superseded():
-            return replace(node, state=state, ended=at, note=event.reason or node.note, phases=_closed(node.phases, at))
+            usage = _plus(node.usage, event.usage) if isinstance(event, Cancelled) else node.usage
+            note = event.reason or node.note
+            return replace(node, state=state, ended=at, note=note, usage=usage, phases=_closed(node.phases, at))
         case Token():
             return node
     raise IllegalEvent(f"{type(event).__name__} is not an event of a node")
