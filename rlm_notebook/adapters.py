@@ -27,7 +27,7 @@ def resolve_model(spec: Any) -> Model:
         raise ConfigurationError(
             'llm=None: give a model ("offline", "openai:NAME", a callable); None cannot answer anything'
         )
-    if not isinstance(spec, str) and isinstance(spec, Model):
+    if not isinstance(spec, str | type) and isinstance(spec, Model):
         return spec
     model: Model = _load("models.registry", "resolve_model")(spec)
     return model

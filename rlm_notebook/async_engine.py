@@ -11,11 +11,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .adapters import journal_for
-from .agent import Agent, agents_of, ask, converse, first_of
+from .agent import Agent
+from .briefs import Briefs
+from .calls import ask, converse
+from .children import Children, end_node
 from .core.context import RLMContext
 from .core.events import (
     Cancelled,
@@ -23,55 +26,61 @@ from .core.events import (
     Failed,
     Finished,
     NodeCreated,
-    Planned,
-    PlanStarted,
     Retried,
     Started,
     SynthesisStarted,
 )
-from .core.keys import digest, normalized, plan_key, request_key, result_key
+from .core.keys import request_key, result_key
 from .core.limits import Budget, Limits
-from .core.plan import PLAN_SCHEMA, Execute, NotJSON, Recurse, UnusablePlan, parse_plan, plan_from_json
+from .core.plan import Execute, Recurse
 from .core.records import created_fact, end_facts, plan_facts, result_facts
 from .core.retry import RetryPolicy
-from .core.tree import Node, NodeState
+from .core.sources import sources_in
+from .core.tree import Node
 from .exceptions import (
     CheckpointError,
     ConfigurationError,
     ExecutionError,
-    InvalidJSONError,
     LimitError,
-    MaxStepsError,
     ModelError,
     PlanError,
-    RecursionDepthError,
     ReplayError,
 )
-from .ports import Message, NodeFacts, Observer, Part, Reply, Request
-from .prompts import (
-    PROMPTS_VERSION,
-    ancestors_shown,
-    planner_messages,
-    repair_messages,
-    synthesizer_messages,
-    worker_messages,
-)
+from .memory import SharedMemory
+from .planning import OnLimit, Planning
+from .ports import Journal, Observer, Part, Reply, Request
+from .pricing import Prices
+from .prompts import PROMPTS_VERSION, repair_messages, with_instructions
 from .run import Run
-from .tools import Tool, as_tools
+from .team import DEFAULT_AGENT, Team
+from .tools import Tool
+from .typed import OutputType, Unfit
 from .types import Output
 
 __all__ = ["AsyncRecursiveEngine"]
 
-PLAN_ATTEMPTS = 3
-DEFAULT_AGENT = "default"
 ROOT = "0"
 #: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
 CAUSES_SHOWN = 20
 CAUSE_CHARACTERS = 500
+TYPE_ATTEMPTS = 3
 
 RunMode = Literal["resume", "fresh", "replay"]
-OnLimit = Literal["execute", "raise"]
 OnFailure = Literal["raise", "synthesize"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One execution as it was asked for; `joins_only`: nothing new is solved, what is recorded is joined."""
+
+    task: str
+    context: RLMContext | None
+    memory: SharedMemory
+    output_type: OutputType | None
+    request_key: str
+    journal: Journal
+    mode: RunMode
+    joins_only: bool = False
 
 
 class AsyncRecursiveEngine:
@@ -105,6 +114,8 @@ class AsyncRecursiveEngine:
         temperature: float | None = None,
         call_timeout: float | None = 600.0,
         default_model: str | None = None,
+        prices: Mapping[str, tuple[float, float]] | None = None,
+        approve: bool | Literal["root"] = False,
         verbose: bool = False,
     ) -> None:
         self._arguments: dict[str, Any] = {
@@ -124,26 +135,34 @@ class AsyncRecursiveEngine:
             "temperature": temperature,
             "call_timeout": call_timeout,
             "default_model": default_model,
+            "prices": prices,
+            "approve": approve,
             "verbose": verbose,
         }
-        self._tools = as_tools(tools)
-        self._agents = agents_of(agents)
-        self._default = Agent(DEFAULT_AGENT, llm, temperature=temperature)
-        self._planner = self._router(router_model, agents is not None)
+        self._team = Team.of(llm, agents, router_model, tools, temperature)
         self._limits = Limits(max_depth, max_steps, max_concurrency, max_tool_rounds)
-        self._on_limit = _one_of("on_limit", on_limit, ("execute", "raise"))
+        self._on_limit: OnLimit = _one_of("on_limit", on_limit, ("execute", "raise"))
         self._on_failure = _one_of("on_failure", on_failure, ("raise", "synthesize"))
         self._budget = budget if budget is not None else Budget()
+        self._prices = Prices(prices)
+        self._approve = _one_of("approve", approve, (True, False, "root"))
+        _require_prices(self._team, self._budget, self._prices)
         self._retry = retry
         self._observers = (*observers, *_loggers(verbose))
-        self._call_timeout = call_timeout
-        self._default_model = default_model
-        self._shared_key = self._digest_of_surroundings()
+        self._briefs = Briefs(self._team, call_timeout)
+        self._planning = Planning(self._team, self._briefs, self._on_limit, retry)
 
     # -- the face ------------------------------------------------------------------------------------------------
 
     async def solve(
-        self, task: str, *, context: RLMContext | None = None, checkpoint: Any = None, mode: RunMode = "resume"
+        self,
+        task: str,
+        *,
+        context: RLMContext | None = None,
+        checkpoint: Any = None,
+        mode: RunMode = "resume",
+        output_type: Any = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> Output:
         """The answer to `task`.
 
@@ -151,40 +170,71 @@ class AsyncRecursiveEngine:
         notebook. `mode`: "resume" reuses what is recorded there, "fresh" ignores it, "replay" calls no model.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
-        return await self.start(task, context=context, checkpoint=checkpoint, mode=mode)
+        return await self.start(
+            task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+        )
 
     def start(
-        self, task: str, *, context: RLMContext | None = None, checkpoint: Any = None, mode: RunMode = "resume"
+        self,
+        task: str,
+        *,
+        context: RLMContext | None = None,
+        checkpoint: Any = None,
+        mode: RunMode = "resume",
+        output_type: Any = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> Run:
         """Start solving and return the `Run` at once; needs a running event loop."""
         _require_loop()
-        wanted = self.request_key(task, context)
+        memory = SharedMemory(variables or {})
+        wanted_type = OutputType(output_type) if output_type is not None else None
+        wanted = self._request_key(task, context, memory, wanted_type)
         journal = journal_for(checkpoint, request_key=wanted, task=task)
-        mode = _mode(mode, kept=journal.path is not None)
+        checked_mode = _mode(mode, kept=journal.path is not None)
+        return self._start(_Job(task, context, memory, wanted_type, wanted, journal, checked_mode))
+
+    def _start(self, job: _Job) -> Run:
         # Also read when it is not used: a journal has to know what it is about to replace.
-        recorded = journal.read()
+        recorded = job.journal.read()
         run = Run(
-            task=task,
-            request_key=wanted,
+            task=job.task,
+            request_key=job.request_key,
             settings=self.settings(),
-            journal=journal,
-            recorded=recorded if mode != "fresh" else None,
+            journal=job.journal,
+            recorded=recorded if job.mode != "fresh" else None,
             limits=self._limits,
-            budget=self._budget,
+            # Who asks for an answer from what there is has seen that the budget is spent.
+            budget=self._budget if not job.joins_only else Budget(),
+            context=job.context,
+            memory=job.memory,
+            output_type=job.output_type,
+            prices=self._prices,
+            approve=self._approve if not job.joins_only else False,
+            joins_only=job.joins_only,
             observers=self._observers,
         )
-        run.describe_prompt = lambda node_id: self._prompt(run, run.tree[node_id], context)
-        run.begin(self._replay(run) if mode == "replay" else self._main(run, context))
+        run.describe_prompt = lambda node_id: self._briefs.prompt(run, run.tree[node_id])
+        run.join_again = lambda: self._start(replace(job, mode="resume", joins_only=True))
+        run.begin(self._replay(run) if job.mode == "replay" else self._main(run))
         return run
 
     async def stream(
-        self, task: str, *, context: RLMContext | None = None, checkpoint: Any = None, mode: RunMode = "resume"
+        self,
+        task: str,
+        *,
+        context: RLMContext | None = None,
+        checkpoint: Any = None,
+        mode: RunMode = "resume",
+        output_type: Any = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Event]:
         """Every event of a run in order, tokens included; leaving the loop early cancels the run.
 
         When the run fails, its error is raised after the last event.
         """
-        run = self.start(task, context=context, checkpoint=checkpoint, mode=mode)
+        run = self.start(
+            task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+        )
         try:
             async with aclosing(run.events()) as events:  # type: ignore[type-var]
                 async for event in events:
@@ -197,18 +247,34 @@ class AsyncRecursiveEngine:
         """An engine with some arguments changed; this one stays as it is."""
         return AsyncRecursiveEngine(**{**self._arguments, **changes})
 
-    def request_key(self, task: str, context: RLMContext | None = None) -> str:
+    def request_key(
+        self,
+        task: str,
+        context: RLMContext | None = None,
+        output_type: Any = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
         """What makes two executions the same request: the task and the options that change its meaning."""
-        return request_key(_checked_task(task), self._meaning(context))
+        wanted = OutputType(output_type) if output_type is not None else None
+        return self._request_key(task, context, SharedMemory(variables or {}), wanted)
+
+    def _request_key(
+        self, task: str, context: RLMContext | None, memory: SharedMemory, output_type: OutputType | None
+    ) -> str:
+        meaning: dict[str, Any] = {
+            "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
+            **self._team.meaning,
+        }
+        if memory:
+            meaning["variables"] = memory.digests()
+        if output_type is not None:
+            meaning["output_type"] = output_type.digest
+        return request_key(_checked_task(task), meaning)
 
     def settings(self) -> dict[str, Any]:
         """What checkpoints record of an engine."""
-        agents = [self._default, *self._agents.values()]
         return {
-            "model": self._default.resolved.name,
-            "planner": self._planner.resolved.name,
-            "agents": {agent.name: agent.to_json() for agent in agents},
-            "tools": [tool.name for tool in self._tools],
+            **self._team.to_json(),
             "limits": self._limits.to_json(),
             "budget": self._budget.to_json(),
             "on_limit": self._on_limit,
@@ -218,226 +284,63 @@ class AsyncRecursiveEngine:
 
     # -- the recursion -------------------------------------------------------------------------------------------
 
-    def _main(self, run: Run, context: RLMContext | None) -> Callable[[], Awaitable[str]]:
+    def _main(self, run: Run) -> Callable[[], Awaitable[str]]:
         async def main() -> str:
             run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
-            return await self._node(run, ROOT, context)
+            return await self._node(run, ROOT)
 
         return main
 
-    async def _node(self, run: Run, node_id: str, context: RLMContext | None) -> str:
+    async def _node(self, run: Run, node_id: str) -> str:
         """Solve a node, and leave it in a final state whatever happens."""
         try:
-            return await self._solve(run, run.tree[node_id], context)
+            return await self._solve(run, run.tree[node_id])
         except asyncio.CancelledError:
-            _end(run, Cancelled(at=run.clock(), node=node_id))
+            end_node(run, Cancelled(at=run.clock(), node=node_id))
             raise
         except LimitError as error:
-            _end(run, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
+            end_node(run, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
             raise
         except CheckpointError:
             raise
         except Exception as error:
-            _end(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
+            end_node(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
             raise
 
-    async def _solve(self, run: Run, node: Node, context: RLMContext | None) -> str:
-        plan = await self._plan(run, node, context)
-        parts = await self._children(run, node, plan, context)
-        return await self._answer(run, node, plan, parts, context)
-
-    async def _plan(self, run: Run, node: Node, context: RLMContext | None) -> Execute | Recurse:
-        facts = self._facts(run, node, context)
-        key = self._plan_key(run, node, facts)
-        if forced := self._forced(run, node):
-            plan: Execute | Recurse = Execute()
-            run.emit(Planned(at=run.clock(), node=node.id, plan=_json(plan), key=key, limited=forced))
-            return plan
-        if (known := run.records.plans.get(key)) is not None and known.plan is not None:
-            plan = plan_from_json(known.plan)
-            for event in plan_facts(known, node.id):
-                if isinstance(event, Planned):
-                    self._tell_plan(run, node, event, plan)
-                else:
-                    run.emit(event)
-        else:
-            plan = await self._ask_planner(run, node, facts, key)
-        return plan if run.tree[node.id].decision == "RECURSE" or isinstance(plan, Execute) else Execute()
-
-    async def _children(
-        self, run: Run, node: Node, plan: Execute | Recurse, context: RLMContext | None
-    ) -> tuple[Part, ...]:
-        """Solve the sub-tasks, in parallel where they do not depend on each other; results in the plan's order."""
-        if isinstance(plan, Execute):
-            return ()
-        ids = self._create_children(run, node, plan)
-        tasks: dict[str, asyncio.Task[Part | Exception]] = {}
-        started = asyncio.Event()
+    async def _solve(self, run: Run, node: Node) -> str:
+        children = Children(run, node.id, self._team.assigned, lambda child: self._node(run, child))
         try:
-            async with asyncio.TaskGroup() as group:
-                for child in ids:
-                    tasks[child] = group.create_task(self._child(run, child, tasks, started, context))
-                started.set()
-        except BaseExceptionGroup as errors:
-            raise first_of(errors) from None
-        return self._joined(run, node, [tasks[child].result() for child in ids])
+            plan = await self._planning.plan(run, node, children)
+            parts = self._parts(run, node, await children.outcomes())
+            return await self._answer(run, run.tree[node.id], plan, parts)
+        finally:
+            await children.close()
 
-    async def _child(
-        self,
-        run: Run,
-        node_id: str,
-        tasks: Mapping[str, asyncio.Task[Part | Exception]],
-        started: asyncio.Event,
-        context: RLMContext | None,
-    ) -> Part | Exception:
-        """A sub-task's result, or the error that leaves its siblings alone."""
-        await started.wait()
-        node = run.tree[node_id]
-        try:
-            for wanted in node.depends_on:
-                _require_result(run, node, wanted, await asyncio.shield(tasks[wanted]))
-            content = await self._node(run, node_id, context)
-        except (ExecutionError, LimitError) as error:
-            if isinstance(error, ModelError) and error.fatal:
-                raise
-            return error
-        return Part(node_id, node.task, content)
+    def _parts(self, run: Run, node: Node, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
+        """The results to join, or the error of a node whose parts failed."""
+        failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+        for error in failed:
+            if isinstance(error, LimitError) and not run.joins_only:
+                raise error
+        if failed and ((self._on_failure == "raise" and not run.joins_only) or len(failed) == len(outcomes)):
+            raise ExecutionError(_causes_in_words(node, failed, len(outcomes)), node=node.id, causes=failed)
+        return tuple(
+            outcome if isinstance(outcome, Part) else Part(child, run.tree[child].task, f"(missing: {outcome})")
+            for child, outcome in outcomes.items()
+        )
 
-    async def _answer(
-        self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...], context: RLMContext | None
-    ) -> str:
-        node = run.tree[node.id]
+    async def _answer(self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...]) -> str:
         key = result_key(node.plan_key, plan.decision, [(part.task, part.content) for part in parts])
-        if (known := run.records.results.get(key)) is not None:
+        if (known := run.recalled(key)) is not None:
             _emit_all(run, result_facts(known, node.id))
-            return known.result or ""
-        if isinstance(plan, Execute) and plan.answer and self._fuses(node):
-            return self._finish(run, node, key, Reply(plan.answer, model=node.plan_model))
-        facts = self._facts(run, node, context, parts)
-        if parts:
-            run.emit(SynthesisStarted(at=run.clock(), node=node.id))
-            reply = await ask(
-                run, node.id, self._synthesizer.resolved, self._synthesis_request(run, facts), self._retry
-            )
+            return run.tree[node.id].result or ""
+        reads: set[str] = set()
+        if isinstance(plan, Execute) and plan.answer and self._fuses(run, node):
+            reply = Reply(plan.answer, model=node.plan_model)
+        elif parts:
+            reply = await self._synthesize(run, node, parts)
         else:
-            run.emit(Started(at=run.clock(), node=node.id))
-            reply = await self._execute(run, node, facts)
-        return self._finish(run, node, key, reply)
-
-    # -- planning ------------------------------------------------------------------------------------------------
-
-    def _forced(self, run: Run, node: Node) -> str:
-        """Why a node is executed without asking the planner, or ""."""
-        if node.depth + 1 >= self._limits.max_depth and self._on_limit == "execute":
-            return "max_depth"
-        mine = normalized(node.task)
-        if any(normalized(above.task) == mine for above in run.tree.ancestors(node.id)):
-            return "restates an ancestor"
-        return ""
-
-    async def _ask_planner(self, run: Run, node: Node, facts: NodeFacts, key: str) -> Execute | Recurse:
-        """A plan from the planner, which is told what was wrong with what it wrote before."""
-        run.emit(PlanStarted(at=run.clock(), node=node.id))
-        messages = self._planner_messages(facts)
-        for attempt in range(1, PLAN_ATTEMPTS + 1):
-            request = self._request("planner", messages, facts, self._planner, schema=PLAN_SCHEMA)
-            reply = await ask(run, node.id, self._planner.resolved, request, self._retry)
-            try:
-                plan = parse_plan(reply.content)
-            except UnusablePlan as problem:
-                if attempt == PLAN_ATTEMPTS:
-                    raise _no_plan(node, reply, problem) from problem
-                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
-                messages = repair_messages(messages, reply.content, str(problem))
-            else:
-                event = Planned(
-                    at=run.clock(),
-                    node=node.id,
-                    plan=_json(plan),
-                    key=key,
-                    usage=run.claim(node.id),
-                    model=reply.model,
-                )
-                self._tell_plan(run, node, event, plan)
-                return plan
-        raise AssertionError("unreachable: the loop returns or raises")
-
-    def _tell_plan(self, run: Run, node: Node, event: Planned, plan: Execute | Recurse) -> None:
-        """A split that goes beyond a limit is executed, or ends the run; either way the plan is kept for later."""
-        limit = self._limit_of(run, node, plan)
-        if limit and self._on_limit == "raise":
-            run.emit(event)
-            raise self._limit_error(limit, node, plan)
-        run.emit(replace(event, limited=limit))
-
-    def _limit_of(self, run: Run, node: Node, plan: Execute | Recurse) -> str:
-        if isinstance(plan, Execute):
-            return ""
-        if node.depth + 1 >= self._limits.max_depth:
-            return "max_depth"
-        return "" if run.reserve_steps(len(plan.sub_tasks)) else "max_steps"
-
-    def _limit_error(self, limit: str, node: Node, plan: Execute | Recurse) -> LimitError:
-        if limit == "max_depth":
-            return RecursionDepthError(
-                f"node {node.id} wants to split at depth {node.depth}, but max_depth={self._limits.max_depth}; "
-                'raise max_depth, or use on_limit="execute"'
-            )
-        wanted = len(plan.sub_tasks) if isinstance(plan, Recurse) else 0
-        return MaxStepsError(
-            f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={self._limits.max_steps} "
-            'leaves; raise max_steps, or use on_limit="execute"'
-        )
-
-    def _create_children(self, run: Run, node: Node, plan: Recurse) -> list[str]:
-        ids = [f"{node.id}.{index}" for index in range(len(plan.sub_tasks))]
-        for child, planned in zip(ids, plan.sub_tasks, strict=True):
-            agent, note = self._assigned(planned.agent)
-            run.emit(
-                NodeCreated(
-                    at=run.clock(),
-                    node=child,
-                    parent=node.id,
-                    task=planned.task,
-                    agent=agent,
-                    depends_on=tuple(ids[position] for position in planned.depends_on),
-                    note=note,
-                )
-            )
-        return ids
-
-    def _assigned(self, name: str | None) -> tuple[str, str]:
-        if not name or name == DEFAULT_AGENT:
-            return DEFAULT_AGENT, ""
-        if name in self._agents:
-            return name, ""
-        return DEFAULT_AGENT, f"there is no agent {name!r}" if self._agents else ""
-
-    # -- executing and joining -----------------------------------------------------------------------------------
-
-    async def _execute(self, run: Run, node: Node, facts: NodeFacts) -> Reply:
-        agent = self._agent(node)
-        tools = self._tools_of(agent)
-        request = self._request(
-            "worker",
-            worker_messages(facts, agent.instructions),
-            facts,
-            agent,
-            tools=tuple(tool.schema for tool in tools.values()),
-        )
-        reply = await converse(run, node.id, agent.resolved, request, tools, self._retry)
-        if not reply.content.strip():
-            raise ModelError(
-                f"node {node.id}: {agent.resolved.name} gave an empty answer; run again, or choose another model",
-                node=node.id,
-            )
-        return reply
-
-    def _synthesis_request(self, run: Run, facts: NodeFacts) -> Request:
-        agent = self._synthesizer
-        return self._request("synthesizer", synthesizer_messages(facts, agent.instructions), facts, agent)
-
-    def _finish(self, run: Run, node: Node, key: str, reply: Reply) -> str:
+            reply = await self._execute(run, node, reads)
         run.emit(
             Finished(
                 at=run.clock(),
@@ -447,136 +350,75 @@ class AsyncRecursiveEngine:
                 metadata=dict(reply.metadata),
                 usage=run.claim(node.id),
                 model=reply.model,
+                mark=reply.mark,
+                reads={name: run.memory.digest(name) or "" for name in sorted(reads)},
             )
         )
         return reply.content
 
-    def _joined(self, run: Run, node: Node, outcomes: list[Part | Exception]) -> tuple[Part, ...]:
-        """The parts, or the error of a node whose parts failed."""
-        failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-        for error in failed:
-            if isinstance(error, LimitError):
-                raise error
-        if failed and self._on_failure == "raise":
-            raise ExecutionError(_causes_in_words(node, failed, len(outcomes)), node=node.id, causes=failed)
-        children = run.tree.children(node.id)
-        return tuple(
-            outcome if isinstance(outcome, Part) else Part(child.id, child.task, f"(missing: {outcome})")
-            for child, outcome in zip(children, outcomes, strict=True)
+    def _fuses(self, run: Run, node: Node) -> bool:
+        """Whether the answer that the planner gave beside its plan will do."""
+        typed = run.output_type is not None and node.parent is None
+        return self._team.fuses(node) and not run.memory and not typed
+
+    async def _execute(self, run: Run, node: Node, reads: set[str]) -> Reply:
+        run.require_solving(node.id)
+        run.emit(Started(at=run.clock(), node=node.id))
+        agent = self._team.agent(node)
+        tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
+        request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
+
+        def ask_once(request: Request) -> Awaitable[Reply]:
+            return converse(run, node.id, agent.resolved, request, tools, self._retry)
+
+        return await self._fitting(run, node, request, ask_once)
+
+    def _readers(self, run: Run, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+        """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
+        if not run.memory:
+            return ()
+        if agent.resolved.capabilities.tools:
+            return run.memory.tools(reads.add)
+        reads.update(reference.name for reference in run.memory)
+        return ()
+
+    async def _synthesize(self, run: Run, node: Node, parts: tuple[Part, ...]) -> Reply:
+        run.emit(SynthesisStarted(at=run.clock(), node=node.id))
+        request = self._briefs.for_synthesizer(self._briefs.facts(run, node, parts))
+
+        def ask_once(request: Request) -> Awaitable[Reply]:
+            return ask(run, node.id, self._team.synthesizer.resolved, request, self._retry)
+
+        return self._with_sources(run, await self._fitting(run, node, request, ask_once))
+
+    async def _fitting(
+        self, run: Run, node: Node, request: Request, ask_once: Callable[[Request], Awaitable[Reply]]
+    ) -> Reply:
+        """A reply that is not empty, and at the root one that fits the output type: repaired where it does not."""
+        if run.output_type is None or node.parent is not None:
+            return _not_empty(node, await ask_once(request))
+        request = replace(
+            request,
+            messages=with_instructions(request.messages, run.output_type.instructions),
+            schema=run.output_type.schema,
         )
+        for attempt in range(1, TYPE_ATTEMPTS + 1):
+            reply = _not_empty(node, await ask_once(request))
+            try:
+                run.output_type.parse(reply.content)
+            except Unfit as problem:
+                if attempt == TYPE_ATTEMPTS:
+                    raise _unfit(node, reply, problem) from problem
+                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+            else:
+                return reply
+        raise AssertionError("unreachable: the loop returns or raises")
 
-    # -- who and what --------------------------------------------------------------------------------------------
-
-    def _router(self, name: str, agents_given: bool) -> Agent:
-        if name in self._agents:
-            return self._agents[name]
-        if agents_given and self._agents:
-            known = ", ".join(sorted(self._agents))
-            raise ConfigurationError(f"router_model={name!r} is not among the agents ({known}); name one of them")
-        return self._default
-
-    @property
-    def _synthesizer(self) -> Agent:
-        return self._agents.get("synthesizer", self._planner)
-
-    def _agent(self, node: Node) -> Agent:
-        return self._agents.get(node.agent, self._default)
-
-    def _tools_of(self, agent: Agent) -> dict[str, Tool]:
-        return {tool.name: tool for tool in (*self._tools, *agent.tools)}
-
-    def _fuses(self, node: Node) -> bool:
-        """The planner's own answer is what the node's agent would give."""
-        agent = self._agent(node)
-        same = agent.resolved is self._planner.resolved or agent.resolved.name == self._planner.resolved.name
-        return same and agent.plain and not self._tools
-
-    def _facts(self, run: Run, node: Node, context: RLMContext | None, parts: tuple[Part, ...] = ()) -> NodeFacts:
-        outer = context.breadcrumbs if context is not None else ()
-        breadcrumbs = (*outer, *(above.task for above in run.tree.ancestors(node.id)))
-        known = [run.tree[wanted] for wanted in node.depends_on]
-        return NodeFacts(
-            task=node.task,
-            task_id=node.id,
-            depth=node.depth,
-            goal=breadcrumbs[0] if breadcrumbs else node.task,
-            breadcrumbs=breadcrumbs,
-            agent=node.agent,
-            parts=parts,
-            dependencies=tuple(Part(n.id, n.task, n.result or "") for n in known),
-        )
-
-    def _request(
-        self,
-        mode: Literal["planner", "worker", "synthesizer"],
-        messages: tuple[Message, ...],
-        facts: NodeFacts,
-        agent: Agent,
-        *,
-        schema: dict[str, Any] | None = None,
-        tools: tuple[dict[str, Any], ...] = (),
-    ) -> Request:
-        return Request(
-            mode=mode,
-            messages=messages,
-            facts=facts,
-            tools=tools,
-            schema=schema,
-            temperature=agent.temperature,
-            deadline=self._call_timeout,
-            # A plan is JSON: nobody wants to see it stream. Everything else is shown as it comes.
-            streaming=mode != "planner" and agent.resolved.capabilities.stream,
-        )
-
-    def _planner_messages(self, facts: NodeFacts) -> tuple[Message, ...]:
-        offered = {name: agent.description for name, agent in self._agents.items() if agent is not self._planner}
-        tools = [tool.name for tool in self._tools]
-        return planner_messages(facts, offered, tools, self._planner.instructions)
-
-    def _prompt(self, run: Run, node: Node, context: RLMContext | None) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts."""
-        if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
-            children = run.tree.children(node.id)
-            parts = tuple(Part(child.id, child.task, child.result or "") for child in children)
-            return self._synthesis_request(run, self._facts(run, node, context, parts)).messages
-        facts = self._facts(run, node, context)
-        if any(phase.kind == "execute" for phase in node.phases):
-            return worker_messages(facts, self._agent(node).instructions)
-        return self._planner_messages(facts)
-
-    # -- keys and records ----------------------------------------------------------------------------------------
-
-    def _digest_of_surroundings(self) -> str:
-        """What all nodes of a run share: who plans, who joins, who is offered, which tools there are."""
-        return digest(
-            {
-                "planner": self._planner.to_json(),
-                "synthesizer": self._synthesizer.to_json(),
-                "agents": {name: agent.to_json() for name, agent in self._agents.items()},
-                "tools": [{"name": t.name, "schema": t.parameters, "version": t.version} for t in self._tools],
-            }
-        )
-
-    def _plan_key(self, run: Run, node: Node, facts: NodeFacts) -> str:
-        return plan_key(
-            task=node.task,
-            ancestors=ancestors_shown(facts.breadcrumbs),
-            dependencies=[part.content for part in facts.dependencies],
-            agent=self._agent(node).to_json(),
-            surroundings=self._shared_key,
-        )
-
-    def _meaning(self, context: RLMContext | None) -> dict[str, Any]:
-        """The options that change what is asked for."""
-        return {
-            "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
-            "agents": {
-                name: [agent.description, agent.instructions, agent.temperature, [t.name for t in agent.tools]]
-                for name, agent in self._agents.items()
-            },
-            "tools": [tool.name for tool in self._tools],
-            "temperature": self._default.temperature,
-        }
+    def _with_sources(self, run: Run, reply: Reply) -> Reply:
+        """The reply with the nodes that it refers to listed in its metadata, if it does."""
+        sources = sources_in(reply.content, run.tree.__contains__)
+        return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply
 
     def _replay(self, run: Run) -> Callable[[], Awaitable[str]]:
         """The recorded tree, told again; no model is called, whatever the engine's models are."""
@@ -618,11 +460,23 @@ def _require_same(run: Run) -> None:
         )
 
 
+def _require_prices(team: Team, budget: Budget, prices: Prices) -> None:
+    if budget.usd is None or budget.unknown_price == "ignore":
+        return
+    models = {agent.resolved.name: agent.resolved for agent in (team.default, *team.agents.values())}
+    unknown = sorted(name for name, model in models.items() if not prices.known(model))
+    if unknown:
+        raise ConfigurationError(
+            f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give "
+            'prices={"NAME": (dollars per million tokens in, out)}, or Budget(unknown_price="ignore")'
+        )
+
+
 def _place(run: Run) -> str:
     return run.checkpoint or "memory"
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if value not in allowed:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
     return value
@@ -661,33 +515,20 @@ def _loggers(verbose: bool) -> tuple[Observer, ...]:
     return (observer,)
 
 
-def _json(plan: Execute | Recurse) -> dict[str, Any]:
-    return plan.model_dump(mode="json")
-
-
-def _end(run: Run, event: Failed | Cancelled) -> None:
-    if not run.tree[event.node].state.final:
-        run.emit(replace(event, usage=run.claim(event.node)))
-
-
-def _require_result(run: Run, node: Node, wanted: str, outcome: Part | Exception) -> None:
-    if isinstance(outcome, Exception):
-        if isinstance(outcome, LimitError):
-            _end(run, Cancelled(at=run.clock(), node=node.id, reason=str(outcome)))
-            raise outcome
-        message = f"node {node.id} depends on node {wanted}, which failed"
-        _end(run, Failed(at=run.clock(), node=node.id, error=message))
-        raise ExecutionError(message, node=node.id) from outcome
-
-
-def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
-    kind = InvalidJSONError if isinstance(problem, NotJSON) else PlanError
-    seen = " ".join(reply.content.split())[:200] or "(nothing)"
-    return kind(
-        f"node {node.id}: {reply.model} gave no usable plan in {PLAN_ATTEMPTS} attempts: {problem}. "
-        f"It wrote: {seen!r}. Use a model that can reply in JSON, or max_depth=1 to answer without planning",
+def _unfit(node: Node, reply: Reply, problem: Unfit) -> PlanError:
+    return PlanError(
+        f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: {problem}. "
+        "Use a model that can reply in JSON, or a simpler output_type",
         node=node.id,
     )
+
+
+def _not_empty(node: Node, reply: Reply) -> Reply:
+    if not reply.content.strip():
+        raise ModelError(
+            f"node {node.id}: {reply.model} gave an empty answer; run again, or choose another model", node=node.id
+        )
+    return reply
 
 
 def _causes_in_words(node: Node, failed: list[Exception], total: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .async_engine import AsyncRecursiveEngine, OnFailure, OnLimit, RunMode
+from .async_engine import AsyncRecursiveEngine, OnFailure, RunMode
 from .core.context import RLMContext
 from .core.limits import Budget
 from .core.retry import RetryPolicy
+from .planning import OnLimit
 from .portal import run_blocking
 from .ports import Observer
 from .types import Output
@@ -42,6 +43,7 @@ class RecursiveEngine:
         temperature: float | None = None,
         call_timeout: float | None = 600.0,
         default_model: str | None = None,
+        prices: Mapping[str, tuple[float, float]] | None = None,
         verbose: bool = False,
         thread_safe: bool = True,
     ) -> None:
@@ -62,14 +64,26 @@ class RecursiveEngine:
             temperature=temperature,
             call_timeout=call_timeout,
             default_model=default_model,
+            prices=prices,
             verbose=verbose,
         )
 
     def solve(
-        self, task: str, *, context: RLMContext | None = None, checkpoint: Any = None, mode: RunMode = "resume"
+        self,
+        task: str,
+        *,
+        context: RLMContext | None = None,
+        checkpoint: Any = None,
+        mode: RunMode = "resume",
+        output_type: Any = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> Output:
         """As `AsyncRecursiveEngine.solve`, returning when the answer is there.
 
         An interrupt (Ctrl-C) cancels the run, keeps what finished, and is raised again.
         """
-        return run_blocking(lambda: self.async_engine.solve(task, context=context, checkpoint=checkpoint, mode=mode))
+        return run_blocking(
+            lambda: self.async_engine.solve(
+                task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+            )
+        )

@@ -70,7 +70,8 @@ class NodeFacts:
     """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
 
     `goal` is the root's task, `breadcrumbs` the tasks of the ancestors from the root down, `parts` what a synthesis
-    has to join (in the plan's order), `dependencies` the results that this node may build on.
+    has to join (in the plan's order), `dependencies` the results that this node may build on;
+    `references` describe the variables that may be read through tools, `excerpts` show them to who has none.
     """
 
     task: str
@@ -81,6 +82,8 @@ class NodeFacts:
     agent: str = ""
     parts: tuple[Part, ...] = ()
     dependencies: tuple[Part, ...] = ()
+    references: tuple[str, ...] = ()
+    excerpts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Reply:
     model: str = ""
     finish_reason: str = "stop"
     metadata: dict[str, Any] = field(default_factory=dict)
+    mark: Literal["", "cached"] = ""
 
 
 @runtime_checkable

@@ -98,7 +98,17 @@ def _surroundings(facts: NodeFacts) -> str:
     shown = ancestors_shown(facts.breadcrumbs)
     above = "# Goal\n" + "\n> ".join(shown) if shown else ""
     known = "\n\n".join(_part(part) for part in facts.dependencies)
-    return _joined(above, f"# Results you can build on\n{known}" if known else "")
+    return _joined(above, f"# Results you can build on\n{known}" if known else "", _references(facts))
+
+
+def _references(facts: NodeFacts) -> str:
+    """What there is to read: by name only, or in excerpts for a model that cannot ask for more."""
+    if facts.excerpts:
+        return f"# References (in excerpts)\n{facts.excerpts}"
+    if not facts.references:
+        return ""
+    listed = "\n".join(f"- {reference}" for reference in facts.references)
+    return f"# References (not shown here; whoever executes a task can list, read, search and sample them)\n{listed}"
 
 
 def _part(part: Part) -> str:
@@ -121,8 +131,14 @@ def _shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + " […]"
 
 
+def with_instructions(messages: tuple[Message, ...], instructions: str) -> tuple[Message, ...]:
+    """The same conversation with more said in its system message."""
+    system, *rest = messages
+    return ({"role": "system", "content": _joined(system["content"], instructions)}, *rest)
+
+
 def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> tuple[Message, ...]:
     """The same conversation, with what was wrong about the last reply."""
     said: Any = {"role": "assistant", "content": reply or "(nothing)"}
-    told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON object only."}
+    told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON only."}
     return (*messages, said, told)

@@ -13,9 +13,10 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, cast
 
+from .core.context import RLMContext
 from .core.events import (
     Cancelled,
     Event,
@@ -26,10 +27,15 @@ from .core.events import (
 )
 from .core.limits import Budget, Limits, Usage
 from .core.outline import outline
+from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
-from .core.tree import Tree
-from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from .core.tree import Node, Tree
+from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ExecutionError, RLMError
+from .memory import SharedMemory
 from .ports import Journal, Message, Observer, current_host
+from .pricing import Prices
+from .turns import Meter, OverBudget, Turns
+from .typed import OutputType
 from .types import Output, TraceObject
 
 __all__ = ["Run"]
@@ -56,6 +62,12 @@ class Run:
         recorded: Recorded | None,
         limits: Limits,
         budget: Budget,
+        context: RLMContext | None = None,
+        memory: SharedMemory | None = None,
+        output_type: OutputType | None = None,
+        prices: Prices | None = None,
+        approve: bool | str = False,
+        joins_only: bool = False,
         observers: Iterable[Observer] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -72,11 +84,22 @@ class Run:
         self.recorded = recorded
         self.records = _records_of(recorded)
         self.clock = clock
-        self.spent = Usage()
+        self.context = context
+        self.memory = memory if memory is not None else SharedMemory({})
+        self.output_type = output_type
+        self.prices = prices if prices is not None else Prices()
+        self.approval = approve
+        self.joins_only = joins_only
+        #: Plans that wait for `approve`, by node.
+        self.awaiting: dict[str, asyncio.Future[Any]] = {}
+        #: Requests that are being made now, so that an equal one can wait for the same answer.
+        self.under_way: dict[Any, asyncio.Future[Any]] = {}
         self._unclaimed: dict[str, Usage] = {}
-        self.spent_before = recorded.spent if recorded else Usage()
+        self._meter = Meter(budget, recorded.spent if recorded else Usage())
         self.output: Output | None = None
         self.error: BaseException | None = None
+        self.join_again: Callable[[], Run] | None = None
+        self._held: dict[str, float] = {}
         self.describe_prompt: Callable[[str], tuple[Message, ...]] = lambda node_id: ()
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
         self._observers: tuple[Observer, ...] = tuple(observers)
@@ -86,7 +109,7 @@ class Run:
         self._opened = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._turns = asyncio.Semaphore(limits.max_concurrency)
+        self._turns = Turns(limits.max_concurrency)
         self._going = asyncio.Event()
         self._going.set()
         self._timeout: asyncio.Timeout | None = None
@@ -115,12 +138,12 @@ class Run:
     @property
     def usage(self) -> Usage:
         """Over the lifetime of the run: what earlier executions of the same file used is included."""
-        return self.spent_before + self.spent
+        return self._meter.total
 
     @property
     def calls(self) -> int:
         """Model calls of this execution."""
-        return self.spent.calls
+        return self._meter.spent.calls
 
     @property
     def checkpoint(self) -> str | None:
@@ -189,6 +212,16 @@ class Run:
         found = [f"## [{node.id}] {node.title}\n\n{node.result}" for node in _topmost_finished(self.tree)]
         return Output("\n\n".join(found), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
 
+    def synthesize_anyway(self) -> Run:
+        """Answer with what there is: a new run, to be awaited, that joins what is recorded and solves nothing new.
+
+        For a run that ended early (a failure, a spent budget, a cancellation). What is missing is stated in the
+        prompts, so that the answer can say so. Raises `ConfigurationError` while the run is under way.
+        """
+        if self.join_again is None or not self.finished:
+            raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
+        return self.join_again()
+
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
         return [
@@ -235,6 +268,32 @@ class Run:
         """Go on after `pause`."""
         self._on_loop(self._resume)
 
+    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None:
+        """Let a plan that waits for approval go ahead, as it is or as the given one (a dict as planners write it).
+
+        Raises `ConfigurationError` for a node that waits for nothing, and for what is no plan.
+        """
+        if node_id not in self.awaiting:
+            raise ConfigurationError(
+                f"node {node_id} waits for no approval; waiting: {', '.join(self.awaiting) or '-'}"
+            )
+        edited = _plan_of(plan) if plan is not None else None
+        self._on_loop(lambda: self._approved(node_id, edited))
+
+    def _approved(self, node_id: str, edited: Any) -> None:
+        waiting = self.awaiting.get(node_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(edited)
+
+    async def approval_of(self, node_id: str) -> Execute | Recurse | None:
+        """Wait until the plan of a node is approved; the edited plan, or `None` if it stays. Waiting costs no time."""
+        waiting = self.awaiting[node_id] = self._loop.create_future()
+        try:
+            edited: Execute | Recurse | None = await waiting
+            return edited
+        finally:
+            del self.awaiting[node_id]
+
     def _on_loop(self, action: Callable[[], None]) -> None:
         if threading.get_ident() == self._thread:
             action()
@@ -262,44 +321,84 @@ class Run:
 
     # -- for the engine ------------------------------------------------------------------------------------------
 
+    def require_solving(self, node_id: str) -> None:
+        """Raises `ExecutionError` in a run that only joins what is there."""
+        if self.joins_only:
+            raise ExecutionError("it was not finished", node=node_id)
+
+    async def patience(self, model: str) -> None:
+        """Wait until a provider that asked all its callers to wait may be called again."""
+        while (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+    def hold(self, model: str, seconds: float) -> None:
+        """Nobody calls this model for so many seconds: the provider asked for it."""
+        self._held[model] = max(self._held.get(model, 0.0), self._loop.time() + seconds)
+
+    def recalled(self, key: str) -> Node | None:
+        """The recorded node of a result key, if every reference that it read is still the same."""
+        known = self.records.results.get(key)
+        if known is None or any(self.memory.digest(name) != digest for name, digest in known.reads.items()):
+            return None
+        return known
+
+    def has_steps(self, count: int) -> bool:
+        """Whether `max_steps` leaves so many nodes."""
+        return self._steps + count <= self.limits.max_steps
+
     def reserve_steps(self, count: int) -> bool:
         """Take `count` nodes from what `max_steps` leaves; false if there are not so many."""
-        if self._steps + count > self.limits.max_steps:
+        if not self.has_steps(count):
             return False
         self._steps += count
         return True
 
-    @contextlib.asynccontextmanager
-    async def turn(self, node: str) -> AsyncIterator[None]:
-        """The right of a node to make one model call: not paused, within `max_concurrency`, within the budget, and
-        with a journal that is ready to keep what comes back."""
-        async with self._turns:
-            await self._going.wait()
-            self._require_budget()
-            self._open_journal()
-            self._start_clock()
-            self.settle(node, Usage(calls=1))
-            yield
+    def release_steps(self, count: int) -> None:
+        """Give back what `reserve_steps` took for nodes that are put aside."""
+        self._steps -= count
 
-    def settle(self, node: str, usage: Usage) -> None:
-        """Count what a call of the node used; the next event that has a usage tells of it."""
-        self.spent += usage
-        self._unclaimed[node] = self._unclaimed.get(node, Usage()) + usage
+    def approves(self, node_id: str) -> bool:
+        """Whether the plan of this node has to be approved before anything is spent on it."""
+        return self.approval is True or (self.approval == "root" and node_id == "0")
+
+    async def take_turn(self, node: str, priority: float, reserved: Usage) -> None:
+        """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
+        with a journal that is ready to keep what comes back. `end_turn` gives it back."""
+        await self._turns.take(priority)
+        try:
+            await self._going.wait()
+            self._require_time()
+            await self._meter.reserve(reserved)
+        except OverBudget as problem:
+            self._turns.give_back()
+            raise self._budget_error(problem.name, problem.used, problem.limit) from None
+        except BaseException:
+            self._turns.give_back()
+            raise
+        self._add_claim(node, Usage(calls=1))
+        try:
+            self._open_journal()
+        except BaseException:
+            self.end_turn(node, reserved, Usage())
+            raise
+        self._start_clock()
+
+    def end_turn(self, node: str, reserved: Usage, used: Usage) -> None:
+        """The call is over: count what it used beside the call itself, and let the next one have its turn."""
+        self._meter.settle(reserved, used)
+        self._add_claim(node, used)
+        self._turns.give_back()
+
+    def _add_claim(self, node: str, used: Usage) -> None:
+        self._unclaimed[node] = self._unclaimed.get(node, Usage()) + used
 
     def claim(self, node: str) -> Usage:
         """What the node used since its last event that told of usage."""
         return self._unclaimed.pop(node, Usage())
 
-    def _require_budget(self) -> None:
-        so_far = self.usage
-        for name, used, limit in (
-            ("calls", so_far.calls, self.budget.calls),
-            ("tokens", so_far.total_tokens, self.budget.tokens),
-            ("usd", so_far.cost_usd or 0.0, self.budget.usd),
-            ("seconds", self._active, self.budget.seconds),
-        ):
-            if limit is not None and used >= limit:
-                raise self._budget_error(name, used, limit)
+    def _require_time(self) -> None:
+        if self.budget.seconds is not None and self._active >= self.budget.seconds:
+            raise self._budget_error("seconds", self._active, self.budget.seconds)
 
     def _budget_error(self, name: str, used: float, limit: float) -> BudgetExceededError:
         error = BudgetExceededError(
@@ -441,7 +540,8 @@ class Run:
             "run_id": self.run_id,
             "checkpoint": self.checkpoint,
         }
-        return Output(content, metadata, usage=spent, run=self)
+        parsed = self.output_type.parse(content) if self.output_type is not None else None
+        return Output(content, metadata, parsed=parsed, usage=spent, run=self)
 
     async def _result(self) -> Output:
         if self._task is None:
@@ -474,6 +574,15 @@ class _Ended:
     def __await__(self) -> Generator[Any, None, None]:
         if self._task is not None:
             yield from asyncio.wait({self._task}).__await__()
+
+
+def _plan_of(plan: Any) -> Execute | Recurse:
+    if isinstance(plan, Execute | Recurse):
+        return plan
+    try:
+        return plan_from_json(dict(plan))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"that is not a plan: {error}") from None
 
 
 def _records_of(recorded: Recorded | None) -> Records:

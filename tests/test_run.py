@@ -332,9 +332,10 @@ async def test_attempts_are_calls_of_the_budget_too() -> None:
 
 async def test_a_budget_of_tokens_is_that_of_all_resumes() -> None:
     journal = MemoryJournal()
-    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), budget=Budget(tokens=1))
+    # A call is reserved with 1,000 tokens for its answer: one fits, and after it no other.
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), budget=Budget(tokens=1_700))
     for _ in range(2):
-        with pytest.raises(BudgetExceededError, match="1 tokens"):
+        with pytest.raises(BudgetExceededError, match="1700 tokens"):
             await engine.solve("trip", checkpoint=journal)
     recorded = journal.read()
 

@@ -106,6 +106,7 @@ class NodeDocument(_Part):
     phases: list[PhaseDocument] = Field(default_factory=list)
     tool_calls: list[ToolUseDocument] = Field(default_factory=list)
     attempts: int = Field(default=0, ge=0)
+    reads: dict[str, str] = Field(default_factory=dict)
 
 
 class ParentDocument(_Part):
@@ -197,6 +198,7 @@ def _node(node: Node) -> dict[str, Any]:
         "phases": [{"kind": p.kind, "started": p.started, "ended": p.ended} for p in node.phases],
         "tool_calls": [_tool_use(use) for use in node.tool_calls],
         "attempts": node.attempts,
+        "reads": node.reads,
     }
 
 
@@ -285,6 +287,7 @@ def _restored(node: NodeDocument) -> Node:
         plan_usage=_usage(node.plan_usage),
         plan_model=node.plan_model,
         metadata=node.result.metadata if node.result else {},
+        reads=node.reads,
         tool_calls=tuple(ToolUse(**use.model_dump()) for use in node.tool_calls),
     )
 

@@ -126,13 +126,15 @@ class SynthesisStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
-    """The node's answer. `mark` is "" (just made), "cached" or "replayed"."""
+    """The node's answer. `mark` is "" (just made), "cached" or "replayed"; `reads` are the content hashes of the
+    references that the node read."""
 
     content: str
     key: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     usage: Usage = Usage()
     model: str = ""
+    reads: dict[str, str] = field(default_factory=dict)
     mark: str = ""
 
 

@@ -43,6 +43,7 @@ _NOISE = re.compile(r"[\W_]+")
 
 
 @lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def normalized(task: str) -> str:
     """A task without case, white space and punctuation: equal means "says the same again". Digits count."""
     return _NOISE.sub("", task).casefold()

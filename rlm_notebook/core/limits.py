@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..exceptions import ConfigurationError
@@ -37,6 +37,24 @@ class Usage:
             cost,
         )
 
+    def minus(self, other: Usage) -> Usage:
+        """What remains when `other`, which is a part of this, is taken away."""
+        cost = None if self.cost_usd is None or other.cost_usd is None else round(self.cost_usd - other.cost_usd, 12)
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.cached_tokens - other.cached_tokens,
+            self.reasoning_tokens - other.reasoning_tokens,
+            self.calls - other.calls,
+            cost,
+        )
+
+    def without_calls(self) -> Usage:
+        return replace(self, calls=0)
+
+    def with_cost(self, cost_usd: float | None) -> Usage:
+        return replace(self, cost_usd=cost_usd)
+
     def to_json(self) -> dict[str, Any]:
         """The tokens as users know them from providers, `total_tokens` among them; calls and cost beside them."""
         return {
@@ -58,25 +76,37 @@ class Usage:
 class Budget:
     """What one run may spend, over all its resumes: dollars, tokens, seconds of active time, model calls.
 
-    `None` means no limit. Raises `ConfigurationError` for a value that is negative, infinite or no number.
+    `None` means no limit. Dollars need prices: with a model whose price is not known, a budget in dollars is refused,
+    unless `unknown_price="ignore"`. Raises `ConfigurationError` for a value that is negative, infinite or no number.
     """
 
     usd: float | None = None
     tokens: int | None = None
     seconds: float | None = None
     calls: int | None = None
+    unknown_price: str = "refuse"
 
     def __post_init__(self) -> None:
+        if self.unknown_price not in ("refuse", "ignore"):
+            raise ConfigurationError(f"Budget(unknown_price={self.unknown_price!r}): expected 'refuse' or 'ignore'")
         for field in fields(self):
+            if field.name == "unknown_price":
+                continue
             value = getattr(self, field.name)
             if value is not None and not _is_amount(value):
                 raise ConfigurationError(
                     f"Budget({field.name}={value!r}): expected a finite number, not negative, or None for no limit"
                 )
 
+    @property
+    def needs_estimates(self) -> bool:
+        """Calls and seconds are counted; tokens and dollars have to be reserved before they are known."""
+        return self.usd is not None or self.tokens is not None
+
     def to_json(self) -> dict[str, Any]:
         """Only what is limited."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        limits = ("usd", "tokens", "seconds", "calls")
+        return {name: getattr(self, name) for name in limits if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True, slots=True)

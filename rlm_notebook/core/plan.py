@@ -22,7 +22,19 @@ from pydantic import (
     ValidationError,
 )
 
-__all__ = ["PLAN_SCHEMA", "Execute", "NotJSON", "Plan", "PlannedTask", "Recurse", "UnusablePlan", "parse_plan"]
+from .json_text import DECODER, json_objects
+
+__all__ = [
+    "PLAN_SCHEMA",
+    "Execute",
+    "NotJSON",
+    "Plan",
+    "PlanReader",
+    "PlannedTask",
+    "Recurse",
+    "UnusablePlan",
+    "parse_plan",
+]
 
 
 class UnusablePlan(ValueError):
@@ -108,7 +120,7 @@ def parse_plan(text: str) -> Execute | Recurse:
 
     Raises `NotJSON` if there is no JSON object, `UnusablePlan` if it is not a plan or its dependencies are circular.
     """
-    objects = list(_objects(text))
+    objects = list(json_objects(text))
     if not objects:
         raise NotJSON("the reply holds no JSON object; reply with one JSON object and nothing else")
     return plan_from_json(next((found for found in objects if "decision" in found), objects[0]))
@@ -178,29 +190,62 @@ def _in_words(error: ValidationError) -> str:
     return f'{path}: {first["msg"]}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
 
 
-#: A string, or a comma that stands before a closing bracket.
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+class PlanReader:
+    """Reads a plan while it streams: `feed` gives the sub-tasks that have become complete.
 
+    A sub-task is given only when everything that it depends on was given before, and only once the text has said that
+    the decision is RECURSE. Nothing is promised: the whole reply is parsed again when it is there.
+    """
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a text, outermost first, wherever they stand; then those of the text made regular."""
-    yield from _scan(text)
-    start = max(text.find("{"), 0)
-    regular = _TRAILING_COMMA.sub(lambda match: match[1] or "", text[start:])
-    if regular != text[start:]:
-        yield from _scan(regular)
+    def __init__(self) -> None:
+        self._text = ""
+        self._position = -1
+        self._given: list[Any] = []
+        self._stopped = False
 
+    def feed(self, text: str) -> list[PlannedTask]:
+        self._text += text
+        if self._stopped or not self._at_array():
+            return []
+        return list(self._complete())
 
-def _scan(text: str) -> Iterator[dict[str, Any]]:
-    position = text.find("{")
-    while position >= 0:
+    def stop(self) -> None:
+        """Give no more sub-tasks."""
+        self._stopped = True
+
+    def _at_array(self) -> bool:
+        if self._position < 0:
+            opening = _ARRAY.search(self._text)
+            if opening is None or not _RECURSE.search(self._text, 0, opening.start()):
+                return False
+            self._position = opening.end()
+        return True
+
+    def _complete(self) -> Iterator[PlannedTask]:
+        while not self._stopped and (item := self._next()) is not None:
+            try:
+                task = PlannedTask.model_validate(_regular([*self._given, item])[-1])
+            except ValidationError:
+                self._stopped = True
+                return
+            if any(not 0 <= wanted < len(self._given) for wanted in task.depends_on):
+                self._stopped = True
+                return
+            self._given.append(item)
+            yield task
+
+    def _next(self) -> Any:
+        """The next element of the array, or `None` while it is not whole."""
+        self._position = _BETWEEN.match(self._text, self._position).end()  # type: ignore[union-attr]
+        if self._position >= len(self._text) or self._text[self._position] not in '{"':
+            return None
         try:
-            value, end = _DECODER.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            yield value
-        position = text.find("{", end)
+            item, self._position = DECODER.raw_decode(self._text, self._position)
+        except (json.JSONDecodeError, RecursionError):
+            return None
+        return item
 
 
-_DECODER = json.JSONDecoder(strict=False)
+_ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
+_RECURSE = re.compile(r'"decision"\s*:\s*"\s*RECURSE\s*"', re.I)
+_BETWEEN = re.compile(r"[\s,]*")

@@ -50,12 +50,15 @@ class Records:
         """Of nodes in any state: an unfinished node may still have its plan."""
         records = cls()
         for node in nodes:
-            # A node that a limit forced to execute was never planned: with a higher limit it has to be.
-            if node.plan is not None and node.plan_key and not (node.limited and node.plan["decision"] == "EXECUTE"):
-                records.plans[node.plan_key] = node
-            if node.result is not None and node.result_key:
-                records.results[node.result_key] = node
+            records.add(node)
         return records
+
+    def add(self, node: Node) -> None:
+        # A node that a limit forced to execute was never planned: with a higher limit it has to be.
+        if node.plan is not None and node.plan_key and not (node.limited and node.plan["decision"] == "EXECUTE"):
+            self.plans[node.plan_key] = node
+        if node.result is not None and node.result_key:
+            self.results[node.result_key] = node
 
     def __bool__(self) -> bool:
         return bool(self.plans or self.results)
@@ -108,7 +111,8 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
         content=node.result or "",
         key=node.result_key,
         metadata=node.metadata,
-        usage=_difference(node.usage, node.plan_usage),
+        reads=node.reads,
+        usage=node.usage.minus(node.plan_usage),
         model=node.model,
         mark=mark,
     )
@@ -116,7 +120,7 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
 
 def end_facts(node: Node) -> Iterator[Event]:
     """How a recorded node ended, told again of itself."""
-    at, usage = node.ended or 0.0, _difference(node.usage, node.plan_usage)
+    at, usage = node.ended or 0.0, node.usage.minus(node.plan_usage)
     if node.state is NodeState.DONE:
         yield from result_facts(node, node.id)
     elif node.state is NodeState.FAILED:
@@ -152,15 +156,3 @@ def _stage(phases: Sequence[Phase], node_id: str) -> Iterator[Event]:
     yield _BEGINNINGS[phases[-1].kind](at=phases[0].started, node=node_id)
     for phase in phases[:-1]:
         yield Retried(at=phase.ended or phase.started, node=node_id, reason="")
-
-
-def _difference(whole: Usage, part: Usage) -> Usage:
-    cost = None if whole.cost_usd is None or part.cost_usd is None else round(whole.cost_usd - part.cost_usd, 12)
-    return Usage(
-        whole.prompt_tokens - part.prompt_tokens,
-        whole.completion_tokens - part.completion_tokens,
-        whole.cached_tokens - part.cached_tokens,
-        whole.reasoning_tokens - part.reasoning_tokens,
-        whole.calls - part.calls,
-        cost,
-    )

@@ -113,6 +113,7 @@ class Node:
     plan_model: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     tool_calls: tuple[ToolUse, ...] = ()
+    reads: dict[str, str] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -144,8 +145,11 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.PLANNING: _row(
         "Planned:EXECUTE", *_ASKING, **{"Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE}
     ),
-    _S.RUNNING: _row(*_ASKING, Finished=_S.DONE),
-    _S.WAITING: _row(SynthesisStarted=_S.SYNTHESIZING, Finished=_S.DONE),
+    _S.RUNNING: _row("Started", *_ASKING, Finished=_S.DONE),
+    # A plan that waits for approval may be replaced by an edited one, before any sub-task is there.
+    _S.WAITING: _row(
+        "Planned:RECURSE", **{"Planned:EXECUTE": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE}
+    ),
     _S.SYNTHESIZING: _row(*_ASKING, Finished=_S.DONE),
     _S.DONE: {"Superseded": _S.SUPERSEDED},
     _S.FAILED: {"Superseded": _S.SUPERSEDED},
@@ -340,8 +344,8 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
         decision=_trigger(event).removeprefix("Planned:"),
         plan=event.plan,
         plan_key=event.key,
-        plan_usage=event.usage,
-        plan_model=event.model,
+        plan_usage=_plus(node.plan_usage, event.usage),
+        plan_model=event.model or node.plan_model,
         limited=event.limited,
         usage=_plus(node.usage, event.usage),
         model=event.model or node.model,
@@ -380,6 +384,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         result=event.content,
         result_key=event.key,
         metadata=event.metadata,
+        reads=event.reads,
         usage=_plus(node.usage, event.usage),
         model=event.model or node.model,
         started=node.started if node.started is not None else event.at,

@@ -70,5 +70,3 @@ class TextProgress:
         if self._drawn:
             self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
-
-

@@ -28,6 +28,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "settings": objects,
     "metadata": objects,
     "arguments": objects,
+    "reads": st.dictionaries(any_text, any_text, max_size=3),
     "parent": st.none(),
     "depends_on": st.lists(any_text, max_size=3).map(tuple),
     "ok": st.booleans(),

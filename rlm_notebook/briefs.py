@@ -1,0 +1,108 @@
+"""From a node to the requests that are made for it: its facts, its messages, its content key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from .agent import Agent
+from .core.keys import digest, plan_key
+from .core.plan import PLAN_SCHEMA
+from .core.tree import Node, NodeState
+from .ports import Message, Mode, NodeFacts, Part, Request
+from .prompts import ancestors_shown, planner_messages, synthesizer_messages, worker_messages
+from .run import Run
+from .team import Team
+from .tools import Tool
+
+__all__ = ["Briefs"]
+
+
+class Briefs:
+    """Makes requests for the nodes of one engine; `deadline` is in seconds per call."""
+
+    def __init__(self, team: Team, deadline: float | None) -> None:
+        self._team = team
+        self._deadline = deadline
+
+    def facts(self, run: Run, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
+        above = tuple(ancestor.task for ancestor in run.tree.ancestors(node.id))
+        breadcrumbs = (*run.context.breadcrumbs, *above) if run.context is not None else above
+        known = [run.tree[wanted] for wanted in node.depends_on]
+        return NodeFacts(
+            task=node.task,
+            task_id=node.id,
+            depth=node.depth,
+            goal=breadcrumbs[0] if breadcrumbs else node.task,
+            breadcrumbs=breadcrumbs,
+            agent=node.agent,
+            parts=parts,
+            dependencies=tuple(Part(n.id, n.task, n.result or "") for n in known),
+            references=tuple(run.memory.described),
+        )
+
+    def key(self, run: Run, node: Node, facts: NodeFacts) -> str:
+        return plan_key(
+            task=node.task,
+            ancestors=ancestors_shown(facts.breadcrumbs),
+            dependencies=[part.content for part in facts.dependencies],
+            agent=self._team.agent(node).identity,
+            surroundings=self._surroundings(run, node),
+        )
+
+    def _surroundings(self, run: Run, node: Node) -> str:
+        """What nodes share that can enter a request: the team, the names of references, at the root the output type."""
+        output_type = run.output_type.digest if run.output_type is not None and node.parent is None else ""
+        if not output_type and not run.memory:
+            return self._team.fingerprint
+        return digest([self._team.fingerprint, list(run.memory.described), output_type])
+
+    def for_planner(self, facts: NodeFacts) -> Request:
+        planner = self._team.planner
+        tools = [tool.name for tool in self._team.tools]
+        messages = planner_messages(facts, self._team.offered, tools, planner.instructions)
+        return self._request("planner", messages, facts, planner, schema=PLAN_SCHEMA)
+
+    def for_worker(self, run: Run, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
+        agent = self._team.agent(node)
+        if run.memory and not agent.resolved.capabilities.tools:
+            facts = replace(facts, excerpts=run.memory.excerpts())
+        messages = worker_messages(facts, agent.instructions)
+        return self._request("worker", messages, facts, agent, tools=tuple(tool.schema for tool in tools))
+
+    def for_synthesizer(self, facts: NodeFacts) -> Request:
+        agent = self._team.synthesizer
+        return self._request("synthesizer", synthesizer_messages(facts, agent.instructions), facts, agent)
+
+    def prompt(self, run: Run, node: Node) -> tuple[Message, ...]:
+        """The main prompt of a node, made again from the same facts."""
+        if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
+            living = [child for child in run.tree.children(node.id) if child.state is not NodeState.SUPERSEDED]
+            parts = tuple(Part(child.id, child.task, child.result or "") for child in living)
+            return self.for_synthesizer(self.facts(run, node, parts)).messages
+        facts = self.facts(run, node)
+        if any(phase.kind == "execute" for phase in node.phases):
+            return self.for_worker(run, node, facts).messages
+        return self.for_planner(facts).messages
+
+    def _request(
+        self,
+        mode: Mode,
+        messages: tuple[Message, ...],
+        facts: NodeFacts,
+        agent: Agent,
+        *,
+        schema: dict[str, Any] | None = None,
+        tools: tuple[dict[str, Any], ...] = (),
+    ) -> Request:
+        return Request(
+            mode=mode,
+            messages=messages,
+            facts=facts,
+            tools=tools,
+            schema=schema,
+            temperature=agent.temperature,
+            deadline=self._deadline,
+            streaming=agent.resolved.capabilities.stream,
+        )

@@ -1,0 +1,287 @@
+"""How a model is talked to: one call in its turn, and the loop of a model with its tools."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from .adapters import with_retries
+from .core.events import Retried, Token, ToolCalled, ToolReturned
+from .core.limits import Usage
+from .core.retry import RetryPolicy
+from .exceptions import ExecutionError, ModelError, RLMError, ToolError
+from .memory import REFERENCE_TOOLS, THRESHOLD
+from .ports import Capabilities, Message, Model, Reply, Request, ToolCall
+from .pricing import estimate
+from .run import Run
+from .threads import in_daemon_thread
+from .tools import Tool, as_text
+
+__all__ = ["TextReader", "ask", "converse", "first_of"]
+
+
+class TextReader(Protocol):
+    """Reads a reply while it streams; `restart` when the stream begins anew."""
+
+    def feed(self, text: str) -> None: ...
+    def restart(self) -> None: ...
+
+
+async def ask(
+    run: Run,
+    node: str,
+    model: Model,
+    request: Request,
+    retry: RetryPolicy | None,
+    reader: TextReader | None = None,
+) -> Reply:
+    """One answer of a model. A request that is under way already is not made again: its answer serves both."""
+    key = _identity(model, request)
+    if key is None or reader is not None:
+        return await _asked(run, node, model, request, retry, reader)
+    while (other := run.under_way.get(key)) is not None:
+        try:
+            shared: Reply = await asyncio.shield(other)
+            return shared
+        except asyncio.CancelledError:
+            if not other.cancelled():
+                raise
+            # Whoever made the request was cancelled, and not we: now it is ours to make.
+    return await _leading(run, key, _asked(run, node, model, request, retry, reader))
+
+
+async def _leading(run: Run, key: Any, asking: Any) -> Reply:
+    """Make the request for all who wait for the same."""
+    answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    run.under_way[key] = answer
+    try:
+        reply: Reply = await asking
+    except asyncio.CancelledError:
+        answer.cancel()
+        raise
+    except BaseException as error:
+        answer.set_exception(error)
+        # Nobody else may wait for it; then asyncio would warn of an error that was never looked at.
+        answer.exception()
+        raise
+    else:
+        answer.set_result(reply)
+        return reply
+    finally:
+        del run.under_way[key]
+
+
+def _identity(model: Model, request: Request) -> Any:
+    """What makes two requests the same; `None` for one in the middle of a tool loop."""
+    if len(request.messages) > 2:
+        return None
+    said = tuple((message["role"], message["content"]) for message in request.messages)
+    return id(model), request.mode, request.temperature, len(request.tools), said
+
+
+async def _asked(
+    run: Run,
+    node: str,
+    model: Model,
+    request: Request,
+    retry: RetryPolicy | None,
+    reader: TextReader | None,
+) -> Reply:
+    """Each call in its turn and counted, repeated as the policy says, its text streamed into the log."""
+
+    def on_retry(error: BaseException, attempt: int, delay: float) -> None:
+        reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
+        run.emit(Retried(at=run.clock(), node=node, reason=reason, usage=run.claim(node)))
+        if reader is not None:
+            reader.restart()
+
+    patient = with_retries(_InTurn(run, node, model, _priority(request)), retry, on_retry)
+    reply = await _reply(run, node, patient, request, reader)
+    return replace(reply, model=reply.model or model.name)
+
+
+_STAGES = {"planner": 2, "worker": 1, "synthesizer": 0}
+
+
+def _priority(request: Request) -> float:
+    """What unlocks most goes first: the longest way back to the root, and of that a plan before an answer."""
+    return request.facts.depth + _STAGES[request.mode]
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """The same model, each call made when it is its turn: a wait between two attempts holds nobody up."""
+
+    run: Run
+    node: str
+    model: Model
+    priority: float
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.model.capabilities
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else Usage()
+        used = Usage()
+        pieces: Any = self.model.stream(request)
+        await self.run.patience(self.name)
+        await self.run.take_turn(self.node, self.priority, reserved)
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if isinstance(piece, Reply):
+                        used = _used(self.run, self.model, piece)
+                    yield piece
+        except ModelError as error:
+            if error.retry_after:
+                self.run.hold(self.name, error.retry_after)
+            raise
+        finally:
+            self.run.end_turn(self.node, reserved, used)
+
+
+def _used(run: Run, model: Model, reply: Reply) -> Usage:
+    """Beside the call itself, which was counted when it began; what a provider does not say is unknown."""
+    usage = reply.usage.without_calls() if reply.usage is not None else Usage(cost_usd=None)
+    return run.prices.settled(model.name, usage)
+
+
+async def _reply(run: Run, node: str, model: Model, request: Request, reader: TextReader | None) -> Reply:
+    reply: Reply | None = None
+    shown = request.streaming and request.mode != "planner"
+    try:
+        # An async generator that is left open goes on holding its connection until it is collected.
+        async with aclosing(model.stream(request)) as stream:  # type: ignore[type-var]
+            async for item in stream:
+                if isinstance(item, Reply):
+                    reply = item
+                elif reader is not None:
+                    reader.feed(item)
+                elif shown and run.watched:
+                    run.emit(Token(at=run.clock(), node=node, text=item))
+    except ExecutionError as error:
+        raise _of_node(error, node) from error.__cause__
+    except RLMError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"node {node}: the model {model.name} raised {type(error).__name__}: {error}", node=node, causes=[error]
+        ) from error
+    if reply is None:
+        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
+    return reply
+
+
+def _of_node(error: ExecutionError, node: str) -> ExecutionError:
+    """The error as this node's; a copy, if the model raised the same object for another node before."""
+    if error.node not in (None, node):
+        error = copy.copy(error)
+    error.node = node
+    return error
+
+
+async def converse(
+    run: Run, node: str, model: Model, request: Request, tools: Mapping[str, Tool], retry: RetryPolicy | None
+) -> Reply:
+    """Ask until the model answers without calling a tool.
+
+    Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
+    """
+    for _ in range(run.limits.max_tool_rounds + 1):
+        reply = await ask(run, node, model, request, retry)
+        if not reply.tool_calls:
+            return reply
+        told = await _use_tools(run, node, reply.tool_calls, tools)
+        request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
+    raise ToolError(
+        f"node {node}: {model.name} still calls tools after {run.limits.max_tool_rounds} rounds; "
+        "raise max_tool_rounds, or make the task or the tools clearer",
+        node=node,
+    )
+
+
+def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What was read of references is shown up to a threshold; the oldest pieces make room, and can be read again."""
+    reading = {
+        call["id"] for message in messages for call in message.get("tool_calls", ()) if call["name"] in REFERENCE_TOOLS
+    }
+    room, kept = THRESHOLD, list(messages)
+    for index in range(len(kept) - 1, -1, -1):
+        message = kept[index]
+        if message.get("tool_call_id") in reading:
+            room -= len(message["content"])
+            if room < 0:
+                kept[index] = {**message, "content": _MADE_ROOM}
+    return tuple(kept)
+
+
+_MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
+
+
+def _said(reply: Reply) -> Message:
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+    return {"role": "assistant", "content": reply.content, "tool_calls": calls}
+
+
+async def _use_tools(run: Run, node: str, calls: tuple[ToolCall, ...], tools: Mapping[str, Tool]) -> list[Message]:
+    """All calls of one reply, in parallel; the answers in the order of the calls."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_use(run, node, call, tools)) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
+    return [task.result() for task in tasks]
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _use(run: Run, node: str, call: ToolCall, tools: Mapping[str, Tool]) -> Message:
+    arguments = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
+    run.emit(ToolCalled(at=run.clock(), node=node, call=call.id, name=call.name, arguments=arguments))
+    content, ok = await _outcome(node, call, tools)
+    run.emit(ToolReturned(at=run.clock(), node=node, call=call.id, content=content, ok=ok))
+    return {"role": "tool", "content": content, "tool_call_id": call.id}
+
+
+async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
+    """What the model is told; only a fatal `ToolError` goes further."""
+    wanted = tools.get(call.name)
+    if wanted is None:
+        return f"There is no tool {call.name!r}; there are: {', '.join(sorted(tools)) or 'none'}.", False
+    try:
+        arguments = wanted.validated(call.arguments)
+    except ValueError as error:
+        return str(error), False
+    try:
+        async with asyncio.timeout(wanted.timeout) as limit:
+            return as_text(await _called(wanted, arguments)), True
+    except ToolError as error:
+        if not error.fatal:
+            return str(error), False
+        error.node = node
+        raise
+    except Exception as error:
+        if limit.expired():
+            return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
+        return f"{wanted.name} raised {type(error).__name__}: {error}", False
+
+
+async def _called(wanted: Tool, arguments: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(wanted.function):
+        return await wanted.function(**arguments)
+    result = await in_daemon_thread(wanted.function, **arguments)
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,58 @@
+"""JSON in what models write: behind prose, in fences, with trailing commas, wherever it is unambiguous."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["DECODER", "json_objects", "json_values"]
+
+#: Control characters inside strings are let pass: models put line breaks there.
+DECODER = json.JSONDecoder(strict=False)
+
+#: A string, or a comma that stands before a closing bracket.
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+
+
+#: A text of nothing but brackets must not keep anybody busy.
+_MOST_TRIES = 2_000
+_OBJECT = re.compile(r"{")
+_OBJECT_OR_ARRAY = re.compile(r"[{\[]")
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a text, outermost first, wherever they stand; then those of the text made regular."""
+    yield from _found(text, _OBJECT)
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """The whole text as a JSON value, if it is one; else the objects and arrays in it."""
+    try:
+        yield DECODER.decode(text.strip())
+    except (ValueError, RecursionError):
+        yield from _found(text, _OBJECT_OR_ARRAY)
+
+
+def _found(text: str, opening: re.Pattern[str]) -> Iterator[Any]:
+    yield from _scan(text, opening)
+    first = opening.search(text)
+    start = first.start() if first else 0
+    regular = _TRAILING_COMMA.sub(lambda match: match[1] or "", text[start:])
+    if regular != text[start:]:
+        yield from _scan(regular, opening)
+
+
+def _scan(text: str, opening: re.Pattern[str]) -> Iterator[Any]:
+    position = 0
+    for _ in range(_MOST_TRIES):
+        found = opening.search(text, position)
+        if found is None:
+            return
+        try:
+            value, position = DECODER.raw_decode(text, found.start())
+        except (ValueError, RecursionError):
+            position = found.end()
+        else:
+            yield value

@@ -1,0 +1,31 @@
+"""Statements that lead back: references such as [0.2] in an answer to the nodes that it rests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+__all__ = ["moved", "sources_in"]
+
+_REFERENCE = re.compile(r"\[(0(?:\.\d+)*)\]")
+
+
+def sources_in(text: str, exists: Callable[[str], bool]) -> list[str]:
+    """The node ids that a text refers to, in the order of their first mention; only those that exist."""
+    return [node for node in dict.fromkeys(_REFERENCE.findall(text)) if exists(node)]
+
+
+def moved(text: str, renamed: Iterable[tuple[str, str]]) -> str:
+    """A text whose references below each old id point below the new one: for an answer recalled at another place."""
+    table = {old: new for old, new in renamed if old != new}
+    if not table:
+        return text
+
+    def target(match: re.Match[str]) -> str:
+        node = match[1]
+        for old, new in table.items():
+            if node == old or node.startswith(old + "."):
+                return f"[{new}{node[len(old) :]}]"
+        return match[0]
+
+    return _REFERENCE.sub(target, text)

@@ -1,0 +1,203 @@
+"""Variables offered by reference: a prompt names them, and a worker reads what it needs through tools.
+
+Nothing large is ever pasted whole into a prompt, and what a node read is recorded, so that a variable that changes
+re-runs the nodes that read it and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from .exceptions import ConfigurationError
+from .tools import Tool, tool
+
+__all__ = ["Reference", "SharedMemory"]
+
+#: What is longer is never shown whole, in characters.
+THRESHOLD = 8_000
+#: The most that one call of a tool returns, in characters.
+PIECE = 2_000
+MOST_MATCHES = 20
+PATTERN_CHARACTERS = 300
+SEARCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One value, as text: what kind it was, and its content when it is asked for."""
+
+    name: str
+    kind: str
+    load: Callable[[], str]
+
+    @cached_property
+    def text(self) -> str:
+        return self.load()
+
+    @cached_property
+    def digest(self) -> str:
+        return blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    @property
+    def described(self) -> str:
+        """Name, kind and size: all that a prompt says of it."""
+        lines = self.text.count("\n") + 1
+        return f"{self.name} ({self.kind}, {len(self.text):,} characters, {lines:,} lines)"
+
+
+class SharedMemory:
+    """References by name, of a mapping from names to text, bytes, paths, tables, lists, dicts or numbers.
+
+    Raises `ConfigurationError` for a value that has no sensible text, and for a file that cannot be read.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._references = {name: _reference(name, value) for name, value in variables.items()}
+
+    def __iter__(self) -> Iterator[Reference]:
+        return iter(self._references.values())
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._references
+
+    @cached_property
+    def described(self) -> list[str]:
+        return [reference.described for reference in self]
+
+    def digest(self, name: str) -> str | None:
+        """The hash of a value's content, or `None` if there is no such reference."""
+        reference = self._references.get(name)
+        return reference.digest if reference is not None else None
+
+    def digests(self) -> dict[str, str]:
+        return {reference.name: reference.digest for reference in self}
+
+    def read(self, name: str, start: int = 0, length: int = PIECE) -> str:
+        """Read a piece of a reference: at most 2000 characters, beginning at the offset `start`."""
+        text = self._named(name).text
+        start = max(0, start)
+        piece = text[start : start + max(0, min(length, PIECE))]
+        return f"[{name}: characters {start} to {start + len(piece)} of {len(text)}]\n{piece}"
+
+    def search(self, name: str, pattern: str) -> str:
+        """Search a reference with a regular expression; gives offsets and lines, to be read on with read_reference."""
+        import regex
+
+        text = self._named(name).text
+        try:
+            wanted = regex.compile(pattern[:PATTERN_CHARACTERS], regex.IGNORECASE)
+            found = [match.start() for match in _first(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)]
+        except regex.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        except TimeoutError:
+            raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
+        if not found:
+            return f"[{name}: no line matches {pattern!r}]"
+        lines = "\n".join(f"{offset}: {_line_at(text, offset)}" for offset in found)
+        return f"[{name}: offset and line of {len(found)} matches]\n{lines}"[:PIECE]
+
+    def sample(self, name: str, count: int = 5) -> str:
+        """Some lines from all over a reference, the same ones every time, to see what it is like."""
+        lines = [line for line in self._named(name).text.splitlines() if line.strip()]
+        chosen = sorted(random.Random(0).sample(range(len(lines)), max(0, min(count, len(lines)))))
+        piece = PIECE // max(1, len(chosen))
+        return "\n".join(lines[index][:piece] for index in chosen)
+
+    def excerpts(self) -> str:
+        """For models that cannot call tools: what is short whole, of the rest the beginning, all within 8,000."""
+        room = THRESHOLD // max(1, len(self))
+        return "\n\n".join(_excerpt(reference, room) for reference in self)
+
+    def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
+        """The tools to list, read, search and sample; `on_read` is told the name of each value they touch."""
+
+        def noting(operation: Callable[..., str]) -> Callable[..., str]:
+            def call(name: str, **arguments: Any) -> str:
+                result = operation(name, **arguments)
+                on_read(name)
+                return result
+
+            return call
+
+        listing, *reading = self._tools
+        return (listing, *(replace(each, function=noting(each.function)) for each in reading))
+
+    @cached_property
+    def _tools(self) -> tuple[Tool, ...]:
+        operations: dict[str, Callable[..., str]] = {
+            "list_references": self.overview,
+            "read_reference": self.read,
+            "search_reference": self.search,
+            "sample_reference": self.sample,
+        }
+        return tuple(tool(operation, name=name, version="1") for name, operation in operations.items())
+
+    def overview(self) -> str:
+        """List the references of this task: name, kind, size."""
+        return "\n".join(self.described)
+
+    def _named(self, name: str) -> Reference:
+        if name not in self._references:
+            raise ValueError(f"there is no reference {name!r}; there are: {', '.join(self._references)}")
+        return self._references[name]
+
+
+REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
+
+
+def _reference(name: str, value: Any) -> Reference:
+    if isinstance(value, str):
+        return Reference(name, "text", lambda: value)
+    if isinstance(value, bytes | bytearray):
+        return Reference(name, "bytes", lambda: bytes(value).decode("utf-8", "backslashreplace"))
+    if isinstance(value, Path):
+        return Reference(name, f"file {value.name}", lambda: _file(name, value))
+    if callable(getattr(value, "to_csv", None)):
+        return Reference(name, "table, as CSV", lambda: str(value.to_csv()))
+    if isinstance(value, list | tuple | dict | int | float | bool) or value is None:
+        return Reference(name, type(value).__name__ + ", as JSON", lambda: _json(name, value))
+    raise ConfigurationError(
+        f"variable {name!r} is a {type(value).__name__}, which cannot be offered by reference; "
+        "pass text, bytes, a Path, a table, a list, a dict or a number"
+    )
+
+
+def _file(name: str, path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "backslashreplace")
+    except OSError as error:
+        raise ConfigurationError(f"variable {name!r}: {path} cannot be read: {error.strerror or error}") from None
+
+
+def _json(name: str, value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"variable {name!r} cannot be written as JSON: {error}") from None
+
+
+def _first(matches: Iterator[Any], count: int) -> Iterator[Any]:
+    for _, match in zip(range(count), matches, strict=False):
+        yield match
+
+
+def _line_at(text: str, offset: int) -> str:
+    start = max(text.rfind("\n", 0, offset) + 1, offset - 60)
+    end = text.find("\n", offset)
+    return text[start : min(end if end >= 0 else len(text), offset + 120)]
+
+
+def _excerpt(reference: Reference, room: int) -> str:
+    text = reference.text
+    shown = text if len(text) <= room else text[:room] + f"\n[… {len(text) - room:,} characters more]"
+    return f"## {reference.described}\n{shown}"

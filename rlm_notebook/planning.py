@@ -1,0 +1,222 @@
+"""From a node to its plan: recalled, forced by a limit, or asked for; and sub-tasks begun while the plan streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from .briefs import Briefs
+from .calls import ask
+from .children import Children
+from .core.events import Planned, PlanStarted, Retried
+from .core.keys import normalized
+from .core.plan import (
+    Execute,
+    NotJSON,
+    PlannedTask,
+    PlanReader,
+    Recurse,
+    UnusablePlan,
+    parse_plan,
+    plan_from_json,
+)
+from .core.records import plan_facts
+from .core.retry import RetryPolicy
+from .core.tree import Node
+from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
+from .ports import NodeFacts, Reply, Request
+from .prompts import repair_messages
+from .run import Run
+from .team import Team
+
+__all__ = ["OnLimit", "Planning"]
+
+OnLimit = Literal["execute", "raise"]
+ATTEMPTS = 3
+
+
+class Planning:
+    """How an engine's nodes come to a plan."""
+
+    def __init__(self, team: Team, briefs: Briefs, on_limit: OnLimit, retry: RetryPolicy | None) -> None:
+        self._team = team
+        self._briefs = briefs
+        self._on_limit = on_limit
+        self._retry = retry
+
+    async def plan(self, run: Run, node: Node, children: Children) -> Execute | Recurse:
+        """The plan that holds for the node: EXECUTE where a limit says so, whatever the planner wrote.
+
+        Sub-tasks that were begun while the plan streamed are in `children`; the rest is begun here.
+        """
+        facts = self._briefs.facts(run, node)
+        key = self._briefs.key(run, node, facts)
+        if forced := self._forced(run, node):
+            run.emit(Planned(at=run.clock(), node=node.id, plan=_json(Execute()), key=key, limited=forced))
+            return Execute()
+        known = run.records.plans.get(key)
+        if known is None:
+            plan = await self._asked(run, node, facts, key, children)
+        else:
+            plan = self._recalled(run, node, known)
+        if isinstance(plan, Execute) or run.tree[node.id].limited:
+            return plan if isinstance(plan, Execute) else Execute()
+        if run.approves(node.id) and (known is None or not known.state.final):
+            plan = await self._approved(run, node, key, plan)
+        if isinstance(plan, Recurse):
+            children.begin(plan.sub_tasks[len(children.begun) :])
+        return plan
+
+    async def _approved(self, run: Run, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
+        """The plan as its approval leaves it; an edited one is recorded in the place of the planner's."""
+        edited = await run.approval_of(node.id)
+        if edited is None or edited == plan:
+            return plan
+        run.release_steps(len(plan.sub_tasks))
+        self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=_json(edited), key=key), edited, begun=0)
+        return edited if not run.tree[node.id].limited else Execute()
+
+    def _forced(self, run: Run, node: Node) -> str:
+        """Why a node is executed without asking the planner, or ""."""
+        if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
+            return "max_depth"
+        mine = normalized(node.task)
+        if any(normalized(above.task) == mine for above in run.tree.ancestors(node.id)):
+            return "restates an ancestor"
+        return ""
+
+    def _recalled(self, run: Run, node: Node, known: Node) -> Execute | Recurse:
+        plan = plan_from_json(known.plan)
+        for event in plan_facts(known, node.id):
+            if isinstance(event, Planned):
+                self._tell(run, node, event, plan, begun=0)
+            else:
+                run.emit(event)
+        return plan
+
+    async def _asked(self, run: Run, node: Node, facts: NodeFacts, key: str, children: Children) -> Execute | Recurse:
+        """A plan from the planner, which is told what was wrong with what it wrote before."""
+        run.require_solving(node.id)
+        run.emit(PlanStarted(at=run.clock(), node=node.id))
+        request = self._briefs.for_planner(facts)
+        for attempt in range(1, ATTEMPTS + 1):
+            reply = await self._reply(run, node, request, children)
+            try:
+                plan = parse_plan(reply.content)
+            except UnusablePlan as problem:
+                await children.abandon("its plan could not be used")
+                if attempt == ATTEMPTS:
+                    raise _no_plan(node, reply, problem) from problem
+                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+            else:
+                return await self._settled(run, node, key, reply, plan, children)
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def _settled(
+        self, run: Run, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children
+    ) -> Execute | Recurse:
+        """The plan as it stands, with what was begun too early put aside."""
+        if not _continues(plan, children.begun):
+            await children.abandon("the plan came out otherwise")
+        begun = len(children.begun)
+        event = Planned(
+            at=run.clock(),
+            node=node.id,
+            plan=_json(plan),
+            key=key,
+            usage=run.claim(node.id),
+            model=reply.model,
+        )
+        if begun and self._beyond(run, node, plan, begun):
+            await children.abandon("the plan is over the limit")
+        self._tell(run, node, event, plan, begun)
+        return plan
+
+    def _tell(self, run: Run, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
+        """A split that goes beyond a limit is executed, or ends the run; either way the plan is kept for later."""
+        limit = self._beyond(run, node, plan, begun)
+        if limit and self._on_limit == "raise":
+            run.emit(event)
+            raise _limit_error(limit, run, node, plan)
+        run.emit(replace(event, limited=limit))
+        if isinstance(plan, Recurse) and not limit:
+            run.reserve_steps(len(plan.sub_tasks) - begun)
+
+    def _beyond(self, run: Run, node: Node, plan: Execute | Recurse, begun: int) -> str:
+        """Which limit the sub-tasks that are not begun yet would break, or ""."""
+        if isinstance(plan, Execute):
+            return ""
+        if node.depth + 1 >= run.limits.max_depth:
+            return "max_depth"
+        return "" if run.has_steps(len(plan.sub_tasks) - begun) else "max_steps"
+
+    async def _reply(self, run: Run, node: Node, request: Request, children: Children) -> Reply:
+        """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
+        early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
+        if not early:
+            request = replace(request, streaming=False)
+            return await ask(run, node.id, self._team.planner.resolved, request, self._retry)
+        beginner = _Beginner(run, children)
+        return await ask(run, node.id, self._team.planner.resolved, request, self._retry, reader=beginner)
+
+
+def _limit_error(limit: str, run: Run, node: Node, plan: Execute | Recurse) -> LimitError:
+    if limit == "max_depth":
+        return RecursionDepthError(
+            f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
+            'raise max_depth, or use on_limit="execute"'
+        )
+    wanted = len(plan.sub_tasks) if isinstance(plan, Recurse) else 0
+    return MaxStepsError(
+        f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={run.limits.max_steps} "
+        'leaves; raise max_steps, or use on_limit="execute"'
+    )
+
+
+class _Beginner:
+    """Begins sub-tasks from the text of a plan as it streams in; a stream that starts anew must say the same again."""
+
+    def __init__(self, run: Run, children: Children) -> None:
+        self._run = run
+        self._children = children
+        self.restart()
+
+    def restart(self) -> None:
+        self._reader = PlanReader()
+        self._seen = 0
+
+    def feed(self, text: str) -> None:
+        for planned in self._reader.feed(text):
+            if not self._begin(planned):
+                self._reader.stop()
+                return
+            self._seen += 1
+
+    def _begin(self, planned: PlannedTask) -> bool:
+        begun = self._children.begun
+        if self._seen < len(begun):
+            return begun[self._seen] == planned
+        if not self._run.reserve_steps(1):
+            return False
+        self._children.begin([planned])
+        return True
+
+
+def _continues(plan: Execute | Recurse, begun: list[PlannedTask]) -> bool:
+    """Whether what was begun is the beginning of the plan that came out."""
+    return not begun or (isinstance(plan, Recurse) and list(plan.sub_tasks[: len(begun)]) == begun)
+
+
+def _json(plan: Execute | Recurse) -> dict[str, Any]:
+    return plan.model_dump(mode="json")
+
+
+def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
+    kind = InvalidJSONError if isinstance(problem, NotJSON) else PlanError
+    seen = " ".join(reply.content.split())[:200] or "(nothing)"
+    return kind(
+        f"node {node.id}: {reply.model} gave no usable plan in {ATTEMPTS} attempts: {problem}. "
+        f"It wrote: {seen!r}. Use a model that can reply in JSON, or max_depth=1 to answer without planning",
+        node=node.id,
+    )

@@ -1,0 +1,75 @@
+"""What calls cost: from the maintained `genai-prices` table, whose data ships with it (no network), or your own prices.
+
+An unknown price is `None`, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from .core.limits import Usage
+from .exceptions import ConfigurationError
+from .ports import Model, Request
+
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate"]
+
+#: Tokens that are reserved for a reply where the request names no maximum.
+DEFAULT_OUTPUT_TOKENS = 1_000
+CHARACTERS_PER_TOKEN = 4
+_PER = 1_000_000
+
+
+class Prices:
+    """Prices by model name: your own (dollars per million tokens: in, out) come before the table."""
+
+    def __init__(self, own: Mapping[str, tuple[float, float]] | None = None) -> None:
+        self._own = {name: _checked(name, price) for name, price in (own or {}).items()}
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        """Dollars for some tokens, or `None` if the price is not known."""
+        own = self._own.get(model)
+        if own is not None:
+            return (usage.prompt_tokens * own[0] + usage.completion_tokens * own[1]) / _PER
+        return _from_table(model, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+
+    def known(self, model: Model) -> bool:
+        """Whether a call of this model can be priced; what costs nothing says so itself."""
+        return bool(getattr(model, "free", False)) or self.cost(model.name, Usage(1, 1)) is not None
+
+    def settled(self, model: str, usage: Usage) -> Usage:
+        """The usage with its cost filled in, if it came without."""
+        return usage if usage.cost_usd is not None else usage.with_cost(self.cost(model, usage))
+
+
+def estimate(prices: Prices, model: Model, request: Request) -> Usage:
+    """What a call may use at most, as far as that can be told before it: reserved, and settled afterwards."""
+    characters = sum(len(message["content"]) for message in request.messages)
+    tokens = Usage(characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
+    return tokens.with_cost(0.0 if getattr(model, "free", False) else prices.cost(model.name, tokens))
+
+
+@lru_cache(maxsize=1024)
+def _from_table(model: str, tokens_in: int, tokens_out: int, cached: int) -> float | None:
+    provider, _, name = model.partition(":")
+    if not name or provider not in ("openai", "anthropic", "google", "mistral", "groq", "deepseek"):
+        return None
+    from genai_prices import Usage as TableUsage
+    from genai_prices import calc_price
+
+    used = TableUsage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=cached)
+    try:
+        return float(calc_price(used, model_ref=name, provider_id=provider).total_price)
+    except LookupError:
+        return None
+
+
+def _checked(name: str, price: Any) -> tuple[float, float]:
+    try:
+        tokens_in, tokens_out = (float(part) for part in price)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"prices[{name!r}]={price!r}: expected two numbers, dollars per million tokens in and out"
+        ) from None
+    return tokens_in, tokens_out

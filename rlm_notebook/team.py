@@ -1,0 +1,107 @@
+"""Who does what in a run: the planner, the agents it may assign tasks to, who joins results, and the tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .agent import Agent, agents_of
+from .core.keys import digest
+from .core.tree import Node
+from .exceptions import ConfigurationError
+from .tools import Tool, as_tools
+
+__all__ = ["DEFAULT_AGENT", "Team"]
+
+DEFAULT_AGENT = "default"
+
+
+@dataclass(frozen=True)
+class Team:
+    """The agents of an engine by role; made by `Team.of`, which says what cannot work."""
+
+    default: Agent
+    agents: Mapping[str, Agent]
+    planner: Agent
+    tools: tuple[Tool, ...]
+
+    @classmethod
+    def of(
+        cls,
+        llm: Any,
+        agents: Mapping[str, Any] | None,
+        router: str,
+        tools: Iterable[Any],
+        temperature: float | None,
+    ) -> Team:
+        default = Agent(DEFAULT_AGENT, llm, temperature=temperature)
+        known = agents_of(agents)
+        if known and router not in known:
+            named = ", ".join(sorted(known))
+            raise ConfigurationError(f"router_model={router!r} is not among the agents ({named}); name one of them")
+        return cls(default, known, known.get(router, default), as_tools(tools))
+
+    @property
+    def synthesizer(self) -> Agent:
+        return self.agents.get("synthesizer", self.planner)
+
+    @cached_property
+    def offered(self) -> dict[str, str]:
+        """Descriptions by name of the agents that the planner may assign tasks to."""
+        return {name: agent.description for name, agent in self.agents.items() if agent is not self.planner}
+
+    def agent(self, node: Node) -> Agent:
+        return self.agents.get(node.agent, self.default)
+
+    def assigned(self, name: str | None) -> tuple[str, str]:
+        """The name under which an agent is found, and a note if the planner made one up."""
+        if not name or name == DEFAULT_AGENT:
+            return DEFAULT_AGENT, ""
+        if name in self.agents:
+            return name, ""
+        return DEFAULT_AGENT, f"there is no agent {name!r}" if self.agents else ""
+
+    def tools_of(self, agent: Agent) -> dict[str, Tool]:
+        return {tool.name: tool for tool in (*self.tools, *agent.tools)}
+
+    def fuses(self, node: Node) -> bool:
+        """The planner's own answer is what the node's agent would give."""
+        agent = self.agent(node)
+        same = agent.resolved is self.planner.resolved or agent.resolved.name == self.planner.resolved.name
+        return same and agent.plain and not self.tools
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What all nodes of a run share, as far as a request can tell: it enters every content key."""
+        return digest(
+            {
+                "planner": self.planner.to_json(),
+                "synthesizer": self.synthesizer.to_json(),
+                "agents": {name: agent.to_json() for name, agent in self.agents.items()},
+                "tools": [{"name": t.name, "schema": t.parameters, "version": t.version} for t in self.tools],
+            }
+        )
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        """The part that makes it another request: instructions and tools, but not the models."""
+        return {
+            "agents": {
+                name: [agent.description, agent.instructions, agent.temperature, [t.name for t in agent.tools]]
+                for name, agent in self.agents.items()
+            },
+            "tools": [tool.name for tool in self.tools],
+            "temperature": self.default.temperature,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """What a checkpoint records."""
+        agents = [self.default, *self.agents.values()]
+        return {
+            "model": self.default.resolved.name,
+            "planner": self.planner.resolved.name,
+            "agents": {agent.name: agent.to_json() for agent in agents},
+            "tools": [tool.name for tool in self.tools],
+        }

@@ -1,0 +1,106 @@
+"""Whose turn it is: at most so many model calls at once, the most urgent first, all within the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+from .core.limits import Budget, Usage
+
+__all__ = ["Meter", "OverBudget", "Turns"]
+
+
+class Turns:
+    """At most `limit` holders at once; of those who wait, the one with the highest priority goes first."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+
+    async def take(self, priority: float) -> None:
+        if self._free > 0 and not self._waiting:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-priority, next(self._number), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # It was our turn just when we were cancelled: the next one takes it.
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        while self._waiting:
+            turn = heapq.heappop(self._waiting)[2]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class OverBudget(Exception):
+    """What is left does not suffice; `name`, `used` and `limit` say of what."""
+
+    def __init__(self, name: str, used: float, limit: float) -> None:
+        super().__init__(name)
+        self.name, self.used, self.limit = name, used, limit
+
+
+class Meter:
+    """One budget for a whole run: an estimate is reserved before each call, and settled after it.
+
+    A call that does not fit waits while others are under way, because they may need less than was reserved for them;
+    when none is, `reserve` raises `OverBudget`. So what is spent never exceeds the budget by more than estimates err.
+    """
+
+    def __init__(self, budget: Budget, before: Usage) -> None:
+        self._budget = budget
+        self.before = before
+        self.spent = Usage()
+        self._reserved = Usage()
+        self._under_way = 0
+        self._settled: asyncio.Future[None] | None = None
+
+    @property
+    def total(self) -> Usage:
+        """Over all executions."""
+        return self.before + self.spent
+
+    async def reserve(self, estimate: Usage) -> None:
+        """Count one call, and set aside what it may use."""
+        while (problem := self._problem(estimate)) is not None:
+            if problem.name == "calls" or not self._under_way:
+                raise problem
+            if self._settled is None:
+                self._settled = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._settled)
+        self._reserved += estimate
+        self._under_way += 1
+        self.spent += Usage(calls=1)
+
+    def settle(self, estimate: Usage, used: Usage) -> None:
+        """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""
+        self._reserved = self._reserved.minus(estimate)
+        self._under_way -= 1
+        self.spent += used
+        if self._settled is not None:
+            self._settled.set_result(None)
+            self._settled = None
+
+    def _problem(self, estimate: Usage) -> OverBudget | None:
+        budget, total = self._budget, self.total
+        if budget.calls is not None and total.calls >= budget.calls:
+            return OverBudget("calls", total.calls, budget.calls)
+        if budget.tokens is not None:
+            wanted = total.total_tokens + self._reserved.total_tokens + estimate.total_tokens
+            if wanted > budget.tokens:
+                return OverBudget("tokens", total.total_tokens, budget.tokens)
+        if budget.usd is not None:
+            wanted_usd = sum(usage.cost_usd or 0.0 for usage in (total, self._reserved, estimate))
+            if wanted_usd > budget.usd:
+                return OverBudget("usd", total.cost_usd or 0.0, budget.usd)
+        return None
