@@ -2,7 +2,7 @@
  * The entry point for anywidget. The default export is called once per model, so that each widget
  * on a page has a store of its own, which all views of that widget share.
  */
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals-core";
 import { h, render as renderInto } from "preact";
 import { connect, heightSetting, themeSetting, type Connection, type WidgetModel } from "./model";
 import { Painter } from "./painter";
@@ -61,7 +61,9 @@ function mountView(store: RunStore, model: WidgetModel, element: HTMLElement): C
   const mount = addMount(element);
   const { appearance, height, updateAppearance, stop } = followSettings(model, element);
   const view = new View(store, computed(() => rowsThatFit(height.value)));
-  renderInto(h(Widget, { view, appearance, height }), mount);
+  // Rendering goes through all components at once, so whatever signal one reads draws everything
+  // again; unchanged rows are skipped (see `memo`).
+  const stopDrawing = effect(() => renderInto(h(Widget, { view, appearance, height }), mount));
   const painter = new Painter({
     element: mount,
     draw: () => view.draw(),
@@ -74,6 +76,7 @@ function mountView(store: RunStore, model: WidgetModel, element: HTMLElement): C
   return () => {
     unlisten();
     painter.stop();
+    stopDrawing();
     showStaticCopy();
     stop();
     store.subscribe(view, []);

@@ -1,7 +1,7 @@
 /**
  * The long fields of nodes (output, prompt, ...), fetched when they are looked at.
  */
-import { signal, type Signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals-core";
 import type { BrowserMessage, DetailField, DetailReply, TreeNode } from "../protocol/messages";
 
 /** Milliseconds after which a kernel that does not answer is taken to be gone. */

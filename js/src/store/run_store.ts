@@ -2,7 +2,7 @@
  * One run as all views of one widget share it: the folded state, its indexes, and the way back to
  * the kernel. It draws nothing.
  */
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 import { ProtocolClient } from "../protocol/client";
 import { parseMessage, type BrowserMessage, type KernelMessage, type Run } from "../protocol/messages";
 import { inflateSnapshot } from "../protocol/snapshot";

@@ -4,7 +4,7 @@
  * The store is plain and changes between drawings without anyone noticing. Components read it through
  * `run`, `tree` and `streamedText`, which subscribe them to the next drawing.
  */
-import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
+import { batch, computed, signal, type ReadonlySignal } from "@preact/signals-core";
 import type { DetailField, Run, TreeNode } from "../protocol/messages";
 import { parallelism } from "./concurrency";
 import { criticalPath } from "./critical_path";

@@ -1,6 +1,6 @@
 /** The whole widget of one view. */
 import { useRef } from "preact/hooks";
-import type { Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import type { View } from "../store/view";
 import { Announcer } from "./announcer";
 import { Details } from "./details";

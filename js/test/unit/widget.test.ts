@@ -176,13 +176,14 @@ describe("details", () => {
 
   it("say so when the kernel is gone", async () => {
     const { model, el, row } = await mount();
-    vi.spyOn(model, "send").mockImplementation(() => {
+    const send = vi.spyOn(model, "send").mockImplementation(() => {
       throw new Error("the connection is closed");
     });
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
     vi.useFakeTimers({ toFake: ["setTimeout"] });
     row("0.1.1.1")?.click();
-    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toBe("Loading…"));
+    await vi.waitFor(() => expect(send).toHaveBeenCalledWith(expect.objectContaining({ t: "get" })));
+    expect(el.querySelector(".rn-panel")?.textContent).toBe("Loading…");
     vi.advanceTimersByTime(5000);
     vi.useRealTimers();
 
