@@ -85,7 +85,6 @@ class Feed:
         self._subscribed = frozenset(ids)
         for node in self._subscribed:
             self._streamed.pop(node, None)
-            self._dirty[node] = None
 
     def now(self) -> float:
         return max(0.0, self._run.clock() - self._origin)
@@ -99,7 +98,7 @@ class Feed:
         self._recalled.clear()
         self.epoch += 1
         self.sequence = 0
-        self._sent.clear()
+        self._sent, self._sent_run = {}, {}
         self._dirty = dict.fromkeys(node.id for node in self._run.tree)
 
     def frame(self) -> dict[str, Any] | None:

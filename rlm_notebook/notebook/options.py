@@ -8,6 +8,7 @@ import math
 import re
 import shlex
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
@@ -55,20 +56,26 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _amount(text: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not (math.isfinite(amount) and amount > 0):
+def _seconds(text: str) -> float:
+    number = _finite(text)
+    if number is None or number <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return amount
+    return number
 
 
 def _temperature(text: str) -> float:
-    if text.strip("0.") == "":
-        return 0.0
-    return _amount(text)
+    number = _finite(text)
+    if number is None or number < 0:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, not {text!r}")
+    return number
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     add("--temperature", type=_temperature, metavar="T", help="sampling temperature of the default agent")
     add("--max-calls", type=_whole_number, metavar="N", help="budget: model calls of the whole run")
     add("--max-tokens", type=_whole_number, metavar="N", help="budget: tokens of the whole run")
-    add("--timeout", type=_amount, metavar="S", help="budget: seconds of the whole run")
+    add("--timeout", type=_seconds, metavar="S", help="budget: seconds of the whole run")
     add("-n", "--name", metavar="NAME", help="name of the JSON beside the notebook")
     add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
     add("--no-checkpoint", action="store_true", help="keep the run in memory only")
@@ -154,7 +161,7 @@ def _unknown(word: str) -> str:
 
 
 def _check(values: dict[str, Any]) -> None:
-    if values["out"] is not None and not values["out"].isidentifier():
+    if values["out"] is not None and (not values["out"].isidentifier() or iskeyword(values["out"])):
         raise UsageError(f"%%rlm: --out {values['out']}: not the name of a variable")
     if values["checkpoint"] and values["no_checkpoint"]:
         raise UsageError("%%rlm: --checkpoint and --no-checkpoint contradict each other; choose one")

@@ -166,7 +166,8 @@ def slug_of(task: str) -> str:
     """A file name of the first words of a task."""
     plain = unicodedata.normalize("NFKD", task[:400]).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain)[:6]
-    return "-".join(words)[:48].strip("-") or "run"
+    slug = "-".join(words)[:48].strip("-")
+    return f"run-{slug}".strip("-") if slug in {"", *_RESERVED} else slug
 
 
 def checked_name(name: str) -> str:

@@ -24,6 +24,7 @@ MOST_ROWS = 400
 MOST_BYTES = 150_000
 _TITLE_CHARACTERS = 140
 _FACT_CHARACTERS = 160
+_DEEPEST_INDENT = 30
 
 _COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
 _RUNNING = "#2f7de1"
@@ -118,9 +119,9 @@ class _Shown:
         """The rows as indented text."""
         for node, row, leaving in self._walk():
             if not leaving:
-                yield "  " * node.depth + row.text()
+                yield _indent(node.depth) + row.text()
             elif hidden := self._hidden[node.id]:
-                yield "  " * (node.depth + 1) + _more(hidden)
+                yield _indent(node.depth + 1) + _more(hidden)
 
     def elements(self) -> Iterator[str]:
         """The rows as nested HTML."""
@@ -157,7 +158,7 @@ def _upper(tree: Tree) -> dict[str, _Row]:
     while waiting and len(rows) < MOST_ROWS:
         node = waiting.popleft()
         row = _row(node)
-        room -= row.size()
+        room -= row.size() + 2 * len(_indent(node.depth))
         if room < 0 and rows:
             break
         rows[node.id] = row
@@ -176,6 +177,10 @@ def _hidden_below(tree: Tree, rows: dict[str, _Row]) -> Counter[str]:
             above[node.id] = above[node.parent]
             hidden[above[node.id]] += 1
     return hidden
+
+
+def _indent(depth: int) -> str:
+    return "  " * min(depth, _DEEPEST_INDENT)
 
 
 def _more(count: int) -> str:

@@ -1,0 +1,376 @@
+"""What a browser is told: frames and snapshots give the same state, whenever it joins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlm_notebook import AsyncRecursiveEngine, RetryPolicy, Run, ScriptedModel
+from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Retried, Started, Token
+from rlm_notebook.exceptions import ModelError, RLMError
+from rlm_notebook.models.scripted import Fault
+from rlm_notebook.notebook.feed import NODE_FIELDS, TAIL_CHARACTERS, TITLE_CHARACTERS, Feed
+
+
+class Browser:
+    """The receiving end, written once more: what the protocol says, and nothing else."""
+
+    def __init__(self) -> None:
+        self.epoch, self.sequence = -1, -1
+        self.late = False
+        self.run: dict[str, Any] = {}
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.texts: dict[str, str] = {}
+
+    def join(self, snapshot: bytes) -> None:
+        self.late = True
+        data = json.loads(gzip.decompress(snapshot))
+        assert data["v"] == 1
+        columns = data["nodes"]
+        assert set(columns) == set(NODE_FIELDS)
+        self.epoch, self.sequence, self.run = data["e"], data["s"], data["run"]
+        rows = zip(*(columns[name] for name in NODE_FIELDS), strict=True)
+        self.nodes = {row[0]: dict(zip(NODE_FIELDS, row, strict=True)) for row in rows}
+
+    def frame(self, frame: dict[str, Any]) -> None:
+        frame = json.loads(json.dumps(frame))
+        assert frame["t"] == "p"
+        if (frame["e"], frame["s"]) <= (self.epoch, self.sequence):
+            return
+        if frame["e"] > self.epoch:
+            self.epoch, self.sequence, self.run, self.nodes = frame["e"], 0, {}, {}
+        assert frame["s"] == self.sequence + 1, "a gap"
+        self.sequence = frame["s"]
+        for operation in frame["ops"]:
+            self.apply(*operation)
+
+    def apply(self, kind: str, *values: Any) -> None:
+        if kind == "r":
+            self.run |= values[0]
+        elif kind == "a":
+            row = values[0]
+            assert row["id"] not in self.nodes, "announced twice"
+            assert row["parent"] is None or row["parent"] in self.nodes, "a child before its parent"
+            self.nodes[row["id"]] = row
+        elif kind == "p":
+            assert values[0] in self.nodes, "a patch of a node that was not announced"
+            self.nodes[values[0]] |= values[1]
+        else:
+            assert kind == "x"
+            node, offset, text = values
+            known = self.texts.get(node, "").encode("utf-16-le")
+            if offset * 2 > len(known):
+                # Who joins in the middle of a text gets the whole of it when it opens that node.
+                assert self.late, "a gap in the text"
+                return
+            self.texts[node] = (known[: offset * 2] + text.encode("utf-16-le")).decode("utf-16-le")
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        return self.epoch, self.sequence, self.run, self.nodes
+
+
+def joined(feed: Feed) -> Browser:
+    browser = Browser()
+    browser.join(feed.snapshot())
+    return browser
+
+
+TASKS = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="="), min_size=1, max_size=30).map(
+    lambda text: f"do {text}"
+)
+TREES = st.recursive(
+    st.text(alphabet="aé🧭 \n<", min_size=1, max_size=300).map(lambda text: f"r{text}"),
+    lambda parts: st.dictionaries(TASKS, parts, min_size=1, max_size=4),
+    max_leaves=10,
+)
+LIMITS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def model_of(tree: Any, chance: random.Random) -> ScriptedModel:
+    faults = [
+        Fault(error=ModelError("gone", retryable=True), times=chance.randint(0, 2), after=1, mode="worker"),
+        Fault(reply="no plan", times=chance.randint(0, 2), mode="planner"),
+    ]
+    return ScriptedModel({"root": tree}, latency=(0, 0.002), stream=True, chunk=3, faults=faults)
+
+
+def started(model: Any, watch: Callable[[Event], None], task: str = "root", **options: Any) -> Run:
+    engine = AsyncRecursiveEngine(model, retry=RetryPolicy(attempts=3, initial=0.001), **options)
+    run = engine.start(task)
+    failures: list[Exception] = []
+
+    def watched(event: Event) -> None:
+        """A run never fails because of who watches it, but this test does."""
+        try:
+            watch(event)
+        except Exception as error:
+            failures.append(error)
+
+    run.watch(watched)
+    run.failures = failures  # type: ignore[attr-defined]
+    return run
+
+
+async def over(run: Run) -> None:
+    """The run ends, however, and nobody who watched it found anything wrong."""
+    with contextlib.suppress(RLMError, asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(run._result())), 30)
+    for failure in run.failures:  # type: ignore[attr-defined]
+        raise failure
+
+
+@LIMITS
+@given(TREES, st.integers(0, 2**32), st.booleans())
+async def test_frames_from_the_start_and_a_snapshot_at_any_time_agree(tree: Any, seed: int, stopped: bool) -> None:
+    chance = random.Random(seed)
+    browsers = [Browser()]
+    run: Run
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        if chance.random() < 0.4 and (frame := feed.frame()) is not None:
+            for browser in browsers:
+                browser.frame(frame)
+        if chance.random() < 0.1:
+            browsers.append(joined(feed))
+        if chance.random() < 0.1:
+            feed.subscribe(chance.sample([node.id for node in run.tree], k=min(2, len(run.tree))))
+        if chance.random() < 0.05:
+            chance.choice([run.pause, run.resume])()
+        if stopped and chance.random() < 0.02:
+            run.cancel()
+
+    run = started(model_of(tree, chance), watch)
+    feed = Feed(run)
+    resumes = asyncio.create_task(resumed(run))
+    await over(run)
+    resumes.cancel()
+    if (frame := feed.frame()) is not None:
+        for browser in browsers:
+            browser.frame(frame)
+    assert feed.frame() is None, "nothing changed since"
+    late = joined(feed)
+    assert all(browser.state == late.state for browser in browsers)
+    assert set(late.nodes) == {node.id for node in run.tree}
+    assert late.run["status"] == run.status
+    assert late.run["can"] == []
+
+
+async def resumed(run: Run) -> None:
+    """Somebody goes on with a run that was paused."""
+    while True:
+        await asyncio.sleep(0.005)
+        run.resume()
+
+
+async def test_a_reused_run_begins_a_new_epoch_with_the_recorded_times(tmp_path: Any) -> None:
+    path = tmp_path / "run.json"
+    engine = AsyncRecursiveEngine(ScriptedModel({"root": {"a": "1", "b": "2"}}, latency=0.02))
+    await engine.solve("root", checkpoint=path)
+    run = engine.start("root", checkpoint=path)
+    feed, browser = Feed(run), Browser()
+    run.watch(feed.note)
+    await run
+    browser.frame(feed.frame())  # type: ignore[arg-type]
+    assert {node["phases"][0][0] for node in browser.nodes.values()} == {"replayed"}
+    feed.show_recorded_times()
+    browser.frame(feed.frame())  # type: ignore[arg-type]
+    assert browser.state == joined(feed).state
+    assert browser.epoch == 2
+    assert {phase[0] for node in browser.nodes.values() for phase in node["phases"]} == {"plan", "wait", "synthesize"}
+    assert browser.run["notice"] == "reused from just now"
+    assert 0.04 <= browser.run["elapsed"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "just now"),
+        (59, "just now"),
+        (60, "1 minute ago"),
+        (7300, "2 hours ago"),
+        (86400, "1 day ago"),
+        (260000, "3 days ago"),
+    ],
+)
+async def test_a_reused_run_says_since_when(tmp_path: Any, seconds: float, said: str) -> None:
+    path = tmp_path / "run.json"
+    engine = AsyncRecursiveEngine(ScriptedModel())
+    await engine.solve("root", checkpoint=path)
+    run = engine.start("root", checkpoint=path)
+    await run
+    recorded = run.recorded.tree.ended if run.recorded else None
+    assert recorded
+    run.clock = lambda: recorded + seconds
+    feed = Feed(run)
+    feed.show_recorded_times()
+    feed.frame()
+    assert joined(feed).run["notice"] == f"reused from {said}"
+
+
+async def test_what_can_be_done_follows_the_status() -> None:
+    seen: list[tuple[str, list[str]]] = []
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        feed.frame()
+        row = joined(feed).run
+        seen.append((row["status"], row["can"]))
+
+    run = started(ScriptedModel(latency=0.01), watch)
+    feed = Feed(run)
+    await asyncio.sleep(0)
+    run.pause()
+    run.resume()
+    await over(run)
+    assert [each for at, each in enumerate(seen) if each not in seen[:at]] == [
+        ("running", ["cancel", "pause"]),
+        ("paused", ["cancel", "resume"]),
+        ("done", []),
+    ]
+
+
+# -- streaming text ------------------------------------------------------------------------------------------------------
+
+STREAM = "🧭 one é two 日本 " * 20
+
+
+def streaming(fault: Fault | None = None) -> ScriptedModel:
+    def answer(request: Any) -> Any:
+        return {"decision": "EXECUTE", "answer": None} if request.mode == "planner" else STREAM
+
+    return ScriptedModel(answer, stream=True, chunk=5, latency=0.001, faults=[fault] if fault else [])
+
+
+async def test_an_open_node_streams_its_whole_text_and_others_a_tail() -> None:
+    browser, tails = Browser(), []
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        if isinstance(event, Token) and not browser.texts:
+            feed.subscribe(["0"])
+        if (frame := feed.frame()) is not None:
+            browser.frame(frame)
+            tails.append(browser.nodes["0"]["tail"] if browser.nodes else "")
+
+    run = started(streaming(), watch)
+    feed = Feed(run)
+    await over(run)
+    assert browser.texts == {"0": STREAM}
+    assert max(map(len, tails)) <= TAIL_CHARACTERS
+    assert any(STREAM[:60] in tail or tail in STREAM for tail in tails if tail)
+    assert tails[-1] == ""
+
+
+async def test_a_retry_streams_from_the_start_again() -> None:
+    browser, offsets = Browser(), []
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        feed.subscribe(["0"]) if isinstance(event, Started | Retried) else None
+        if (frame := feed.frame()) is not None:
+            browser.frame(frame)
+            offsets.extend(op[2] for op in frame["ops"] if op[0] == "x")
+
+    run = started(streaming(Fault(error=ModelError("gone", retryable=True), after=9, mode="worker")), watch)
+    feed = Feed(run)
+    await over(run)
+    assert offsets.count(0) == 2
+    assert browser.texts == {"0": STREAM}
+
+
+async def test_nobody_reads_so_no_text_is_sent() -> None:
+    frames: list[Any] = []
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        frames.append(feed.frame())
+
+    run = started(streaming(), watch)
+    feed = Feed(run)
+    await over(run)
+    assert not [op for frame in frames if frame for op in frame["ops"] if op[0] == "x"]
+
+
+# -- details -------------------------------------------------------------------------------------------------------------
+
+
+async def test_details_of_a_node() -> None:
+    run = started(ScriptedModel({"root": {"a": "first", "b": "second"}}), lambda event: None)
+    await run
+    feed = Feed(run)
+    assert feed.detail("0.0", "output") == "first"
+    assert feed.detail("0", "plan")["decision"] == "RECURSE"
+    prompt = feed.detail("0", "prompt")
+    assert [message["role"] for message in prompt][:1] == ["system"]
+    assert "first" in json.dumps(prompt)
+    assert feed.detail("0", "tools") == []
+    assert [event["type"] for event in feed.detail("0", "events")] == ["plan", "wait", "synthesize", "done"]
+
+
+@pytest.mark.parametrize(("node", "field"), [("9", "output"), ("0", "secrets"), ("", ""), ("0", "__class__")])
+async def test_what_is_not_there_is_nothing(node: str, field: str) -> None:
+    run = started(ScriptedModel(), lambda event: None)
+    await run
+    assert Feed(run).detail(node, field) is None
+
+
+async def test_the_label_of_what_is_no_language_model_is_shown() -> None:
+    run = AsyncRecursiveEngine("offline").start("What is 2 + 3?")
+    feed = Feed(run)
+    run.watch(feed.note)
+    await run
+    feed.frame()
+    assert "rule-based" in joined(feed).run["label"]
+
+
+# -- size ----------------------------------------------------------------------------------------------------------------
+
+
+def large_run(nodes: int) -> Iterator[Event]:
+    """Everything that happens to a wide tree, as quickly as it can be said."""
+    yield NodeCreated(at=0.0, node="0", parent=None, task="root")
+    yield Planned(at=0.1, node="0", plan={"decision": "RECURSE"})
+    for index in range(nodes - 1):
+        yield NodeCreated(at=0.2, node=f"0.{index}", parent="0", task=f"Part {index} " + "x" * 300)
+    for index in range(nodes - 1):
+        yield Started(at=0.3, node=f"0.{index}")
+    for index in range(nodes - 1):
+        yield Finished(at=0.4, node=f"0.{index}", content="done")
+
+
+async def test_ten_thousand_nodes_coalesce() -> None:
+    """30,000 events are 40 frames at most: each node is in a frame at most once, whatever happened to it."""
+    run = started(ScriptedModel(latency=30), lambda event: None)
+    await asyncio.sleep(0)
+    quiet = Run.__new__(Run)
+    quiet.__dict__.update(run.__dict__)
+    quiet.tree = type(run.tree)()
+    feed, browser, frames = Feed(quiet), Browser(), 0
+    for count, event in enumerate(large_run(10_000)):
+        quiet.tree.apply(event)
+        feed.note(event)
+        if count % 1000 == 999 and (frame := feed.frame()) is not None:
+            frames += 1
+            touched = [op[1]["id"] if op[0] == "a" else op[1] for op in frame["ops"] if op[0] in "ap"]
+            assert len(touched) == len(set(touched))
+            browser.frame(frame)
+    if (frame := feed.frame()) is not None:
+        browser.frame(frame)
+    await run.cancel()
+    snapshot = feed.snapshot()
+    assert frames <= 40
+    assert len(snapshot) < 400_000
+    assert joined(feed).nodes == browser.nodes
+    assert len(browser.nodes) == 10_000
+    assert max(len(node["title"]) for node in browser.nodes.values()) == TITLE_CHARACTERS

@@ -1,0 +1,473 @@
+"""`%%rlm` and `%rlm` in a real IPython."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+
+from rlm_notebook import Output, Run, ScriptedModel, Tool
+from rlm_notebook.exceptions import RLMError
+from rlm_notebook.models.scripted import Fault
+from rlm_notebook.notebook.transformer import await_rlm
+from rlm_notebook.ports import PlainHost, Reply, current_host
+from tests.fault_server import FaultServer, refusal
+
+SCRIPT = {"root": {"one": "1", "two": "2", "=": "# Both\n\n1 and 2"}}
+QUIET = "--view none"
+
+
+@pytest.fixture
+def model(shell: Any) -> ScriptedModel:
+    """A model as the variable `model`."""
+    shell.names["model"] = made = ScriptedModel(SCRIPT)
+    return made
+
+
+def tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+# -- the value -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_value_of_the_cell_is_the_answer(shell: Any, model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    output = await shell.value(f"%%rlm -m model {QUIET}\nroot")
+    assert isinstance(output, Output)
+    assert output.content == "# Both\n\n1 and 2"
+    assert capsys.readouterr().out.count("1 and 2") == 1
+    assert shell.names["_"] is output
+    assert shell.names["Out"][1] is output
+    assert isinstance(shell.names["_rlm"], Run)
+    assert shell.names["_rlm"].output is output
+
+
+@pytest.mark.parametrize("line", ["answer <<", "-o answer", "--out=answer"])
+async def test_the_answer_goes_into_a_variable(shell: Any, model: Any, line: str) -> None:
+    output = await shell.value(f"%%rlm -m model {QUIET} {line}\nroot")
+    assert shell.names["answer"] is output
+
+
+async def test_a_failed_cell_leaves_the_variable_alone(shell: Any) -> None:
+    shell.names["answer"] = "before"
+    await shell.failure("%%rlm -m nothing answer <<\nroot")
+    assert shell.names["answer"] == "before"
+
+
+async def test_an_answer_is_interpolated_as_text(shell: Any, model: ScriptedModel) -> None:
+    await shell.value(f"%%rlm -m model {QUIET} first <<\nroot")
+    await shell.value(f"%%rlm -m model {QUIET}\nJudge: {{{{first}}}} and {{{{_}}}} {{x}} $x")
+    assert model.requests[-1].facts.task == "Judge: # Both\n\n1 and 2 and # Both\n\n1 and 2 {x} $x"
+
+
+async def test_raw_leaves_braces_alone(shell: Any, model: ScriptedModel) -> None:
+    await shell.value(f"%%rlm -m model {QUIET} --raw\nJudge: {{{{first}}}}")
+    assert model.requests[-1].facts.task == "Judge: {{first}}"
+
+
+async def test_the_line_is_not_expanded(shell: Any, model: ScriptedModel) -> None:
+    shell.names["name"] = "expanded"
+    await shell.value(f"%%rlm -m model {QUIET} -n $name\nroot")
+    assert Path("notebook.rlm/$name.json").exists()
+    await shell.value(f"%%rlm -m model {QUIET} -n {{name}}\nroot")
+    assert Path("notebook.rlm/{name}.json").exists()
+
+
+async def test_what_others_wrote_reaches_the_model_unchanged(shell: Any, model: ScriptedModel) -> None:
+    task = 'Explain {"a": {}} and `{{#if}}`, 100 %d, C:\\new, $HOME, !ls, %magic, 🧭\n  indented\n%%rlm\n\t?'
+    await shell.value(f"%%rlm -m model {QUIET}\n{task}")
+    assert model.requests[-1].facts.task == task
+
+
+# -- the file ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cell_that_is_run_again_asks_nobody(shell: Any, model: ScriptedModel) -> None:
+    first = await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot")
+    path = Path("notebook.rlm/demo.json")
+    calls, content = model.calls, path.read_bytes()
+    again = await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot")
+    assert (model.calls, path.read_bytes()) == (calls, content)
+    assert again.content == first.content
+    assert again.metadata["calls"] == 0
+    await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot, otherwise")
+    assert model.calls > calls
+    assert Path("notebook.rlm/demo.1.json").read_bytes() == content
+
+
+async def test_fresh_asks_again_and_replay_asks_nobody(shell: Any, model: ScriptedModel) -> None:
+    await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot")
+    calls = model.calls
+    await shell.value(f"%%rlm -m model {QUIET} -n demo --mode replay\nroot")
+    assert model.calls == calls
+    await shell.value(f"%%rlm -m model {QUIET} -n demo --mode fresh\nroot")
+    assert model.calls == 2 * calls
+    error = await shell.failure(f"%%rlm -m model {QUIET} -n demo --mode replay\nroot, otherwise")
+    assert "replay" in str(error)
+
+
+async def test_a_named_file_and_none(shell: Any, model: Any, tmp_path: Path) -> None:
+    await shell.value(f"%%rlm -m model {QUIET} --checkpoint 'my runs/a.json'\nroot")
+    assert json.loads((tmp_path / "my runs" / "a.json").read_text())["status"] == "done"
+    await shell.value(f"%%rlm -m model {QUIET} --no-checkpoint\nroot")
+    assert not (tmp_path / "notebook.rlm").exists()
+    assert shell.names["_rlm"].checkpoint is None
+
+
+async def test_a_folder_that_cannot_be_written_is_a_warning_and_the_run_goes_on(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands where the folder would be; the warning comes before the first call."""
+    Path("analysis.ipynb").write_text("{}")
+    Path("analysis.rlm").write_text("in the way")
+    shell.names["__vsc_ipynb_file__"] = str(Path("analysis.ipynb").absolute())
+    calls_when_warned: list[int] = []
+    whole = sys.stdout.write
+
+    def noted(text: str) -> int:
+        if "warning" in text:
+            calls_when_warned.append(model.calls)
+        return whole(text)
+
+    sys.stdout.write = noted  # type: ignore[method-assign]
+    try:
+        output = await shell.value(f"%%rlm -m model {QUIET}\nroot")
+    finally:
+        del sys.stdout.write
+    assert output.content == "# Both\n\n1 and 2"
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "analysis.rlm" in warnings[0]
+    assert "kept in memory only" in warnings[0]
+    assert calls_when_warned == [0]
+    assert Path("analysis.rlm").read_text() == "in the way"
+
+
+async def test_a_loop_in_a_cell_reuses_each_of_its_tasks(shell: Any, model: ScriptedModel) -> None:
+    cell = (
+        "for name in ('one', 'two', 'three'):\n"
+        "    get_ipython().run_cell_magic('rlm', '-m model --view none', f'say {name}')"
+    )
+    (await shell.run(cell)).raise_error()
+    assert sorted(path.name for path in Path("notebook.rlm").glob("*.json")) == [
+        "say-one.json",
+        "say-three.json",
+        "say-two.json",
+    ]
+    calls = model.calls
+    (await shell.run(cell)).raise_error()
+    assert model.calls == calls
+
+
+# -- ways to run it --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_magic_can_be_called_inside_a_running_loop(shell: Any, model: ScriptedModel) -> None:
+    output = shell.ip.run_cell_magic("rlm", f"-m model {QUIET}", "root")
+    assert output.content == "# Both\n\n1 and 2"
+    assert tasks() == set()
+
+
+async def test_a_cell_within_a_cell_works(shell: Any, model: ScriptedModel) -> None:
+    """`%%capture` and `get_ipython().run_cell` cannot await, so the inner cell waits in a thread."""
+    (await shell.run(f"%%capture captured\n%%rlm -m model {QUIET} answer <<\nroot")).raise_error()
+    assert shell.names["answer"].content == "# Both\n\n1 and 2"
+    assert [output.data["text/markdown"] for output in shell.names["captured"].outputs] == ["# Both\n\n1 and 2"]
+    (await shell.run(f"inner = get_ipython().run_cell('%%rlm -m model {QUIET}\\nroot')")).raise_error()
+    assert shell.names["inner"].result.content == "# Both\n\n1 and 2"
+
+
+async def test_a_cell_within_a_cell_fails_in_one_line(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.names["broken"] = ScriptedModel(faults=[Fault(error=RLMError("no such luck"), times=None)])
+    await shell.run(f"%%capture captured\n%%rlm -m broken {QUIET}\nroot")
+    shell.names["captured"].show()
+    printed = capsys.readouterr()
+    assert "no such luck" in printed.out + printed.err
+    assert "Traceback" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("cell", ["%%rlm --help", "%%rlm -h\nroot", "%%rlm --help -m nothing\n"])
+async def test_help_is_printed_and_nothing_runs(shell: Any, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await shell.value(cell) is None
+    assert "--max-depth" in capsys.readouterr().out
+    assert "_rlm" not in shell.names
+
+
+@pytest.mark.parametrize("cell", ["%%rlm?", "%rlm?", "?%%rlm"])
+async def test_a_question_mark_shows_the_options(shell: Any, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (await shell.run(cell)).raise_error()
+    shown = capsys.readouterr().out
+    for part in ("--model", "--max-depth", "--checkpoint", "NAME <<"):
+        assert part in shown
+
+
+async def test_the_line_magic_helps(shell: Any, model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (await shell.run("%rlm")).raise_error()
+    assert "no run yet" in capsys.readouterr().out
+    await shell.value(f"%%rlm -m model {QUIET}\nroot")
+    (await shell.run("%rlm")).raise_error()
+    printed = capsys.readouterr().out
+    assert "last run: <Run" in printed
+    assert "--max-depth" in printed
+    (await shell.run("%rlm version")).raise_error()
+    assert "0." in capsys.readouterr().out
+    error = await shell.failure("%rlm what is this")
+    assert isinstance(error, UsageError)
+
+
+# -- loading -------------------------------------------------------------------------------------------------------------
+
+
+async def test_loading_twice_registers_once(shell: Any, model: Any) -> None:
+    from rlm_notebook.notebook.magic import RLMMagics
+
+    await shell.run("%load_ext rlm_notebook")
+    await shell.run("%reload_ext rlm_notebook")
+    shell.ip.extension_manager.loaded.clear()
+    await shell.run("%load_ext rlm_notebook")
+    assert shell.ip.input_transformers_post.count(await_rlm) == 1
+    assert sum(isinstance(each, RLMMagics) for each in shell.ip.configurables) == 1
+    assert (await shell.value(f"%%rlm -m model {QUIET}\nroot")).content == "# Both\n\n1 and 2"
+
+
+async def test_unloading_takes_everything_away(shell: Any) -> None:
+    await shell.run("%unload_ext rlm_notebook")
+    assert await_rlm not in shell.ip.input_transformers_post
+    assert shell.ip.find_cell_magic("rlm") is None
+    assert shell.ip.find_cell_magic("_rlm_async") is None
+    assert shell.ip.find_line_magic("rlm") is None
+    assert isinstance(current_host(), PlainHost)
+    assert isinstance(await shell.failure("%%rlm\nroot"), UsageError)
+    await shell.run("%unload_ext rlm_notebook")
+    await shell.run("%load_ext rlm_notebook")
+    assert await shell.value(f"%%rlm -m offline {QUIET}\nWhat is 2 + 3?")
+
+
+async def test_defaults_are_configurable(shell: Any, model: ScriptedModel) -> None:
+    await shell.run("%config RLMMagics.max_depth = 1")
+    await shell.value(f"%%rlm -m model {QUIET}\nroot")
+    assert len(shell.names["_rlm"].tree) == 1
+    await shell.value(f"%%rlm -m model {QUIET} --max-depth 2 -n other\nroot")
+    assert len(shell.names["_rlm"].tree) == 3
+
+
+async def test_text_is_shown_where_there_is_no_kernel(
+    shell: Any, model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.value("%%rlm -m model\nroot")
+    printed = capsys.readouterr().err
+    assert "✓ [0.0] one" in printed
+    assert "├─ ✓ one" in printed
+
+
+def test_terminal_ipython_runs_a_cell(tmp_path: Path) -> None:
+    """In a terminal there is no running loop; the tree is text, the answer is printed."""
+    program = (
+        "from rlm_notebook import ScriptedModel; m = ScriptedModel({'root': {'one': '1', 'two': '2'}})\n"
+        "get_ipython().run_line_magic('load_ext', 'rlm_notebook')\n"
+        "r = get_ipython().run_cell('%%rlm -m m -n demo\\nroot'); r.raise_error()\n"
+        "get_ipython().run_cell_magic('rlm', '-m m -n demo', 'root'); print('calls', m.calls)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "IPython", "--quick", "--no-banner", "--colors=NoColor", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        check=False,
+    )
+    assert "root: 1; 2" in ran.stdout, ran.stderr
+    assert "calls 4" in ran.stdout
+    assert "├─ ✓ one" in ran.stderr + ran.stdout
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert (tmp_path / "notebook.rlm" / "demo.json").exists()
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------------
+
+
+def unannotated(place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """A tool that says too little."""
+    return place
+
+
+@pytest.fixture
+def wrong(shell: Any, tmp_path: Path) -> Any:
+    """A notebook with everything that the wrong cells below name."""
+    (tmp_path / "corrupt.json").write_text('{"format": "rlm-checkpoint", "nodes": [')
+    (tmp_path / "other.json").write_text('{"format": "something else"}')
+    (tmp_path / "file").write_text("in the way")
+    never = ScriptedModel(lambda request: Reply("I would rather not"), name="never")
+    empty = ScriptedModel(lambda r: {"decision": "EXECUTE", "answer": None} if r.mode == "planner" else " ")
+    shell.names.update(
+        {
+            "model": ScriptedModel(SCRIPT),
+            "never": never,
+            "empty": empty,
+            "broken": ScriptedModel(SCRIPT, faults=[Fault("one", error=KeyError("lost"), times=None)]),
+            "number": 3,
+            "unannotated": unannotated,
+            "report": "text",
+            "team": {"critic": ScriptedModel()},
+        }
+    )
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "said"),
+    [
+        ("%%rlm -m model", "ConfigurationError", "the cell is empty"),
+        ("%%rlm -m model\n  \n\n", "ConfigurationError", "the cell is empty"),
+        ("%%rlm --modle model\nroot", "UsageError", "unknown option --modle; did you mean --mode or --model?"),
+        ("%%rlm -m model --max-depth 0\nroot", "UsageError", "expected a whole number of at least 1, not '0'"),
+        ("%%rlm -m model --timeout -1\nroot", "UsageError", "expected a number above 0, not '-1'"),
+        ("%%rlm -m model\nsee {{repot}}", "ConfigurationError", "did you mean {{report}}?"),
+        ("%%rlm -m modle\nroot", "ConfigurationError", "did you mean model?"),
+        ("%%rlm -m number\nroot", "ConfigurationError", "3 is no model"),
+        ("%%rlm -m model --agents tema\nroot", "ConfigurationError", "no variable 'tema' in this notebook; did you mean team"),
+        ("%%rlm -m model --agents number\nroot", "ConfigurationError", "expected a dict"),
+        ("%%rlm -m model --tools serach\nroot", "ConfigurationError", "--tools serach: there is no variable 'serach'"),
+        ("%%rlm -m model --tools number\nroot", "ConfigurationError", "3 is not a function"),
+        ("%%rlm -m model --tools unannotated\nroot", "ConfigurationError", "parameter 'place' has no annotation"),
+        ("%%rlm -m model -n ../x\nroot", "ConfigurationError", "--name '../x'"),
+        ("%%rlm -m model --checkpoint corrupt\nroot", "CheckpointError", "corrupt.json"),
+        ("%%rlm -m model --checkpoint other.json\nroot", "CheckpointError", "it is not an rlm checkpoint"),
+        ("%%rlm -m model --checkpoint file/x.json\nroot", "CheckpointError", "cannot write the checkpoint"),
+        ("%%rlm -m model --checkpoint .\nroot", "CheckpointError", "it is a directory"),
+        ("%%rlm -m never\nroot", "InvalidJSONError", "no usable plan in 3 attempts"),
+        ("%%rlm -m empty\nroot", "ModelError", "empty reply"),
+        ("%%rlm -m broken\nroot", "ExecutionError", "KeyError"),
+        ("%%rlm -m model --max-calls 1\nroot", "BudgetExceededError", "the budget of 1 calls is spent"),
+        ("%%rlm -m model --max-depth 1 --on-limit raise --agents team\nroot", "ConfigurationError", "router_model"),
+    ],
+)  # fmt: skip
+async def test_what_goes_wrong_is_one_line_and_a_failed_cell(
+    wrong: Any, cell: str, kind: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = await wrong.failure(cell.replace("%%rlm", f"%%rlm {QUIET}", 1))
+    assert type(error).__name__ == kind
+    printed = capsys.readouterr()
+    lines = [line for line in (printed.out + printed.err).splitlines() if line.strip()]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"{kind}: ")
+    assert said in lines[0]
+    assert tasks() == set()
+    # The next cell works.
+    assert await wrong.value("1 + 1") == 2
+    assert (await wrong.value(f"%%rlm -m model {QUIET}\nroot")).content == "# Both\n\n1 and 2"
+
+
+@pytest.mark.parametrize(
+    ("content", "read"), [('{"format": "rlm-checkpoint", "nodes": [', "corrupt"), ("", "empty file")]
+)
+async def test_a_corrupt_file_beside_the_notebook_is_left_as_it_is(
+    shell: Any, model: Any, content: str, read: str
+) -> None:
+    path = Path("notebook.rlm/demo.json")
+    path.parent.mkdir()
+    path.write_text(content)
+    assert "demo.json" in str(await shell.failure(f"%%rlm -m model {QUIET} -n demo\nroot"))
+    assert path.read_text() == content
+
+
+async def test_a_server_that_cannot_be_reached(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.names["model"] = "http://127.0.0.1:9/v1#m"
+    began = asyncio.get_running_loop().time()
+    error = await shell.failure(f"%%rlm -m http://127.0.0.1:9/v1#m {QUIET}\nroot")
+    assert "127.0.0.1:9" in str(error)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert asyncio.get_running_loop().time() - began < 30
+
+
+async def test_a_wrong_key(shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer([refusal(401, "Incorrect API key provided", code="invalid_api_key")] * 20) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+        error = await shell.failure(f"%%rlm -m openai:gpt-5-mini {QUIET}\nroot")
+        assert len(server.bodies) == 1, "a key that is wrong is not tried again"
+    assert "401" in str(error) or "key" in str(error)
+    printed = capsys.readouterr().out
+    assert len([line for line in printed.splitlines() if line.strip()]) == 1
+    assert "very-secret" not in printed
+
+
+async def test_debug_shows_the_traceback(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.names["broken"] = ScriptedModel(SCRIPT, faults=[Fault("one", error=KeyError("lost"), times=None)])
+    await shell.failure(f"%%rlm -m broken {QUIET} --debug\nroot")
+    printed = capsys.readouterr()
+    assert "Traceback" in printed.out + printed.err
+    assert "_solve" in printed.out + printed.err
+
+
+async def test_tools_and_agents_of_the_notebook_are_used(shell: Any) -> None:
+    def weather(place: str) -> str:
+        """The weather at a place."""
+        return f"sunny in {place}"
+
+    def answer(request: Any) -> Any:
+        if request.mode == "planner":
+            return {"decision": "EXECUTE"}
+        if request.messages[-1]["role"] == "tool":
+            return {"content": f"It is {request.messages[-1]['content']}"}
+        return {"tool_calls": [{"name": "weather", "arguments": {"place": "Graz"}}]}
+
+    shell.names.update({"weather": weather, "model": ScriptedModel(answer)})
+    assert str(await shell.value(f"%%rlm -m model -t weather {QUIET}\nroot")) == "It is sunny in Graz"
+    shell.names["lookup"] = Tool(
+        name="weather", description="", function=weather, parameters={"type": "object", "properties": {}}
+    )
+
+
+async def test_the_cell_that_is_cancelled_cancels_its_run(shell: Any) -> None:
+    """An interrupt cancels the cell's own task."""
+    shell.names["slow"] = ScriptedModel({"root": {"one": "1", "two": {"three": "3"}}}, latency=0.1)
+    cell = asyncio.ensure_future(shell.run(f"%%rlm -m slow {QUIET} -n demo\nroot"))
+    await asyncio.sleep(0.35)
+    cell.cancel()
+    result = await cell
+    error = result.error_in_exec
+    assert type(error).__name__ == "RunInterrupted"
+    assert str(error).startswith("Interrupted: ")
+    assert "of 4 nodes are saved in" in str(error)
+    assert "run the cell again to continue" in str(error)
+    assert shell.names["_rlm"].status == "cancelled"
+    assert tasks() == set()
+    assert json.loads(Path("notebook.rlm/demo.json").read_text())["status"] == "cancelled"
+
+
+async def test_a_second_interrupt_loses_nothing(shell: Any) -> None:
+    shell.names["slow"] = ScriptedModel({"root": {f"part {n}": "1" for n in range(8)}}, latency=(0.02, 0.3))
+    for moment in (0.05, 0.15, 0.3):
+        cell = asyncio.ensure_future(shell.run(f"%%rlm -m slow {QUIET} -n demo\nroot"))
+        await asyncio.sleep(moment)
+        cell.cancel()
+        await asyncio.sleep(0)
+        cell.cancel()
+        await asyncio.sleep(0)
+        cell.cancel()
+        await asyncio.wait([cell])
+        assert shell.names["_rlm"].ended
+        assert tasks() == set()
+        document = json.loads(Path("notebook.rlm/demo.json").read_text())
+        assert document["status"] == "cancelled"
+        done = sum(node["state"] == "done" for node in document["nodes"])
+        assert done == sum(str(node.state) == "done" for node in shell.names["_rlm"].tree)
+
+
+async def test_a_run_that_somebody_else_cancels_fails_the_cell(shell: Any) -> None:
+    shell.names["slow"] = ScriptedModel(SCRIPT, latency=0.2)
+    cell = asyncio.ensure_future(shell.run(f"%%rlm -m slow {QUIET}\nroot"))
+    await asyncio.sleep(0.3)
+    await shell.names["_rlm"].cancel()
+    error = (await cell).error_in_exec
+    assert str(error).startswith("Cancelled: ")

@@ -1,0 +1,135 @@
+"""From a cell's text to an awaited call and a task."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.inputtransformer2 import TransformerManager
+
+from rlm_notebook.exceptions import ConfigurationError
+from rlm_notebook.notebook.transformer import await_rlm, interpolated
+
+
+def transformed(cell: str) -> str:
+    manager = TransformerManager()
+    manager.line_transforms = [*manager.line_transforms]
+    return "".join(await_rlm(manager.transform_cell(cell).splitlines(keepends=True)))
+
+
+def test_a_cell_becomes_an_await() -> None:
+    assert transformed("%%rlm -n x\nsay so\n") == (
+        "await get_ipython().run_cell_magic('_rlm_async', '-n x', 'say so\\n')\n"
+    )
+
+
+@pytest.mark.parametrize("cell", ["%%rlm", "%%rlm\n", "%%rlm -n x", "%%rlm -n x\n"])
+def test_an_empty_body_reaches_the_magic(cell: str) -> None:
+    body = ast.literal_eval(transformed(cell).rpartition(", ")[2].rstrip().removesuffix(")"))
+    assert body == "\n"
+
+
+@pytest.mark.parametrize("body", ["x, '')", "x', '')\n", "\\", "'''", '"""', "f(a, '')\n, '')"])
+def test_any_body_arrives_as_it_was(body: str) -> None:
+    call = ast.parse(transformed(f"%%rlm\n{body}"), mode="exec").body[0]
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Await)
+    assert isinstance(call.value.value, ast.Call)
+    assert ast.literal_eval(call.value.value.args[2]) == body.removesuffix("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    "cell", ["1 + 1\n", "%%time\n1\n", "%%rlmx\n1\n", "%rlm\n", "x = '%%rlm'\n", "get_ipython().system('rlm')\n"]
+)
+def test_other_cells_are_left_alone(cell: str) -> None:
+    lines = TransformerManager().transform_cell(cell).splitlines(keepends=True)
+    assert await_rlm(lines) == lines
+
+
+NAMES = {"x": 1, "größe": "L", "_private": "p", "report": "see {{x}} and \\1 \\g<0>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("{{x}}", "1"),
+        ("a {{x}} b {{größe}}{{_private}}", "a 1 b Lp"),
+        ('{"a": {"b": {{x}}}}', '{"a": {"b": 1}}'),
+        (r"\{{x}}", "{{x}}"),
+        (r"\{{unknown}}", "{{unknown}}"),
+        (r"\\{{x}}", r"\{{x}}"),
+        ("{{report}}", "see {{x}} and \\1 \\g<0>"),
+    ],
+)
+def test_names_are_replaced(text: str, task: str) -> None:
+    assert interpolated(text, NAMES) == task
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": {}, "b": [{"c": {}}]}',
+        "{{ x }}",
+        "{{ a.b }}",
+        "{{#if x}}yes{{/if}}",
+        "{{x.y}}",
+        "{{x|upper}}",
+        "{{1}}",
+        "{{}}",
+        "{x} $x ${x} %x %(x)s %%x \\x \\n",
+        "f'{x}' {{{",
+        "def f():\n\treturn {k: {v} for k, v in {}}\r\n",
+        r"C:\new\table \frac{a}{b} \u0041",
+        "🧭 naïve 日本語 \u202e \x00",
+        "{{x",
+        "x}}",
+        "{% x %} {# x #} <x> <<x>>",
+    ],
+)
+def test_everything_else_stays(text: str) -> None:
+    assert interpolated(text, NAMES) == text
+
+
+WITHOUT_BRACES = st.text(alphabet=st.characters(exclude_characters="{}\\"), max_size=12)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | WITHOUT_BRACES,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(WITHOUT_BRACES, values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(WITHOUT_BRACES | st.sampled_from(["x", "größe", "_private"]).map(lambda name: (name,))))
+def test_only_references_change(pieces: list[str | tuple[str]]) -> None:
+    """A text of references between anything else: each reference is replaced, each character between them stays."""
+    text = "".join(piece if isinstance(piece, str) else f"{{{{{piece[0]}}}}}" for piece in pieces)
+    wanted = "".join(piece if isinstance(piece, str) else str(NAMES[piece[0]]) for piece in pieces)
+    assert interpolated(text, NAMES) == wanted
+
+
+@given(JSON, st.sampled_from([None, 0, 2]))
+def test_json_arrives_unchanged(value: object, indent: int | None) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    assert interpolated(text, {}) == text
+
+
+@given(st.text(alphabet="{}\\$%#. \n\"'1-(", max_size=40))
+def test_braces_without_a_name_stay(text: str) -> None:
+    assert interpolated(text, {}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{repot}}", "did you mean {{report}}?"),
+        ("{{nothing_like_it}}", "define it in a cell above"),
+        ("{{_privat}}", "define it in a cell above"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_helps(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
+        interpolated(text, NAMES)
+    assert "\\{{" in str(caught.value)

@@ -1,0 +1,314 @@
+"""The tree view: what goes over the wire, on which thread, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
+from rlm_notebook.notebook.widget import TreeView
+
+SCRIPT = {"root": {"one": "1", "two": {"three": "3"}}}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], str]]:
+    """Every message to the browser, with the thread that sent it."""
+    messages: list[tuple[dict[str, Any], str]] = []
+
+    def send(self: Any, content: Any, buffers: Any = None) -> None:
+        messages.append(({**content, "buffers": buffers or []}, threading.current_thread().name))
+
+    monkeypatch.setattr(TreeView, "send", send)
+    return messages
+
+
+def start(model: Any = None, **options: Any) -> Run:
+    return AsyncRecursiveEngine(model or ScriptedModel(SCRIPT, latency=0.05)).start("root", **options)
+
+
+def receive(view: TreeView, message: Any) -> None:
+    """As ipywidgets hands it over."""
+    view._handle_custom_msg(message, [])
+
+
+def of(sent: list[Any], kind: str) -> list[dict[str, Any]]:
+    return [message for message, _ in sent if message["t"] == kind]
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for comes from another thread
+            await asyncio.sleep(0.005)
+
+
+def snapshot(view: TreeView) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(gzip.decompress(view.get_state()["_snap"]))
+    return data
+
+
+async def test_frames_are_numbered_without_a_gap_and_end_with_the_answer(sent: list[Any]) -> None:
+    run = start()
+    view = TreeView(run, title="demo")
+    first = snapshot(view)["s"]
+    await run
+    await settled()
+    frames = of(sent, "p")
+    assert [frame["s"] for frame in frames][-1] == snapshot(view)["s"]
+    assert [frame["s"] for frame in frames if frame["s"] > first] == list(range(first + 1, frames[-1]["s"] + 1))
+    assert view._meta == {"protocol": 1, "run_id": run.run_id, "title": "demo"}
+    assert of(sent, "h")[-1]["s"] == frames[-1]["s"]
+    assert json.loads(gzip.decompress(view._snap))["run"]["status"] == "done"
+
+
+async def test_states_are_sent_while_the_run_goes_on(sent: list[Any]) -> None:
+    run = start()
+    view = TreeView(run)
+    await run
+    await settled()
+    states = {op[-1].get("state") for frame in of(sent, "p") for op in frame["ops"] if op[0] in "ap"}
+    assert {"planning", "waiting", "synthesizing", "done"} <= states
+    assert view.height
+
+
+async def test_a_browser_that_joins_late_gets_the_present(sent: list[Any]) -> None:
+    run = start()
+    view = TreeView(run)
+    await asyncio.sleep(0.08)
+    state = view.get_state()
+    data = json.loads(gzip.decompress(state["_snap"]))
+    assert data["run"]["status"] == "running"
+    assert data["nodes"]["id"][0] == "0"
+    assert data["s"] == max(frame["s"] for frame in of(sent, "p"))
+    assert "_snap" not in view.get_state(key="_meta")
+    await run.cancel()
+
+
+async def test_many_events_make_few_frames(sent: list[Any]) -> None:
+    run = start(ScriptedModel(lambda r: "x" * 3000, stream=True, chunk=1, latency=0.2))
+    view = TreeView(run)
+    await run
+    assert len(of(sent, "p")) <= 15
+    assert view._run is run
+
+
+async def test_failures_are_sent_at_once(sent: list[Any]) -> None:
+    run = start(ScriptedModel(lambda request: 1 / 0))
+    TreeView(run)
+    with pytest.raises(Exception, match="division"):
+        await run
+    assert of(sent, "p")[-1]["ops"]
+    states = [op[-1].get("state") for frame in of(sent, "p") for op in frame["ops"] if op[0] in "ap"]
+    assert states[-1] == "failed"
+
+
+async def test_a_reused_run_ends_in_a_new_epoch(sent: list[Any], tmp_path: Any) -> None:
+    path = tmp_path / "run.json"
+    await start(checkpoint=path)
+    run = start(checkpoint=path)
+    view = TreeView(run)
+    await run
+    await settled()
+    assert of(sent, "h")[-1]["e"] == 2
+    data = json.loads(gzip.decompress(view._snap))
+    assert (data["e"], data["run"]["notice"]) == (2, "reused from just now")
+    assert not [frame for frame in of(sent, "p") if frame["e"] == 2], "the snapshot says it all"
+
+
+# -- from the browser --------------------------------------------------------------------------------------------------
+
+
+async def test_commands_act_and_are_acknowledged(sent: list[Any]) -> None:
+    run = start(ScriptedModel(SCRIPT, latency=0.02))
+    view = TreeView(run)
+    await asyncio.sleep(0)
+    receive(view, {"t": "cmd", "req": 1, "op": "pause", "args": {}})
+    await settled()
+    assert run.status == "paused"
+    await asyncio.sleep(0.1)
+    receive(view, {"t": "cmd", "req": 2, "op": "resume", "args": {}})
+    await settled()
+    assert run.status == "running"
+    receive(view, {"t": "cmd", "req": 3, "op": "cancel", "args": {}})
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert run.status == "cancelled"
+    receive(view, {"t": "cmd", "req": 4, "op": "cancel", "args": {}})
+    await settled()
+    acks = [(ack["req"], ack["ok"]) for ack in of(sent, "ack")]
+    assert acks == [(1, True), (2, True), (3, True), (4, False)]
+    assert "over" in of(sent, "ack")[-1]["error"]
+
+
+@pytest.mark.parametrize("op", ["explode", "", None, 3, "__init__", ["cancel"]])
+async def test_an_unknown_command_is_acknowledged_with_an_error(sent: list[Any], op: Any) -> None:
+    run = start()
+    view = TreeView(run)
+    receive(view, {"t": "cmd", "req": 7, "op": op})
+    await settled()
+    (ack,) = of(sent, "ack")
+    assert (ack["req"], ack["ok"]) == (7, False)
+    assert "unknown command" in ack["error"]
+    assert run.status == "running"
+    await run.cancel()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, "cancel", 3, [], {}, {"t": None}, {"t": "nothing"}, {"t": "sub", "ids": 3}, {"t": "sub", "ids": None},
+     {"t": "sub", "ids": ["9.9.9", 3]}, {"t": "get", "req": 1, "id": "0", "fields": "output"}, {"t": ["cmd"]}],
+)  # fmt: skip
+async def test_what_is_no_message_does_no_harm(sent: list[Any], message: Any, caplog: pytest.LogCaptureFixture) -> None:
+    run = start(ScriptedModel(SCRIPT))
+    view = TreeView(run)
+    problems: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
+    receive(view, message)
+    await settled()
+    await run
+    await settled()
+    assert problems == []
+    assert not caplog.records
+
+
+async def test_sync_gives_a_snapshot_at_its_position(sent: list[Any]) -> None:
+    run = start()
+    view = TreeView(run)
+    await asyncio.sleep(0.08)
+    receive(view, {"t": "sync", "e": 1, "s": 0})
+    await settled()
+    (reply,) = of(sent, "s")
+    data = json.loads(gzip.decompress(reply["buffers"][0]))
+    assert (data["e"], data["s"]) == (reply["e"], reply["s"])
+    assert data["s"] == of(sent, "p")[-1]["s"]
+    await run.cancel()
+
+
+async def test_details_are_fetched(sent: list[Any]) -> None:
+    run = start(ScriptedModel(SCRIPT))
+    view = TreeView(run)
+    await run
+    receive(view, {"t": "get", "req": 5, "id": "0.0", "fields": ["output", "plan", "nonsense"]})
+    await settled()
+    replies = of(sent, "d")
+    assert [(reply["req"], reply["id"], reply["field"]) for reply in replies] == [
+        (5, "0.0", "output"),
+        (5, "0.0", "plan"),
+        (5, "0.0", "nonsense"),
+    ]
+    assert replies[0]["data"] == "1"
+    assert replies[2]["data"] is None
+
+
+async def test_lone_surrogates_can_be_sent(sent: list[Any]) -> None:
+    run = start(ScriptedModel({"root": {"a \ud800": "x \udfff"}}))
+    view = TreeView(run)
+    await run
+    receive(view, {"t": "get", "req": 1, "id": "0.0", "fields": ["output"]})
+    await settled()
+    for message, _ in sent:
+        json.dumps({**message, "buffers": []}, ensure_ascii=False).encode("utf-8")
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+def in_thread(action: Callable[[], Any]) -> None:
+    """Do it in another thread, and wait for that."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            action()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="subshell")
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert failures == []
+
+
+async def test_handlers_called_from_another_thread_act_on_the_loop(sent: list[Any]) -> None:
+    run = start(ScriptedModel(SCRIPT, latency=5))
+    view = TreeView(run)
+    await settled()
+    in_thread(lambda: receive(view, {"t": "cmd", "req": 1, "op": "cancel"}))
+    assert of(sent, "ack") == [], "the thread itself did nothing"
+    assert run.status == "running"
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(run._result(), 5)
+    assert of(sent, "ack")[0]["ok"]
+    assert {thread for message, thread in sent if message["t"] in ("ack", "p")} == {threading.current_thread().name}
+
+
+async def test_the_state_may_be_asked_for_in_another_thread_all_the_time(sent: list[Any]) -> None:
+    tree = {"root": {f"part {n}": {f"leaf {n} {m}": "x" for m in range(5)} for n in range(8)}}
+    run = start(ScriptedModel(tree, latency=(0.001, 0.01)))
+    view = TreeView(run)
+    problems: list[BaseException] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                view.get_state()
+            except BaseException as error:
+                problems.append(error)
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    await run
+    done.set()
+    for thread in asking:
+        thread.join(timeout=10)
+    await settled()
+    assert problems == []
+    numbers = [message["s"] for message, _ in sent if message["t"] == "p"]
+    assert numbers == sorted(set(numbers))
+
+
+def finished_elsewhere() -> Iterator[Any]:
+    """A run, and its view, whose loop is gone."""
+
+    async def main() -> tuple[Run, TreeView]:
+        run = start(ScriptedModel(SCRIPT))
+        view = TreeView(run)
+        await run
+        await settled()
+        return run, view
+
+    yield asyncio.run(main())
+
+
+def test_a_view_answers_after_the_loop_of_its_run_is_gone(sent: list[Any]) -> None:
+    """As after `run_cell_magic`, whose run lived in a thread of its own."""
+    ((run, view),) = finished_elsewhere()
+    assert run.loop.is_closed()
+    receive(view, {"t": "get", "req": 1, "id": "0.0", "fields": ["output"]})
+    receive(view, {"t": "sync", "e": 0, "s": 0})
+    receive(view, {"t": "cmd", "req": 2, "op": "cancel"})
+    assert of(sent, "d")[0]["data"] == "1"
+    assert of(sent, "s")
+    assert of(sent, "ack")[0]["ok"] is False
+
+
+def test_a_run_can_be_shown_after_its_loop_is_gone(sent: list[Any]) -> None:
+    ((run, _),) = finished_elsewhere()
+    sent.clear()
+    view = TreeView(run)
+    assert snapshot(view)["run"]["status"] == "done"
+    assert repr(view) == f"TreeView({run.run_id})"
