@@ -14,9 +14,7 @@ LICENSES = BUNDLE.parent / "THIRD_PARTY_LICENSES.txt"
 # Of this, 9 KB are marked's lexer, 7 KB Preact with signals, 5 KB styles.
 LARGEST_BUNDLE = 40_000
 
-pytestmark = pytest.mark.skipif(
-    not SOURCES.is_dir(), reason="the sources of the widget are only in a checkout"
-)
+pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason="the sources of the widget are only in a checkout")
 
 
 def source_hash() -> str:
@@ -35,9 +33,7 @@ def test_bundle_is_built_from_the_sources_beside_it() -> None:
     built_from = re.search(r"sha256:([0-9a-f]{64})", banner)
 
     assert built_from, f"{BUNDLE.name} has no banner: run `cd js && npm ci && npm run build`"
-    assert built_from[1] == source_hash(), (
-        f"{BUNDLE.name} is stale: run `cd js && npm ci && npm run build`"
-    )
+    assert built_from[1] == source_hash(), f"{BUNDLE.name} is stale: run `cd js && npm ci && npm run build`"
 
 
 def test_bundle_is_small_enough_to_send_to_every_notebook() -> None:

@@ -42,7 +42,7 @@ function Progress({ view, complete }: { view: View; complete: number }) {
 /** What was spent, and of how much. A price that nobody knows is not shown as nothing. */
 function Cost({ run }: { run: Run }) {
   const limit = run.budget.usd;
-  if (run.cost === null && limit === undefined) return null;
+  if (!run.cost && limit === undefined) return null;
   return (
     <span class="rn-metric rn-budget" title="Cost">
       <b>{run.cost === null ? "–" : formatCost(run.cost)}</b>
@@ -113,7 +113,7 @@ function statusLine(view: View): string {
   const { status, label, notice } = view.run;
   const silence = view.store.client.isSilent ? "no news from the kernel" : "";
   const time = formatDuration(view.clock.value);
-  return [status, time, silence, label, notice].filter((part) => part !== "").join(" · ");
+  return [status, time, silence, notice, label].filter((part) => part !== "").join(" · ");
 }
 
 export function Header({ view }: { view: View }) {

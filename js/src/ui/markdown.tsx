@@ -12,6 +12,9 @@ const LONGEST_MARKDOWN = 200_000;
 /** Deeper than anyone writes; also what keeps hostile text from exhausting the stack. */
 const DEEPEST = 40;
 
+/** A thousand marks in one paragraph, or many thousands in many: a tenth of a second. */
+const MOST_EFFORT = 1000 ** 2;
+
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
 /** Headings of the text go below those of the page. */
@@ -140,11 +143,26 @@ function elements(tokens: readonly Token[] | undefined, depth: number): Componen
   return (tokens ?? []).map((token) => (depth < DEEPEST ? element(token, depth + 1) : token.raw));
 }
 
+/**
+ * Emphasis that does not close takes marked a time that grows with the square of the marks in a
+ * paragraph or cell. Texts that people write stay far below the bound; what is beyond it stays plain.
+ */
+class BoundedLexer extends Lexer {
+  #effort = 0;
+
+  override inlineTokens(text: string, tokens: Token[] = []): Token[] {
+    this.#effort += (text.match(/[*_~]+/g)?.length ?? 0) ** 2;
+    if (this.#effort <= MOST_EFFORT) return super.inlineTokens(text, tokens);
+    tokens.push({ type: "text", raw: text, text });
+    return tokens;
+  }
+}
+
 /** What cannot be read as Markdown (nested too deep for the lexer, too long) is shown as it is. */
 function parse(text: string): readonly Token[] | null {
   if (text.length > LONGEST_MARKDOWN) return null;
   try {
-    return new Lexer({ gfm: true }).lex(text);
+    return new BoundedLexer({ gfm: true }).lex(text);
   } catch {
     return null;
   }

@@ -83,12 +83,21 @@ describe("markdown", () => {
     ["deep lists", `${"- ".repeat(20_000)} a`],
     ["brackets", "[".repeat(20_000)],
     ["emphasis", "*a ".repeat(20_000)],
+    ["mixed emphasis", "**a_".repeat(15_000)],
+    ["mixed emphasis in many paragraphs", `${"**a_".repeat(400)}\n\n`.repeat(100)],
     ["strikes", "~~a ".repeat(20_000)],
     ["tags", "<a ".repeat(20_000)],
   ])("survives endless %s without freezing", (_, text) => {
     const started = performance.now();
     expect(show(text).textContent).not.toBe("");
     expect(performance.now() - started).toBeLessThan(3000);
+  });
+
+  it("still reads much emphasis, as people write it", () => {
+    const element = show("**Bold:** and _more_ of it. ".repeat(20).concat("\n\n").repeat(50));
+
+    expect(element.querySelectorAll("strong")).toHaveLength(1000);
+    expect(element.querySelectorAll("em")).toHaveLength(1000);
   });
 
   it("shows very long text as it is", () => {

@@ -107,6 +107,24 @@ describe("the widget", () => {
   });
 });
 
+describe("the header", () => {
+  const cost = ({ root }: { root: HTMLElement }) => root.querySelector('[title="Cost"]')?.textContent;
+
+  it("names the cost when there is one, or a limit to it", async () => {
+    expect(cost(await mount({ run: { cost: 0.5, budget: {} } }))).toBe("$0.50");
+    expect(cost(await mount({ run: { cost: 0, budget: { usd: 2 } } }))).toBe("$0 of $2.00");
+    expect(cost(await mount({ run: { cost: 0, budget: {} } }))).toBeUndefined();
+    expect(cost(await mount({ run: { cost: null, budget: {} } }))).toBeUndefined();
+  });
+
+  it("says of a run that it was reused although it is folded", async () => {
+    const { root, button } = await mount({ run: { status: "done", elapsed: 9, notice: "reused from 3 days ago" } });
+
+    await vi.waitFor(() => expect(button("Show tasks")).toBeDefined());
+    expect(root.querySelector(".rn-header")?.textContent).toContain("reused from 3 days ago");
+  });
+});
+
 describe("commands", () => {
   it("are offered only if the kernel accepts them", async () => {
     const { button } = await mount({ run: { can: ["cancel"] } });
