@@ -60,7 +60,8 @@ async def _cancelled_all() -> None:
 def run_blocking(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The result of a coroutine, waited for: by `asyncio.run`, or in a portal if this thread's loop is running.
 
-    An interrupt cancels the work, waits until it has put away what it holds, and is raised again.
+    An interrupt (or cancelling the task that waits) cancels the work, waits until it has put away what it holds, and
+    is raised again.
     """
     try:
         asyncio.get_running_loop()
@@ -74,9 +75,14 @@ def run_blocking(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _wait(future: Future[T]) -> T:
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
     while True:
         try:
             return future.result(timeout=_GLANCE)
         except TimeoutError:
             if future.done():
                 return future.result()
+        if task is not None and task.cancelling() > cancelled_before:
+            # Under `asyncio.run` an interrupt cancels the task that waits here, and raises nothing.
+            raise asyncio.CancelledError

@@ -332,15 +332,18 @@ async def test_attempts_are_calls_of_the_budget_too() -> None:
 
 async def test_a_budget_of_tokens_is_that_of_all_resumes() -> None:
     journal = MemoryJournal()
-    # A call is reserved with 1,000 tokens for its answer: one fits, and after it no other.
-    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), budget=Budget(tokens=1_700))
+    whole = (await AsyncRecursiveEngine(ScriptedModel(TRIP)).solve("trip")).usage.total_tokens
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), budget=Budget(tokens=whole // 2), max_concurrency=1)
+    spent = []
     for _ in range(2):
-        with pytest.raises(BudgetExceededError, match="1700 tokens"):
+        with pytest.raises(BudgetExceededError, match="tokens is spent"):
             await engine.solve("trip", checkpoint=journal)
-    recorded = journal.read()
+        recorded = journal.read()
+        spent.append(recorded.spent.total_tokens if recorded is not None else 0)
 
-    assert recorded is not None
-    assert recorded.spent.calls == 1
+    assert spent[0] == spent[1] <= whole // 2
+    output = await engine.replaced(budget=Budget(tokens=whole * 100)).solve("trip", checkpoint=journal)
+    assert output.usage.total_tokens == whole
 
 
 async def test_seconds_are_counted_while_the_run_works_and_not_while_it_is_paused() -> None:

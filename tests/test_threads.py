@@ -1,0 +1,69 @@
+"""Blocking functions beside a loop: results and errors come back, nobody waits for what was given up."""
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rlm_notebook.threads import in_daemon_thread
+
+colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
+
+
+async def test_a_result_comes_back_from_a_daemon_thread_with_the_callers_context() -> None:
+    colour.set("red")
+
+    def work(a: int, *, b: int) -> tuple[int, bool, str]:
+        return a + b, threading.current_thread().daemon, colour.get()
+
+    assert await in_daemon_thread(work, 1, b=2) == (3, True, "red")
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), StopIteration("over"), SystemExit(3), KeyboardInterrupt("now")])
+async def test_an_error_comes_back_as_one_that_can_be_awaited(error: BaseException) -> None:
+    def work() -> None:
+        raise error
+
+    with pytest.raises(ValueError if isinstance(error, ValueError) else RuntimeError, match=str(error)):
+        await in_daemon_thread(work)
+
+
+async def test_giving_up_does_not_wait_and_a_late_result_is_dropped() -> None:
+    release = threading.Event()
+    task = asyncio.create_task(in_daemon_thread(release.wait, 20))
+    await asyncio.sleep(0.01)
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert time.monotonic() - began < 1
+    release.set()
+    await asyncio.sleep(0.01)
+
+
+async def test_many_run_side_by_side() -> None:
+    together = threading.Barrier(40, timeout=10)
+
+    assert len(await asyncio.gather(*(in_daemon_thread(together.wait) for _ in range(40)))) == 40
+
+
+def test_a_process_can_end_while_a_function_blocks() -> None:
+    code = """
+import asyncio, time
+from rlm_notebook.threads import in_daemon_thread
+
+async def main():
+    task = asyncio.create_task(in_daemon_thread(time.sleep, 60))
+    await asyncio.sleep(0.05)
+    task.cancel()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=20, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
