@@ -4,7 +4,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-NEEDED = ("py.typed", "static/widget.js", "checkpoints/schema.json", "demo/guide.md")
+NEEDED = ("py.typed", "static/widget.js", "static/THIRD_PARTY_LICENSES.txt", "checkpoints/schema.json", "demo/guide.md")
 
 (wheel,) = Path(sys.argv[1]).glob("*.whl")
 names = zipfile.ZipFile(wheel).namelist()

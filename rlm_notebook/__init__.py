@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         RLMError,
         ToolError,
     )
-    from .models.scripted import ScriptedModel
+    from .memory import SharedMemory
+    from .models.scripted import Fault, ScriptedModel
     from .notebook.loop import enable_nested_loops
     from .run import Run
     from .tools import Tool, tool
@@ -54,6 +55,7 @@ __all__ = [
     "ConfigurationError",
     "Event",
     "ExecutionError",
+    "Fault",
     "InvalidJSONError",
     "LimitError",
     "MaxStepsError",
@@ -70,6 +72,7 @@ __all__ = [
     "RetryPolicy",
     "Run",
     "ScriptedModel",
+    "SharedMemory",
     "Tool",
     "ToolError",
     "Usage",
@@ -88,7 +91,8 @@ _HOMES = {
     "core.tree": ["Node", "NodeState"],
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
-    "models.scripted": ["ScriptedModel"],
+    "memory": ["SharedMemory"],
+    "models.scripted": ["Fault", "ScriptedModel"],
     "notebook.loop": ["enable_nested_loops"],
     "run": ["Run"],
     "tools": ["Tool", "tool"],

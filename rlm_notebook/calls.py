@@ -266,8 +266,9 @@ async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tupl
         arguments = wanted.validated(call.arguments)
     except ValueError as error:
         return str(error), False
+    limit = asyncio.timeout(wanted.timeout)
     try:
-        async with asyncio.timeout(wanted.timeout) as limit:
+        async with limit:
             return as_text(await _called(wanted, arguments)), True
     except ToolError as error:
         if not error.fatal:

@@ -67,6 +67,11 @@ class OpenAIModel:
     def capabilities(self) -> Capabilities:
         return Capabilities(json_schema=True, json_object=True, tools=True, stream=True, usage=True)
 
+    @property
+    def free(self) -> bool:
+        """A server on this machine costs nothing, so a budget in dollars needs no price."""
+        return is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
+
     def __repr__(self) -> str:
         where = "" if self.base_url is None else f", base_url={without_credentials(self.base_url)!r}"
         return f"OpenAIModel({self.model!r}{where})"

@@ -72,6 +72,9 @@ class ScriptedModel:
     Plan a trip: at 9; downtown
     """
 
+    #: A call costs nothing, so a budget in dollars needs no price.
+    free = True
+
     def __init__(
         self,
         script: Any = None,

@@ -26,6 +26,8 @@ class OfflineModel:
 
     name = "offline"
     capabilities = Capabilities(stream=True, usage=True)
+    #: A call costs nothing, so a budget in dollars needs no price.
+    free = True
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         content = _ANSWERS[request.mode](request.facts)
