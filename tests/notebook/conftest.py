@@ -190,7 +190,7 @@ def _is_idle(message: dict[str, Any]) -> bool:
     return message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
 
 
-#: A model that logs each call, so that calls can be counted across kernels: "mode task" a line.
+#: A model that logs its calls, so that they can be counted across kernels: "asked MODE NODE TASK", later "answered ...".
 LOGGING_MODEL = """
 from rlm_notebook import ScriptedModel
 %load_ext rlm_notebook
@@ -199,10 +199,13 @@ def logged(script, file, **options):
     scripted = ScriptedModel(script, **options)
     whole = scripted._pieces
     async def pieces(request):
-        with open(file, "a") as log:
-            log.write(f"{request.mode} {request.facts.task_id} {request.facts.task}\\n")
+        def log(word):
+            with open(file, "a") as lines:
+                lines.write(f"{word} {request.mode} {request.facts.task_id} {request.facts.task}\\n")
+        log("asked")
         async for piece in whole(request):
             yield piece
+        log("answered")
     scripted._pieces = pieces
     return scripted
 """
@@ -243,6 +246,27 @@ def _environment() -> dict[str, str]:
     import os
 
     return {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+
+
+def calls(folder: Path, word: str = "asked") -> list[str]:
+    """What the logging model was asked, or what it has answered, in order."""
+    path = folder / "calls.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")]
+
+
+def asked_again(folder: Path) -> list[str]:
+    """The calls that were made although they had been answered before."""
+    lines = (folder / "calls.log").read_text().splitlines()
+    answered: set[str] = set()
+    again = []
+    for line in lines:
+        word, _, call = line.partition(" ")
+        if word == "answered":
+            answered.add(call)
+        elif call in answered:
+            again.append(call)
+    return again
 
 
 def one_line(text: str) -> str:

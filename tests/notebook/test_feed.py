@@ -240,7 +240,7 @@ async def test_what_can_be_done_follows_the_status() -> None:
     ]
 
 
-# -- streaming text ------------------------------------------------------------------------------------------------------
+# -- streaming text --------------------------------------------------------------------------------------------------
 
 STREAM = "🧭 one é two 日本 " * 20
 
@@ -302,7 +302,7 @@ async def test_nobody_reads_so_no_text_is_sent() -> None:
     assert not [op for frame in frames if frame for op in frame["ops"] if op[0] == "x"]
 
 
-# -- details -------------------------------------------------------------------------------------------------------------
+# -- details ---------------------------------------------------------------------------------------------------------
 
 
 async def test_details_of_a_node() -> None:
@@ -334,7 +334,7 @@ async def test_the_label_of_what_is_no_language_model_is_shown() -> None:
     assert "rule-based" in joined(feed).run["label"]
 
 
-# -- size ----------------------------------------------------------------------------------------------------------------
+# -- size ------------------------------------------------------------------------------------------------------------
 
 
 def large_run(nodes: int) -> Iterator[Event]:

@@ -38,7 +38,7 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
-# -- the notebook ------------------------------------------------------------------------------------------------------
+# -- the notebook ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_is_said_explicitly_is_taken_or_refused(tmp_path: Path) -> None:
         notebook_path({}, {"RLM_NOTEBOOK_PATH": "notes.md"})
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_slug_is_a_name(task: str) -> None:
     assert checked_name(slug_of(task)) == slug_of(task)
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------------------------
 
 
 def test_runs_lie_beside_the_notebook(notebook: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_journal_that_stands_alone_belongs_to_its_cell(notebook: Path, tmp_pat
     """After a crash there may be nothing but the journal."""
     journal = run_folder(notebook) / "old.journal.jsonl"
     journal.parent.mkdir()
-    journal.write_bytes(json.dumps({"type": "RunStarted", "request_key": "k"}).encode() + b"\tcheck\n")
+    journal.write_bytes(json.dumps({"event": "RunStarted", "request_key": "k"}).encode() + b"\tcheck\n")
     assert checkpoint_for(cell("Other words", key="k"), notebook, tmp_path).name == "old.json"
 
 
@@ -172,7 +172,7 @@ def test_files_of_others_are_passed_over(notebook: Path, tmp_path: Path, content
     assert checkpoint_for(cell(cell_id="c", key="k"), notebook, tmp_path).name == "say-so.json"
 
 
-# -- two cells, and a cell with a loop -----------------------------------------------------------------------------------
+# -- two cells, and a cell with a loop -------------------------------------------------------------------------------
 
 
 def run(files: FilesInUse, notebook: Path, asked: Cell) -> str:
@@ -215,7 +215,7 @@ def test_a_cell_that_was_moved_finds_what_it_asked(notebook: Path) -> None:
     assert run(FilesInUse(), notebook, cell("Say one", cell_id="new", key="1", run="1")) == "say-one"
 
 
-# -- a notebook without a name -------------------------------------------------------------------------------------------
+# -- a notebook without a name ---------------------------------------------------------------------------------------
 
 
 def test_without_a_notebook_a_unique_match_is_used(tmp_path: Path) -> None:

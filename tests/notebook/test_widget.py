@@ -126,7 +126,7 @@ async def test_a_reused_run_ends_in_a_new_epoch(sent: list[Any], tmp_path: Any) 
     assert not [frame for frame in of(sent, "p") if frame["e"] == 2], "the snapshot says it all"
 
 
-# -- from the browser --------------------------------------------------------------------------------------------------
+# -- from the browser ------------------------------------------------------------------------------------------------
 
 
 async def test_commands_act_and_are_acknowledged(sent: list[Any]) -> None:
@@ -221,7 +221,7 @@ async def test_lone_surrogates_can_be_sent(sent: list[Any]) -> None:
         json.dumps({**message, "buffers": []}, ensure_ascii=False).encode("utf-8")
 
 
-# -- threads -----------------------------------------------------------------------------------------------------------
+# -- threads ---------------------------------------------------------------------------------------------------------
 
 
 def in_thread(action: Callable[[], Any]) -> None:
