@@ -1,0 +1,45 @@
+"""Importing the package is light: whatever is heavy or optional is loaded when it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["openai", "IPython", "anywidget", "pandas", "ipywidgets", "numpy", "httpx", "tenacity", "filelock"]
+
+
+def loaded_by(code: str) -> list[str]:
+    """The heavy modules that are loaded after the code ran in a fresh interpreter."""
+    check = f"{code}\nimport sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.split()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import rlm_notebook") == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from rlm_notebook import AsyncRecursiveEngine, RecursiveEngine, Budget, Output",
+        "from rlm_notebook import RecursiveEngine\n"
+        "RecursiveEngine(lambda inputs, context: {'content': 'x'}, max_depth=1, retry=None).solve('t')",
+    ],
+    ids=["names", "a run of a callable"],
+)
+def test_a_run_of_a_callable_needs_no_provider_and_no_notebook(code: str) -> None:
+    assert not set(loaded_by(code)) & {"openai", "IPython", "anywidget", "pandas", "ipywidgets"}
+
+
+def test_importing_touches_neither_logging_nor_the_event_loop() -> None:
+    code = """
+import asyncio, logging, warnings
+warnings.simplefilter("error")
+before = list(logging.root.handlers), type(asyncio.get_event_loop_policy())
+import rlm_notebook
+from rlm_notebook import RecursiveEngine
+assert (list(logging.root.handlers), type(asyncio.get_event_loop_policy())) == before
+assert not logging.getLogger("rlm_notebook").handlers
+"""
+    assert loaded_by(code) == []

@@ -1,0 +1,83 @@
+"""Imports point one way: core <- ports <- engine <- models, checkpoints, observers <- notebook."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import rlm_notebook
+
+PACKAGE = Path(rlm_notebook.__file__).parent
+#: From the ground up: a module imports from its own layer and from those before it, never from those after it.
+LAYERS = [
+    {"exceptions"},
+    {"core"},
+    {"ports", "types", "threads", "portal"},
+    # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
+    {"adapters", "tools", "prompts", "pricing"},
+    {"memory", "typed", "agent", "team", "turns", "calls", "briefs", "run", "children", "planning"},
+    {"async_engine", "engine"},
+    {"models", "wrappers", "checkpoints", "observers"},
+    {"notebook"},
+    {"demo", "__main__", "__init__"},
+]
+LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of this package that a module imports, wherever in it; for type checkers alone does not count."""
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level > len(path.parts) - 1:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("rlm_notebook."):
+            found.add(str(node.module).split(".")[1])
+    return found - {"__version__", "annotations"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
+    own = path.parts[0].removesuffix(".py")
+    assert own in LAYER, f"{own} has no layer yet: give it one in {Path(__file__).name}"
+    above = {name for name in imported(path) if LAYER[name] > LAYER[own]}
+
+    assert not above, f"{path} imports from {', '.join(sorted(above))}, which stand above it"
+
+
+def test_the_core_knows_no_loop_no_file_no_clock() -> None:
+    foreign = {"asyncio", "os", "io", "time", "datetime", "pathlib", "threading", "random", "socket", "logging"}
+    for path in MODULES:
+        if path.parts[0] == "core":
+            tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+            names = {
+                name.split(".")[0]
+                for node in ast.walk(tree)
+                for name in (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom) and node.level == 0
+                    else []
+                )
+            }
+            assert not names & foreign, f"{path} imports {names & foreign}"
+
+
+def test_only_the_notebook_knows_ipython_and_widgets() -> None:
+    for path in MODULES:
+        text = (PACKAGE / path).read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        names = {
+            alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        } | {
+            (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level == 0
+        }
+        if path.parts[0] not in ("notebook", "demo", "__main__.py"):
+            assert not names & {"IPython", "anywidget", "ipywidgets", "traitlets"}, path
