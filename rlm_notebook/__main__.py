@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _solve(options: argparse.Namespace) -> int:
-    from .observers.text import TextProgress
+    from .observers.text import progress_of
 
     engine = AsyncRecursiveEngine(
         options.model,
@@ -92,7 +92,7 @@ async def _solve(options: argparse.Namespace) -> int:
     task = _task(options)
     journal = JsonFile(options.checkpoint or _place(options, engine.request_key(task), task))
     run = engine.start(task, checkpoint=journal, mode=options.mode)
-    progress = TextProgress(run)
+    progress = progress_of(run)
     try:
         output = await run
     finally:

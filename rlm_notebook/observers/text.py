@@ -5,16 +5,33 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import IO
+from importlib.util import find_spec
+from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.outline import SYMBOLS, outline_rows, printable
 from ..run import Run
 
-__all__ = ["TextProgress"]
+__all__ = ["Progress", "TextProgress", "progress_of"]
 
 #: Seconds between two drawings.
 REDRAW_INTERVAL = 0.1
+
+
+class Progress(Protocol):
+    """What shows a run until it is closed."""
+
+    def close(self) -> None: ...
+
+
+def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
+    """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
+    stream = stream if stream is not None else sys.stderr
+    if stream.isatty() and find_spec("rich") is not None:
+        from .rich_text import RichProgress
+
+        return RichProgress(run, stream)
+    return TextProgress(run, stream)
 
 
 class TextProgress:

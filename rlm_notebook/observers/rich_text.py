@@ -1,0 +1,59 @@
+"""Progress in a terminal with `rich`, where that is installed: the same tree, in colour."""
+
+from __future__ import annotations
+
+import time
+from typing import IO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ..core.events import Event, Token
+from ..core.outline import SYMBOLS, outline_rows
+from ..run import Run
+
+__all__ = ["RichProgress"]
+
+REDRAW_INTERVAL = 0.1
+_STYLES = {
+    SYMBOLS["planning"]: "magenta",
+    SYMBOLS["running"]: "blue",
+    SYMBOLS["synthesizing"]: "cyan",
+    SYMBOLS["done"]: "green",
+    SYMBOLS["failed"]: "bold red",
+}
+
+
+class RichProgress:
+    """Watches a run and draws it to a terminal; `close` leaves the final tree."""
+
+    def __init__(self, run: Run, stream: IO[str]) -> None:
+        self._run = run
+        self._console = Console(file=stream)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._last = 0.0
+        self._stop = run.watch(self)
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, Token) and time.monotonic() - self._last >= REDRAW_INTERVAL:
+            self._last = time.monotonic()
+            self._live.update(self._drawing(self._console.height - 2), refresh=True)
+
+    def close(self) -> None:
+        """Stop watching and leave the whole tree behind."""
+        self._stop()
+        if self._live.is_started:
+            self._live.stop()
+            self._console.print(self._drawing(None))
+
+    def _drawing(self, height: int | None) -> Text:
+        """The tree, or as much of its end as fits: what moves is there."""
+        rows = list(outline_rows(self._run.tree, self._console.width - 1))
+        if height is not None and len(rows) > height:
+            rows = ["…", *rows[-(height - 1) :]]
+        drawing = Text("\n".join(rows), no_wrap=True, overflow="ellipsis")
+        for symbol, style in _STYLES.items():
+            drawing.highlight_words([f"{symbol} "], style=style)
+        return drawing
