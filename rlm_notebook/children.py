@@ -77,7 +77,7 @@ class Children:
         self._run.release_steps(len(self.begun))
         for node in self._tasks:
             for below in list(self._run.tree.walk(node)):
-                if below.state not in (NodeState.CANCELLED, NodeState.SUPERSEDED):
+                if below.state is not NodeState.SUPERSEDED:
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
@@ -95,6 +95,10 @@ class Children:
                 _, running = await asyncio.wait(running)
             except asyncio.CancelledError as error:
                 interrupted = error
+        for task in self._tasks.values():
+            # The first error is raised already; of the others asyncio would warn that nobody looked at them.
+            if not task.cancelled():
+                task.exception()
         if interrupted is not None:
             raise interrupted
 

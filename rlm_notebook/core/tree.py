@@ -6,9 +6,10 @@ key. The tree never looks at a clock: times are those of the events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from .events import (
@@ -153,7 +154,7 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.SYNTHESIZING: _row(*_ASKING, Finished=_S.DONE),
     _S.DONE: {"Superseded": _S.SUPERSEDED},
     _S.FAILED: {"Superseded": _S.SUPERSEDED},
-    _S.CANCELLED: {},
+    _S.CANCELLED: {"Superseded": _S.SUPERSEDED},
     _S.SUPERSEDED: {},
 }
 
@@ -303,7 +304,7 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
     at = event.at
     match event:
         case PlanStarted():
-            return replace(node, state=state, started=at, attempts=1, phases=(*node.phases, Phase("plan", at)))
+            return _with(node, state=state, started=at, attempts=1, phases=(*node.phases, Phase("plan", at)))
         case Planned():
             return _planned(node, event, state)
         case Started():
@@ -312,9 +313,9 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
             return _begun(node, "synthesize", at, state)
         case ToolCalled():
             used = ToolUse(event.call, event.name, event.arguments, at)
-            return replace(node, tool_calls=(*node.tool_calls, used))
+            return _with(node, tool_calls=(*node.tool_calls, used))
         case ToolReturned():
-            return replace(node, tool_calls=tuple(_returned(use, event) for use in node.tool_calls))
+            return _with(node, tool_calls=tuple(_returned(use, event) for use in node.tool_calls))
         case Retried():
             return _retried(node, event)
         case Finished():
@@ -322,23 +323,38 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
         case Failed():
             phases = _closed(node.phases, at, kind="failed")
             usage = _plus(node.usage, event.usage)
-            return replace(
+            return _with(
                 node, state=state, ended=at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
             )
-        case Cancelled() | Superseded():
-            usage = _plus(node.usage, event.usage) if isinstance(event, Cancelled) else node.usage
+        case Cancelled():
+            usage, note = _plus(node.usage, event.usage), event.reason or node.note
+            return _with(node, state=state, ended=at, note=note, usage=usage, phases=_closed(node.phases, at))
+        case Superseded():
+            ended = node.ended if node.ended is not None else at
             note = event.reason or node.note
-            return replace(node, state=state, ended=at, note=note, usage=usage, phases=_closed(node.phases, at))
+            return _with(node, state=state, ended=ended, note=note, phases=_closed(node.phases, at))
         case Token():
             return node
     raise IllegalEvent(f"{type(event).__name__} is not an event of a node")
+
+
+_VALUES: Callable[[Node], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Node)))
+_SLOTS: list[tuple[str, Any]] = [(field.name, getattr(Node, field.name)) for field in fields(Node)]
+
+
+def _with(node: Node, **changes: Any) -> Node:
+    """What `dataclasses.replace` makes, in half the time: three are made for each node. Nothing is validated."""
+    changed = object.__new__(Node)
+    for (name, slot), value in zip(_SLOTS, _VALUES(node), strict=True):
+        slot.__set__(changed, changes.get(name, value))
+    return changed
 
 
 def _planned(node: Node, event: Planned, state: NodeState) -> Node:
     phases = _closed(node.phases, event.at)
     if state is _S.WAITING:
         phases = (*phases, Phase("wait", event.at))
-    return replace(
+    return _with(
         node,
         state=state,
         decision=_trigger(event).removeprefix("Planned:"),
@@ -354,7 +370,7 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
 
 
 def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
-    return replace(
+    return _with(
         node,
         state=state,
         started=node.started if node.started is not None else at,
@@ -369,7 +385,7 @@ def _returned(use: ToolUse, event: ToolReturned) -> ToolUse:
 
 def _retried(node: Node, event: Retried) -> Node:
     kind = node.phases[-1].kind if node.phases else "execute"
-    return replace(
+    return _with(
         node,
         attempts=node.attempts + 1,
         usage=_plus(node.usage, event.usage),
@@ -378,7 +394,7 @@ def _retried(node: Node, event: Retried) -> Node:
 
 
 def _finished(node: Node, event: Finished, state: NodeState) -> Node:
-    return replace(
+    return _with(
         node,
         state=state,
         result=event.content,
