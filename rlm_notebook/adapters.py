@@ -6,6 +6,7 @@ name, so that `import rlm_notebook` stays light and the layers keep pointing one
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .ports import Journal, Model, current_host
 __all__ = ["journal_for", "resolve_model", "with_retries"]
 
 
+@cache
 def _load(module: str, name: str) -> Any:
     return getattr(import_module(f".{module}", __package__), name)
 

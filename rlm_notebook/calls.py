@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .adapters import with_retries
 from .core.events import Retried, Token, ToolCalled, ToolReturned
-from .core.limits import Usage
+from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
 from .exceptions import ExecutionError, ModelError, RLMError, ToolError
 from .memory import REFERENCE_TOOLS, THRESHOLD
@@ -102,7 +102,7 @@ async def _asked(
 
     patient = with_retries(_InTurn(run, node, model, _priority(request)), retry, on_retry)
     reply = await _reply(run, node, patient, request, reader)
-    return replace(reply, model=reply.model or model.name)
+    return reply if reply.model else replace(reply, model=model.name)
 
 
 _STAGES = {"planner": 2, "worker": 1, "synthesizer": 0}
@@ -131,8 +131,8 @@ class _InTurn:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else Usage()
-        used = Usage()
+        reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
+        used = NOTHING
         pieces: Any = self.model.stream(request)
         await self.run.patience(self.name)
         await self.run.take_turn(self.node, self.priority, reserved)

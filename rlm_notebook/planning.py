@@ -139,7 +139,7 @@ class Planning:
         if limit and self._on_limit == "raise":
             run.emit(event)
             raise _limit_error(limit, run, node, plan)
-        run.emit(replace(event, limited=limit))
+        run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
             run.reserve_steps(len(plan.sub_tasks) - begun)
 
@@ -155,7 +155,7 @@ class Planning:
         """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
         if not early:
-            request = replace(request, streaming=False)
+            request = replace(request, streaming=False) if request.streaming else request
             return await ask(run, node.id, self._team.planner.resolved, request, self._retry)
         beginner = _Beginner(run, children)
         return await ask(run, node.id, self._team.planner.resolved, request, self._retry, reader=beginner)

@@ -40,7 +40,8 @@ class Prices:
 
     def settled(self, model: str, usage: Usage) -> Usage:
         """The usage with its cost filled in, if it came without."""
-        return usage if usage.cost_usd is not None else usage.with_cost(self.cost(model, usage))
+        cost = usage.cost_usd if usage.cost_usd is not None else self.cost(model, usage)
+        return usage if cost == usage.cost_usd else usage.with_cost(cost)
 
 
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:

@@ -25,7 +25,7 @@ from .core.events import (
     RunResumed,
     RunStarted,
 )
-from .core.limits import Budget, Limits, Usage
+from .core.limits import NOTHING, ONE_CALL, Budget, Limits, Usage
 from .core.outline import outline
 from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
@@ -95,7 +95,7 @@ class Run:
         #: Requests that are being made now, so that an equal one can wait for the same answer.
         self.under_way: dict[Any, asyncio.Future[Any]] = {}
         self._unclaimed: dict[str, Usage] = {}
-        self._meter = Meter(budget, recorded.spent if recorded else Usage())
+        self._meter = Meter(budget, recorded.spent if recorded else NOTHING)
         self.output: Output | None = None
         self.error: BaseException | None = None
         self.join_again: Callable[[], Run] | None = None
@@ -375,11 +375,11 @@ class Run:
         except BaseException:
             self._turns.give_back()
             raise
-        self._add_claim(node, Usage(calls=1))
+        self._add_claim(node, ONE_CALL)
         try:
             self._open_journal()
         except BaseException:
-            self.end_turn(node, reserved, Usage())
+            self.end_turn(node, reserved, NOTHING)
             raise
         self._start_clock()
 
@@ -390,11 +390,11 @@ class Run:
         self._turns.give_back()
 
     def _add_claim(self, node: str, used: Usage) -> None:
-        self._unclaimed[node] = self._unclaimed.get(node, Usage()) + used
+        self._unclaimed[node] = self._unclaimed.get(node, NOTHING) + used
 
     def claim(self, node: str) -> Usage:
         """What the node used since its last event that told of usage."""
-        return self._unclaimed.pop(node, Usage())
+        return self._unclaimed.pop(node, NOTHING)
 
     def _require_time(self) -> None:
         if self.budget.seconds is not None and self._active >= self.budget.seconds:

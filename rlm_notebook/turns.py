@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 
-from .core.limits import Budget, Usage
+from .core.limits import NOTHING, ONE_CALL, Budget, Usage
 
 __all__ = ["Meter", "OverBudget", "Turns"]
 
@@ -60,8 +60,8 @@ class Meter:
     def __init__(self, budget: Budget, before: Usage) -> None:
         self._budget = budget
         self.before = before
-        self.spent = Usage()
-        self._reserved = Usage()
+        self.spent = NOTHING
+        self._reserved = NOTHING
         self._under_way = 0
         self._settled: asyncio.Future[None] | None = None
 
@@ -80,7 +80,7 @@ class Meter:
             await asyncio.shield(self._settled)
         self._reserved += estimate
         self._under_way += 1
-        self.spent += Usage(calls=1)
+        self.spent += ONE_CALL
 
     def settle(self, estimate: Usage, used: Usage) -> None:
         """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""

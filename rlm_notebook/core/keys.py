@@ -18,8 +18,11 @@ __all__ = ["digest", "normalized", "plan_key", "request_key", "result_key"]
 
 def digest(value: Any) -> str:
     """32 hexadecimal digits of any JSON value; the order of object keys does not matter."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return blake2b(_ENCODER.encode(value).encode(), digest_size=16).hexdigest()
+
+
+#: Made once: `json.dumps` with options makes a new one for each value.
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
 
 
 def plan_key(
@@ -42,7 +45,6 @@ def request_key(task: str, meaning: Mapping[str, Any]) -> str:
 _NOISE = re.compile(r"[\W_]+")
 
 
-@lru_cache(maxsize=4096)
 @lru_cache(maxsize=4096)
 def normalized(task: str) -> str:
     """A task without case, white space and punctuation: equal means "says the same again". Digits count."""

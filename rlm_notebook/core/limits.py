@@ -8,7 +8,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["Budget", "Limits", "Usage"]
+__all__ = ["NOTHING", "ONE_CALL", "Budget", "Limits", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,10 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
+        if other is NOTHING:
+            return self
+        if self is NOTHING:
+            return other
         cost = None if self.cost_usd is None or other.cost_usd is None else self.cost_usd + other.cost_usd
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
@@ -39,6 +43,8 @@ class Usage:
 
     def minus(self, other: Usage) -> Usage:
         """What remains when `other`, which is a part of this, is taken away."""
+        if other is NOTHING:
+            return self
         cost = None if self.cost_usd is None or other.cost_usd is None else round(self.cost_usd - other.cost_usd, 12)
         return Usage(
             self.prompt_tokens - other.prompt_tokens,
@@ -70,6 +76,10 @@ class Usage:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Usage:
         return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+
+
+NOTHING = Usage()
+ONE_CALL = Usage(calls=1)
 
 
 @dataclass(frozen=True, slots=True)

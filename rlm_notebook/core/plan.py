@@ -120,10 +120,14 @@ def parse_plan(text: str) -> Execute | Recurse:
 
     Raises `NotJSON` if there is no JSON object, `UnusablePlan` if it is not a plan or its dependencies are circular.
     """
-    objects = list(json_objects(text))
-    if not objects:
+    first: dict[str, Any] | None = None
+    for found in json_objects(text):
+        if "decision" in found:
+            return plan_from_json(found)
+        first = found if first is None else first
+    if first is None:
         raise NotJSON("the reply holds no JSON object; reply with one JSON object and nothing else")
-    return plan_from_json(next((found for found in objects if "decision" in found), objects[0]))
+    return plan_from_json(first)
 
 
 def plan_from_json(data: object) -> Execute | Recurse:

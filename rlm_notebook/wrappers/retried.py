@@ -43,7 +43,9 @@ class Retried:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        async for attempt in self._attempts():
+        attempts: Any = None
+        attempt: Any = None
+        while True:
             try:
                 pieces: Any = self.model.stream(request)
                 async with aclosing(pieces):
@@ -52,9 +54,15 @@ class Retried:
                 return
             except ModelError as error:
                 failure = error
-            # tenacity sees only what the model raised: cancelling or closing this generator is no failed attempt.
+            # tenacity hears of failures only: a call that succeeds needs none of it, and cancelling or closing this
+            # generator is no failed attempt.
+            if attempts is None:
+                attempts = aiter(self._attempts())
+                attempt = await anext(attempts)
             with attempt:
                 raise self._counted(failure, attempt.retry_state.attempt_number)
+            # Waits; or raises the failure, when no attempt is left or none would help.
+            attempt = await anext(attempts)
 
     def _attempts(self) -> AsyncRetrying:
         import tenacity
