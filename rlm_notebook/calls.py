@@ -49,10 +49,17 @@ async def ask(
             shared: Reply = await asyncio.shield(other)
             return shared
         except asyncio.CancelledError:
-            if not other.cancelled():
+            if not other.cancelled() or _is_being_cancelled():
                 raise
             # Whoever made the request was cancelled, and not we: now it is ours to make.
+        except ExecutionError as error:
+            raise _of_node(error, node) from error.__cause__
     return await _leading(run, key, _asked(run, node, model, request, retry, reader))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _leading(run: Run, key: Any, asking: Any) -> Reply:
@@ -100,7 +107,8 @@ async def _asked(
         if reader is not None:
             reader.restart()
 
-    patient = with_retries(_InTurn(run, node, model, _priority(request)), retry, on_retry)
+    patience = retry.patience if retry is not None else 0.0
+    patient = with_retries(_InTurn(run, node, model, _priority(request), patience), retry, on_retry)
     reply = await _reply(run, node, patient, request, reader)
     return reply if reply.model else replace(reply, model=model.name)
 
@@ -121,6 +129,7 @@ class _InTurn:
     node: str
     model: Model
     priority: float
+    patience: float
 
     @property
     def name(self) -> str:
@@ -134,8 +143,7 @@ class _InTurn:
         reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
         used = NOTHING
         pieces: Any = self.model.stream(request)
-        await self.run.patience(self.name)
-        await self.run.take_turn(self.node, self.priority, reserved)
+        await self.run.take_turn(self.node, self.name, self.priority, reserved)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -143,7 +151,8 @@ class _InTurn:
                         used = _used(self.run, self.model, piece)
                     yield piece
         except ModelError as error:
-            if error.retry_after:
+            # A wait that nobody is willing to make is not imposed on the others: they are refused themselves.
+            if error.retry_after and error.retry_after <= self.patience:
                 self.run.hold(self.name, error.retry_after)
             raise
         finally:

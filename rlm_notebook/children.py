@@ -74,10 +74,10 @@ class Children:
     async def abandon(self, reason: str) -> None:
         """The plan that named the sub-tasks does not hold: stop them and put their nodes aside."""
         await self.close()
-        self._run.release_steps(len(self.begun))
         for node in self._tasks:
             for below in list(self._run.tree.walk(node)):
                 if below.state is not NodeState.SUPERSEDED:
+                    self._run.release_steps(1)
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))

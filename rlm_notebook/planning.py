@@ -61,7 +61,7 @@ class Planning:
             plan = self._recalled(run, node, known)
         if isinstance(plan, Execute) or run.tree[node.id].limited:
             return plan if isinstance(plan, Execute) else Execute()
-        if run.approves(node.id) and (known is None or not known.state.final):
+        if run.approves(node.id) and not (known is not None and run.followed(known)):
             plan = await self._approved(run, node, key, plan)
         if isinstance(plan, Recurse):
             children.begin(plan.sub_tasks[len(children.begun) :])

@@ -29,13 +29,13 @@ from .core.limits import NOTHING, ONE_CALL, Budget, Limits, Usage
 from .core.outline import outline
 from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
-from .core.tree import Node, Tree
+from .core.tree import Node, NodeState, Tree
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ExecutionError, RLMError
 from .memory import SharedMemory
 from .ports import Journal, Message, Observer, current_host
 from .pricing import Prices
 from .turns import Meter, OverBudget, Turns
-from .typed import OutputType
+from .typed import OutputType, Unfit
 from .types import Output, TraceObject
 
 __all__ = ["Run"]
@@ -288,6 +288,7 @@ class Run:
     async def approval_of(self, node_id: str) -> Execute | Recurse | None:
         """Wait until the plan of a node is approved; the edited plan, or `None` if it stays. Waiting costs no time."""
         waiting = self.awaiting[node_id] = self._loop.create_future()
+        self._rest()
         try:
             edited: Execute | Recurse | None = await waiting
             return edited
@@ -326,11 +327,6 @@ class Run:
         if self.joins_only:
             raise ExecutionError("it was not finished", node=node_id)
 
-    async def patience(self, model: str) -> None:
-        """Wait until a provider that asked all its callers to wait may be called again."""
-        while (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
-            await asyncio.sleep(wait)
-
     def hold(self, model: str, seconds: float) -> None:
         """Nobody calls this model for so many seconds: the provider asked for it."""
         self._held[model] = max(self._held.get(model, 0.0), self._loop.time() + seconds)
@@ -341,6 +337,13 @@ class Run:
         if known is None or any(self.memory.digest(name) != digest for name, digest in known.reads.items()):
             return None
         return known
+
+    def followed(self, known: Node) -> bool:
+        """Whether the plan of a recorded node was followed: then it needs no approval any more."""
+        if known.state is NodeState.DONE:
+            return True
+        tree = self.recorded.tree if self.recorded is not None else self.tree
+        return known.id in tree and tree[known.id] is known and bool(tree.children(known.id))
 
     def has_steps(self, count: int) -> bool:
         """Whether `max_steps` leaves so many nodes."""
@@ -361,10 +364,10 @@ class Run:
         """Whether the plan of this node has to be approved before anything is spent on it."""
         return self.approval is True or (self.approval == "root" and node_id == "0")
 
-    async def take_turn(self, node: str, priority: float, reserved: Usage) -> None:
+    async def take_turn(self, node: str, model: str, priority: float, reserved: Usage) -> None:
         """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
         with a journal that is ready to keep what comes back. `end_turn` gives it back."""
-        await self._turns.take(priority)
+        await self._turn_at(model, priority)
         try:
             await self._going.wait()
             self._require_time()
@@ -383,11 +386,25 @@ class Run:
             raise
         self._start_clock()
 
+    async def _turn_at(self, model: str, priority: float) -> None:
+        """A turn, once the model's provider may be called; it may ask for patience while others have their turns."""
+        await self._turns.take(priority)
+        while (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
+            self._turns.give_back()
+            await asyncio.sleep(wait)
+            await self._turns.take(priority)
+
     def end_turn(self, node: str, reserved: Usage, used: Usage) -> None:
         """The call is over: count what it used beside the call itself, and let the next one have its turn."""
         self._meter.settle(reserved, used)
         self._add_claim(node, used)
         self._turns.give_back()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Where only an approval is waited for, no time is counted; the next call starts the clock again."""
+        if self.awaiting and self._meter.idle:
+            self._stop_clock()
 
     def _add_claim(self, node: str, used: Usage) -> None:
         self._unclaimed[node] = self._unclaimed.get(node, NOTHING) + used
@@ -442,12 +459,11 @@ class Run:
     async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
         self._emit_start()
         try:
-            content = await self._within_time(main)
+            self.output = self._output(await self._within_time(main))
         except BaseException as error:
             self._end_badly(error)
             raise
         # Kept first, announced second: who sees "done" can rely on the file.
-        self.output = self._output(content)
         self._finish("done")
         return self.output
 
@@ -540,8 +556,17 @@ class Run:
             "run_id": self.run_id,
             "checkpoint": self.checkpoint,
         }
-        parsed = self.output_type.parse(content) if self.output_type is not None else None
-        return Output(content, metadata, parsed=parsed, usage=spent, run=self)
+        return Output(content, metadata, parsed=self._parsed(content), usage=spent, run=self)
+
+    def _parsed(self, content: str) -> Any:
+        try:
+            return self.output_type.parse(content) if self.output_type is not None else None
+        except Unfit as problem:
+            raise ExecutionError(
+                f"node 0: the recorded answer does not fit the output type any more: {problem}; "
+                'run with mode="fresh" to have it made again',
+                node="0",
+            ) from problem
 
     async def _result(self) -> Output:
         if self._task is None:

@@ -70,6 +70,11 @@ class Meter:
         """Over all executions."""
         return self.before + self.spent
 
+    @property
+    def idle(self) -> bool:
+        """No call is under way."""
+        return self._under_way == 0
+
     async def reserve(self, estimate: Usage) -> None:
         """Count one call, and set aside what it may use."""
         while (problem := self._problem(estimate)) is not None:

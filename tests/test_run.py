@@ -14,6 +14,7 @@ from rlm_notebook import (
     Budget,
     BudgetExceededError,
     CheckpointError,
+    ConfigurationError,
     ExecutionError,
     ModelError,
     NodeState,
@@ -573,3 +574,51 @@ async def test_a_failed_run_tells_its_failure_as_events() -> None:
         await engine.solve("trip")
 
     assert {event.node for event in told if isinstance(event, Failed)} == {"0.2.0", "0.2", "0"}
+
+
+# -- approval ------------------------------------------------------------------------------------------------------
+
+
+async def test_waiting_for_approval_costs_no_time() -> None:
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root", budget=Budget(seconds=0.3))
+    run = engine.start("trip")
+    await until(lambda: run.awaiting)
+    await asyncio.sleep(0.5)
+    assert list(run.awaiting) == ["0"]
+    run.approve("0")
+    output = await run
+
+    assert output.metadata["duration"] < 0.3
+
+
+async def test_a_plan_that_was_never_approved_asks_again_after_a_cancel() -> None:
+    journal = MemoryJournal()
+    engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP), approve=True)
+    run = engine.start("trip", checkpoint=journal)
+    await until(lambda: run.awaiting)
+    await run.cancel()
+    again = engine.start("trip", checkpoint=journal)
+    await until(lambda: again.awaiting or again.finished)
+
+    assert list(again.awaiting) == ["0"]
+    assert model.calls == 1
+    again.approve("0")
+    await until(lambda: list(again.awaiting) == ["0.2"])
+    await again.cancel()
+    third = engine.start("trip", checkpoint=journal)
+    await until(lambda: third.awaiting or third.finished)
+    assert list(third.awaiting) == ["0.2"], "what was approved is not asked again"
+    third.approve("0.2", {"decision": "RECURSE", "sub_tasks": ["lunch"]})
+    assert (await third).content == "trip: at 9; downtown; food: soup"
+
+
+async def test_approving_what_waits_for_nothing_is_refused() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root").start("trip")
+    await until(lambda: run.awaiting)
+    with pytest.raises(ConfigurationError, match=r"node 0\.1 waits for no approval; waiting: 0"):
+        run.approve("0.1")
+    with pytest.raises(ConfigurationError, match="not a plan"):
+        run.approve("0", {"decision": "MAYBE"})
+    run.approve("0", {"decision": "EXECUTE"})
+
+    assert (await run).content == "answer to: trip"

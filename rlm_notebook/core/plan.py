@@ -204,6 +204,7 @@ class PlanReader:
     def __init__(self) -> None:
         self._text = ""
         self._position = -1
+        self._searched = 0
         self._given: list[Any] = []
         self._stopped = False
 
@@ -218,12 +219,13 @@ class PlanReader:
         self._stopped = True
 
     def _at_array(self) -> bool:
-        if self._position < 0:
-            opening = _ARRAY.search(self._text)
-            if opening is None or not _RECURSE.search(self._text, 0, opening.start()):
-                return False
-            self._position = opening.end()
-        return True
+        """Whether the array of sub-tasks has begun; what was searched before is not searched again."""
+        while self._position < 0 and (opening := _ARRAY.search(self._text, self._searched)) is not None:
+            self._searched = opening.end()
+            if _RECURSE.search(self._text, 0, opening.start()):
+                self._position = opening.end()
+        self._searched = max(self._searched, len(self._text) - _LONGEST_OPENING)
+        return self._position >= 0
 
     def _complete(self) -> Iterator[PlannedTask]:
         while not self._stopped and (item := self._next()) is not None:
@@ -245,11 +247,12 @@ class PlanReader:
             return None
         try:
             item, self._position = DECODER.raw_decode(self._text, self._position)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         return item
 
 
 _ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
+_LONGEST_OPENING = 100
 _RECURSE = re.compile(r'"decision"\s*:\s*"\s*RECURSE\s*"', re.I)
 _BETWEEN = re.compile(r"[\s,]*")
