@@ -12,8 +12,9 @@ __all__ = ["DECODER", "json_objects", "json_values"]
 #: Control characters inside strings are let pass: models put line breaks there.
 DECODER = json.JSONDecoder(strict=False)
 
-#: A string, or a comma that stands before a closing bracket.
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+#: A string, or a comma that stands before a closing bracket. A string that never ends goes to the end of the text: a
+#: reply that was cut off in the middle of one must not be searched again from each of its quotes.
+_TRAILING_COMMA = re.compile(r'("(?>[^"\\]+|\\.)*+(?:"|\\?\Z))|,(?=\s*[}\]])', re.DOTALL)
 
 
 #: A text of nothing but brackets must not keep anybody busy.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -180,12 +181,11 @@ def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
         for wanted in task.depends_on:
             if not 0 <= wanted < len(tasks) or wanted == index:
                 raise UnusablePlan(f"sub_tasks[{index}].depends_on names {wanted}; name other sub-tasks from 0 on")
-    unmet, met = set(range(len(tasks))), set[int]()
-    while ready := {index for index in unmet if met.issuperset(tasks[index].depends_on)}:
-        met |= ready
-        unmet -= ready
-    if unmet:
-        raise UnusablePlan(f"the dependencies of sub_tasks {sorted(unmet)} form a circle; remove one of them")
+    try:
+        TopologicalSorter({index: task.depends_on for index, task in enumerate(tasks)}).prepare()
+    except CycleError as error:
+        circle = sorted(set(error.args[1]))
+        raise UnusablePlan(f"the dependencies of sub_tasks {circle} form a circle; remove one of them") from None
 
 
 def _in_words(error: ValidationError) -> str:
