@@ -56,7 +56,9 @@ class Briefs:
         output_type = run.output_type.digest if run.output_type is not None and node.parent is None else ""
         if not output_type and not run.memory:
             return self._team.fingerprint
-        return digest([self._team.fingerprint, list(run.memory.described), output_type])
+        # Names and kinds, not sizes: a value that changes concerns those who read it, and nobody else.
+        named = [(reference.name, reference.kind) for reference in run.memory]
+        return digest([self._team.fingerprint, named, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
         planner = self._team.planner

@@ -7,7 +7,9 @@ re-runs the nodes that read it and no others.
 from __future__ import annotations
 
 import json
+import math
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +28,7 @@ THRESHOLD = 8_000
 PIECE = 2_000
 MOST_MATCHES = 20
 PATTERN_CHARACTERS = 300
+MOST_REPETITIONS = 10_000
 SEARCH_SECONDS = 2.0
 
 
@@ -58,8 +61,12 @@ class SharedMemory:
     Raises `ConfigurationError` for a value that has no sensible text, and for a file that cannot be read.
     """
 
-    def __init__(self, variables: Mapping[str, Any]) -> None:
-        self._references = {name: _reference(name, value) for name, value in variables.items()}
+    def __init__(self, variables: Mapping[str, Any] | SharedMemory) -> None:
+        self._references: dict[str, Reference] = (
+            dict(variables._references)
+            if isinstance(variables, SharedMemory)
+            else {name: _reference(name, value) for name, value in _named_values(variables)}
+        )
 
     def __iter__(self) -> Iterator[Reference]:
         return iter(self._references.values())
@@ -94,8 +101,9 @@ class SharedMemory:
         import regex
 
         text = self._named(name).text
+        _require_small(pattern)
         try:
-            wanted = regex.compile(pattern[:PATTERN_CHARACTERS], regex.IGNORECASE)
+            wanted = regex.compile(pattern, regex.IGNORECASE)
             found = [match.start() for match in _first(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)]
         except regex.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
@@ -155,6 +163,15 @@ class SharedMemory:
 REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
 
 
+def _named_values(variables: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(variables, Mapping):
+        raise ConfigurationError(f"variables={type(variables).__name__}: expected a dict from names to values")
+    for name, value in variables.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(f"variables: {name!r} is no name; expected text")
+        yield name, value
+
+
 def _reference(name: str, value: Any) -> Reference:
     if isinstance(value, str):
         return Reference(name, "text", lambda: value)
@@ -184,6 +201,18 @@ def _json(name: str, value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, indent=1, default=str)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"variable {name!r} cannot be written as JSON: {error}") from None
+
+
+def _require_small(pattern: str) -> None:
+    """Refuse what would take for ever to compile: no time limit holds there, and counts in counts multiply."""
+    if len(pattern) > PATTERN_CHARACTERS:
+        raise ValueError(f"the expression has {len(pattern)} characters; use at most {PATTERN_CHARACTERS}")
+    counts = [max(1, int(most or least)) for least, most in _COUNTS.findall(pattern)]
+    if math.prod(counts) > MOST_REPETITIONS:
+        raise ValueError(f"{pattern!r} counts up to {math.prod(counts):,}; use a simpler expression")
+
+
+_COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
 def _first(matches: Iterator[Any], count: int) -> Iterator[Any]:
