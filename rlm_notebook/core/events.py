@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from .limits import Usage
+from .limits import NOTHING, Usage
 
 __all__ = [
     "Cancelled",
@@ -78,7 +78,7 @@ class Planned(Event):
 
     plan: dict[str, Any]
     key: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
     model: str = ""
     limited: str = ""
     mark: str = ""
@@ -116,7 +116,7 @@ class Retried(Event):
     """An attempt failed and another one follows; `usage` is what the failed one cost."""
 
     reason: str
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class Finished(Event):
     content: str
     key: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
     model: str = ""
     reads: dict[str, str] = field(default_factory=dict)
     mark: str = ""
@@ -144,13 +144,13 @@ class Failed(Event):
 
     error: str
     kind: str = "ExecutionError"
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
     reason: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

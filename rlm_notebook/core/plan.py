@@ -6,7 +6,6 @@ unambiguous. What is not is refused with a message that the planner can act on.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter

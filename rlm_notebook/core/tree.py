@@ -32,7 +32,7 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .limits import Usage
+from .limits import NOTHING, Usage
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "ToolUse", "Tree"]
 
@@ -100,7 +100,7 @@ class Node:
     result: str | None = None
     error: str | None = None
     error_kind: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
     attempts: int = 0
     phases: tuple[Phase, ...] = ()
     started: float | None = None
@@ -110,7 +110,7 @@ class Node:
     limited: str = ""
     plan_key: str = ""
     result_key: str = ""
-    plan_usage: Usage = Usage()
+    plan_usage: Usage = NOTHING
     plan_model: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     tool_calls: tuple[ToolUse, ...] = ()
@@ -165,7 +165,7 @@ class Tree:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._children: dict[str, list[str]] = {}
-        self._usage = Usage()
+        self._usage = NOTHING
         self.run_id = ""
         self.task = ""
         self.request_key = ""
@@ -411,10 +411,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
 
 
 def _plus(usage: Usage, more: Usage) -> Usage:
-    return usage if more == _NOTHING else usage + more
-
-
-_NOTHING = Usage()
+    return usage if more == NOTHING else usage + more
 
 
 def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
