@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .adapters import with_retries
 from .core.events import Retried, Token, ToolCalled, ToolReturned
+from .core.keys import digest
 from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
 from .exceptions import ExecutionError, ModelError, RLMError, ToolError
@@ -42,7 +43,7 @@ async def ask(
 ) -> Reply:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
     key = _identity(model, request)
-    if key is None or reader is not None:
+    if key is None:
         return await _asked(run, node, model, request, retry, reader)
     while (other := run.under_way.get(key)) is not None:
         try:
@@ -88,7 +89,8 @@ def _identity(model: Model, request: Request) -> Any:
     if len(request.messages) > 2:
         return None
     said = tuple((message["role"], message["content"]) for message in request.messages)
-    return id(model), request.mode, request.temperature, len(request.tools), said
+    offered = tuple(digest(tool) for tool in request.tools)
+    return id(model), request.mode, request.temperature, offered, digest(request.schema), said
 
 
 async def _asked(
@@ -141,14 +143,15 @@ class _InTurn:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
-        used = NOTHING
+        used, told = NOTHING, True
         pieces: Any = self.model.stream(request)
         await self.run.take_turn(self.node, self.name, self.priority, reserved)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
                     if isinstance(piece, Reply):
-                        used = _used(self.run, self.model, piece)
+                        _require_whole(piece, self.name)
+                        used, told = _used(self.run, self.model, piece), piece.usage is not None
                     yield piece
         except ModelError as error:
             # A wait that nobody is willing to make is not imposed on the others: they are refused themselves.
@@ -156,13 +159,31 @@ class _InTurn:
                 self.run.hold(self.name, error.retry_after)
             raise
         finally:
-            self.run.end_turn(self.node, reserved, used)
+            # Of a call whose usage is not known, what was reserved for it stays set aside: that is the best guess.
+            self.run.end_turn(self.node, reserved if told else NOTHING, used)
 
 
 def _used(run: Run, model: Model, reply: Reply) -> Usage:
     """Beside the call itself, which was counted when it began; what a provider does not say is unknown."""
-    usage = reply.usage.without_calls() if reply.usage is not None else Usage(cost_usd=None)
-    return run.prices.settled(model.name, usage)
+    if reply.mark == "cached":
+        # The model was given as one that remembers: what was counted as a call was none.
+        return Usage(calls=-1)
+    if getattr(model, "free", False):
+        return (reply.usage or NOTHING).without_calls().with_cost(0.0)
+    if reply.usage is None:
+        return Usage(cost_usd=None)
+    return run.prices.settled(model.name, reply.usage.without_calls())
+
+
+def _require_whole(reply: Reply, name: str) -> None:
+    """A model of somebody else's may put anything into a reply."""
+    calls = reply.tool_calls
+    if not isinstance(reply.content, str) or not isinstance(calls, tuple | list):
+        raise ModelError(f"the model {name} gave a reply whose content is no text, or whose tool calls are no list")
+    if not all(isinstance(call, ToolCall) and isinstance(call.name, str) for call in calls):
+        raise ModelError(f"the model {name} gave a reply with something among its tool calls that is none")
+    if not isinstance(reply.usage, Usage | None) or not isinstance(reply.metadata, Mapping):
+        raise ModelError(f"the model {name} gave a reply whose usage is no Usage, or whose metadata is no mapping")
 
 
 async def _reply(run: Run, node: str, model: Model, request: Request, reader: TextReader | None) -> Reply:
@@ -182,6 +203,11 @@ async def _reply(run: Run, node: str, model: Model, request: Request, reader: Te
         raise _of_node(error, node) from error.__cause__
     except RLMError:
         raise
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
+        raise ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node) from error
     except Exception as error:
         raise ModelError(
             f"node {node}: the model {model.name} raised {type(error).__name__}: {error}", node=node, causes=[error]

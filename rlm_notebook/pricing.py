@@ -5,6 +5,7 @@ An unknown price is `None`, never 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -62,13 +63,16 @@ def _from_table(model: str, tokens_in: int, tokens_out: int, cached: int) -> flo
     used = TableUsage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=cached)
     try:
         return float(calc_price(used, model_ref=name, provider_id=provider).total_price)
-    except LookupError:
+    except (LookupError, ValueError):
+        # Not in the table, or counts that contradict each other (more tokens from a cache than there were).
         return None
 
 
 def _checked(name: str, price: Any) -> tuple[float, float]:
     try:
         tokens_in, tokens_out = (float(part) for part in price)
+        if not (math.isfinite(tokens_in + tokens_out) and tokens_in >= 0 and tokens_out >= 0):
+            raise ValueError
     except (TypeError, ValueError):
         raise ConfigurationError(
             f"prices[{name!r}]={price!r}: expected two numbers, dollars per million tokens in and out"

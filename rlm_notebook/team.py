@@ -11,11 +11,18 @@ from .agent import Agent, agents_of
 from .core.keys import digest
 from .core.tree import Node
 from .exceptions import ConfigurationError
+from .ports import Model
 from .tools import Tool, as_tools
 
 __all__ = ["DEFAULT_AGENT", "Team"]
 
 DEFAULT_AGENT = "default"
+
+
+def _same(one: Model, other: Model) -> bool:
+    """Whether two models answer alike: a spec names one model, but two functions may well have the same name."""
+    named = ":" in one.name or one.name == "offline"
+    return one is other or one == other or (named and one.name == other.name)
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,7 @@ class Team:
     def fuses(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""
         agent = self.agent(node)
-        same = agent.resolved is self.planner.resolved or agent.resolved.name == self.planner.resolved.name
-        return same and agent.plain and not self.tools
+        return _same(agent.resolved, self.planner.resolved) and agent.plain and not self.tools
 
     @cached_property
     def fingerprint(self) -> str:

@@ -65,6 +65,10 @@ class Meter:
         self._under_way = 0
         self._settled: asyncio.Future[None] | None = None
 
+        # Kept apart from the usage, where one call of an unknown price makes the whole cost unknown.
+        self._usd = before.cost_usd or 0.0
+        self._usd_reserved = 0.0
+
     @property
     def total(self) -> Usage:
         """Over all executions."""
@@ -84,12 +88,15 @@ class Meter:
                 self._settled = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._settled)
         self._reserved += estimate
+        self._usd_reserved += estimate.cost_usd or 0.0
         self._under_way += 1
         self.spent += ONE_CALL
 
     def settle(self, estimate: Usage, used: Usage) -> None:
         """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""
         self._reserved = self._reserved.minus(estimate)
+        self._usd_reserved -= estimate.cost_usd or 0.0
+        self._usd += used.cost_usd or 0.0
         self._under_way -= 1
         self.spent += used
         if self._settled is not None:
@@ -105,7 +112,6 @@ class Meter:
             if wanted > budget.tokens:
                 return OverBudget("tokens", total.total_tokens, budget.tokens)
         if budget.usd is not None:
-            wanted_usd = sum(usage.cost_usd or 0.0 for usage in (total, self._reserved, estimate))
-            if wanted_usd > budget.usd:
-                return OverBudget("usd", total.cost_usd or 0.0, budget.usd)
+            if self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
+                return OverBudget("usd", self._usd, budget.usd)
         return None
