@@ -14,10 +14,11 @@ from typing import Any, TypeVar, cast
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Int, Unicode
+from traitlets import Float, Int, Unicode
 
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile
+from ..core.limits import Budget
 from ..core.records import Recorded
 from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError, RLMError
@@ -58,6 +59,7 @@ class RLMMagics(Magics):
     model = Unicode("", help="The model where a cell names none.").tag(config=True)
     max_depth = Int(5, help="Default of --max-depth.").tag(config=True)
     max_steps = Int(50, help="Default of --max-steps.").tag(config=True)
+    budget = Float(1.0, help="Dollars that a cell may spend where it names no --budget; 0: no limit.").tag(config=True)
     concurrency = Int(16, help="Default of --concurrency.").tag(config=True)
     view = Unicode("", help="Default of --view: widget, text or none; empty: what the host can show.").tag(config=True)
 
@@ -143,10 +145,14 @@ class RLMMagics(Magics):
     def _start(self, options: CellOptions, task: str) -> Run:
         said = said_model(options.model, self.model, self._variables)
         # What a request is does not depend on the model that answers it, but an engine brings agents and tools along.
-        wanted = self._engine(options, OFFLINE if said is None else said).request_key(task)
+        asked: dict[str, Any] = {
+            "variables": {name: variable(name, "--context", self._variables) for name in options.context},
+            "output_type": variable(options.type, "--type", self._variables) if options.type else None,
+        }
+        wanted = self._engine(options, OFFLINE if said is None else said).request_key(task, **asked)
         journal = self._journal(options, wanted, task)
         model, mode = (said, options.mode) if said is not None else self._default(options.mode, journal, wanted)
-        return self._engine(options, model).start(task, checkpoint=journal, mode=cast(Any, mode))
+        return self._engine(options, model).start(task, checkpoint=journal, mode=cast(Any, mode), **asked)
 
     def _journal(self, options: CellOptions, request_key: str, task: str) -> Journal | None:
         if options.no_checkpoint:
@@ -167,6 +173,8 @@ class RLMMagics(Magics):
             "max_depth": self.max_depth,
             "max_steps": self.max_steps,
             "max_concurrency": self.concurrency,
+            # Nobody should be surprised by a bill; what has no known price is not limited in dollars.
+            "budget": Budget(usd=self.budget or None, unknown_price="ignore"),
         }
         return AsyncRecursiveEngine(llm, **{**defaults, **said})
 
@@ -182,9 +190,17 @@ class RLMMagics(Magics):
             "on_limit": options.on_limit,
             "on_failure": options.on_failure,
             "temperature": options.temperature,
-            "budget": options.budget,
+            "budget": self._budget(options),
         }
         return {name: value for name, value in given.items() if value is not None}
+
+    def _budget(self, options: CellOptions) -> Budget | None:
+        """What the line limits; the default in dollars goes on holding beside it."""
+        if not options.limits:
+            return None
+        if "usd" in options.limits:
+            return Budget(**cast(Any, options.limits))
+        return Budget(**cast(Any, {"usd": self.budget or None, "unknown_price": "ignore", **options.limits}))
 
     def _default(self, mode: str, journal: Journal | None, request_key: str) -> tuple[Any, str]:
         """Nothing was chosen: the recorded model, one whose key is set, `offline`; and the mode to run in."""

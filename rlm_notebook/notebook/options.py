@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-from ..core.limits import Budget
-
 __all__ = ["CellOptions", "option_names", "parse_options", "parser"]
 
 
@@ -25,12 +23,15 @@ class CellOptions:
     model: str | None = None
     agents: str | None = None
     tools: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    type: str | None = None
     max_depth: int | None = None
     max_steps: int | None = None
     concurrency: int | None = None
     on_limit: str | None = None
     on_failure: str | None = None
     temperature: float | None = None
+    usd: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
     max_calls: int | None = None
@@ -44,10 +45,10 @@ class CellOptions:
     debug: bool = False
 
     @property
-    def budget(self) -> Budget | None:
-        if self.max_tokens is None and self.timeout is None and self.max_calls is None:
-            return None
-        return Budget(tokens=self.max_tokens, seconds=self.timeout, calls=self.max_calls)
+    def limits(self) -> dict[str, float]:
+        """What of the budget the line limits."""
+        given = {"usd": self.usd, "tokens": self.max_tokens, "seconds": self.timeout, "calls": self.max_calls}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def _whole_number(text: str) -> int:
@@ -61,6 +62,9 @@ def _seconds(text: str) -> float:
     if number is None or number <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
     return number
+
+
+_dollars = _seconds
 
 
 def _temperature(text: str) -> float:
@@ -96,12 +100,15 @@ def parser() -> argparse.ArgumentParser:
     add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
+    add("-c", "--context", metavar="NAMES", action="append", default=[], help=_CONTEXT_HELP)
+    add("--type", metavar="NAME", help="a type of the notebook (a pydantic model, say): the result's .parsed")
     add("--max-depth", type=_whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
     add("--max-steps", type=_whole_number, metavar="N", help="at most N nodes")
     add("--concurrency", type=_whole_number, metavar="N", help="at most N model calls at once")
     add("--on-limit", choices=["execute", "raise"], help="what a task at a limit does")
     add("--on-failure", choices=["raise", "synthesize"], help="what a node with failed parts does")
     add("--temperature", type=_temperature, metavar="T", help="sampling temperature of the default agent")
+    add("--budget", dest="usd", type=_dollars, metavar="USD", help="budget: dollars of the whole run")
     add("--max-calls", type=_whole_number, metavar="N", help="budget: model calls of the whole run")
     add("--max-tokens", type=_whole_number, metavar="N", help="budget: tokens of the whole run")
     add("--timeout", type=_seconds, metavar="S", help="budget: seconds of the whole run")
@@ -118,6 +125,8 @@ def parser() -> argparse.ArgumentParser:
 
 _MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offline,
 or the name of a variable that holds a model, a callable or an engine"""
+_CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
+named in the prompts, read through tools, never pasted whole"""
 
 
 def option_names() -> list[str]:
@@ -138,7 +147,8 @@ def parse_options(line: str) -> CellOptions | str:
     if unknown:
         raise UsageError(_unknown(unknown[0]))
     values: dict[str, Any] = {name: value for name, value in vars(found).items() if name != "help"}
-    values["tools"] = tuple(name for names in found.tools for name in names.split(",") if name)
+    for option in ("tools", "context"):
+        values[option] = tuple(name for names in values[option] for name in names.split(",") if name)
     if trailing:
         values["out"] = trailing[1]
     _check(values)

@@ -51,7 +51,7 @@ def test_the_result_goes_into_a_variable(line: str, out: str) -> None:
         ("--modle x", "did you mean --mode or --model?"),
         ("--max_depth 3", "did you mean --max-depth"),
         ("--max-dept 3", "did you mean --max-depth"),
-        ("--budgeting", "%%rlm --help"),
+        ("--budgeting", "did you mean --budget"),
         ("what is this", "the task goes into the cell below"),
         ("-n", "expected one argument"),
         ("--max-depth 0", "--max-depth: expected a whole number of at least 1, not '0'"),
@@ -87,10 +87,12 @@ def test_temperatures_may_be_zero(text: str, value: float) -> None:
 
 
 def test_only_what_is_said_makes_a_budget() -> None:
-    assert parsed("").budget is None
-    budget = parsed("--timeout 2.5 --max-calls 3").budget
-    assert budget is not None
-    assert budget.to_json() == {"seconds": 2.5, "calls": 3}
+    assert parsed("").limits == {}
+    assert parsed("--timeout 2.5 --max-calls 3 --budget 0.5").limits == {"seconds": 2.5, "calls": 3, "usd": 0.5}
+
+
+def test_names_may_be_given_with_commas_and_again() -> None:
+    assert parsed("-c a,b --context c").context == ("a", "b", "c")
 
 
 def test_help_names_every_option() -> None:
