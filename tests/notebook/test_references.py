@@ -1,5 +1,6 @@
 """Variables by reference, types and dollars from a cell's line."""
 
+import json
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ def answer(request: Any) -> Any:
     results = [message["content"] for message in request.messages if message["role"] == "tool"]
     if not results:
         return {"tool_calls": [{"name": "search_reference", "arguments": {"name": "report", "pattern": "capital"}}]}
-    return '{"name": "%s"}' % results[0].split()[-1]
+    return json.dumps({"name": results[0].split()[-1]})
 
 
 @pytest.fixture
