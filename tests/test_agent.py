@@ -1,5 +1,8 @@
 """Agents, and the conversation of a model with its tools."""
 
+# Polling is the simplest way to wait for a state that only the run knows.
+# ruff: noqa: ASYNC110
+
 import asyncio
 import threading
 import time

@@ -1,5 +1,8 @@
 """The recursion: what is planned, split, executed and joined, within which limits, and what a failure leaves."""
 
+# Polling is the simplest way to wait for a state that only the run knows.
+# ruff: noqa: ASYNC110, PT012
+
 import asyncio
 import json
 import re
@@ -929,7 +932,7 @@ async def test_an_answer_that_no_longer_fits_its_type_ends_the_run_in_words() ->
     assert (await engine.solve("t", checkpoint=journal, output_type=wanted)).parsed == 7
     strict = True
     run = engine.start("t", checkpoint=journal, output_type=wanted)
-    with pytest.raises(ExecutionError, match='does not fit the output type any more.*not today.*mode="fresh"'):
+    with pytest.raises(ExecutionError, match=r'does not fit the output type any more.*not today.*mode="fresh"'):
         await run
 
     assert run.status == "failed"

@@ -153,7 +153,7 @@ async def inside(interrupts_raise=True):
     print(f"left {len(left)}", flush=True)
 
 try:
-    {"script": solve, "cell": lambda: asyncio.run(inside()), "program": lambda: asyncio.run(inside(False))}[sys.argv[2]]()
+    solve() if sys.argv[2] == "script" else asyncio.run(inside(interrupts_raise=sys.argv[2] == "cell"))
 except KeyboardInterrupt:
     print("interrupted")
 """

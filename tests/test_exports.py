@@ -22,7 +22,7 @@ PROMISED = """
     AsyncRecursiveEngine RecursiveEngine Agent Tool tool Budget RetryPolicy Output Run Node NodeState Event RLMContext
     ScriptedModel enable_nested_loops RLMError ExecutionError LimitError RecursionDepthError MaxStepsError
     BudgetExceededError InvalidJSONError PlanError CheckpointError ReplayError ModelError ToolError ConfigurationError
-""".split()
+""".split()  # noqa: SIM905
 
 
 @functools.cache

@@ -255,7 +255,7 @@ def test_a_caller_that_returns_nothing_is_a_clear_error(mode: str) -> None:
     def llm_caller(inputs: Any, context: Any) -> Any:
         if context["mode"] != mode:
             return reply(inputs, {**context, "depth": 1})
-        # Your LLM implementation
+        return None
 
     with pytest.raises(ModelError, match=r"llm_caller.* returned None .*expected \{\"content\"") as error:
         RecursiveEngine(llm=llm_caller).solve("t")

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import threading
-import time
 
 import pytest
 
@@ -47,7 +46,7 @@ async def test_closing_waits_until_the_work_has_put_away_what_it_holds() -> None
 
     portal = Portal()
     portal.submit(work())
-    time.sleep(0.02)
+    await asyncio.sleep(0.02)
     portal.close()
 
     assert kept == ["put away"]

@@ -1,5 +1,8 @@
 """A run: what it tells, how it is controlled, and that it leaves nothing behind."""
 
+# Polling is the simplest way to wait for a state that only the run knows.
+# ruff: noqa: ASYNC110
+
 import asyncio
 import logging
 import threading
@@ -307,7 +310,7 @@ async def test_pausing_what_has_ended_does_nothing() -> None:
 async def test_a_budget_of_calls_stops_new_calls_and_keeps_what_finished() -> None:
     engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP), budget=Budget(calls=3), max_concurrency=1)
     journal = MemoryJournal()
-    with pytest.raises(BudgetExceededError, match="budget of 3 calls is spent.*larger budget") as error:
+    with pytest.raises(BudgetExceededError, match=r"budget of 3 calls is spent.*larger budget") as error:
         await engine.solve("trip", checkpoint=journal)
 
     assert model.calls == 3
@@ -361,7 +364,7 @@ async def test_seconds_are_counted_while_the_run_works_and_not_while_it_is_pause
 async def test_when_the_seconds_are_spent_the_run_stops_with_what_it_has() -> None:
     slow: Any = {"t": {"quick": "Q", "slow": lambda request: asyncio.sleep(60)}}
     engine = AsyncRecursiveEngine(ScriptedModel(slow), budget=Budget(seconds=0.05))
-    with pytest.raises(BudgetExceededError, match="0.05 seconds") as error:
+    with pytest.raises(BudgetExceededError, match=r"0.05 seconds") as error:
         await engine.solve("t")
 
     assert "Q" in error.value.run.partial().content

@@ -2,7 +2,8 @@
 
 While a run goes on, every durable event is one line of `<name>.journal.jsonl`, flushed before its result is used.
 When it stops, the whole is written as `<name>.json` (to a temporary file, synced, renamed), and the journal goes.
-Either file alone is enough to resume. A run that calls no model opens nothing, and leaves the file byte for byte as it was.
+Either file alone is enough to resume. A run that calls no model opens nothing, and leaves the file byte for byte as it
+was.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What `import rlm_notebook` costs beside `import pydantic`, which it is built on.
 
-Run: python tests/benchmarks/import_time.py. Fresh interpreters in turn, the median of each; the start of the interpreter itself is measured and taken off.
+Run: python tests/benchmarks/import_time.py
+
+Fresh interpreters in turn, the median of each; the start of the interpreter itself is measured and taken off.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """The file beside the notebook: nothing paid for is lost, nothing is overwritten that was not understood."""
 
+# What is tested blocks by design: small files, read and written where the loop may wait.
+# ruff: noqa: ASYNC110, ASYNC220, ASYNC240, PT017
+
 import asyncio
 import errno
 import json
@@ -170,6 +173,17 @@ async def test_a_run_that_changes_nothing_needs_no_write_access(path: Path) -> N
         assert (await engine().solve("trip", checkpoint=path)).content == ANSWER
     finally:
         path.parent.chmod(0o700)
+
+
+async def test_a_run_that_changes_nothing_opens_nothing_for_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine().solve("trip", checkpoint=path)
+    for mode in ("resume", "replay"):
+        with monkeypatch.context() as locked:
+            deny_writing(locked, path.parent)
+            output = await engine().solve("trip", checkpoint=path, mode=mode)  # type: ignore[arg-type]
+        assert (output.content, output.metadata["calls"]) == (ANSWER, 0)
 
 
 async def test_a_run_that_changes_nothing_needs_no_lock(path: Path) -> None:
@@ -532,7 +546,7 @@ async def test_a_damaged_file_is_refused_by_name_and_left_alone(path: Path, name
 
 async def test_a_newer_version_says_to_upgrade(path: Path) -> None:
     path.write_bytes(DAMAGED["newer"])
-    with pytest.raises(CheckpointError, match="version 7.*reads up to 1: upgrade"):
+    with pytest.raises(CheckpointError, match=r"version 7.*reads up to 1: upgrade"):
         load_recorded(path)
 
 
@@ -719,7 +733,7 @@ async def test_when_the_disk_is_full_the_run_fails_loudly_and_goes_on_later(
     with monkeypatch.context() as full:
         fill(full, ".journal.jsonl", room)
         model = ScriptedModel(TRIP)
-        with pytest.raises(CheckpointError, match="cannot write.*No space left on device") as error:
+        with pytest.raises(CheckpointError, match=r"cannot write.*No space left on device") as error:
             await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
         assert error.value.run.status == "failed"
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -760,12 +774,43 @@ async def test_a_file_that_cannot_be_replaced_stays_whole(path: Path, monkeypatc
     assert (await engine().solve("trip", checkpoint=path)).metadata["calls"] == 0
 
 
+def deny_writing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As if the folder were read-only, also for those who may write everywhere."""
+    real_open, real_os_open = Path.open, os.open
+
+    def opened(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if self.parent == folder and mode != "rb" and mode != "r":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return real_open(self, mode, *args, **kwargs)
+
+    def os_opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if str(path).startswith(str(folder)) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real_os_open(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(os, "open", os_opened)
+
+
+async def test_a_folder_that_denies_writing_fails_before_the_first_call(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ScriptedModel(TRIP)
+    with monkeypatch.context() as locked:
+        deny_writing(locked, path.parent)
+        with pytest.raises(CheckpointError, match=r"cannot write.*Permission denied.*choose a place"):
+            await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
+
+    assert model.calls == 0
+    assert files(path) == []
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_place_that_cannot_be_written_fails_before_the_first_call(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
         model = ScriptedModel(TRIP)
-        with pytest.raises(CheckpointError, match="cannot write.*choose a place"):
+        with pytest.raises(CheckpointError, match=r"cannot write.*choose a place"):
             await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
         assert model.calls == 0
     finally:

@@ -39,7 +39,8 @@ async def caller(inputs, context):
         content = "(" + " ".join(part["content"] for part in context["parts"]) + ")"
     else:
         content = json.dumps({{"decision": "EXECUTE", "answer": f"<{{task}}>"}})
-    return {{"content": content, "metadata": {{"usage": {{"prompt_tokens": 3, "completion_tokens": 2}}, "cost_usd": 0.25}}}}
+    usage = {{"prompt_tokens": 3, "completion_tokens": 2}}
+    return {{"content": content, "metadata": {{"usage": usage, "cost_usd": 0.25}}}}
 
 output = asyncio.run(AsyncRecursiveEngine(caller, max_concurrency=4).solve("root", checkpoint=sys.argv[1]))
 print(json.dumps([output.content, output.metadata["calls"], output.usage.to_json()]))

@@ -88,11 +88,13 @@ def test_trailing_commas_do_not_matter_and_texts_are_left_alone(given: dict[str,
 
 @given(st.text() | st.text(alphabet='{}[]",:\\ \n0aeEdcisonRUTXCb_k-.'))
 def test_no_text_raises_anything_but_an_unusable_plan(text: str) -> None:
+    said: list[str] = []
     for wrapped in (text, f'{{"decision": {text}}}', f'{{"decision": "RECURSE", "sub_tasks": {text}}}'):
         try:
             parse_plan(wrapped)
         except UnusablePlan as problem:
-            assert str(problem)
+            said.append(str(problem))
+    assert all(said)
 
 
 json_values = st.recursive(
@@ -112,9 +114,12 @@ loose_parts = st.lists(
 )
 def test_no_json_raises_anything_but_an_unusable_plan(rest: dict[str, Any], decision: Any, parts: Any) -> None:
     try:
-        plan_from_json({**rest, "decision": decision, "sub_tasks": parts})
+        plan = plan_from_json({**rest, "decision": decision, "sub_tasks": parts})
     except UnusablePlan as problem:
-        assert str(problem)
+        said = str(problem)
+    else:
+        said = str(plan)
+    assert said
 
 
 @pytest.mark.parametrize(

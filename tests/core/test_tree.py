@@ -82,10 +82,10 @@ def random_history(seed: int, length: int = 120) -> tuple[Tree, list[Event], lis
         before = state_of(tree)
         try:
             tree.apply(event)
-        except IllegalEvent as error:
-            assert str(error)
-            assert state_of(tree) == before, f"{event} was refused, but changed the tree"
+        except IllegalEvent:
             refused.append(event)
+            unchanged = state_of(tree) == before
+            assert unchanged, f"{event} was refused, but changed the tree"
         else:
             legal.append(event)
     return tree, legal, refused
@@ -144,9 +144,7 @@ def test_no_state_can_be_entered_again() -> None:
     leads = {state: {to for to in row.values() if to is not None} for state, row in TRANSITIONS.items()}
 
     def reachable(state: NodeState, seen: frozenset[NodeState] = frozenset()) -> set[NodeState]:
-        return {to for to in leads[state] - seen} | {
-            far for to in leads[state] - seen for far in reachable(to, seen | {to})
-        }
+        return (leads[state] - seen) | {far for to in leads[state] - seen for far in reachable(to, seen | {to})}
 
     for state in NodeState:
         assert state not in reachable(state)
@@ -194,7 +192,7 @@ def test_a_plan_that_a_limit_cut_is_executed_and_remembered() -> None:
 
     assert tree["0"].decision == "EXECUTE"
     assert tree["0"].plan == RECURSE
-    with pytest.raises(IllegalEvent, match="waiting|planning"):
+    with pytest.raises(IllegalEvent, match="is planning"):
         tree.apply(SynthesisStarted(at=3, node="0"))
     tree.apply(Started(at=3, node="0"))
     assert tree["0"].state is NodeState.RUNNING
