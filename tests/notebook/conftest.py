@@ -190,7 +190,7 @@ def _is_idle(message: dict[str, Any]) -> bool:
     return message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
 
 
-#: A model that logs its calls, so that they can be counted across kernels: "asked MODE NODE TASK", later "answered ...".
+#: A model that logs its calls, so that they are counted across kernels: "asked MODE NODE TASK", then "answered ...".
 LOGGING_MODEL = """
 from rlm_notebook import ScriptedModel
 %load_ext rlm_notebook

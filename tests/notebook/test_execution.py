@@ -121,7 +121,7 @@ def journalled(folder: Path) -> set[str]:
     """The calls whose replies are in the journal."""
     journal = folder / "analysis.rlm" / "demo.journal.jsonl"
     kept = set()
-    for line in journal.read_bytes().split(b"\n"):
+    for line in journal.read_bytes().split(b"\n") if journal.exists() else ():
         body = line.rpartition(b"\t")[0]
         event = json.loads(body) if body else {}
         if event.get("event") == "Planned":
@@ -142,13 +142,12 @@ def test_a_killed_kernel_costs_no_finished_call(
     kernel.run(setup((0.05, 0.2)))
     kernel.send(CELL)
     ends = time.monotonic() + 30
-    while len(calls(folder, "answered")) < answered:
+    while len(calls(folder, "answered")) < answered or not journalled(folder):
         assert time.monotonic() < ends
         time.sleep(0.005)
     kernel.manager.provisioner.process.kill()  # type: ignore[union-attr]
     kernel.manager.provisioner.process.wait(10)  # type: ignore[union-attr]
     kept = journalled(folder)
-    assert kept, "something was kept"
     before = calls(folder)
     executed = execute(notebook)
     assert [call for call in calls(folder)[len(before) :] if " ".join(call.split()[:2]) in kept] == []
