@@ -6,6 +6,7 @@ name, so that `import rlm_notebook` stays light and the layers keep pointing one
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
-from .ports import Journal, Model, current_host
+from .ports import Cache, Journal, Model, Request, current_host
 
-__all__ = ["journal_for", "resolve_model", "with_retries"]
+__all__ = ["answering", "cache_of", "journal_for", "remembering", "resolve_model", "with_retries"]
 
 
 @cache
@@ -49,6 +50,52 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str) -> Journal:
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
     file: Journal = _load("checkpoints.json_file", "JsonFile")(checkpoint)
     return file
+
+
+def cache_of(given: Any) -> Cache | None:
+    """The cache that an engine's `cache` asks for: `True` is one in memory, anything with `get` and `put` itself."""
+    if given is None or given is False:
+        return None
+    if given is True:
+        memory: Cache = _load("wrappers.cached", "MemoryCache")()
+        return memory
+    if not (callable(getattr(given, "get", None)) and callable(getattr(given, "put", None))):
+        raise ConfigurationError(f"cache={given!r}: expected True, None or an object with get(key) and put(key, reply)")
+    cache_given: Cache = given
+    return cache_given
+
+
+def remembering(cache: Cache | None, models: Iterable[tuple[str, Model]]) -> Callable[[Model, Model], Model]:
+    """Wraps what asks a model, so that what is in the cache is not asked; `models` are all, by the names of agents.
+
+    A spec names one model. Functions may share a name: all but the first are kept apart by who uses them.
+    """
+    if cache is None:
+        return lambda model, asking: asking
+    wrap, flights = _load("wrappers.cached", "Cached"), _load("wrappers.cached", "Flights")()
+    first: dict[str, Model] = {}
+    salts: dict[int, str] = {}
+    for agent, model in models:
+        known = first.setdefault(model.name, model)
+        if known is not model and known != model and ":" not in model.name:
+            salts.setdefault(id(model), agent)
+
+    def remember(model: Model, asking: Model) -> Model:
+        wrapped: Model = wrap(asking, cache, flights=flights, salt=salts.get(id(model), ""))
+        return wrapped
+
+    return remember
+
+
+def answering(model: Model, request: Request) -> Any:
+    """The pieces of an answer, within the request's deadline even if the model does not care for it.
+
+    A wrapper may have to wait for its turn before the time of the call begins: what is inside keeps the deadline.
+    """
+    pieces: Any = model.stream(request)
+    if hasattr(getattr(model, "model", None), "stream"):
+        return pieces
+    return _load("models.deadline", "within")(request.deadline, pieces, name=model.name)
 
 
 def with_retries(model: Model, policy: RetryPolicy | None, on_retry: Any) -> Model:

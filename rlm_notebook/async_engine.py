@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .adapters import journal_for
+from .adapters import cache_of, journal_for, remembering
 from .agent import Agent
 from .briefs import Briefs
 from .calls import ask, converse
@@ -48,7 +48,7 @@ from .exceptions import (
 )
 from .memory import SharedMemory
 from .planning import OnLimit, Planning
-from .ports import Journal, Observer, Part, Reply, Request
+from .ports import Cache, Journal, Observer, Part, Reply, Request
 from .pricing import Prices
 from .prompts import PROMPTS_VERSION, repair_messages, with_instructions
 from .run import Run
@@ -90,7 +90,8 @@ class AsyncRecursiveEngine:
     `(inputs, context) -> {"content": ..., "metadata": ...}`, blocking or async. `agents` maps names to agents (or to
     anything that `llm` accepts); `router_model` names the one that plans. The root has depth 0 and no node has depth
     `max_depth` or more; a step is one node. With `on_limit="execute"` a task at a limit is answered without splitting,
-    with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`.
+    with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` asks no model the same twice,
+    over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too.
 
     Raises `ConfigurationError` for arguments that cannot work.
     """
@@ -110,6 +111,7 @@ class AsyncRecursiveEngine:
         on_failure: OnFailure = "raise",
         budget: Budget | None = None,
         retry: RetryPolicy | None = RetryPolicy(),
+        cache: Cache | bool | None = None,
         observers: Iterable[Observer] = (),
         temperature: float | None = None,
         call_timeout: float | None = 600.0,
@@ -131,6 +133,7 @@ class AsyncRecursiveEngine:
             "on_failure": on_failure,
             "budget": budget,
             "retry": retry,
+            "cache": (cache := cache_of(cache)),
             "observers": observers,
             "temperature": temperature,
             "call_timeout": call_timeout,
@@ -148,6 +151,9 @@ class AsyncRecursiveEngine:
         self._approve = _one_of("approve", approve, (True, False, "root"))
         _require_prices(self._team, self._budget, self._prices)
         self._retry = retry
+        agents_by_name = [(agent.name, agent.resolved) for agent in (self._team.default, *self._team.agents.values())]
+        self._remember = remembering(cache, agents_by_name)
+        self._cached = cache is not None
         self._observers = (*observers, *_loggers(verbose))
         self._briefs = Briefs(self._team, call_timeout)
         self._planning = Planning(self._team, self._briefs, self._on_limit, retry)
@@ -211,6 +217,7 @@ class AsyncRecursiveEngine:
             prices=self._prices,
             approve=self._approve if not job.joins_only else False,
             joins_only=job.joins_only,
+            remember=self._remember,
             observers=self._observers,
         )
         run.describe_prompt = lambda node_id: self._briefs.prompt(run, run.tree[node_id])
@@ -336,11 +343,13 @@ class AsyncRecursiveEngine:
             return run.tree[node.id].result or ""
         reads: set[str] = set()
         if isinstance(plan, Execute) and plan.answer and self._fuses(run, node):
-            reply = Reply(plan.answer, model=node.plan_model)
+            mark: Literal["", "cached"] = "cached" if self._cached and not node.plan_usage.calls else ""
+            reply = Reply(plan.answer, model=node.plan_model, mark=mark)
         elif parts:
             reply = await self._synthesize(run, node, parts)
         else:
             reply = await self._execute(run, node, reads)
+        usage = run.claim(node.id)
         run.emit(
             Finished(
                 at=run.clock(),
@@ -348,9 +357,9 @@ class AsyncRecursiveEngine:
                 content=reply.content,
                 key=key,
                 metadata=dict(reply.metadata),
-                usage=run.claim(node.id),
+                usage=usage,
                 model=reply.model,
-                mark=reply.mark,
+                mark=reply.mark if not usage.calls else "",
                 reads={name: run.memory.digest(name) or "" for name in sorted(reads)},
             )
         )

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .adapters import with_retries
+from .adapters import answering, with_retries
 from .core.events import Retried, Token, ToolCalled, ToolReturned
 from .core.keys import digest
 from .core.limits import NOTHING, Usage
@@ -111,7 +111,10 @@ async def _asked(
 
     patience = retry.patience if retry is not None else 0.0
     patient = with_retries(_InTurn(run, node, model, _priority(request), patience), retry, on_retry)
-    reply = await _reply(run, node, patient, request, reader)
+    reply = await _reply(run, node, run.remember(model, patient), request, reader)
+    if reply.mark == "cached":
+        # Nothing was called, but the answer is to be kept as any other.
+        run.open_journal()
     return reply if reply.model else replace(reply, model=model.name)
 
 
@@ -144,7 +147,7 @@ class _InTurn:
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
         used, told = NOTHING, True
-        pieces: Any = self.model.stream(request)
+        pieces = answering(self.model, request)
         await self.run.take_turn(self.node, self.name, self.priority, reserved)
         try:
             async with aclosing(pieces):

@@ -11,7 +11,7 @@ from .core.limits import Budget
 from .core.retry import RetryPolicy
 from .planning import OnLimit
 from .portal import run_blocking
-from .ports import Observer
+from .ports import Cache, Observer
 from .types import Output
 
 __all__ = ["RecursiveEngine"]
@@ -39,6 +39,7 @@ class RecursiveEngine:
         on_failure: OnFailure = "raise",
         budget: Budget | None = None,
         retry: RetryPolicy | None = RetryPolicy(),
+        cache: Cache | bool | None = None,
         observers: Iterable[Observer] = (),
         temperature: float | None = None,
         call_timeout: float | None = 600.0,
@@ -60,6 +61,7 @@ class RecursiveEngine:
             on_failure=on_failure,
             budget=budget,
             retry=retry,
+            cache=cache,
             observers=observers,
             temperature=temperature,
             call_timeout=call_timeout,

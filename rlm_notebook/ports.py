@@ -16,6 +16,7 @@ from .core.limits import Usage
 from .core.records import Recorded
 
 __all__ = [
+    "Cache",
     "Capabilities",
     "Host",
     "Journal",
@@ -140,6 +141,13 @@ class Model(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
     def stream(self, request: Request) -> AsyncIterator[str | Reply]: ...
+
+
+class Cache(Protocol):
+    """Replies by key. What is kept is never changed, and what is got is copied before it is used."""
+
+    def get(self, key: str, /) -> Reply | None: ...
+    def put(self, key: str, reply: Reply, /) -> None: ...
 
 
 class Observer(Protocol):

@@ -32,7 +32,7 @@ from .core.records import Recorded, Records
 from .core.tree import Node, NodeState, Tree
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ExecutionError, RLMError
 from .memory import SharedMemory
-from .ports import Journal, Message, Observer, current_host
+from .ports import Journal, Message, Model, Observer, current_host
 from .pricing import Prices
 from .turns import Meter, OverBudget, Turns
 from .typed import OutputType, Unfit
@@ -68,6 +68,7 @@ class Run:
         prices: Prices | None = None,
         approve: bool | str = False,
         joins_only: bool = False,
+        remember: Callable[[Model, Model], Model] = lambda model, asking: asking,
         observers: Iterable[Observer] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -90,6 +91,8 @@ class Run:
         self.prices = prices if prices is not None else Prices()
         self.approval = approve
         self.joins_only = joins_only
+        #: Puts the engine's cache before what asks a model.
+        self.remember = remember
         #: Plans that wait for `approve`, by node.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         #: Requests that are being made now, so that an equal one can wait for the same answer.
@@ -380,7 +383,7 @@ class Run:
             raise
         self._add_claim(node, ONE_CALL)
         try:
-            self._open_journal()
+            self.open_journal()
         except BaseException:
             self.end_turn(node, reserved, NOTHING)
             raise
@@ -425,7 +428,7 @@ class Run:
         error.run = self
         return error
 
-    def _open_journal(self) -> None:
+    def open_journal(self) -> None:
         """Before the first call: what is paid for must have a place to be kept."""
         if not self._opened:
             self.journal.open()

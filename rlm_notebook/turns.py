@@ -111,7 +111,6 @@ class Meter:
             wanted = total.total_tokens + self._reserved.total_tokens + estimate.total_tokens
             if wanted > budget.tokens:
                 return OverBudget("tokens", total.total_tokens, budget.tokens)
-        if budget.usd is not None:
-            if self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
-                return OverBudget("usd", self._usd, budget.usd)
+        if budget.usd is not None and self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
+            return OverBudget("usd", self._usd, budget.usd)
         return None

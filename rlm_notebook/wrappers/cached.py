@@ -1,0 +1,172 @@
+"""Memory: a request that was answered before is not made again, and one that is under way is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.keys import digest
+from ..core.limits import Usage
+from ..exceptions import ConfigurationError, ModelError
+from ..ports import Cache, Capabilities, Model, Reply, Request
+
+__all__ = ["Cached", "Flights", "MemoryCache"]
+
+#: Replies that ended as they should; one that was cut off or filtered is asked for again.
+_WHOLE = frozenset({"stop", "tool_calls"})
+
+
+class MemoryCache:
+    """Replies of this process by key; beyond `max_entries` the one that was longest not asked for goes.
+
+    May be used from several threads. Raises `ConfigurationError` for a `max_entries` below 1.
+    """
+
+    def __init__(self, max_entries: int = 10_000) -> None:
+        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
+            raise ConfigurationError(f"MemoryCache(max_entries={max_entries!r}): expected a whole number of at least 1")
+        self._most = max_entries
+        self._replies: OrderedDict[str, Reply] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def get(self, key: str) -> Reply | None:
+        with self._lock:
+            if key in self._replies:
+                self._replies.move_to_end(key)
+            return self._replies.get(key)
+
+    def put(self, key: str, reply: Reply) -> None:
+        with self._lock:
+            self._replies[key] = reply
+            self._replies.move_to_end(key)
+            if len(self._replies) > self._most:
+                self._replies.popitem(last=False)
+
+
+class _Abandoned(Exception):
+    """Whoever made the request went away without an answer: somebody else has to make it."""
+
+
+class Flights:
+    """Requests that are being made now, by key; shared by all who share a cache, on whatever event loop they are."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, Future[Reply]] = {}
+        self._lock = threading.Lock()
+
+    def join(self, key: str) -> tuple[Future[Reply], bool]:
+        """The flight of this request, and whether the caller has to make it."""
+        with self._lock:
+            flight = self._under_way.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._under_way[key] = Future()
+            # Running, so that none of those who wait can cancel it for the others.
+            flight.set_running_or_notify_cancel()
+            return flight, True
+
+    def land(self, key: str, flight: Future[Reply], outcome: Reply | Exception) -> None:
+        with self._lock:
+            del self._under_way[key]
+        if isinstance(outcome, Reply):
+            flight.set_result(outcome)
+        else:
+            flight.set_exception(outcome)
+
+
+@dataclass(frozen=True, eq=False)
+class Cached:
+    """The same model, asked once for each request: an equal one gets the same reply, marked "cached", at no cost.
+
+    Equal is what has the same model name, mode, messages, tools, schema, temperature and maximum of tokens. Only whole
+    replies are kept; errors, and replies that are empty or were cut off, are not. Equal requests at the same time are
+    one call. `salt` keeps apart models that share a name.
+    """
+
+    model: Model
+    cache: Cache = field(default_factory=MemoryCache)
+    flights: Flights = field(default_factory=Flights, kw_only=True, repr=False)
+    salt: str = field(default="", kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.model.capabilities
+
+    @property
+    def free(self) -> bool:
+        return bool(getattr(self.model, "free", False))
+
+    def key(self, request: Request) -> str:
+        """The digest of all that can enter the reply."""
+        return digest(
+            [
+                [self.name, self.salt, request.mode, request.temperature, request.max_output_tokens],
+                list(request.messages),
+                list(request.tools),
+                request.schema,
+            ]
+        )
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        key = self.key(request)
+        while True:
+            if (known := self.cache.get(key)) is not None:
+                break
+            flight, ours = self.flights.join(key)
+            if ours:
+                async with aclosing(self._made(request, key, flight)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            try:
+                known = await asyncio.wrap_future(flight)
+            except _Abandoned:
+                continue
+            except ModelError as error:
+                # A copy: whoever it befell writes into it which node that was.
+                raise copy.copy(error) from error.__cause__
+            break
+        remembered = _remembered(known)
+        if request.streaming and remembered.content:
+            yield remembered.content
+        yield remembered
+
+    async def _made(self, request: Request, key: str, flight: Future[Reply]) -> Any:
+        outcome: Reply | Exception = _Abandoned()
+        try:
+            pieces: Any = self.model.stream(request)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if isinstance(piece, Reply):
+                        outcome = copy.deepcopy(piece)
+                        if _is_whole(outcome):
+                            self.cache.put(key, outcome)
+                    yield piece
+        except ModelError as error:
+            outcome = error
+            raise
+        finally:
+            self.flights.land(key, flight, outcome)
+
+
+def _is_whole(reply: Reply) -> bool:
+    return reply.finish_reason in _WHOLE and bool(reply.tool_calls or reply.content.strip())
+
+
+def _remembered(reply: Reply) -> Reply:
+    """A reply of its own, that cost nothing."""
+    return replace(copy.deepcopy(reply), usage=Usage(), mark="cached")
