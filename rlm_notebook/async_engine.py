@@ -35,8 +35,8 @@ from .core.limits import Budget, Limits
 from .core.plan import Execute, Recurse
 from .core.records import created_fact, end_facts, plan_facts, result_facts
 from .core.retry import RetryPolicy
-from .core.sources import sources_in
-from .core.tree import Node
+from .core.sources import moved, placeless, sources_in
+from .core.tree import Node, Tree
 from .exceptions import (
     CheckpointError,
     ConfigurationError,
@@ -337,9 +337,10 @@ class AsyncRecursiveEngine:
         )
 
     async def _answer(self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...]) -> str:
-        key = result_key(node.plan_key, plan.decision, [(part.task, part.content) for part in parts])
+        joined = [(part.task, placeless(part.content, part.id)) for part in parts]
+        key = result_key(node.plan_key, plan.decision, joined)
         if (known := run.recalled(key)) is not None:
-            _emit_all(run, result_facts(known, node.id))
+            _emit_all(run, result_facts(_brought_to(run, known, node, parts), node.id))
             return run.tree[node.id].result or ""
         reads: set[str] = set()
         if isinstance(plan, Execute) and plan.answer and self._fuses(run, node):
@@ -445,6 +446,33 @@ class AsyncRecursiveEngine:
             return root.result or ""
 
         return main
+
+
+def _brought_to(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
+    """A recorded answer as it reads here: what it refers to may stand at another place now."""
+    renamed = [*_renamed_parts(_tree_of(run, known), known, parts), (known.id, node.id)]
+    text = moved(known.result or "", renamed) if parts else known.result
+    if text == known.result:
+        return known
+    sources = sources_in(text or "", run.tree.__contains__)
+    return replace(known, result=text, metadata={**known.metadata, "sources": sources})
+
+
+def _tree_of(run: Run, known: Node) -> Tree | None:
+    """The tree that a record is from, if it is still at hand."""
+    trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
+    return next((tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key), None)
+
+
+def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
+    """Which part was which; those that were put aside came before the ones that took their place."""
+    before = tree.children(known.id) if tree is not None else []
+    for part in reversed(parts):
+        while before:
+            child = before.pop()
+            if child.task == part.task:
+                yield child.id, part.id
+                break
 
 
 def _emit_all(run: Run, events: Iterable[Event]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from .agent import Agent
 from .core.keys import digest, plan_key
 from .core.plan import PLAN_SCHEMA
+from .core.sources import placeless
 from .core.tree import Node, NodeState
 from .ports import Message, Mode, NodeFacts, Part, Request
 from .prompts import ancestors_shown, planner_messages, synthesizer_messages, worker_messages
@@ -46,7 +47,7 @@ class Briefs:
         return plan_key(
             task=node.task,
             ancestors=ancestors_shown(facts.breadcrumbs),
-            dependencies=[part.content for part in facts.dependencies],
+            dependencies=[placeless(part.content, part.id) for part in facts.dependencies],
             agent=self._team.agent(node).identity,
             surroundings=self._surroundings(run, node),
         )

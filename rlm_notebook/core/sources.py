@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-__all__ = ["moved", "sources_in"]
+__all__ = ["moved", "placeless", "sources_in"]
 
 _REFERENCE = re.compile(r"\[(0(?:\.\d+)*)\]")
 
@@ -13,6 +13,16 @@ _REFERENCE = re.compile(r"\[(0(?:\.\d+)*)\]")
 def sources_in(text: str, exists: Callable[[str], bool]) -> list[str]:
     """The node ids that a text refers to, in the order of their first mention; only those that exist."""
     return [node for node in dict.fromkeys(_REFERENCE.findall(text)) if exists(node)]
+
+
+def placeless(text: str, node: str) -> str:
+    """A node's text with references to itself and below made relative: equal wherever the node stands."""
+
+    def relative(match: re.Match[str]) -> str:
+        found = match[1]
+        return f"[~{found[len(node) :]}]" if found == node or found.startswith(node + ".") else match[0]
+
+    return _REFERENCE.sub(relative, text)
 
 
 def moved(text: str, renamed: Iterable[tuple[str, str]]) -> str:
