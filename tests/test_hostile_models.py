@@ -74,6 +74,61 @@ async def test_sub_tasks_that_were_begun_on_a_plan_that_broke_are_put_aside_and_
     assert others() == set()
 
 
+class Dictated(ScriptedModel):
+    """Streams these texts, one attempt after the other, as plans of the root: slow enough for early work to finish."""
+
+    def __init__(self, *texts: str, script: Any = None) -> None:
+        super().__init__(script, capabilities=Capabilities(stream=True))
+        self._texts = iter(texts)
+
+    async def stream(self, request: Request) -> Any:
+        if request.mode != "planner" or request.facts.breadcrumbs:
+            async for piece in ScriptedModel.stream(self, request):
+                yield piece
+            return
+        self.requests.append(request)
+        text = next(self._texts)
+        for at in range(0, len(text), 20):
+            yield text[at : at + 20]
+            await asyncio.sleep(0.004)
+        yield Reply(text)
+
+
+def plan_of(*parts: str, end: str = "]}") -> str:
+    return '{"decision": "RECURSE", "sub_tasks": [' + ", ".join(f'"{part}"' for part in parts) + end
+
+
+async def test_what_was_finished_for_a_plan_that_broke_is_not_asked_again() -> None:
+    model = Dictated(plan_of("early work", "x" * 200, end="} broken"), plan_of("another part", "early work"))
+    output = await AsyncRecursiveEngine(model).solve("t")
+
+    assert [request.facts.task for request in model.requests].count("early work") == 1
+    assert output.content == "t: answer to: another part; answer to: early work"
+    assert [
+        (node.task, str(node.state), node.mark) for node in output.run.tree.children("0") if node.task[0] != "x"
+    ] == [
+        ("early work", "superseded", ""),
+        ("another part", "done", ""),
+        ("early work", "done", "replayed"),
+    ]
+
+
+async def test_steps_of_a_plan_that_broke_are_given_back_with_all_below_it() -> None:
+    model = Dictated(
+        plan_of("early", "y" * 200, end="} broken"),
+        plan_of("second", "third"),
+        script=lambda r: (
+            {"decision": "RECURSE", "sub_tasks": ["deep 1", "deep 2"]}
+            if r.mode == "planner" and r.facts.task in ("early", "second")
+            else None
+        ),
+    )
+    output = await AsyncRecursiveEngine(model, max_steps=5).solve("t")
+
+    assert not output.metadata["limited"], "root, two parts, two below the first: just enough"
+    assert sum(str(node.state) == "done" for node in output.run.tree) == 5
+
+
 async def test_a_plan_that_takes_back_its_first_words_is_followed_as_it_came_out() -> None:
     """The stream says RECURSE, the whole reply says something else."""
 
