@@ -110,7 +110,7 @@ async def _asked(
             reader.restart()
 
     patience = retry.patience if retry is not None else 0.0
-    patient = with_retries(_InTurn(run, node, model, _priority(request), patience), retry, on_retry)
+    patient = with_retries(_InTurn(run, node, model, _priority(run, node, request), patience), retry, on_retry)
     reply = await _reply(run, node, run.remember(model, patient), request, reader)
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
@@ -118,12 +118,15 @@ async def _asked(
     return reply if reply.model else replace(reply, model=model.name)
 
 
-_STAGES = {"planner": 2, "worker": 1, "synthesizer": 0}
+#: A plan counts for so many more calls: nobody knows yet what it unlocks, and it may be much.
+_UNKNOWN = 4
 
 
-def _priority(request: Request) -> float:
-    """What unlocks most goes first: the longest way back to the root, and of that a plan before an answer."""
-    return request.facts.depth + _STAGES[request.mode]
+def _priority(run: Run, node: str, request: Request) -> float:
+    """What has the longest way to the end of the run goes first, as far as that is known: the syntheses of all its
+    ancestors, and the nodes that wait for it. `tests/benchmarks/makespan.py` measures it."""
+    unknown = _UNKNOWN if request.mode == "planner" else 0
+    return request.facts.depth + run.waited_for.get(node, 0) + unknown
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ class Children:
         ids = [*self._tasks, *new]
         for node, task in zip(new, planned, strict=True):
             self._create(node, task, tuple(ids[position] for position in task.depends_on))
+        # From the last one back: most name earlier siblings, so that each chain is followed once.
+        for node in reversed(new):
+            self._count_waiting(node)
         for node, task in zip(new, planned, strict=True):
             self.begun.append(task)
             self._tasks[node] = asyncio.create_task(self._child(node))
@@ -61,6 +64,20 @@ class Children:
                 note=note,
             )
         )
+
+    def _count_waiting(self, node: str) -> None:
+        """Lengthen the chains that end in a node: whom many wait for, one behind the other, is urgent."""
+        waited_for = self._run.waited_for
+        if above := waited_for.get(self._parent):
+            waited_for.setdefault(node, above)
+        grown = [node]
+        while grown:
+            last = grown.pop()
+            length = waited_for.get(last, 0) + 1
+            for wanted in self._run.tree[last].depends_on:
+                if waited_for.get(wanted, 0) < length:
+                    waited_for[wanted] = length
+                    grown.append(wanted)
 
     async def outcomes(self) -> dict[str, Part | Exception]:
         """What became of each sub-task, once all have ended. An error that concerns the whole run is raised at once."""

@@ -97,6 +97,8 @@ class Run:
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         #: Requests that are being made now, so that an equal one can wait for the same answer.
         self.under_way: dict[Any, asyncio.Future[Any]] = {}
+        #: How many calls come after a node because siblings of it, or of an ancestor, wait: only where that is any.
+        self.waited_for: dict[str, int] = {}
         self._unclaimed: dict[str, Usage] = {}
         self._meter = Meter(budget, recorded.spent if recorded else NOTHING)
         self.output: Output | None = None
