@@ -49,7 +49,7 @@ from .exceptions import (
 from .memory import SharedMemory
 from .planning import OnLimit, Planning
 from .ports import Cache, Journal, Observer, Part, Reply, Request
-from .pricing import Prices
+from .pricing import Prices, is_free
 from .prompts import PROMPTS_VERSION, repair_messages, with_instructions
 from .run import Run
 from .team import DEFAULT_AGENT, Team
@@ -146,10 +146,9 @@ class AsyncRecursiveEngine:
         self._limits = Limits(max_depth, max_steps, max_concurrency, max_tool_rounds)
         self._on_limit: OnLimit = _one_of("on_limit", on_limit, ("execute", "raise"))
         self._on_failure = _one_of("on_failure", on_failure, ("raise", "synthesize"))
-        self._budget = budget if budget is not None else Budget()
         self._prices = Prices(prices)
         self._approve = _one_of("approve", approve, (True, False, "root"))
-        _require_prices(self._team, self._budget, self._prices)
+        self._budget = _priced(budget or Budget(), self._team, self._prices)
         self._retry = retry
         agents_by_name = [(agent.name, agent.resolved) for agent in (self._team.default, *self._team.agents.values())]
         self._remember = remembering(cache, agents_by_name)
@@ -497,20 +496,26 @@ def _require_same(run: Run) -> None:
         )
 
 
-def _require_prices(team: Team, budget: Budget, prices: Prices) -> None:
-    if budget.usd is None or budget.unknown_price == "ignore":
-        return
+def _place(run: Run) -> str:
+    return run.checkpoint or "memory"
+
+
+def _priced(budget: Budget, team: Team, prices: Prices) -> Budget:
+    """The budget as it can be held: dollars need prices, and where there are none and that is to be ignored, they
+    limit nothing."""
+    if budget.usd is None:
+        return budget
     models = {agent.resolved.name: agent.resolved for agent in (team.default, *team.agents.values())}
     unknown = sorted(name for name, model in models.items() if not prices.known(model))
+    if budget.unknown_price == "ignore":
+        costs = [model for name, model in models.items() if name not in unknown and not is_free(model)]
+        return budget if costs else replace(budget, usd=None)
     if unknown:
         raise ConfigurationError(
             f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give "
             'prices={"NAME": (dollars per million tokens in, out)}, or Budget(unknown_price="ignore")'
         )
-
-
-def _place(run: Run) -> str:
-    return run.checkpoint or "memory"
+    return budget
 
 
 def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

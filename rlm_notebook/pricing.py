@@ -14,7 +14,7 @@ from .core.limits import Usage
 from .exceptions import ConfigurationError
 from .ports import Model, Request
 
-__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate"]
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "is_free"]
 
 #: Tokens that are reserved for a reply where the request names no maximum.
 DEFAULT_OUTPUT_TOKENS = 1_000
@@ -37,7 +37,7 @@ class Prices:
 
     def known(self, model: Model) -> bool:
         """Whether a call of this model can be priced; what costs nothing says so itself."""
-        return bool(getattr(model, "free", False)) or self.cost(model.name, Usage(1, 1)) is not None
+        return is_free(model) or self.cost(model.name, Usage(1, 1)) is not None
 
     def settled(self, model: str, usage: Usage) -> Usage:
         """The usage with its cost filled in, if it came without."""
@@ -45,11 +45,16 @@ class Prices:
         return usage if cost == usage.cost_usd else usage.with_cost(cost)
 
 
+def is_free(model: Model) -> bool:
+    """Whether a model says of itself that its calls cost nothing."""
+    return bool(getattr(model, "free", False))
+
+
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:
     """What a call may use at most, as far as that can be told before it: reserved, and settled afterwards."""
     characters = sum(len(message["content"]) for message in request.messages)
     tokens = Usage(characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
-    return tokens.with_cost(0.0 if getattr(model, "free", False) else prices.cost(model.name, tokens))
+    return tokens.with_cost(0.0 if is_free(model) else prices.cost(model.name, tokens))
 
 
 @lru_cache(maxsize=1024)

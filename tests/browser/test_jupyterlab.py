@@ -70,6 +70,7 @@ def test_the_tree_moves_while_the_cell_runs(lab: Any, open_notebook: Any) -> Non
     assert page.tab.get_attribute("[data-rlm-run]:not(.rn)", "data-rlm-run") == run_id
     # The answer is the cell's value, rendered, once.
     heading = page.output(1).locator("h1", has_text="Storage in one page")
+    heading.first.wait_for()
     assert heading.count() == 1
     assert page.output(1).locator("strong", has_text="sodium follows").count() == 1
 
