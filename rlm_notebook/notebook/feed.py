@@ -9,17 +9,20 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from ..core.events import Event, Finished, Retried, Token
-from ..core.tree import Node, NodeState
+from ..core.tree import Node, NodeState, Tree
 from ..run import Run
 
-__all__ = ["NODE_FIELDS", "Feed", "settings_of"]
+__all__ = ["NODE_FIELDS", "Feed", "settings_of", "stretches_of"]
 
 TITLE_CHARACTERS = 160
 TAIL_CHARACTERS = 120
 NOTE_CHARACTERS = 200
+#: A time without work, in seconds, that a recorded timeline leaves out.
+SHORTEST_BREAK = 1.0
 _ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
 
 NODE_FIELDS = (
@@ -57,6 +60,8 @@ class Feed:
         self.epoch = 1
         self.sequence = 0
         self._origin = run.clock()
+        #: Stretches of the recorded time that are not shown: nobody worked then.
+        self._idle: list[tuple[float, float]] = []
         self._sent: dict[str, dict[str, Any]] = {}
         self._sent_run: dict[str, Any] = {}
         self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)
@@ -93,8 +98,10 @@ class Feed:
         """Everything was reused: a new epoch, with the recorded timeline, and the notice says from when."""
         recorded = self._run.recorded.tree.ended if self._run.recorded is not None else None
         self._notice = f"reused from {_ago(self._run.clock() - recorded)}" if recorded else "reused"
-        times = [node.started for node in self._run.tree if node.started is not None]
-        self._origin = min(times, default=self._origin)
+        worked = stretches_of(self._run.tree)
+        self._origin = worked[0][0] if worked else self._origin
+        gaps = ((before[1], after[0]) for before, after in pairwise(worked))
+        self._idle = [(began, ended) for began, ended in gaps if ended - began > SHORTEST_BREAK]
         self._recalled.clear()
         self.epoch += 1
         self.sequence = 0
@@ -184,7 +191,10 @@ class Feed:
         return [[phase.kind, self._since(phase.started), self._since(phase.ended)] for phase in node.phases]
 
     def _since(self, moment: float | None) -> float | None:
-        return None if moment is None else round(max(0.0, moment - self._origin), 3)
+        if moment is None:
+            return None
+        skipped = sum(min(ended, moment) - began for began, ended in self._idle if began < moment)
+        return round(max(0.0, moment - self._origin - skipped), 3)
 
     def _shown_now(self) -> float:
         """The run's present, or its last moment once it is over."""
@@ -266,6 +276,18 @@ _COMMANDS = {"pending": ["cancel"], "running": ["cancel", "pause"], "paused": ["
 def settings_of(run: Run) -> dict[str, Any]:
     """What made the answers: of a run that was wholly reused, the recorded settings."""
     return run.recorded.tree.settings if run.reused and run.recorded is not None else run.settings
+
+
+def stretches_of(tree: Tree) -> list[tuple[float, float]]:
+    """When some node was worked on, in order and without overlaps: not while paused, nor between two executions."""
+    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
+    merged: list[tuple[float, float]] = []
+    for began, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
+        if merged and began <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(ended, merged[-1][1]))
+        else:
+            merged.append((began, ended))
+    return merged
 
 
 def _label_of(node: Node) -> str:

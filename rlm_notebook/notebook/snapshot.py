@@ -15,7 +15,7 @@ from pathlib import Path
 from ..core.outline import SYMBOLS, duration, printable
 from ..core.tree import Node, NodeState, Tree
 from ..run import Run
-from .feed import settings_of
+from .feed import settings_of, stretches_of
 
 __all__ = ["bundle_of", "summary_of"]
 
@@ -71,13 +71,8 @@ def summary_of(run: Run) -> str:
 
 
 def _worked(tree: Tree) -> float:
-    """The seconds in which some node was worked on; the time between two executions does not count."""
-    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
-    total, reached = 0.0, float("-inf")
-    for started, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
-        total += max(0.0, ended - max(started, reached))
-        reached = max(reached, ended)
-    return total
+    """The seconds in which some node was worked on."""
+    return sum(ended - began for began, ended in stretches_of(tree))
 
 
 def _short(path: Path) -> str:

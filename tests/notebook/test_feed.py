@@ -104,9 +104,11 @@ def model_of(tree: Any, chance: random.Random) -> ScriptedModel:
     return ScriptedModel({"root": tree}, latency=(0, 0.002), stream=True, chunk=3, faults=faults)
 
 
-def started(model: Any, watch: Callable[[Event], None], task: str = "root", **options: Any) -> Run:
+def started(
+    model: Any, watch: Callable[[Event], None], task: str = "root", checkpoint: Any = None, **options: Any
+) -> Run:
     engine = AsyncRecursiveEngine(model, retry=RetryPolicy(attempts=3, initial=0.001), **options)
-    run = engine.start(task)
+    run = engine.start(task, checkpoint=checkpoint)
     failures: list[Exception] = []
 
     def watched(event: Event) -> None:
@@ -190,6 +192,27 @@ async def test_a_reused_run_begins_a_new_epoch_with_the_recorded_times(tmp_path:
     assert {phase[0] for node in browser.nodes.values() for phase in node["phases"]} == {"plan", "wait", "synthesize"}
     assert browser.run["notice"] == "reused from just now"
     assert 0.04 <= browser.run["elapsed"] <= 5
+
+
+async def test_a_reused_run_leaves_out_the_time_between_its_executions(tmp_path: Any) -> None:
+    path = tmp_path / "run.json"
+    script = {"root": {"one": {"a": "1"}, "two": {"b": "2"}}}
+    broken = ScriptedModel(script, faults=[Fault("b", error=RuntimeError("gone"), times=None)])
+    await over(started(broken, lambda event: None, checkpoint=path))
+    await asyncio.sleep(1.5)
+    await over(started(ScriptedModel(script), lambda event: None, checkpoint=path))
+    run = started(ScriptedModel(script), lambda event: None, checkpoint=path)
+    await over(run)
+    assert run.reused
+    feed = Feed(run)
+    feed.show_recorded_times()
+    feed.frame()
+    browser = joined(feed)
+    assert browser.run["elapsed"] < 1
+    for node in browser.nodes.values():
+        times = [moment for phase in node["phases"] for moment in phase[1:]]
+        assert times == sorted(times)
+        assert max(times) <= browser.run["elapsed"]
 
 
 @pytest.mark.parametrize(

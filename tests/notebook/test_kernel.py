@@ -95,6 +95,18 @@ def test_the_blocking_form_and_a_captured_cell_show_what_a_cell_shows(kernel: Ke
     assert kernel.value("captured.outputs[-1].data['text/markdown']") == "'root: 1'"
 
 
+def test_a_run_shows_itself(kernel: Kernel) -> None:
+    define(kernel, {"root": {"one": "1"}})
+    kernel.run("%%rlm -m model -n demo\nroot")
+    ran = kernel.run("_rlm")
+    assert ran.ok
+    assert "widget-view" in str(ran.of("display_data")[0]["content"]["data"])
+    assert "rlm done" in ran.of("display_data")[1]["content"]["data"]["text/plain"]
+    ran = kernel.run("from rlm_notebook import RecursiveEngine; RecursiveEngine(model).solve('root').run")
+    assert ran.ok
+    assert "rlm done" in ran.of("display_data")[1]["content"]["data"]["text/plain"]
+
+
 # -- the queue -------------------------------------------------------------------------------------------------------
 
 
