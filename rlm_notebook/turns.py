@@ -46,6 +46,7 @@ class Turns:
         while self._free and self._waiting:
             turn = heapq.heappop(self._waiting)[2]
             if not turn.done():
+                self._free -= 1
                 turn.set_result(None)
 
 
