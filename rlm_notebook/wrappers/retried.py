@@ -42,6 +42,10 @@ class Retried:
     def capabilities(self) -> Capabilities:
         return self.model.capabilities
 
+    @property
+    def free(self) -> bool:
+        return bool(getattr(self.model, "free", False))
+
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         attempts: Any = None
         attempt: Any = None
