@@ -118,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     add("--mode", choices=["resume", "fresh", "replay"], default="resume", help="what to do with what is recorded")
     add("-o", "--out", metavar="NAME", help="put the result into this variable (also: NAME << at the end)")
     add("--view", choices=["widget", "text", "none"], help="how progress is shown")
+    add("-q", "--quiet", dest="view", action="store_const", const="none", help="the answer only (--view none)")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
     add("--debug", action="store_true", help="show the whole traceback of an error")
     return made

@@ -402,6 +402,28 @@ async def test_a_wrong_key(shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "very-secret" not in printed
 
 
+async def test_what_an_error_came_from_does_not_make_it_longer(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """IPython prints everything of an error that has an exception group behind it."""
+    error = RLMError("no such luck")
+    error.__context__ = ExceptionGroup("several", [ValueError("inner"), KeyError("other")])
+    shell.names["broken"] = ScriptedModel(faults=[Fault(error=error, times=None)])
+    await shell.failure(f"%%rlm -m broken {QUIET}\nroot")
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).strip() == "RLMError: no such luck"
+
+
+async def test_a_view_that_cannot_be_shown_leaves_no_run_behind(
+    shell: Any, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*values: Any, **options: Any) -> Any:
+        raise OSError("no display")
+
+    monkeypatch.setattr("rlm_notebook.notebook.magic.show", broken)
+    assert isinstance(await shell.failure("%%rlm -m model\nroot"), OSError)
+    assert shell.names["_rlm"].ended
+    assert tasks() == set()
+
+
 async def test_debug_shows_the_traceback(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.names["broken"] = ScriptedModel(SCRIPT, faults=[Fault("one", error=KeyError("lost"), times=None)])
     await shell.failure(f"%%rlm -m broken {QUIET} --debug\nroot")

@@ -95,6 +95,10 @@ def test_names_may_be_given_with_commas_and_again() -> None:
     assert parsed("-c a,b --context c").context == ("a", "b", "c")
 
 
+def test_quiet_shows_no_progress() -> None:
+    assert parsed("-q").view == parsed("--quiet").view == parsed("--view none").view == "none"
+
+
 def test_help_names_every_option() -> None:
     text = parse_options("--help")
     assert isinstance(text, str)

@@ -75,7 +75,7 @@ async def test_frames_are_numbered_without_a_gap_and_end_with_the_answer(sent: l
 
 async def test_states_are_sent_while_the_run_goes_on(sent: list[Any]) -> None:
     run = start()
-    view = TreeView(run)
+    TreeView(run)
     await run
     await settled()
     states = {op[-1].get("state") for frame in of(sent, "p") for op in frame["ops"] if op[0] in "ap"}
