@@ -95,6 +95,8 @@ def answering(model: Model, request: Request) -> Any:
     pieces: Any = model.stream(request)
     if hasattr(getattr(model, "model", None), "stream"):
         return pieces
+    if _load("models.deadline", "keeps_deadline")(pieces):
+        return pieces
     return _load("models.deadline", "within")(request.deadline, pieces, name=model.name)
 
 

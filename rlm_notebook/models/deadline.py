@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from ..exceptions import ModelError
 from ..ports import Reply
 
-__all__ = ["within"]
+__all__ = ["keeps_deadline", "within"]
 
 
 async def within(
@@ -32,3 +33,8 @@ async def within(
                 message = f"{name}: no complete reply within {seconds:g} s; allow more time, or choose a faster model"
                 raise ModelError(message, retryable=True) from None
             yield piece
+
+
+def keeps_deadline(pieces: Any) -> bool:
+    """Whether these pieces come through `within` already: a second timer around each would find nothing to do."""
+    return getattr(pieces, "ag_code", None) is within.__code__
