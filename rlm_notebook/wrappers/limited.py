@@ -29,45 +29,41 @@ RECOVERED = 0.02
 SLOWEST = 1 / 64
 CHARACTERS_PER_TOKEN = 4
 OUTPUT_TOKENS = 500
+#: Waits below this are waited out, and those below the other are none, in seconds.
+SHORT = 0.1
+INSTANT = 1e-6
 
 
 class _Bucket:
-    """An amount a minute. What is taken out comes back evenly; who finds too little is told when there is enough.
+    """An amount a minute, as a queue: each caller has a place in it, and the queue moves on at the rate.
 
     Never more than the amount within any minute: what may go at once is not given again within that minute.
     """
 
     def __init__(self, per_minute: float) -> None:
-        self._most = max(1.0, per_minute * BURST)
-        self._rate = (per_minute - self._most + 1) / 60
-        self._level = self._most
-        self._at = -math.inf
+        self._burst = max(1.0, per_minute * BURST)
+        #: Amount per second.
+        self.rate = (per_minute - self._burst + 1) / 60
+        #: How far the queue has moved, and how much of that is taken.
+        self.moved = self._burst
+        self._taken = 0.0
 
-    def take(self, amount: float, now: float, pace: float) -> float:
-        """Take the amount at the earliest time when it is there, which is returned; in the order of the calls."""
-        rate = self._rate * pace
-        start = max(now, self._at)
-        self._fill(start, rate)
-        # More than ever is in the bucket goes when it is full.
-        missing = min(amount, self._most) - self._level
-        if missing > 0:
-            start += missing / rate
-            self._fill(start, rate)
-        self._level -= amount
-        return start
+    def take(self, amount: float) -> float:
+        """A place at the end of the queue; its turn has come when the queue has moved so far."""
+        # What nobody wanted is not kept for later, beyond what may go at once.
+        self._taken = max(self._taken, self.moved - self._burst)
+        # More than may ever go at once goes when all is there.
+        place = self._taken + min(amount, self._burst)
+        self._taken += amount
+        return place
 
     def give(self, amount: float) -> None:
         """Put back what was not used (or take, below zero, what was used beyond)."""
-        self._level = min(self._most, self._level + amount)
+        self._taken -= amount
 
-    def empty(self, until: float) -> None:
-        """Forget what was promised; begin with nothing at that time."""
-        self._level, self._at = 0.0, until
-
-    def _fill(self, until: float, rate: float) -> None:
-        gained = (until - self._at) * rate if self._at > -math.inf else 0.0
-        self._level = min(self._most, self._level + gained)
-        self._at = until
+    def empty(self) -> None:
+        """Nothing may go at once."""
+        self._taken = max(self._taken, self.moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +102,7 @@ class Limited:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         tokens = _estimate(request)
-        promise = await self._turn(tokens)
+        refusals = await self._turn(tokens)
         used: float = tokens
         pieces: Any = self.model.stream(request)
         try:
@@ -114,87 +110,88 @@ class Limited:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         used = _used(piece, tokens)
-                        self._pace.went_well()
+                        self._pace.went_well(self.clock())
                     yield piece
         except ModelError as error:
-            self._pace.refused(error, promise, self.clock())
+            self._pace.refused(error, refusals, self.clock())
             raise
         finally:
-            self._pace.settle(tokens - used)
+            self._pace.give(0, tokens - used)
 
     async def _turn(self, tokens: float) -> int:
-        """Wait for the time that was worked out; once more, if somebody was refused meanwhile."""
-        while True:
-            start, promise = self._pace.reserve(tokens, self.clock())
-            try:
-                while (wait := start - self.clock()) > 0:
-                    await self.sleep(wait)
-            except BaseException:
-                self._pace.return_(tokens, promise)
-                raise
-            if self._pace.holds(promise):
-                return promise
+        """Wait until it is our turn; gives how many refusals there had been by then."""
+        places = self._pace.take(tokens, self.clock())
+        try:
+            while (wait := self._pace.wait(places, self.clock())) > 0:
+                # Half of it first: until then the pace may have become another one.
+                await self.sleep(wait if wait < SHORT else wait / 2)
+        except BaseException:
+            self._pace.give(1, tokens)
+            raise
+        return self._pace.refusals
 
 
 class _Pace:
-    """What all callers of one model share; a promise holds until somebody is refused."""
+    """What all callers of one model share."""
 
     def __init__(self, requests: _Bucket | None, tokens: _Bucket | None) -> None:
         self._requests = requests
         self._tokens = tokens
+        self._buckets = [bucket for bucket in (requests, tokens) if bucket is not None]
         self._lock = threading.Lock()
         self._share = 1.0
         self._held_until = -math.inf
-        self._refusals = 0
+        self._at: float | None = None
+        self.refusals = 0
 
-    def reserve(self, tokens: float, now: float) -> tuple[float, int]:
+    def take(self, tokens: float, now: float) -> list[float]:
+        """Places in the queues."""
         with self._lock:
-            start = max(now, self._held_until)
-            if self._requests is not None:
-                start = self._requests.take(1, start, self._share)
-            if self._tokens is not None:
-                start = self._tokens.take(tokens, start, self._share)
-            return start, self._refusals
+            self._move(now)
+            return [bucket.take(1 if bucket is self._requests else tokens) for bucket in self._buckets]
 
-    def holds(self, promise: int) -> bool:
-        return promise == self._refusals
-
-    def return_(self, tokens: float, promise: int) -> None:
-        """Whoever was promised a start does not want it any more."""
+    def wait(self, places: list[float], now: float) -> float:
+        """Seconds until all of them are reached, as it looks now; 0 when it is their turn."""
         with self._lock:
-            if promise != self._refusals:
-                return
+            self._move(now)
+            pairs = zip(self._buckets, places, strict=True)
+            ahead = [(place - bucket.moved) / (bucket.rate * self._share) for bucket, place in pairs]
+            longest = max([0.0, *(seconds for seconds in ahead if seconds > INSTANT)])
+            return max(0.0, self._held_until - now) + longest
+
+    def _move(self, now: float) -> None:
+        since = now if self._at is None else max(self._at, self._held_until)
+        for bucket in self._buckets:
+            bucket.moved += max(0.0, now - since) * bucket.rate * self._share
+        self._at = now if self._at is None else max(self._at, now)
+
+    def give(self, requests: float, tokens: float) -> None:
+        """Put back what was taken and is not used."""
+        with self._lock:
             if self._requests is not None:
-                self._requests.give(1)
+                self._requests.give(requests)
             if self._tokens is not None:
                 self._tokens.give(tokens)
 
-    def settle(self, unused: float) -> None:
+    def went_well(self, now: float) -> None:
         with self._lock:
-            if self._tokens is not None:
-                self._tokens.give(unused)
-
-    def went_well(self) -> None:
-        with self._lock:
+            self._move(now)
             self._share = min(1.0, self._share + RECOVERED)
 
-    def refused(self, error: ModelError, promise: int, now: float) -> None:
-        """Slower from here on, and after the time that the provider asked for; everybody works out a new start."""
+    def refused(self, error: ModelError, refusals: int, now: float) -> None:
+        """Slower from here on, and not before the time that the provider asked for; `refusals` when the call began."""
         if error.status != TOO_MANY and not error.retry_after:
             return
         with self._lock:
-            # Calls that were under way together are often refused together: that is said once.
-            first = promise == self._refusals
-            until = now + (error.retry_after or 0.0)
-            if not first and until <= self._held_until:
-                return
-            if first and error.status == TOO_MANY:
-                self._share = max(SLOWEST, self._share * SLOWED)
-            self._held_until = max(self._held_until, until)
-            self._refusals += 1
-            for bucket in (self._requests, self._tokens):
-                if bucket is not None:
-                    bucket.empty(self._held_until)
+            self._move(now)
+            # Calls that were under way together are often refused together: that is one refusal.
+            if refusals == self.refusals:
+                self.refusals += 1
+                if error.status == TOO_MANY:
+                    self._share = max(SLOWEST, self._share * SLOWED)
+            self._held_until = max(self._held_until, now + (error.retry_after or 0.0))
+            for bucket in self._buckets:
+                bucket.empty()
 
 
 def _bucket(name: str, per_minute: Any) -> _Bucket | None:

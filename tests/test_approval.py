@@ -1,0 +1,177 @@
+"""Approval: nothing is spent on a plan before somebody said yes, and what was said holds."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, Run, ScriptedModel
+from rlm_notebook.checkpoints.memory import MemoryJournal
+from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
+
+TRIP = {"trip": {"flights": "at 9", "food": {"lunch": "soup", "dinner": "stew"}}}
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def waiting(run: Run, *nodes: str) -> None:
+    await until(lambda: set(nodes) <= set(run.awaiting))
+
+
+def asked(model: ScriptedModel) -> list[str]:
+    return [request.facts.task for request in model.requests]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streaming"])
+async def test_nothing_runs_before_the_plan_is_approved(stream: bool) -> None:
+    model = ScriptedModel(TRIP, stream=stream)
+    run = AsyncRecursiveEngine(model, approve=True).start("trip")
+    await waiting(run, "0")
+    await asyncio.sleep(0.02)
+    assert (asked(model), len(run.tree)) == (["trip"], 1)
+    assert [part["task"] for part in run.tree["0"].plan["sub_tasks"]] == ["flights", "food"]  # type: ignore[index]
+
+    run.approve("0")
+    await waiting(run, "0.1")
+    await asyncio.sleep(0.02)
+    assert not {"lunch", "dinner"} & set(asked(model)), "each plan on its own"
+    run.approve("0.1")
+
+    assert (await run).content == "trip: at 9; food: soup; stew"
+
+
+async def test_with_root_only_the_plan_of_the_root_is_asked_about() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root").start("trip")
+    await waiting(run, "0")
+    run.approve("0")
+
+    assert (await run).content == "trip: at 9; food: soup; stew"
+
+
+async def test_a_task_that_is_not_split_needs_no_approval() -> None:
+    assert (await AsyncRecursiveEngine(ScriptedModel(), approve=True).solve("t")).content == "answer to: t"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"decision": "RECURSE", "sub_tasks": ["flights", {"description": "trains", "depends_on": [0]}]},
+        Recurse(sub_tasks=(PlannedTask(task="flights"), PlannedTask(task="trains", depends_on=(0,)))),
+    ],
+    ids=["dict", "Recurse"],
+)
+async def test_an_edited_plan_is_what_runs_and_what_is_kept(plan: Any) -> None:
+    journal = MemoryJournal()
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True)
+    run = engine.start("trip", checkpoint=journal)
+    await waiting(run, "0")
+    run.approve("0", plan)
+    output = await run
+
+    assert output.content == "trip: at 9; answer to: trains"
+    assert run.tree["0.1"].depends_on == ("0.0",)
+    again = await engine.solve("trip", checkpoint=journal)
+    assert (again.content, again.metadata["calls"]) == (output.content, 0), "and it is not asked about again"
+
+
+@pytest.mark.parametrize("plan", [{"decision": "EXECUTE"}, Execute(answer="at home")], ids=["dict", "Execute"])
+async def test_a_plan_can_be_edited_to_no_split_at_all(plan: Any) -> None:
+    model = ScriptedModel(TRIP)
+    run = AsyncRecursiveEngine(model, approve=True).start("trip")
+    await waiting(run, "0")
+    run.approve("0", plan)
+    output = await run
+
+    assert len(run.tree) == 1
+    assert run.tree["0"].decision == "EXECUTE"
+    assert output.content == ("at home" if isinstance(plan, Execute) else "answer to: trip")
+
+
+async def test_an_edited_plan_keeps_to_the_limits() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root", max_steps=6).start("trip")
+    await waiting(run, "0")
+    run.approve("0", {"decision": "RECURSE", "sub_tasks": [f"p{n}" for n in range(9)]})
+    output = await run
+
+    assert (len(run.tree), run.tree["0"].limited) == (1, "max_steps")
+    assert output.metadata["limited"]
+
+
+async def test_what_cannot_be_approved_is_refused_and_the_run_waits_on() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True).start("trip")
+    await waiting(run, "0")
+    with pytest.raises(ConfigurationError, match=r"node 0\.7 waits for no approval; waiting: 0"):
+        run.approve("0.7")
+    for nonsense in ({"decision": "MAYBE"}, {"decision": "RECURSE", "sub_tasks": [{"depends_on": []}]}, "x", 3):
+        with pytest.raises(ConfigurationError, match="not a plan"):
+            run.approve("0", nonsense)  # type: ignore[arg-type]
+    assert list(run.awaiting) == ["0"]
+    run.approve("0")
+    await waiting(run, "0.1")
+    run.approve("0.1")
+    run.approve("0.1")
+    await run
+
+
+async def test_it_may_be_given_from_another_thread() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root").start("trip")
+    await waiting(run, "0")
+    threading.Thread(target=run.approve, args=("0",)).start()
+
+    assert (await run).content.startswith("trip")
+
+
+async def test_what_waits_when_the_run_is_cancelled_is_kept_and_asked_about_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    model = ScriptedModel(TRIP)
+    engine = AsyncRecursiveEngine(model, approve=True)
+    run = engine.start("trip", checkpoint=path)
+    await waiting(run, "0")
+    await run.cancel()
+    assert asked(model) == ["trip"]
+
+    run = engine.start("trip", checkpoint=path)
+    await waiting(run, "0")
+    await asyncio.sleep(0.02)
+    assert asked(model) == ["trip"], "the plan was kept, and nothing runs on it yet"
+    run.approve("0")
+    await waiting(run, "0.1")
+    run.approve("0.1")
+    assert (await run).content == "trip: at 9; food: soup; stew"
+
+
+async def test_what_was_approved_and_begun_is_not_asked_about_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True)
+    run = engine.start("trip", checkpoint=path)
+    await waiting(run, "0")
+    run.approve("0")
+    await waiting(run, "0.1")
+    await run.cancel()
+
+    run = engine.start("trip", checkpoint=path)
+    await waiting(run, "0.1")
+    assert list(run.awaiting) == ["0.1"]
+    run.approve("0.1")
+    await run
+
+
+async def test_waiting_costs_no_time_of_the_budget() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root", budget=Budget(seconds=0.1)).start("trip")
+    await waiting(run, "0")
+    await asyncio.sleep(0.2)
+    run.approve("0")
+    output = await run
+
+    assert output.metadata["duration"] < 0.1
+
+
+async def test_anything_else_than_yes_no_or_root_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="approve='all'"):
+        AsyncRecursiveEngine(ScriptedModel(), approve="all")  # type: ignore[arg-type]

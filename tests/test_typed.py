@@ -1,0 +1,187 @@
+"""Typed results: a value of the wanted type, whatever the model wrapped it in; repaired, or a clear error."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, field_validator
+
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    ConfigurationError,
+    ExecutionError,
+    PlanError,
+    RecursiveEngine,
+    ScriptedModel,
+)
+from rlm_notebook.core.events import Retried
+from rlm_notebook.ports import Request
+from rlm_notebook.typed import OutputType, Unfit
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+class City(BaseModel):
+    name: str
+    people: int
+    color: Color = Color.RED
+
+
+TEXT = '{"name": "Ulm", "people": 126405}'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "value"),
+    [
+        (City, TEXT, City(name="Ulm", people=126405)),
+        (City, f"Here it is:\n```json\n{TEXT}\n```\nThat is all.", City(name="Ulm", people=126405)),
+        (City, '{"name": "Ulm", "people": "7",}', City(name="Ulm", people=7)),
+        (list[int], "[1, 2, 3]", [1, 2, 3]),
+        (list[int], "The numbers are [1, 2].", [1, 2]),
+        (int, "42", 42),
+        (bool, "true", True),
+        (dict[str, float], '{"a": 1}', {"a": 1.0}),
+        (dict[int, str], '{"1": "x"}', {1: "x"}),
+        (tuple[int, str], '[1, "a"]', (1, "a")),
+        (set[int], "[1, 1]", {1}),
+        (Color, '"red"', Color.RED),
+        (Literal["yes", "no"], '"yes"', "yes"),
+        (list[City], f"[{TEXT}]", [City(name="Ulm", people=126405)]),
+        (City | None, "null", None),
+    ],
+)
+def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value: Any) -> None:
+    assert OutputType(wanted).parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Ulm", "no JSON value"),
+        ('{"name": "Ulm"}', "people: Field required"),
+        ('{"name": "Ulm", "people": "many"}', "people: Input should be a valid integer"),
+        ("[]", "value: "),
+        ("", "no JSON value"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_words_for_the_model(text: str, said: str) -> None:
+    with pytest.raises(Unfit, match=said):
+        OutputType(City).parse(text)
+
+
+def test_a_type_without_a_schema_is_refused_before_any_call() -> None:
+    model = ScriptedModel()
+    with pytest.raises(ConfigurationError, match="output_type=.*JSON Schema"):
+        RecursiveEngine(model).solve("t", output_type=object())
+    with pytest.raises(ConfigurationError, match="output_type"):
+        RecursiveEngine(model).solve("t", output_type=type("Opaque", (), {}))
+
+    assert model.calls == 0
+
+
+def typed(*answers: str, parts: Any = ()) -> ScriptedModel:
+    """The answers of the root, one after another; the last one for ever."""
+    given = list(answers)
+
+    def script(request: Request) -> Any:
+        if request.mode == "planner":
+            return (
+                {"decision": "RECURSE", "sub_tasks": list(parts)} if parts and not request.facts.breadcrumbs else None
+            )
+        if request.facts.breadcrumbs:
+            return f"part {request.facts.task}"
+        return given.pop(0) if len(given) > 1 else given[0]
+
+    return ScriptedModel(script)
+
+
+@pytest.mark.parametrize("parts", [(), ("a", "b")], ids=["executed", "synthesised"])
+async def test_the_answer_is_parsed_and_only_the_root_is_asked_for_the_type(parts: Any) -> None:
+    model = typed(TEXT, parts=parts)
+    output = await AsyncRecursiveEngine(model).solve("t", output_type=City)
+
+    assert output.parsed == City(name="Ulm", people=126405)
+    assert output.content == TEXT
+    asked = [r for r in model.requests if r.schema is not None and r.mode != "planner"]
+    assert [r.facts.task for r in asked] == ["t"]
+    assert asked[0].schema == City.model_json_schema()
+    assert '"people"' in asked[0].messages[0]["content"], "told in words too: not every provider takes a schema"
+
+
+async def test_without_a_type_nothing_is_parsed() -> None:
+    assert (await AsyncRecursiveEngine(typed(TEXT)).solve("t")).parsed is None
+
+
+async def test_what_does_not_fit_is_repaired_by_telling_what_was_wrong() -> None:
+    model = typed("Ulm has many people", '{"name": "Ulm"}', TEXT)
+    reasons: list[str] = []
+    engine = AsyncRecursiveEngine(
+        model, max_depth=1, observers=[lambda e: reasons.append(e.reason) if isinstance(e, Retried) else None]
+    )
+    output = await engine.solve("t", output_type=City)
+
+    assert output.parsed.name == "Ulm"
+    assert output.run.tree["0"].attempts == 3
+    assert ["no JSON value" in reasons[0], "people: Field required" in reasons[1]] == [True, True]
+    told = model.requests[-1].messages
+    assert (told[-2]["content"], "people: Field required" in told[-1]["content"]) == ('{"name": "Ulm"}', True)
+    assert output.usage.calls == output.run.tree["0"].usage.calls == 3, "all attempts are paid for"
+
+
+async def test_after_three_attempts_it_is_an_error_that_says_what_to_do() -> None:
+    model = typed("Ulm")
+    with pytest.raises(
+        PlanError, match=r"node 0: scripted gave no answer of the wanted type in 3 attempts.*output_type"
+    ):
+        await AsyncRecursiveEngine(model, max_depth=1).solve("t", output_type=City)
+
+    assert model.calls == 3
+
+
+async def test_it_is_parsed_when_resumed_and_when_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    engine = AsyncRecursiveEngine(model := typed(TEXT, parts=("a", "b")))
+    first = await engine.solve("t", output_type=City, checkpoint=path)
+    calls = model.calls
+    resumed = await engine.solve("t", output_type=City, checkpoint=path)
+    replayed = await engine.solve("t", output_type=City, checkpoint=path, mode="replay")
+
+    assert first.parsed == resumed.parsed == replayed.parsed == City(name="Ulm", people=126405)
+    assert model.calls == calls
+
+
+async def test_another_type_asks_the_root_again_and_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    model = typed(TEXT, "[1, 2]", parts=("a", "b"))
+    await AsyncRecursiveEngine(model).solve("t", output_type=City, checkpoint=path)
+    before = model.calls
+    output = await AsyncRecursiveEngine(model).solve("t", output_type=list[int], checkpoint=path)
+
+    assert output.parsed == [1, 2]
+    assert {r.facts.task for r in model.requests[before:]} == {"t"}
+
+
+async def test_a_recorded_answer_that_a_changed_validator_refuses_is_a_clear_error(tmp_path: Path) -> None:
+    class Big(BaseModel):
+        people: int
+
+    async def solved(kind: type[BaseModel], **options: Any) -> Any:
+        engine = AsyncRecursiveEngine(
+            ScriptedModel(lambda r: '{"people": 5}' if r.mode == "worker" else None), max_depth=1
+        )
+        return await engine.solve("t", output_type=kind, checkpoint=tmp_path / "run.json", **options)
+
+    await solved(Big)
+
+    def bigger(cls: Any, value: int) -> int:
+        if value < 10:
+            raise ValueError("too small")
+        return value
+
+    validators: dict[str, Any] = {"__annotations__": {"people": int}, "check": field_validator("people")(bigger)}
+    stricter = type("Big", (BaseModel,), validators)
+    with pytest.raises(ExecutionError, match="too small"):
+        await solved(stricter)
