@@ -27,9 +27,10 @@ THRESHOLD = 8_000
 #: The most that one call of a tool returns, in characters.
 PIECE = 2_000
 MOST_MATCHES = 20
+MOST_LINES = 100
 PATTERN_CHARACTERS = 300
 MOST_REPETITIONS = 10_000
-SEARCH_SECONDS = 2.0
+SEARCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ class SharedMemory:
     def sample(self, name: str, count: int = 5) -> str:
         """Some lines from all over a reference, the same ones every time, to see what it is like."""
         lines = [line for line in self._named(name).text.splitlines() if line.strip()]
-        chosen = sorted(random.Random(0).sample(range(len(lines)), max(0, min(count, len(lines)))))
-        piece = PIECE // max(1, len(chosen))
+        chosen = sorted(random.Random(0).sample(range(len(lines)), max(0, min(count, len(lines), MOST_LINES))))
+        piece = PIECE // max(1, len(chosen)) - 1
         return "\n".join(lines[index][:piece] for index in chosen)
 
     def excerpts(self) -> str:
