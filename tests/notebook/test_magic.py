@@ -263,7 +263,8 @@ async def test_text_is_shown_where_there_is_no_kernel(
     shell: Any, model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await shell.value("%%rlm -m model\nroot")
-    printed = capsys.readouterr().err
+    captured = capsys.readouterr()
+    printed = captured.out + captured.err
     assert "✓ [0.0] one" in printed
     assert "├─ ✓ one" in printed
 
