@@ -108,6 +108,8 @@ def _task(options: argparse.Namespace) -> str:
         return str(options.task)
     try:
         text = options.file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--file {options.file}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"--file {options.file}: it is not UTF-8 text; give a text file") from None
     return f"{options.task}\n\n{text}"
@@ -190,7 +192,13 @@ def _tell(notebook: Path) -> None:
     print(f"\n{outline(recorded.tree)}\n\n{recorded.tree.root.result}\n")
     print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
     print(f"Notebook: {notebook}\nRun:      {kept}")
-    print(f"Open it:  jupyter lab {notebook.relative_to(Path.cwd())}   (needs: pip install 'rlm-notebook[lab]')")
+    lab = Path(sys.executable).with_name("jupyter")
+    print(f"Open it:  {_near(lab)} lab {_near(notebook)}   (JupyterLab comes with the extra: lab)")
+
+
+def _near(path: Path) -> Path:
+    """As it is called from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _open_lab(notebook: Path) -> int:

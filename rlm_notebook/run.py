@@ -100,7 +100,8 @@ class Run:
         #: How many calls come after a node because siblings of it, or of an ancestor, wait: only where that is any.
         self.waited_for: dict[str, int] = {}
         self._unclaimed: dict[str, Usage] = {}
-        self._meter = Meter(budget, recorded.spent if recorded else NOTHING)
+        # A changed request is another one: what was spent on the old is not held against it.
+        self._meter = Meter(budget, recorded.spent if recorded is not None and same else NOTHING)
         self.output: Output | None = None
         self.error: BaseException | None = None
         self.join_again: Callable[[], Run] | None = None
@@ -109,7 +110,7 @@ class Run:
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
         self._observers: tuple[Observer, ...] = tuple(observers)
         self._steps = 1
-        self._active = recorded.active_seconds if recorded else 0.0
+        self._active = recorded.active_seconds if recorded is not None and same else 0.0
         self._active_since: float | None = None
         self._opened = False
         self._loop = asyncio.get_running_loop()

@@ -43,7 +43,8 @@ print(f"{len(document):,} characters")""",
         """## The task
 
 `-m offline` names the model and `--name` the JSON file. `{{document}}` puts the variable into the task. Run the cell,
-click a row of the tree to see what went in and what came out, and press *Critical path* to see what took the time.
+open the tree with the ⌄ button (a finished run folds to its header), and click a row to see what went in and what
+came out. The amber line is the critical path: what decided how long the run took.
 
 Run the cell again: nothing is computed twice. Interrupt it, or kill the kernel: what finished is kept.""",
     ),
@@ -70,8 +71,8 @@ print([node.title for node in _rlm.tree.critical_path()])""",
         "markdown",
         """## The same from Python
 
-A model is a name, or any callable that takes messages and returns content. Here, one of three lines: its first
-reply is a plan, and the engine does the rest.""",
+A model is a name, or any callable that takes messages and returns content. Here, a few lines: the first reply is a
+plan, and the engine does the rest.""",
     ),
     (
         "code",

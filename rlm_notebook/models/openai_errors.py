@@ -55,7 +55,7 @@ class Target:
         return ModelError(f"{attempted}: {one_line(wrong, self.key)}; {advice}", **facts)
 
     def needs_key(self) -> ModelError:
-        advice = "set it, or choose another model with -m (offline, ollama:NAME, http://HOST/v1#NAME)"
+        advice = "set it, or choose another model (offline, ollama:NAME, http://HOST/v1#NAME)"
         return ModelError(f"{self.name} needs {self.key_env}; {advice}", fatal=True)
 
 

@@ -67,7 +67,7 @@ def _named(spec: str) -> Model:
             "any OpenAI-compatible endpoint works, as http://HOST:PORT/v1#NAME"
         )
     if kind != "openai" and kind not in LOCAL_SERVERS:
-        raise ConfigurationError(f"unknown model {spec!r}; {_closest(spec)}{_expected()}")
+        raise ConfigurationError(f"unknown model {_shown(spec)}; {_closest(spec)}{_expected()}")
     if not name:
         raise ConfigurationError(f"model {spec!r} names no model; write {kind}:NAME")
     return OpenAIModel(name) if kind == "openai" else OpenAIModel(name, base_url=LOCAL_SERVERS[kind], label=spec)
@@ -82,12 +82,18 @@ def _at_url(spec: str) -> Model:
     return OpenAIModel(name, base_url=url)
 
 
+def _shown(spec: str) -> str:
+    """A text that was meant to be something else is not printed whole."""
+    return repr(spec) if len(spec) <= 60 else f"{spec[:60]!r}… (a text of {len(spec):,} characters)"
+
+
 def _closest(spec: str) -> str:
     """A correction, if one is near: of the word before the colon, the rest as it was."""
     kind, colon, name = spec.partition(":")
     near = difflib.get_close_matches(kind.lower(), ["offline", "openai", *LOCAL_SERVERS], n=1)
     if not near:
-        return ""
+        # A bare name is most often that of a model of OpenAI's.
+        return f"did you mean 'openai:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
     found = near[0] if near[0] == "offline" else f"{near[0]}:{name if colon and name else 'NAME'}"
     return f"did you mean {found!r}? "
 

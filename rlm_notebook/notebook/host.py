@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -70,9 +71,10 @@ def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[None
 
 @contextmanager
 def _text_view(run: Run) -> Iterator[None]:
-    from ..observers.text import TextProgress
+    from ..observers.text import progress_of
 
-    progress = TextProgress(run)
+    # Standard output: on the other one, notebooks show a run that went well in the colours of an error.
+    progress = progress_of(run, sys.stdout)
     try:
         yield
     finally:

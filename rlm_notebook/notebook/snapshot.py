@@ -28,10 +28,12 @@ _DEEPEST_INDENT = 30
 
 _COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
 _RUNNING = "#2f7de1"
+#: On each element: where a style sheet is dropped (an untrusted notebook), an element's own style mostly is not.
+_INDENTED = ' style="margin-left:1.1em"'
+_INDENTED_LEAF = ' style="margin-left:2.2em"'
 _HIDE_DEAD_WIDGET = (
     "<style>.jp-OutputArea:has(.rlm-static) .jupyter-widgets:not(:has(*)){display:none}"
-    ".rlm-static details{margin-left:1.1em}.rlm-static summary{cursor:default}"
-    ".rlm-static .rlm-leaf{margin-left:2.2em}</style>"
+    ".rlm-static summary{cursor:default}</style>"
 )
 
 
@@ -124,13 +126,13 @@ class _Shown:
             branch = bool(self._tree.children(node.id))
             if not leaving:
                 yield (
-                    f"<details open><summary>{row.html()}</summary>"
+                    f"<details open{_INDENTED}><summary>{row.html()}</summary>"
                     if branch
-                    else f'<div class="rlm-leaf">{row.html()}'
+                    else f"<div{_INDENTED_LEAF}>{row.html()}"
                 )
                 continue
             if hidden := self._hidden[node.id]:
-                yield f'<div class="rlm-leaf">{_more(hidden)}</div>'
+                yield f"<div{_INDENTED_LEAF}>{_more(hidden)}</div>"
             yield "</details>" if branch else "</div>"
 
     def _walk(self) -> Iterator[tuple[Node, _Row, bool]]:

@@ -57,6 +57,13 @@ class TreeView(anywidget.AnyWidget):
         """What a saved notebook holds in the widget's place: the same for every execution of the same run."""
         return f"TreeView({self._run.run_id})"
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Without text of its own: where no widget can be shown, the static copy below it is what there is to read."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is not None:
+            bundle[0]["text/plain"] = ""
+        return bundle
+
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """The state with the snapshot made on the fly: a browser that joins late needs nothing else."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)

@@ -11,6 +11,7 @@ const twoDigits = (value: number): string => String(value).padStart(2, "0");
 
 /** Rounded down like a clock, so that both show the same time. */
 export function formatDuration(seconds: number): string {
+  if (seconds > 0 && seconds < 0.1) return `${Math.ceil(seconds * 1000)}ms`;
   if (seconds < 10) return `${(Math.floor(seconds * 10 + 1e-6) / 10).toFixed(1)}s`;
   const whole = Math.floor(seconds);
   if (whole < 60) return `${whole}s`;
