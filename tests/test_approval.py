@@ -16,7 +16,7 @@ TRIP = {"trip": {"flights": "at 9", "food": {"lunch": "soup", "dinner": "stew"}}
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 

@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_said_in_words_for_the_model(text: str, said: str) 
 
 def test_a_type_without_a_schema_is_refused_before_any_call() -> None:
     model = ScriptedModel()
-    with pytest.raises(ConfigurationError, match="output_type=.*JSON Schema"):
+    with pytest.raises(ConfigurationError, match=r"output_type=.*JSON Schema"):
         RecursiveEngine(model).solve("t", output_type=object())
     with pytest.raises(ConfigurationError, match="output_type"):
         RecursiveEngine(model).solve("t", output_type=type("Opaque", (), {}))
