@@ -130,6 +130,8 @@ class Planning:
         )
         if begun and self._beyond(run, node, plan, begun):
             await children.abandon("the plan is over the limit")
+            # It does not fit, whatever their steps leave now that they are given back.
+            begun = 0
         self._tell(run, node, event, plan, begun)
         return plan
 
