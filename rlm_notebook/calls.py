@@ -151,10 +151,9 @@ class _InTurn:
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
         used, told = NOTHING, True
-        pieces = answering(self.model, request)
         await self.run.take_turn(self.node, self.name, self.priority, reserved)
         try:
-            async with aclosing(pieces):
+            async with aclosing(answering(self.model, request)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         _require_whole(piece, self.name)

@@ -104,8 +104,8 @@ async def memory(levels: int, concurrency: int) -> tuple[float, float]:
 
 
 def print_memory(levels: int) -> None:
-    calling, finished = asyncio.run(memory(levels, UNLIMITED))
-    waiting, _ = asyncio.run(memory(levels, 16))
+    waiting, finished = asyncio.run(memory(levels, 16))
+    calling, _ = asyncio.run(memory(3, UNLIMITED))
     print(f"\nmemory a node, KB: {waiting / 1024:.1f} waiting for its turn, {calling / 1024:.1f} in its call, ", end="")
     print(f"{finished / 1024:.1f} finished")
 
@@ -125,4 +125,4 @@ if __name__ == "__main__":
         print_profile(min(given.levels, 3), 40)
     else:
         print_cpu(range(2, given.levels + 1))
-        print_memory(3)
+        print_memory(min(given.levels, 4))
