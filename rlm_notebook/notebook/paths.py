@@ -15,7 +15,7 @@ from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
 
-__all__ = ["Cell", "checked_name", "checkpoint_for", "notebook_path", "run_folder"]
+__all__ = ["Cell", "FilesInUse", "checked_name", "checkpoint_for", "notebook_path", "run_folder"]
 
 FOLDER_SUFFIX = ".rlm"
 UNNAMED = "notebook"

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 #: Two levels below the root: 1 + 4 + 12 nodes, 5 splits, so 2 * 5 + 12 calls.
 CALLS = 22
 ROUNDS = 6
+IN_FLIGHT = 4
 #: Seconds that each call takes; four run at a time.
 LATENCY = 0.02
 
@@ -42,7 +43,7 @@ async def caller(inputs, context):
     usage = {{"prompt_tokens": 3, "completion_tokens": 2}}
     return {{"content": content, "metadata": {{"usage": usage, "cost_usd": 0.25}}}}
 
-output = asyncio.run(AsyncRecursiveEngine(caller, max_concurrency=4).solve("root", checkpoint=sys.argv[1]))
+output = asyncio.run(AsyncRecursiveEngine(caller, max_concurrency={IN_FLIGHT}).solve("root", checkpoint=sys.argv[1]))
 print(json.dumps([output.content, output.metadata["calls"], output.usage.to_json()]))
 """
 GROUPS = [" ".join(f"<root/{a}/{b}>" for b in range(3)) for a in range(4)]
@@ -76,7 +77,8 @@ def test_a_killed_run_ends_as_an_uninterrupted_one_and_repeats_nothing(tmp_path:
     path, log = tmp_path / "run.json", tmp_path / "calls.log"
     choose = random.Random(seed)
     before: set[tuple[str, str]] = set()
-    for _ in range(choose.choice([1, 1, 2])):
+    kills = choose.choice([1, 1, 2])
+    for _ in range(kills):
         before |= killed_after(path, log, choose.randrange(1, CALLS - 2), choose.random() * LATENCY)
     calls_before = len(asked(log))
     rerun = started(path, log)
@@ -88,6 +90,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one_and_repeats_nothing(tmp_path:
     assert not before & set(again), "a call whose result was kept was made again"
     assert calls == len(again)
     assert len(set(asked(log))) == CALLS, "every call was made at least once"
+    assert len(asked(log)) - CALLS <= (IN_FLIGHT + 1) * kills, "only what was under way is asked again"
     assert usage["calls"] == CALLS, "what was kept is counted once, what was lost is not"
     assert usage["cost_usd"] == CALLS * 0.25
     assert sorted(each.name for each in tmp_path.iterdir()) == ["calls.log", "run.json"]

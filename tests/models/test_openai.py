@@ -430,7 +430,7 @@ class TestKeys:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
         with pytest.raises(
-            ModelError, match=r"^openai:gpt-5-mini needs OPENAI_API_KEY; set it, or choose .* -m"
+            ModelError, match=r"^openai:gpt-5-mini needs OPENAI_API_KEY; set it, or choose another model"
         ) as caught:
             await collect(OpenAIModel("gpt-5-mini"), asking())
         assert caught.value.fatal

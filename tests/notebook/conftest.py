@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import queue
 import re
@@ -55,7 +56,9 @@ class Shell:
 
 
 @pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
+async def shell(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shell]:
+    # A doctest leaves its last value there; IPython then leaves `_` to whoever put it there.
+    monkeypatch.delattr(builtins, "_", raising=False)
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance()
     made.run_line_magic("load_ext", "rlm_notebook")
