@@ -62,7 +62,9 @@ def agents_of(given: Mapping[str, Any] | None) -> dict[str, Agent]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"agents=...: expected a dict from names to agents, models or callables, not {type(given).__name__}")
+        raise ConfigurationError(
+            f"agents=...: expected a dict from names to agents, models or callables, not {type(given).__name__}"
+        )
     return {str(name): _agent(str(name), value) for name, value in given.items()}
 
 

@@ -47,7 +47,9 @@ class Team:
         known = agents_of(agents)
         if known and router not in known:
             named = ", ".join(sorted(known))
-            raise ConfigurationError(f"router_model={router!r} is not among the agents ({named}); add it to them, or name one of them")
+            raise ConfigurationError(
+                f"router_model={router!r} is not among the agents ({named}); add it to them, or name one of them"
+            )
         return cls(default, known, known.get(router, default), as_tools(tools))
 
     @property

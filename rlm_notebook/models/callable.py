@@ -56,8 +56,12 @@ class CallableModel:
         object.__setattr__(self, "_threads", _DaemonThreads(self.max_threads if self.thread_safe else 1))
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
-    @cached_property
+    @property
     def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @cached_property
+    def _capabilities(self) -> Capabilities:
         return Capabilities(tools=True, stream=_is(inspect.isasyncgenfunction, self.function))
 
     @cached_property

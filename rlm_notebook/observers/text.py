@@ -26,7 +26,7 @@ class Progress(Protocol):
 
 def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
     """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
-    stream = stream if stream is not None else sys.stderr
+    stream = stream or sys.stderr
     if stream.isatty() and find_spec("rich") is not None:
         from .rich_text import RichProgress
 

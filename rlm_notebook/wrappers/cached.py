@@ -128,7 +128,8 @@ class Cached:
                 break
             flight, ours = self.flights.join(key)
             if ours:
-                async with aclosing(self._made(request, key, flight)) as pieces:
+                made: Any = self._made(request, key, flight)
+                async with aclosing(made) as pieces:
                     async for piece in pieces:
                         yield piece
                 return
