@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import time
@@ -26,7 +27,8 @@ class Progress(Protocol):
 
 def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
     """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
-    stream = stream or sys.stderr
+    # A program without a console has no standard error at all.
+    stream = stream or sys.stderr or io.StringIO()
     if stream.isatty() and find_spec("rich") is not None:
         from .rich_text import RichProgress
 
@@ -39,7 +41,7 @@ class TextProgress:
 
     def __init__(self, run: Run, stream: IO[str] | None = None) -> None:
         self._run = run
-        self._stream = stream if stream is not None else sys.stderr
+        self._stream = stream or sys.stderr or io.StringIO()
         self._live = self._stream.isatty()
         self._drawn = 0
         self._last = 0.0
