@@ -28,12 +28,12 @@ class Progress(Protocol):
 def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
     """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
     # A program without a console has no standard error at all.
-    stream = stream or sys.stderr or io.StringIO()
-    if stream.isatty() and find_spec("rich") is not None:
+    shown_on: IO[str] = stream or sys.stderr or io.StringIO()
+    if shown_on.isatty() and find_spec("rich") is not None:
         from .rich_text import RichProgress
 
-        return RichProgress(run, stream)
-    return TextProgress(run, stream)
+        return RichProgress(run, shown_on)
+    return TextProgress(run, shown_on)
 
 
 class TextProgress:
