@@ -4,9 +4,12 @@ import asyncio
 import gc
 import json
 import random
+import warnings
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlm_notebook import (
     AsyncRecursiveEngine,
@@ -19,7 +22,8 @@ from rlm_notebook import (
     RLMError,
     ScriptedModel,
 )
-from rlm_notebook.ports import Capabilities, Reply, Request
+from rlm_notebook.core.limits import Usage
+from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -364,3 +368,154 @@ async def test_random_misbehaviour_ends_in_an_answer_or_an_error_of_ours_and_lea
     gc.collect()
     await asyncio.sleep(0)
     assert complaints == [], "errors that nobody looked at"
+
+
+# -- every kind of misbehaviour, in any order ----------------------------------------------------------------------
+
+PLANS = [
+    json.dumps(PLAN),
+    json.dumps({"decision": "RECURSE", "sub_tasks": [{"description": "x", "depends_on": [1]}, "y"]}),
+    json.dumps(
+        {
+            "decision": "RECURSE",
+            "sub_tasks": [{"description": "x", "depends_on": [1]}, {"description": "y", "depends_on": [0]}],
+        }
+    ),
+    json.dumps({"decision": "RECURSE", "sub_tasks": [f"p{n}" for n in range(40)]}),
+    json.dumps({"decision": "EXECUTE", "answer": "at once"}),
+]
+GARBAGE = [
+    "",
+    " \n",
+    "no JSON",
+    PLANS[0][:40],
+    '{"decision": "RECURSE", "sub_tasks": [1, null, {"a": 2}]}',
+    '{"decision": 7}',
+    "[" * 3000,
+    '{"a":' * 3000,
+    '{"answer": "' + '\\"' * 5000,
+    "x" * 300_000,
+    "\ud83d\0\u202e",
+]
+REPLIES: list[Any] = [
+    Reply("a", tool_calls=(ToolCall("1", "unknown", {}),)),
+    Reply("", tool_calls=(ToolCall("1", "look", {"where": 3}), ToolCall("1", "look", "no json"))),
+    Reply(None),  # type: ignore[arg-type]
+    Reply("x", usage=Usage(-5, 10**12)),
+    Reply("cut", finish_reason="length"),
+]
+FAILURES: list[Any] = [
+    ValueError("boom"),
+    ModelError("busy", status=429, retryable=True, retry_after=0.001),
+    ModelError("revoked", status=401, fatal=True),
+    asyncio.CancelledError(),
+    TimeoutError(),
+    StopAsyncIteration(),
+    RecursionError(),
+]
+BEHAVIOUR = st.one_of(
+    st.sampled_from(PLANS),
+    st.sampled_from(PLANS),
+    st.sampled_from(GARBAGE),
+    st.sampled_from(range(len(REPLIES))),
+    st.sampled_from(FAILURES),
+    st.sampled_from(["@hang", "@nothing", "@no text", "@break"]),
+    st.text(max_size=40),
+)
+
+
+class Hostile:
+    """A model of which each call behaves in the next way; at last, and so that every run can end, sensibly."""
+
+    name = "hostile"
+
+    def __init__(self, behaviour: list[Any], streams: bool) -> None:
+        self.capabilities = Capabilities(True, True, True, streams, True)
+        self.behaviour = list(behaviour)
+        self.calls = self.open = 0
+
+    async def stream(self, request: Request) -> Any:
+        self.calls += 1
+        does = self.behaviour.pop(0) if self.behaviour else PLANS[-1]
+        self.open += 1
+        try:
+            await asyncio.sleep(0)
+            if isinstance(does, BaseException):
+                raise does
+            if does == "@hang":
+                await asyncio.sleep(60)
+            elif does == "@nothing":
+                return
+            elif does == "@no text":
+                yield 3
+            elif does == "@break":
+                yield PLANS[0][:60]
+                raise ModelError("connection lost", retryable=True)
+            elif isinstance(does, int):
+                yield REPLIES[does]
+            else:
+                for at in range(0, len(does) if self.capabilities.stream else 0, max(1, len(does) // 9)):
+                    yield does[at : at + max(1, len(does) // 9)]
+                    await asyncio.sleep(0)
+                yield Reply(does, usage=Usage(3, 4))
+        finally:
+            self.open -= 1
+
+
+def look(where: str) -> str:
+    """Look somewhere."""
+    return where
+
+
+@given(
+    behaviour=st.lists(BEHAVIOUR, max_size=14),
+    streams=st.booleans(),
+    on_limit=st.sampled_from(["execute", "raise"]),
+    on_failure=st.sampled_from(["raise", "synthesize"]),
+    typed=st.booleans(),
+    cancel_after=st.none() | st.integers(0, 12),
+)
+def test_whatever_models_do_a_run_ends_within_its_limits_in_a_legal_tree(
+    behaviour: list[Any], streams: bool, on_limit: Any, on_failure: Any, typed: bool, cancel_after: int | None
+) -> None:
+    hostile = Hostile(behaviour, streams)
+
+    async def main() -> Any:
+        engine = AsyncRecursiveEngine(
+            hostile,
+            tools=[look],
+            max_steps=12,
+            max_depth=3,
+            max_tool_rounds=2,
+            call_timeout=0.02,
+            on_limit=on_limit,
+            on_failure=on_failure,
+            retry=RetryPolicy(attempts=2, initial=0),
+            budget=Budget(calls=30),
+        )
+        run = engine.start("task", output_type=dict[str, int] if typed else None)
+        if cancel_after is not None:
+            for _ in range(cancel_after):
+                await asyncio.sleep(0)
+            await run.cancel()
+        error = (await asyncio.gather(run._result(), return_exceptions=True))[0]
+        if cancel_after is None and isinstance(error, BaseException):
+            assert isinstance(error, RLMError), "an error of ours, and cancelled by nobody"
+            assert str(error)
+        assert others() == set()
+        return run
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = asyncio.run(main())
+        gc.collect()
+
+    assert hostile.open == 0, "every stream was closed"
+    assert run.status in ("done", "failed", "cancelled")
+    assert all(node.state.final for node in run.tree)
+    assert sum(str(node.state) != "superseded" for node in run.tree) <= 12
+    assert max((node.depth for node in run.tree), default=0) < 3
+    assert hostile.calls == run.usage.calls <= 30
+    assert sum(node.usage.calls for node in run.tree) == run.usage.calls
+    if run.status == "done":
+        assert run.output.content.strip()
