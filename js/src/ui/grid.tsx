@@ -7,7 +7,7 @@ import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import type { View } from "../store/view";
 import { TimelineOverlay } from "./critical_overlay";
-import { formatTick } from "./format";
+import { formatDuration, formatTick } from "./format";
 import { keyAction, type KeyAction, type KeyContext } from "./keyboard";
 import { Overview } from "./overview";
 import { Row, ROW_HEIGHT, type RowActions } from "./row";
@@ -92,7 +92,7 @@ function TimelineHeader({ view, theme }: { view: View; theme: string }) {
         );
       })}
       <span class="rn-now-label" style={{ left: `${nowShare * 100}%` }}>
-        {formatTick(Math.floor(now))}
+        {now < 60 ? formatDuration(now) : formatTick(Math.floor(now))}
       </span>
     </div>
   );
