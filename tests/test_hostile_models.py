@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_notebook import (
@@ -467,6 +467,7 @@ def look(where: str) -> str:
     return where
 
 
+@settings(max_examples=40)
 @given(
     behaviour=st.lists(BEHAVIOUR, max_size=14),
     streams=st.booleans(),

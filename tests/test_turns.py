@@ -1,64 +1,73 @@
-"""Whose turn it is, where there are more calls than `max_concurrency` lets go."""
-
-from __future__ import annotations
+"""Turns and the meter: the limit holds, the most urgent goes first, what is reserved is given back."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.turns import Turns
+from rlm_notebook.core.limits import Budget, Usage
+from rlm_notebook.turns import Meter, OverBudget
+
+TEN = Usage(prompt_tokens=10, cost_usd=0.1)
+UNKNOWN = Usage(prompt_tokens=10, cost_usd=None)
 
 
-def split(*parts: str | tuple[str, list[int]]) -> dict[str, Any]:
-    tasks = [(part, []) if isinstance(part, str) else part for part in parts]
-    return {"decision": "RECURSE", "sub_tasks": [{"task": task, "depends_on": after} for task, after in tasks]}
-
-
-async def order(plans: dict[str, dict[str, Any]]) -> list[str]:
-    """The tasks in the order of their calls, one at a time; a synthesis is written "=task"."""
-    model = ScriptedModel(lambda request: plans.get(request.facts.task) if request.mode == "planner" else None)
-    await AsyncRecursiveEngine(model, max_concurrency=1).solve("t")
-    return [("=" if request.mode == "synthesizer" else "") + request.facts.task for request in model.requests]
-
-
-async def test_who_is_waited_for_goes_before_who_is_not() -> None:
-    plans = {"t": split("a", "b", "long", ("then", [2]), ("last", [3]))}
-    assert await order(plans) == ["t", "a", "long", "then", "b", "last", "=t"]
-
-
-async def test_what_a_part_of_a_waited_for_node_does_is_urgent_too() -> None:
-    plans = {"t": split("a", "b", "long", ("then", [2])), "long": split("l"), "a": split("x")}
-    calls = await order(plans)
-    assert calls.index("l") < calls.index("x") < calls.index("b")
-
-
-async def test_what_a_reply_unlocks_may_go_before_all_that_waits() -> None:
-    plans = {"t": split("a", "b", "c"), "a": split("a1")}
-    assert await order(plans) == ["t", "a", "a1", "b", "c", "=a", "=t"]
-
-
-async def test_plans_go_before_syntheses() -> None:
-    plans = {"t": split("a", "b"), "a": split("a1"), "b": split("b1")}
-    assert await order(plans) == ["t", "a", "a1", "b", "b1", "=a", "=b", "=t"]
-
-
-async def test_turns_that_come_back_go_to_the_most_urgent_and_none_is_lost() -> None:
-    turns, went = Turns(2), list[int]()
-
-    async def call(priority: int) -> None:
-        await turns.take(priority)
-        went.append(priority)
-        await asyncio.sleep(0)
-        turns.give_back()
-
-    calls = [asyncio.create_task(call(priority)) for priority in range(6)]
+async def test_a_call_that_does_not_fit_waits_while_others_may_need_less_than_reserved() -> None:
+    meter = Meter(Budget(tokens=15), Usage())
+    await meter.reserve(TEN)
+    second = asyncio.create_task(meter.reserve(TEN))
     await asyncio.sleep(0)
-    calls[4].cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await calls[4]
-    await asyncio.gather(*(each for each in calls if each is not calls[4]))
-    await call(9)
-    await call(9)
-    assert went == [0, 1, 5, 3, 2, 9, 9]
+    assert not second.done()
+    meter.settle(TEN, Usage(prompt_tokens=5))
+    await asyncio.wait_for(second, 1)
+
+    assert meter.spent == Usage(prompt_tokens=5, calls=2)
+
+
+async def test_when_nothing_is_under_way_that_could_help_it_is_refused() -> None:
+    meter = Meter(Budget(tokens=15), Usage())
+    await meter.reserve(TEN)
+    second = asyncio.create_task(meter.reserve(TEN))
+    await asyncio.sleep(0)
+    meter.settle(TEN, TEN)
+    with pytest.raises(OverBudget) as error:
+        await second
+
+    assert (error.value.name, error.value.used, error.value.limit) == ("tokens", 10, 15)
+    assert meter.spent.calls == 1, "what was refused was not called"
+
+
+async def test_calls_are_counted_when_they_begin() -> None:
+    meter = Meter(Budget(calls=1), Usage())
+    await meter.reserve(Usage())
+    with pytest.raises(OverBudget, match="calls"):
+        await meter.reserve(Usage())
+
+
+async def test_what_was_spent_before_counts() -> None:
+    with pytest.raises(OverBudget):
+        await Meter(Budget(usd=1.0), Usage(cost_usd=0.95)).reserve(TEN)
+
+
+async def test_an_unknown_cost_does_not_wipe_out_the_known_ones() -> None:
+    meter = Meter(Budget(usd=0.25), Usage())
+    for used in (TEN, UNKNOWN, TEN):
+        await meter.reserve(used)
+        meter.settle(used, used)
+
+    assert meter.total.cost_usd is None, "the whole is not known"
+    with pytest.raises(OverBudget) as error:
+        await meter.reserve(TEN)
+    assert error.value.used == pytest.approx(0.2)
+
+
+async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
+    meter = Meter(Budget(tokens=10), Usage())
+    await meter.reserve(TEN)
+    second = asyncio.create_task(meter.reserve(TEN))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    meter.settle(TEN, Usage())
+
+    await asyncio.wait_for(meter.reserve(TEN), 1)
+    assert meter.spent.calls == 2
