@@ -169,4 +169,11 @@ def test_both_themes_are_followed(lab: Any, open_notebook: Any, name: str, theme
     page.tab.locator(".rn").get_by_text("12 GWh").wait_for()
     page.tab.locator(".rn").scroll_into_view_if_needed()
     page.shoot(f"{name}_details")
+    # JupyterLab has a style of its own for the terms of lists.
+    assert page.tab.locator(".rn dl div").count() >= 4
+    assert page.tab.eval_on_selector_all(
+        ".rn dl div",
+        "all => all.every(each => each.querySelector('dt').getBoundingClientRect().bottom"
+        " <= each.querySelector('dd').getBoundingClientRect().top + 1)",
+    ), "a label stands above its value"
     lab.theme("JupyterLab Light")
