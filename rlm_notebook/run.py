@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from typing import Any, cast
 
 from .core.context import RLMContext
+from .core.diff import Difference, difference
 from .core.events import (
     Cancelled,
     Event,
@@ -26,6 +27,7 @@ from .core.events import (
     RunStarted,
 )
 from .core.limits import NOTHING, ONE_CALL, Budget, Limits, Usage
+from .core.mermaid import mermaid
 from .core.outline import outline
 from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
@@ -34,6 +36,7 @@ from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError
 from .memory import SharedMemory
 from .ports import Journal, Message, Model, Observer, current_host
 from .pricing import Prices
+from .readings import ReadableRun, best_of, trace_of
 from .turns import Meter, OverBudget, Turns
 from .typed import OutputType, Unfit
 from .types import Output, TraceObject
@@ -215,8 +218,7 @@ class Run:
         """The best answer so far: the answer if there is one, else the finished parts in the plan's order."""
         if self.output is not None:
             return self.output
-        found = [f"## [{node.id}] {node.title}\n\n{node.result}" for node in _topmost_finished(self.tree)]
-        return Output("\n\n".join(found), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
+        return Output(best_of(self.tree), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
 
     def synthesize_anyway(self) -> Run:
         """Answer with what there is: a new run, to be awaited, that joins what is recorded and solves nothing new.
@@ -230,19 +232,15 @@ class Run:
 
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
-        return [
-            TraceObject(
-                id=node.id,
-                parent=node.parent,
-                depth=node.depth,
-                task=node.task,
-                state=str(node.state),
-                decision=node.decision,
-                result=node.result,
-                error=node.error,
-            )
-            for node in self.tree.walk()
-        ]
+        return trace_of(self.tree)
+
+    def to_mermaid(self) -> str:
+        """The tree as a Mermaid flowchart."""
+        return mermaid(self.tree)
+
+    def diff(self, other: ReadableRun) -> Difference:
+        """What is different in `other`, node by node, and what it took more or less."""
+        return difference(self.tree, other.tree)
 
     # -- control -------------------------------------------------------------------------------------------------
 
@@ -620,13 +618,3 @@ def _records_of(recorded: Recorded | None) -> Records:
     if recorded is None:
         return Records()
     return Records.of((*recorded.earlier, *cast("Iterable[Any]", recorded.tree)))
-
-
-def _topmost_finished(tree: Tree) -> Iterable[Any]:
-    stack = [tree.root] if tree.root else []
-    while stack:
-        node = stack.pop()
-        if node.result is not None:
-            yield node
-        else:
-            stack.extend(reversed(tree.children(node.id)))

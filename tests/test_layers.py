@@ -15,7 +15,7 @@ LAYERS = [
     {"ports", "types", "threads", "portal"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "tools", "prompts", "pricing"},
-    {"memory", "typed", "agent", "team", "turns", "calls", "briefs", "run", "children", "planning"},
+    {"memory", "typed", "agent", "team", "turns", "calls", "briefs", "run", "children", "planning", "readings"},
     {"async_engine", "engine"},
     {"models", "wrappers", "checkpoints", "observers"},
     {"notebook"},
