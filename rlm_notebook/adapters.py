@@ -12,11 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .core.records import Recorded
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
 from .ports import Cache, Journal, Model, Request, current_host
 
-__all__ = ["answering", "cache_of", "journal_for", "remembering", "resolve_model", "with_retries"]
+__all__ = ["answering", "cache_of", "journal_for", "recorded_in", "remembering", "resolve_model", "with_retries"]
 
 
 @cache
@@ -50,6 +51,12 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str) -> Journal:
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
     file: Journal = _load("checkpoints.json_file", "JsonFile")(checkpoint)
     return file
+
+
+def recorded_in(path: Path) -> Recorded | None:
+    """What is kept in a run's file, or `None` if there is none. Raises `CheckpointError` for what cannot be read."""
+    recorded: Recorded | None = _load("checkpoints.json_file", "load_recorded")(path)
+    return recorded
 
 
 def cache_of(given: Any) -> Cache | None:
