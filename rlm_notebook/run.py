@@ -33,6 +33,7 @@ from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
 from .core.tree import Node, NodeState, Tree
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ExecutionError, RLMError
+from .forks import Fork, edited, retried
 from .memory import SharedMemory
 from .ports import Journal, Message, Model, Observer, current_host
 from .pricing import Prices
@@ -78,6 +79,8 @@ class Run:
         same = recorded is not None and recorded.tree.request_key == request_key
         #: Stays the same over the resumes of one request, so that what refers to it (a saved output) still does.
         self.run_id = recorded.tree.run_id if same and recorded is not None else secrets.token_hex(8)
+        #: Run and node that this one was edited from.
+        self.parent = recorded.tree.parent if same and recorded is not None else None
         self.task = task
         self.request_key = request_key
         self.settings = settings
@@ -108,6 +111,8 @@ class Run:
         self.output: Output | None = None
         self.error: BaseException | None = None
         self.join_again: Callable[[], Run] | None = None
+        self.start_fork: Callable[[Fork], Run] | None = None
+        self.key_of: Callable[[str], str] = lambda node_id: ""
         self._held: dict[str, float] = {}
         self.describe_prompt: Callable[[str], tuple[Message, ...]] = lambda node_id: ()
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
@@ -229,6 +234,32 @@ class Run:
         if self.join_again is None or not self.finished:
             raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
         return self.join_again()
+
+    def edit(
+        self,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+    ) -> Run:
+        """A new run, started at once, in which a node has another task, plan or result; this one stays as it is.
+
+        What does not depend on the edit is reused, and a result that comes out as before ends what has to be done.
+        Of a run kept in a file, the new one is kept beside it, as `<name>-edit.json`. Its budget starts at zero.
+        Raises `ConfigurationError` while the run is under way and for an edit that cannot be made.
+        """
+        edit = _plan_of(plan) if plan is not None else None
+        return self._forked(edited(self, node_id, task, edit, result))
+
+    def retry(self, node_id: str | None = None) -> Run:
+        """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
+        return self._forked(retried(self, node_id))
+
+    def _forked(self, fork: Fork) -> Run:
+        if self.start_fork is None:
+            raise ConfigurationError("this run has no engine that could go on with it")
+        return self.start_fork(fork)
 
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
@@ -457,6 +488,7 @@ class Run:
                 task=self.task,
                 request_key=self.request_key,
                 settings=self.settings,
+                parent=self.parent,
             )
         )
 

@@ -28,6 +28,7 @@ LAYERS = [
         "planning",
         "readings",
         "recorded_run",
+        "forks",
     },
     {"async_engine", "engine"},
     {"models", "wrappers", "checkpoints", "observers"},
