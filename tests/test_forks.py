@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlm_notebook import (
     AsyncRecursiveEngine,
@@ -173,6 +175,48 @@ async def test_nodes_of_equal_content_are_edited_together() -> None:
     old = await Calls(script).run()
     for twin in ("0.0", "0.1"):
         assert (await old.edit(twin, result="yes")).content == "trip: yes; yes"
+
+
+def leaves(script: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(script, dict):
+        return [above]
+    return [leaf for task, below in script.items() for leaf in leaves(below, (*above, task))]
+
+
+def changed(script: Any, leaf: tuple[str, ...], answer: str) -> Any:
+    return {**script, leaf[0]: changed(script[leaf[0]], leaf[1:], answer)} if leaf else answer
+
+
+PARTS = st.recursive(
+    st.sampled_from(["yes", "no"]),
+    lambda below: st.dictionaries(st.sampled_from("abcd"), below, min_size=1, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), PARTS, min_size=1, max_size=3), st.data())
+def test_an_edited_run_ends_as_a_run_would_that_had_this_result_itself(parts: Any, data: st.DataObject) -> None:
+    script = {"trip": distinct(parts)}
+    leaf = data.draw(st.sampled_from(leaves(script)))
+    answer = data.draw(st.sampled_from(["yes", "no", "perhaps"]))
+
+    async def outputs() -> tuple[str, str, int]:
+        calls = Calls(script)
+        fork = (old := await calls.run()).edit(node_of(old, leaf[-1]), result=answer)
+        itself = await Calls(changed(script, leaf, answer)).run()
+        return str(await fork), str(itself.output), len(calls.new())
+
+    forked, itself, made = asyncio.run(outputs())
+
+    assert forked == itself
+    assert made <= len(leaf) - 1, "no more than the syntheses above it"
+
+
+def distinct(script: Any, above: str = "") -> Any:
+    """The same tree in which no two tasks are equal."""
+    if not isinstance(script, dict):
+        return script
+    return {f"{above}{task}": distinct(below, f"{above}{task}") for task, below in script.items()}
 
 
 # -- what failed -------------------------------------------------------------------------------------------------
