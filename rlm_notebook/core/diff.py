@@ -59,8 +59,8 @@ class Difference:
 
     def _summary(self) -> str:
         counts = f"{len(self.changed)} changed, {len(self.added)} added, {len(self.removed)} removed"
-        cost = f"{self.cost_usd:+.4f} dollars" if self.cost_usd is not None else "cost unknown"
-        return f"{counts if self else 'the same nodes'}; {cost}, {self.seconds:+.1f}s"
+        cost = f"{_signed(self.cost_usd, 4)} dollars" if self.cost_usd is not None else "cost unknown"
+        return f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s"
 
 
 def difference(old: Tree, new: Tree) -> Difference:
@@ -128,6 +128,11 @@ def _states(change: Change) -> str:
 
 def _titled(node: Node) -> str:
     return f"[{node.id}] {printable(node.title)[:TITLE_CHARACTERS]}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Never "-0.0"."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def _minus(new: float | None, old: float | None) -> float | None:

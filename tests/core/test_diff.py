@@ -90,6 +90,12 @@ def test_it_reads_as_lines_with_cost_and_time() -> None:
     ]
 
 
+def test_next_to_nothing_is_not_less() -> None:
+    took = replace(HOTEL, phases=(Phase("execute", 1.0, 1.001),))
+
+    assert str(difference(tree(took), tree(HOTEL))) == "the same nodes; +0.0000 dollars, +0.0s"
+
+
 def test_an_unknown_price_makes_the_cost_unknown() -> None:
     found = difference(tree(), tree(replace(HOTEL, usage=Usage(cost_usd=None))))
 
