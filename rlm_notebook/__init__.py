@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .memory import SharedMemory
     from .models.scripted import Fault, ScriptedModel
     from .notebook.loop import enable_nested_loops
+    from .recorded_run import RecordedRun, load_run
     from .run import Run
     from .tools import Tool, tool
     from .types import Output
@@ -66,6 +67,7 @@ __all__ = [
     "PlanError",
     "RLMContext",
     "RLMError",
+    "RecordedRun",
     "RecursionDepthError",
     "RecursiveEngine",
     "ReplayError",
@@ -78,6 +80,7 @@ __all__ = [
     "Usage",
     "__version__",
     "enable_nested_loops",
+    "load_run",
     "tool",
 ]
 
@@ -94,6 +97,7 @@ _HOMES = {
     "memory": ["SharedMemory"],
     "models.scripted": ["Fault", "ScriptedModel"],
     "notebook.loop": ["enable_nested_loops"],
+    "recorded_run": ["RecordedRun", "load_run"],
     "run": ["Run"],
     "tools": ["Tool", "tool"],
     "types": ["Output"],

@@ -18,6 +18,7 @@ from .checkpoints.json_file import JsonFile, load_recorded
 from .core.limits import Budget
 from .core.outline import outline
 from .exceptions import CheckpointError, ConfigurationError, RLMError
+from .recorded_run import load_run
 
 __all__ = ["main"]
 
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(commands.add_parser("run", help="solve a task in the terminal"))
     show = commands.add_parser("show", help="print a recorded run")
     show.add_argument("path", type=Path, help="the JSON of the run")
+    show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
     show.set_defaults(command=_show)
     return parser
 
@@ -123,12 +125,13 @@ def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
 
 
 def _show(options: argparse.Namespace) -> int:
-    recorded = load_recorded(options.path)
-    if recorded is None:
-        raise CheckpointError(f"there is no run in {options.path}; give the path of a run's JSON")
-    print(outline(recorded.tree, limit=10_000))
-    root = recorded.tree.root
-    print(f"\n{root.result if root is not None and root.result else f'({recorded.tree.status})'}")
+    run = load_run(options.path)
+    if options.mermaid:
+        print(run.to_mermaid(), end="")
+        return 0
+    print(outline(run.tree, limit=10_000))
+    root = run.tree.root
+    print(f"\n{root.result if root is not None and root.result else f'({run.status})'}")
     return 0
 
 

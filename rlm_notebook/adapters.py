@@ -6,17 +6,29 @@ name, so that `import rlm_notebook` stays light and the layers keep pointing one
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .core.records import Recorded
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
 from .ports import Cache, Journal, Model, Request, current_host
 
-__all__ = ["answering", "cache_of", "journal_for", "remembering", "resolve_model", "with_retries"]
+__all__ = [
+    "answering",
+    "cache_of",
+    "journal_for",
+    "kept_beside",
+    "recorded_in",
+    "remembering",
+    "resolve_model",
+    "with_retries",
+]
 
 
 @cache
@@ -50,6 +62,38 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str) -> Journal:
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
     file: Journal = _load("checkpoints.json_file", "JsonFile")(checkpoint)
     return file
+
+
+def kept_beside(journal: Journal, recorded: Recorded) -> Journal:
+    """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that of `journal`.
+
+    Raises `CheckpointError` where that cannot be written.
+    """
+    place = _free_beside(journal.path) if journal.path is not None else None
+    beside = journal_for(place, request_key="", task="")
+    beside.read()
+    beside.open()
+    try:
+        beside.compact(recorded)
+    finally:
+        beside.close()
+    return beside
+
+
+def _free_beside(path: Path) -> Path:
+    stem = re.sub(r"-edit(-\d+)?$", "", path.stem)
+    names = itertools.chain([f"{stem}-edit"], (f"{stem}-edit-{number}" for number in itertools.count(2)))
+    return next(
+        path.with_name(f"{name}.json")
+        for name in names
+        if not any(path.with_name(name + suffix).exists() for suffix in (".json", ".journal.jsonl", ".json.lock"))
+    )
+
+
+def recorded_in(path: Path) -> Recorded | None:
+    """What is kept in a run's file, or `None` if there is none. Raises `CheckpointError` for what cannot be read."""
+    recorded: Recorded | None = _load("checkpoints.json_file", "load_recorded")(path)
+    return recorded
 
 
 def cache_of(given: Any) -> Cache | None:

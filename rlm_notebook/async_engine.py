@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .adapters import cache_of, journal_for, remembering
+from .adapters import cache_of, journal_for, kept_beside, remembering
 from .agent import Agent
 from .briefs import Briefs
 from .calls import ask, converse
@@ -46,6 +46,7 @@ from .exceptions import (
     PlanError,
     ReplayError,
 )
+from .forks import Fork
 from .memory import SharedMemory
 from .planning import OnLimit, Planning
 from .ports import Cache, Journal, Observer, Part, Reply, Request
@@ -220,9 +221,23 @@ class AsyncRecursiveEngine:
             observers=self._observers,
         )
         run.describe_prompt = lambda node_id: self._briefs.prompt(run, run.tree[node_id])
+        run.key_of = lambda node_id: self._key_of(run, run.tree[node_id])
         run.join_again = lambda: self._start(replace(job, mode="resume", joins_only=True))
+        run.start_fork = lambda fork: self._fork(job, fork, run.clock())
         run.begin(self._replay(run) if job.mode == "replay" else self._main(run))
         return run
+
+    def _fork(self, job: _Job, fork: Fork, at: float) -> Run:
+        """A run over changed records: put in a place of their own first, so that no crash loses them."""
+        _require_loop()
+        key = self._request_key(fork.task, job.context, job.memory, job.output_type)
+        journal = kept_beside(job.journal, fork.seed(key, at))
+        return self._start(
+            replace(job, task=fork.task, request_key=key, journal=journal, mode="resume", joins_only=False)
+        )
+
+    def _key_of(self, run: Run, node: Node) -> str:
+        return self._briefs.key(run, node, self._briefs.facts(run, node))
 
     async def stream(
         self,

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from typing import Any, cast
 
 from .core.context import RLMContext
+from .core.diff import Difference, difference
 from .core.events import (
     Cancelled,
     Event,
@@ -26,14 +27,17 @@ from .core.events import (
     RunStarted,
 )
 from .core.limits import NOTHING, ONE_CALL, Budget, Limits, Usage
+from .core.mermaid import mermaid
 from .core.outline import outline
 from .core.plan import Execute, Plan, Recurse, plan_from_json
 from .core.records import Recorded, Records
 from .core.tree import Node, NodeState, Tree
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ExecutionError, RLMError
+from .forks import Fork, edited, retried
 from .memory import SharedMemory
 from .ports import Journal, Message, Model, Observer, current_host
 from .pricing import Prices
+from .readings import ReadableRun, best_of, trace_of
 from .turns import Meter, OverBudget, Turns
 from .typed import OutputType, Unfit
 from .types import Output, TraceObject
@@ -75,6 +79,8 @@ class Run:
         same = recorded is not None and recorded.tree.request_key == request_key
         #: Stays the same over the resumes of one request, so that what refers to it (a saved output) still does.
         self.run_id = recorded.tree.run_id if same and recorded is not None else secrets.token_hex(8)
+        #: Run and node that this one was edited from.
+        self.parent = recorded.tree.parent if same and recorded is not None else None
         self.task = task
         self.request_key = request_key
         self.settings = settings
@@ -105,6 +111,8 @@ class Run:
         self.output: Output | None = None
         self.error: BaseException | None = None
         self.join_again: Callable[[], Run] | None = None
+        self.start_fork: Callable[[Fork], Run] | None = None
+        self.key_of: Callable[[str], str] = lambda node_id: ""
         self._held: dict[str, float] = {}
         self.describe_prompt: Callable[[str], tuple[Message, ...]] = lambda node_id: ()
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
@@ -215,8 +223,7 @@ class Run:
         """The best answer so far: the answer if there is one, else the finished parts in the plan's order."""
         if self.output is not None:
             return self.output
-        found = [f"## [{node.id}] {node.title}\n\n{node.result}" for node in _topmost_finished(self.tree)]
-        return Output("\n\n".join(found), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
+        return Output(best_of(self.tree), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
 
     def synthesize_anyway(self) -> Run:
         """Answer with what there is: a new run, to be awaited, that joins what is recorded and solves nothing new.
@@ -228,21 +235,43 @@ class Run:
             raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
         return self.join_again()
 
+    def edit(
+        self,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+    ) -> Run:
+        """A new run, started at once, in which a node has another task, plan or result; this one stays as it is.
+
+        What does not depend on the edit is reused, and a result that comes out as before ends what has to be done.
+        Of a run kept in a file, the new one is kept beside it, as `<name>-edit.json`. Its budget starts at zero.
+        Raises `ConfigurationError` while the run is under way and for an edit that cannot be made.
+        """
+        edit = _plan_of(plan) if plan is not None else None
+        return self._forked(edited(self, node_id, task, edit, result))
+
+    def retry(self, node_id: str | None = None) -> Run:
+        """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
+        return self._forked(retried(self, node_id))
+
+    def _forked(self, fork: Fork) -> Run:
+        if self.start_fork is None:
+            raise ConfigurationError("this run has no engine that could go on with it")
+        return self.start_fork(fork)
+
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
-        return [
-            TraceObject(
-                id=node.id,
-                parent=node.parent,
-                depth=node.depth,
-                task=node.task,
-                state=str(node.state),
-                decision=node.decision,
-                result=node.result,
-                error=node.error,
-            )
-            for node in self.tree.walk()
-        ]
+        return trace_of(self.tree)
+
+    def to_mermaid(self) -> str:
+        """The tree as a Mermaid flowchart."""
+        return mermaid(self.tree)
+
+    def diff(self, other: ReadableRun) -> Difference:
+        """What is different in `other`, node by node, and what it took more or less."""
+        return difference(self.tree, other.tree)
 
     # -- control -------------------------------------------------------------------------------------------------
 
@@ -459,6 +488,7 @@ class Run:
                 task=self.task,
                 request_key=self.request_key,
                 settings=self.settings,
+                parent=self.parent,
             )
         )
 
@@ -620,13 +650,3 @@ def _records_of(recorded: Recorded | None) -> Records:
     if recorded is None:
         return Records()
     return Records.of((*recorded.earlier, *cast("Iterable[Any]", recorded.tree)))
-
-
-def _topmost_finished(tree: Tree) -> Iterable[Any]:
-    stack = [tree.root] if tree.root else []
-    while stack:
-        node = stack.pop()
-        if node.result is not None:
-            yield node
-        else:
-            stack.extend(reversed(tree.children(node.id)))

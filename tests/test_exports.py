@@ -20,7 +20,7 @@ MODULES = sorted(
 #: What the documentation promises to users.
 PROMISED = """
     AsyncRecursiveEngine RecursiveEngine Agent Tool tool Budget RetryPolicy Output Run Node NodeState Event RLMContext
-    ScriptedModel enable_nested_loops RLMError ExecutionError LimitError RecursionDepthError MaxStepsError
+    ScriptedModel enable_nested_loops load_run RLMError ExecutionError LimitError RecursionDepthError MaxStepsError
     BudgetExceededError InvalidJSONError PlanError CheckpointError ReplayError ModelError ToolError ConfigurationError
 """.split()  # noqa: SIM905
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.events import Event, Finished, Retried, Token
 from ..core.tree import Node, NodeState, Tree
+from ..recorded_run import RecordedRun
 from ..run import Run
 
 __all__ = ["NODE_FIELDS", "Feed", "settings_of", "stretches_of"]
@@ -52,7 +53,7 @@ class Feed:
     recorded one, so that its timeline is shown as it was.
     """
 
-    def __init__(self, run: Run, *, title: str = "") -> None:
+    def __init__(self, run: Run | RecordedRun, *, title: str = "") -> None:
         self._run = run
         self._title = title or run.task
         self._notice = _resuming(run)
@@ -273,7 +274,7 @@ _DETAILS: dict[str, Any] = {
 _COMMANDS = {"pending": ["cancel"], "running": ["cancel", "pause"], "paused": ["cancel", "resume"]}
 
 
-def settings_of(run: Run) -> dict[str, Any]:
+def settings_of(run: Run | RecordedRun) -> dict[str, Any]:
     """What made the answers: of a run that was wholly reused, the recorded settings."""
     return run.recorded.tree.settings if run.reused and run.recorded is not None else run.settings
 
@@ -295,7 +296,7 @@ def _label_of(node: Node) -> str:
     return str(node.metadata.get("label", ""))
 
 
-def _resuming(run: Run) -> str:
+def _resuming(run: Run | RecordedRun) -> str:
     if run.recorded is None or run.recorded.tree.request_key != run.request_key:
         return ""
     done = sum(node.state is NodeState.DONE for node in run.recorded.tree)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.events import Event, RunFinished
+from ..recorded_run import RecordedRun
 from ..run import Run
 from .paths import Cell, FilesInUse, checkpoint_for, notebook_path
 
@@ -55,7 +56,7 @@ class NotebookHost:
         found = parent.get(part) if isinstance(parent, dict) else None
         return found if isinstance(found, dict) else {}
 
-    def display(self, run: Run) -> None:
+    def display(self, run: Run | RecordedRun) -> None:
         if self.best_view == "widget":
             _show_tree(run)
         else:
@@ -90,7 +91,7 @@ def _widget_view(run: Run, title: str) -> Iterator[None]:
         static.refresh()
 
 
-def _show_tree(run: Run, title: str = "") -> _StaticCopy:
+def _show_tree(run: Run | RecordedRun, title: str = "") -> _StaticCopy:
     from IPython.display import display
 
     from .widget import TreeView
@@ -106,7 +107,7 @@ class _StaticCopy:
     Refreshed now and then, so that a notebook that is saved meanwhile is not empty, and when the run ends.
     """
 
-    def __init__(self, run: Run, display: Any) -> None:
+    def __init__(self, run: Run | RecordedRun, display: Any) -> None:
         from .snapshot import bundle_of
 
         self._bundle_of = bundle_of

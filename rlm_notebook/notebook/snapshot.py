@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..core.outline import SYMBOLS, duration, printable
 from ..core.tree import Node, NodeState, Tree
+from ..recorded_run import RecordedRun
 from ..run import Run
 from .feed import settings_of, stretches_of
 
@@ -37,7 +38,7 @@ _HIDE_DEAD_WIDGET = (
 )
 
 
-def bundle_of(run: Run) -> dict[str, str]:
+def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
     """The MIME bundle of a run's static tree."""
     shown = _Shown(run.tree)
     summary = summary_of(run)
@@ -52,7 +53,7 @@ def bundle_of(run: Run) -> dict[str, str]:
     }
 
 
-def summary_of(run: Run) -> str:
+def summary_of(run: Run | RecordedRun) -> str:
     """One line: how it went, what it took, where it is kept."""
     tree, usage = run.tree, run.tree.usage
     finished = sum(node.state is NodeState.DONE for node in tree)
@@ -67,8 +68,8 @@ def summary_of(run: Run) -> str:
         facts.append(f"${usage.cost_usd:.4f}")
     if model := settings_of(run).get("model"):
         facts.append(f"model {printable(str(model))}")
-    if run.journal.path is not None:
-        facts.append(f"saved in {printable(_short(run.journal.path))}")
+    if run.checkpoint is not None:
+        facts.append(f"saved in {printable(_short(Path(run.checkpoint)))}")
     return " · ".join(facts)
 
 

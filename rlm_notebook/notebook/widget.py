@@ -17,6 +17,7 @@ import anywidget
 import traitlets
 
 from ..core.events import Event, RunFinished
+from ..recorded_run import RecordedRun
 from ..run import Run
 from .feed import Feed
 
@@ -40,7 +41,7 @@ class TreeView(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     height = traitlets.Int(460).tag(sync=True)
 
-    def __init__(self, run: Run, *, title: str = "") -> None:
+    def __init__(self, run: Run | RecordedRun, *, title: str = "") -> None:
         self._feed = Feed(run, title=title)
         self._run = run
         #: The run's events come on its loop; the state may be asked for on any thread.

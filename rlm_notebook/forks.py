@@ -1,0 +1,128 @@
+"""From a finished run to another one: edited, or with some of it tried again; the old run stays as it is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from .core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
+from .core.limits import Limits
+from .core.plan import Execute, Recurse
+from .core.records import Recorded
+from .core.tree import Node, NodeState, Tree
+from .exceptions import ConfigurationError
+
+__all__ = ["Fork", "edited", "retried"]
+
+
+class _Ended(Protocol):
+    """What is asked of a run that is forked."""
+
+    run_id: str
+    task: str
+    tree: Tree
+    limits: Limits
+    key_of: Callable[[str], str]
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def finished(self) -> bool: ...
+    def snapshot(self) -> Recorded: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """What a new run begins with: a task, changed records, and the run and node that it comes from."""
+
+    task: str
+    recorded: Recorded
+    parent: dict[str, Any]
+
+    def seed(self, request_key: str, at: float) -> Recorded:
+        """The records as those of a new run that was stopped before its first step, and has spent nothing."""
+        tree = copy_of(self.recorded.tree, self.recorded.tree)
+        tree.run_id, tree.request_key, tree.task = secrets.token_hex(8), request_key, self.task
+        tree.status, tree.error, tree.parent = "cancelled", "", self.parent
+        tree.started, tree.ended = at, at
+        return Recorded(tree, self.recorded.earlier)
+
+
+def edited(run: _Ended, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
+    """A fork in which one node has another task, plan or result. Raises `ConfigurationError` for what cannot be."""
+    _require_one(node_id, task=task, plan=plan, result=result)
+    node, recorded = _node(run, node_id), run.snapshot()
+    fork = Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id})
+    if task is not None and node.parent is None:
+        return replace(fork, task=task)
+    if task is not None:
+        return replace(fork, recorded=with_task(recorded, _planned(run, node), task))
+    if plan is not None:
+        return replace(fork, recorded=with_plan(recorded, node, _key(run, node), _possible(run, node, plan)))
+    return replace(fork, recorded=with_result(recorded, node, _key(run, node), result or ""))
+
+
+def retried(run: _Ended, node_id: str | None) -> Fork:
+    """A fork in which what failed is tried again; or one node, whatever became of it. Raises `ConfigurationError`."""
+    if node_id is None:
+        _require_finished(run)
+        if not unfinished(run.tree):
+            raise ConfigurationError("nothing failed in this run; name the node that is to be done again")
+        return Fork(run.task, run.snapshot(), {"run_id": run.run_id, "node": "0"})
+    node, recorded = _node(run, node_id), run.snapshot()
+    if node.state is NodeState.DONE:
+        recorded = without(recorded, node)
+    return Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id})
+
+
+def _require_one(node_id: str, **given: Any) -> None:
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        said = " and ".join(named) or "nothing"
+        raise ConfigurationError(f"edit of node {node_id}: give one of task, plan and result; {said} was given")
+    for name in ("task", "result"):
+        value = given[name]
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} says nothing; give a text")
+
+
+def _require_finished(run: _Ended) -> None:
+    if not run.finished:
+        raise ConfigurationError(f"this run is {run.status}; wait until it has ended, or cancel it first")
+
+
+def _node(run: _Ended, node_id: str) -> Node:
+    _require_finished(run)
+    if node_id not in run.tree:
+        raise ConfigurationError(
+            f"there is no node {node_id!r} in this run; its ids are those of run.tree, such as '0'"
+        )
+    node = run.tree[node_id]
+    if node.state is NodeState.SUPERSEDED:
+        raise ConfigurationError(f"node {node_id} was put aside: its plan did not hold; choose one that was followed")
+    return node
+
+
+def _planned(run: _Ended, node: Node) -> Node:
+    """A part of a plan that is known as a whole."""
+    if run.tree[node.parent or ""].plan is None:
+        raise ConfigurationError(f"node {node.id} is of a plan that never was complete; retry node {node.parent} first")
+    return node
+
+
+def _key(run: _Ended, node: Node) -> str:
+    """The key of the node's plan, also where it came to none."""
+    missing = [wanted for wanted in node.depends_on if run.tree[wanted].state is not NodeState.DONE]
+    if missing and not node.plan_key:
+        raise ConfigurationError(f"node {node.id} waits for {', '.join(missing)}, not done; edit or retry that first")
+    return node.plan_key or run.key_of(node.id)
+
+
+def _possible(run: _Ended, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
+    if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
+        raise ConfigurationError(
+            f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"
+        )
+    return plan

@@ -1,0 +1,65 @@
+"""The widget of a recorded run: there without an event loop, with everything but commands."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_notebook import RecursiveEngine, ScriptedModel, load_run
+from rlm_notebook.core.limits import Usage
+from rlm_notebook.notebook.host import NotebookHost
+from rlm_notebook.notebook.snapshot import bundle_of
+from rlm_notebook.notebook.widget import TreeView
+from rlm_notebook.recorded_run import RecordedRun
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RecordedRun:
+    path = tmp_path / "trips.rlm" / "trip.json"
+    model = ScriptedModel({"trip": {"flights": "at 9", "hotel": "downtown"}})
+    RecursiveEngine(model).solve("trip", checkpoint=path)
+    return load_run(path)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(TreeView, "send", lambda self, content, buffers=None: messages.append(content))
+    return messages
+
+
+def test_it_is_complete_at_once(run: RecordedRun, sent: list[dict[str, Any]]) -> None:
+    shown = json.loads(gzip.decompress(TreeView(run).get_state()["_snap"]))
+
+    assert shown["nodes"]["title"] == ["trip", "flights", "hotel"]
+    assert shown["nodes"]["state"] == ["done"] * 3
+    assert all(shown["nodes"]["phases"]), "the recorded timeline"
+    assert (shown["run"]["status"], shown["run"]["can"]) == ("done", [])
+    assert shown["run"]["notice"] == "reused from just now"
+    assert shown["run"]["checkpoint"].endswith("trip.json")
+
+
+def test_details_are_answered_and_commands_are_not(run: RecordedRun, sent: list[dict[str, Any]]) -> None:
+    view = TreeView(run)
+    sent.clear()
+    view._handle_custom_msg({"t": "get", "req": 1, "id": "0.1", "fields": ["output", "prompt"]}, [])
+    view._handle_custom_msg({"t": "cmd", "req": 2, "op": "cancel"}, [])
+
+    assert [message.get("data") for message in sent[:2]] == ["downtown", []]
+    assert sent[2] == {"t": "ack", "req": 2, "ok": False, "error": "the run is over"}
+
+
+def test_what_a_saved_notebook_keeps_of_it(run: RecordedRun) -> None:
+    text = bundle_of(run)["text/plain"]
+
+    assert text.startswith("rlm done: 3 of 3 nodes")
+    assert "saved in trips.rlm/trip.json" in text
+    assert run.usage != Usage()
+
+
+def test_without_a_kernel_it_is_printed(run: RecordedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    NotebookHost(object()).display(run)
+
+    assert capsys.readouterr().out == f"{run}\n"
