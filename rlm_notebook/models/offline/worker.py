@@ -176,7 +176,7 @@ def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     is_asked = bool(_ASKED.match(instruction)) or instruction.endswith("?")
     if not task.text.strip() or not (is_asked or (is_topic and not _CREATES.match(instruction))):
         return None
-    query = [stem for stem in content_stems(masked(instruction)) if stem not in _ASKING]
+    query = [each for each in content_stems(masked(instruction)) if each not in _ASKING]
     found = passages(task.text, query)
     if found:
         return " ".join(found)
