@@ -93,6 +93,7 @@ class AsyncRecursiveEngine:
     `max_depth` or more; a step is one node. With `on_limit="execute"` a task at a limit is answered without splitting,
     with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` asks no model the same twice,
     over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too.
+    `default_model` is the name that is recorded for replies that do not name their model, as those of callables.
 
     Raises `ConfigurationError` for arguments that cannot work.
     """
@@ -147,6 +148,7 @@ class AsyncRecursiveEngine:
         self._limits = Limits(max_depth, max_steps, max_concurrency, max_tool_rounds)
         self._on_limit: OnLimit = _one_of("on_limit", on_limit, ("execute", "raise"))
         self._on_failure = _one_of("on_failure", on_failure, ("raise", "synthesize"))
+        self._default_model = default_model or ""
         self._prices = Prices(prices)
         self._approve = _one_of("approve", approve, (True, False, "root"))
         self._budget = _priced(budget or Budget(), self._team, self._prices)
@@ -220,6 +222,7 @@ class AsyncRecursiveEngine:
             remember=self._remember,
             observers=self._observers,
         )
+        run.default_model = self._default_model
         run.describe_prompt = lambda node_id: self._briefs.prompt(run, run.tree[node_id])
         run.key_of = lambda node_id: self._key_of(run, run.tree[node_id])
         run.join_again = lambda: self._start(replace(job, mode="resume", joins_only=True))

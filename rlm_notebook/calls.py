@@ -116,7 +116,8 @@ async def _asked(
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
         run.open_journal()
-    return reply if reply.model else replace(reply, model=model.name)
+    named = reply.model if reply.model not in ("", model.name) else run.default_model or model.name
+    return reply if reply.model == named else replace(reply, model=named)
 
 
 #: A plan counts for so many more calls: nobody knows yet what it unlocks, and it may be much.

@@ -95,6 +95,8 @@ class Run:
         self.memory = memory if memory is not None else SharedMemory({})
         self.output_type = output_type
         self.prices = prices if prices is not None else Prices()
+        #: What a reply is said to come from when it does not name its model itself; "": the model's own name.
+        self.default_model = ""
         self.approval = approve
         self.joins_only = joins_only
         #: Puts the engine's cache before what asks a model.

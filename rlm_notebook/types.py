@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
@@ -138,6 +138,3 @@ class AsyncStreamingLLMCaller(Protocol):
     """The same as an async generator: pieces of text, at the end (optionally) the whole as a mapping."""
 
     def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> AsyncIterator[str | Mapping[str, Any]]: ...
-
-
-AnyCaller = Callable[..., Any]

@@ -959,3 +959,12 @@ async def test_an_answer_that_no_longer_fits_its_type_ends_the_run_in_words() ->
         await run
 
     assert run.status == "failed"
+
+
+@pytest.mark.parametrize(("said", "recorded"), [({}, "house-model"), ({"model": "its-own"}, "its-own")])
+async def test_the_default_model_names_what_does_not_name_itself(said: dict[str, str], recorded: str) -> None:
+    engine = AsyncRecursiveEngine(
+        lambda inputs, context: {"content": "x", "metadata": said}, max_depth=1, default_model="house-model"
+    )
+    output = await engine.solve("task")
+    assert output.metadata["model"] == output.run.tree["0"].model == recorded
