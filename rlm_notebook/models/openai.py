@@ -7,7 +7,6 @@ back is trusted to be well formed. Errors are put into words in `openai_errors.p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError
 from ..ports import Capabilities, Message, Reply, Request, ToolCall
-from .clients import Endpoint, client_for, is_loopback, without_credentials
+from .clients import Endpoint, client_for, is_loopback, let_go, without_credentials
 from .deadline import within
 from .openai_errors import TOOLS_WITH_REASONING, Target, model_error, refused_part
 
@@ -212,19 +211,8 @@ async def _call(client: Any, body: dict[str, Any], target: Target) -> AsyncGener
             if text := written.add(chunk):
                 yield text
     del response
-    await _let_go()
+    await let_go()
     yield written.reply(target)
-
-
-#: Of the SDK and of the transport below it, with room to spare.
-_NESTED_GENERATORS = 12
-
-
-async def _let_go() -> None:
-    """The SDK leaves generators of its own unfinished, one within the other, and the loop closes each in a round of
-    its own: now, because a loop that is left after this call never has these rounds."""
-    for _ in range(_NESTED_GENERATORS):
-        await asyncio.sleep(0)
 
 
 def _answered(body: Mapping[str, Any]) -> int:

@@ -20,7 +20,19 @@ from ..exceptions import ModelError
 if TYPE_CHECKING:
     from openai import APIStatusError
 
-__all__ = ["RETRYABLE", "TOOLS_WITH_REASONING", "Target", "model_error", "one_line", "refused_part", "retry_after"]
+__all__ = [
+    "RETRYABLE",
+    "TOOLS_WITH_REASONING",
+    "Target",
+    "Verdict",
+    "is_transport",
+    "model_error",
+    "one_line",
+    "refused_part",
+    "retry_after",
+    "unreachable",
+    "verdict_on",
+]
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -76,8 +88,8 @@ def model_error(error: Exception, target: Target) -> ModelError:
         return error
     if isinstance(error, openai.APIStatusError):
         return _refused(error, target)
-    if isinstance(error, openai.APIConnectionError) or _is_transport(error):
-        return _unreachable(error, target)
+    if isinstance(error, openai.APIConnectionError) or is_transport(error):
+        return unreachable(error, target)
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
         return _failed_midway(error, target)
     wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
@@ -149,7 +161,7 @@ def _words(error: Any) -> str:
     return str(said or error.message)
 
 
-class _Verdict(NamedTuple):
+class Verdict(NamedTuple):
     """What a status means; "{key}" in the advice is where the key comes from."""
 
     wrong: str
@@ -158,22 +170,22 @@ class _Verdict(NamedTuple):
     fatal: bool = False
 
 
-_NO_ACCESS = _Verdict("access refused", "check {key}", fatal=True)
+_NO_ACCESS = Verdict("access refused", "check {key}", fatal=True)
 _VERDICTS = {
     401: _NO_ACCESS,
     403: _NO_ACCESS,
-    404: _Verdict("not found", "check the model's name and the URL, which usually ends in /v1", fatal=True),
-    429: _Verdict("rate limited", "wait, or lower max_concurrency", retryable=True),
+    404: Verdict("not found", "check the model's name and the URL, which usually ends in /v1", fatal=True),
+    429: Verdict("rate limited", "wait, or lower max_concurrency", retryable=True),
 }
-_QUOTA_SPENT = _Verdict("the account's quota is spent", "add credit or change the plan", fatal=True)
-_PROMPT_TOO_LONG = _Verdict("the prompt is too long", "split the task or pass less context")
-_SERVER_FAILED = _Verdict("the server failed", "try again later", retryable=True)
-_REFUSED = _Verdict("the request was refused", "change the option that it names")
+_QUOTA_SPENT = Verdict("the account's quota is spent", "add credit or change the plan", fatal=True)
+_PROMPT_TOO_LONG = Verdict("the prompt is too long", "split the task or pass less context")
+_SERVER_FAILED = Verdict("the server failed", "try again later", retryable=True)
+_REFUSED = Verdict("the request was refused", "change the option that it names")
 
 
 def _refused(error: APIStatusError, target: Target) -> ModelError:
     status, words = error.status_code, _words(error)
-    verdict = _verdict(status, {error.code, error.type}, words)
+    verdict = verdict_on(status, {error.code, error.type}, words)
     key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
     return target.error(
         f"{verdict.wrong} ({status}: {words})",
@@ -185,7 +197,8 @@ def _refused(error: APIStatusError, target: Target) -> ModelError:
     )
 
 
-def _verdict(status: int, codes: set[str | None], words: str) -> _Verdict:
+def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:
+    """What a refusal means, by its status, the codes in it and its words."""
     if status == 402 or codes & QUOTA_CODES:
         return _QUOTA_SPENT
     if status == 413 or (status in (400, 422) and ("context_length_exceeded" in codes or _TOO_LONG.search(words))):
@@ -204,11 +217,13 @@ def _failed_midway(error: Any, target: Target) -> ModelError:
     return target.error(wrong, "try again later", status=status, retryable=retryable, fatal=quota)
 
 
-def _is_transport(error: Exception) -> bool:
+def is_transport(error: Exception) -> bool:
+    """Whether an error comes from below the SDK."""
     return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "anyio")
 
 
-def _unreachable(error: Exception, target: Target) -> ModelError:
+def unreachable(error: Exception, target: Target) -> ModelError:
+    """A connection that was not made or did not hold, by what lies beneath the transport's own error."""
     causes = list(_causes(error))
 
     # The transports wrap what happened in names of their own, which differ and mislead; what is beneath does not.
