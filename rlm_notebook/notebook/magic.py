@@ -27,6 +27,7 @@ from ..portal import run_blocking
 from ..ports import Journal, PlainHost, install_host
 from ..run import Run
 from ..types import Output
+from .comm_pump import pumped_comms
 from .failure import RunInterrupted, in_one_line, interruption
 from .host import NotebookHost, show
 from .loop import heartbeat
@@ -135,7 +136,7 @@ class RLMMagics(Magics):
         """The result of a run that is watched; stopping it is a failure of the cell in words of its own."""
         with show(run, options.view or self.view or self._host.best_view, title=options.name or ""):
             try:
-                with heartbeat():
+                with heartbeat(), pumped_comms(self.shell):
                     return await run
             except (asyncio.CancelledError, KeyboardInterrupt):
                 by_signal = _is_being_cancelled()

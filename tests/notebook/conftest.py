@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=KERNEL_PATIENCE)
         self.seen: list[dict[str, Any]] = []
+        self.subshell = self._new_subshell() if _only_by_subshells() else ""
+
+    def _new_subshell(self) -> str:
+        """JupyterLab opens one for the messages of widgets, where the kernel knows what that is."""
+        message = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(message)
+        return str(self.client.get_control_msg(timeout=KERNEL_PATIENCE)["content"]["subshell_id"])
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -179,10 +187,17 @@ class Kernel:
         """A custom message from the browser's side of a widget."""
         data = {"method": "custom", "content": content}
         message = self.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
+        if self.subshell:
+            message["header"]["subshell_id"] = self.subshell
         self.client.shell_channel.send(message)
 
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
+
+
+def _only_by_subshells() -> bool:
+    """While a cell runs, ipykernel 7.0 to 7.3 handle messages of widgets in subshells only; 7.4 needs none."""
+    return (7, 0) <= tuple(int(part) for part in version("ipykernel").split(".")[:2]) < (7, 4)
 
 
 def _parent(message: dict[str, Any]) -> str:
