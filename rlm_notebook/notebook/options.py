@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import re
-import shlex
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any, NoReturn
+from typing import Any
 
 from IPython.core.error import UsageError
 
-__all__ = ["CellOptions", "option_names", "parse_options", "parser"]
+from .line_parser import LineParser, words_of
+
+__all__ = ["CellOptions", "parse_options", "parser"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +82,10 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises `UsageError` where argparse would leave the process, naming the option that was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"%%rlm: {message}; %%rlm --help lists the options")
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        raise UsageError(message or "")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> LineParser:
     """The parser; its help is what `%%rlm?` and `%%rlm --help` show."""
-    made = _Parser(prog="%%rlm", add_help=False, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
+    made = LineParser("%%rlm", stray="the task goes into the cell below the %%rlm line")
     add = made.add_argument
-    add("-h", "--help", action="store_true", help="show this help")
     add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
@@ -120,7 +109,6 @@ def parser() -> argparse.ArgumentParser:
     add("--view", choices=["widget", "text", "none"], help="how progress is shown")
     add("-q", "--quiet", dest="view", action="store_const", const="none", help="the answer only (--view none)")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
-    add("--debug", action="store_true", help="show the whole traceback of an error")
     return made
 
 
@@ -130,23 +118,16 @@ _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, lis
 named in the prompts, read through tools, never pasted whole"""
 
 
-def option_names() -> list[str]:
-    return [name for action in parser()._actions for name in action.option_strings]
-
-
 _TRAILING_OUT = re.compile(r"(?:^|\s)([^\W\d]\w*)\s*<<\s*$")
 
 
 def parse_options(line: str) -> CellOptions | str:
     """The options of a line, or the help text if that was asked for. Raises `UsageError`."""
     trailing = _TRAILING_OUT.search(line)
-    words = _split(line[: trailing.start()] if trailing else line)
     made = parser()
-    found, unknown = made.parse_known_args(words)
+    found = made.read(words_of(line[: trailing.start()] if trailing else line, "%%rlm"))
     if found.help:
         return made.format_help()
-    if unknown:
-        raise UsageError(_unknown(unknown[0]))
     values: dict[str, Any] = {name: value for name, value in vars(found).items() if name != "help"}
     for option in ("tools", "context"):
         values[option] = tuple(name for names in values[option] for name in names.split(",") if name)
@@ -154,21 +135,6 @@ def parse_options(line: str) -> CellOptions | str:
         values["out"] = trailing[1]
     _check(values)
     return CellOptions(**values)
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise UsageError(f"%%rlm: the options cannot be read ({error}); close the quotation mark") from None
-
-
-def _unknown(word: str) -> str:
-    if not word.startswith("-"):
-        return f"%%rlm: {word!r} is no option; the task goes into the cell below the %%rlm line"
-    close = difflib.get_close_matches(word.split("=")[0], option_names(), n=2, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else "%%rlm --help lists the options"
-    return f"%%rlm: unknown option {word}; {hint}"
 
 
 def _check(values: dict[str, Any]) -> None:

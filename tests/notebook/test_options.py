@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.error import UsageError
 
-from rlm_notebook.notebook.options import CellOptions, option_names, parse_options, parser
+from rlm_notebook.notebook.options import CellOptions, parse_options, parser
 
 
 def parsed(line: str) -> CellOptions:
@@ -103,7 +103,7 @@ def test_help_names_every_option() -> None:
     text = parse_options("--help")
     assert isinstance(text, str)
     assert text == parser().format_help()
-    for name in option_names():
+    for name in parser().option_names:
         assert name in text
 
 

@@ -1,0 +1,121 @@
+"""From the options of a cell to a run that was started: its model, its engine, its file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from ..async_engine import AsyncRecursiveEngine
+from ..checkpoints.json_file import JsonFile
+from ..core.limits import Budget
+from ..core.records import Recorded
+from ..engine import RecursiveEngine
+from ..models.registry import default_openai_model
+from ..ports import Journal
+from ..run import Run
+from .model_choice import OFFLINE, recorded_model, said_model, suggestions, variable
+from .options import CellOptions
+from .session import Session
+from .storage import FileOrMemory, named_file
+
+__all__ = ["start"]
+
+
+def start(session: Session, options: CellOptions, task: str) -> Run:
+    """Start what a cell asks for; needs a running event loop. Raises `ConfigurationError` and `CheckpointError`."""
+    names = session.variables
+    said = said_model(options.model, session.defaults.model, names)
+    # What a request is does not depend on the model that answers it, but an engine brings agents and tools along.
+    asked: dict[str, Any] = {
+        "variables": {name: variable(name, "--context", names) for name in options.context},
+        "output_type": variable(options.type, "--type", names) if options.type else None,
+    }
+    wanted = _engine(session, options, OFFLINE if said is None else said).request_key(task, **asked)
+    journal = _journal(session, options, wanted, task)
+    model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
+    run = _engine(session, options, model).start(task, checkpoint=journal, mode=cast(Any, mode), **asked)
+    session.began(run)
+    return run
+
+
+# -- its file ------------------------------------------------------------------------------------------------------
+
+
+def _journal(session: Session, options: CellOptions, request_key: str, task: str) -> Journal | None:
+    if options.no_checkpoint:
+        return None
+    host = session.host
+    if options.checkpoint:
+        return named_file(options.checkpoint, host.cell_id)
+    path = host.checkpoint_path(options.name, request_key, task)
+    return FileOrMemory(JsonFile(path, cell_id=host.cell_id))
+
+
+# -- its engine ----------------------------------------------------------------------------------------------------
+
+
+def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveEngine:
+    said = _said(session, options)
+    if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
+        engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
+        return engine.replaced(**said)
+    defaults = {
+        "max_depth": session.defaults.max_depth,
+        "max_steps": session.defaults.max_steps,
+        "max_concurrency": session.defaults.concurrency,
+        # Nobody should be surprised by a bill; what has no known price is not limited in dollars.
+        "budget": Budget(usd=session.defaults.budget or None, unknown_price="ignore"),
+    }
+    return AsyncRecursiveEngine(llm, **{**defaults, **said})
+
+
+def _said(session: Session, options: CellOptions) -> dict[str, Any]:
+    """The arguments of an engine that the line itself gives."""
+    names = session.variables
+    given = {
+        "agents": variable(options.agents, "--agents", names) if options.agents else None,
+        "tools": [variable(name, "--tools", names) for name in options.tools] or None,
+        "max_depth": options.max_depth,
+        "max_steps": options.max_steps,
+        "max_concurrency": options.concurrency,
+        "on_limit": options.on_limit,
+        "on_failure": options.on_failure,
+        "temperature": options.temperature,
+        "budget": _budget(session, options),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _budget(session: Session, options: CellOptions) -> Budget | None:
+    """What the line limits; the default in dollars goes on holding beside it."""
+    if not options.limits:
+        return None
+    if "usd" in options.limits:
+        return Budget(**cast(Any, options.limits))
+    return Budget(**cast(Any, {"usd": session.defaults.budget or None, "unknown_price": "ignore", **options.limits}))
+
+
+# -- its model -----------------------------------------------------------------------------------------------------
+
+
+def _default(session: Session, mode: str, journal: Journal | None, request_key: str) -> tuple[Any, str]:
+    """Nothing was chosen: the recorded model, one whose key is set, `offline`; and the mode to run in."""
+    recorded = journal.read() if journal is not None and mode != "fresh" else None
+    if known := recorded_model(recorded):
+        return known, mode
+    if _is_answered(recorded, request_key):
+        # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
+        return OFFLINE, "replay"
+    if os.environ.get("OPENAI_API_KEY"):
+        chosen = default_openai_model()
+        session.tell_once(f"rlm: using {chosen}, because OPENAI_API_KEY is set; choose with -m SPEC")
+        return chosen, mode
+    print(suggestions())
+    return OFFLINE, mode
+
+
+def _is_answered(recorded: Recorded | None, request_key: str) -> bool:
+    """The request is recorded with its answer, and what gave it was a choice (`offline` never is)."""
+    if recorded is None or recorded.tree.status != "done" or recorded.tree.request_key != request_key:
+        return False
+    return not str(recorded.tree.settings.get("model", "")).startswith(OFFLINE)

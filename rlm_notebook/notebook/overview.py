@@ -1,0 +1,26 @@
+"""`%rlm` and `%rlm version`: what there is, and what state it is in."""
+
+from __future__ import annotations
+
+import argparse
+
+from .commands import Command, help_text
+from .options import parser
+from .session import Session
+
+__all__ = ["HELP", "VERSION"]
+
+
+def _help(session: Session, options: argparse.Namespace) -> None:
+    print(f"last run: {session.last!r}" if session.last is not None else "no run yet in this session")
+    print(f"\nline commands (each has --help):\n{help_text()}\n\ncells:\n{parser().format_help()}")
+
+
+def _version(session: Session, options: argparse.Namespace) -> None:
+    from .. import __version__
+
+    print(__version__)
+
+
+HELP = Command("this help, and the last run", _help)
+VERSION = Command("the version of this package", _version)
