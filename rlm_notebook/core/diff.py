@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .outline import printable
 from .tree import Node, NodeState, Tree
@@ -50,6 +51,9 @@ class Difference:
         if len(lines) > MOST_LINES:
             lines = [*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES} more"]
         return "\n".join([self._summary(), *lines])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
     def _lines(self) -> Iterator[str]:
         for change in self.changed:

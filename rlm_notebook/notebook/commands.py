@@ -40,6 +40,11 @@ __all__ = ["Command", "command", "command_names", "help_text", "run_command"]
 #: Where each command is: module and name in it.
 _HOMES = {
     "help": "overview.HELP",
+    "runs": "history.RUNS",
+    "show": "history.SHOW",
+    "diff": "history.DIFF",
+    "export": "history.EXPORT",
+    "gc": "history.GC",
     "version": "overview.VERSION",
 }
 

@@ -15,7 +15,17 @@ from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
 
-__all__ = ["Cell", "FilesInUse", "checked_name", "checkpoint_for", "notebook_path", "run_folder"]
+__all__ = [
+    "Cell",
+    "FilesInUse",
+    "checked_name",
+    "checkpoint_for",
+    "is_numbered",
+    "kept_files",
+    "notebook_path",
+    "run_folder",
+    "run_folders",
+]
 
 FOLDER_SUFFIX = ".rlm"
 UNNAMED = "notebook"
@@ -89,7 +99,7 @@ def checkpoint_for(
     in_use = in_use if in_use is not None else FilesInUse()
     if notebook is not None:
         return _in_folder(cell, run_folder(notebook), in_use)
-    found = (_existing(cell, folder, in_use) for folder in _folders(working_directory))
+    found = (_existing(cell, folder, in_use) for folder in run_folders(working_directory))
     matches = [path for path in found if path is not None]
     if len(matches) > 1:
         named = ", ".join(str(path.relative_to(working_directory)) for path in matches)
@@ -100,7 +110,8 @@ def checkpoint_for(
     return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX), in_use)
 
 
-def _folders(directory: Path) -> list[Path]:
+def run_folders(directory: Path) -> list[Path]:
+    """The folders in a directory that hold runs of notebooks."""
     try:
         return sorted(path for path in directory.glob("*" + FOLDER_SUFFIX) if path.is_dir())
     except OSError:
@@ -128,8 +139,18 @@ def _existing(cell: Cell, folder: Path, in_use: FilesInUse) -> Path | None:
 
 def _files(folder: Path) -> Iterable[Path]:
     """The files of runs, without the numbered ones that are kept of earlier runs; journals that stand alone too."""
+    return [path for path in kept_files(folder) if not is_numbered(path)]
+
+
+def is_numbered(path: Path) -> bool:
+    """The copy that is kept of an earlier run."""
+    return bool(_NUMBERED.search(path.stem))
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """The JSON of every run in a folder, there already or still a journal."""
     try:
-        found = {path for path in folder.glob("*.json") if not _NUMBERED.search(path.stem)}
+        found = set(folder.glob("*.json"))
         found |= {
             path.with_name(path.name.replace(".journal.jsonl", ".json")) for path in folder.glob("*.journal.jsonl")
         }

@@ -1,0 +1,56 @@
+"""A small table as text and as HTML: columns, rows, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from .outline import printable
+
+__all__ = ["Table"]
+
+#: A cell is cut here, in characters; as HTML, longer texts have room.
+TEXT_WIDTH = 60
+HTML_WIDTH = 2_000
+_LEFT = ' style="text-align:left;vertical-align:top"'
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts below the names of columns; `note` follows it. Displays as HTML, escaped; `str()` is text."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    __repr__ = __str__
+
+    def _lines(self) -> Iterator[str]:
+        cells = [self.columns, *([_cut(printable(cell), TEXT_WIDTH) for cell in row] for row in self.rows)]
+        widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
+        for row in cells:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if self.note:
+            yield self.note
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th{_LEFT}>{escape(column)}</th>" for column in self.columns)
+        body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
+def _cell(text: str) -> str:
+    return f"<td{_LEFT}>{escape(_cut(text, HTML_WIDTH))}</td>"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
