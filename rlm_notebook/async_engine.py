@@ -17,8 +17,9 @@ from typing import Any, Literal
 from .adapters import cache_of, journal_for, kept_beside, remembering
 from .agent import Agent
 from .briefs import Briefs
-from .calls import ask, converse
+from .calls import ask
 from .children import Children, end_node
+from .conversation import Conversation
 from .core.context import RLMContext
 from .core.events import (
     Cancelled,
@@ -356,7 +357,7 @@ class AsyncRecursiveEngine:
     async def _answer(self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
         key = result_key(node.plan_key, plan.decision, joined)
-        if (known := run.recalled(key)) is not None:
+        if (known := run.recalled(key, node.id)) is not None:
             _emit_all(run, result_facts(_brought_to(run, known, node, parts), node.id))
             return run.tree[node.id].result or ""
         reads: set[str] = set()
@@ -394,11 +395,8 @@ class AsyncRecursiveEngine:
         agent = self._team.agent(node)
         tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
         request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
-
-        def ask_once(request: Request) -> Awaitable[Reply]:
-            return converse(run, node.id, agent.resolved, request, tools, self._retry)
-
-        return await self._fitting(run, node, request, ask_once)
+        talk = Conversation(run, run.tree[node.id], agent.resolved, tools, self._retry, reads)
+        return await self._fitting(run, node, request, talk.answer, talk.refuse)
 
     def _readers(self, run: Run, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
@@ -419,9 +417,17 @@ class AsyncRecursiveEngine:
         return self._with_sources(run, await self._fitting(run, node, request, ask_once))
 
     async def _fitting(
-        self, run: Run, node: Node, request: Request, ask_once: Callable[[Request], Awaitable[Reply]]
+        self,
+        run: Run,
+        node: Node,
+        request: Request,
+        ask_once: Callable[[Request], Awaitable[Reply]],
+        refuse: Callable[[Reply], None] = lambda reply: None,
     ) -> Reply:
-        """A reply that is not empty, and at the root one that fits the output type: repaired where it does not."""
+        """A reply that is not empty, and at the root one that fits the output type: repaired where it does not.
+
+        `refuse` is told each reply that did not fit, before the next is asked for.
+        """
         if run.output_type is None or node.parent is not None:
             return _not_empty(node, await ask_once(request))
         request = replace(
@@ -436,6 +442,7 @@ class AsyncRecursiveEngine:
             except Unfit as problem:
                 if attempt == TYPE_ATTEMPTS:
                     raise _unfit(node, reply, problem) from problem
+                refuse(reply)
                 run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
                 request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
             else:

@@ -1,29 +1,25 @@
-"""How a model is talked to: one call in its turn, and the loop of a model with its tools."""
+"""How a model is talked to: one call, in its turn, counted, and made once for all who ask the same."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .adapters import answering, with_retries
-from .core.events import Retried, Token, ToolCalled, ToolReturned
+from .core.events import Retried, Token
 from .core.keys import digest
 from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
-from .exceptions import ExecutionError, ModelError, RLMError, ToolError
-from .memory import REFERENCE_TOOLS, THRESHOLD
-from .ports import Capabilities, Message, Model, Reply, Request, ToolCall
+from .exceptions import ExecutionError, ModelError, RLMError
+from .ports import Capabilities, Model, Reply, Request, ToolCall
 from .pricing import estimate
 from .run import Run
-from .threads import in_daemon_thread
-from .tools import Tool, as_text
 
-__all__ = ["TextReader", "ask", "converse", "first_of"]
+__all__ = ["TextReader", "ask"]
 
 
 class TextReader(Protocol):
@@ -230,101 +226,3 @@ def _of_node(error: ExecutionError, node: str) -> ExecutionError:
         error = copy.copy(error)
     error.node = node
     return error
-
-
-async def converse(
-    run: Run, node: str, model: Model, request: Request, tools: Mapping[str, Tool], retry: RetryPolicy | None
-) -> Reply:
-    """Ask until the model answers without calling a tool.
-
-    Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
-    """
-    for _ in range(run.limits.max_tool_rounds + 1):
-        reply = await ask(run, node, model, request, retry)
-        if not reply.tool_calls:
-            return reply
-        told = await _use_tools(run, node, reply.tool_calls, tools)
-        request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
-    raise ToolError(
-        f"node {node}: {model.name} still calls tools after {run.limits.max_tool_rounds} rounds; "
-        "raise max_tool_rounds, or make the task or the tools clearer",
-        node=node,
-    )
-
-
-def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """What was read of references is shown up to a threshold; the oldest pieces make room, and can be read again."""
-    reading = {
-        call["id"] for message in messages for call in message.get("tool_calls", ()) if call["name"] in REFERENCE_TOOLS
-    }
-    room, kept = THRESHOLD, list(messages)
-    for index in range(len(kept) - 1, -1, -1):
-        message = kept[index]
-        if message.get("tool_call_id") in reading:
-            room -= len(message["content"])
-            if room < 0:
-                kept[index] = {**message, "content": _MADE_ROOM}
-    return tuple(kept)
-
-
-_MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
-
-
-def _said(reply: Reply) -> Message:
-    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
-    return {"role": "assistant", "content": reply.content, "tool_calls": calls}
-
-
-async def _use_tools(run: Run, node: str, calls: tuple[ToolCall, ...], tools: Mapping[str, Tool]) -> list[Message]:
-    """All calls of one reply, in parallel; the answers in the order of the calls."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_use(run, node, call, tools)) for call in calls]
-    except BaseExceptionGroup as errors:
-        raise first_of(errors) from None
-    return [task.result() for task in tasks]
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
-    first = errors.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-async def _use(run: Run, node: str, call: ToolCall, tools: Mapping[str, Tool]) -> Message:
-    arguments = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
-    run.emit(ToolCalled(at=run.clock(), node=node, call=call.id, name=call.name, arguments=arguments))
-    content, ok = await _outcome(node, call, tools)
-    run.emit(ToolReturned(at=run.clock(), node=node, call=call.id, content=content, ok=ok))
-    return {"role": "tool", "content": content, "tool_call_id": call.id}
-
-
-async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
-    """What the model is told; only a fatal `ToolError` goes further."""
-    wanted = tools.get(call.name)
-    if wanted is None:
-        return f"There is no tool {call.name!r}; there are: {', '.join(sorted(tools)) or 'none'}.", False
-    try:
-        arguments = wanted.validated(call.arguments)
-    except ValueError as error:
-        return str(error), False
-    limit = asyncio.timeout(wanted.timeout)
-    try:
-        async with limit:
-            return as_text(await _called(wanted, arguments)), True
-    except ToolError as error:
-        if not error.fatal:
-            return str(error), False
-        error.node = node
-        raise
-    except Exception as error:
-        if limit.expired():
-            return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
-        return f"{wanted.name} raised {type(error).__name__}: {error}", False
-
-
-async def _called(wanted: Tool, arguments: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(wanted.function):
-        return await wanted.function(**arguments)
-    result = await in_daemon_thread(wanted.function, **arguments)
-    return await result if inspect.isawaitable(result) else result

@@ -54,7 +54,7 @@ class Planning:
         if forced := self._forced(run, node):
             run.emit(Planned(at=run.clock(), node=node.id, plan=_json(Execute()), key=key, limited=forced))
             return Execute()
-        known = run.records.plans.get(key)
+        known = run.records.plans.get(key, node.id)
         if known is None:
             plan = await self._asked(run, node, facts, key, children)
         else:

@@ -368,9 +368,9 @@ class Run:
         """Nobody calls this model for so many seconds: the provider asked for it."""
         self._held[model] = max(self._held.get(model, 0.0), self._loop.time() + seconds)
 
-    def recalled(self, key: str) -> Node | None:
-        """The recorded node of a result key, if every reference that it read is still the same."""
-        known = self.records.results.get(key)
+    def recalled(self, key: str, node_id: str) -> Node | None:
+        """What is recorded of a node's result key, if every reference that was read for it is still the same."""
+        known = self.records.results.get(key, node_id)
         if known is None or any(self.memory.digest(name) != digest for name, digest in known.reads.items()):
             return None
         return known

@@ -22,6 +22,7 @@ LAYERS = [
         "team",
         "turns",
         "calls",
+        "conversation",
         "briefs",
         "run",
         "children",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..core.limits import Usage
 from ..core.plan import UnusablePlan, plan_from_json
 from ..core.records import Recorded
-from ..core.tree import Node, NodeState, Phase, ToolUse, Tree
+from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of"]
 
@@ -52,6 +52,22 @@ class ToolUseDocument(_Part):
     content: str | None = None
     ok: bool = True
     ended: float | None = None
+    reads: dict[str, str] = Field(default_factory=dict)
+
+
+class CallDocument(_Part):
+    id: str
+    name: str
+    arguments: dict[str, Any] | str = Field(default_factory=dict)
+
+
+class RoundDocument(_Part):
+    """A reply of a node that was stopped while its model called tools."""
+
+    content: str
+    calls: list[CallDocument] = Field(default_factory=list)
+    usage: UsageDocument = Field(default_factory=UsageDocument)
+    model: str = ""
 
 
 class ResultDocument(_Part):
@@ -107,6 +123,7 @@ class NodeDocument(_Part):
     tool_calls: list[ToolUseDocument] = Field(default_factory=list)
     attempts: int = Field(default=0, ge=0)
     reads: dict[str, str] = Field(default_factory=dict)
+    rounds: list[RoundDocument] = Field(default_factory=list)
 
 
 class ParentDocument(_Part):
@@ -199,6 +216,8 @@ def _node(node: Node) -> dict[str, Any]:
         "tool_calls": [_tool_use(use) for use in node.tool_calls],
         "attempts": node.attempts,
         "reads": node.reads,
+        # Only what is unfinished has any.
+        **({"rounds": [_round(told) for told in node.rounds]} if node.rounds else {}),
     }
 
 
@@ -215,6 +234,16 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
         "content": use.content,
         "ok": use.ok,
         "ended": use.ended,
+        **({"reads": use.reads} if use.reads else {}),
+    }
+
+
+def _round(told: Round) -> dict[str, Any]:
+    return {
+        "content": told.content,
+        "calls": list(told.calls),
+        "usage": told.usage.to_json(),
+        "model": told.model,
     }
 
 
@@ -289,7 +318,12 @@ def _restored(node: NodeDocument) -> Node:
         metadata=node.result.metadata if node.result else {},
         reads=node.reads,
         tool_calls=tuple(ToolUse(**use.model_dump()) for use in node.tool_calls),
+        rounds=tuple(_restored_round(told) for told in node.rounds),
     )
+
+
+def _restored_round(told: RoundDocument) -> Round:
+    return Round(told.content, tuple(call.model_dump() for call in told.calls), _usage(told.usage), told.model)
 
 
 def _usage(usage: UsageDocument) -> Usage:

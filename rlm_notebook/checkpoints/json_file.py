@@ -13,18 +13,17 @@ import logging
 import os
 import shutil
 import time
-import zlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.events import Cancelled, Event, Failed, Finished, Planned, Retried, from_json, to_json
-from ..core.limits import Usage
+from ..core.events import Event
+from ..core.limits import NOTHING
 from ..core.records import Recorded
-from ..core.tree import Tree
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
+from .journal import Journalled, line_of, read_journal
 
 __all__ = ["JsonFile", "load_recorded"]
 
@@ -100,10 +99,8 @@ class JsonFile:
                 self._replace(recorded)
 
     def _replace(self, recorded: Recorded) -> None:
-        before = self._recorded
-        cell_id = self._cell_id or (before.cell_id if before else "")
-        created = before.created if before else 0.0
-        _write_whole(self._file, document_of(replace(recorded, cell_id=cell_id, created=created)))
+        created = self._recorded.created if self._recorded else 0.0
+        _write_whole(self._file, document_of(replace(recorded, cell_id=self._cell(), created=created)))
         if self._lines is not None:
             self._lines.close()
             self._lines = None
@@ -120,6 +117,9 @@ class JsonFile:
                 self._lock_path.unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
+
+    def _cell(self) -> str:
+        return self._cell_id or (self._recorded.cell_id if self._recorded else "")
 
     @property
     def _lock_path(self) -> Path:
@@ -174,7 +174,7 @@ class JsonFile:
 
     def _write(self, event: Event) -> None:
         assert self._lines is not None
-        self._lines.write(_line(to_json(event)))
+        self._lines.write(line_of(event, cell_id=self._cell()))
         self._lines.flush()
         now = time.monotonic()
         if now - self._synced >= SYNC_INTERVAL:
@@ -196,22 +196,30 @@ def load_recorded(path: Path) -> Recorded | None:
     `None` if there is neither. Raises `CheckpointError` naming the file and what is wrong with it.
     """
     document = _read_document(path)
-    journal = _read_journal(path.with_name(path.stem + ".journal.jsonl"))
+    journal = read_journal(path.with_name(path.stem + ".journal.jsonl"))
     if journal is None:
         return document
     if document is None:
-        return journal
-    if document.tree.started == journal.tree.started:
+        return journal.recorded
+    if document.tree.started == journal.recorded.tree.started:
         # The crash came between writing the document and removing the journal.
         return document
-    nodes = (*document.earlier, *document.tree)
+    return _over(document, journal)
+
+
+def _over(document: Recorded, journal: Journalled) -> Recorded:
+    """The run of a journal, begun over that of a document."""
+    last = journal.recorded
+    nodes = (*document.earlier, *document.tree) if not journal.fresh else ()
+    # Another request, or the same made afresh, is another run: what the old one took is not held against it.
+    same = not journal.fresh and document.tree.request_key == last.tree.request_key
     return replace(
-        journal,
+        last,
         earlier=tuple(node for node in nodes if node.plan_key or node.result_key),
-        cell_id=document.cell_id,
+        cell_id=last.cell_id or document.cell_id,
         created=document.created,
-        spent=document.spent + journal.spent,
-        active_seconds=document.active_seconds + journal.active_seconds,
+        spent=last.spent + (document.spent if same else NOTHING),
+        active_seconds=last.active_seconds + (document.active_seconds if same else 0.0),
     )
 
 
@@ -250,62 +258,6 @@ def _in_words(error: Exception) -> str:
         return f"it is damaged ({error})" if isinstance(error, json.JSONDecodeError) else str(error)
     first = errors(include_url=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-
-
-def _read_journal(path: Path) -> Recorded | None:
-    """The fold of a journal up to its first line that cannot be read."""
-    try:
-        if not path.exists():
-            return None
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read the journal {path}: {error.strerror or error}") from error
-    tree, spent = Tree(), Usage()
-    first = last = None
-    lines = raw.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            event = _event(line)
-            tree.apply(event)
-        except ValueError as error:
-            _report(path, number, len(lines), error)
-            break
-        first, last = first if first is not None else event.at, event.at
-        if isinstance(event, Planned | Finished | Retried | Failed | Cancelled) and not getattr(event, "mark", ""):
-            spent += event.usage
-    if tree.root is None:
-        return None
-    return Recorded(tree, spent=spent, active_seconds=max(0.0, (last or 0.0) - (first or 0.0)))
-
-
-def _event(line: bytes) -> Event:
-    """Of one line; raises `ValueError` for what is torn, damaged or no event."""
-    body, _, check = line.rpartition(b"\t")
-    if not body or check != _check(body):
-        raise ValueError("its checksum is wrong")
-    try:
-        return from_json(json.loads(body))
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
-def _report(path: Path, number: int, total: int, error: ValueError) -> None:
-    """A last line torn by a crash is nothing to speak of; what follows a damaged one may build on what is lost."""
-    if number < total - 1:
-        log.warning(
-            "%s: line %d is damaged (%s); what precedes it is used, the %d lines after it are not",
-            path, number, error, total - 1 - number,
-        )  # fmt: skip
-
-
-def _line(data: dict[str, Any]) -> bytes:
-    """One self-checking line: the JSON, a tab, a checksum."""
-    body = json.dumps(data, ensure_ascii=True, separators=(",", ":"), default=str).encode("ascii")
-    return body + b"\t" + _check(body) + b"\n"
-
-
-def _check(body: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(body)
 
 
 def _write_whole(path: Path, data: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "NodeCreated",
     "PlanStarted",
     "Planned",
+    "Replied",
     "Retried",
     "RunFinished",
     "RunPaused",
@@ -50,11 +51,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
+    """`fresh`: nothing that was recorded before is part of this run."""
+
     run_id: str
     task: str
     request_key: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     parent: dict[str, Any] | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,18 @@ class Token(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replied(Event):
+    """A reply before the last: it asks for tools (`calls`: objects with "id", "name" and "arguments"), or, without
+    any, is an answer that the model has to mend. `mark` is "" (just made) or "replayed"."""
+
+    content: str
+    calls: tuple[dict[str, Any], ...] = ()
+    usage: Usage = NOTHING
+    model: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCalled(Event):
     call: str
     name: str
@@ -106,9 +122,12 @@ class ToolCalled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolReturned(Event):
+    """`reads` are the content hashes of the references that this call read."""
+
     call: str
     content: str
     ok: bool = True
+    reads: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

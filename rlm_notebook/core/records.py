@@ -1,4 +1,8 @@
-"""What earlier executions left: a read-only map from content key to the node that holds it."""
+"""What earlier executions left: a read-only map from content key to the node that holds it.
+
+Nodes with equal keys are answered alike, whoever finds them. Where there are several, a node finds itself first: so
+that what was edited in one of them stays its own, and a run that goes on is the run that was stopped.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ from .events import (
     ToolReturned,
 )
 from .limits import Usage
-from .tree import Node, NodeState, Phase, Tree
+from .tree import Node, NodeState, Phase, ToolUse, Tree
 
-__all__ = ["Recorded", "Records", "created_fact", "end_facts", "plan_facts", "result_facts"]
+__all__ = ["Found", "Recorded", "Records", "created_fact", "end_facts", "plan_facts", "result_facts", "tool_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,30 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """Plans and results by content key."""
+class Found:
+    """Nodes by a key of theirs."""
 
-    plans: dict[str, Node] = field(default_factory=dict)
-    results: dict[str, Node] = field(default_factory=dict)
+    by_key: dict[str, Node] = field(default_factory=dict)
+    by_place: dict[tuple[str, str], Node] = field(default_factory=dict)
+
+    def add(self, key: str, node: Node) -> None:
+        self.by_key[key] = self.by_place[key, node.id] = node
+
+    def get(self, key: str, node_id: str) -> Node | None:
+        """The node of this key: the one at this place, else any."""
+        return self.by_place.get((key, node_id)) or self.by_key.get(key)
+
+    def __bool__(self) -> bool:
+        return bool(self.by_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Plans and results by content key, and by the key of their plan nodes that were stopped between two calls."""
+
+    plans: Found = field(default_factory=Found)
+    results: Found = field(default_factory=Found)
+    stopped: Found = field(default_factory=Found)
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Records:
@@ -56,9 +79,11 @@ class Records:
     def add(self, node: Node) -> None:
         # A node that a limit forced to execute was never planned: with a higher limit it has to be.
         if node.plan is not None and node.plan_key and not (node.limited and node.plan["decision"] == "EXECUTE"):
-            self.plans[node.plan_key] = node
+            self.plans.add(node.plan_key, node)
         if node.result is not None and node.result_key:
-            self.results[node.result_key] = node
+            self.results.add(node.result_key, node)
+        if node.rounds and node.plan_key:
+            self.stopped.add(node.plan_key, node)
 
     def __bool__(self) -> bool:
         return bool(self.plans or self.results)
@@ -102,9 +127,7 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
     """The answering of a recorded node with the times that were recorded, told of `node_id`."""
     yield from _stage(_answering(node.phases), node_id)
     for use in node.tool_calls:
-        yield ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
-        if use.content is not None and use.ended is not None:
-            yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok)
+        yield from tool_facts(use, node_id)
     yield Finished(
         at=node.ended or 0.0,
         node=node_id,
@@ -116,6 +139,13 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
         model=node.model,
         mark=mark,
     )
+
+
+def tool_facts(use: ToolUse, node_id: str) -> Iterator[Event]:
+    """A recorded call of a tool, told of `node_id`."""
+    yield ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
+    if use.content is not None and use.ended is not None:
+        yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok, reads=use.reads)
 
 
 def end_facts(node: Node) -> Iterator[Event]:

@@ -20,6 +20,7 @@ from .events import (
     NodeCreated,
     Planned,
     PlanStarted,
+    Replied,
     Retried,
     RunFinished,
     RunPaused,
@@ -34,7 +35,7 @@ from .events import (
 )
 from .limits import NOTHING, Usage
 
-__all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "ToolUse", "Tree"]
+__all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
 
 
 class NodeState(StrEnum):
@@ -82,6 +83,17 @@ class ToolUse:
     content: str | None = None
     ok: bool = True
     ended: float | None = None
+    reads: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A reply of a node's model before the last: what it asked for ("id", "name", "arguments" of each call)."""
+
+    content: str
+    calls: tuple[dict[str, Any], ...] = ()
+    usage: Usage = NOTHING
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,8 @@ class Node:
     metadata: dict[str, Any] = field(default_factory=dict)
     tool_calls: tuple[ToolUse, ...] = ()
     reads: dict[str, str] = field(default_factory=dict)
+    #: Until the node has its answer: what it takes to go on after the last finished call of a tool.
+    rounds: tuple[Round, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -129,7 +143,7 @@ class Node:
 
 _S = NodeState
 _ANYWHERE: dict[str, NodeState] = {"Failed": _S.FAILED, "Cancelled": _S.CANCELLED, "Superseded": _S.SUPERSEDED}
-_ASKING: dict[str, None] = dict.fromkeys(["Token", "Retried", "ToolCalled", "ToolReturned"])
+_ASKING: dict[str, None] = dict.fromkeys(["Token", "Retried", "Replied", "ToolCalled", "ToolReturned"])
 
 
 def _row(*stays: str, **moves: NodeState) -> dict[str, NodeState | None]:
@@ -315,7 +329,9 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
             used = ToolUse(event.call, event.name, event.arguments, at)
             return _with(node, tool_calls=(*node.tool_calls, used))
         case ToolReturned():
-            return _with(node, tool_calls=tuple(_returned(use, event) for use in node.tool_calls))
+            return _with(node, tool_calls=_returned(node.tool_calls, event))
+        case Replied():
+            return _replied(node, event)
         case Retried():
             return _retried(node, event)
         case Finished():
@@ -379,8 +395,18 @@ def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
     )
 
 
-def _returned(use: ToolUse, event: ToolReturned) -> ToolUse:
-    return replace(use, content=event.content, ok=event.ok, ended=event.at) if use.call == event.call else use
+def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, ...]:
+    """Of several calls with the same id (models number each reply anew), the one that still runs."""
+    for place, use in enumerate(uses):
+        if use.call == event.call and use.ended is None:
+            ended = replace(use, content=event.content, ok=event.ok, ended=event.at, reads=event.reads)
+            return (*uses[:place], ended, *uses[place + 1 :])
+    return uses
+
+
+def _replied(node: Node, event: Replied) -> Node:
+    told = Round(event.content, event.calls, event.usage, event.model)
+    return _with(node, rounds=(*node.rounds, told), usage=_plus(node.usage, event.usage))
 
 
 def _retried(node: Node, event: Retried) -> Node:
@@ -407,6 +433,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         ended=event.at,
         mark=event.mark,
         phases=_closed(node.phases, event.at),
+        rounds=(),
     )
 
 

@@ -34,7 +34,7 @@ from rlm_notebook import (
 from rlm_notebook.checkpoints import json_file
 from rlm_notebook.checkpoints.document import json_schema
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
-from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json, to_json
+from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
 
@@ -843,13 +843,3 @@ async def test_a_folder_that_vanished_fails_the_run_and_keeps_the_answer_in_memo
     else:
         assert load_recorded(folder / "x.json") is not None
         assert output.content == ANSWER
-
-
-def test_a_journal_line_carries_its_own_check() -> None:
-    event = Finished(at=1.0, node="0", content="tab\tand\nbreak")
-    line = json_file._line(to_json(event))
-
-    assert line.count(b"\n") == 1
-    body, _, check = line.rstrip(b"\n").rpartition(b"\t")
-    assert check == b"%08x" % zlib.crc32(body)
-    assert from_json(json.loads(body)) == event

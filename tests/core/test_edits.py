@@ -41,8 +41,8 @@ def test_an_edited_result_cost_nothing_and_read_nothing() -> None:
 def test_a_result_for_what_failed_is_found_without_parts() -> None:
     records = Records.of(with_result(RECORDED, FAILED, "pb", "B").tree)
 
-    assert records.plans["pb"].plan == Execute().model_dump(mode="json")
-    assert records.results[result_key("pb", "EXECUTE", [])].result == "B"
+    assert records.plans.by_key["pb"].plan == Execute().model_dump(mode="json")
+    assert records.results.by_key[result_key("pb", "EXECUTE", [])].result == "B"
 
 
 def test_an_edited_plan_cost_nothing_and_what_was_answered_is_forgotten() -> None:
@@ -82,8 +82,8 @@ def test_what_is_forgotten_is_forgotten_everywhere() -> None:
     records = without(replace(RECORDED, earlier=(twin, other)), LEAF)
     found = Records.of((*records.earlier, *records.tree))
 
-    assert set(found.plans) == {"p", "other"}
-    assert set(found.results) == {"else"}
+    assert set(found.plans.by_key) == {"p", "other"}
+    assert set(found.results.by_key) == {"else"}
 
 
 def test_what_is_unfinished() -> None:

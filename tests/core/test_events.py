@@ -32,6 +32,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "parent": st.none(),
     "depends_on": st.lists(any_text, max_size=3).map(tuple),
     "ok": st.booleans(),
+    "fresh": st.booleans(),
+    "calls": st.lists(objects, max_size=3).map(tuple),
 }
 
 

@@ -76,18 +76,18 @@ def test_a_recorded_tree_told_again_is_the_same_tree() -> None:
 def test_plans_and_results_are_found_by_key() -> None:
     records = Records.of(whole())
 
-    assert records.plans["pk"].id == "0"
-    assert {key: node.id for key, node in records.results.items()} == {"rk": "0", "rk0": "0.0"}
+    assert records.plans.by_key["pk"].id == "0"
+    assert {key: node.id for key, node in records.results.by_key.items()} == {"rk": "0", "rk0": "0.0"}
 
 
 def test_an_execution_that_a_limit_forced_is_not_a_plan_to_be_reused() -> None:
-    assert "pk0" not in Records.of(whole()).plans
+    assert "pk0" not in Records.of(whole()).plans.by_key
 
 
 def test_a_split_that_a_limit_prevented_is_a_plan_to_be_reused() -> None:
     tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=RECURSE, key="pk", limited="max_steps"))
 
-    assert Records.of(tree).plans["pk"].plan == RECURSE
+    assert Records.of(tree).plans.by_key["pk"].plan == RECURSE
 
 
 def test_a_failed_node_leaves_its_plan_but_no_result() -> None:
@@ -96,7 +96,7 @@ def test_a_failed_node_leaves_its_plan_but_no_result() -> None:
     )
     records = Records.of(tree)
 
-    assert set(records.plans) == {"pk"}
+    assert set(records.plans.by_key) == {"pk"}
     assert not records.results
     assert not Records()
 

@@ -1,0 +1,272 @@
+"""A model and its tools: it is asked, it calls tools, it is asked again, until it answers.
+
+Every reply and what every tool returned is in the log before it is used further. So a run that was stopped goes on
+after the last call that had ended: no reply that is recorded is asked for again, and no tool that had returned is
+called again - it may not bear that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .calls import ask
+from .core.events import Replied, ToolCalled, ToolReturned
+from .core.limits import Usage
+from .core.records import tool_facts
+from .core.retry import RetryPolicy
+from .core.tree import Node, Round, ToolUse
+from .exceptions import ToolError
+from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
+from .ports import Message, Model, Reply, Request, ToolCall
+from .run import Run
+from .threads import in_daemon_thread
+from .tools import Tool, as_text
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """What one node's model is asked, and which tools it may call; `reads` gathers the references that they read."""
+
+    def __init__(
+        self,
+        run: Run,
+        node: Node,
+        model: Model,
+        tools: Mapping[str, Tool],
+        retry: RetryPolicy | None,
+        reads: set[str],
+    ) -> None:
+        self._run = run
+        self._node = node.id
+        self._model = model
+        self._tools = tools
+        self._retry = retry
+        self._reads = reads
+        self._rounds = run.limits.max_tool_rounds
+        stopped = run.records.stopped.get(node.plan_key, node.id)
+        self._recorded = _Transcript(stopped, run.memory, self._rounds)
+        self._told = False
+
+    async def answer(self, request: Request) -> Reply:
+        """Ask until the model answers without calling a tool.
+
+        Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
+        """
+        for left in range(self._rounds, -1, -1):
+            reply, uses = await self._reply(request)
+            if not reply.tool_calls:
+                # What took a round that was paid for does not come from a cache, whatever its last words do.
+                return replace(reply, mark="") if self._told and reply.mark else reply
+            if left:
+                told = await self._use_tools(reply.tool_calls, uses)
+                request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
+        raise ToolError(
+            f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds; "
+            "raise max_tool_rounds, or make the task or the tools clearer",
+            node=self._node,
+        )
+
+    def refuse(self, reply: Reply) -> None:
+        """An answer that the model has to mend: it is kept as the rounds before it are."""
+        if not self._recorded.was_last(reply):
+            self._tell(reply)
+
+    async def _reply(self, request: Request) -> tuple[Reply, Sequence[ToolUse | None]]:
+        """What the model says, or said; and what is known of each call that it makes."""
+        known = self._recorded.next()
+        if known is not None:
+            reply, uses, usage = known
+            event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=_calls(reply))
+            self._run.emit(replace(event, usage=usage, model=reply.model, mark="replayed"))
+            self._told = True
+            return reply, uses
+        reply = _distinct(await ask(self._run, self._node, self._model, request, self._retry))
+        if reply.tool_calls:
+            self._tell(reply)
+        return reply, [None] * len(reply.tool_calls)
+
+    def _tell(self, reply: Reply) -> None:
+        self._told = True
+        self._run.emit(
+            Replied(
+                at=self._run.clock(),
+                node=self._node,
+                content=reply.content,
+                calls=_calls(reply),
+                usage=self._run.claim(self._node),
+                model=reply.model,
+            )
+        )
+
+    async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
+        """All calls of one reply, in parallel; the answers in the order of the calls."""
+        # All are told before any begins: what is recorded of a reply's calls is in their order.
+        for call, use in zip(calls, uses, strict=True):
+            self._begin(call, use)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._use(call)) if use is None else use
+                    for call, use in zip(calls, uses, strict=True)
+                ]
+        except BaseExceptionGroup as errors:
+            raise _first_of(errors) from None
+        contents = [each.content or "" if isinstance(each, ToolUse) else each.result() for each in tasks]
+        return [
+            {"role": "tool", "content": content, "tool_call_id": call.id}
+            for call, content in zip(calls, contents, strict=True)
+        ]
+
+    def _begin(self, call: ToolCall, use: ToolUse | None) -> None:
+        if use is None:
+            given = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
+            now = self._run.clock()
+            self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given))
+            return
+        self._reads.update(use.reads)
+        for event in tool_facts(use, self._node):
+            self._run.emit(event)
+
+    async def _use(self, call: ToolCall) -> str:
+        content, ok = await _outcome(self._node, call, self._tools)
+        reads = _read_by(call, self._run.memory) if ok else {}
+        self._run.emit(
+            ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
+        )
+        return content
+
+
+class _Transcript:
+    """The rounds of a node that was stopped, one after the other, as far as they still hold."""
+
+    def __init__(self, node: Node | None, memory: SharedMemory, most_rounds: int) -> None:
+        goes_on = node is not None and _open_rounds(node.rounds) <= most_rounds
+        # A model that went on calling tools until it was stopped would be stopped again: it begins anew.
+        self._rounds = deque(node.rounds if node is not None and goes_on else ())
+        self._uses = deque(node.tool_calls if node is not None else ())
+        self._memory = memory
+        self._last: Reply | None = None
+
+    def next(self) -> tuple[Reply, Sequence[ToolUse | None], Usage] | None:
+        """The next reply, what became of each of its calls (`None`: it has to be made again), and what it used."""
+        self._last = None
+        if not self._rounds:
+            return None
+        told = self._rounds.popleft()
+        calls = tuple(map(_recorded_call, told.calls))
+        uses = [self._still(call, self._uses.popleft() if self._uses else None) for call in calls]
+        if None in uses:
+            # What the model said next was said of something else.
+            self._rounds.clear()
+        self._last = Reply(told.content, calls, model=told.model)
+        return self._last, uses, told.usage
+
+    def was_last(self, reply: Reply) -> bool:
+        return reply is self._last
+
+    def _still(self, call: ToolCall, use: ToolUse | None) -> ToolUse | None:
+        """What a call returned, if it had ended and the references that it read are the same."""
+        if use is None or use.ended is None or (use.call, use.name) != (call.id, call.name):
+            return None
+        same = all(self._memory.digest(name) == digest for name, digest in use.reads.items())
+        return use if same else None
+
+
+def _recorded_call(call: Mapping[str, Any]) -> ToolCall:
+    """A journal may come from a stranger: what is not there, or of another type, is taken for nothing."""
+    given = call.get("arguments")
+    return ToolCall(str(call.get("id")), str(call.get("name")), given if isinstance(given, dict | str) else {})
+
+
+def _open_rounds(rounds: Sequence[Round]) -> int:
+    """How many rounds of tools there were since the model last gave an answer."""
+    count = 0
+    for told in rounds:
+        count = count + 1 if told.calls else 0
+    return count
+
+
+def _distinct(reply: Reply) -> Reply:
+    """The reply with an id of its own for each call: some models give none, or the same to all."""
+    ids = [call.id for call in reply.tool_calls]
+    if all(ids) and len(set(ids)) == len(ids):
+        return reply
+    return replace(
+        reply, tool_calls=tuple(replace(call, id=f"{call.id}#{at}") for at, call in enumerate(reply.tool_calls))
+    )
+
+
+def _calls(reply: Reply) -> tuple[dict[str, Any], ...]:
+    return tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls)
+
+
+def _said(reply: Reply) -> Message:
+    return {"role": "assistant", "content": reply.content, "tool_calls": list(_calls(reply))}
+
+
+def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What was read of references is shown up to a threshold; the oldest pieces make room, and can be read again."""
+    reading = {
+        call["id"] for message in messages for call in message.get("tool_calls", ()) if call["name"] in REFERENCE_TOOLS
+    }
+    room, kept = THRESHOLD, list(messages)
+    for index in range(len(kept) - 1, -1, -1):
+        message = kept[index]
+        if message.get("tool_call_id") in reading:
+            room -= len(message["content"])
+            if room < 0:
+                kept[index] = {**message, "content": _MADE_ROOM}
+    return tuple(kept)
+
+
+_MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
+
+
+def _read_by(call: ToolCall, memory: SharedMemory) -> dict[str, str]:
+    """The content hash of the reference that a call read, by its name."""
+    name = call.arguments.get("name") if isinstance(call.arguments, dict) and call.name in REFERENCE_TOOLS else None
+    digest = memory.digest(name) if isinstance(name, str) else None
+    return {name: digest} if isinstance(name, str) and digest is not None else {}
+
+
+def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
+    first = errors.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
+    """What the model is told; only a fatal `ToolError` goes further."""
+    wanted = tools.get(call.name)
+    if wanted is None:
+        return f"There is no tool {call.name!r}; there are: {', '.join(sorted(tools)) or 'none'}.", False
+    try:
+        arguments = wanted.validated(call.arguments)
+    except ValueError as error:
+        return str(error), False
+    limit = asyncio.timeout(wanted.timeout)
+    try:
+        async with limit:
+            return as_text(await _called(wanted, arguments)), True
+    except ToolError as error:
+        if not error.fatal:
+            return str(error), False
+        error.node = node
+        raise
+    except Exception as error:
+        if limit.expired():
+            return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
+        return f"{wanted.name} raised {type(error).__name__}: {error}", False
+
+
+async def _called(wanted: Tool, arguments: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(wanted.function):
+        return await wanted.function(**arguments)
+    result = await in_daemon_thread(wanted.function, **arguments)
+    return await result if inspect.isawaitable(result) else result
