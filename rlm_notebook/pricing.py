@@ -20,6 +20,8 @@ __all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "is_free"]
 DEFAULT_OUTPUT_TOKENS = 1_000
 CHARACTERS_PER_TOKEN = 4
 _PER = 1_000_000
+#: Longer prompts cost more a token with some models.
+_ORDINARY = 1_000
 
 
 class Prices:
@@ -34,6 +36,13 @@ class Prices:
         if own is not None:
             return (usage.prompt_tokens * own[0] + usage.completion_tokens * own[1]) / _PER
         return _from_table(model, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+
+    def per_million(self, model: str) -> tuple[float, float] | None:
+        """Dollars for a million tokens in, and for a million out, of prompts of ordinary length."""
+        read, written = self.cost(model, Usage(_ORDINARY, 0)), self.cost(model, Usage(0, _ORDINARY))
+        if read is None or written is None:
+            return None
+        return read * _PER / _ORDINARY, written * _PER / _ORDINARY
 
     def known(self, model: Model) -> bool:
         """Whether a call of this model can be priced; what costs nothing says so itself."""

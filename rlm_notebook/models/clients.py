@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-__all__ = ["Endpoint", "client_for", "is_loopback", "let_go", "without_credentials"]
+from ..exceptions import ConfigurationError
+
+__all__ = ["Endpoint", "check_url", "client_for", "is_loopback", "let_go", "without_credentials"]
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -60,6 +62,18 @@ def without_credentials(url: str) -> str:
     """The URL without "user:password@" and without its query, which may hold a key."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def check_url(url: str, source: str) -> str:
+    """The URL, if it is one of a server; raises `ConfigurationError` that names the `source`."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return url
+    except ValueError:
+        pass  # the port is no number, or the host is no address
+    shown = url.rpartition("@")[2]  # without credentials, wherever the URL is wrong
+    raise ConfigurationError(f"{source}={shown!r} is no URL of a server; write http://HOST:PORT/v1 or https://HOST/v1")
 
 
 def is_loopback(url: str) -> bool:

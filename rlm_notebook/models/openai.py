@@ -14,12 +14,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError
 from ..ports import Capabilities, Message, Reply, Request, ToolCall
-from .clients import Endpoint, client_for, is_loopback, let_go, without_credentials
+from .clients import Endpoint, check_url, client_for, is_loopback, let_go, without_credentials
 from .deadline import within
 from .openai_errors import TOOLS_WITH_REASONING, Target, model_error, refused_part
 
@@ -55,7 +54,7 @@ class OpenAIModel:
         if not self.model:
             raise ConfigurationError("OpenAIModel(''): name a model, for example OpenAIModel('gpt-5-mini')")
         if self.base_url is not None:
-            _check_url(self.base_url, "base_url")
+            check_url(self.base_url, "base_url")
 
     @property
     def name(self) -> str:
@@ -82,7 +81,7 @@ class OpenAIModel:
         return within(deadline, self._pieces(request), name=self.name)
 
     async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
-        url = self.base_url or _check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
+        url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         target = self._target(url)
         client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections))
         refused = _refused.get((url, self.model), frozenset())
@@ -126,17 +125,6 @@ class OpenAIModel:
             "none" if request.tools and TOOLS_WITH_REASONING in refused else self.reasoning_effort
         )
         return {name: value for name, value in body.items() if value is not None and name not in refused}
-
-
-def _check_url(url: str, source: str) -> str:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return url
-    except ValueError:
-        pass  # the port is no number, or the host is no address
-    shown = url.rpartition("@")[2]  # without credentials, wherever the URL is wrong
-    raise ConfigurationError(f"{source}={shown!r} is no URL of a server; write http://HOST:PORT/v1 or https://HOST/v1")
 
 
 def _rung(schema: Mapping[str, Any] | None, refused: frozenset[str]) -> str:

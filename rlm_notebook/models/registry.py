@@ -1,21 +1,47 @@
-"""From what users name to a `Model`: the forms of a model's specification, and the default model of a provider."""
+"""From what users name to a `Model`: the forms of a model's specification, and the models that a key gives.
+
+Nothing here asks anybody anything: what answers on this machine is found in `detection.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from ..exceptions import ConfigurationError
 from ..ports import Model
+from .anthropic import AnthropicModel
 from .callable import CallableModel
 from .clients import without_credentials
 from .openai import OpenAIModel
 
-__all__ = ["DEFAULT_OPENAI_MODEL", "LOCAL_SERVERS", "default_openai_model", "resolve_model"]
+__all__ = ["FORMS", "KEYS", "LOCAL_SERVERS", "KeyRule", "default_model", "default_openai_model", "resolve_model"]
 
-#: What is used when there is a key for OpenAI and no model was chosen: small, cheap, follows a schema.
-DEFAULT_OPENAI_MODEL = "gpt-5-mini"
+
+class KeyRule(NamedTuple):
+    """The model that is used when a key is set and no model was chosen; `package`: what has to be installed for it."""
+
+    variable: str
+    spec: str
+    package: str
+
+    @property
+    def is_set(self) -> bool:
+        return bool(os.environ.get(self.variable, "").strip())
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.package) is not None
+
+
+#: In the order in which they apply. The models are small, cheap, and follow a schema.
+KEYS = (
+    KeyRule("OPENAI_API_KEY", "openai:gpt-5-mini", "openai"),
+    KeyRule("ANTHROPIC_API_KEY", "anthropic:claude-haiku-4-5", "anthropic"),
+)
 
 #: The addresses at which local servers listen unless they are told otherwise.
 LOCAL_SERVERS = {
@@ -28,6 +54,7 @@ LOCAL_SERVERS = {
 FORMS = (
     "offline",
     "openai:NAME",
+    "anthropic:NAME",
     *(f"{server}:NAME" for server in LOCAL_SERVERS),
     "http://HOST:PORT/v1#NAME",
     "a Model",
@@ -35,9 +62,14 @@ FORMS = (
 )
 
 
+def default_model() -> KeyRule | None:
+    """The first rule whose key is set and whose package is installed."""
+    return next((rule for rule in KEYS if rule.is_set and rule.is_installed), None)
+
+
 def default_openai_model() -> str:
     """The specification of the default model of OpenAI."""
-    return f"openai:{DEFAULT_OPENAI_MODEL}"
+    return KEYS[0].spec
 
 
 def resolve_model(spec: Any) -> Model:
@@ -61,16 +93,16 @@ def _named(spec: str) -> Model:
     if re.match(r"https?://", spec):
         return _at_url(spec)
     kind, _, name = spec.partition(":")
-    if kind == "anthropic":
-        raise ConfigurationError(
-            f"model {spec!r}: there is no adapter for Anthropic's own protocol yet; "
-            "any OpenAI-compatible endpoint works, as http://HOST:PORT/v1#NAME"
-        )
-    if kind != "openai" and kind not in LOCAL_SERVERS:
+    if kind not in _PROVIDERS and kind not in LOCAL_SERVERS:
         raise ConfigurationError(f"unknown model {_shown(spec)}; {_closest(spec)}{_expected()}")
     if not name:
         raise ConfigurationError(f"model {spec!r} names no model; write {kind}:NAME")
-    return OpenAIModel(name) if kind == "openai" else OpenAIModel(name, base_url=LOCAL_SERVERS[kind], label=spec)
+    if kind in LOCAL_SERVERS:
+        return OpenAIModel(name, base_url=LOCAL_SERVERS[kind], label=spec)
+    return AnthropicModel(name) if kind == "anthropic" else OpenAIModel(name)
+
+
+_PROVIDERS = ("openai", "anthropic")
 
 
 def _at_url(spec: str) -> Model:
@@ -90,12 +122,16 @@ def _shown(spec: str) -> str:
 def _closest(spec: str) -> str:
     """A correction, if one is near: of the word before the colon, the rest as it was."""
     kind, colon, name = spec.partition(":")
-    near = difflib.get_close_matches(kind.lower(), ["offline", "openai", *LOCAL_SERVERS], n=1)
+    near = difflib.get_close_matches(kind.lower(), ["offline", *_PROVIDERS, *LOCAL_SERVERS], n=1)
     if not near:
-        # A bare name is most often that of a model of OpenAI's.
-        return f"did you mean 'openai:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
+        return f"did you mean '{_provider_of(spec)}:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
     found = near[0] if near[0] == "offline" else f"{near[0]}:{name if colon and name else 'NAME'}"
     return f"did you mean {found!r}? "
+
+
+def _provider_of(name: str) -> str:
+    """Whose model a bare name most likely is: most often OpenAI's."""
+    return "anthropic" if name.lower().startswith("claude") else "openai"
 
 
 def _expected() -> str:

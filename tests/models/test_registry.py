@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from rlm_notebook.exceptions import ConfigurationError
+from rlm_notebook.models import registry
+from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.models.callable import CallableModel
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.registry import default_openai_model, resolve_model
+from rlm_notebook.models.registry import KEYS, default_model, default_openai_model, resolve_model
 from rlm_notebook.models.scripted import ScriptedModel
+from rlm_notebook.pricing import Prices
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,12 @@ def test_every_form_leads_to_its_server_and_is_shown_as_written(spec, model, bas
     assert resolved.name == spec.strip()
 
 
+def test_anthropics_models_have_an_adapter_of_their_own():
+    resolved = resolve_model("anthropic:claude-haiku-4-5")
+    assert isinstance(resolved, AnthropicModel)
+    assert resolved.name == "anthropic:claude-haiku-4-5"
+
+
 def test_offline_needs_nothing():
     assert resolve_model("offline").name == "offline"
 
@@ -45,6 +54,45 @@ def test_a_model_passes_through_and_a_callable_is_wrapped():
 
 def test_the_default_is_a_specification():
     assert resolve_model(default_openai_model()).name == "openai:gpt-5-mini"
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """Sets exactly these keys."""
+
+    def only(*variables):
+        for rule in KEYS:
+            monkeypatch.delenv(rule.variable, raising=False)
+        for variable in variables:
+            monkeypatch.setenv(variable, "sk-test")
+
+    only()
+    return only
+
+
+class TestDefaults:
+    def test_without_a_key_there_is_none(self, keys):
+        assert default_model() is None
+
+    def test_openais_key_comes_before_anthropics(self, keys):
+        keys("ANTHROPIC_API_KEY")
+        assert default_model().spec == "anthropic:claude-haiku-4-5"
+        keys("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+        assert default_model().spec == "openai:gpt-5-mini"
+
+    def test_a_key_of_spaces_is_none(self, keys, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "  ")
+        assert default_model() is None
+
+    def test_a_key_without_its_package_decides_nothing(self, keys, monkeypatch):
+        keys("ANTHROPIC_API_KEY")
+        monkeypatch.setattr(registry, "find_spec", lambda name: None)
+        assert default_model() is None
+
+    @pytest.mark.parametrize("rule", KEYS, ids=lambda rule: rule.variable)
+    def test_each_is_a_model_with_a_known_price(self, rule):
+        assert Prices().per_million(rule.spec) is not None
+        assert resolve_model(rule.spec).name == rule.spec
 
 
 def test_credentials_in_a_url_are_not_shown():
@@ -67,7 +115,9 @@ def test_credentials_in_a_url_are_not_shown():
         ("openai:", "write openai:NAME"),
         ("openai", "write openai:NAME"),
         ("http://127.0.0.1:9/v1", "write http://127.0.0.1:9/v1#NAME"),
-        ("anthropic:claude", "OpenAI-compatible endpoint"),
+        ("anthropic:", "write anthropic:NAME"),
+        ("antropic:claude", "did you mean 'anthropic:claude'?"),
+        ("claude-haiku-4-5", "did you mean 'anthropic:claude-haiku-4-5'?"),
         (42, "a callable (inputs, context)"),
         (None, "a callable (inputs, context)"),
         (ScriptedModel, "pass an instance"),
@@ -82,7 +132,11 @@ def test_anything_else_is_refused_with_what_may_be_meant(spec, words):
 
 
 def test_the_registry_imports_no_sdk():
-    code = "import sys, rlm_notebook.models.registry as r; r.resolve_model('openai:x'); print('openai' in sys.modules)"
+    code = """
+import sys, rlm_notebook.models.registry as registry
+registry.resolve_model("openai:x"), registry.resolve_model("anthropic:x")
+print({"openai", "anthropic"} & {*sys.modules})
+"""
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,410 @@
+"""Anthropic's Messages API: requests out, replies in. Needs the extra `anthropic`.
+
+It differs from OpenAI's in what it demands (a limit of output tokens, the system prompt apart, turns in blocks) and in
+how it holds a model to a schema: by an output format, or by a tool that has to be called. Models differ in what they
+take and say so by refusing; what is refused by name is left out, and remembered for that model. Nothing that comes back
+is trusted to be well formed. Errors are put into words in `anthropic_errors.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from ..core.limits import Usage
+from ..exceptions import ConfigurationError, ModelError
+from ..ports import Capabilities, Message, Reply, Request, ToolCall
+from .anthropic_errors import model_error, refused
+from .clients import Endpoint, check_url, client_for, is_loopback, let_go, without_credentials
+from .deadline import within
+from .openai_errors import Target
+
+__all__ = ["OFFICIAL_URL", "AnthropicModel"]
+
+OFFICIAL_URL = "https://api.anthropic.com"
+DEFAULT_DEADLINE = 600.0
+DUMMY_KEY = "none"  # servers without keys still want a header
+#: The API wants a limit; every current model can write as much.
+OUTPUT_TOKENS = 8_192
+#: The tool whose arguments are the reply, where a model cannot be held to a schema otherwise.
+REPLY_TOOL = "reply"
+
+# (URL, model) -> what it was found not to take, and the most output tokens that it grants.
+_learned: dict[tuple[str, str], dict[str, int]] = {}
+
+
+@dataclass(frozen=True)
+class AnthropicModel:
+    """A model of Anthropic, or of any server that speaks its Messages API.
+
+    `base_url` is `ANTHROPIC_BASE_URL`, else Anthropic itself. `api_key_env` names the environment variable that holds
+    the key and is read at each call: `ANTHROPIC_API_KEY` unless a `base_url` is given, which is sent no key that was
+    not meant for it. `label` is the shown name. `temperature` is sent only if given, and no more once a model refused
+    it. The SDK is needed by calls alone: a recorded run is replayed without it.
+    """
+
+    model: str
+    base_url: str | None = field(default=None, kw_only=True)
+    api_key_env: str | None = field(default=None, kw_only=True)
+    label: str | None = field(default=None, kw_only=True)
+    max_connections: int = field(default=1000, kw_only=True)
+    temperature: float | None = field(default=None, kw_only=True)
+    max_output_tokens: int = field(default=OUTPUT_TOKENS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ConfigurationError("AnthropicModel(''): name a model, for example AnthropicModel('claude-haiku-4-5')")
+        if self.base_url is not None:
+            check_url(self.base_url, "base_url")
+
+    @property
+    def name(self) -> str:
+        if self.label is not None:
+            return self.label
+        return f"anthropic:{self.model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(json_schema=True, json_object=True, tools=True, stream=True, usage=True)
+
+    @property
+    def free(self) -> bool:
+        """A server on this machine costs nothing, so a budget in dollars needs no price."""
+        return is_loopback(self.base_url or os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL)
+
+    def __repr__(self) -> str:
+        where = "" if self.base_url is None else f", base_url={without_credentials(self.base_url)!r}"
+        return f"AnthropicModel({self.model!r}{where})"
+
+    def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Pieces of text (only for `request.streaming`), then the reply; raises `ModelError` and nothing else."""
+        deadline = DEFAULT_DEADLINE if request.deadline is None else request.deadline
+        return within(deadline, self._pieces(request), name=self.name)
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
+        url = self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
+        target = self._target(url)
+        if find_spec("anthropic") is None:
+            install = "pip install 'rlm-notebook[anthropic]'"
+            raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
+        client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
+        known = _learned.get((url, self.model), {})
+        while True:
+            body = self._body(request, known)
+            try:
+                async with aclosing(_call(client, body, target)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except Exception as error:
+                learned = refused(error, body)
+                if learned is None or learned.items() <= known.items():
+                    # The SDK's error is not chained: it may repeat the key, and says nothing more.
+                    raise model_error(error, target) from None
+                known = {**known, **learned}
+            else:
+                if known:
+                    _learned[url, self.model] = {**_learned.get((url, self.model), {}), **known}
+                return
+
+    def _target(self, url: str) -> Target:
+        """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
+        variable = self.api_key_env or ("ANTHROPIC_API_KEY" if self.base_url is None else "")
+        target = Target(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
+        if target.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
+            return target
+        raise target.needs_key()
+
+    def _body(self, request: Request, known: Mapping[str, int]) -> dict[str, Any]:
+        rung = _rung(request, known)
+        limit = request.max_output_tokens or self.max_output_tokens
+        body: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": min(limit, known.get("max_tokens", limit)),
+            "messages": list(_turns(request)),
+            "stream": request.streaming,
+            "temperature": self.temperature if request.temperature is None else request.temperature,
+            "thinking": {"type": "disabled"} if "thinking" in known else None,
+        }
+        body["system"] = _system(request, rung) or None
+        body |= _held_to_schema(request, rung)
+        return {name: value for name, value in body.items() if value is not None and name not in _OPTIONAL & {*known}}
+
+
+#: What is left out once it was refused.
+_OPTIONAL = frozenset({"temperature"})
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------
+
+
+def _rung(request: Request, known: Mapping[str, int]) -> str:
+    """How the reply is held to the wanted schema: by "output_config", by a "tool_choice", or by being told ("")."""
+    schema = request.schema
+    if schema is None or schema.get("type") != "object":
+        return ""
+    if "output_config" not in known and _is_closed(schema):
+        return "output_config"
+    return "" if request.tools or "tool_choice" in known else "tool_choice"
+
+
+def _is_closed(schema: Any) -> bool:
+    """Whether the output format takes this schema: every object in it is closed, and nothing bounds a value."""
+    if isinstance(schema, list):
+        return all(_is_closed(each) for each in schema)
+    if not isinstance(schema, dict):
+        return True
+    if _BOUNDS & {*schema} or (schema.get("type") == "object" and schema.get("additionalProperties") is not False):
+        return False
+    return all(_is_closed(each) for each in schema.values())
+
+
+_BOUNDS = frozenset(
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "maxItems", "uniqueItems", "patternProperties"),
+    }
+)
+
+
+def _held_to_schema(request: Request, rung: str) -> dict[str, Any]:
+    """The tools, and what holds the reply to the schema."""
+    if rung == "tool_choice":
+        described = {"name": REPLY_TOOL, "description": "Give the reply.", "input_schema": request.schema}
+        return {"tools": [described], "tool_choice": {"type": "tool", "name": REPLY_TOOL}}
+    sent: dict[str, Any] = {}
+    if request.tools:
+        sent["tools"] = [_tool(tool) for tool in request.tools]
+    if rung == "output_config":
+        sent[rung] = {"format": {"type": "json_schema", "schema": request.schema}}
+    return sent
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    schema = tool.get("parameters") or {"type": "object", "properties": {}}
+    return {"name": tool["name"], "description": tool.get("description", ""), "input_schema": schema}
+
+
+def _system(request: Request, rung: str) -> str:
+    said = [message["content"] for message in request.messages if message["role"] == "system"]
+    if request.schema is not None and not rung:
+        said.append(f"Reply with one JSON value that matches this JSON Schema:\n{json.dumps(request.schema)}")
+    return "\n\n".join(text for text in said if text)
+
+
+def _turns(request: Request) -> Iterator[dict[str, Any]]:
+    """The conversation in turns of blocks; what the tools returned is the user's turn, all of a round in one."""
+    turn: dict[str, Any] | None = None
+    for message in request.messages:
+        if message["role"] == "system":
+            continue
+        role = "assistant" if message["role"] == "assistant" else "user"
+        if turn is None or turn["role"] != role:
+            if turn is not None:
+                yield turn
+            turn = {"role": role, "content": []}
+        turn["content"] += _blocks(message)
+    yield turn or {"role": "user", "content": _SAY_SOMETHING}
+
+
+#: A request without a turn of the user is refused, and so is an empty block of text.
+_SAY_SOMETHING = [{"type": "text", "text": "Go on."}]
+
+
+def _blocks(message: Message) -> list[dict[str, Any]]:
+    content = message["content"] or ""
+    if message["role"] == "tool":
+        return [{"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id", "")), "content": content}]
+    said = [{"type": "text", "text": content}] if content.strip() else []
+    used = [_use(call) for call in message.get("tool_calls", ())]
+    return [*said, *used] or _SAY_SOMETHING
+
+
+def _use(call: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = call["arguments"]
+    # What did not decode is shown to the model as it was: the API wants an object.
+    given = arguments if isinstance(arguments, dict) else {"text": arguments}
+    return {"type": "tool_use", "id": _id(call.get("id", "")), "name": call["name"], "input": given}
+
+
+def _id(text: str) -> str:
+    """Ids of other providers' calls may hold what is refused here."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text) or "call"
+
+
+# -- what comes back ---------------------------------------------------------------------------------------------
+
+
+async def _call(client: Any, body: dict[str, Any], target: Target) -> AsyncGenerator[str | Reply, None]:
+    required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
+    # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
+    rest = {name: value for name, value in body.items() if name not in required}
+    response = await client.messages.create(**required, extra_body=rest)
+    written = _Written(body["model"], _answered(body), body.get("tool_choice", {}).get("name", ""))
+    if not body["stream"]:
+        written.add_whole(response, target)
+        yield written.reply(target)
+        return
+    async with response:
+        async for event in response:
+            if text := written.add(event):
+                yield text
+    del response
+    await let_go()
+    yield written.reply(target)
+
+
+def _answered(body: Mapping[str, Any]) -> int:
+    """How many calls of tools this conversation has answered so far."""
+    return sum(block["type"] == "tool_result" for turn in body["messages"] for block in turn["content"])
+
+
+_FINISHED = {
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+
+
+@dataclass
+class _Block:
+    kind: str
+    id: str = ""
+    name: str = ""
+    text: str = ""
+    input: Any = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Neither thinking nor a call of a tool."""
+        return self.kind == "text"
+
+    @property
+    def content(self) -> str:
+        """The text; of a tool that was called in one piece, the JSON of what it was given."""
+        return self.text if self.text or not self.input else json.dumps(self.input, ensure_ascii=False)
+
+
+@dataclass
+class _Written:
+    """A reply while it is being written, by one message or by many events.
+
+    Tool calls without an id are numbered from `first_call` on, so that ids are unique within a conversation. What is
+    given to `reply_tool` is the reply.
+    """
+
+    model: str
+    first_call: int
+    reply_tool: str = ""
+    blocks: dict[int, _Block] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    stop_reason: str = ""
+
+    def add_whole(self, message: Any, target: Target) -> None:
+        content = getattr(message, "content", None)
+        if not isinstance(content, list):
+            wrong = f"the reply holds no answer ({str(message)[:200]})"
+            raise target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
+        self._add_facts(message)
+        for index, block in enumerate(content):
+            self._open(index, block)
+        # A whole message is complete, whether or not it says so.
+        self.stop_reason = getattr(message, "stop_reason", None) or "end_turn"
+
+    def add(self, event: Any) -> str:
+        """The new text of a streamed event."""
+        kind, index = getattr(event, "type", ""), getattr(event, "index", 0)
+        if kind == "message_start":
+            self._add_facts(getattr(event, "message", None))
+        elif kind == "content_block_start":
+            self._open(index, getattr(event, "content_block", None))
+            return self.blocks[index].text if self.blocks[index].is_answer else ""
+        elif kind == "content_block_delta":
+            return self._grow(index, getattr(event, "delta", None))
+        elif kind == "message_delta":
+            self._count(getattr(event, "usage", None))
+            self.stop_reason = getattr(getattr(event, "delta", None), "stop_reason", None) or self.stop_reason
+        return ""
+
+    def _add_facts(self, message: Any) -> None:
+        self._count(getattr(message, "usage", None))
+        self.model = getattr(message, "model", None) or self.model
+
+    def _count(self, usage: Any) -> None:
+        """The counts so far: each event tells some of them, and the last word holds."""
+        for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+            value = getattr(usage, name, None)
+            if isinstance(value, int):
+                self.counts[name] = value
+        thinking = getattr(getattr(usage, "output_tokens_details", None), "thinking_tokens", None)
+        if isinstance(thinking, int):
+            self.counts["thinking_tokens"] = thinking
+
+    def _open(self, index: int, block: Any) -> None:
+        told = {name: getattr(block, name, None) for name in ("id", "name", "text")}
+        texts = {name: value for name, value in told.items() if isinstance(value, str)}
+        opened = _Block(getattr(block, "type", ""), **texts, input=getattr(block, "input", None))
+        if opened.kind == "tool_use" and self.reply_tool and opened.name == self.reply_tool:
+            opened.kind = "text"
+        self.blocks[index] = opened
+
+    def _grow(self, index: int, delta: Any) -> str:
+        block = self.blocks.setdefault(index, _Block("text"))
+        # Thinking and signatures come as deltas of other names.
+        more = getattr(delta, "text", None) or getattr(delta, "partial_json", None) or ""
+        block.text += more
+        return more if block.is_answer else ""
+
+    def reply(self, target: Target) -> Reply:
+        if not self.stop_reason:
+            raise target.error("the stream ended before the reply was complete", "try again", retryable=True)
+        content = "".join(block.content for block in self.blocks.values() if block.is_answer)
+        calls = tuple(self._calls())
+        if not content.strip() and not calls:
+            raise self._nothing(target)
+        usage = self._usage(free=is_loopback(target.url))
+        finished = "stop" if not calls and self.stop_reason == "tool_use" else _FINISHED.get(self.stop_reason, "stop")
+        return Reply(content, calls, usage, self.model, finished)
+
+    def _calls(self) -> Iterator[ToolCall]:
+        called = [block for block in self.blocks.values() if block.kind == "tool_use" and not block.is_answer]
+        for position, block in enumerate(called, self.first_call):
+            yield ToolCall(block.id or f"call_{position}", block.name, _arguments(block))
+
+    def _usage(self, *, free: bool) -> Usage | None:
+        """Tokens as users know them from other providers: what came from the cache is a part of the prompt."""
+        if "output_tokens" not in self.counts:
+            return None
+        get = self.counts.get
+        cached = get("cache_read_input_tokens", 0)
+        return Usage(
+            prompt_tokens=get("input_tokens", 0) + cached + get("cache_creation_input_tokens", 0),
+            completion_tokens=get("output_tokens", 0),
+            cached_tokens=cached,
+            reasoning_tokens=get("thinking_tokens", 0),
+            cost_usd=0.0 if free else None,
+        )
+
+    def _nothing(self, target: Target) -> Exception:
+        if self.stop_reason == "refusal":
+            return target.error("the model refuses to answer", "reword the task")
+        if self.stop_reason == "max_tokens":
+            wrong = "all output tokens were used before any answer was written"
+            return target.error(wrong, "allow more output tokens")
+        return target.error("the reply is empty", "try again, or choose another model", retryable=True)
+
+
+def _arguments(block: _Block) -> dict[str, Any] | str:
+    if not block.text:
+        return block.input if isinstance(block.input, dict) else {}
+    try:
+        decoded = json.loads(block.text)
+    except ValueError:
+        return block.text
+    return decoded if isinstance(decoded, dict) else block.text

@@ -1,0 +1,99 @@
+"""The border to Anthropic's servers: whatever goes wrong there becomes one `ModelError` with one line.
+
+The same taxonomy, verdicts and care for keys as in `openai_errors.py`; here is only what Anthropic says in words of
+its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..exceptions import ModelError
+from .openai_errors import Target, is_transport, retry_after, unreachable, verdict_on
+
+__all__ = ["model_error", "refused"]
+
+#: What an error is that comes within a stream, whose own status is 200.
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_NO_CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
+_AT_MOST = re.compile(r"max_tokens: \d+ > (\d+)")
+
+
+def model_error(error: Exception, target: Target) -> ModelError:
+    """What the SDK, its transport or the server's reply raised, as an error of this package."""
+    import anthropic
+
+    if isinstance(error, ModelError):
+        return error
+    if isinstance(error, anthropic.APIStatusError):
+        return _refused(error, target)
+    if isinstance(error, anthropic.APIConnectionError) or is_transport(error):
+        return unreachable(error, target)
+    wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
+    return target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
+
+
+def refused(error: Exception, body: Mapping[str, Any]) -> dict[str, int] | None:
+    """What the error says of this model that the next attempt can heed: a part it does not take, a lower limit."""
+    import anthropic
+
+    if not isinstance(error, anthropic.APIStatusError) or error.response.status_code not in (400, 422):
+        return None
+    words = _words(error)
+    if limit := _AT_MOST.search(words):
+        return {"max_tokens": int(limit[1])}
+    if "tool_choice" in body and "tool_choice" in words:
+        # A model that thinks cannot be made to call a tool.
+        return {"tool_choice": 0}
+    if "output_config" in body and re.search(r"output_config|output_format|json_schema|schema", words):
+        return {"output_config": 0}
+    if "temperature" in body and "temperature" in words:
+        return {"temperature": 0}
+    if "tools" in body and "thinking" not in body and "thinking" in words:
+        # What a model thought before it called a tool is not kept, so it has to do without.
+        return {"thinking": 0}
+    return None
+
+
+def _kind(error: Any) -> str:
+    """The type of error that the server names, or ""."""
+    inner = error.body.get("error") if isinstance(error.body, dict) else None
+    return str(inner.get("type", "")) if isinstance(inner, dict) else ""
+
+
+def _words(error: Any) -> str:
+    """What the server said, without the SDK's frame around it."""
+    inner = error.body.get("error") if isinstance(error.body, dict) else None
+    said = inner.get("message") if isinstance(inner, dict) else error.body if isinstance(error.body, str) else None
+    return str(said or error.message)
+
+
+def _refused(error: Any, target: Target) -> ModelError:
+    kind, words = _kind(error), _words(error)
+    midway = error.response.status_code < 400
+    status = _STATUS.get(kind, 500) if midway else error.response.status_code
+    spent = status == 402 or (status in (400, 403) and _NO_CREDIT.search(words) is not None)
+    verdict = verdict_on(402 if spent else status, {kind}, words)
+    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
+    wrong = f"{verdict.wrong} while it was writing" if midway else verdict.wrong
+    return target.error(
+        f"{wrong} ({status}: {words})",
+        verdict.advice.format(key=key),
+        status=status,
+        retryable=verdict.retryable,
+        fatal=verdict.fatal,
+        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
+    )
