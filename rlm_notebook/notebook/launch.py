@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, cast
 
 from ..async_engine import AsyncRecursiveEngine
@@ -10,10 +9,10 @@ from ..checkpoints.json_file import JsonFile
 from ..core.limits import Budget
 from ..core.records import Recorded
 from ..engine import RecursiveEngine
-from ..models.registry import default_openai_model
+from ..models.registry import default_model
 from ..ports import Journal
 from ..run import Run
-from .model_choice import OFFLINE, recorded_model, said_model, suggestions, variable
+from .model_choice import OFFLINE, recorded_model, said_model, suggestions, told_of, variable
 from .options import CellOptions
 from .session import Session
 from .storage import FileOrMemory, named_file
@@ -106,10 +105,9 @@ def _default(session: Session, mode: str, journal: Journal | None, request_key: 
     if _is_answered(recorded, request_key):
         # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
         return OFFLINE, "replay"
-    if os.environ.get("OPENAI_API_KEY"):
-        chosen = default_openai_model()
-        session.tell_once(f"rlm: using {chosen}, because OPENAI_API_KEY is set; choose with -m SPEC")
-        return chosen, mode
+    if (rule := default_model()) is not None:
+        session.tell_once(told_of(rule))
+        return rule.spec, mode
     print(suggestions())
     return OFFLINE, mode
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.records import Recorded
 from ..exceptions import ConfigurationError
-from ..models.registry import LOCAL_SERVERS, default_openai_model
+from ..models.detection import LocalServer, local_servers
+from ..models.registry import KEYS, LOCAL_SERVERS, KeyRule
+from ..pricing import Prices
 
-__all__ = ["OFFLINE", "recorded_model", "said_model", "suggestions", "variable"]
+__all__ = ["OFFLINE", "recorded_model", "said_model", "suggestions", "told_of", "variable"]
 
 OFFLINE = "offline"
-#: What a server on this machine needs at most to accept a connection, in seconds.
-_KNOCK = 0.05
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -74,7 +73,7 @@ def recorded_model(recorded: Recorded | None) -> str:
     kind = name.partition(":")[0]
     if kind in ("http", "https"):
         return name if urlsplit(name).hostname in _THIS_MACHINE else ""
-    return name if kind in ("openai", *LOCAL_SERVERS) else ""
+    return name if kind in ("openai", "anthropic", *LOCAL_SERVERS) else ""
 
 
 def suggestions() -> str:
@@ -82,25 +81,37 @@ def suggestions() -> str:
     return (
         f"rlm: NO MODEL CHOSEN - `{OFFLINE}` answers: rule-based, extractive, not a language model.\n"
         f"     Choose one: {', '.join(_choices())};\n"
-        f'     for all cells: %config RLMMagics.model = "{default_openai_model()}"'
+        f'     for all cells: %config RLMMagics.model = "{KEYS[0].spec}"'
     )
 
 
 def _choices() -> list[str]:
-    local = [f"-m {name}:NAME (answers at {url})" for name, url in LOCAL_SERVERS.items() if _answers(url)]
+    # Servers are asked for their models, by nobody's order: nothing follows from the answer but this line.
     return [
-        *local,
-        "-m openai:NAME (set OPENAI_API_KEY)",
+        *(f"-m {_example(server)} (answers at {server.url})" for server in local_servers()),
+        *(f"-m {rule.spec} ({_missing(rule)})" for rule in KEYS),
         "-m http://HOST:PORT/v1#NAME",
         "-m VARIABLE (a model or callable of yours)",
     ]
 
 
-def _answers(url: str) -> bool:
-    """Somebody listens there. Nothing is sent, and nothing follows from it but a suggestion."""
-    parts = urlsplit(url)
-    try:
-        with socket.create_connection((parts.hostname, parts.port), timeout=_KNOCK):
-            return True
-    except OSError:
-        return False
+def _example(server: LocalServer) -> str:
+    return next(iter(server.specs), f"{server.name}:NAME")
+
+
+def _missing(rule: KeyRule) -> str:
+    """What there is to do before a model can be used."""
+    steps = [] if rule.is_set else [f"set {rule.variable}"]
+    if not rule.is_installed:
+        steps.append(f"pip install 'rlm-notebook[{rule.package}]'")
+    return ", ".join(steps) or "ready"
+
+
+def told_of(rule: KeyRule) -> str:
+    """One line about a model that nobody named: why it answers, and what it costs."""
+    return f"rlm: using {rule.spec}, because {rule.variable} is set{_costs(rule.spec)}; choose with -m SPEC"
+
+
+def _costs(spec: str) -> str:
+    price = Prices().per_million(spec)
+    return "" if price is None else f" (dollars per million tokens: {price[0]:g} in, {price[1]:g} out)"

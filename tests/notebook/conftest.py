@@ -18,7 +18,10 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from jupyter_client import BlockingKernelClient, KernelManager
 
 KERNEL_PATIENCE = 60.0
-_NOT_OURS = ("RLM_MODEL", "RLM_MODE", "RLM_NOTEBOOK_PATH", "JPY_SESSION_NAME", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+_NOT_OURS = (
+    *("RLM_MODEL", "RLM_MODE", "RLM_NOTEBOOK_PATH", "JPY_SESSION_NAME"),
+    *("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+)
 
 
 @pytest.fixture(autouse=True)

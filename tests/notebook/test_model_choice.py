@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
-from rlm_notebook.notebook import model_choice
+from rlm_notebook.models import detection
 from tests.fault_server import FaultServer
 
 CELL = "%%rlm --view none -n demo {}\nWhat is 2 + 3?"
@@ -129,17 +129,28 @@ async def test_then_offline_under_a_banner(shell: Any, capsys: pytest.CaptureFix
     assert "NO MODEL" not in capsys.readouterr().out
 
 
-async def test_the_banner_names_local_servers_that_answer(
+async def test_the_banner_names_the_models_of_local_servers_and_asks_none(
     shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FaultServer() as server:
-        monkeypatch.setattr(model_choice, "LOCAL_SERVERS", {"ollama": server.url, "lmstudio": "http://127.0.0.1:1/v1"})
+    with FaultServer(models=["qwen3", "other"]) as server:
+        monkeypatch.setattr(detection, "KNOWN_SERVERS", {"ollama": server.url, "lmstudio": "http://127.0.0.1:1/v1"})
         await answered(shell)
         assert server.bodies == []
     printed = capsys.readouterr().out
-    assert "-m ollama:NAME (answers at" in printed
+    assert f"-m ollama:qwen3 (answers at {server.url})" in printed
     assert "lmstudio" not in printed
     assert shell.names["_rlm"].settings["model"].startswith("offline")
+
+
+async def test_the_key_of_anthropic_decides_after_openais(
+    shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    assert await chosen(shell, monkeypatch) == "anthropic:claude-haiku-4-5"
+    printed = capsys.readouterr().out
+    assert "using anthropic:claude-haiku-4-5, because ANTHROPIC_API_KEY is set" in printed
+    assert "dollars per million tokens" in printed
+    assert "sk-ant" not in printed
 
 
 @pytest.mark.parametrize(
