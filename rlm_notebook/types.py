@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
+from .core.rendering import Format, rendered
 
 __all__ = [
     "AsyncLLMCaller",
@@ -75,10 +76,11 @@ class Output(Mapping[str, Any]):
     """An answer: `.content` (Markdown text), `.metadata`, `.usage` and the `.run` that made it.
 
     Also a mapping with the keys "content" and "metadata", so that callers can return it and read it as they do a
-    dict. `str()` is the content; in a notebook it shows as Markdown.
+    dict. `str()` is the content; in a notebook it shows as `.format` says: "markdown" (and `.parsed` as a table, if it
+    holds records), "text", "json" or "code".
     """
 
-    __slots__ = ("content", "metadata", "parsed", "run", "usage")
+    __slots__ = ("content", "format", "metadata", "parsed", "run", "usage")
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Output(Mapping[str, Any]):
         self.parsed = parsed
         self.usage = usage or Usage()
         self.run = run
+        self.format: Format = "markdown"
 
     def __getitem__(self, key: str) -> Any:
         if key == "content":
@@ -115,11 +118,20 @@ class Output(Mapping[str, Any]):
         shown = self.content if len(self.content) <= 200 else self.content[:200] + "…"
         return f"Output(content={shown!r}, metadata={self.metadata!r})"
 
-    def _repr_markdown_(self) -> str:
-        return self.content
+    def _repr_markdown_(self) -> Any:
+        return self._shown("text/markdown")
+
+    def _repr_html_(self) -> Any:
+        return self._shown("text/html")
+
+    def _repr_json_(self) -> Any:
+        return self._shown("application/json")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(self.content)
+        printer.text(self._shown("text/plain"))
+
+    def _shown(self, mime: str) -> Any:
+        return rendered(self.content, self.parsed, self.format).get(mime)
 
 
 class LLMCaller(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from .launch import start
 from .loop import heartbeat
 from .options import CellOptions, parse_options
 from .session import Session
+from .timing import took
 from .transformer import interpolated
 
 __all__ = ["answer", "run_cell", "wait_for"]
@@ -54,11 +56,18 @@ def wait_for(session: Session, work: Any) -> Any:
 
 async def answer(session: Session, options: CellOptions, task: str) -> Output:
     """Run a task as the options say, shown while it goes on; no task of it is left behind."""
+    _require_built(options)
+    began = time.monotonic()
     run = start(session, options, task)
     try:
         output = await _shown(session, run, options)
     finally:
         await _stopped(run)
+        if options.time:
+            print(took(run, time.monotonic() - began))
+    output.format = options.format or output.format
+    if options.type:
+        session.tables.show(session.variables[options.type])
     if options.out:
         session.variables[options.out] = output
     return output
@@ -75,6 +84,12 @@ async def _shown(session: Session, run: Run, options: CellOptions) -> Output:
             by_signal = _is_being_cancelled()
             await _stopped(run)
     raise interruption(run, "Interrupted" if by_signal else "Cancelled")
+
+
+def _require_built(options: CellOptions) -> None:
+    for name in ("detach", "dry_run", "keep_plan", "store", "env_file"):
+        if getattr(options, name):
+            raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 
 
 def _task(options: CellOptions, cell: str, variables: dict[str, Any]) -> str:

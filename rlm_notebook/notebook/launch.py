@@ -81,6 +81,7 @@ def _said(session: Session, options: CellOptions) -> dict[str, Any]:
         "on_failure": options.on_failure,
         "temperature": options.temperature,
         "budget": _budget(session, options),
+        "approve": {"all": True, "root": "root", None: None}[options.approve],
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -93,6 +93,8 @@ def unload(shell: Any) -> None:
     """Take away what `load` added; without it, nothing changes."""
     install_host(PlainHost())
     shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
+    for loaded in (each for each in shell.configurables if isinstance(each, RLMMagics)):
+        loaded.session.tables.forget()
     shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, RLMMagics)]
     for kind, name in (("cell", "rlm"), ("cell", ASYNC_MAGIC), ("line", "rlm")):
         shell.magics_manager.magics[kind].pop(name, None)

@@ -11,6 +11,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from ..core.rendering import FORMATS, Format
 from .line_parser import LineParser, words_of
 
 __all__ = ["CellOptions", "parse_options", "parser"]
@@ -41,6 +42,14 @@ class CellOptions:
     mode: str = "resume"
     out: str | None = None
     view: str | None = None
+    keep_plan: bool = False
+    store: str | None = None
+    dry_run: bool = False
+    approve: str | None = None
+    detach: str | None = None
+    format: Format | None = None
+    time: bool = False
+    env_file: str | None = None
     raw: bool = False
     debug: bool = False
 
@@ -105,15 +114,29 @@ def parser() -> LineParser:
     add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
     add("--no-checkpoint", action="store_true", help="keep the run in memory only")
     add("--mode", choices=["resume", "fresh", "replay"], default="resume", help="what to do with what is recorded")
+    add("--keep-plan", action="store_true", help="keep the recorded plan, although the task has changed")
+    add("--store", choices=["full", "outputs", "hashes"], help=_STORE_HELP)
+    add("--dry-run", action="store_true", help="plan only, and say what the run may take; the value is the plan")
+    add("--approve", nargs="?", const="all", choices=["all", "root"], metavar="root", help=_APPROVE_HELP)
+    add("--detach", nargs="?", const="thread", choices=["thread", "loop"], metavar="loop", help=_DETACH_HELP)
     add("-o", "--out", metavar="NAME", help="put the result into this variable (also: NAME << at the end)")
     add("--view", choices=["widget", "text", "none"], help="how progress is shown")
     add("-q", "--quiet", dest="view", action="store_const", const="none", help="the answer only (--view none)")
+    add("-f", "--format", choices=FORMATS, help="how the answer is shown: markdown, text, json or code")
+    add("--time", action="store_true", help="say in one line how long it took and what it used")
+    add("--env-file", metavar="PATH", help="set the keys of a .env file first; those that are set already stay")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
     return made
 
 
 _MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offline,
 or the name of a variable that holds a model, a callable or an engine"""
+_STORE_HELP = """what the JSON holds of texts: all of them, results only, or none
+(hashes: to be shared, not replayed)"""
+_APPROVE_HELP = """wait in the widget until each plan is approved, or with --approve=root
+only the first"""
+_DETACH_HELP = """go on in the background; the value is the run, at once
+(--detach=loop: on the kernel's own event loop)"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
 
@@ -140,5 +163,16 @@ def parse_options(line: str) -> CellOptions | str:
 def _check(values: dict[str, Any]) -> None:
     if values["out"] is not None and (not values["out"].isidentifier() or iskeyword(values["out"])):
         raise UsageError(f"%%rlm: --out {values['out']}: not the name of a variable")
-    if values["checkpoint"] and values["no_checkpoint"]:
-        raise UsageError("%%rlm: --checkpoint and --no-checkpoint contradict each other; choose one")
+    for one, other in _CONTRADICTIONS:
+        if values[one] and values[other]:
+            names = (f"--{name.replace('_', '-')}" for name in (one, other))
+            raise UsageError(f"%%rlm: {' and '.join(names)} contradict each other; choose one")
+
+
+_CONTRADICTIONS = (
+    ("checkpoint", "no_checkpoint"),
+    ("dry_run", "approve"),
+    ("dry_run", "detach"),
+    ("detach", "time"),
+    ("store", "no_checkpoint"),
+)

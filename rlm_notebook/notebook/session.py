@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..run import Run
 from .host import NotebookHost
+from .typed_display import TypedTables
 
 __all__ = ["Defaults", "Session"]
 
@@ -30,6 +31,7 @@ class Session:
         self.shell = shell
         self.host = host
         self.defaults = defaults
+        self.tables = TypedTables(shell)
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         self._told: set[str] = set()
 
