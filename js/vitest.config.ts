@@ -4,5 +4,6 @@ export default defineConfig({
   test: {
     include: ["test/unit/**/*.test.{ts,tsx}"],
     environment: "happy-dom",
+    testTimeout: 60_000,
   },
 });

@@ -4,6 +4,7 @@
 import { EMPTY_NODE, type BrowserMessage, type Operation, type Run, type TreeNode } from "../src/protocol/messages";
 import type { WidgetModel } from "../src/model";
 
+type Command = Extract<BrowserMessage, { t: "cmd" }>;
 type Handler = (...values: never[]) => void;
 
 export interface FakeRun {
@@ -28,7 +29,10 @@ export class FakeModel implements WidgetModel {
   readonly sent: BrowserMessage[] = [];
   readonly #handlers = new Map<string, Set<Handler>>();
   readonly #traits: Record<string, unknown>;
-  readonly #run: FakeRun;
+  /** What the kernel says no to, and why. */
+  readonly refusals: Record<string, string> = {};
+  #run: FakeRun;
+  #epoch = 1;
   #sequence = 0;
 
   constructor(run: FakeRun, traits: Record<string, unknown> = {}) {
@@ -63,39 +67,67 @@ export class FakeModel implements WidgetModel {
 
   frame(ops: readonly Operation[], now = this.#run.now): void {
     this.#sequence += 1;
-    this.#emit("msg:custom", { t: "p", e: 1, s: this.#sequence, n: now, ops }, []);
+    this.#emit("msg:custom", { t: "p", e: this.#epoch, s: this.#sequence, n: now, ops }, []);
   }
 
   async #answer(message: BrowserMessage): Promise<void> {
     if (message.t === "sync") await this.#sendSnapshot();
     if (message.t === "get") for (const field of message.fields) this.#sendDetail(message.req, message.id, field);
-    if (message.t === "cmd") this.#obey(message.req, message.op);
+    if (message.t === "cmd") await this.#obey(message);
   }
 
   async #sendSnapshot(): Promise<void> {
     const { run, nodes, now } = this.#run;
-    const snapshot = { v: 1, e: 1, s: this.#sequence, n: now, run, nodes: columns(nodes) };
-    this.#emit("msg:custom", { t: "s", e: 1, s: this.#sequence }, [await gzip(JSON.stringify(snapshot))]);
+    const snapshot = { v: 1, e: this.#epoch, s: this.#sequence, n: now, run, nodes: columns(nodes) };
+    this.#emit("msg:custom", { t: "s", e: this.#epoch, s: this.#sequence }, [await gzip(JSON.stringify(snapshot))]);
   }
 
   #sendDetail(req: number, id: string, field: string): void {
     const title = this.#run.nodes.find((node) => node.id === id)?.title ?? "";
+    const parts = this.#run.nodes.filter((node) => node.parent === id);
+    const sub_tasks = parts.map((node, index) => ({
+      description: node.title,
+      agent: node.agent,
+      depends_on: index === 2 ? [0] : [],
+    }));
     const data: Record<string, unknown> = {
       output: this.#run.output,
       prompt: [{ role: "system", content: "You are a careful analyst." }, { role: "user", content: title }],
-      plan: { decision: "RECURSE", reason: "Three sources of evidence differ.", steps: [{ title: "Read", depends_on: [] }] },
+      task: title,
+      plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : null,
       tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, started: 21, ended: 23.5 }],
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
     this.#emit("msg:custom", { t: "d", req, id, field, data: data[field] ?? null }, []);
   }
 
-  #obey(req: number, op: string): void {
-    this.#emit("msg:custom", { t: "ack", req, ok: true }, []);
+  async #obey({ req, op, id = "0" }: Command): Promise<void> {
+    const refusal = this.refusals[op];
+    if (refusal !== undefined) return this.#emit("msg:custom", { t: "ack", req, ok: false, error: refusal }, []);
+    this.#emit("msg:custom", { t: "ack", req, ok: true, data: op === "preview" ? this.#preview(id) : null }, []);
     const can = op === "pause" ? ["resume", "cancel"] : ["pause", "cancel"];
     if (op === "pause") this.frame([["r", { status: "paused", can }]]);
     if (op === "resume") this.frame([["r", { status: "running", can }]]);
-    if (op === "cancel") this.frame([["r", { status: "cancelled", elapsed: this.#run.now, can: [] }]]);
+    if (op === "cancel" && id === "0") this.frame([["r", { status: "cancelled", elapsed: this.#run.now, can: [] }]]);
+    if (op === "cancel") this.frame([["p", id, { state: "cancelled" }]]);
+    if (op === "approve") this.frame([["p", id, { awaiting: false }]]);
+    if (["edit", "retry", "answer"].includes(op)) await this.fork();
+  }
+
+  /** The node and all above it, as if nothing else built on it. */
+  #preview(id: string): object {
+    const nodes = this.#run.nodes.filter((node) => id === node.id || id.startsWith(`${node.id}.`)).map((node) => node.id);
+    return { nodes, calls: nodes.length * 2, tokens: nodes.length * 3100, cost_usd: nodes.length * 0.011 };
+  }
+
+  /** A higher epoch, as after an edit: everything is done at once. */
+  async fork(): Promise<void> {
+    this.#epoch += 1;
+    this.#sequence = 0;
+    const nodes = this.#run.nodes.map((node) => ({ ...node, state: "done" as const, mark: "replayed" as const, awaiting: false }));
+    const run = { ...this.#run.run, status: "done" as const, elapsed: this.#run.now, forked: `edited from ${this.#run.run.run_id}` };
+    this.#run = { ...this.#run, run, nodes };
+    await this.#sendSnapshot();
   }
 
   #emit(event: string, ...values: unknown[]): void {

@@ -9,7 +9,7 @@ import { Painter } from "./painter";
 import { hideStaticCopy } from "./static_copy";
 import type { RunStore } from "./store/run_store";
 import { View } from "./store/view";
-import styles from "./styles/widget.css?inline";
+import styles from "./styles";
 import { rowsThatFit } from "./ui/grid";
 import { colorHost, detectTheme, watchTheme } from "./ui/theme";
 import { Widget, type Appearance } from "./ui/widget";

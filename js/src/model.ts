@@ -30,12 +30,14 @@ function asBytes(value: unknown): ArrayBufferView | undefined {
   return value instanceof ArrayBuffer ? new Uint8Array(value) : undefined;
 }
 
-/** Without a kernel there is nobody to tell; what was saved is still shown. */
-function sendTo(model: WidgetModel, message: BrowserMessage): void {
+/** Without a kernel there is nobody to tell (then false); what was saved is still shown. */
+function sendTo(model: WidgetModel, message: BrowserMessage): boolean {
   try {
     model.send(message);
+    return true;
   } catch (error) {
     console.warn("rlm_notebook: the kernel cannot be reached", error);
+    return false;
   }
 }
 

@@ -44,6 +44,8 @@ export interface TreeNode {
   readonly note: string;
   /** The end of the text being streamed; empty when nothing is. */
   readonly tail: string;
+  /** Whether the plan waits for approval. */
+  readonly awaiting: boolean;
 }
 
 export interface Budget {
@@ -72,6 +74,12 @@ export interface Run {
   readonly can: readonly string[];
   /** Says what answered when it was not a language model. */
   readonly label: string;
+  /** What is worth knowing of how the run came about: variables that changed, versions. */
+  readonly notes: readonly string[];
+  /** Says what the run was made from, if it was. */
+  readonly forked: string;
+  /** A copy without a kernel: nothing can be asked or commanded. */
+  readonly readonly: boolean;
 }
 
 export type Operation =
@@ -114,12 +122,17 @@ export interface Acknowledgement {
   readonly req: number;
   readonly ok: boolean;
   readonly error?: string;
+  readonly data?: unknown;
 }
 
 export type KernelMessage = Frame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
 
-export const DETAIL_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
-export type DetailField = (typeof DETAIL_FIELDS)[number];
+/** The fields that have a tab of their own. */
+export const TAB_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
+export type TabField = (typeof TAB_FIELDS)[number];
+
+/** What is fetched when it is looked at; a title is cut, `task` is the whole text. */
+export type DetailField = TabField | "task";
 
 export type BrowserMessage =
   | { readonly t: "sync"; readonly e: number; readonly s: number }
@@ -151,6 +164,7 @@ export const EMPTY_NODE: TreeNode = {
   phases: [],
   note: "",
   tail: "",
+  awaiting: false,
 };
 
 export const EMPTY_RUN: Run = {
@@ -169,6 +183,9 @@ export const EMPTY_RUN: Run = {
   error: "",
   can: [],
   label: "",
+  notes: [],
+  forked: "",
+  readonly: false,
 };
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -2,34 +2,28 @@
  * One run as all views of one widget share it: the folded state, its indexes, and the way back to
  * the kernel. It draws nothing.
  */
-import { signal } from "@preact/signals-core";
 import { ProtocolClient } from "../protocol/client";
 import { parseMessage, type BrowserMessage, type KernelMessage, type Run } from "../protocol/messages";
 import { inflateSnapshot } from "../protocol/snapshot";
+import { Commands } from "./commands";
 import { DetailCache } from "./details";
 import { Tree } from "./tree";
 
 export interface StorePorts {
-  send(message: BrowserMessage): void;
+  /** False when the kernel cannot be reached. */
+  send(message: BrowserMessage): boolean;
   now(): number;
   schedule(delay: number, action: () => void): void;
-}
-
-/** A command that was sent and not yet answered, or was refused. */
-export interface CommandState {
-  readonly pending: ReadonlySet<string>;
-  readonly error: string;
 }
 
 export class RunStore {
   readonly client: ProtocolClient;
   readonly tree: Tree;
   readonly details: DetailCache;
-  readonly commands = signal<CommandState>({ pending: new Set(), error: "" });
+  readonly commands: Commands;
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions = new Map<object, readonly string[]>();
-  readonly #sentCommands = new Map<number, string>();
   #epoch = -1;
   #requests = 0;
 
@@ -42,7 +36,9 @@ export class RunStore {
       changed: () => this.#notify(),
     });
     this.tree = new Tree(this.client.state.nodes);
-    this.details = new DetailCache({ ...ports, nextRequest: () => (this.#requests += 1) });
+    const nextRequest = (): number => (this.#requests += 1);
+    this.details = new DetailCache({ ...ports, nextRequest });
+    this.commands = new Commands({ ...ports, nextRequest });
   }
 
   get run(): Run {
@@ -94,13 +90,6 @@ export class RunStore {
     if (before.join() !== after.join()) this.#sendSubscriptions(after);
   }
 
-  command(name: string): void {
-    const request = (this.#requests += 1);
-    this.#sentCommands.set(request, name);
-    this.#showCommands("");
-    this.#ports.send({ t: "cmd", req: request, op: name, args: {} });
-  }
-
   #dispatch(message: KernelMessage, buffers: readonly ArrayBufferView[]): void {
     switch (message.t) {
       case "p":
@@ -112,19 +101,17 @@ export class RunStore {
       case "d":
         return this.details.receive(message);
       case "ack":
-        this.#sentCommands.delete(message.req);
-        this.#showCommands(message.ok ? "" : (message.error ?? "The kernel refused the command."));
+        return this.commands.receive(message);
     }
-  }
-
-  #showCommands(error: string): void {
-    this.commands.value = { pending: new Set(this.#sentCommands.values()), error };
   }
 
   /** Text that streamed while frames were lost is only sent again to those who ask again. */
   #replaced(): void {
     this.tree.rebuild();
-    if (this.client.position.e !== this.#epoch) this.details.clear();
+    if (this.client.position.e !== this.#epoch) {
+      this.details.clear();
+      this.commands.clear();
+    }
     this.#epoch = this.client.position.e;
     const subscribed = this.#subscribedIds();
     if (subscribed.length > 0) this.#sendSubscriptions(subscribed);

@@ -22,6 +22,8 @@ function insertionIndex(siblings: readonly string[], id: string): number {
 const isComplete = (node: TreeNode | undefined): boolean => node?.state === "done";
 
 export class Tree {
+  /** The nodes whose plans wait for approval. */
+  readonly awaiting = new Set<string>();
   /** Grows when nodes are added or everything is replaced: the shape of the tree changed. */
   shape = 0;
   readonly #nodes: ReadonlyMap<string, TreeNode>;
@@ -82,13 +84,14 @@ export class Tree {
 
   rebuild(): void {
     this.#roots.length = 0;
-    for (const index of [this.#children, this.#depths, this.#completeChildren, this.#counts]) index.clear();
+    for (const index of [this.#children, this.#depths, this.#completeChildren, this.#counts, this.awaiting]) index.clear();
     for (const node of this.#nodes.values()) this.#add(node);
     this.shape += 1;
   }
 
   /** Follows one change of the node map; see `NodeListener`. */
   update(before: TreeNode | undefined, after: TreeNode): void {
+    this.#noteAwaiting(after);
     if (!before) {
       this.#add(after);
       this.shape += 1;
@@ -106,6 +109,12 @@ export class Tree {
     this.#depths.set(node.id, node.parent === null ? 0 : this.depth(node.parent) + 1);
     this.#countState(displayState(node), 1);
     this.#countComplete(node.parent, Number(isComplete(node)));
+    this.#noteAwaiting(node);
+  }
+
+  #noteAwaiting(node: TreeNode): void {
+    if (node.awaiting) this.awaiting.add(node.id);
+    else this.awaiting.delete(node.id);
   }
 
   #siblings(parent: string | null): string[] {

@@ -5,7 +5,7 @@
  * `run`, `tree` and `streamedText`, which subscribe them to the next drawing.
  */
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals-core";
-import type { DetailField, Run, TreeNode } from "../protocol/messages";
+import type { TabField, Run, TreeNode } from "../protocol/messages";
 import { parallelism } from "./concurrency";
 import { criticalPath } from "./critical_path";
 import { isFinished, type DisplayState } from "./display";
@@ -13,6 +13,12 @@ import { flatten, isFiltering, visibleIds, type Row, type RowFilter } from "./ro
 import type { RunStore } from "./run_store";
 import { timeAxis } from "./time_axis";
 import type { Tree } from "./tree";
+
+/** What is open over the widget. */
+export type OpenDialog =
+  | { readonly kind: "help" }
+  | { readonly kind: "edit"; readonly id: string }
+  | { readonly kind: "approve"; readonly id: string };
 
 /** From this size on, rows are flattened at most every ten times as long as it took. */
 const LARGE_TREE = 20_000;
@@ -30,8 +36,11 @@ export class View {
   readonly folded = signal<ReadonlySet<string>>(new Set());
   readonly selected = signal<string | null>(null);
   readonly active = signal<string | null>(null);
+  /** Grows when a node is to be brought into sight, wherever the focus is. */
+  readonly revealed = signal(0);
   readonly showsCriticalPath = signal(true);
-  readonly tab = signal<DetailField>("output");
+  readonly tab = signal<TabField>("output");
+  readonly dialog = signal<OpenDialog | null>(null);
   /** Folded to the header: what a finished run that nobody touched becomes. */
   readonly collapsed = signal(false);
   #touched = false;
@@ -118,6 +127,22 @@ export class View {
     return performance.now() - this.#flattenedAt >= this.#flattenPause;
   }
 
+  /** Whether the kernel accepts a command now. */
+  can(op: string): boolean {
+    return !this.run.readonly && this.run.can.includes(op);
+  }
+
+  /** Why nothing can be commanded now; empty when it can. */
+  get obstacle(): string {
+    this.frame.value;
+    return this.store.client.isSilent ? "no news from the kernel: it is busy or gone" : "";
+  }
+
+  openDialog(dialog: OpenDialog): void {
+    this.touch();
+    this.dialog.value = dialog;
+  }
+
   /** From now on nothing folds by itself that the reader could be looking at. */
   touch(): void {
     this.#touched = true;
@@ -154,7 +179,9 @@ export class View {
     const above = this.store.tree.ancestors(id).map((node) => node.id);
     batch(() => {
       this.#setFolded(above, false);
+      this.collapsed.value = false;
       this.select(id);
+      this.revealed.value += 1;
     });
   }
 

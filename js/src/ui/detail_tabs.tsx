@@ -1,6 +1,6 @@
 /** What the tabs of the detail pane show once their field has arrived. */
 import type { ComponentChild } from "preact";
-import { isRecord, type DetailField, type TreeNode } from "../protocol/messages";
+import { isRecord, type TabField, type TreeNode } from "../protocol/messages";
 import type { Detail } from "../store/details";
 import { isActive } from "../store/display";
 import type { View } from "../store/view";
@@ -90,7 +90,7 @@ function Events({ data }: { data: unknown }) {
   );
 }
 
-const TABS: Record<DetailField, (properties: { data: unknown; node: TreeNode }) => ComponentChild> = {
+const TABS: Record<TabField, (properties: { data: unknown; node: TreeNode }) => ComponentChild> = {
   output: Output,
   prompt: Prompt,
   plan: Plan,
@@ -101,7 +101,7 @@ const TABS: Record<DetailField, (properties: { data: unknown; node: TreeNode }) 
 export function TabContent({ view, node, field, detail }: {
   view: View;
   node: TreeNode;
-  field: DetailField;
+  field: TabField;
   detail: Detail;
 }) {
   if (field === "output" && isActive(node)) return <LiveOutput view={view} node={node} />;

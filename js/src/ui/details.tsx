@@ -1,17 +1,17 @@
 /** The pane about the selected node. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { DETAIL_FIELDS, type DetailField, type TreeNode } from "../protocol/messages";
+import { useEffect } from "preact/hooks";
+import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart } from "../store/critical_path";
 import { displayState, isFinished } from "../store/display";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
+import { Actions } from "./actions";
 import { TabContent } from "./detail_tabs";
 import { formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
-import { copyText } from "./clipboard";
 import { Icon } from "./icons";
 
-const TAB_NAMES: Record<DetailField, string> = {
+const TAB_NAMES: Record<TabField, string> = {
   output: "Output",
   prompt: "Prompt",
   plan: "Plan",
@@ -110,35 +110,16 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
   );
 }
 
-function outputText(view: View, node: TreeNode): string {
-  const { data } = view.store.details.read(node.id, "output");
-  return typeof data === "string" && data !== "" ? data : view.streamedText(node.id);
-}
-
-function CopyButton({ view, node }: { view: View; node: TreeNode }) {
-  const [copied, setCopied] = useState(false);
-  useEffect(() => setCopied(false), [node.id]);
-  const copy = async (): Promise<void> => {
-    setCopied(await copyText(outputText(view, node)));
-  };
-  return (
-    <button type="button" class="rn-button" disabled={outputText(view, node) === ""} onClick={copy}>
-      <Icon name={copied ? "done" : "copy"} />
-      {copied ? "Copied" : "Copy output"}
-    </button>
-  );
-}
-
 function toolCount(view: View, node: TreeNode): number {
   const { data } = view.store.details.read(node.id, "tools");
   return Array.isArray(data) ? data.length : 0;
 }
 
-function nextTab(key: string, current: DetailField): DetailField | null {
-  const index = DETAIL_FIELDS.indexOf(current);
+function nextTab(key: string, current: TabField): TabField | null {
+  const index = TAB_FIELDS.indexOf(current);
   const steps: Record<string, number> = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 };
   const target = Object.hasOwn(steps, key) ? steps[key] : undefined;
-  return target === undefined ? null : (DETAIL_FIELDS.at(target % DETAIL_FIELDS.length) ?? null);
+  return target === undefined ? null : (TAB_FIELDS.at(target % TAB_FIELDS.length) ?? null);
 }
 
 function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string }) {
@@ -152,7 +133,7 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
   const tools = toolCount(view, node);
   return (
     <div class="rn-tabs" role="tablist" aria-label="Details" onKeyDown={onKeyDown}>
-      {DETAIL_FIELDS.map((field) => (
+      {TAB_FIELDS.map((field) => (
         <button
           type="button"
           role="tab"
@@ -174,7 +155,7 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
 function useNodeData(view: View, node: TreeNode): void {
   const tab = view.tab.value;
   useEffect(() => {
-    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", tab])]);
+    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", tab])]);
   }, [node.id, node.state, node.attempts, node.mark, tab]);
   const streams = !isFinished(node);
   useEffect(() => {
@@ -210,9 +191,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
       <Chips view={view} node={node} />
       {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{node.note}</p>}
       <Facts view={view} node={node} />
-      <div class="rn-actions">
-        <CopyButton view={view} node={node} />
-      </div>
+      <Actions view={view} node={node} />
       <Tabs view={view} node={node} panel={panel} />
       <div class="rn-panel" id={panel} role="tabpanel" aria-label={TAB_NAMES[field]} tabIndex={0}>
         <TabContent view={view} node={node} field={field} detail={view.store.details.read(node.id, field)} />

@@ -208,6 +208,15 @@ function useFocusOnActive(view: View, grid: RefObject<HTMLDivElement | null>, ac
   }, [active]);
 }
 
+/** What is revealed from elsewhere (a crumb, a reference in a text) is scrolled to. */
+function useReveal(view: View, grid: RefObject<HTMLDivElement | null>): void {
+  const revealed = view.revealed.value;
+  useLayoutEffect(() => {
+    const index = view.rowIndex.peek().get(view.active.peek() ?? "");
+    if (revealed > 0 && grid.current && index !== undefined) scrollIntoView(grid.current, index);
+  }, [revealed]);
+}
+
 /** Rows that arrive above the ones being read must not push them away. */
 function useScrollAnchor(view: View, grid: RefObject<HTMLDivElement | null>, rows: readonly RowShape[]): void {
   const anchor = useRef<{ id: string; index: number } | null>(null);
@@ -245,6 +254,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
   const active = activeIndex(view);
   useScrollAnchor(view, grid, rows);
   useFocusOnActive(view, grid, rows[active]?.id);
+  useReveal(view, grid);
   const actions = useRef<RowActions>({
     select: (id) => view.select(id),
     toggle: (id) => view.fold(id, view.isOpen(id)),

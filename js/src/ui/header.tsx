@@ -3,20 +3,8 @@ import type { Run } from "../protocol/messages";
 import { PROGRESS_ORDER } from "../store/display";
 import type { View } from "../store/view";
 import { formatCost, formatDuration, formatTokens } from "./format";
-import { Icon, type IconName } from "./icons";
-
-interface CommandButton {
-  readonly name: string;
-  readonly label: string;
-  readonly icon: IconName;
-  readonly danger?: boolean;
-}
-
-const BUTTONS: readonly CommandButton[] = [
-  { name: "pause", label: "Pause", icon: "pause" },
-  { name: "resume", label: "Resume", icon: "play" },
-  { name: "cancel", label: "Cancel", icon: "stop", danger: true },
-];
+import { CommandButton } from "./command_button";
+import { Icon } from "./icons";
 
 function Progress({ view, complete }: { view: View; complete: number }) {
   const { tree } = view;
@@ -68,24 +56,36 @@ function Tokens({ run }: { run: Run }) {
   );
 }
 
+/** Pause turns into Resume in place: whoever pressed it keeps the focus. */
 function Commands({ view }: { view: View }) {
-  const { pending } = view.store.commands.value;
-  const accepted = BUTTONS.filter((button) => view.run.can.includes(button.name));
   return (
     <>
-      {accepted.map(({ name, label, icon, danger }) => (
-        <button
-          key={name}
-          type="button"
-          class={`rn-button${danger ? " rn-danger" : ""}`}
-          disabled={pending.has(name)}
-          onClick={() => view.store.command(name)}
-        >
-          <Icon name={icon} />
-          {label}
-        </button>
-      ))}
+      {view.can("resume") ? (
+        <CommandButton key="pause" view={view} command={{ op: "resume" }} label="Resume" busyLabel="Resuming…" icon="play" />
+      ) : (
+        view.can("pause") && (
+          <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" />
+        )
+      )}
+      {view.can("cancel") && (
+        <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" />
+      )}
     </>
+  );
+}
+
+function HelpButton({ view }: { view: View }) {
+  return (
+    <button
+      type="button"
+      class="rn-button rn-square"
+      aria-haspopup="dialog"
+      aria-label="Help"
+      title="Help (?)"
+      onClick={() => view.openDialog({ kind: "help" })}
+    >
+      <Icon name="help" />
+    </button>
   );
 }
 
@@ -110,10 +110,10 @@ function CollapseButton({ view }: { view: View }) {
 }
 
 function statusLine(view: View): string {
-  const { status, label, notice } = view.run;
+  const { status, label, notice, forked } = view.run;
   const silence = view.store.client.isSilent ? "no news from the kernel" : "";
   const time = formatDuration(view.clock.value);
-  return [status, time, silence, notice, label].filter((part) => part !== "").join(" · ");
+  return [status, time, silence, forked, notice, label].filter((part) => part !== "").join(" · ");
 }
 
 export function Header({ view }: { view: View }) {
@@ -137,19 +137,8 @@ export function Header({ view }: { view: View }) {
       <Cost run={run} />
       <span class="rn-space" />
       <Commands view={view} />
+      <HelpButton view={view} />
       <CollapseButton view={view} />
     </header>
-  );
-}
-
-/** What a reader must not miss: why the run failed, or why a command did not work. */
-export function Alerts({ view }: { view: View }) {
-  const messages = [view.run.error, view.store.commands.value.error].filter((text) => text !== "");
-  return messages.length === 0 ? null : (
-    <div class="rn-alert" role="alert">
-      {messages.map((text) => (
-        <p>{text}</p>
-      ))}
-    </div>
   );
 }

@@ -17,7 +17,15 @@ export type IconName =
   | "copy"
   | "close"
   | "path"
-  | "unfold";
+  | "unfold"
+  | "up"
+  | "edit"
+  | "code"
+  | "delete"
+  | "add"
+  | "approve"
+  | "answer"
+  | "help";
 
 const OUTLINE = { fill: "none", stroke: "currentColor", "stroke-linecap": "round", "stroke-linejoin": "round" } as const;
 
@@ -112,11 +120,28 @@ const SHAPES: Record<IconName, ComponentChild> = {
   close: <path d="M4.5 4.5l7 7M11.5 4.5l-7 7" {...OUTLINE} stroke-width="1.6" />,
   path: <path d="M2.5 12.5h3V8h5V3.5h3" {...OUTLINE} stroke-width="1.7" />,
   unfold: <path d="M4 6l4 4 4-4" {...OUTLINE} stroke-width="1.6" />,
+  up: <path d="M4 10l4-4 4 4" {...OUTLINE} stroke-width="1.6" />,
+  edit: <path d="M3 13l.6-2.8 7-7a1.3 1.3 0 0 1 1.9 0l.3.3a1.3 1.3 0 0 1 0 1.9l-7 7zM9.4 4.4l2.2 2.2" {...OUTLINE} stroke-width="1.4" />,
+  code: <path d="M5.5 4.5 2 8l3.5 3.5M10.5 4.5 14 8l-3.5 3.5" {...OUTLINE} stroke-width="1.5" />,
+  delete: <path d="M3 4.5h10M6.2 4.5V3h3.6v1.5M4.3 4.5l.6 8.5h6.2l.6-8.5" {...OUTLINE} stroke-width="1.4" />,
+  add: <path d="M8 3.5v9M3.5 8h9" {...OUTLINE} stroke-width="1.6" />,
+  approve: (
+    <g {...OUTLINE} stroke-width="1.4">
+      <path d="M9.5 2.8H4.3a1 1 0 0 0-1 1v8.4a1 1 0 0 0 1 1h7.4a1 1 0 0 0 1-1V8.5" />
+      <path d="M5.8 7.2l2 2 5.4-5.6" stroke-width="1.6" />
+    </g>
+  ),
+  answer: <path d="M3 4h10M3 8h10M3 12h5.5" {...OUTLINE} stroke-width="1.6" />,
+  help: (
+    <g {...OUTLINE} stroke-width="1.5">
+      <path d="M5.6 6a2.4 2.4 0 1 1 3.6 2.1c-.8.5-1.2.9-1.2 1.8M8 12.4v.01" />
+    </g>
+  ),
 };
 
-export function Icon({ name, size = 14 }: { name: IconName; size?: number }) {
+export function Icon({ name, size = 14, turning = false }: { name: IconName; size?: number; turning?: boolean }) {
   return (
-    <svg class="rn-icon" width={size} height={size} viewBox="0 0 16 16" aria-hidden="true">
+    <svg class={`rn-icon${turning ? " rn-turning" : ""}`} width={size} height={size} viewBox="0 0 16 16" aria-hidden="true">
       {SHAPES[name]}
     </svg>
   );

@@ -6,7 +6,9 @@ import { Announcer } from "./announcer";
 import { Details } from "./details";
 import { Footer } from "./footer";
 import { Grid, HEADER_HEIGHT } from "./grid";
-import { Alerts, Header } from "./header";
+import { Alerts, Banners } from "./banners";
+import { Dialogs } from "./dialogs";
+import { Header } from "./header";
 import { ROW_HEIGHT } from "./row";
 import type { Host, Theme } from "./theme";
 import { Toolbar } from "./toolbar";
@@ -67,8 +69,10 @@ export function Widget(properties: WidgetProperties) {
     >
       <Header view={view} />
       <Alerts view={view} />
+      <Banners view={view} />
       {!view.collapsed.value && <Main {...properties} />}
       <Announcer view={view} />
+      <Dialogs view={view} />
     </section>
   );
 }

@@ -1,50 +1,14 @@
 /** The whole widget on a fake kernel. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { FakeModel } from "../../dev/fake_model";
-import { NODES, NOW, OUTPUT, RUN } from "../../dev/fixture";
-import { EMPTY_NODE, type Run, type TreeNode } from "../../src/protocol/messages";
-import createWidget from "../../src/index";
+import { describe, expect, it, vi } from "vitest";
+import { RUN } from "../../dev/fixture";
+import { EMPTY_NODE } from "../../src/protocol/messages";
+import { addView, cleanUpAfterEach, mount } from "./mounted";
 import { node } from "./samples";
-
-const cleanups: (() => void)[] = [];
-
-interface Setting {
-  readonly run?: Partial<Run>;
-  readonly nodes?: readonly TreeNode[];
-  readonly traits?: Record<string, unknown>;
-}
-
-async function mount({ run = {}, nodes = NODES, traits = {} }: Setting = {}) {
-  const model = new FakeModel({ run: { ...RUN, ...run }, nodes, now: NOW, output: OUTPUT }, traits);
-  const widget = createWidget();
-  cleanups.push(widget.initialize({ model }));
-  const view = addView(widget, model);
-  await vi.waitFor(() => expect(view.root.dataset["status"]).not.toBe("loading"));
-  return { model, widget, ...view };
-}
-
-function addView(widget: ReturnType<typeof createWidget>, model: FakeModel) {
-  const el = document.createElement("div");
-  document.body.append(el);
-  const dispose = widget.render({ model, el });
-  cleanups.push(dispose);
-  const root = el.querySelector<HTMLElement>(".rn") as HTMLElement;
-  const row = (id: string) => el.querySelector<HTMLElement>(`[data-node-id="${id}"]`);
-  const button = (name: string) =>
-    [...el.querySelectorAll("button")].find((each) => (each.getAttribute("aria-label") ?? each.textContent) === name);
-  return { el, root, row, button, dispose };
-}
 
 const nextFrame = () => new Promise((resolve) => setTimeout(resolve, 40));
 const hidingRules = () => [...document.head.querySelectorAll("style")].map(({ textContent }) => textContent);
 
-beforeEach(() => vi.stubGlobal("IntersectionObserver", undefined));
-
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-  document.body.replaceChildren();
-  vi.unstubAllGlobals();
-});
+cleanUpAfterEach();
 
 describe("the widget", () => {
   it("asks for a snapshot and shows the run", async () => {
@@ -174,7 +138,7 @@ describe("details", () => {
     row("0.1.1.1")?.click();
     await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("165 Wh/kg"));
 
-    expect(model.sent.filter(({ t }) => t === "get")).toMatchObject([{ id: "0.1.1.1", fields: ["output", "tools"] }]);
+    expect(model.sent.filter(({ t }) => t === "get")).toMatchObject([{ id: "0.1.1.1", fields: ["output", "tools", "task"] }]);
     model.frame([["p", "0.1.1.1", { state: "failed" }]]);
     await vi.waitFor(() => expect(model.sent.filter(({ t }) => t === "get")).toHaveLength(2));
   });

@@ -1,0 +1,107 @@
+/** Between the header and the tree: what must not be missed, and what can be done about it. */
+import type { View } from "../store/view";
+import { CommandButton } from "./command_button";
+import { plural } from "./format";
+import { Icon } from "./icons";
+
+/** Why the run failed, or why a command did not work. */
+export function Alerts({ view }: { view: View }) {
+  const { commands } = view.store;
+  const { error } = view.run;
+  const refused = commands.error.value;
+  if (error === "" && refused === "") return null;
+  return (
+    <div class="rn-alert" role="alert">
+      {error !== "" && <p>{error}</p>}
+      {refused !== "" && (
+        <p>
+          {refused}{" "}
+          <button type="button" class="rn-link" onClick={() => commands.dismiss()}>
+            Dismiss
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Plans that wait for approval: nothing is spent until somebody has looked at them. */
+function Approvals({ view }: { view: View }) {
+  const waiting = view.can("approve") ? [...view.tree.awaiting] : [];
+  const first = waiting[0] === undefined ? undefined : view.tree.node(waiting[0]);
+  if (!first) return null;
+  const others = waiting.length > 1 ? ` (and ${waiting.length - 1} more)` : "";
+  return (
+    <div class="rn-banner rn-banner-approve">
+      <Icon name="approve" />
+      <p>
+        A plan waits for your approval: <b>{first.title}</b>
+        {others}
+      </p>
+      <button
+        type="button"
+        class="rn-button rn-primary"
+        aria-haspopup="dialog"
+        onClick={() => view.openDialog({ kind: "approve", id: first.id })}
+      >
+        Review plan
+      </button>
+    </div>
+  );
+}
+
+function firstFailure(view: View): string | undefined {
+  let deepest: { id: string; depth: number } | undefined;
+  for (const { id, state } of view.tree.nodes()) {
+    const depth = view.tree.depth(id);
+    if (state === "failed" && (!deepest || depth > deepest.depth)) deepest = { id, depth };
+  }
+  return deepest?.id;
+}
+
+/** After failures, a spent budget or a cancellation: what one can go on with. */
+function WaysOn({ view }: { view: View }) {
+  if (["running", "paused"].includes(view.run.status)) return null;
+  const canRetry = view.can("retry") && view.tree.count("failed") + view.tree.count("cancelled") > 0;
+  const canAnswer = view.can("answer");
+  if (!canRetry && !canAnswer) return null;
+  const failed = view.tree.count("failed");
+  const stopped = view.tree.count("cancelled");
+  const counts = [failed > 0 && `${plural(failed, "task")} failed`, stopped > 0 && `${plural(stopped, "task")} stopped`];
+  const facts = counts.filter((count) => count !== false).join(", ") || `the run is ${view.run.status}`;
+  const show = (): void => {
+    const id = firstFailure(view);
+    if (id !== undefined) view.reveal(id);
+  };
+  return (
+    <div class="rn-banner">
+      <p>{facts}</p>
+      {failed > 0 && (
+        <button type="button" class="rn-button" onClick={show}>
+          <Icon name="search" />
+          Show why
+        </button>
+      )}
+      {canRetry && (
+        <CommandButton view={view} command={{ op: "retry" }} label="Retry all failed" busyLabel="Retrying…" icon="retry" />
+      )}
+      {canAnswer && (
+        <CommandButton view={view} command={{ op: "answer" }} label="Answer with what there is" busyLabel="Answering…" icon="answer" />
+      )}
+    </div>
+  );
+}
+
+function Notes({ notes }: { notes: readonly string[] }) {
+  return notes.length === 0 ? null : <p class="rn-notes">{notes.join(" · ")}</p>;
+}
+
+export function Banners({ view }: { view: View }) {
+  return (
+    <>
+      <Notes notes={view.run.notes} />
+      <Approvals view={view} />
+      <WaysOn view={view} />
+    </>
+  );
+}

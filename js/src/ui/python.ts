@@ -1,0 +1,27 @@
+/** A task as Python code that does it again with the API. */
+
+/** What is not seen, or turns text around, is written out: code must be what it looks like. */
+const HIDDEN = /[\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** A JSON string is a Python string too. */
+const literal = (text: string): string => JSON.stringify(text).replace(HIDDEN, escaped);
+
+function taskLiteral(task: string): string {
+  const lines = task.split(/(?<=\n)/);
+  if (lines.length < 2) return literal(task);
+  return `(\n${lines.map((line) => `    ${literal(line)}`).join("\n")}\n)`;
+}
+
+export function pythonOf(task: string, model: string): string {
+  return [
+    "from rlm_notebook import RecursiveEngine",
+    "",
+    `engine = RecursiveEngine(${literal(model || "offline")})`,
+    `task = ${taskLiteral(task)}`,
+    "output = engine.solve(task)",
+    "print(output)",
+    "",
+  ].join("\n");
+}
