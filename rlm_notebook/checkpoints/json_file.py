@@ -8,6 +8,7 @@ was.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -83,14 +84,14 @@ class JsonFile:
         try:
             self._write(event)
         except OSError as error:
-            raise _cannot_write(self._journal, error) from error
+            raise _cannot_go_on(self._journal, error) from error
 
     def compact(self, recorded: Recorded) -> None:
         if self._lines is not None:
             try:
                 self._replace(recorded)
             except OSError as error:
-                raise _cannot_write(self._file, error) from error
+                raise _cannot_go_on(self._file, error) from error
         elif self._unfinished(recorded):
             # All of it is on the disk already: where it cannot be put into its final form, it stays as it is.
             with suppress(OSError, CheckpointError):
@@ -180,6 +181,12 @@ class JsonFile:
         if now - self._synced >= SYNC_INTERVAL:
             os.fsync(self._lines.fileno())
             self._synced = now
+            self._require_there()
+
+    def _require_there(self) -> None:
+        """A file that was removed while it is open takes lines without complaint, and keeps none."""
+        if not self._journal.exists():
+            raise FileNotFoundError(errno.ENOENT, "its folder, or its journal, was removed or moved while it ran")
 
 
 def _signature(path: Path) -> tuple[int, int] | None:
@@ -307,6 +314,15 @@ def _checked(path: Path) -> Path:
 def _cannot_write(path: Path, error: OSError) -> CheckpointError:
     return CheckpointError(
         f"cannot write the checkpoint {path}: {error.strerror or error}; choose a place that can be written"
+    )
+
+
+def _cannot_go_on(path: Path, error: OSError) -> CheckpointError:
+    """For a run that has begun to spend: where its results are, and how it goes on."""
+    return CheckpointError(
+        f"cannot write the checkpoint {path}: {error.strerror or error}; the answer so far is in memory only "
+        "(error.run.partial(), in a notebook _rlm.partial()). Make room, or put the folder back, and run again: "
+        "what was kept before is not asked again"
     )
 
 

@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlm_notebook import Agent, AsyncRecursiveEngine, tool
+from rlm_notebook import Agent, AsyncRecursiveEngine, CheckpointError, tool
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 
 LARGEST = 300
 DEPTH = 5
 CENTS = 0.25
+#: What the process ends with when the run could not be kept; what it had so far is in ANSWER.
+NOT_KEPT = 3
 
 
 @dataclass
@@ -185,7 +187,11 @@ def expected_calls(seed: int, largest: int = LARGEST) -> set[tuple[str, str, int
 
 
 def main(seed: int, checkpoint: Path, log: Path, answer: Path, latency: float = 0.01) -> None:
-    output = asyncio.run(engine(seed, latency=latency, log=log).solve("root", checkpoint=checkpoint))
+    try:
+        output = asyncio.run(engine(seed, latency=latency, log=log).solve("root", checkpoint=checkpoint))
+    except CheckpointError as error:
+        answer.write_text(json.dumps([error.run.partial().content, str(error)]))
+        sys.exit(NOT_KEPT)
     answer.write_text(json.dumps([output.content, output.metadata["calls"], output.usage.to_json()]))
 
 

@@ -9,12 +9,14 @@ import asyncio
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from rlm_notebook import Output
 from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, from_json
 from tests.checkpoints import random_tree
@@ -45,12 +48,12 @@ class Round:
 
     seed: int
     folder: Path
+    path: Path = Path()
     kept: dict[Call, str] = field(default_factory=dict)
     figures: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def path(self) -> Path:
-        return self.folder / "kept" / "run.json"
+    def __post_init__(self) -> None:
+        self.path = self.folder / "kept" / "run.json" if self.path == Path() else self.path
 
     @property
     def journal(self) -> Path:
@@ -64,9 +67,10 @@ class Round:
     def answer(self) -> Path:
         return self.folder / "answer.json"
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
         arguments = [str(self.seed), str(self.path), str(self.log), str(self.answer), str(LATENCY)]
-        return subprocess.Popen([sys.executable, random_tree.__file__, *arguments], stderr=subprocess.PIPE)
+        command = [sys.executable, random_tree.__file__, *arguments]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=before)
 
     def calls(self, word: str = "asked") -> list[Call]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -143,16 +147,10 @@ def tear(round_: Round, choose: random.Random) -> None:
         round_.figures["torn"] += 1
 
 
-def played(seed: int, folder: Path) -> Round:
-    """Kill a run once or twice, let it end, and check all that is promised."""
-    folder.mkdir()
-    round_, choose = Round(seed, folder), random.Random(f"kill {seed}")
-    expected = expected_calls(seed)
-    uninterrupted = asyncio.run(random_tree.engine(seed).solve("root"))
-    for _ in range(choose.choice([1, 1, 2])):
-        kill(round_, choose, len(expected))
+def check_rerun(round_: Round, uninterrupted: Output) -> tuple[Counter[Call], Counter[Call]]:
+    """Let a run end that was stopped, and check all that is promised; returns its calls before and after the stop."""
+    expected = expected_calls(round_.seed)
     before = Counter(round_.calls())
-    done = round_.path.exists() and not round_.journal.exists() and json.loads(round_.path.read_bytes())["status"]
     rerun = round_.start()
     assert rerun.wait(60) == 0, rerun.communicate()[1].decode()
     rerun.communicate()
@@ -163,8 +161,22 @@ def played(seed: int, folder: Path) -> Round:
     assert not again.keys() & round_.kept.keys(), "a call whose result was kept was made again"
     assert set(before + again) == expected, "no call was left out, and none was made up"
     assert calls == sum(count for call, count in again.items() if call[0] != "tool")
-    assert done != "done" or not again, "a run that had ended is not made again"
     check_file(round_, uninterrupted.run.tree, usage)
+    return before, again
+
+
+def played(seed: int, folder: Path) -> Round:
+    """Kill a run once or twice, let it end, and check all that is promised."""
+    folder.mkdir()
+    round_, choose = Round(seed, folder), random.Random(f"kill {seed}")
+    expected = expected_calls(seed)
+    uninterrupted = asyncio.run(random_tree.engine(seed).solve("root"))
+    for _ in range(choose.choice([1, 1, 2])):
+        kill(round_, choose, len(expected))
+    done = round_.path.exists() and not round_.journal.exists() and json.loads(round_.path.read_bytes())["status"]
+    before, again = check_rerun(round_, uninterrupted)
+
+    assert done != "done" or not again, "a run that had ended is not made again"
     round_.figures.update(
         nodes=len(uninterrupted.run.tree),
         calls=len(expected),
@@ -177,15 +189,15 @@ def played(seed: int, folder: Path) -> Round:
 
 def check_file(round_: Round, tree: Any, usage: dict[str, Any]) -> None:
     """What is on the disk in the end is the whole run, counted once, and executing it again calls nothing."""
-    kept_beside = sorted(each.name for each in round_.path.parent.iterdir())
+    files = sorted(each.name for each in round_.path.parent.iterdir())
     recorded = load_recorded(round_.path)
     assert recorded is not None
-    assert kept_beside == ["run.json"]
+    assert files == ["run.json"]
     assert recorded.tree.status == "done"
     results = {node.task: node.result for node in recorded.tree}
     assert results == {node.task: node.result for node in tree}
     assert all(results[task] == content for (mode, task, _), content in round_.kept.items() if mode in ANSWERS)
-    assert usage["cost_usd"] == pytest.approx(usage["calls"] * CENTS)
+    assert usage["cost_usd"] <= usage["calls"] * CENTS, "a call that was cancelled is counted, its price is unknown"
     before = round_.path.read_bytes()
     again = asyncio.run(random_tree.engine(round_.seed).solve("root", checkpoint=round_.path))
     assert (again.metadata["calls"], round_.path.read_bytes()) == (0, before)
@@ -212,3 +224,93 @@ def test_killed_runs_end_as_uninterrupted_ones_and_repeat_nothing(
     assert not failed, f"RLM_KILL_SEED={min(failed)} shows the first of {len(failed)}: {failed}"
     assert total["killed"] > 0
     assert 0 < total["kept"] < total["calls"] * 2
+
+
+# -- disks ---------------------------------------------------------------------------------------------------------
+
+#: A tree of 84 nodes and 326 calls, four at a time.
+FULL = 6
+
+
+def limited(room: int) -> Callable[[], None]:
+    """For a process to be: no file of it grows beyond so many bytes."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    return limit
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system in memory that can be mounted with any size; needs the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mounted(folder, 16):
+        pytest.skip("mounting a small file system needs root; the quota is tested without")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def mounted(folder: Path, kilobytes: int, *options: str) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={kilobytes}k"]), "tmpfs", str(folder)]
+    return shutil.which("mount") is not None and subprocess.run(command, capture_output=True).returncode == 0
+
+
+def check_stopped_loudly(round_: Round, process: subprocess.Popen[bytes], why: str) -> None:
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == random_tree.NOT_KEPT, said.decode()
+    partial, error = json.loads(round_.answer.read_text())
+    finished = {event.content for event in events_in(round_.journal) if isinstance(event, Finished)}
+    assert why in error
+    advice = (
+        "the answer so far is in memory only (error.run.partial()" if round_.calls() else "choose a place that can be"
+    )
+    assert advice in error
+    assert partial or not finished, "what finished is in the answer so far"
+
+
+@pytest.mark.parametrize("kilobytes", [1, 12, 60])
+def test_a_run_over_its_quota_fails_loudly_and_goes_on_later(tmp_path: Path, kilobytes: int) -> None:
+    round_ = Round(FULL, tmp_path)
+    process = round_.start(limited(kilobytes << 10))
+    check_stopped_loudly(round_, process, "File too large")
+    round_.kept = kept_in(round_)
+    assert round_.kept or kilobytes < 12
+
+    check_rerun(round_, asyncio.run(random_tree.engine(FULL).solve("root")))
+
+
+@pytest.mark.parametrize("kilobytes", [4, 16, 64])
+def test_a_run_on_a_full_disk_fails_loudly_and_goes_on_later(small_disk: Path, tmp_path: Path, kilobytes: int) -> None:
+    round_ = Round(FULL, tmp_path, path=small_disk / "run.json")
+    assert mounted(small_disk, kilobytes, "remount")
+    check_stopped_loudly(round_, round_.start(), "No space left on device")
+    round_.kept = kept_in(round_)
+    assert round_.kept or kilobytes < 16
+    assert mounted(small_disk, 2048, "remount")
+
+    check_rerun(round_, asyncio.run(random_tree.engine(FULL).solve("root")))
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved"])
+def test_a_folder_that_goes_away_fails_the_run_before_it_spends_much_more(tmp_path: Path, fate: str) -> None:
+    round_ = Round(FULL, tmp_path)
+    process = round_.start()
+    while len(round_.calls()) < 60:
+        assert process.poll() is None
+        time.sleep(0.002)
+    began = time.monotonic()
+    away = tmp_path / "away"
+    round_.path.parent.rename(away)
+    if fate == "removed":
+        shutil.rmtree(away)
+    check_stopped_loudly(round_, process, "was removed or moved while it ran")
+    assert time.monotonic() - began < 5
+    assert len(round_.calls()) < len(expected_calls(FULL))
+    if fate == "moved":
+        away.rename(round_.path.parent)
+    round_.kept = kept_in(round_)
+    assert bool(round_.kept) == (fate == "moved")
+
+    check_rerun(round_, asyncio.run(random_tree.engine(FULL).solve("root")))
