@@ -21,7 +21,10 @@ Every message says what was attempted, what was wrong and what to do next. An er
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .core.limits import Usage
 
 __all__ = [
     "BudgetExceededError",
@@ -64,7 +67,8 @@ class ModelError(ExecutionError):
 
     `.status` is the HTTP status if there was one, `.retry_after` the seconds that the provider asked to wait.
     `.retryable`: the same request may succeed later. `.fatal`: no request of this run can succeed (a wrong key, an
-    exhausted quota), so the run stops at once instead of failing node by node.
+    exhausted quota), so the run stops at once instead of failing node by node. `.usage`: what the provider says that
+    the failed attempt used, or `None`.
     """
 
     def __init__(
@@ -77,12 +81,14 @@ class ModelError(ExecutionError):
         retry_after: float | None = None,
         retryable: bool = False,
         fatal: bool = False,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message, node=node, causes=causes)
         self.status = status
         self.retry_after = retry_after
         self.retryable = retryable
         self.fatal = fatal
+        self.usage = usage
 
 
 class PlanError(ExecutionError):

@@ -1,12 +1,13 @@
 """An OpenAI-compatible server on 127.0.0.1 that can misbehave in every way that real ones do.
 
-Standard library only, so that it runs with any version of any client. What one request gets is an `Act`; a script is a
-sequence of acts (one a request, in order; after the last, and for `None`, the server behaves) or a function from `Seen`
-to an act. Without a script it plans and answers by `brain`, a small deterministic rule.
+Standard library only, so that it runs with any version of any client; it speaks both forms of the protocol
+(`fault_wires.py`) and may limit and announce its rate (`fault_limits.py`). What one request gets is an `Act`; a script
+is a sequence of acts (one a request, in order; after the last, and for `None`, the server behaves) or a function from
+`Seen` to an act. Without a script it plans and answers by `brain`, a small deterministic rule.
 
     async with FaultServer([Act(status=429, headers={"Retry-After": "1"})]) as server:   # or: with FaultServer() ...
         OpenAIModel("m", base_url=server.url)
-    python tests/fault_server.py --port 0 --delay 0.05                                   # prints its URL
+    python -m tests.fault_server --port 0 --delay 0.05                                   # prints its URL
 """
 
 from __future__ import annotations
@@ -19,81 +20,39 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
+
+from tests.fault_limits import RateLimit
+from tests.fault_wires import Act, Seen, encoded, events, whole
+
+__all__ = ["Act", "FaultServer", "RateLimit", "Seen", "brain", "every", "refusal"]
 
 BACKLOG = 1024  # the default of 100 caps clients at about 103 concurrent connections
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request as it arrived; `index` counts the chat requests from 0."""
-
-    index: int
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-
-    @property
-    def is_chat(self) -> bool:
-        return self.path.partition("?")[0].endswith("/chat/completions")
-
-    @property
-    def streaming(self) -> bool:
-        return bool(self.body.get("stream"))
-
-    @property
-    def last_user_text(self) -> str:
-        texts = [message["content"] for message in self.body.get("messages", ()) if message.get("role") == "user"]
-        return str(texts[-1]) if texts else ""
-
-    @property
-    def wants_plan(self) -> bool:
-        system = [m.get("content") or "" for m in self.body.get("messages", ()) if m.get("role") == "system"]
-        return '"decision"' in json.dumps(self.body.get("response_format", "")) or "decision" in " ".join(system)
-
-
-@dataclass(frozen=True)
-class Act:
-    """What one request gets: by default a good answer from the server's brain.
-
-    `delay` is in seconds before the first byte, `drip` in seconds per byte. `broken` happens after `after` streamed
-    pieces (or half of a plain body): "reset" (RST), "cut" (clean end without the rest), "hang" (nothing more comes).
-    """
-
-    content: str | None = None
-    tool_calls: Sequence[dict[str, Any]] = ()
-    finish_reason: str | None = None
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: str | bytes | dict[str, Any] | None = None
-    content_type: str = "application/json"
-    delay: float = 0.0
-    drip: float = 0.0
-    broken: Literal["reset", "cut", "hang"] | None = None
-    after: int = 2
-    piece: int = 8
-    usage: dict[str, Any] | None = field(
-        default_factory=lambda: {
-            "prompt_tokens": 10,
-            "completion_tokens": 5,
-            "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 4},
-            "completion_tokens_details": {"reasoning_tokens": 2},
-        }
-    )
-    chunks: Sequence[dict[str, Any] | str] | None = None  # the exact events of a stream
 
 
 Script = Sequence["Act | None"] | Callable[[Seen], "Act | None"]
 
 
-def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Act:
+#: What OpenAI's endpoint says.
+NO_TOOLS = (
+    "Function tools with reasoning_effort are not supported for this model in /v1/chat/completions. "
+    "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+)
+
+
+def refusal(
+    status: int,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Act:
     """An error in the form that OpenAI gives it."""
-    error = {"message": message, "type": "invalid_request_error", "code": code, "param": None}
+    error = {"message": message, "type": "invalid_request_error", "code": code, "param": param}
     return Act(status=status, body={"error": error}, headers=headers or {})
 
 
@@ -120,8 +79,11 @@ def _plan(decision: str, answer: str | None = None, sub_tasks: Sequence[str] = (
 class FaultServer:
     """The server, as a context manager: async within a running loop, plain with a thread of its own.
 
-    `requests` are the chat requests in order of arrival, `peak` the most that were in work at once.
+    `requests` are the calls of models in order of arrival, `acts` what they got, `peak` the most that were in work at
+    once. `official`: it refuses what OpenAI's own endpoint refuses (tools with reasoning in chat completions).
     """
+
+    reads: type[Seen] = Seen
 
     def __init__(
         self,
@@ -130,12 +92,17 @@ class FaultServer:
         brain: Callable[[Seen], str | Act] = brain,
         port: int = 0,
         models: Sequence[str] = ("test",),
+        official: bool = False,
+        limit: RateLimit | None = None,
     ) -> None:
         self.script = script
         self.brain = brain
         self.port = port
         self.models = tuple(models)
+        self.official = official
+        self.limit = limit
         self.requests: list[Seen] = []
+        self.acts: list[Act] = []
         self.connections = 0
         self.peak = 0
         self._active = 0
@@ -207,16 +174,19 @@ class FaultServer:
         method, path, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        seen = Seen(len(self.requests), method, path, headers, json.loads(body) if body else {})
-        if seen.is_chat:
+        now = asyncio.get_running_loop().time()
+        sent = json.loads(body) if body else {}
+        seen = self.reads(len(self.requests), method, path, headers, sent, body, now)
+        if seen.is_call:
             self.requests.append(seen)
+            self.acts.append(self._act(seen))
         return seen
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection may be used again."""
-        if not seen.is_chat:
+        if not seen.is_call:
             return await _send(writer, self._other(seen), seen)
-        act = self._act(seen)
+        act = self.acts[seen.index]
         await asyncio.sleep(act.delay)
         if act.broken and act.after == 0:
             return await _break(writer, act)
@@ -225,10 +195,24 @@ class FaultServer:
         return await _send(writer, act, seen)
 
     def _act(self, seen: Seen) -> Act:
+        """What the limit says, then the official endpoint's rule, then the script."""
+        if self.limit is None:
+            return self._refused(seen) or self._scripted(seen)
+        act = self.limit.refused(seen.at) or self._refused(seen) or self._scripted(seen)
+        return replace(act, headers={**self.limit.headers(), **act.headers})
+
+    def _refused(self, seen: Seen) -> Act | None:
+        thinks = re.match(r"o\d|gpt-5", seen.body.get("model", "")) and seen.effort != "none"
+        if self.official and seen.is_chat and thinks and "tools" in seen.body:
+            return refusal(400, NO_TOOLS, param="reasoning_effort")
+        return None
+
+    def _scripted(self, seen: Seen) -> Act:
         """The scripted act, its content filled in by the brain if it has none."""
         act = self.script(seen) if callable(self.script) else dict(enumerate(self.script)).get(seen.index)
         act = act or Act()
-        if act.content is not None or act.tool_calls or act.body is not None or act.chunks is not None:
+        given = (act.content, act.body, act.chunks, act.refusal)
+        if act.tool_calls or any(each is not None for each in given):
             return act
         thought = self.brain(seen)
         return thought if isinstance(thought, Act) else replace(act, content=thought)
@@ -240,7 +224,7 @@ class FaultServer:
 
 
 async def _send(writer: asyncio.StreamWriter, act: Act, seen: Seen) -> bool:
-    body = _encoded(act.body if act.body is not None else _completion(act, seen))
+    body = _encoded(act.body if act.body is not None else whole(act, seen))
     reason = "OK" if act.status < 400 else "Refused"
     headers = {"Content-Type": act.content_type, "Content-Length": str(len(body)), **act.headers}
     writer.write(_head(f"{act.status} {reason}", headers))
@@ -254,11 +238,10 @@ async def _send(writer: asyncio.StreamWriter, act: Act, seen: Seen) -> bool:
 
 async def _stream(writer: asyncio.StreamWriter, act: Act, seen: Seen) -> bool:
     writer.write(_head("200 OK", {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **act.headers}))
-    for index, event in enumerate(_events(act, seen)):
+    for index, event in enumerate(events(act, seen)):
         if act.broken and index == act.after:
             return await _break(writer, act)
-        text = event if isinstance(event, str) else json.dumps(event)
-        data = f"data: {text}\n\n".encode()
+        data = encoded(event)
         await _write(writer, b"%x\r\n%b\r\n" % (len(data), data), act.drip)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
@@ -294,53 +277,6 @@ def _encoded(body: str | bytes | dict[str, Any]) -> bytes:
     if isinstance(body, bytes):
         return body
     return (body if isinstance(body, str) else json.dumps(body)).encode()
-
-
-def _finish(act: Act) -> str:
-    return act.finish_reason or ("tool_calls" if act.tool_calls else "stop")
-
-
-def _completion(act: Act, seen: Seen) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": act.content}
-    if act.tool_calls:
-        message["tool_calls"] = list(act.tool_calls)
-    completion = {
-        "id": f"chatcmpl-{seen.index}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": seen.body.get("model", ""),
-        "choices": [{"index": 0, "message": message, "finish_reason": _finish(act)}],
-    }
-    return completion if act.usage is None else {**completion, "usage": act.usage}
-
-
-def _events(act: Act, seen: Seen) -> Iterator[dict[str, Any] | str]:
-    if act.chunks is not None:
-        yield from act.chunks
-        return
-    common = {"id": f"chatcmpl-{seen.index}", "object": "chat.completion.chunk", "created": 0}
-    common["model"] = seen.body.get("model", "")
-    for delta in _deltas(act):
-        yield {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": _finish(act)}]}
-    if act.usage is not None and seen.body.get("stream_options", {}).get("include_usage"):
-        yield {**common, "choices": [], "usage": act.usage}
-    yield "[DONE]"
-
-
-def _deltas(act: Act) -> Iterator[dict[str, Any]]:
-    yield {"role": "assistant", "content": ""}
-    text = act.content or ""
-    for start in range(0, len(text), act.piece):
-        yield {"content": text[start : start + act.piece]}
-    for index, call in enumerate(act.tool_calls):
-        function = call["function"]
-        named = {"index": index, "id": call["id"], "type": "function"}
-        yield {"tool_calls": [{**named, "function": {"name": function["name"], "arguments": ""}}]}
-        for start in range(0, len(function["arguments"]), 4):
-            yield {
-                "tool_calls": [{"index": index, "function": {"arguments": function["arguments"][start : start + 4]}}]
-            }
 
 
 class _ServerThread:

@@ -8,7 +8,6 @@ An `Act` means the same here: its content, tool calls and usage become a message
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ class MessageSeen(Seen):
     """A request of the Messages API."""
 
     @property
-    def is_chat(self) -> bool:
+    def is_call(self) -> bool:
         return self.path.partition("?")[0].endswith("/v1/messages")
 
     @property
@@ -49,18 +48,11 @@ class MessageSeen(Seen):
 
 
 class MessagesServer(FaultServer):
+    reads = MessageSeen
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Seen | None:
-        read = await super()._read(reader, writer)
-        if read is None:
-            return None
-        seen = MessageSeen(len(self.requests), read.method, read.path, read.headers, read.body)
-        if seen.is_chat:
-            self.requests.append(seen)
-        return seen
 
     def _act(self, seen: Seen) -> Act:
         act = super()._act(seen)

@@ -33,13 +33,15 @@ KEEPALIVE_SECONDS = 15.0
 class Endpoint:
     """Where to call, and with which key; credentials in the URL become a header, as the SDK's transports disagree.
 
-    `sdk` is the package that knows the protocol spoken there: "openai" or "anthropic". The `repr` shows no secret.
+    `sdk` is the package that knows the protocol spoken there: "openai" or "anthropic"; `transport` is "aiohttp" or
+    "httpx", `None` the best there is. The `repr` shows no secret.
     """
 
     url: str = field(repr=False)
     key: str = field(repr=False)
     max_connections: int
     sdk: str = "openai"
+    transport: str | None = None
 
     @property
     def shown_url(self) -> str:
@@ -126,7 +128,7 @@ def _connected(endpoint: Endpoint) -> Any:
 
 
 def _transport(sdk: Any, endpoint: Endpoint) -> Any:
-    """aiohttp's transport where it is installed: four times the calls a second of the default one."""
+    """aiohttp's transport where it is installed: several times the calls a second of the default one."""
     # The SDKs are built on httpx in older versions, on httpx2 in newer ones.
     http = importlib.import_module(sdk.DefaultAsyncHttpxClient.__base__.__module__.partition(".")[0])
     limits = http.Limits(
@@ -136,10 +138,10 @@ def _transport(sdk: Any, endpoint: Endpoint) -> Any:
     )
     # A proxy of the environment cannot reach this machine's own servers.
     options: dict[str, Any] = {"limits": limits, "trust_env": not is_loopback(endpoint.url)}
-    try:
-        return sdk.DefaultAioHttpClient(**options)
-    except RuntimeError:
-        return sdk.DefaultAsyncHttpxClient(**options)
+    if endpoint.transport != "httpx":
+        with suppress(RuntimeError):
+            return sdk.DefaultAioHttpClient(**options)
+    return sdk.DefaultAsyncHttpxClient(**options)
 
 
 #: Of the SDK and of the transport below it, with room to spare.

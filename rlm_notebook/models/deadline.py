@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 from ..exceptions import ModelError
 from ..ports import Reply
 
-__all__ = ["keeps_deadline", "within"]
+__all__ = ["Pieces", "keeps_deadline", "within"]
+
+Pieces = AsyncGenerator[str | Reply, None]
 
 
 async def within(
-    seconds: float | None, pieces: AsyncGenerator[str | Reply, None], *, name: str
+    seconds: float | None, pieces: Pieces | Callable[[], Awaitable[Pieces]], *, name: str
 ) -> AsyncIterator[str | Reply]:
-    """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was asked for."""
+    """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was asked for.
+
+    `pieces` may also be what gives them when it is their turn: the wait for it is no time of the call.
+    """
+    if callable(pieces):
+        pieces = await pieces()
     end = None if seconds is None else asyncio.get_running_loop().time() + seconds
     async with aclosing(pieces):
         while True:

@@ -11,11 +11,14 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.limits import Usage
 from ..exceptions import ModelError
+from .clients import is_loopback
+from .pace import Announced
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -25,6 +28,9 @@ __all__ = [
     "TOOLS_WITH_REASONING",
     "Target",
     "Verdict",
+    "announced",
+    "failed_midway",
+    "headers_of",
     "is_transport",
     "model_error",
     "one_line",
@@ -37,7 +43,8 @@ __all__ = [
 RETRYABLE = frozenset({408, 409, 425, 429})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 TOOLS_WITH_REASONING = "tools with reasoning"
-OPTIONAL_PARTS = ("response_format", "temperature", "stream_options", "max_completion_tokens", "max_tokens")
+#: What the two forms of the protocol call the wanted form of the reply.
+FORMATS = ("response_format", "text")
 
 _TOO_LONG = re.compile(
     r"context_length|context (length|window|size)|maximum context|prompt is too long|input is too long|too many tokens",
@@ -59,6 +66,11 @@ class Target:
     url: str
     key_env: str = ""
     key: str = field(default="", repr=False)
+
+    @property
+    def free(self) -> bool:
+        """A server on this machine costs nothing."""
+        return is_loopback(self.url)
 
     def error(self, wrong: str, advice: str, **facts: Any) -> ModelError:
         """`facts` are the keywords of `ModelError`."""
@@ -91,13 +103,13 @@ def model_error(error: Exception, target: Target) -> ModelError:
     if isinstance(error, openai.APIConnectionError) or is_transport(error):
         return unreachable(error, target)
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
-        return _failed_midway(error, target)
+        return failed_midway(error.code, error.type, _words(error), target)
     wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
     return target.error(wrong, "is this an OpenAI-compatible server?", retryable=True)
 
 
-def refused_part(error: Exception, body: Mapping[str, Any]) -> str | None:
-    """The optional part of the request that the server does not take, if that is what the error says.
+def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
+    """Which of the optional parts of the request the server does not take, if that is what the error says.
 
     For a reply format it is the form that was sent, "json_schema" or "json_object".
     """
@@ -106,19 +118,39 @@ def refused_part(error: Exception, body: Mapping[str, Any]) -> str | None:
     if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 422):
         return None
     words = _words(error)
-    if "tools" in body and body.get("reasoning_effort") != "none" and "reasoning_effort" in words:
-        # Current reasoning models take tools on this endpoint only with reasoning off, and think by default.
+    thinks_with_tools = "messages" in sent and "tools" in sent and sent.get("reasoning_effort") != "none"
+    if thinks_with_tools and "reasoning_effort" in words:
+        # Current reasoning models take tools in chat completions only with reasoning off, and think by default.
         return TOOLS_WITH_REASONING
-    named = next((part for part in OPTIONAL_PARTS if part in body and _complains(error.param, words, part)), None)
-    if named == "response_format":
-        return str(body[named]["type"])
-    return named
+    named = next((part for part in optional if part in sent and _complains(error.param, words, part)), None)
+    return _form_of(sent[named]) if named in FORMATS else named
+
+
+def _form_of(format_sent: Mapping[str, Any]) -> str:
+    return str(format_sent.get("format", format_sent)["type"])
 
 
 def _complains(param: str | None, words: str, part: str) -> bool:
     if param:
         return param.partition(".")[0] == part
-    return bool(_SCHEMA_WORDS.search(words)) if part == "response_format" else part in words
+    return bool(_SCHEMA_WORDS.search(words)) if part in FORMATS else part in words
+
+
+def headers_of(error: Exception) -> Mapping[str, str]:
+    """The headers of the reply that an error of the SDK came from, if it has one."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+    return headers
+
+
+def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
+    """What the `x-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it."""
+    said = {}
+    for kind in ("requests", "tokens"):
+        limit, remaining = (_number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
+        reset = _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        if limit is not None and remaining is not None and reset is not None:
+            said[kind] = Announced(limit, remaining, reset)
+    return said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -177,6 +209,8 @@ _VERDICTS = {
     404: Verdict("not found", "check the model's name and the URL, which usually ends in /v1", fatal=True),
     429: Verdict("rate limited", "wait, or lower max_concurrency", retryable=True),
 }
+#: Codes within a reply that mean what a status means.
+_STATUS_OF = {"rate_limit_exceeded": 429, "invalid_prompt": 400}
 _QUOTA_SPENT = Verdict("the account's quota is spent", "add credit or change the plan", fatal=True)
 _PROMPT_TOO_LONG = Verdict("the prompt is too long", "split the task or pass less context")
 _SERVER_FAILED = Verdict("the server failed", "try again later", retryable=True)
@@ -208,13 +242,13 @@ def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:
     return _SERVER_FAILED if status >= 500 or status in RETRYABLE else _REFUSED
 
 
-def _failed_midway(error: Any, target: Target) -> ModelError:
-    """An error event within a stream; some gateways put the status of the provider behind them into `code`."""
-    status = int(error.code) if str(error.code).isdigit() else None
-    quota = bool({error.code, error.type} & QUOTA_CODES)
+def failed_midway(code: Any, kind: Any, words: str, target: Target, usage: Usage | None = None) -> ModelError:
+    """A failure told within a reply; some gateways put the status of the provider behind them into `code`."""
+    status = int(code) if str(code).isdigit() else _STATUS_OF.get(str(code))
+    quota = bool({code, kind} & QUOTA_CODES)
     retryable = not quota and (status is None or status >= 500 or status in RETRYABLE)
-    wrong = f"the server failed while it was writing ({_words(error)})"
-    return target.error(wrong, "try again later", status=status, retryable=retryable, fatal=quota)
+    wrong = f"the server failed while it was writing ({words})"
+    return target.error(wrong, "try again later", status=status, retryable=retryable, fatal=quota, usage=usage)
 
 
 def is_transport(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 import re
 import subprocess
 import sys
@@ -66,11 +67,29 @@ async def serve():
         await server.__aexit__()
 
 
-def model_of(server, **options):
-    return OpenAIModel("test", base_url=server.url, **options)
+class Spoken:
+    """The form of the protocol, and the transport, in which a test's models speak."""
+
+    wire = "chat"
+    transport = os.environ.get("RLM_TEST_TRANSPORT")
+
+
+@pytest.fixture(params=["chat", "responses"])
+def wire(request, monkeypatch):
+    """For tests whose promise holds in both forms of the protocol."""
+    monkeypatch.setattr(Spoken, "wire", request.param)
+    return request.param
+
+
+def model_of(server, name="test", **options):
+    return OpenAIModel(name, **{"base_url": server.url, "wire": Spoken.wire, "transport": Spoken.transport, **options})
+
+
+both_forms = pytest.mark.usefixtures("wire")
 
 
 class TestReplies:
+    @both_forms
     async def test_a_plain_call_gives_one_reply_with_the_tokens_as_counted(self, serve):
         server = await serve()
         pieces, reply = await collect(model_of(server), asking("Hello"))
@@ -80,6 +99,7 @@ class TestReplies:
         assert (reply.model, reply.finish_reason) == ("test", "stop")
         assert "stream" not in server.bodies[0]
 
+    @both_forms
     async def test_a_streamed_call_gives_the_text_in_pieces_then_the_same_reply(self, serve):
         server = await serve()
         pieces, reply = await collect(model_of(server), asking("Hello", streaming=True))
@@ -87,12 +107,14 @@ class TestReplies:
         assert "".join(pieces) == reply.content == "answer to: Hello"
         assert reply.usage == Usage(10, 5, cached_tokens=4, reasoning_tokens=2, cost_usd=0.0)
 
+    @both_forms
     @pytest.mark.parametrize("streaming", [False, True])
     async def test_usage_that_the_server_does_not_tell_is_unknown(self, serve, streaming):
         server = await serve([Act(content="hi", usage=None)])
         _, reply = await collect(model_of(server), asking(streaming=streaming))
         assert reply.usage is None
 
+    @both_forms
     @pytest.mark.parametrize("streaming", [False, True])
     async def test_tool_calls_come_with_decoded_arguments(self, serve, streaming):
         calls = [
@@ -105,8 +127,10 @@ class TestReplies:
         assert reply.tool_calls[0].arguments == {"city": "Łódź"}
         assert reply.tool_calls[1].arguments == '{"city": ', "what does not decode stays text"
         assert reply.finish_reason == "tool_calls"
-        assert server.bodies[0]["tools"] == [{"type": "function", "function": WEATHER}]
+        (offered,) = server.bodies[0]["tools"]
+        assert WEATHER.items() <= offered.get("function", offered).items()
 
+    @both_forms
     @pytest.mark.parametrize("streaming", [False, True])
     async def test_calls_without_an_id_get_one_that_is_new_in_the_conversation(self, serve, streaming):
         call = {"id": "", "type": "function", "function": {"name": "weather", "arguments": ""}}
@@ -150,6 +174,7 @@ class TestReplies:
         assert server.bodies[1]["temperature"] == 0.0, "the request's own goes first, zero too"
         assert server.bodies[1]["max_tokens"] == 9
 
+    @both_forms
     async def test_the_servers_brain_plans_what_the_engine_can_read(self, serve):
         server = await serve()
         text = "# Goal\nnot this\nsplit: x\n\n# Task\nTrip\nsplit: fly | sleep\n\n# Results\nnor this"
@@ -166,19 +191,21 @@ class TestReplies:
 
 
 class TestWhatServersDoNotTake:
+    @both_forms
     async def test_a_refused_schema_goes_down_the_ladder_and_is_remembered(self, serve):
         def script(seen):
-            form = seen.body.get("response_format", {}).get("type")
+            form = seen.form.get("type")
             return refusal(400, f"response_format of type {form} is not supported") if form else Act(content="{}")
 
         server = await serve(script)
         schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
         await collect(model_of(server), asking(schema=schema))
         await collect(model_of(server), asking(schema=schema))
-        sent = [body.get("response_format", {}).get("type") for body in server.bodies]
+        sent = [seen.form.get("type") for seen in server.requests]
         assert sent == ["json_schema", "json_object", None, None], "the second call starts where the first ended"
-        assert json.dumps(schema) in server.bodies[-1]["messages"][0]["content"], "then the model itself is told"
+        assert json.dumps(schema) in server.requests[-1].messages[0]["content"], "then the model itself is told"
 
+    @both_forms
     async def test_a_failed_call_teaches_nothing(self, serve):
         """A wrong schema must not cost every later schema its strictness."""
 
@@ -188,14 +215,16 @@ class TestWhatServersDoNotTake:
         server = await serve(script)
         await failure(model_of(server), asking(schema=PLAN_SCHEMA))
         await collect(model_of(server), asking(schema=PLAN_SCHEMA))
-        assert server.bodies[-1]["response_format"]["type"] == "json_schema"
+        assert server.requests[-1].form["type"] == "json_schema"
 
+    @both_forms
     async def test_strict_is_asked_for_only_where_the_schema_allows_it(self, serve):
         server = await serve()
         await collect(model_of(server), asking(schema=PLAN_SCHEMA))
         await collect(model_of(server), asking(schema={"type": "object", "properties": {"x": {"type": "string"}}}))
-        assert [body["response_format"]["json_schema"]["strict"] for body in server.bodies] == [True, False]
+        assert [seen.form["strict"] for seen in server.requests] == [True, False]
 
+    @both_forms
     @pytest.mark.parametrize("param", ["temperature", None])
     async def test_a_refused_temperature_is_left_out_and_stays_out(self, serve, param):
         def script(seen):
@@ -244,18 +273,21 @@ class TestWhatServersDoNotTake:
         await collect(model, asking())
         assert [body["reasoning_effort"] for body in server.bodies] == ["high", "none", "none", "high"]
 
+    @both_forms
     async def test_a_server_that_repeats_its_refusal_is_not_asked_for_ever(self, serve):
         server = await serve(lambda seen: refusal(400, "temperature reasoning_effort response_format stream_options"))
         request = asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True, tools=(WEATHER,))
         await asyncio.wait_for(failure(model_of(server), request), 10)
         assert len(server.requests) <= 7
 
+    @both_forms
     async def test_a_refusal_that_names_its_parameter_is_taken_at_its_word(self, serve):
         error = {"message": "messages[1] mentions temperature", "param": "messages"}
         server = await serve([Act(status=400, body={"error": error})])
         await failure(model_of(server), asking(temperature=0.5))
         assert len(server.requests) == 1
 
+    @both_forms
     async def test_a_400_about_something_else_is_not_repeated(self, serve):
         server = await serve([refusal(400, "messages: too strange")])
         error = await failure(model_of(server), asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True))
@@ -265,6 +297,7 @@ class TestWhatServersDoNotTake:
 
 
 class TestErrors:
+    @both_forms
     @pytest.mark.parametrize(
         ("act", "status", "retryable", "fatal", "words"),
         [
@@ -296,10 +329,12 @@ class TestErrors:
         assert server.url in str(error)
         assert len(server.requests) == 1, "the SDK does not repeat on its own"
 
+    @both_forms
     async def test_the_wait_that_the_provider_asks_for_is_passed_on(self, serve):
         server = await serve([refusal(429, "slow down", headers={"Retry-After": "7"})])
         assert (await failure(model_of(server), asking())).retry_after == 7.0
 
+    @both_forms
     @pytest.mark.parametrize(
         ("act", "words"),
         [
@@ -319,12 +354,14 @@ class TestErrors:
         assert words in str(error)
         assert error.retryable
 
+    @both_forms
     @pytest.mark.parametrize(
         "act",
         [
             Act(content="a long enough answer", broken="reset", after=3),
             Act(content="a long enough answer", broken="cut", after=3),
             Act(chunks=[{"choices": [{"index": 0, "delta": {"content": "half"}, "finish_reason": None}]}]),
+            Act(chunks=[{"type": "response.output_text.delta", "output_index": 0, "delta": "half"}]),
             Act(chunks=["not json"]),
             Act(chunks=['{"error": {"message": "overloaded"}}']),
             Act(chunks=[]),
@@ -335,6 +372,7 @@ class TestErrors:
         server = await serve([act])
         assert (await failure(model_of(server), asking(streaming=True))).retryable
 
+    @both_forms
     @pytest.mark.parametrize("broken", ["reset", "cut"])
     @pytest.mark.parametrize("after", [0, 2])
     async def test_a_connection_that_breaks_is_a_retryable_error(self, serve, broken, after):
@@ -343,19 +381,22 @@ class TestErrors:
         assert error.retryable
         assert "broke" in str(error)
 
+    @both_forms
     async def test_reasoning_that_eats_the_whole_answer_is_said_and_not_repeated(self, serve):
         server = await serve([Act(content="", finish_reason="length")])
         error = await failure(model_of(server), asking())
         assert "output tokens" in str(error)
         assert not error.retryable
 
-    async def test_a_refusal_in_the_models_own_words(self, serve):
-        message = {"role": "assistant", "content": None, "refusal": "I cannot help with that"}
-        server = await serve([Act(body={"choices": [{"message": message, "finish_reason": "stop"}]})])
-        error = await failure(model_of(server), asking())
+    @both_forms
+    @pytest.mark.parametrize("streaming", [False, True])
+    async def test_a_refusal_in_the_models_own_words(self, serve, streaming):
+        server = await serve([Act(refusal="I cannot help with that")])
+        error = await failure(model_of(server), asking(streaming=streaming))
         assert "I cannot help with that" in str(error)
         assert not error.retryable
 
+    @both_forms
     @pytest.mark.parametrize("streaming", [False, True])
     @pytest.mark.parametrize("act", [Act(delay=30), Act(broken="hang"), Act(drip=0.02)])
     async def test_the_deadline_holds_however_the_server_stalls(self, serve, act, streaming):
@@ -366,9 +407,10 @@ class TestErrors:
         assert error.retryable
         assert asyncio.get_running_loop().time() - started < 2
 
+    @both_forms
     async def test_a_slow_consumer_is_not_cut_off_by_a_timer_in_its_own_code(self, serve):
         """A deadline that passes while the consumer works shows when it waits again, as a `ModelError`."""
-        server = await serve([Act(content="x" * 100, broken="hang", after=3)])
+        server = await serve([Act(content="x" * 100, broken="hang", after=9)])
         stream = model_of(server).stream(asking(streaming=True, deadline=0.3))
         await anext(stream)
         await asyncio.sleep(0.5)
@@ -394,6 +436,7 @@ class TestErrors:
         assert "no secure connection" in str(error)
         assert not error.retryable
 
+    @both_forms
     async def test_cancelling_the_caller_closes_the_call(self, serve):
         arrived = asyncio.Event()
         server = await serve(lambda seen: arrived.set() or Act(broken="hang"))
@@ -405,6 +448,7 @@ class TestErrors:
 
 
 class TestKeys:
+    @both_forms
     async def test_the_key_is_read_when_it_is_used(self, serve, monkeypatch):
         server = await serve()
         model = model_of(server, api_key_env="MY_KEY")
@@ -435,6 +479,7 @@ class TestKeys:
             await collect(OpenAIModel("gpt-5-mini"), asking())
         assert caught.value.fatal
 
+    @both_forms
     @pytest.mark.parametrize(
         "act",
         [
@@ -457,9 +502,10 @@ class TestKeys:
         error = await failure(model_of(server, api_key_env="MY_KEY"), asking())
         assert "horse" not in shown(error)
 
+    @both_forms
     async def test_credentials_in_the_url_are_used_and_never_shown(self, serve):
         server = await serve([Act(), refusal(500, "oops")])
-        model = OpenAIModel("m", base_url=server.url.replace("//", "//ann:pass%40word@"))
+        model = model_of(server, base_url=server.url.replace("//", "//ann:pass%40word@"))
         await collect(model, asking())
         assert server.requests[0].headers["authorization"] == "Basic YW5uOnBhc3NAd29yZA=="
         told = f"{model!r} {model.name} {shown(await failure(model, asking()))}"
@@ -468,7 +514,7 @@ class TestKeys:
 
     async def test_a_key_in_the_query_is_sent_and_never_shown(self, serve):
         server = await serve([Act(), refusal(500, "oops")])
-        model = OpenAIModel("m", base_url=f"{server.url}?code=hidden")
+        model = model_of(server, base_url=f"{server.url}?code=hidden")
         await collect(model, asking())
         assert server.requests[0].path == "/v1/chat/completions?code=hidden"
         assert "hidden" not in f"{model!r} {model.name} {shown(await failure(model, asking()))}"
@@ -519,6 +565,7 @@ class TestValue:
             with pytest.raises(ConfigurationError, match="OPENAI_BASE_URL="):
                 await collect(OpenAIModel("x"), asking())
 
+    @both_forms
     async def test_a_local_model_is_free_and_the_price_of_any_other_unknown(self, serve):
         server = await serve()
         _, reply = await collect(model_of(server), asking())
@@ -627,8 +674,9 @@ class TestClients:
         assert done.stdout.strip() == "False"
 
 
+@both_forms
 async def test_nothing_is_left_open_after_an_abandoned_stream(serve, recwarn):
-    server = await serve([Act(content="x" * 200, broken="hang", after=4)])
+    server = await serve([Act(content="x" * 200, broken="hang", after=9)])
     stream = model_of(server).stream(asking(streaming=True))
     await anext(stream)
     await stream.aclose()

@@ -1,0 +1,190 @@
+"""How fast a model may be asked: what its provider tells in headers and refusals, kept by all callers of a process.
+
+A `Pace` belongs to an account's model, not to a run, a wrapper or an event loop: notebooks have several runs under way,
+and the provider counts them all together. Nobody has to be woken up: every caller works out for itself when it may go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import ModelError
+
+__all__ = ["Announced", "LongWait", "Pace", "Ticket", "Told", "pace_of"]
+
+
+class LongWait(Exception):
+    """Longer than anybody should wait without being told."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+#: What reads the headers of a reply.
+Told = Callable[[Mapping[str, str]], None]
+
+#: Seconds: nobody waits longer for a turn, but is told to come back later.
+PATIENCE = 120.0
+#: Seconds between two looks at a pace that may have changed meanwhile, and where only other calls can make room.
+LOOK_AGAIN = 1.0
+ROOM = 0.05
+#: A window that has grown to so many calls at once is none any more.
+WIDE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a provider says of one thing that it counts: its limit, what is left, seconds until all is back."""
+
+    limit: float
+    remaining: float
+    reset: float
+
+    @property
+    def rate(self) -> float:
+        """Amount a second that comes back: providers count in buckets that fill steadily, most often within a minute.
+
+        Where the whole limit is back in no time, a minute is the best guess.
+        """
+        used = self.limit - self.remaining
+        return used / self.reset if used > 0 and self.reset > 0 else self.limit / 60
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One call's place: how much was taken up to and with it, of requests and of tokens; and when it was sent."""
+
+    number: int
+    places: tuple[float, float]
+    sent: float = math.nan
+
+
+class _Allowance:
+    """What may be taken, as a line of places: those up to `_base` may go, and the line moves on at `_rate`."""
+
+    def __init__(self) -> None:
+        self._taken = 0.0
+        self._announced: Announced | None = None
+        self._rate = 0.0
+        self._base = 0.0
+        self._at = 0.0
+        self._told_by = 0.0
+
+    def take(self, amount: float, now: float) -> float:
+        if self._announced is not None:
+            # What nobody wanted is not kept for later, beyond the limit; a call that is larger goes all the same.
+            amount = min(amount, self._announced.limit)
+            self._base -= max(0.0, self._allowed(now) - self._taken - self._announced.limit)
+        self._taken += amount
+        return self._taken
+
+    def wait(self, place: float, now: float) -> float:
+        if self._announced is None:
+            return 0.0
+        missing = place - self._allowed(now)
+        return missing / self._rate if missing > 1e-6 else 0.0
+
+    def told(self, announced: Announced, place: float, sent: float) -> None:
+        """The provider had counted all up to this place when it said so; what a later call was told is newer."""
+        if place < self._told_by or announced.limit <= 0:
+            return
+        self._announced, self._rate, self._told_by = announced, announced.rate, place
+        self._base, self._at = place + max(0.0, announced.remaining), sent
+
+    def _allowed(self, now: float) -> float:
+        return self._base + self._rate * (now - self._at)
+
+
+class Pace:
+    """What all callers of one model share. Safe over threads and event loops.
+
+    Where the provider announces limits, calls are spread so that they are kept. Where it asks to wait, everybody waits.
+    After a refusal the number of calls at once is halved, and grows by one with each that succeeds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._allowances = {"requests": _Allowance(), "tokens": _Allowance()}
+        self._held_until = -math.inf
+        self._number = 0
+        self._at_once = 0
+        self._window = math.inf
+        self._halved_at = 0
+
+    async def turn(self, tokens: float, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> Ticket:
+        """Wait until one may go; whoever got a ticket gives it back, with `went_well` or `failed`.
+
+        Raises `LongWait` where that would take longer than two minutes.
+        """
+        ticket = self._take(tokens)
+        while (wait := self._wait(ticket)) > 0:
+            if wait > PATIENCE:
+                raise LongWait(wait)
+            await sleep(min(wait, LOOK_AGAIN))
+        return ticket
+
+    def told(self, ticket: Ticket, announced: Mapping[str, Announced]) -> None:
+        """What the headers of the reply to this call say."""
+        with self._lock:
+            for place, (kind, allowance) in zip(ticket.places, self._allowances.items(), strict=True):
+                if (said := announced.get(kind)) is not None:
+                    allowance.told(said, place, ticket.sent)
+
+    def went_well(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._at_once -= 1
+            self._window = self._window + 1 if self._window < WIDE else math.inf
+
+    def failed(self, ticket: Ticket, error: ModelError | None = None) -> None:
+        """The call is over; `None` where that was not the provider's doing."""
+        with self._lock:
+            self._at_once -= 1
+            if error is not None and (error.status == 429 or error.retry_after):
+                self._refused(ticket, error)
+
+    def _refused(self, ticket: Ticket, error: ModelError) -> None:
+        # A wait that nobody is willing to make is not imposed on others: they are refused themselves.
+        if error.retry_after is not None and error.retry_after <= PATIENCE:
+            self._held_until = max(self._held_until, self.clock() + error.retry_after)
+        # Calls that were under way together are often refused together: that is one refusal.
+        if error.status == 429 and not error.fatal and ticket.number > self._halved_at:
+            self._halved_at = self._number
+            self._window = max(1, min(self._window, self._at_once + 1) // 2)
+
+    def _take(self, tokens: float) -> Ticket:
+        with self._lock:
+            self._number += 1
+            now = self.clock()
+            requests = self._allowances["requests"].take(1, now)
+            return Ticket(self._number, (requests, self._allowances["tokens"].take(tokens, now)))
+
+    def _wait(self, ticket: Ticket) -> float:
+        """Seconds until this call may go, as it looks now; 0 when it goes."""
+        with self._lock:
+            now = self.clock()
+            places = zip(ticket.places, self._allowances.values(), strict=True)
+            waits = [allowance.wait(place, now) for place, allowance in places]
+            wait = max(self._held_until - now, *waits)
+            if wait > 0 or self._at_once >= self._window:
+                return max(wait, ROOM)
+            self._at_once += 1
+            ticket.sent = now
+            return 0.0
+
+
+_paces: dict[tuple[str, ...], Pace] = {}
+_lock = threading.Lock()
+
+
+def pace_of(*account: str) -> Pace:
+    """The pace of an account's model: address, key, model."""
+    with _lock:
+        return _paces.setdefault(account, Pace())
