@@ -17,7 +17,7 @@ from .comm_pump import pumped_comms
 from .failure import in_one_line, interruption
 from .host import show
 from .launch import start
-from .loop import heartbeat
+from .loop import heartbeat, interruptible
 from .options import CellOptions, parse_options
 from .session import Session
 from .timing import took
@@ -78,7 +78,7 @@ async def _shown(session: Session, run: Run, options: CellOptions) -> Output:
     view = options.view or session.defaults.view or session.host.best_view
     with show(run, view, title=options.name or ""):
         try:
-            with heartbeat(), pumped_comms(session.shell):
+            with interruptible(), heartbeat(), pumped_comms(session.shell):
                 return await run
         except (asyncio.CancelledError, KeyboardInterrupt):
             by_signal = _is_being_cancelled()

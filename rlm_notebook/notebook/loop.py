@@ -1,8 +1,10 @@
-"""The kernel's event loop: kept awake for interrupts, and patched only on explicit demand."""
+"""The loop that a cell is awaited on: woken for interrupts, and patched only on explicit demand."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["enable_nested_loops", "heartbeat"]
+__all__ = ["enable_nested_loops", "heartbeat", "interruptible"]
 
 #: A signal is handled when the loop next wakes: so long may an interrupt wait, in seconds.
 _BEAT = 0.05
@@ -32,6 +34,29 @@ def heartbeat() -> Iterator[None]:
         yield
     finally:
         beating = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt (Ctrl-C) cancels the current task, as it does in kernels.
+
+    In a terminal, IPython leaves it to Python, which raises `KeyboardInterrupt` wherever the loop happens to be: the
+    task would neither end nor learn of it. Where somebody else handles the signal already, nothing is changed.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is None or not _left_to_python():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(task.cancel))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _left_to_python() -> bool:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def enable_nested_loops() -> None:

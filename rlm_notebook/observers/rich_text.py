@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import IO
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.text import Text
 from ..core.events import Event, Token
 from ..core.outline import SYMBOLS, outline_rows
 from ..run import Run
+from .paced import Paced
 
 __all__ = ["RichProgress"]
 
@@ -33,20 +33,23 @@ class RichProgress:
         self._console = Console(file=stream)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
-        self._last = 0.0
+        self._paced = Paced(run.loop, self._draw, REDRAW_INTERVAL)
         self._stop = run.watch(self)
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, Token) and time.monotonic() - self._last >= REDRAW_INTERVAL:
-            self._last = time.monotonic()
-            self._live.update(self._drawing(self._console.height - 2), refresh=True)
+        if not isinstance(event, Token):
+            self._paced.changed()
 
     def close(self) -> None:
         """Stop watching and leave the whole tree behind."""
         self._stop()
+        self._paced.stop()
         if self._live.is_started:
             self._live.stop()
             self._console.print(self._drawing(None))
+
+    def _draw(self) -> None:
+        self._live.update(self._drawing(self._console.height - 2), refresh=True)
 
     def _drawing(self, height: int | None) -> Text:
         """The tree, or as much of its end as fits: what moves is there."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-import time
 from importlib.util import find_spec
 from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.outline import SYMBOLS, outline_rows, printable
 from ..run import Run
+from .paced import Paced
 
 __all__ = ["Progress", "TextProgress", "progress_of"]
 
@@ -44,14 +44,14 @@ class TextProgress:
         self._stream = stream or sys.stderr or io.StringIO()
         self._live = self._stream.isatty()
         self._drawn = 0
-        self._last = 0.0
+        self._paced = Paced(run.loop, self._draw, REDRAW_INTERVAL)
         self._closed = False
         self._stop = run.watch(self)
 
     def __call__(self, event: Event) -> None:
         if self._live:
-            if time.monotonic() - self._last >= REDRAW_INTERVAL and not isinstance(event, Token):
-                self._draw()
+            if not isinstance(event, Token):
+                self._paced.changed()
         elif isinstance(event, Finished | Failed | Retried):
             self._line(event)
 
@@ -61,6 +61,7 @@ class TextProgress:
             return
         self._closed = True
         self._stop()
+        self._paced.stop()
         self._erase()
         self._stream.write(f"{self._run}\n")
         self._stream.flush()
@@ -73,7 +74,6 @@ class TextProgress:
         self._stream.flush()
 
     def _draw(self) -> None:
-        self._last = time.monotonic()
         size = shutil.get_terminal_size()
         rows = list(outline_rows(self._run.tree, size.columns - 1))
         if len(rows) > size.lines - 2:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -126,3 +129,40 @@ async def test_the_heartbeat_wakes_the_loop_and_leaves_nothing_behind() -> None:
     finally:
         del running._run_once  # type: ignore[attr-defined]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@contextmanager
+def interrupts_go_to(handler: Any) -> Iterator[None]:
+    """In a terminal, IPython leaves them to Python; in kernels it does not."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_an_interrupt_cancels_the_cell_where_python_would_raise_anywhere() -> None:
+    async def cell() -> str:
+        with loop.interruptible():
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(10)
+        return "went on"
+
+    with interrupts_go_to(signal.default_int_handler):
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(cell())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+async def test_who_handles_interrupts_already_goes_on_doing_so() -> None:
+    seen: list[int] = []
+
+    def handler(number: int, _frame: Any) -> None:
+        seen.append(number)
+
+    with interrupts_go_to(handler):
+        with loop.interruptible():
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(0)
+        assert seen == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) is handler

@@ -1,0 +1,191 @@
+"""The same small notebook in everything that executes notebooks here, and the same task in a terminal.
+
+Each host must run it to the end, keep the run beside it, and call no model when it executes the notebook again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pexpect
+import pytest
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+
+PATIENCE = 120
+MODEL = """\
+from rlm_notebook import RecursiveEngine, ScriptedModel
+
+def logged(inputs, context):
+    with open("calls.log", "a") as lines:
+        lines.write(context["task"] + "\\n")
+    return scripted[context["mode"], context["task"]]
+
+scripted = {
+    ("planner", "Name two primes"): {"content": '{"decision": "RECURSE", "sub_tasks": ["the first", "the second"]}'},
+    ("planner", "the first"): {"content": '{"decision": "EXECUTE", "answer": "2"}'},
+    ("planner", "the second"): {"content": '{"decision": "EXECUTE", "answer": "3"}'},
+    ("synthesizer", "Name two primes"): {"content": "2 and 3"},
+}"""
+CELLS = (
+    f"%load_ext rlm_notebook\n{MODEL}",
+    "%%rlm -m logged -n primes answer <<\nName two primes",
+    "assert str(answer) == '2 and 3', answer\nprint('calls of this execution:', answer.metadata['calls'])",
+    "print(RecursiveEngine(logged).solve('the second'))",
+)
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    path = tmp_path / "small.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+def run(folder: Path, *command: str) -> str:
+    """What a command printed; it must succeed."""
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert ran.returncode == 0, f"{' '.join(command)}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
+    return ran.stdout + ran.stderr
+
+
+def need(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        reason = f"{module} is not installed (pip install 'rlm-notebook[browser]')"
+        assert not os.environ.get("RLM_REQUIRE_ALL"), reason
+        pytest.skip(reason)
+
+
+def executed_twice(folder: Path, execute: Callable[[], object]) -> None:
+    """The first execution asks each question once, the second asks only what is not kept in a file."""
+    kept_in_no_file = "the second"
+    execute()
+    asked = (folder / "calls.log").read_text().splitlines()
+    assert sorted(asked[:4]) == ["Name two primes", "Name two primes", "the first", "the second"]
+    assert asked[4:] == [kept_in_no_file]
+    (kept,) = folder.glob("*.rlm/primes.json")
+    before = kept.read_bytes()
+    assert json.loads(before)["status"] == "done"
+    execute()
+    assert (folder / "calls.log").read_text().splitlines()[5:] == [kept_in_no_file]
+    assert kept.read_bytes() == before
+    assert [path.name for path in folder.glob("*.rlm/*")] == ["primes.json"]
+
+
+def test_nbclient(notebook: Path) -> None:
+    from nbclient import NotebookClient
+
+    def execute() -> None:
+        document = nbformat.read(notebook, as_version=4)
+        NotebookClient(document, resources={"metadata": {"path": str(notebook.parent)}}).execute()
+        assert document.cells[3].outputs[0].text == "3\n"
+
+    executed_twice(notebook.parent, execute)
+
+
+def test_nbmake(notebook: Path) -> None:
+    executed_twice(
+        notebook.parent,
+        lambda: run(notebook.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", notebook.name),
+    )
+
+
+def test_jupyter_execute(notebook: Path) -> None:
+    need("nbclient")
+    executed_twice(notebook.parent, lambda: run(notebook.parent, "-m", "jupyter", "execute", notebook.name))
+
+
+def test_nbconvert(notebook: Path) -> None:
+    need("nbconvert")
+    command = ("-m", "nbconvert", "--to", "html", "--execute", notebook.name)
+    executed_twice(notebook.parent, lambda: run(notebook.parent, *command))
+    page = notebook.with_suffix(".html").read_text()
+    assert "rlm-static" in page
+    assert "the first" in page
+
+
+def test_papermill(notebook: Path) -> None:
+    need("papermill")
+    command = ("-m", "papermill", "--no-progress-bar", notebook.name, "out.ipynb")
+    executed_twice(notebook.parent, lambda: run(notebook.parent, *command))
+    outputs = nbformat.read(notebook.parent / "out.ipynb", as_version=4).cells[2].outputs
+    assert "calls of this execution: 0" in outputs[0].text
+
+
+def test_ipython_runs_a_notebook_file(notebook: Path) -> None:
+    def execute() -> None:
+        printed = run(notebook.parent, "-m", "IPython", "--no-banner", "--colors=nocolor", notebook.name)
+        assert "calls of this execution:" in printed
+        assert printed.rstrip().endswith("3")
+
+    executed_twice(notebook.parent, execute)
+
+
+def test_ipython_dash_c(tmp_path: Path) -> None:
+    cell = "%%rlm -m offline --no-checkpoint\nWhat is 17 * 3?"
+    printed = run(tmp_path, "-m", "IPython", "--no-banner", "--colors=nocolor", "--ext", "rlm_notebook", "-c", cell)
+    assert "51" in printed
+    assert list(tmp_path.glob("*.rlm")) == []
+
+
+def test_python_dash_c(tmp_path: Path) -> None:
+    program = f"{MODEL}\nprint(RecursiveEngine(logged).solve('Name two primes', checkpoint='primes.json'))"
+    assert run(tmp_path, "-c", program) == "2 and 3\n"
+    assert run(tmp_path, "-c", program) == "2 and 3\n"
+    assert len((tmp_path / "calls.log").read_text().splitlines()) == 4
+
+
+def test_an_interactive_terminal(tmp_path: Path) -> None:
+    """Typed into IPython at a terminal: the tree as text, the answer, and Ctrl-C stops a run that can go on."""
+    (tmp_path / "model.py").write_text(MODEL)
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--colors=nocolor", "--ext", "rlm_notebook"]
+    terminal = pexpect.spawn(
+        sys.executable,
+        arguments,
+        cwd=str(tmp_path),
+        env=environment,
+        encoding="utf-8",
+        timeout=30,
+        dimensions=(40, 110),
+    )
+    try:
+        terminal.expect(r"In \[1\]")
+        terminal.sendline("from model import *")
+        terminal.expect(r"In \[2\]")
+        terminal.sendline("%%rlm -m logged -n primes\nName two primes\n\n")
+        terminal.expect(r"Out\[2\]")
+        assert "the first" in plain(terminal.before or "")
+        terminal.expect("2 and 3")
+        terminal.expect(r"In \[3\]")
+        terminal.sendline("import time; slow = lambda inputs, context: time.sleep(60)")
+        terminal.expect(r"In \[4\]")
+        terminal.sendline("%%rlm -m slow -n slow\nTake your time\n\n")
+        terminal.expect(r"\? .*Take your time")
+        terminal.sendintr()
+        terminal.expect(r"Interrupted: 0 of 1 nodes")
+        terminal.expect(r"In \[5\]")
+        terminal.sendline("_rlm.status")
+        terminal.expect("'cancelled'")
+        terminal.sendline("exit()")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
+    (kept,) = tmp_path.glob("*.rlm/primes.json")
+    assert json.loads(kept.read_text())["status"] == "done"
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
