@@ -16,7 +16,7 @@ from ..core.outline import SYMBOLS, duration, printable
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
-from .feed import settings_of, stretches_of
+from .rows import settings_of, stretches_of
 
 __all__ = ["bundle_of", "summary_of"]
 

@@ -88,8 +88,8 @@ class TreeView(anywidget.AnyWidget):
             urgent = self._feed.note(event)
             if urgent:
                 self._flush()
-            elif self._timer is None:
-                self._timer = self._run.loop.call_later(self._interval, self._flush)
+            else:
+                self._flush_later()
         if isinstance(event, RunFinished):
             # After the run's own last steps (its answer, its file), so that the final state is the whole of it.
             self._run.loop.call_soon(self._settle)
@@ -105,6 +105,13 @@ class TreeView(anywidget.AnyWidget):
                 self.send(_sendable(frame))
             slow = time.perf_counter() - began > SLOW_FLUSH or len(self._run.tree) > MANY_NODES
             self._interval = 2 * FRAME_INTERVAL if slow else FRAME_INTERVAL
+            if self._feed.behind:
+                self._flush_later()
+
+    def _flush_later(self) -> None:
+        """In the next frame, unless one is due already; where the loop is gone nothing grows any more."""
+        if self._timer is None and not self._run.finished:
+            self._timer = self._run.loop.call_later(self._interval, self._flush)
 
     def _settle(self) -> None:
         """The run is over: the last frame, and a snapshot that a saved notebook keeps."""
@@ -123,6 +130,8 @@ class TreeView(anywidget.AnyWidget):
     def _send_heartbeat(self) -> None:
         if self._run.finished:
             return
+        # What no event tells of (a plan that waits for its approval) is told now at the latest.
+        self._flush()
         self.send(self._feed.heartbeat())
         self._beat = self._run.loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
 
@@ -144,21 +153,20 @@ class TreeView(anywidget.AnyWidget):
         self.send(head, buffers=[self._feed.snapshot()])
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        self._feed.subscribe(map(str, _listed(message.get("ids"))))
+        self._feed.subscribe(map(str, _listed(message.get("ids"))), str(message.get("c") or ""))
         self._flush()
 
     def _get(self, message: dict[str, Any]) -> None:
         node = str(message.get("id"))
         for field in _listed(message.get("fields")):
             data = self._feed.detail(node, str(field))
-            reply = {"t": "d", "req": message.get("req"), "id": node, "field": field, "data": data}
-            self.send(_sendable(reply))
+            self.send(_sendable({"t": "d", **_asked(message), "id": node, "field": field, "data": data}))
 
     def _command(self, message: dict[str, Any]) -> None:
         action = {"cancel": self._run.cancel, "pause": self._run.pause, "resume": self._run.resume}.get(
             str(message.get("op"))
         )
-        ack = {"t": "ack", "req": message.get("req"), "ok": action is not None}
+        ack: dict[str, Any] = {"t": "ack", **_asked(message), "ok": action is not None}
         if action is None:
             ack["error"] = f"unknown command {message.get('op')!r}"
         elif self._run.finished:
@@ -174,6 +182,11 @@ _HANDLERS = {
     "get": TreeView._get,
     "cmd": TreeView._command,
 }
+
+
+def _asked(message: dict[str, Any]) -> dict[str, Any]:
+    """Whose question is answered: all browsers hear the answer, and each numbers its own."""
+    return {"req": message.get("req"), **({"c": message["c"]} if isinstance(message.get("c"), str) else {})}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -18,7 +18,8 @@ from rlm_notebook import AsyncRecursiveEngine, RetryPolicy, Run, ScriptedModel
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Retried, Started, Token
 from rlm_notebook.exceptions import ModelError, RLMError
 from rlm_notebook.models.scripted import Fault
-from rlm_notebook.notebook.feed import NODE_FIELDS, TAIL_CHARACTERS, TITLE_CHARACTERS, Feed
+from rlm_notebook.notebook.feed import NODE_FIELDS, TAIL_CHARACTERS, Feed
+from rlm_notebook.notebook.rows import DEFAULTS, TITLE_CHARACTERS
 
 
 class Browser:
@@ -57,7 +58,7 @@ class Browser:
         if kind == "r":
             self.run |= values[0]
         elif kind == "a":
-            row = values[0]
+            row = DEFAULTS | values[0]
             assert row["id"] not in self.nodes, "announced twice"
             assert row["parent"] is None or row["parent"] in self.nodes, "a child before its parent"
             self.nodes[row["id"]] = row
@@ -397,3 +398,76 @@ async def test_ten_thousand_nodes_coalesce() -> None:
     assert joined(feed).nodes == browser.nodes
     assert len(browser.nodes) == 10_000
     assert max(len(node["title"]) for node in browser.nodes.values()) == TITLE_CHARACTERS
+
+
+async def test_many_writers_take_turns_and_states_do_not_wait() -> None:
+    """A hundred texts grow at once: a frame holds the ends of a few, and every state; none is left out for long."""
+    run = started(ScriptedModel(latency=30), lambda event: None)
+    await asyncio.sleep(0)
+    quiet = Run.__new__(Run)
+    quiet.__dict__.update(run.__dict__)
+    quiet.tree = type(run.tree)()
+    feed, browser = Feed(quiet), Browser()
+
+    def happens(event: Event) -> None:
+        quiet.tree.apply(event)
+        feed.note(event)
+
+    for event in [*large_run(101)][:102]:
+        happens(event)
+    for index in range(100):
+        happens(Started(at=0.3, node=f"0.{index}"))
+    browser.frame(feed.frame())  # type: ignore[arg-type]
+    for index in range(100):
+        happens(Token(at=0.4, node=f"0.{index}", text=f"the words of {index}"))
+    happens(Finished(at=0.5, node="0.99", content="done"))
+    sizes = []
+    while (frame := feed.frame()) is not None:
+        sizes.append(sum("tail" in op[-1] for op in frame["ops"] if op[0] == "p"))
+        browser.frame(frame)
+    assert browser.nodes["0.99"]["state"] == "done"
+    assert [browser.nodes[f"0.{index}"]["tail"] for index in range(99)] == [f"the words of {n}" for n in range(99)]
+    assert max(sizes) <= 10
+    assert not feed.behind
+    assert browser.state == joined(feed).state
+    await run.cancel()
+
+
+async def test_two_browsers_keep_what_each_has_open() -> None:
+    run = started(streaming(), lambda event: None)
+    feed = Feed(run)
+    seen: list[Any] = []
+
+    def watch(event: Event) -> None:
+        feed.note(event)
+        if isinstance(event, Started):
+            feed.subscribe(["0"], "one")
+            feed.subscribe(["0.7"], "other")
+        frame = feed.frame() or {"ops": []}
+        seen.extend(op for op in frame["ops"] if op[0] == "x")
+
+    run.watch(watch)
+    await run
+    assert "".join(op[3] for op in seen) == STREAM
+    feed.subscribe([], "one")
+    for number in range(100):
+        feed.subscribe(["0"], f"gone {number}")
+    assert len(feed._subscribed) <= 8, "who was never heard of again costs nothing for ever"
+
+
+async def test_a_plan_that_waits_for_approval_is_marked_until_it_is_approved() -> None:
+    engine = AsyncRecursiveEngine(ScriptedModel({"root": {"a": "1", "b": "2"}}), approve="root")
+    run = engine.start("root")
+    feed = Feed(run)
+    run.watch(feed.note)
+    while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+    feed.frame()
+    assert joined(feed).nodes["0"]["awaiting"] is True
+    plan = feed.detail("0", "plan")
+    assert plan["sub_tasks"][1] == {"description": "b", "agent": None, "depends_on": []}
+    run.approve("0", {**plan, "sub_tasks": plan["sub_tasks"][::-1]})
+    await run
+    feed.frame()
+    assert joined(feed).nodes["0"]["awaiting"] is False
+    assert [joined(feed).nodes[f"0.{index}"]["title"] for index in (0, 1)] == ["b", "a"]

@@ -324,3 +324,15 @@ def test_a_run_can_be_shown_after_its_loop_is_gone(sent: list[Any]) -> None:
     view = TreeView(run)
     assert snapshot(view)["run"]["status"] == "done"
     assert repr(view) == f"TreeView({run.run_id})"
+
+
+async def test_an_answer_names_the_browser_that_asked(sent: list[Any]) -> None:
+    run = start(ScriptedModel(SCRIPT))
+    view = TreeView(run)
+    await run
+    receive(view, {"t": "get", "req": 1, "c": "page", "id": "0.0", "fields": ["output"]})
+    receive(view, {"t": "cmd", "req": 1, "c": "other", "op": "cancel"})
+    receive(view, {"t": "cmd", "req": 1, "c": ["x"], "op": "cancel"})
+    await settled()
+    assert [message["c"] for message in of(sent, "d")] == ["page"]
+    assert [message.get("c") for message in of(sent, "ack")] == ["other", None]

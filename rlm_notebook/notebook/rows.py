@@ -1,0 +1,171 @@
+"""A run and its nodes as the browser draws them: flat rows of facts, with times on a line of their own.
+
+What a row says is decided here; when it is sent, and how, is the feed's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from ..core.tree import Node, NodeState, Tree
+from ..recorded_run import RecordedRun
+from ..run import Run
+
+__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of", "stretches_of"]
+
+TITLE_CHARACTERS = 160
+NOTE_CHARACTERS = 200
+#: A time without work, in seconds, that a recorded timeline leaves out.
+SHORTEST_BREAK = 1.0
+
+#: What each fact of a node is where nothing else was said: a node is announced by what differs.
+DEFAULTS: dict[str, Any] = {
+    "id": "",
+    "parent": None,
+    "title": "",
+    "agent": "",
+    "model": "",
+    "state": "pending",
+    "mark": "",
+    "decision": None,
+    "depends_on": [],
+    "tokens_in": 0,
+    "tokens_out": 0,
+    "cost": None,
+    "attempts": 0,
+    "phases": [],
+    "note": "",
+    "tail": "",
+    "awaiting": False,
+}
+NODE_FIELDS = tuple(DEFAULTS)
+
+#: What can be done with a run in which status.
+_COMMANDS = {"pending": ["cancel"], "running": ["cancel", "pause"], "paused": ["cancel", "resume"]}
+
+
+class Timeline:
+    """Times of the run as seconds since the origin.
+
+    The origin is the start of this execution; or, when everything was reused, that of the recorded one, so that its
+    timeline is shown as it was, without the breaks in which nobody worked.
+    """
+
+    def __init__(self, origin: float) -> None:
+        self.origin = origin
+        self._idle: list[tuple[float, float]] = []
+
+    @classmethod
+    def of_recorded(cls, tree: Tree, otherwise: float) -> Timeline:
+        """The times of a tree that is over; `otherwise` is the origin of one in which nothing happened."""
+        worked = stretches_of(tree)
+        timeline = cls(worked[0][0] if worked else otherwise)
+        gaps = ((before[1], after[0]) for before, after in pairwise(worked))
+        timeline._idle = [(began, ended) for began, ended in gaps if ended - began > SHORTEST_BREAK]
+        return timeline
+
+    def since(self, moment: float | None) -> float | None:
+        if moment is None:
+            return None
+        skipped = sum(min(ended, moment) - began for began, ended in self._idle if began < moment)
+        return round(max(0.0, moment - self.origin - skipped), 3)
+
+    def end_of(self, tree: Tree) -> float:
+        """The last moment at which a node ended."""
+        ended = [node.ended for node in tree if node.ended is not None]
+        return self.since(max(ended, default=self.origin)) or 0.0
+
+
+def stretches_of(tree: Tree) -> list[tuple[float, float]]:
+    """When some node was worked on, in order and without overlaps: not while paused, nor between two executions."""
+    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
+    merged: list[tuple[float, float]] = []
+    for began, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
+        if merged and began <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(ended, merged[-1][1]))
+        else:
+            merged.append((began, ended))
+    return merged
+
+
+def node_row(node: Node, timeline: Timeline, *, tail: str, awaiting: bool, recalled: float | None) -> dict[str, Any]:
+    """`recalled`: when a reused node was found in the records, in seconds; its own times are of another execution."""
+    note = node.error or (f"limited: {node.limited}" if node.limited else node.note)
+    return {
+        "id": node.id,
+        "parent": node.parent,
+        "title": node.title[:TITLE_CHARACTERS],
+        "agent": node.agent,
+        "model": node.model,
+        "state": node.state.value,
+        "mark": node.mark,
+        "decision": node.decision,
+        "depends_on": list(node.depends_on),
+        "tokens_in": node.usage.prompt_tokens,
+        "tokens_out": node.usage.completion_tokens,
+        "cost": node.usage.cost_usd,
+        "attempts": node.attempts,
+        "phases": _phases(node, timeline, recalled),
+        "note": note[:NOTE_CHARACTERS],
+        "tail": tail,
+        "awaiting": awaiting,
+    }
+
+
+def _phases(node: Node, timeline: Timeline, recalled: float | None) -> list[list[Any]]:
+    if recalled is not None and node.mark == "replayed":
+        return [["replayed", round(recalled, 3), round(recalled, 3)]]
+    return [[phase.kind, timeline.since(phase.started), timeline.since(phase.ended)] for phase in node.phases]
+
+
+def run_row(
+    run: Run | RecordedRun, timeline: Timeline, *, title: str, notice: str, notes: Iterable[str], label: str
+) -> dict[str, Any]:
+    usage = run.usage
+    return {
+        "run_id": run.run_id,
+        "title": _first_line(title)[:TITLE_CHARACTERS],
+        "status": "running" if run.status == "pending" else run.status,
+        "started": round(timeline.origin, 3),
+        "elapsed": timeline.end_of(run.tree) if run.finished else None,
+        "tokens": usage.total_tokens,
+        "cost": usage.cost_usd,
+        "calls": usage.calls,
+        "budget": run.budget.to_json(),
+        "model": settings_of(run).get("model", ""),
+        "notice": notice,
+        "notes": list(notes),
+        "checkpoint": run.checkpoint or "",
+        "error": run.tree.error,
+        "can": _commands(run),
+        "label": label,
+    }
+
+
+def _commands(run: Run | RecordedRun) -> list[str]:
+    """What the browser may offer now."""
+    return _COMMANDS.get(run.status, [])
+
+
+def settings_of(run: Run | RecordedRun) -> dict[str, Any]:
+    """What made the answers: of a run that was wholly reused, the recorded settings."""
+    return run.recorded.tree.settings if run.reused and run.recorded is not None else run.settings
+
+
+def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The facts that are not as they were."""
+    return {name: value for name, value in now.items() if name not in before or before[name] != value}
+
+
+def is_active(node: Node) -> bool:
+    """A model writes for it now."""
+    return node.state in _ACTIVE
+
+
+_ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
