@@ -29,7 +29,8 @@ class Briefs:
 
     def facts(self, run: Run, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
         above = tuple(ancestor.task for ancestor in run.tree.ancestors(node.id))
-        breadcrumbs = (*run.context.breadcrumbs, *above) if run.context is not None else above
+        context, memory = run.job.context, run.job.memory
+        breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
         known = [run.tree[wanted] for wanted in node.depends_on]
         return NodeFacts(
             task=node.task,
@@ -40,7 +41,7 @@ class Briefs:
             agent=node.agent,
             parts=parts,
             dependencies=tuple(Part(n.id, n.task, n.result or "") for n in known),
-            references=tuple(run.memory.described),
+            references=tuple(memory.described),
         )
 
     def key(self, run: Run, node: Node, facts: NodeFacts) -> str:
@@ -54,11 +55,12 @@ class Briefs:
 
     def _surroundings(self, run: Run, node: Node) -> str:
         """What nodes share that can enter a request: the team, the names of references, at the root the output type."""
-        output_type = run.output_type.digest if run.output_type is not None and node.parent is None else ""
-        if not output_type and not run.memory:
+        job = run.job
+        output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
+        if not output_type and not job.memory:
             return self._team.fingerprint
         # Names and kinds, not sizes: a value that changes concerns those who read it, and nobody else.
-        named = [(reference.name, reference.kind) for reference in run.memory]
+        named = [(reference.name, reference.kind) for reference in job.memory]
         return digest([self._team.fingerprint, named, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
@@ -69,8 +71,8 @@ class Briefs:
 
     def for_worker(self, run: Run, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)
-        if run.memory and not agent.resolved.capabilities.tools:
-            facts = replace(facts, excerpts=run.memory.excerpts())
+        if run.job.memory and not agent.resolved.capabilities.tools:
+            facts = replace(facts, excerpts=run.job.memory.excerpts())
         messages = worker_messages(facts, agent.instructions)
         return self._request("worker", messages, facts, agent, tools=tuple(tool.schema for tool in tools))
 

@@ -108,11 +108,11 @@ async def _asked(
 
     patience = retry.patience if retry is not None else 0.0
     patient = with_retries(_InTurn(run, node, model, _priority(run, node, request), patience), retry, on_retry)
-    reply = await _reply(run, node, run.remember(model, patient), request, reader)
+    reply = await _reply(run, node, run.configuration.remember(model, patient), request, reader)
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
-        run.open_journal()
-    named = reply.model if reply.model not in ("", model.name) else run.default_model or model.name
+        run.log.open()
+    named = reply.model if reply.model not in ("", model.name) else run.configuration.default_model or model.name
     return reply if reply.model == named else replace(reply, model=named)
 
 
@@ -146,24 +146,25 @@ class _InTurn:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        reserved = estimate(self.run.prices, self.model, request) if self.run.budget.needs_estimates else NOTHING
+        run = self.run
+        reserved = estimate(run.configuration.prices, self.model, request) if run.budget.needs_estimates else NOTHING
         used, told = NOTHING, True
-        await self.run.take_turn(self.node, self.name, self.priority, reserved)
+        await run.permits.take(self.node, self.name, self.priority, reserved)
         try:
             async with aclosing(answering(self.model, request)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         _require_whole(piece, self.name)
-                        used, told = _used(self.run, self.model, piece), piece.usage is not None
+                        used, told = _used(run, self.model, piece), piece.usage is not None
                     yield piece
         except ModelError as error:
             # A wait that nobody is willing to make is not imposed on the others: they are refused themselves.
             if error.retry_after and error.retry_after <= self.patience:
-                self.run.hold(self.name, error.retry_after)
+                run.permits.hold(self.name, error.retry_after)
             raise
         finally:
             # Of a call whose usage is not known, what was reserved for it stays set aside: that is the best guess.
-            self.run.end_turn(self.node, reserved if told else NOTHING, used)
+            run.permits.give_back(self.node, reserved if told else NOTHING, used)
 
 
 def _used(run: Run, model: Model, reply: Reply) -> Usage:
@@ -175,7 +176,7 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
         return (reply.usage or NOTHING).without_calls().with_cost(0.0)
     if reply.usage is None:
         return Usage(cost_usd=None)
-    return run.prices.settled(model.name, reply.usage.without_calls())
+    return run.configuration.prices.settled(model.name, reply.usage.without_calls())
 
 
 def _require_whole(reply: Reply, name: str) -> None:
@@ -200,7 +201,7 @@ async def _reply(run: Run, node: str, model: Model, request: Request, reader: Te
                     reply = item
                 elif reader is not None:
                     reader.feed(item)
-                elif shown and run.watched:
+                elif shown and run.log.watched:
                     run.emit(Token(at=run.clock(), node=node, text=item))
     except ExecutionError as error:
         raise _of_node(error, node) from error.__cause__

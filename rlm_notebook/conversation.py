@@ -49,8 +49,8 @@ class Conversation:
         self._retry = retry
         self._reads = reads
         self._rounds = run.limits.max_tool_rounds
-        stopped = run.records.stopped.get(node.plan_key, node.id)
-        self._recorded = _Transcript(stopped, run.memory, self._rounds)
+        stopped = run.past.records.stopped.get(node.plan_key, node.id)
+        self._recorded = _Transcript(stopped, run.job.memory, self._rounds)
         self._told = False
 
     async def answer(self, request: Request) -> Reply:
@@ -135,7 +135,7 @@ class Conversation:
 
     async def _use(self, call: ToolCall) -> str:
         content, ok = await _outcome(self._node, call, self._tools)
-        reads = _read_by(call, self._run.memory) if ok else {}
+        reads = _read_by(call, self._run.job.memory) if ok else {}
         self._run.emit(
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
         )

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
 from .core.limits import Limits
-from .core.plan import Execute, Recurse
+from .core.plan import Execute, Recurse, plan_from_json
 from .core.records import Recorded
 from .core.tree import Node, NodeState, Tree
 from .exceptions import ConfigurationError
 
-__all__ = ["Fork", "edited", "retried"]
+__all__ = ["Fork", "edited", "plan_given", "retried"]
 
 
 class _Ended(Protocol):
     """What is asked of a run that is forked."""
 
     run_id: str
-    task: str
     tree: Tree
     limits: Limits
-    key_of: Callable[[str], str]
 
+    @property
+    def task(self) -> str: ...
     @property
     def status(self) -> str: ...
     @property
     def finished(self) -> bool: ...
     def snapshot(self) -> Recorded: ...
+    def key_of(self, node_id: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,16 @@ def retried(run: _Ended, node_id: str | None) -> Fork:
     if node.state is NodeState.DONE:
         recorded = without(recorded, node)
     return Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id})
+
+
+def plan_given(plan: Any) -> Execute | Recurse | None:
+    """A plan as a user gives it: a value, a dict as planners write it, or none. Raises `ConfigurationError`."""
+    if plan is None or isinstance(plan, Execute | Recurse):
+        return plan
+    try:
+        return plan_from_json(dict(plan))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"that is not a plan: {error}") from None
 
 
 def _require_one(node_id: str, **given: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from .briefs import Briefs
 from .calls import ask
 from .children import Children
+from .configuration import Configuration
 from .core.events import Planned, PlanStarted, Retried
 from .core.keys import normalized
 from .core.plan import (
@@ -21,28 +22,25 @@ from .core.plan import (
     plan_from_json,
 )
 from .core.records import plan_facts
-from .core.retry import RetryPolicy
 from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
 from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .run import Run
-from .team import Team
 
-__all__ = ["OnLimit", "Planning"]
+__all__ = ["Planning"]
 
-OnLimit = Literal["execute", "raise"]
 ATTEMPTS = 3
 
 
 class Planning:
     """How an engine's nodes come to a plan."""
 
-    def __init__(self, team: Team, briefs: Briefs, on_limit: OnLimit, retry: RetryPolicy | None) -> None:
-        self._team = team
+    def __init__(self, configuration: Configuration, briefs: Briefs) -> None:
+        self._planner = configuration.team.planner.resolved
         self._briefs = briefs
-        self._on_limit = on_limit
-        self._retry = retry
+        self._on_limit = configuration.on_limit
+        self._retry = configuration.retry
 
     async def plan(self, run: Run, node: Node, children: Children) -> Execute | Recurse:
         """The plan that holds for the node: EXECUTE where a limit says so, whatever the planner wrote.
@@ -54,14 +52,14 @@ class Planning:
         if forced := self._forced(run, node):
             run.emit(Planned(at=run.clock(), node=node.id, plan=_json(Execute()), key=key, limited=forced))
             return Execute()
-        known = run.records.plans.get(key, node.id)
+        known = run.past.records.plans.get(key, node.id)
         if known is None:
             plan = await self._asked(run, node, facts, key, children)
         else:
             plan = self._recalled(run, node, known)
         if isinstance(plan, Execute) or run.tree[node.id].limited:
             return plan if isinstance(plan, Execute) else Execute()
-        if run.approves(node.id) and not (known is not None and run.followed(known)):
+        if run.approves(node.id) and not (known is not None and run.past.followed(known, run.tree)):
             plan = await self._approved(run, node, key, plan)
         if isinstance(plan, Recurse):
             children.begin(plan.sub_tasks[len(children.begun) :])
@@ -69,10 +67,10 @@ class Planning:
 
     async def _approved(self, run: Run, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
         """The plan as its approval leaves it; an edited one is recorded in the place of the planner's."""
-        edited = await run.approval_of(node.id)
+        edited = await run.control.approval_of(node.id)
         if edited is None or edited == plan:
             return plan
-        run.release_steps(len(plan.sub_tasks))
+        run.steps.release(len(plan.sub_tasks))
         self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=_json(edited), key=key), edited, begun=0)
         return edited if not run.tree[node.id].limited else Execute()
 
@@ -143,7 +141,7 @@ class Planning:
             raise _limit_error(limit, run, node, plan)
         run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
-            run.reserve_steps(len(plan.sub_tasks) - begun)
+            run.steps.reserve(len(plan.sub_tasks) - begun)
 
     def _beyond(self, run: Run, node: Node, plan: Execute | Recurse, begun: int) -> str:
         """Which limit the sub-tasks that are not begun yet would break, or ""."""
@@ -151,16 +149,16 @@ class Planning:
             return ""
         if node.depth + 1 >= run.limits.max_depth:
             return "max_depth"
-        return "" if run.has_steps(len(plan.sub_tasks) - begun) else "max_steps"
+        return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
 
     async def _reply(self, run: Run, node: Node, request: Request, children: Children) -> Reply:
         """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
         if not early:
             request = replace(request, streaming=False) if request.streaming else request
-            return await ask(run, node.id, self._team.planner.resolved, request, self._retry)
+            return await ask(run, node.id, self._planner, request, self._retry)
         beginner = _Beginner(run, children)
-        return await ask(run, node.id, self._team.planner.resolved, request, self._retry, reader=beginner)
+        return await ask(run, node.id, self._planner, request, self._retry, reader=beginner)
 
 
 def _limit_error(limit: str, run: Run, node: Node, plan: Execute | Recurse) -> LimitError:
@@ -199,7 +197,7 @@ class _Beginner:
         begun = self._children.begun
         if self._seen < len(begun):
             return begun[self._seen] == planned
-        if not self._run.reserve_steps(1):
+        if not self._run.steps.reserve(1):
             return False
         self._children.begin([planned])
         return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
+from .core.limits import Usage
 from .core.tree import Node, Tree
-from .types import TraceObject
+from .exceptions import ExecutionError
+from .typed import OutputType, Unfit
+from .types import Output, TraceObject
 
-__all__ = ["ReadableRun", "best_of", "trace_of"]
+__all__ = ["ReadableRun", "best_of", "output_of", "trace_of"]
 
 
 class ReadableRun(Protocol):
@@ -48,3 +51,50 @@ def _topmost_finished(tree: Tree) -> Iterator[Node]:
             yield node
         else:
             stack.extend(reversed(tree.children(node.id)))
+
+
+class AnsweredRun(ReadableRun, Protocol):
+    """What an output says of its run."""
+
+    run_id: str
+
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def active_seconds(self) -> float: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+
+
+def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) -> Output:
+    """A run's answer. Raises `ExecutionError` if a recorded one does not fit the output type any more."""
+    root, spent = run.tree["0"], run.usage
+    metadata: dict[str, Any] = {
+        **root.metadata,
+        "depth": max(node.depth for node in run.tree),
+        "steps": len(run.tree),
+        "task_id": root.id,
+        "breadcrumbs": [],
+        "model": root.model,
+        "duration": run.active_seconds,
+        "usage": spent.tokens_to_json(),
+        "cost_usd": spent.cost_usd,
+        "calls": run.calls,
+        "limited": any(node.limited for node in run.tree),
+        "run_id": run.run_id,
+        "checkpoint": run.checkpoint,
+    }
+    return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
+
+
+def _parsed(output_type: OutputType | None, content: str) -> Any:
+    try:
+        return output_type.parse(content) if output_type is not None else None
+    except Unfit as problem:
+        raise ExecutionError(
+            f"node 0: the recorded answer does not fit the output type any more: {problem}; "
+            'run with mode="fresh" to have it made again',
+            node="0",
+        ) from problem

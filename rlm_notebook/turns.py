@@ -1,4 +1,4 @@
-"""Whose turn it is: at most so many model calls at once, the most urgent first, all within the budget."""
+"""What a run may still do: so many model calls at once (the most urgent first), so much spent, so many nodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 
 from .core.limits import NOTHING, ONE_CALL, Budget, Usage
 
-__all__ = ["Meter", "OverBudget", "Turns"]
+__all__ = ["Meter", "OverBudget", "Steps", "Turns"]
 
 
 class Turns:
@@ -127,3 +127,26 @@ class Meter:
         if budget.usd is not None and self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
             return OverBudget("usd", self._usd, budget.usd)
         return None
+
+
+class Steps:
+    """At most `limit` nodes in a tree that has its root; they are reserved before they are there."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 1
+
+    def has(self, count: int) -> bool:
+        """Whether the limit leaves so many nodes."""
+        return self._taken + count <= self._limit
+
+    def reserve(self, count: int) -> bool:
+        """Take `count` nodes from what the limit leaves; false if there are not so many."""
+        if not self.has(count):
+            return False
+        self._taken += count
+        return True
+
+    def release(self, count: int) -> None:
+        """Give back what `reserve` took for nodes that are put aside."""
+        self._taken -= count

@@ -133,7 +133,7 @@ async def test_another_version_of_a_tool_begins_anew(journal: Any) -> None:
     await shop.run(journal)
     shop.new()
     shop.fails_at = None
-    (old,) = shop.engine._team.tools
+    (old,) = shop.engine.tools
 
     @tool(name="work", version="2")
     async def newer(piece: str) -> str:

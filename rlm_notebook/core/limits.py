@@ -73,6 +73,10 @@ class Usage:
             "cost_usd": self.cost_usd,
         }
 
+    def tokens_to_json(self) -> dict[str, int]:
+        """The tokens alone."""
+        return {name: value for name, value in self.to_json().items() if name.endswith("_tokens")}
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Usage:
         return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})

@@ -1,0 +1,123 @@
+"""What an engine is made of, checked; and what one execution of it was asked for. Values only, shared by all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from .core.context import RLMContext
+from .core.keys import request_key
+from .core.limits import Budget, Limits
+from .core.retry import RetryPolicy
+from .exceptions import ConfigurationError
+from .memory import SharedMemory
+from .ports import Journal, Model, Observer
+from .pricing import Prices, is_free
+from .prompts import PROMPTS_VERSION
+from .team import Team
+from .typed import OutputType
+
+__all__ = ["Configuration", "Job", "OnFailure", "OnLimit", "RunMode", "one_of", "priced"]
+
+RunMode = Literal["resume", "fresh", "replay"]
+OnLimit = Literal["execute", "raise"]
+OnFailure = Literal["raise", "synthesize"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """An engine's arguments as its runs use them."""
+
+    team: Team
+    limits: Limits
+    on_limit: OnLimit
+    on_failure: OnFailure
+    budget: Budget
+    retry: RetryPolicy | None
+    prices: Prices
+    observers: tuple[Observer, ...]
+    approve: bool | Literal["root"]
+    #: In seconds per call.
+    deadline: float | None
+    #: What a reply is said to come from when it does not name its model itself; "": the model's own name.
+    default_model: str
+    #: Whether an answer may come from a cache, and what puts the cache before what asks a model.
+    cached: bool
+    remember: Callable[[Model, Model], Model]
+
+    def to_json(self) -> dict[str, Any]:
+        """What checkpoints record of an engine."""
+        return {
+            **self.team.to_json(),
+            "limits": self.limits.to_json(),
+            "budget": self.budget.to_json(),
+            "on_limit": self.on_limit,
+            "on_failure": self.on_failure,
+            "prompts_version": PROMPTS_VERSION,
+        }
+
+    def request_key(
+        self, task: str, context: RLMContext | None, memory: SharedMemory, output_type: OutputType | None
+    ) -> str:
+        """What makes two executions the same request."""
+        meaning: dict[str, Any] = {
+            "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
+            **self.team.meaning,
+        }
+        if memory:
+            meaning["variables"] = memory.digests()
+        if output_type is not None:
+            meaning["output_type"] = output_type.digest
+        return request_key(_checked_task(task), meaning)
+
+    def for_joining(self) -> Configuration:
+        """For an answer from what there is: who asks for it has seen that the budget is spent."""
+        return replace(self, budget=Budget(), approve=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution as it was asked for; `joins_only`: nothing new is solved, what is recorded is joined."""
+
+    task: str
+    context: RLMContext | None
+    memory: SharedMemory
+    output_type: OutputType | None
+    request_key: str
+    journal: Journal
+    mode: RunMode
+    joins_only: bool = False
+
+
+def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """The value. Raises `ConfigurationError` if it is not among those allowed."""
+    if value not in allowed:
+        raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
+    """The budget as it can be held: dollars need prices, and where there are none and that is to be ignored, they
+    limit nothing. Raises `ConfigurationError` for dollars without a price."""
+    if budget.usd is None:
+        return budget
+    models = {agent.resolved.name: agent.resolved for agent in (team.default, *team.agents.values())}
+    unknown = sorted(name for name, model in models.items() if not prices.known(model))
+    if budget.unknown_price == "ignore":
+        costs = [model for name, model in models.items() if name not in unknown and not is_free(model)]
+        return budget if costs else replace(budget, usd=None)
+    if unknown:
+        raise ConfigurationError(
+            f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give "
+            'prices={"NAME": (dollars per million tokens in, out)}, or Budget(unknown_price="ignore")'
+        )
+    return budget
+
+
+def _checked_task(task: Any) -> str:
+    if not isinstance(task, str):
+        raise ConfigurationError(f"a task is text, not {type(task).__name__}; pass the task as a string")
+    if not task.strip():
+        raise ConfigurationError("the task is empty; say what is to be solved")
+    return task

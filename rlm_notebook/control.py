@@ -1,0 +1,131 @@
+"""What comes back to a run from whoever watches it: pause, resume, cancel, approve; from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+from .core.events import RunPaused, RunResumed
+from .core.plan import Execute, Recurse
+from .event_log import EventLog
+from .permits import Permits
+from .stopwatch import Stopwatch
+
+__all__ = ["Control"]
+
+#: How long another thread waits for a cancelled run to end, in seconds.
+CANCEL_SECONDS = 10
+
+
+class Control:
+    """Holds a run up and lets it go on; made on the event loop that the run lives on."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        permits: Permits,
+        stopwatch: Stopwatch,
+        awaiting: dict[str, asyncio.Future[Execute | Recurse | None]],
+        clock: Callable[[], float],
+    ) -> None:
+        #: Plans that wait for `approve`, by node.
+        self.awaiting = awaiting
+        #: The run's own task, once it has begun.
+        self.task: asyncio.Task[Any] | None = None
+        self.loop = asyncio.get_running_loop()
+        self._log = log
+        self._permits = permits
+        self._stopwatch = stopwatch
+        self._clock = clock
+        self._thread = threading.get_ident()
+
+    @property
+    def ended(self) -> bool:
+        """No task of the run is alive: what is to be kept has been put away."""
+        return self.task is None or self.task.done()
+
+    def cancel(self) -> Awaitable[None]:
+        """Stop now; in another thread than the run's, it has stopped when this returns."""
+        if self.task is None or self.task.done():
+            return _Ended(None)
+        if threading.get_ident() == self._thread:
+            self.task.cancel()
+            return _Ended(self.task)
+        ended = threading.Event()
+        self.loop.call_soon_threadsafe(self._cancel_and_tell, ended)
+        ended.wait(timeout=CANCEL_SECONDS)
+        return _Ended(None)
+
+    def _cancel_and_tell(self, ended: threading.Event) -> None:
+        if self.task is None or self.task.done():
+            ended.set()
+            return
+        self.task.add_done_callback(lambda _: ended.set())
+        self.task.cancel()
+
+    def pause(self) -> None:
+        """Start no further model call; those under way finish."""
+        self._on_loop(self._pause)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._on_loop(self._resume)
+
+    def approve(self, node_id: str, edited: Execute | Recurse | None) -> None:
+        """Let a plan that waits go ahead, as it is (`None`) or as the edited one."""
+        self._on_loop(lambda: self._approved(node_id, edited))
+
+    async def approval_of(self, node_id: str) -> Execute | Recurse | None:
+        """Wait until the plan of a node is approved; the edited plan, or `None` if it stays. Waiting costs no time."""
+        waiting = self.awaiting[node_id] = self.loop.create_future()
+        self._permits.rest()
+        try:
+            edited: Execute | Recurse | None = await waiting
+            return edited
+        finally:
+            del self.awaiting[node_id]
+
+    def _approved(self, node_id: str, edited: Execute | Recurse | None) -> None:
+        waiting = self.awaiting.get(node_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(edited)
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            action()
+        else:
+            self.loop.call_soon_threadsafe(action)
+
+    def _pause(self) -> None:
+        status = self._log.tree.status
+        if status == "pending":
+            # The run's own task was not yet here: no call starts, and the pause is told right after the start.
+            self._permits.pause()
+            self.loop.call_soon(self._pause)
+        elif status == "running":
+            self._permits.pause()
+            self._stopwatch.stop()
+            self._log.emit(RunPaused(at=self._clock()))
+
+    def _resume(self) -> None:
+        status = self._log.tree.status
+        if status == "pending":
+            self.loop.call_soon(self._resume)
+        elif status == "paused":
+            self._log.emit(RunResumed(at=self._clock()))
+            if self._permits.meter.spent.calls:
+                self._stopwatch.start()
+            self._permits.resume()
+
+
+class _Ended:
+    """Awaitable that a task has ended, however; not awaiting it is fine."""
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._task is not None:
+            yield from asyncio.wait({self._task}).__await__()

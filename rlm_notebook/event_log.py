@@ -1,0 +1,84 @@
+"""What happened in a run: the tree that its events fold to, the journal that keeps them, and those who watch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from .core.events import Event, RunFinished
+from .core.records import Recorded
+from .core.tree import Tree
+from .exceptions import CheckpointError
+from .ports import Journal, Observer
+
+__all__ = ["EventLog"]
+
+log = logging.getLogger("rlm_notebook")
+
+
+class EventLog:
+    """`emit` is the sole writer: an event is applied to the tree, appended to the journal, told to the observers."""
+
+    def __init__(self, journal: Journal, observers: Iterable[Observer]) -> None:
+        self.tree = Tree()
+        self.journal = journal
+        #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
+        self._observers: tuple[Observer, ...] = tuple(observers)
+        self._opened = False
+
+    def emit(self, event: Event) -> None:
+        """Apply, keep, tell. A journal that fails fails the run; an observer never does."""
+        self.tree.apply(event)
+        try:
+            if event.durable:
+                self.journal.append(event)
+        finally:
+            # What was applied is told even if it could not be kept: who watches sees the tree as it is.
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed on %s; the run goes on", type(event).__name__)
+
+    def watch(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` every event from now on; call the result to stop."""
+        self._observers = (*self._observers, observer)
+
+        def stop() -> None:
+            # By identity: an observer may be of any type, and equal to another one.
+            self._observers = tuple(each for each in self._observers if each is not observer)
+
+        return stop
+
+    @property
+    def watched(self) -> bool:
+        """Somebody would see text while it streams."""
+        return bool(self._observers)
+
+    def open(self) -> None:
+        """Before the first call: what is paid for must have a place to be kept."""
+        if not self._opened:
+            self.journal.open()
+            self._opened = True
+
+    def end(self, event: RunFinished, kept: Callable[[], Recorded]) -> None:
+        """Write the last event, put `kept()` in the journal's place, and close it; then tell the observers.
+
+        Kept first, announced second: who sees "done" can rely on the file. Raises `CheckpointError` where it cannot be
+        kept; a run that was done has failed then.
+        """
+        self.tree.apply(event)
+        try:
+            self.journal.append(event)
+            self.journal.compact(kept())
+        except CheckpointError as problem:
+            if event.status == "done":
+                event = RunFinished(at=event.at, status="failed", error=f"CheckpointError: {problem}")
+                self.tree.apply(event)
+            raise
+        finally:
+            self.journal.close()
+            self._tell(event)

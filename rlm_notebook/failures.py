@@ -1,0 +1,63 @@
+"""How a node's failure reads: where it began, what was wrong, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .core.tree import Node
+from .exceptions import ExecutionError, ModelError, PlanError
+from .ports import Reply
+from .typed import Unfit
+
+__all__ = ["TYPE_ATTEMPTS", "failed_parts", "not_empty", "unfit"]
+
+#: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
+CAUSES_SHOWN = 20
+CAUSE_CHARACTERS = 500
+#: How often a model may try to give an answer of the wanted type.
+TYPE_ATTEMPTS = 3
+
+
+def failed_parts(node: Node, failed: list[Exception], total: int) -> ExecutionError:
+    """The error of a node some of whose parts failed.
+
+    It says where that began, not how it was handed up: else a failure deep in the tree is told once per level.
+    """
+    origins = list(_origins(failed))
+    said = [f"[{getattr(error, 'node', None) or '?'}] {_shortened(str(error))}" for error in origins[:CAUSES_SHOWN]]
+    if len(origins) > CAUSES_SHOWN:
+        said.append(f"and {len(origins) - CAUSES_SHOWN} more")
+    message = f"node {node.id}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
+    return ExecutionError(message, node=node.id, causes=failed)
+
+
+def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:
+    stack = list(errors)[::-1]
+    while stack:
+        error = stack.pop()
+        if type(error) is ExecutionError and error.causes:
+            stack.extend(reversed(error.causes))
+        else:
+            yield error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"
+
+
+def not_empty(node: Node, reply: Reply) -> Reply:
+    """The reply. Raises `ModelError` if it says nothing."""
+    if not reply.content.strip():
+        raise ModelError(
+            f"node {node.id}: {reply.model} gave an empty answer; run again, or choose another model", node=node.id
+        )
+    return reply
+
+
+def unfit(node: Node, reply: Reply, problem: Unfit) -> PlanError:
+    """The error of an answer that does not fit the output type after all attempts."""
+    return PlanError(
+        f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: {problem}. "
+        "Use a model that can reply in JSON, or a simpler output_type",
+        node=node.id,
+    )

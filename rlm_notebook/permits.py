@@ -1,0 +1,106 @@
+"""The right to call a model: in its turn, not while the run is paused, within the budget; and what calls used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from .core.limits import NOTHING, ONE_CALL, Usage
+from .event_log import EventLog
+from .exceptions import BudgetExceededError
+from .stopwatch import Stopwatch
+from .turns import Meter, OverBudget, Turns
+
+__all__ = ["Permits", "budget_error"]
+
+
+class Permits:
+    """Gives each call of a run its turn and takes it back; keeps what nodes used until an event tells of it."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        turns: Turns,
+        meter: Meter,
+        stopwatch: Stopwatch,
+        awaiting: Mapping[str, asyncio.Future[Any]],
+    ) -> None:
+        self.meter = meter
+        self._log = log
+        self._turns = turns
+        self._stopwatch = stopwatch
+        #: Plans that wait for a person.
+        self._awaiting = awaiting
+        self._unclaimed: dict[str, Usage] = {}
+        self._held: dict[str, float] = {}
+        self._going = asyncio.Event()
+        self._going.set()
+        self._loop = asyncio.get_running_loop()
+
+    def pause(self) -> None:
+        """Start no further call."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        self._going.set()
+
+    def hold(self, model: str, seconds: float) -> None:
+        """Nobody calls this model for so many seconds: the provider asked for it."""
+        self._held[model] = max(self._held.get(model, 0.0), self._loop.time() + seconds)
+
+    async def take(self, node: str, model: str, priority: float, reserved: Usage) -> None:
+        """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
+        with a journal that is ready to keep what comes back. `give_back` ends it."""
+        await self._turn_at(model, priority)
+        try:
+            await self._going.wait()
+            self._stopwatch.require_time()
+            await self.meter.reserve(reserved)
+        except OverBudget as problem:
+            self._turns.give_back()
+            raise budget_error(problem) from None
+        except BaseException:
+            self._turns.give_back()
+            raise
+        self._add_claim(node, ONE_CALL)
+        try:
+            self._log.open()
+        except BaseException:
+            self.give_back(node, reserved, NOTHING)
+            raise
+        self._stopwatch.start()
+
+    async def _turn_at(self, model: str, priority: float) -> None:
+        """A turn, once the model's provider may be called; it may ask for patience while others have their turns."""
+        await self._turns.take(priority)
+        while (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
+            self._turns.give_back()
+            await asyncio.sleep(wait)
+            await self._turns.take(priority)
+
+    def give_back(self, node: str, reserved: Usage, used: Usage) -> None:
+        """The call is over: count what it used beside the call itself, and let the next one have its turn."""
+        self.meter.settle(reserved, used)
+        self._add_claim(node, used)
+        self._turns.give_back()
+        self.rest()
+
+    def rest(self) -> None:
+        """Where only an approval is waited for, no time is counted; the next call starts the clock again."""
+        if self._awaiting and self.meter.idle:
+            self._stopwatch.stop()
+
+    def _add_claim(self, node: str, used: Usage) -> None:
+        self._unclaimed[node] = self._unclaimed.get(node, NOTHING) + used
+
+    def claim(self, node: str) -> Usage:
+        """What the node used since its last event that told of usage."""
+        return self._unclaimed.pop(node, NOTHING)
+
+
+def budget_error(problem: OverBudget) -> BudgetExceededError:
+    return BudgetExceededError(
+        f"the budget of {problem.limit:g} {problem.name} is spent ({problem.used:g} used); what finished is kept: "
+        "run again with a larger budget to go on, or take error.run.partial()"
+    )

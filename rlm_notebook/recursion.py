@@ -1,0 +1,200 @@
+"""The recursion, which exists once: plan a node, solve its parts, answer it.
+
+Streaming, tools, checkpoints, budgets and replay are not in here: they are observers of the log, wrappers of the
+model, or records that a node finds itself in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from .agent import Agent
+from .briefs import Briefs
+from .calls import ask
+from .children import Children, end_node
+from .configuration import Configuration
+from .conversation import Conversation
+from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried, Started, SynthesisStarted
+from .core.keys import result_key
+from .core.plan import Execute, Recurse
+from .core.sources import placeless, sources_in
+from .core.tree import Node
+from .exceptions import CheckpointError, LimitError
+from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit
+from .planning import Planning
+from .ports import Message, Part, Reply, Request
+from .prompts import repair_messages, with_instructions
+from .retelling import ROOT, tell_result
+from .run import Run
+from .team import DEFAULT_AGENT
+from .tools import Tool
+from .typed import Unfit
+
+__all__ = ["Recursion"]
+
+
+class Recursion:
+    """How the runs of one engine solve their task; it keeps nothing of a run."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._team = configuration.team
+        self._retry = configuration.retry
+        self._briefs = Briefs(configuration.team, configuration.deadline)
+        self._planning = Planning(configuration, self._briefs)
+
+    async def solve(self, run: Run) -> str:
+        """The answer to a run's task."""
+        run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
+        return await self._node(run, ROOT)
+
+    def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
+        """The main prompt of a node, made again."""
+        return self._briefs.prompt(run, run.tree[node_id])
+
+    def key(self, run: Run, node_id: str) -> str:
+        """The key of a node's plan, made again."""
+        node = run.tree[node_id]
+        return self._briefs.key(run, node, self._briefs.facts(run, node))
+
+    async def _node(self, run: Run, node_id: str) -> str:
+        """Solve a node, and leave it in a final state whatever happens."""
+        try:
+            return await self._solve(run, run.tree[node_id])
+        except asyncio.CancelledError:
+            end_node(run, Cancelled(at=run.clock(), node=node_id))
+            raise
+        except LimitError as error:
+            end_node(run, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
+            raise
+        except CheckpointError:
+            raise
+        except Exception as error:
+            end_node(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
+            raise
+
+    async def _solve(self, run: Run, node: Node) -> str:
+        children = Children(run, node.id, self._team.assigned, lambda child: self._node(run, child))
+        try:
+            plan = await self._planning.plan(run, node, children)
+            parts = self._parts(run, node, await children.outcomes())
+            return await self._answer(run, run.tree[node.id], plan, parts)
+        finally:
+            await children.close()
+
+    def _parts(self, run: Run, node: Node, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
+        """The results to join, or the error of a node whose parts failed."""
+        failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+        joins_only = run.job.joins_only
+        for error in failed:
+            if isinstance(error, LimitError) and not joins_only:
+                raise error
+        strict = self._configuration.on_failure == "raise" and not joins_only
+        if failed and (strict or len(failed) == len(outcomes)):
+            raise failed_parts(node, failed, len(outcomes))
+        return tuple(
+            outcome if isinstance(outcome, Part) else Part(child, run.tree[child].task, f"(missing: {outcome})")
+            for child, outcome in outcomes.items()
+        )
+
+    async def _answer(self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...]) -> str:
+        joined = [(part.task, placeless(part.content, part.id)) for part in parts]
+        key = result_key(node.plan_key, plan.decision, joined)
+        if (known := run.past.recalled(key, node.id)) is not None:
+            return tell_result(run, known, node, parts)
+        reads: set[str] = set()
+        if isinstance(plan, Execute) and plan.answer and self._fuses(run, node):
+            mark: Literal["", "cached"] = "cached" if self._configuration.cached and not node.plan_usage.calls else ""
+            reply = Reply(plan.answer, model=node.plan_model, mark=mark)
+        elif parts:
+            reply = await self._synthesize(run, node, parts)
+        else:
+            reply = await self._execute(run, node, reads)
+        usage = run.claim(node.id)
+        run.emit(
+            Finished(
+                at=run.clock(),
+                node=node.id,
+                content=reply.content,
+                key=key,
+                metadata=dict(reply.metadata),
+                usage=usage,
+                model=reply.model,
+                mark=reply.mark if not usage.calls else "",
+                reads={name: run.job.memory.digest(name) or "" for name in sorted(reads)},
+            )
+        )
+        return reply.content
+
+    def _fuses(self, run: Run, node: Node) -> bool:
+        """Whether the answer that the planner gave beside its plan will do."""
+        typed = run.job.output_type is not None and node.parent is None
+        return self._team.fuses(node) and not run.job.memory and not typed
+
+    async def _execute(self, run: Run, node: Node, reads: set[str]) -> Reply:
+        run.require_solving(node.id)
+        run.emit(Started(at=run.clock(), node=node.id))
+        agent = self._team.agent(node)
+        tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
+        request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
+        talk = Conversation(run, run.tree[node.id], agent.resolved, tools, self._retry, reads)
+        return await self._fitting(run, node, request, talk.answer, talk.refuse)
+
+    def _readers(self, run: Run, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+        """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
+        if not run.job.memory:
+            return ()
+        if agent.resolved.capabilities.tools:
+            return run.job.memory.tools(reads.add)
+        reads.update(reference.name for reference in run.job.memory)
+        return ()
+
+    async def _synthesize(self, run: Run, node: Node, parts: tuple[Part, ...]) -> Reply:
+        run.emit(SynthesisStarted(at=run.clock(), node=node.id))
+        request = self._briefs.for_synthesizer(self._briefs.facts(run, node, parts))
+
+        def ask_once(request: Request) -> Awaitable[Reply]:
+            return ask(run, node.id, self._team.synthesizer.resolved, request, self._retry)
+
+        return self._with_sources(run, await self._fitting(run, node, request, ask_once))
+
+    async def _fitting(
+        self,
+        run: Run,
+        node: Node,
+        request: Request,
+        ask_once: Callable[[Request], Awaitable[Reply]],
+        refuse: Callable[[Reply], None] = lambda reply: None,
+    ) -> Reply:
+        """A reply that is not empty, and at the root one that fits the output type: repaired where it does not.
+
+        `refuse` is told each reply that did not fit, before the next is asked for.
+        """
+        if run.job.output_type is None or node.parent is not None:
+            return not_empty(node, await ask_once(request))
+        request = replace(
+            request,
+            messages=with_instructions(request.messages, run.job.output_type.instructions),
+            schema=run.job.output_type.schema,
+        )
+        for attempt in range(1, TYPE_ATTEMPTS + 1):
+            reply = not_empty(node, await ask_once(request))
+            try:
+                run.job.output_type.parse(reply.content)
+            except Unfit as problem:
+                if attempt == TYPE_ATTEMPTS:
+                    raise unfit(node, reply, problem) from problem
+                refuse(reply)
+                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+            else:
+                return reply
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _with_sources(self, run: Run, reply: Reply) -> Reply:
+        """The reply with the nodes that it refers to listed in its metadata, if it does."""
+        sources = sources_in(reply.content, run.tree.__contains__)
+        return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply

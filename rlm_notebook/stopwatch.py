@@ -1,0 +1,57 @@
+"""How long a run has worked, and its limit: pauses and waits for a person do not count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from .turns import OverBudget
+
+__all__ = ["Stopwatch"]
+
+
+class Stopwatch:
+    """Adds up seconds between `start` and `stop`; what is done `within` it ends when they reach `limit`."""
+
+    def __init__(self, before: float, limit: float | None) -> None:
+        #: Seconds, over all executions; those since the last start are added when it stops.
+        self.seconds = before
+        self._limit = limit
+        self._since: float | None = None
+        self._timeout: asyncio.Timeout | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def require_time(self) -> None:
+        """Raises `OverBudget` if none is left."""
+        if self._limit is not None and self.seconds >= self._limit:
+            raise OverBudget("seconds", self.seconds, self._limit)
+
+    def start(self) -> None:
+        """With each call, but it is the first one that counts: what was recorded costs no time."""
+        if self._since is not None:
+            return
+        self._since = self._loop.time()
+        if self._timeout is not None and self._limit is not None:
+            self._timeout.reschedule(self._since + max(0.0, self._limit - self.seconds))
+
+    def stop(self) -> None:
+        if self._since is not None:
+            self.seconds += self._loop.time() - self._since
+            self._since = None
+        if self._timeout is not None:
+            self._timeout.reschedule(None)
+
+    async def within(self, main: Callable[[], Awaitable[str]]) -> str:
+        """The result of `main`. Raises `OverBudget` when the time is over."""
+        timeout = self._timeout = asyncio.timeout(None)
+        try:
+            async with timeout:
+                return await main()
+        except TimeoutError:
+            if timeout.expired():
+                limit = self._limit or 0.0
+                raise OverBudget("seconds", limit, limit) from None
+            raise
+        finally:
+            self._timeout = None
+            self.stop()
