@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from .json_text import DECODER, json_objects
+from .outline import printable
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -69,6 +70,11 @@ class PlannedTask(_Value):
     agent: str | None = Field(default=None, validation_alias=AliasChoices("agent", "assigned_agent"))
     depends_on: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        agent = f" (by {printable(self.agent)})" if self.agent else ""
+        after = f" (after {', '.join(map(str, self.depends_on))})" if self.depends_on else ""
+        return f"{printable(self.task)}{agent}{after}"
+
 
 class Execute(_Value):
     """Answer the task itself; `answer` is set when the planner gave the answer in the same reply."""
@@ -77,6 +83,12 @@ class Execute(_Value):
     thoughts: Text = ""
     answer: str | None = None
 
+    def __str__(self) -> str:
+        return "EXECUTE: the task is answered as it is" + (", and here is the answer" if self.answer else "")
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
 
 class Recurse(_Value):
     """Split the task; `sub_tasks` has at least one element."""
@@ -84,6 +96,13 @@ class Recurse(_Value):
     decision: Literal["RECURSE"] = "RECURSE"
     thoughts: Text = ""
     sub_tasks: tuple[PlannedTask, ...] = Field(min_length=1)
+
+    def __str__(self) -> str:
+        parts = (f"  {place}. {task}" for place, task in enumerate(self.sub_tasks))
+        return "\n".join([f"RECURSE: {len(self.sub_tasks)} sub-tasks", *parts])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
 
 Plan = Annotated[Execute | Recurse, Field(discriminator="decision")]

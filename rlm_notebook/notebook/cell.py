@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 
+from ..core.plan import Execute, Recurse
 from ..exceptions import ConfigurationError, RLMError
 from ..portal import run_blocking
 from ..run import Run
 from ..types import Output
 from .comm_pump import pumped_comms
+from .dry_run import account_of, planned
 from .failure import in_one_line, interruption
 from .host import show
 from .launch import start
@@ -23,10 +27,14 @@ from .session import Session
 from .timing import took
 from .transformer import interpolated
 
-__all__ = ["answer", "run_cell", "wait_for"]
+__all__ = ["Value", "answer", "run_cell", "wait_for"]
+
+T = TypeVar("T")
+#: What a cell may come to: its answer, or with `--dry-run` the plan.
+Value = Output | Execute | Recurse
 
 
-async def run_cell(session: Session, line: str, cell: str) -> Output | None:
+async def run_cell(session: Session, line: str, cell: str) -> Value | None:
     """The value of a cell. What fails it is one line, unless `--debug` was asked for."""
     debug = "--debug" in line.split()
     try:
@@ -54,13 +62,23 @@ def wait_for(session: Session, work: Any) -> Any:
     raise in_one_line(interruption(run, "Interrupted"))
 
 
-async def answer(session: Session, options: CellOptions, task: str) -> Output:
-    """Run a task as the options say, shown while it goes on; no task of it is left behind."""
+async def answer(session: Session, options: CellOptions, task: str) -> Value:
+    """Do with a task what the options say; no task of the run is left behind."""
     _require_built(options)
+    value = await (_plan if options.dry_run else _output)(session, options, task)
+    if options.out:
+        session.variables[options.out] = value
+    return value
+
+
+async def _output(session: Session, options: CellOptions, task: str) -> Output:
+    """The answer of a run that is shown while it goes on."""
     began = time.monotonic()
     run = start(session, options, task)
+    view = options.view or session.defaults.view or session.host.best_view
     try:
-        output = await _shown(session, run, options)
+        with show(run, view, title=options.name or ""):
+            output = await _attended(session, run, run)
     finally:
         await _stopped(run)
         if options.time:
@@ -68,26 +86,33 @@ async def answer(session: Session, options: CellOptions, task: str) -> Output:
     output.format = options.format or output.format
     if options.type:
         session.tables.show(session.variables[options.type])
-    if options.out:
-        session.variables[options.out] = output
     return output
 
 
-async def _shown(session: Session, run: Run, options: CellOptions) -> Output:
-    """The result of a run that is watched; stopping it is a failure of the cell in words of its own."""
-    view = options.view or session.defaults.view or session.host.best_view
-    with show(run, view, title=options.name or ""):
-        try:
-            with interruptible(), heartbeat(), pumped_comms(session.shell):
-                return await run
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            by_signal = _is_being_cancelled()
-            await _stopped(run)
+async def _plan(session: Session, options: CellOptions, task: str) -> Execute | Recurse:
+    """The root's plan, and what is to be expected of it."""
+    run = start(session, replace(options, approve="root"), task)
+    try:
+        plan = await _attended(session, run, planned(run))
+    finally:
+        await _stopped(run)
+    print(account_of(run, plan))
+    return plan
+
+
+async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
+    """What `work` gives; stopping the run is a failure of the cell in words of its own."""
+    try:
+        with interruptible(), heartbeat(), pumped_comms(session.shell):
+            return await work
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        by_signal = _is_being_cancelled()
+        await _stopped(run)
     raise interruption(run, "Interrupted" if by_signal else "Cancelled")
 
 
 def _require_built(options: CellOptions) -> None:
-    for name in ("detach", "dry_run", "keep_plan", "store", "env_file"):
+    for name in ("detach", "keep_plan", "store", "env_file"):
         if getattr(options, name):
             raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 

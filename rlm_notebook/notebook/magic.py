@@ -11,8 +11,7 @@ from traitlets import Float, Int, Unicode
 
 from ..exceptions import RLMError
 from ..ports import PlainHost, install_host
-from ..types import Output
-from .cell import run_cell, wait_for
+from .cell import Value, run_cell, wait_for
 from .commands import run_command
 from .failure import RunInterrupted, in_one_line
 from .host import NotebookHost
@@ -53,17 +52,17 @@ class RLMMagics(Magics):
         self.session = Session(shell, host, self)
 
     @_magic(cell_magic, ASYNC_MAGIC)
-    def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Output | None]:
+    def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Value | None]:
         """What an awaited `%%rlm` cell calls."""
         return run_cell(self.session, line, cell)
 
     @_magic(cell_magic, "rlm", documented=True)
-    def cell_blocking(self, line: str, cell: str) -> Output | None:
+    def cell_blocking(self, line: str, cell: str) -> Value | None:
         """Give the task in the cell to the recursive engine; the cell's value is the answer.
 
         This form waits, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell of its own is awaited.
         """
-        found: Output | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
+        found: Value | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
         return found
 
     @_magic(line_magic, "rlm", documented=True)
