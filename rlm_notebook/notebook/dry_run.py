@@ -58,11 +58,18 @@ async def _plan(run: Run) -> Execute | Recurse:
 
 def account_of(run: Run, plan: Execute | Recurse) -> str:
     """What the plan took, where it is kept, and what is to be expected."""
+    if _is_answered(run):
+        return f"rlm dry run: the whole run is recorded in {run.checkpoint}; without --dry-run, nobody is asked"
     used = run.tree[ROOT].usage
     cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
     took = f"{run.calls} {'call' if run.calls == 1 else 'calls'}, {used.total_tokens:,} tokens, {cost}"
     kept = f"kept in {run.checkpoint}: without --dry-run, the cell follows it" if run.checkpoint else "not kept"
     return f"rlm dry run: the plan took {took}; it is {kept}\n{_expected(run, plan)}"
+
+
+def _is_answered(run: Run) -> bool:
+    known = run.recorded.tree if run.recorded is not None else None
+    return known is not None and known.status == "done" and known.request_key == run.request_key and not run.calls
 
 
 def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
@@ -88,4 +95,4 @@ def _price(run: Run, usage: Usage) -> float | None:
     node = run.tree[ROOT]
     if node.plan_usage.cost_usd == 0 and node.plan_usage.calls:
         return 0.0
-    return run.prices.cost(node.plan_model or str(run.settings.get("model", "")), usage)
+    return run.configuration.prices.cost(node.plan_model or str(run.settings.get("model", "")), usage)

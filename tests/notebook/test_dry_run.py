@@ -82,12 +82,15 @@ async def test_a_streaming_planner_starts_nothing_early(shell: Any) -> None:
     assert model.calls == 1
 
 
-async def test_over_a_finished_run_it_asks_nobody_and_changes_nothing(shell: Any, model: ScriptedModel) -> None:
+async def test_over_a_finished_run_it_asks_nobody_and_changes_nothing(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
     await shell.value("%%rlm -m model -n trip -q\nroot")
     before, calls = Path("notebook.rlm/trip.json").read_bytes(), model.calls
     assert isinstance(await shell.value("%%rlm -m model -n trip --dry-run\nroot"), Recurse)
     assert model.calls == calls
     assert Path("notebook.rlm/trip.json").read_bytes() == before
+    assert "the whole run is recorded" in capsys.readouterr().out
 
 
 async def test_a_plan_that_fails_fails_the_cell(shell: Any) -> None:
