@@ -127,6 +127,8 @@ class OpenAIModel:
         wire = _WIRES[self.wire or ("responses" if _is_official(url) else "chat")]
         refused = _refused.get((url, self.model), frozenset())
         while True:
+            # Now that the SDK is loaded and the client made, which may have taken seconds.
+            ticket.sent = pace.clock()
             wanted = self._wanted(request, url, refused)
             sent = wire.body(wanted)
             told = partial(_told, pace, ticket)

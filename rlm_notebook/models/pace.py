@@ -56,10 +56,15 @@ class Announced:
         used = self.limit - self.remaining
         return used / self.reset if used > 0 and self.reset > 0 else self.limit / 60
 
+    @property
+    def spare(self) -> float:
+        """What is better left: requests overtake each other on their way, and the provider's clock is not ours."""
+        return min(self.limit / 10, max(1.0, self.limit / 50))
+
 
 @dataclass(slots=True)
 class Ticket:
-    """One call's place: how much was taken up to and with it, of requests and of tokens; and when it was sent."""
+    """One call's place: how much was taken up to and with it, of requests and of tokens; and when it is sent."""
 
     number: int
     places: tuple[float, float]
@@ -80,8 +85,9 @@ class _Allowance:
     def take(self, amount: float, now: float) -> float:
         if self._announced is not None:
             # What nobody wanted is not kept for later, beyond the limit; a call that is larger goes all the same.
-            amount = min(amount, self._announced.limit)
-            self._base -= max(0.0, self._allowed(now) - self._taken - self._announced.limit)
+            most = self._announced.limit - self._announced.spare
+            amount = min(amount, most)
+            self._base -= max(0.0, self._allowed(now) - self._taken - most)
         self._taken += amount
         return self._taken
 
@@ -96,7 +102,7 @@ class _Allowance:
         if place < self._told_by or announced.limit <= 0:
             return
         self._announced, self._rate, self._told_by = announced, announced.rate, place
-        self._base, self._at = place + max(0.0, announced.remaining), sent
+        self._base, self._at = place + announced.remaining - announced.spare, sent
 
     def _allowed(self, now: float) -> float:
         return self._base + self._rate * (now - self._at)

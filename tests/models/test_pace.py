@@ -1,0 +1,214 @@
+"""The pace: what a provider announces is kept by all who call, over threads and event loops."""
+
+import asyncio
+import itertools
+import threading
+
+import pytest
+
+from rlm_notebook import AsyncRecursiveEngine, RetryPolicy
+from rlm_notebook.exceptions import ModelError
+from rlm_notebook.models.openai import OpenAIModel
+from rlm_notebook.models.openai_errors import announced
+from rlm_notebook.models.pace import Announced, LongWait, Pace, pace_of
+from tests.fault_server import Act, FaultServer, RateLimit, refusal
+from tests.models.test_openai import asking, collect
+
+
+class Clock:
+    """Runs only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def sent(pace: Pace, clock: Clock, calls: int, *, tokens: float = 1) -> list[float]:
+    """When each of so many calls in a row was sent; each is over at once."""
+    times = []
+    for _ in range(calls):
+        ticket = await pace.turn(tokens, clock.sleep)
+        times.append(clock.now)
+        pace.went_well(ticket)
+    return times
+
+
+def test_headers_are_read_where_they_say_all_of_it() -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-remaining-requests": "499",
+        "x-ratelimit-reset-requests": "120ms",
+        "x-ratelimit-remaining-tokens": "30000",
+    }
+    assert announced(headers) == {"requests": Announced(500, 499, 0.12)}
+    assert announced(headers)["requests"].rate == pytest.approx(500 / 60)
+    assert announced({}) == {}
+
+
+async def test_without_announcements_nobody_waits(clock: Clock) -> None:
+    assert set(await sent(Pace(clock), clock, 1000)) == {100.0}
+
+
+async def test_what_is_left_goes_at_once_and_the_rest_at_the_rate_at_which_it_comes_back(clock: Clock) -> None:
+    pace = Pace(clock)
+    ticket = await pace.turn(1, clock.sleep)
+    pace.told(ticket, {"requests": Announced(60, 11.2, 24.4)})  # two a second, and a little is left to be sure
+    times = await sent(pace, clock, 20)
+
+    assert times[:10] == [100.0] * 10
+    assert [after - before for before, after in itertools.pairwise(times[9:])] == pytest.approx([0.5] * 10)
+
+
+async def test_tokens_are_kept_too_and_a_call_larger_than_the_limit_still_goes(clock: Clock) -> None:
+    pace = Pace(clock)
+    pace.told(await pace.turn(1, clock.sleep), {"tokens": Announced(600, 112, 48.8)})  # ten a second
+    times = await sent(pace, clock, 3, tokens=200)
+
+    assert times == pytest.approx([110.0, 130.0, 150.0])
+    assert await sent(pace, clock, 1, tokens=10_000) == pytest.approx([208.8])
+
+
+async def test_an_idle_hour_gives_no_more_than_the_limit(clock: Clock) -> None:
+    pace = Pace(clock)
+    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(5, 0.5, 4.5)})
+    clock.now += 3600
+    times = await sent(pace, clock, 8)
+
+    assert len({*times[:4]}) == 1
+    assert times[7] - times[4] == pytest.approx(3.0)
+
+
+async def test_a_late_reply_to_an_early_call_does_not_undo_what_is_known(clock: Clock) -> None:
+    pace = Pace(clock)
+    early, late = [await pace.turn(1, clock.sleep) for _ in range(2)]
+    pace.told(late, {"requests": Announced(10, 1, 9.0)})
+    pace.told(early, {"requests": Announced(10, 9, 1.0)})
+
+    assert (await sent(pace, clock, 1))[0] == pytest.approx(101.0)
+
+
+async def test_where_the_provider_asks_to_wait_everybody_waits(clock: Clock) -> None:
+    pace = Pace(clock)
+    pace.failed(await pace.turn(1, clock.sleep), ModelError("slow down", status=429, retry_after=7))
+
+    assert (await sent(pace, clock, 2))[0] == pytest.approx(107.0)
+
+
+async def test_a_wait_of_minutes_is_told_and_not_waited(clock: Clock) -> None:
+    pace = Pace(clock)
+    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(10, 1, 77_760)})
+    with pytest.raises(LongWait) as caught:
+        await pace.turn(1, clock.sleep)
+    assert caught.value.seconds == pytest.approx(8640)
+    # A wait that is too long for anybody is left to those who are refused.
+    pace = Pace(clock)
+    pace.failed(await pace.turn(1, clock.sleep), ModelError("tomorrow", status=429, retry_after=3600))
+    assert await sent(pace, clock, 1) == [100.0]
+
+
+async def test_after_a_refusal_half_as_many_go_at_once_and_one_more_with_each_success(clock: Clock) -> None:
+    pace = Pace(clock)
+    tickets = [await pace.turn(1, clock.sleep) for _ in range(8)]
+    for ticket in tickets[:4]:
+        pace.failed(ticket, ModelError("slow down", status=429))
+    for ticket in tickets[4:]:
+        pace.failed(ticket)
+    room = [pace._wait(pace._take(1)) == 0 for _ in range(6)]
+    assert room == [True] * 4 + [False] * 2, "four refusals together are one"
+    pace.went_well(tickets[0])
+    assert [pace._wait(pace._take(1)) == 0 for _ in range(3)] == [True, True, False]
+
+
+async def test_other_errors_slow_nobody_down(clock: Clock) -> None:
+    pace = Pace(clock)
+    for _ in range(5):
+        pace.failed(await pace.turn(1, clock.sleep), ModelError("broken", status=500, retryable=True))
+    assert set(await sent(pace, clock, 100)) == {100.0}
+
+
+def test_one_account_has_one_pace_for_each_model() -> None:
+    assert pace_of("url", "key", "model") is pace_of("url", "key", "model")
+    assert pace_of("url", "key", "model") is not pace_of("url", "other key", "model")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_what_a_server_announces_is_kept_without_a_refusal(streaming: bool) -> None:
+    limit = RateLimit(per_second=40, burst=10)
+    async with FaultServer(lambda seen: Act(delay=0.1), limit=limit) as server:
+        model = OpenAIModel("m", base_url=server.url)
+        await collect(model, asking())
+        await asyncio.gather(*(collect(model, asking(str(n), streaming=streaming)) for n in range(60)))
+        times = [seen.at for seen in server.requests]
+
+    assert limit.refusals == 0
+    assert len(times) == 61
+    assert times[-1] - times[0] < 51 / 40 * 1.3, "and it is made use of"
+
+
+async def test_a_server_that_lets_others_in_between_refuses_and_is_obeyed() -> None:
+    """Others use the same account, so that the announced amount does not suffice."""
+    limit = RateLimit(per_second=40, burst=5)
+
+    def script(seen):
+        limit.refused(seen.at)  # somebody else's request
+
+    async with FaultServer(script, limit=limit) as server:
+        policy = RetryPolicy(attempts=9, initial=0.01)
+        engine = AsyncRecursiveEngine(OpenAIModel("m", base_url=server.url), retry=policy, max_depth=2, max_steps=60)
+        output = await engine.solve("split: " + " | ".join(f"part {n}" for n in range(40)))
+        waits = [
+            (seen.at, float(act.headers["Retry-After"]))
+            for seen, act in zip(server.requests, server.acts, strict=True)
+            if act.status == 429
+        ]
+        early = [seen.at - at for at, wait in waits for seen in server.requests if at + 0.02 < seen.at < at + wait]
+
+    assert "part 39" in output.content
+    assert waits, "it did refuse"
+    assert early == []
+
+
+async def test_the_pace_holds_over_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = RateLimit(per_second=40, burst=5)
+    with FaultServer(limit=limit) as server:
+        model = OpenAIModel("m", base_url=server.url)
+
+        async def call() -> None:
+            await collect(model, asking())
+            for _ in range(10):
+                await collect(model, asking())
+
+        threads = [threading.Thread(target=asyncio.run, args=(call(),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 20)
+
+    assert len(server.requests) == 33
+    assert limit.refusals <= 2, "only what was sent before anything was known"
+
+
+async def test_a_long_wait_is_one_clear_line() -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-remaining-requests": "1",
+        "x-ratelimit-reset-requests": "21h36m0s",
+    }
+    async with FaultServer([Act(headers=headers), refusal(429, "no")]) as server:
+        model = OpenAIModel("m", base_url=server.url)
+        await collect(model, asking())
+        with pytest.raises(ModelError, match=r"asked for patience, 86\d\d s more; try again then") as caught:
+            await collect(model, asking())
+
+    assert caught.value.retry_after == pytest.approx(8640, abs=5)
+    assert len(server.requests) == 1, "it was not even asked"
