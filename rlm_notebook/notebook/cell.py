@@ -112,7 +112,7 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
 
 
 def _require_built(options: CellOptions) -> None:
-    for name in ("detach", "keep_plan", "store", "env_file"):
+    for name in ("detach", "keep_plan", "store"):
         if getattr(options, name):
             raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 

@@ -45,6 +45,7 @@ _HOMES = {
     "diff": "history.DIFF",
     "export": "history.EXPORT",
     "gc": "history.GC",
+    "models": "model_commands.MODELS",
     "version": "overview.VERSION",
 }
 

@@ -12,7 +12,7 @@ from ..engine import RecursiveEngine
 from ..models.registry import default_model
 from ..ports import Journal
 from ..run import Run
-from .model_choice import OFFLINE, recorded_model, said_model, suggestions, told_of, variable
+from .model_choice import OFFLINE, keys_from, recorded_model, said_model, suggestions, told_of, variable
 from .options import CellOptions
 from .session import Session
 from .storage import FileOrMemory, named_file
@@ -23,6 +23,8 @@ __all__ = ["start"]
 def start(session: Session, options: CellOptions, task: str) -> Run:
     """Start what a cell asks for; needs a running event loop. Raises `ConfigurationError` and `CheckpointError`."""
     names = session.variables
+    if options.env_file:
+        session.tell_once(keys_from(options.env_file))
     said = said_model(options.model, session.defaults.model, names)
     # What a request is does not depend on the model that answers it, but an engine brings agents and tools along.
     asked: dict[str, Any] = {

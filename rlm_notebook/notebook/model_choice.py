@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from ..core.records import Recorded
 from ..exceptions import ConfigurationError
+from ..models.availability import missing, price_of
 from ..models.detection import LocalServer, local_servers
+from ..models.env_file import load_env_file
 from ..models.registry import KEYS, LOCAL_SERVERS, KeyRule
-from ..pricing import Prices
 
-__all__ = ["OFFLINE", "recorded_model", "said_model", "suggestions", "told_of", "variable"]
+__all__ = ["OFFLINE", "keys_from", "recorded_model", "said_model", "suggestions", "told_of", "variable"]
 
 OFFLINE = "offline"
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -89,7 +90,7 @@ def _choices() -> list[str]:
     # Servers are asked for their models, by nobody's order: nothing follows from the answer but this line.
     return [
         *(f"-m {_example(server)} (answers at {server.url})" for server in local_servers()),
-        *(f"-m {rule.spec} ({_missing(rule)})" for rule in KEYS),
+        *(f"-m {rule.spec} ({missing(rule) or 'ready'})" for rule in KEYS),
         "-m http://HOST:PORT/v1#NAME",
         "-m VARIABLE (a model or callable of yours)",
     ]
@@ -99,19 +100,12 @@ def _example(server: LocalServer) -> str:
     return next(iter(server.specs), f"{server.name}:NAME")
 
 
-def _missing(rule: KeyRule) -> str:
-    """What there is to do before a model can be used."""
-    steps = [] if rule.is_set else [f"set {rule.variable}"]
-    if not rule.is_installed:
-        steps.append(f"pip install 'rlm-notebook[{rule.package}]'")
-    return ", ".join(steps) or "ready"
-
-
 def told_of(rule: KeyRule) -> str:
     """One line about a model that nobody named: why it answers, and what it costs."""
-    return f"rlm: using {rule.spec}, because {rule.variable} is set{_costs(rule.spec)}; choose with -m SPEC"
+    return f"rlm: using {rule.spec}, because {rule.variable} is set ({price_of(rule.spec)}); choose with -m SPEC"
 
 
-def _costs(spec: str) -> str:
-    price = Prices().per_million(spec)
-    return "" if price is None else f" (dollars per million tokens: {price[0]:g} in, {price[1]:g} out)"
+def keys_from(env_file: str) -> str:
+    """Set what a `.env` file says, and give one line that names it. Raises `ConfigurationError`."""
+    names = load_env_file(env_file)
+    return f"rlm: set from {env_file}: {', '.join(names) or 'nothing that was not set already'}"

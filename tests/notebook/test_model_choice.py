@@ -149,7 +149,7 @@ async def test_the_key_of_anthropic_decides_after_openais(
     assert await chosen(shell, monkeypatch) == "anthropic:claude-haiku-4-5"
     printed = capsys.readouterr().out
     assert "using anthropic:claude-haiku-4-5, because ANTHROPIC_API_KEY is set" in printed
-    assert "dollars per million tokens" in printed
+    assert "per million tokens" in printed
     assert "sk-ant" not in printed
 
 
