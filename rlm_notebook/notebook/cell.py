@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 from ..core.plan import Execute, Recurse
 from ..exceptions import ConfigurationError, RLMError
 from ..portal import run_blocking
+from ..ports import Journal
 from ..run import Run
 from ..types import Output
 from .comm_pump import pumped_comms
@@ -62,19 +63,22 @@ def wait_for(session: Session, work: Any) -> Any:
     raise in_one_line(interruption(run, "Interrupted"))
 
 
-async def answer(session: Session, options: CellOptions, task: str) -> Value:
-    """Do with a task what the options say; no task of the run is left behind."""
+async def answer(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Value:
+    """Do with a task what the options say; no task of the run is left behind.
+
+    The run is kept in `journal` if one is given, else where the options say.
+    """
     _require_built(options)
-    value = await (_plan if options.dry_run else _output)(session, options, task)
+    value = await (_plan if options.dry_run else _output)(session, options, task, journal)
     if options.out:
         session.variables[options.out] = value
     return value
 
 
-async def _output(session: Session, options: CellOptions, task: str) -> Output:
+async def _output(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Output:
     """The answer of a run that is shown while it goes on."""
     began = time.monotonic()
-    run = start(session, options, task)
+    run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
     try:
         with show(run, view, title=options.name or ""):
@@ -89,9 +93,9 @@ async def _output(session: Session, options: CellOptions, task: str) -> Output:
     return output
 
 
-async def _plan(session: Session, options: CellOptions, task: str) -> Execute | Recurse:
+async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Execute | Recurse:
     """The root's plan, and what is to be expected of it."""
-    run = start(session, replace(options, approve="root"), task)
+    run = start(session, replace(options, approve="root"), task, journal)
     try:
         plan = await _attended(session, run, planned(run))
     finally:

@@ -31,7 +31,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..portal import run_blocking
+from .cell import wait_for
 from .line_parser import LineParser, close_to, words_of
 from .session import Session
 
@@ -42,6 +42,7 @@ _HOMES = {
     "help": "overview.HELP",
     "runs": "history.RUNS",
     "show": "history.SHOW",
+    "resume": "resume.RESUME",
     "diff": "history.DIFF",
     "export": "history.EXPORT",
     "gc": "history.GC",
@@ -91,7 +92,7 @@ def run_command(session: Session, line: str) -> Any:
         print(parser.format_help())
         return None
     value = wanted.run(session, options)
-    return run_blocking(lambda: value) if inspect.iscoroutine(value) else value
+    return wait_for(session, lambda: value) if inspect.iscoroutine(value) else value
 
 
 def help_text() -> str:

@@ -17,26 +17,43 @@ from .options import CellOptions
 from .session import Session
 from .storage import FileOrMemory, named_file
 
-__all__ = ["start"]
+__all__ = ["request_key", "start"]
 
 
-def start(session: Session, options: CellOptions, task: str) -> Run:
-    """Start what a cell asks for; needs a running event loop. Raises `ConfigurationError` and `CheckpointError`."""
-    names = session.variables
+def start(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Run:
+    """Start what a cell asks for, kept in `journal` if one is given, else where the options say.
+
+    Needs a running event loop. Raises `ConfigurationError` and `CheckpointError`.
+    """
     if options.env_file:
         session.tell_once(keys_from(options.env_file))
-    said = said_model(options.model, session.defaults.model, names)
-    # What a request is does not depend on the model that answers it, but an engine brings agents and tools along.
-    asked: dict[str, Any] = {
-        "variables": {name: variable(name, "--context", names) for name in options.context},
-        "output_type": variable(options.type, "--type", names) if options.type else None,
-    }
-    wanted = _engine(session, options, OFFLINE if said is None else said).request_key(task, **asked)
-    journal = _journal(session, options, wanted, task)
+    said, wanted = _said_model(session, options), request_key(session, options, task)
+    journal = journal or _journal(session, options, wanted, task)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
+    asked = _asked(session, options)
     run = _engine(session, options, model).start(task, checkpoint=journal, mode=cast(Any, mode), **asked)
     session.began(run)
     return run
+
+
+def request_key(session: Session, options: CellOptions, task: str) -> str:
+    """What the request is. It does not depend on the model, but an engine brings agents and tools along."""
+    said = _said_model(session, options)
+    engine = _engine(session, options, OFFLINE if said is None else said)
+    return engine.request_key(task, **_asked(session, options))
+
+
+def _said_model(session: Session, options: CellOptions) -> Any:
+    return said_model(options.model, session.defaults.model, session.variables)
+
+
+def _asked(session: Session, options: CellOptions) -> dict[str, Any]:
+    """What is asked for beside the task."""
+    names = session.variables
+    return {
+        "variables": {name: variable(name, "--context", names) for name in options.context},
+        "output_type": variable(options.type, "--type", names) if options.type else None,
+    }
 
 
 # -- its file ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from keyword import iskeyword
 from typing import Any
 
@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from ..core.rendering import FORMATS, Format
 from .line_parser import LineParser, words_of
 
-__all__ = ["CellOptions", "parse_options", "parser"]
+__all__ = ["CellOptions", "add_options", "options_in", "parse_options", "parser"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,13 @@ def _finite(text: str) -> float | None:
 def parser() -> LineParser:
     """The parser; its help is what `%%rlm?` and `%%rlm --help` show."""
     made = LineParser("%%rlm", stray="the task goes into the cell below the %%rlm line")
-    add = made.add_argument
+    add_options(made)
+    return made
+
+
+def add_options(parser: LineParser) -> None:
+    """The options of a cell, also for line commands that run what a cell would."""
+    add = parser.add_argument
     add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
@@ -126,7 +132,6 @@ def parser() -> LineParser:
     add("--time", action="store_true", help="say in one line how long it took and what it used")
     add("--env-file", metavar="PATH", help="set the keys of a .env file first; those that are set already stay")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
-    return made
 
 
 _MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offline,
@@ -151,11 +156,17 @@ def parse_options(line: str) -> CellOptions | str:
     found = made.read(words_of(line[: trailing.start()] if trailing else line, "%%rlm"))
     if found.help:
         return made.format_help()
-    values: dict[str, Any] = {name: value for name, value in vars(found).items() if name != "help"}
+    if trailing:
+        found.out = trailing[1]
+    return options_in(found)
+
+
+def options_in(found: argparse.Namespace) -> CellOptions:
+    """What a parser with these options has read. Raises `UsageError` for what does not go together."""
+    names = {field.name for field in fields(CellOptions)}
+    values: dict[str, Any] = {name: value for name, value in vars(found).items() if name in names}
     for option in ("tools", "context"):
         values[option] = tuple(name for names in values[option] for name in names.split(",") if name)
-    if trailing:
-        values["out"] = trailing[1]
     _check(values)
     return CellOptions(**values)
 
