@@ -21,6 +21,7 @@ from .ports import Cache, Journal, Model, Request, current_host
 
 __all__ = [
     "answering",
+    "baseline_of",
     "cache_of",
     "journal_for",
     "kept_beside",
@@ -78,6 +79,11 @@ def kept_beside(journal: Journal, recorded: Recorded) -> Journal:
     finally:
         beside.close()
     return beside
+
+
+def baseline_of(path: Path) -> Path:
+    """Where the plain answer is kept that a run in this file is compared with."""
+    return path.with_name(f"{path.stem}-baseline.json")
 
 
 def _free_beside(path: Path) -> Path:

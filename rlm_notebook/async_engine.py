@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from .adapters import cache_of, journal_for, kept_beside, remembering
+from .adapters import baseline_of, cache_of, journal_for, kept_beside, remembering
 from .configuration import Configuration, Job, OnFailure, OnLimit, RunMode, one_of, priced
 from .core.context import RLMContext
 from .core.events import Event
@@ -191,6 +191,16 @@ class AsyncRecursiveEngine:
         return self._start(
             replace(job, task=fork.task, request_key=key, journal=journal, mode="resume", joins_only=False)
         )
+
+    def start_plain(self, run: Run) -> Run:
+        """A run of the same request whose root answers by itself."""
+        _require_loop()
+        path = run.job.journal.path
+        place = baseline_of(path) if path is not None else None
+        journal = journal_for(place, request_key=run.request_key, task=run.task)
+        mode = _mode("resume", kept=place is not None)
+        plain = self.replaced(max_depth=1, approve=False)
+        return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False))
 
     def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again from the same facts."""

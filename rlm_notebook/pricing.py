@@ -37,16 +37,26 @@ class Prices:
             return (usage.prompt_tokens * own[0] + usage.completion_tokens * own[1]) / _PER
         return _from_table(model, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
 
-    def per_million(self, model: str) -> tuple[float, float] | None:
+    def per_million(self, model: str | Model) -> tuple[float, float] | None:
         """Dollars for a million tokens in, and for a million out, of prompts of ordinary length."""
-        read, written = self.cost(model, Usage(_ORDINARY, 0)), self.cost(model, Usage(0, _ORDINARY))
-        if read is None or written is None:
+        sizes = Usage(_ORDINARY, 0), Usage(0, _ORDINARY)
+        costs = [self.cost(model, size) if isinstance(model, str) else self.cost_of(model, size) for size in sizes]
+        if costs[0] is None or costs[1] is None:
             return None
-        return read * _PER / _ORDINARY, written * _PER / _ORDINARY
+        return costs[0] * _PER / _ORDINARY, costs[1] * _PER / _ORDINARY
 
     def known(self, model: Model) -> bool:
         """Whether a call of this model can be priced; what costs nothing says so itself."""
-        return is_free(model) or self.cost(model.name, Usage(1, 1)) is not None
+        return self.cost_of(model, Usage(1, 1)) is not None
+
+    def cost_of(self, model: Model, usage: Usage) -> float | None:
+        """Dollars for some tokens of a model, which may state its price itself, as scripted ones do."""
+        if is_free(model):
+            return 0.0
+        stated = getattr(model, "price", None)
+        if stated is None or model.name in self._own:
+            return self.cost(model.name, usage)
+        return Prices({model.name: stated}).cost(model.name, usage)
 
     def settled(self, model: str, usage: Usage) -> Usage:
         """The usage with its cost filled in, if it came without."""
@@ -63,7 +73,7 @@ def estimate(prices: Prices, model: Model, request: Request) -> Usage:
     """What a call may use at most, as far as that can be told before it: reserved, and settled afterwards."""
     characters = sum(len(message["content"]) for message in request.messages)
     tokens = Usage(characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
-    return tokens.with_cost(0.0 if is_free(model) else prices.cost(model.name, tokens))
+    return tokens.with_cost(prices.cost_of(model, tokens))
 
 
 @lru_cache(maxsize=1024)

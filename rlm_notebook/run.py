@@ -63,6 +63,10 @@ class Origin(Protocol):
         """A run over changed records."""
         ...
 
+    def start_plain(self, run: Run) -> Run:
+        """A run of the same request without a tree."""
+        ...
+
 
 class Run:
     """A run of the engine: await it for its `Output`, iterate `events()`, or `cancel()`, `pause()`, `resume()` it.
@@ -251,6 +255,14 @@ class Run:
     def retry(self, node_id: str | None = None) -> Run:
         """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
         return self._origin.start_fork(self, retried(self, node_id))
+
+    def baseline(self) -> Run:
+        """A new run, started at once, of the same request without recursion: the task goes to the model as it is.
+
+        With the same model, tools and references, to compare what it says and costs. Of a run kept in a file, it is
+        kept beside it, as `<name>-baseline.json`: asked again, it calls no model. Its budget starts at zero.
+        """
+        return self._origin.start_plain(self)
 
     # -- control -------------------------------------------------------------------------------------------------
 

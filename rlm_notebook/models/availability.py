@@ -92,5 +92,5 @@ def price_of(model: str | Model, prices: Prices | None = None) -> str:
     """Dollars for a million tokens in and out, in words; of a model or of its name."""
     if not isinstance(model, str) and is_free(model):
         return "free"
-    price = (prices or Prices()).per_million(model if isinstance(model, str) else model.name)
+    price = (prices or Prices()).per_million(model)
     return "price not known" if price is None else f"${price[0]:g} in, ${price[1]:g} out per million tokens"

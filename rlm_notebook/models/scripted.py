@@ -19,6 +19,7 @@ from typing import Any, Literal
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError
 from ..ports import Capabilities, Reply, Request
+from ..pricing import Prices
 from .callable import reply_from
 from .deadline import within
 
@@ -63,17 +64,14 @@ class ScriptedModel:
 
     A task that the script does not know is answered by "answer to: task". `latency` is in seconds, or a range from
     which each request draws its own, always the same. `stream=True` gives text in pieces of `chunk` characters.
-    `requests` are the calls so far, `peak` the most that were under way at once. It costs nothing and counts words
-    as tokens.
+    `requests` are the calls so far, `peak` the most that were under way at once. Words are counted as tokens, and cost
+    nothing, or `price`: dollars per million of them, read and written, for tests of budgets.
 
     >>> from rlm_notebook import RecursiveEngine, ScriptedModel
     >>> model = ScriptedModel({"Plan a trip": {"Flights": "at 9", "Hotel": "downtown"}})
     >>> print(RecursiveEngine(model).solve("Plan a trip"))
     Plan a trip: at 9; downtown
     """
-
-    #: A call costs nothing, so a budget in dollars needs no price.
-    free = True
 
     def __init__(
         self,
@@ -85,6 +83,7 @@ class ScriptedModel:
         faults: Sequence[Fault] = (),
         name: str = "scripted",
         capabilities: Capabilities | None = None,
+        price: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
         self.capabilities = capabilities or Capabilities(True, True, True, stream, True)
@@ -96,7 +95,14 @@ class ScriptedModel:
         self._faults = [
             (fault, itertools.repeat(None) if fault.times is None else iter(range(fault.times))) for fault in faults
         ]
+        self.price = price
+        self._prices = Prices({name: price} if price is not None else None)
         self._active = 0
+
+    @property
+    def free(self) -> bool:
+        """Without a price a call costs nothing, and a budget in dollars needs none."""
+        return self.price is None
 
     def __repr__(self) -> str:
         return f"ScriptedModel(name={self.name!r}, calls={self.calls})"
@@ -157,6 +163,7 @@ class ScriptedModel:
             given = await self._script.answer(request)
         reply = reply_from(given, request, self.name)
         usage = Usage(_words(m["content"] for m in request.messages), _words([reply.content]))
+        usage = usage if self.free else usage.with_cost(self._prices.cost(self.name, usage))
         return replace(reply, usage=reply.usage or usage, model=self.name)
 
 

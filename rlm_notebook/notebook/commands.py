@@ -46,6 +46,7 @@ _HOMES = {
     "diff": "history.DIFF",
     "export": "history.EXPORT",
     "gc": "history.GC",
+    "baseline": "baseline.BASELINE",
     "models": "model_commands.MODELS",
     "version": "overview.VERSION",
 }

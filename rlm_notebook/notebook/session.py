@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..run import Run
@@ -51,6 +52,11 @@ class Session:
         """Keep a run that was started here in mind, as `_rlm` and among those that `%rlm cancel` finds."""
         self.variables["_rlm"] = run
         self._runs.add(run)
+
+    def kept_in(self, path: Path) -> Run | None:
+        """The last run of this session, as far as it is still there, that is kept in this file."""
+        found = [run for run in list(self._runs) if run.checkpoint == str(path)]
+        return max(found, key=lambda run: run.tree.started or 0.0, default=None)
 
     def under_way(self) -> Iterator[Run]:
         """The runs of this session that have not ended."""

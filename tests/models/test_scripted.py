@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError
 from rlm_notebook.core.plan import Execute, Recurse, parse_plan
 from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models import scripted
@@ -238,3 +239,23 @@ def test_any_tree_of_tasks_can_be_scripted(answer):
     if not isinstance(answer, str) or answer.strip():
         model = ScriptedModel({"root": answer})
         follow("root", answer, [])
+
+
+class TestPrice:
+    async def test_without_a_price_calls_cost_nothing(self):
+        output = await AsyncRecursiveEngine(ScriptedModel("four words of answer")).solve("Task")
+        assert output.metadata["cost_usd"] == 0
+
+    async def test_with_a_price_a_budget_in_dollars_holds(self):
+        model = ScriptedModel({"Task": [f"part {n}" for n in range(6)]}, price=(10.0, 1000.0))
+        one = (await AsyncRecursiveEngine(ScriptedModel("x", price=(10.0, 1000.0))).solve("Task")).metadata["cost_usd"]
+        assert one > 0
+        engine = AsyncRecursiveEngine(model, budget=Budget(usd=1.02), max_concurrency=1)
+        with pytest.raises(BudgetExceededError) as caught:
+            await engine.solve("Task")
+        assert 0 < caught.value.run.usage.cost_usd <= 1.02
+        assert model.calls < 8
+
+    def test_what_is_no_price_is_refused(self):
+        with pytest.raises(ConfigurationError, match="two numbers"):
+            ScriptedModel(price=3)
