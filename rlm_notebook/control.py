@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from .core.events import RunPaused, RunResumed
@@ -45,6 +46,19 @@ class Control:
     def ended(self) -> bool:
         """No task of the run is alive: what is to be kept has been put away."""
         return self.task is None or self.task.done()
+
+    async def outcome(self) -> Any:
+        """What the run's task comes to, waited for on any loop."""
+        assert self.task is not None, "a run is begun by the engine that makes it"
+        if self.task.done() or asyncio.get_running_loop() is self.loop:
+            return await self.task
+        # A run that lives elsewhere belongs to nobody who waits for it: it goes on if they stop waiting.
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_shielded(self.task), self.loop))
+
+    def told_here(self, tell: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`tell`, called on the loop that is running now, whatever thread the run tells from."""
+        here = asyncio.get_running_loop()
+        return tell if here is self.loop else lambda what: _call_on(here, tell, what)
 
     def cancel(self) -> Awaitable[None]:
         """Stop now; in another thread than the run's, it has stopped when this returns."""
@@ -129,3 +143,13 @@ class _Ended:
     def __await__(self) -> Generator[Any, None, None]:
         if self._task is not None:
             yield from asyncio.wait({self._task}).__await__()
+
+
+async def _shielded(task: asyncio.Task[Any]) -> Any:
+    return await asyncio.shield(task)
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], what: Any) -> None:
+    # Whoever listened may be gone, and their loop with them.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, what)

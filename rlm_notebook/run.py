@@ -186,8 +186,9 @@ class Run:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         if self.control.task is None or self.finished:
             return
-        stop = self.watch(queue.put_nowait)
-        self.control.task.add_done_callback(lambda _: queue.put_nowait(_END))
+        put = self.control.told_here(queue.put_nowait)
+        stop = self.watch(put)
+        self.control.task.add_done_callback(lambda _: put(_END))
         try:
             while (event := await queue.get()) is not _END:
                 yield event
@@ -371,13 +372,8 @@ class Run:
             self.error = self.error or problem
             raise
 
-    async def _result(self) -> Output:
-        assert self.control.task is not None, "a run is begun by the engine that makes it"
-        output: Output = await self.control.task
-        return output
-
     def __await__(self) -> Generator[Any, None, Output]:
-        return self._result().__await__()
+        return self.control.outcome().__await__()
 
     def __str__(self) -> str:
         return outline(self.tree)

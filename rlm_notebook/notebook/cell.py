@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from ..ports import Journal
 from ..run import Run
 from ..types import Output
 from .comm_pump import pumped_comms
+from .detached import detached
 from .dry_run import account_of, planned
 from .failure import in_one_line, interruption
 from .host import show
@@ -31,8 +32,8 @@ from .transformer import interpolated
 __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
 T = TypeVar("T")
-#: What a cell may come to: its answer, or with `--dry-run` the plan.
-Value = Output | Execute | Recurse
+#: What a cell may come to: its answer; with `--dry-run` the plan, with `--detach` the run.
+Value = Output | Execute | Recurse | Run
 
 
 async def run_cell(session: Session, line: str, cell: str) -> Value | None:
@@ -69,10 +70,16 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
     The run is kept in `journal` if one is given, else where the options say.
     """
     _require_built(options)
-    value = await (_plan if options.dry_run else _output)(session, options, task, journal)
+    value = await _way_of(options)(session, options, task, journal)
     if options.out:
         session.variables[options.out] = value
     return value
+
+
+def _way_of(options: CellOptions) -> Callable[[Session, CellOptions, str, Journal | None], Awaitable[Value]]:
+    if options.dry_run:
+        return _plan
+    return detached if options.detach else _output
 
 
 async def _output(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Output:
@@ -116,7 +123,7 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
 
 
 def _require_built(options: CellOptions) -> None:
-    for name in ("detach", "keep_plan", "store"):
+    for name in ("keep_plan", "store"):
         if getattr(options, name):
             raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 

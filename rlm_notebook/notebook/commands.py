@@ -43,6 +43,7 @@ _HOMES = {
     "runs": "history.RUNS",
     "show": "history.SHOW",
     "resume": "resume.RESUME",
+    "cancel": "cancel.CANCEL",
     "diff": "history.DIFF",
     "export": "history.EXPORT",
     "gc": "history.GC",

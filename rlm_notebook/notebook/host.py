@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..core.events import Event, RunFinished
 from ..recorded_run import RecordedRun
@@ -26,6 +27,8 @@ class NotebookHost:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._files = FilesInUse()
+        #: How runs want to be shown where that is not how runs are shown here: "widget", "text" or "none".
+        self.views: WeakKeyDictionary[Run, str] = WeakKeyDictionary()
 
     @property
     def best_view(self) -> str:
@@ -57,10 +60,11 @@ class NotebookHost:
         return found if isinstance(found, dict) else {}
 
     def display(self, run: Run | RecordedRun) -> None:
-        if self.best_view == "widget":
+        view = self.views.get(run, self.best_view) if isinstance(run, Run) else self.best_view
+        if view == "widget":
             _show_tree(run)
         else:
-            print(run)
+            print(run if view == "text" else repr(run))
 
 
 def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[None]:
