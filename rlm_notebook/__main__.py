@@ -1,16 +1,18 @@
-"""The command `rlm-notebook`: the demonstration, a run in the terminal, and a look at a recorded run."""
+"""The command `rlm-notebook`: the demonstration, a run in the terminal, a look at a recorded run, what was found."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
 from .async_engine import AsyncRecursiveEngine
@@ -41,8 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and which command or option was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"(?:unrecognized arguments: |invalid choice: )'?([\w-]+)", message)
+        close = difflib.get_close_matches(unknown[1], _words(), n=2) if unknown else []
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        first = message.splitlines()[0]
+        self.exit(2, f"{self.prog}: {first}; {hint}`{self.prog} --help` lists what there is\n")
+
+
+def _words() -> list[str]:
+    """All commands and their options."""
+    commands: Any = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    return [*commands, *(name for each in commands.values() for name in each._option_string_actions)]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlm-notebook", description="Recursive language-model runs.")
+    parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _demo_options(commands.add_parser("demo", help="write and execute the quickstart notebook here"))
@@ -51,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("path", type=Path, help="the JSON of the run")
     show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
     show.set_defaults(command=_show)
+    doctor = commands.add_parser("doctor", help="say what was found here: versions, keys by name, where runs are kept")
+    doctor.set_defaults(command=_doctor)
     return parser
 
 
@@ -132,6 +153,14 @@ def _show(options: argparse.Namespace) -> int:
     print(outline(run.tree, limit=10_000))
     root = run.tree.root
     print(f"\n{root.result if root is not None and root.result else f'({run.status})'}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .notebook.doctor import examined
+
+    for what, found in examined().rows:
+        print(f"{what}: {found}")
     return 0
 
 

@@ -49,6 +49,7 @@ _HOMES = {
     "gc": "history.GC",
     "baseline": "baseline.BASELINE",
     "models": "model_commands.MODELS",
+    "doctor": "overview.DOCTOR",
     "version": "overview.VERSION",
 }
 

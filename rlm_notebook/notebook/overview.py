@@ -1,14 +1,15 @@
-"""`%rlm` and `%rlm version`: what there is, and what state it is in."""
+"""`%rlm`, `%rlm doctor` and `%rlm version`: what there is, and what state it is in."""
 
 from __future__ import annotations
 
 import argparse
 
+from ..core.table import Table
 from .commands import Command, help_text
 from .options import parser
 from .session import Session
 
-__all__ = ["HELP", "VERSION"]
+__all__ = ["DOCTOR", "HELP", "VERSION"]
 
 
 def _help(session: Session, options: argparse.Namespace) -> None:
@@ -22,5 +23,12 @@ def _version(session: Session, options: argparse.Namespace) -> None:
     print(__version__)
 
 
+def _doctor(session: Session, options: argparse.Namespace) -> Table:
+    from .doctor import examined
+
+    return examined(session.shell, session.defaults.model)
+
+
 HELP = Command("this help, and the last run", _help)
 VERSION = Command("the version of this package", _version)
+DOCTOR = Command("what was found here: versions, keys by name, servers, where runs are kept", _doctor)

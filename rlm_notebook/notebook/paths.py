@@ -22,6 +22,7 @@ __all__ = [
     "checkpoint_for",
     "is_numbered",
     "kept_files",
+    "notebook_found",
     "notebook_path",
     "run_folder",
     "run_folders",
@@ -39,21 +40,28 @@ def notebook_path(variables: Mapping[str, Any], environment: Mapping[str, str] =
 
     RLM_NOTEBOOK_PATH is taken as it is; raises `ConfigurationError` if that names no notebook.
     """
+    return notebook_found(variables, environment)[0]
+
+
+def notebook_found(
+    variables: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> tuple[Path | None, str]:
+    """The notebook as `notebook_path` finds it, and who said so."""
     said = environment.get("RLM_NOTEBOOK_PATH")
     if said:
         if not said.endswith(".ipynb"):
             raise ConfigurationError(f"RLM_NOTEBOOK_PATH={said}: expected the path of a notebook, NAME.ipynb")
-        return Path(said).expanduser().absolute()
-    candidates = (
-        variables.get("__vsc_ipynb_file__"),
-        variables.get("PAPERMILL_OUTPUT_PATH"),
-        variables.get("PAPERMILL_INPUT_PATH"),
-        environment.get("JPY_SESSION_NAME"),
-    )
-    for candidate in candidates:
+        return Path(said).expanduser().absolute(), "RLM_NOTEBOOK_PATH"
+    candidates = {
+        "VS Code": variables.get("__vsc_ipynb_file__"),
+        "papermill, output": variables.get("PAPERMILL_OUTPUT_PATH"),
+        "papermill, input": variables.get("PAPERMILL_INPUT_PATH"),
+        "the Jupyter server, JPY_SESSION_NAME": environment.get("JPY_SESSION_NAME"),
+    }
+    for rule, candidate in candidates.items():
         if isinstance(candidate, str) and candidate.endswith(".ipynb") and Path(candidate).is_file():
-            return Path(candidate).absolute()
-    return None
+            return Path(candidate).absolute(), rule
+    return None, "no front end says; set RLM_NOTEBOOK_PATH to name it"
 
 
 def run_folder(notebook: Path) -> Path:
