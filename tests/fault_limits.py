@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from tests.fault_wires import Act
 
@@ -10,6 +11,8 @@ from tests.fault_wires import Act
 @dataclass
 class RateLimit:
     """At most `burst` at once and `per_second` on average; what is more gets a 429 and the time to wait."""
+
+    REFUSAL: ClassVar[dict[str, Any]] = {"error": {"message": "Rate limit reached", "code": "rate_limited"}}
 
     per_second: float
     burst: int
@@ -30,7 +33,7 @@ class RateLimit:
             return None
         self.refusals += 1
         wait = {"Retry-After": f"{(1 - self._level) / self.per_second:.3f}"} if self.retry_after else {}
-        return Act(status=429, body={"error": {"message": "Rate limit reached", "code": "rate_limited"}}, headers=wait)
+        return Act(status=429, body=self.REFUSAL, headers=wait)
 
     def headers(self) -> dict[str, str]:
         missing = self.burst - int(self._level)

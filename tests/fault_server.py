@@ -261,6 +261,8 @@ async def _break(writer: asyncio.StreamWriter, act: Act) -> bool:
 
 async def _write(writer: asyncio.StreamWriter, data: bytes, drip: float) -> None:
     for index in range(0, len(data), 1) if drip else ():
+        if writer.is_closing():
+            raise ConnectionError("the client went away")
         writer.write(data[index : index + 1])
         await asyncio.sleep(drip)
     if not drip:

@@ -58,8 +58,8 @@ class Announced:
 
     @property
     def spare(self) -> float:
-        """What is better left: requests overtake each other on their way, and the provider's clock is not ours."""
-        return min(self.limit / 10, max(1.0, self.limit / 50))
+        """What is better left: requests overtake each other on their way, and a busy process sends them in bunches."""
+        return self.limit / 10
 
 
 @dataclass(slots=True)
@@ -81,6 +81,10 @@ class _Allowance:
         self._base = 0.0
         self._at = 0.0
         self._told_by = 0.0
+
+    @property
+    def known(self) -> bool:
+        return self._announced is not None
 
     def take(self, amount: float, now: float) -> float:
         if self._announced is not None:
@@ -112,7 +116,7 @@ class Pace:
     """What all callers of one model share. Safe over threads and event loops.
 
     Where the provider announces limits, calls are spread so that they are kept. Where it asks to wait, everybody waits.
-    After a refusal the number of calls at once is halved, and grows by one with each that succeeds.
+    Where it only refuses, the number of calls at once is halved, and grows by one with each that succeeds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -160,8 +164,10 @@ class Pace:
         # A wait that nobody is willing to make is not imposed on others: they are refused themselves.
         if error.retry_after is not None and error.retry_after <= PATIENCE:
             self._held_until = max(self._held_until, self.clock() + error.retry_after)
+        if error.status != 429 or error.fatal or any(each.known for each in self._allowances.values()):
+            return
         # Calls that were under way together are often refused together: that is one refusal.
-        if error.status == 429 and not error.fatal and ticket.number > self._halved_at:
+        if ticket.number > self._halved_at:
             self._halved_at = self._number
             self._window = max(1, min(self._window, self._at_once + 1) // 2)
 
