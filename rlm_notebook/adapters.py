@@ -25,6 +25,7 @@ __all__ = [
     "cache_of",
     "journal_for",
     "kept_beside",
+    "page_of",
     "recorded_in",
     "remembering",
     "resolve_model",
@@ -100,6 +101,12 @@ def recorded_in(path: Path) -> Recorded | None:
     """What is kept in a run's file, or `None` if there is none. Raises `CheckpointError` for what cannot be read."""
     recorded: Recorded | None = _load("checkpoints.json_file", "load_recorded")(path)
     return recorded
+
+
+def page_of(run: Any) -> str:
+    """The run, recorded or not, as an HTML page that needs nothing but a browser."""
+    page: str = _load("notebook.page", "page_of")(run)
+    return page
 
 
 def cache_of(given: Any) -> Cache | None:

@@ -182,6 +182,11 @@ class AsyncRecursiveEngine:
         """A run that joins what is recorded, and solves nothing new."""
         return self._start(replace(run.job, mode="resume", joins_only=True))
 
+    def start_again(self, run: Run) -> Run:
+        """A run of the same request, over what is recorded, in the same place."""
+        _require_loop()
+        return self._start(replace(run.job, mode="resume", joins_only=False))
+
     def start_fork(self, run: Run, fork: Fork) -> Run:
         """A run over changed records: put in a place of their own first, so that no crash loses them."""
         _require_loop()

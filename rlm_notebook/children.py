@@ -49,7 +49,7 @@ class Children:
             self._count_waiting(node)
         for node, task in zip(new, planned, strict=True):
             self.begun.append(task)
-            self._tasks[node] = asyncio.create_task(self._child(node))
+            self._tasks[node] = self._run.control.node_tasks[node] = asyncio.create_task(self._child(node))
 
     def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
         agent, note = self._assigned(planned.agent)
@@ -120,7 +120,21 @@ class Children:
             raise interrupted
 
     async def _child(self, node_id: str) -> Part | Exception:
-        """A sub-task's result, or an error that leaves its siblings alone."""
+        """A sub-task's result, or an error that leaves its siblings alone; also if it alone was told to stop."""
+        control = self._run.control
+        try:
+            if node_id in control.stopped:
+                raise asyncio.CancelledError
+            return await self._outcome(node_id)
+        except asyncio.CancelledError:
+            if node_id not in control.stopped:
+                raise
+            end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
+            return ExecutionError(f"node {node_id} was cancelled", node=node_id)
+        finally:
+            control.node_tasks.pop(node_id, None)
+
+    async def _outcome(self, node_id: str) -> Part | Exception:
         node = self._run.tree[node_id]
         try:
             for wanted in node.depends_on:

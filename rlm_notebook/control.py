@@ -1,4 +1,4 @@
-"""What comes back to a run from whoever watches it: pause, resume, cancel, approve; from any thread."""
+"""What comes back to a run from whoever watches it: pause, resume, cancel, settle, approve; from any thread."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from .core.events import RunPaused, RunResumed
 from .core.plan import Execute, Recurse
+from .core.tree import NodeState, Tree
 from .event_log import EventLog
 from .permits import Permits
 from .stopwatch import Stopwatch
@@ -18,6 +19,8 @@ __all__ = ["Control"]
 
 #: How long another thread waits for a cancelled run to end, in seconds.
 CANCEL_SECONDS = 10
+#: How often a run that is to settle is looked at, in seconds.
+SETTLE_INTERVAL = 0.05
 
 
 class Control:
@@ -36,6 +39,13 @@ class Control:
         #: The run's own task, once it has begun.
         self.task: asyncio.Task[Any] | None = None
         self.loop = asyncio.get_running_loop()
+        #: The tasks of the nodes below the root, while they are worked on.
+        self.node_tasks: dict[str, asyncio.Task[Any]] = {}
+        #: Nodes that were told to stop, each by itself.
+        self.stopped: set[str] = set()
+        #: The run was ended because it had settled, and not because somebody cancelled it.
+        self.settled = False
+        self._settling = False
         self._log = log
         self._permits = permits
         self._stopwatch = stopwatch
@@ -71,6 +81,37 @@ class Control:
         self.loop.call_soon_threadsafe(self._cancel_and_tell, ended)
         ended.wait(timeout=CANCEL_SECONDS)
         return _Ended(None)
+
+    def cancel_node(self, node_id: str) -> Awaitable[None]:
+        """Stop one node and what is below it; all else goes on."""
+        task = self.node_tasks.get(node_id)
+        self._on_loop(lambda: self._cancel_node(node_id))
+        return _Ended(task)
+
+    def _cancel_node(self, node_id: str) -> None:
+        self.stopped.add(node_id)
+        if (task := self.node_tasks.get(node_id)) is not None:
+            # After its first step, if it has yet to make it: a task that never began could not end its node.
+            self.loop.call_soon(task.cancel)
+
+    def settle(self) -> None:
+        """End without losing what is paid for: no new call starts, calls and tools under way finish and are kept."""
+        if not self._settling:
+            self._settling = True
+            self._permits.pause()
+            self.loop.call_soon(self._settle_when_idle, False)
+
+    def _settle_when_idle(self, was_idle: bool) -> None:
+        """Idle twice in a row: then what the last call brought has been told, too."""
+        if self.ended:
+            return
+        idle = self._permits.meter.idle and not _calls_tools(self._log.tree)
+        if idle and was_idle:
+            self.settled = True
+            assert self.task is not None
+            self.task.cancel()
+        else:
+            self.loop.call_later(SETTLE_INTERVAL, self._settle_when_idle, idle)
 
     def _cancel_and_tell(self, ended: threading.Event) -> None:
         if self.task is None or self.task.done():
@@ -125,6 +166,8 @@ class Control:
 
     def _resume(self) -> None:
         status = self._log.tree.status
+        if self._settling:
+            return
         if status == "pending":
             self.loop.call_soon(self._resume)
         elif status == "paused":
@@ -132,6 +175,12 @@ class Control:
             if self._permits.meter.spent.calls:
                 self._stopwatch.start()
             self._permits.resume()
+
+
+def _calls_tools(tree: Tree) -> bool:
+    """Whether some tool has been called and has not returned: it may not bear to be called again."""
+    running = (node for node in tree if node.state is NodeState.RUNNING)
+    return any(use.ended is None for node in running for use in node.tool_calls)
 
 
 class _Ended:

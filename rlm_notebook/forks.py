@@ -1,4 +1,7 @@
-"""From a finished run to another one: edited, or with some of it tried again; the old run stays as it is."""
+"""From one run to another: edited, or with some of it tried again; the old run stays as it is.
+
+A run that is under way can be asked what its fork would be, but has to end before it is made.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .exceptions import ConfigurationError
 __all__ = ["Fork", "edited", "plan_given", "retried"]
 
 
-class _Ended(Protocol):
+class _Forked(Protocol):
     """What is asked of a run that is forked."""
 
     run_id: str
@@ -25,10 +28,6 @@ class _Ended(Protocol):
 
     @property
     def task(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def finished(self) -> bool: ...
     def snapshot(self) -> Recorded: ...
     def key_of(self, node_id: str) -> str: ...
 
@@ -50,7 +49,7 @@ class Fork:
         return Recorded(tree, self.recorded.earlier)
 
 
-def edited(run: _Ended, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
+def edited(run: _Forked, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
     """A fork in which one node has another task, plan or result. Raises `ConfigurationError` for what cannot be."""
     _require_one(node_id, task=task, plan=plan, result=result)
     node, recorded = _node(run, node_id), run.snapshot()
@@ -64,10 +63,9 @@ def edited(run: _Ended, node_id: str, task: str | None, plan: Execute | Recurse 
     return replace(fork, recorded=with_result(recorded, node, _key(run, node), result or ""))
 
 
-def retried(run: _Ended, node_id: str | None) -> Fork:
+def retried(run: _Forked, node_id: str | None) -> Fork:
     """A fork in which what failed is tried again; or one node, whatever became of it. Raises `ConfigurationError`."""
     if node_id is None:
-        _require_finished(run)
         if not unfinished(run.tree):
             raise ConfigurationError("nothing failed in this run; name the node that is to be done again")
         return Fork(run.task, run.snapshot(), {"run_id": run.run_id, "node": "0"})
@@ -98,13 +96,7 @@ def _require_one(node_id: str, **given: Any) -> None:
             raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} says nothing; give a text")
 
 
-def _require_finished(run: _Ended) -> None:
-    if not run.finished:
-        raise ConfigurationError(f"this run is {run.status}; wait until it has ended, or cancel it first")
-
-
-def _node(run: _Ended, node_id: str) -> Node:
-    _require_finished(run)
+def _node(run: _Forked, node_id: str) -> Node:
     if node_id not in run.tree:
         raise ConfigurationError(
             f"there is no node {node_id!r} in this run; its ids are those of run.tree, such as '0'"
@@ -115,14 +107,14 @@ def _node(run: _Ended, node_id: str) -> Node:
     return node
 
 
-def _planned(run: _Ended, node: Node) -> Node:
+def _planned(run: _Forked, node: Node) -> Node:
     """A part of a plan that is known as a whole."""
     if run.tree[node.parent or ""].plan is None:
         raise ConfigurationError(f"node {node.id} is of a plan that never was complete; retry node {node.parent} first")
     return node
 
 
-def _key(run: _Ended, node: Node) -> str:
+def _key(run: _Forked, node: Node) -> str:
     """The key of the node's plan, also where it came to none."""
     missing = [wanted for wanted in node.depends_on if run.tree[wanted].state is not NodeState.DONE]
     if missing and not node.plan_key:
@@ -130,7 +122,7 @@ def _key(run: _Ended, node: Node) -> str:
     return node.plan_key or run.key_of(node.id)
 
 
-def _possible(run: _Ended, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
+def _possible(run: _Forked, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
     if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
         raise ConfigurationError(
             f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"

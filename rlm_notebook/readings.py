@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from .core.limits import Usage
@@ -11,7 +12,7 @@ from .exceptions import ExecutionError
 from .typed import OutputType, Unfit
 from .types import Output, TraceObject
 
-__all__ = ["ReadableRun", "best_of", "output_of", "trace_of"]
+__all__ = ["ReadableRun", "best_of", "output_of", "trace_of", "written"]
 
 
 class ReadableRun(Protocol):
@@ -19,6 +20,13 @@ class ReadableRun(Protocol):
 
     @property
     def tree(self) -> Tree: ...
+
+
+def written(text: str, path: str | Path | None) -> str:
+    """The text, which is also in the file `path` then. Raises `OSError` where it cannot be."""
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
 
 
 def trace_of(tree: Tree) -> list[TraceObject]:

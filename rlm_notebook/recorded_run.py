@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .adapters import recorded_in
+from .adapters import page_of, recorded_in
 from .core.diff import Difference, difference
 from .core.events import Cancelled
 from .core.limits import Budget, Usage
@@ -19,7 +19,7 @@ from .core.records import Recorded
 from .core.tree import Tree
 from .exceptions import CheckpointError
 from .ports import Message, Observer, current_host
-from .readings import ReadableRun, best_of, trace_of
+from .readings import ReadableRun, best_of, trace_of, written
 from .types import Output, TraceObject
 
 __all__ = ["RecordedRun", "load_run"]
@@ -139,6 +139,10 @@ class RecordedRun:
         """The tree as a Mermaid flowchart."""
         return mermaid(self.tree)
 
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The run as one interactive HTML page that needs no kernel and no network; written to `path`, if given."""
+        return written(page_of(self), path)
+
     def diff(self, other: ReadableRun) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""
         return difference(self.tree, other.tree)
@@ -156,6 +160,9 @@ class RecordedRun:
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Nothing happens any more, so there is nothing to tell."""
         return lambda: None
+
+    def follow(self, told: Callable[[Any], None]) -> None:
+        """It goes on as no other run."""
 
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """Prompts are not kept."""

@@ -14,8 +14,10 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
+from .adapters import page_of
 from .configuration import Configuration, Job
 from .control import Control
 from .core.diff import Difference, difference
@@ -32,8 +34,9 @@ from .forks import Fork, edited, plan_given, retried
 from .past import Past
 from .permits import Permits, budget_error
 from .ports import Message, Observer, current_host
-from .readings import ReadableRun, best_of, output_of, trace_of
+from .readings import ReadableRun, best_of, output_of, trace_of, written
 from .stopwatch import Stopwatch
+from .succession import Succession
 from .turns import Meter, OverBudget, Steps, Turns
 from .types import Output, TraceObject
 
@@ -57,6 +60,10 @@ class Origin(Protocol):
 
     def join_again(self, run: Run) -> Run:
         """A run that joins what is recorded, and solves nothing new."""
+        ...
+
+    def start_again(self, run: Run) -> Run:
+        """A run of the same request, over what is recorded, in the same place."""
         ...
 
     def start_fork(self, run: Run, fork: Fork) -> Run:
@@ -107,6 +114,7 @@ class Run:
         self.waited_for: dict[str, int] = {}
         self.output: Output | None = None
         self.error: BaseException | None = None
+        self._succession = Succession()
         self._origin = origin
 
     # -- what happened -------------------------------------------------------------------------------------------
@@ -140,7 +148,17 @@ class Run:
     @property
     def ended(self) -> bool:
         """No task of the run is alive: what is to be kept has been put away."""
-        return self.control.ended
+        return self.control.ended and (self.successor is None or self.successor.ended)
+
+    @property
+    def successor(self) -> Run | None:
+        """The run that this one went on as (`go_on_as`), if it did."""
+        return self._succession.run
+
+    @property
+    def latest(self) -> Run:
+        """This run, or the last of those that it went on as."""
+        return self if self.successor is None else self.successor.latest
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -233,9 +251,14 @@ class Run:
         For a run that ended early (a failure, a spent budget, a cancellation). What is missing is stated in the
         prompts, so that the answer can say so. Raises `ConfigurationError` while the run is under way.
         """
-        if not self.finished:
-            raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
+        self._require_finished()
         return self._origin.join_again(self)
+
+    def again(self) -> Run:
+        """The same request once more, in the same place and within the same budget: what failed or was cancelled is
+        tried again, what is done is reused. Raises `ConfigurationError` while the run is under way."""
+        self._require_finished()
+        return self._origin.start_again(self)
 
     def edit(
         self,
@@ -251,10 +274,12 @@ class Run:
         Of a run kept in a file, the new one is kept beside it, as `<name>-edit.json`. Its budget starts at zero.
         Raises `ConfigurationError` while the run is under way and for an edit that cannot be made.
         """
+        self._require_finished()
         return self._origin.start_fork(self, edited(self, node_id, task, plan_given(plan), result))
 
     def retry(self, node_id: str | None = None) -> Run:
         """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
+        self._require_finished()
         return self._origin.start_fork(self, retried(self, node_id))
 
     def baseline(self) -> Run:
@@ -265,12 +290,42 @@ class Run:
         """
         return self._origin.start_plain(self)
 
+    def _require_finished(self) -> None:
+        if not self.finished:
+            raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
+
+    def go_on_as(self, start: Callable[[], Run]) -> None:
+        """End, losing nothing that was paid for, and go on as the run that `start` makes: its `successor`.
+
+        No new call starts, those under way finish and are kept. Whoever awaits this run gets what its successor gives.
+        Of a run that has ended, the successor is started in the next step of the running event loop.
+        """
+        self._succession.plan(start)
+        if self.control.ended:
+            asyncio.get_running_loop().call_soon(self._succession.begin)
+        else:
+            self.control.settle()
+
+    def follow(self, told: Callable[[Run], None]) -> None:
+        """Tell `told` the run that this one goes on as, as soon as it has been started."""
+        self._succession.follow(told)
+
     # -- control -------------------------------------------------------------------------------------------------
 
-    def cancel(self) -> Awaitable[None]:
-        """Stop now. Once the result is awaited (or this returned, in another thread), no task of the run is alive
-        and everything finished is kept."""
-        return self.control.cancel()
+    def cancel(self, node_id: str | None = None) -> Awaitable[None]:
+        """Stop now: the run, or one node with all below it, whose parent then fails or joins the rest (`on_failure`).
+
+        Once the result is awaited (or, for a run, this returned in another thread), no task of it is alive and
+        everything finished is kept. Raises `ConfigurationError` for a node that is not there or has ended.
+        """
+        if self.successor is not None:
+            return self.successor.cancel(node_id)
+        if node_id is None or node_id == "0":
+            return self.control.cancel()
+        if node_id not in self.tree or self.tree[node_id].state.final:
+            state = self.tree[node_id].state if node_id in self.tree else "not in this run"
+            raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
+        return self.control.cancel_node(node_id)
 
     def pause(self) -> None:
         """Start no further model call; those under way finish."""
@@ -319,6 +374,8 @@ class Run:
             # Cancelled before its first step: nothing ran, but that it ended is told all the same.
             self._emit_start()
             self._end_badly(asyncio.CancelledError())
+        if self.control.settled or not task.cancelled():
+            self._succession.begin()
 
     def _emit_start(self) -> None:
         self.emit(
@@ -372,8 +429,23 @@ class Run:
             self.error = self.error or problem
             raise
 
+    async def _result(self) -> Output:
+        try:
+            output: Output = await self.control.outcome()
+        except BaseException:
+            if self.successor is None or _is_being_cancelled():
+                raise
+        return await self.successor if self.successor is not None else output
+
     def __await__(self) -> Generator[Any, None, Output]:
-        return self.control.outcome().__await__()
+        return self._result().__await__()
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The run as one interactive HTML page that needs no kernel and no network; written to `path`, if given.
+
+        It holds all that models wrote: share it as you would share the notebook.
+        """
+        return written(page_of(self), path)
 
     def __str__(self) -> str:
         return outline(self.tree)
@@ -383,3 +455,9 @@ class Run:
 
     def _ipython_display_(self) -> None:
         current_host().display(self)
+
+
+def _is_being_cancelled() -> bool:
+    """Whoever waits was told to stop, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -35,6 +35,7 @@ LAYERS = [
         "retelling",
         "stopwatch",
         "children",
+        "succession",
         "planning",
         "readings",
         "recorded_run",

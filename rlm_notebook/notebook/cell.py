@@ -119,7 +119,7 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
     except (asyncio.CancelledError, KeyboardInterrupt):
         by_signal = _is_being_cancelled()
         await _stopped(run)
-    raise interruption(run, "Interrupted" if by_signal else "Cancelled")
+    raise interruption(run.latest, "Interrupted" if by_signal else "Cancelled")
 
 
 def _require_built(options: CellOptions) -> None:

@@ -1,4 +1,4 @@
-"""The long fields of a node, which are fetched when they are looked at: output, prompt, plan, tools, events."""
+"""The long fields of a node, which are fetched when they are looked at: task, output, prompt, plan, tools, events."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def _sub_task(planned: Any) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[Details, Node], Any]] = {
+    "task": lambda details, node: node.task,
     "output": Details._output,
     "prompt": Details._prompt,
     "plan": Details._plan,

@@ -15,7 +15,7 @@ from ..core.events import Event, Finished, Retried, Token
 from ..core.tree import Node, NodeState
 from ..recorded_run import RecordedRun
 from ..run import Run
-from .details import Details
+from .details import DETAIL_FIELDS, Details
 from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
 from .streamed import StreamedText
 
@@ -138,8 +138,10 @@ class Feed:
             "nodes": {name: [row[name] for row in rows] for name in NODE_FIELDS},
         }
 
+    detail_fields = DETAIL_FIELDS
+
     def detail(self, node_id: str, field: str) -> Any:
-        """One fetched field of a node: "output", "prompt", "plan", "tools" or "events"; `None` if there is none."""
+        """One fetched field of a node, of `detail_fields`; `None` if there is none."""
         return Details(self._run, self._timeline, self._streamed).read(node_id, field)
 
     # -- operations ----------------------------------------------------------------------------------------------
@@ -215,7 +217,8 @@ class Feed:
             notes=self._notes,
             label=self._label,
         )
-        return {**row, "readonly": True, "can": []} if self._readonly else row
+        # A copy stands still, also that of a run that goes on.
+        return {**row, "readonly": True, "can": [], "elapsed": self._shown_now()} if self._readonly else row
 
 
 def _label_of(node: Node) -> str:

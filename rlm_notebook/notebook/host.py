@@ -115,11 +115,21 @@ class _StaticCopy:
         from .snapshot import bundle_of
 
         self._bundle_of = bundle_of
-        self._run = run
         self._shown = bundle_of(run)
         self._at = time.monotonic()
         self._output = display(self._shown, raw=True, display_id=True)
+        self._watch(run)
+
+    def _watch(self, run: Run | RecordedRun) -> None:
+        self._run = run
         self._stop = run.watch(self._note)
+        run.follow(self._go_on)
+
+    def _go_on(self, successor: Run) -> None:
+        """The run went on as another one: its tree takes the place of what was shown."""
+        self._stop()
+        self._watch(successor)
+        self.refresh()
 
     def _note(self, event: Event) -> None:
         if isinstance(event, RunFinished):

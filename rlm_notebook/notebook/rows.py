@@ -12,6 +12,7 @@ from typing import Any
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
+from .steering import commands_for
 
 __all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of", "stretches_of"]
 
@@ -41,9 +42,6 @@ DEFAULTS: dict[str, Any] = {
     "awaiting": False,
 }
 NODE_FIELDS = tuple(DEFAULTS)
-
-#: What can be done with a run in which status.
-_COMMANDS = {"pending": ["cancel"], "running": ["cancel", "pause"], "paused": ["cancel", "resume"]}
 
 
 class Timeline:
@@ -139,14 +137,16 @@ def run_row(
         "notes": list(notes),
         "checkpoint": run.checkpoint or "",
         "error": run.tree.error,
-        "can": _commands(run),
+        "can": commands_for(run),
         "label": label,
+        "forked": _forked_from(run),
     }
 
 
-def _commands(run: Run | RecordedRun) -> list[str]:
-    """What the browser may offer now."""
-    return _COMMANDS.get(run.status, [])
+def _forked_from(run: Run | RecordedRun) -> str:
+    """Which run this one was made from, if it was."""
+    parent = run.tree.parent
+    return f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
 
 
 def settings_of(run: Run | RecordedRun) -> dict[str, Any]:

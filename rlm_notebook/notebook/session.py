@@ -52,6 +52,7 @@ class Session:
         """Keep a run that was started here in mind, as `_rlm` and among those that `%rlm cancel` finds."""
         self.variables["_rlm"] = run
         self._runs.add(run)
+        run.follow(self.began)
 
     def kept_in(self, path: Path) -> Run | None:
         """The last run of this session, as far as it is still there, that is kept in this file."""

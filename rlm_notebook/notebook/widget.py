@@ -17,9 +17,11 @@ import anywidget
 import traitlets
 
 from ..core.events import Event, RunFinished
+from ..exceptions import RLMError
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .feed import Feed
+from .steering import obey
 
 __all__ = ["TreeView"]
 
@@ -42,17 +44,39 @@ class TreeView(anywidget.AnyWidget):
     height = traitlets.Int(460).tag(sync=True)
 
     def __init__(self, run: Run | RecordedRun, *, title: str = "") -> None:
-        self._feed = Feed(run, title=title)
+        self._title = title
         self._run = run
+        self._feed = Feed(run, title=title)
         #: The run's events come on its loop; the state may be asked for on any thread.
         self._lock = threading.RLock()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
-        super().__init__(_meta={"protocol": 1, "run_id": run.run_id, "title": title})
+        super().__init__(_meta=_introduction(run, title))
         self.on_msg(self._received)
-        run.watch(self._note)
+        self._watch(run)
+
+    def _watch(self, run: Run | RecordedRun) -> None:
+        self._run = run
+        self._stop_watching = run.watch(self._note)
+        run.follow(self._go_on)
         self._on_loop(self._settle if run.finished else self._send_heartbeat)
+
+    def _go_on(self, successor: Run) -> None:
+        """The run went on as another one, which is shown from now on: a new epoch, which begins with a snapshot."""
+        with self._lock:
+            self._stop_watching()
+            self._stop_beating()
+            self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1)
+            self._meta = _introduction(successor, self._title)
+            self._watch(successor)
+            self._feed.frame()
+            self._send_snapshot()
+
+    def _stop_beating(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
 
     def __repr__(self) -> str:
         """What a saved notebook holds in the widget's place: the same for every execution of the same run."""
@@ -116,9 +140,7 @@ class TreeView(anywidget.AnyWidget):
     def _settle(self) -> None:
         """The run is over: the last frame, and a snapshot that a saved notebook keeps."""
         with self._lock:
-            if self._beat is not None:
-                self._beat.cancel()
-                self._beat = None
+            self._stop_beating()
             if self._run.reused:
                 self._feed.show_recorded_times()
                 # A new epoch begins with a snapshot; its first frame would say the same again.
@@ -149,6 +171,9 @@ class TreeView(anywidget.AnyWidget):
 
     def _sync(self, message: dict[str, Any]) -> None:
         self._flush()
+        self._send_snapshot()
+
+    def _send_snapshot(self) -> None:
         head = {"t": "s", "e": self._feed.epoch, "s": self._feed.sequence}
         self.send(head, buffers=[self._feed.snapshot()])
 
@@ -163,16 +188,19 @@ class TreeView(anywidget.AnyWidget):
             self.send(_sendable({"t": "d", **_asked(message), "id": node, "field": field, "data": data}))
 
     def _command(self, message: dict[str, Any]) -> None:
-        action = {"cancel": self._run.cancel, "pause": self._run.pause, "resume": self._run.resume}.get(
-            str(message.get("op"))
-        )
-        ack: dict[str, Any] = {"t": "ack", **_asked(message), "ok": action is not None}
-        if action is None:
-            ack["error"] = f"unknown command {message.get('op')!r}"
-        elif self._run.finished:
-            ack |= {"ok": False, "error": "the run is over"}
+        ack: dict[str, Any] = {"t": "ack", **_asked(message), "ok": True}
+        node, arguments = message.get("id"), message.get("args")
+        try:
+            data = obey(
+                self._run,
+                message.get("op"),
+                str(node) if node is not None else None,
+                arguments if isinstance(arguments, dict) else {},
+            )
+        except RLMError as error:
+            ack |= {"ok": False, "error": str(error)}
         else:
-            action()
+            ack |= {"data": data} if data is not None else {}
         self.send(ack)
 
 
@@ -182,6 +210,11 @@ _HANDLERS = {
     "get": TreeView._get,
     "cmd": TreeView._command,
 }
+
+
+def _introduction(run: Run | RecordedRun, title: str) -> dict[str, Any]:
+    """What is known of a run before anything else is."""
+    return {"protocol": 1, "run_id": run.run_id, "title": title}
 
 
 def _asked(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+/* The end of a page that holds one run: a model of the widget without a kernel, which answers from the page. */
+const data = JSON.parse(document.getElementById("rlm-run").textContent);
+const bytesOf = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const unpacked = (bytes) =>
+  new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+
+const snapshot = bytesOf(data.snapshot);
+const height = Math.max(420, window.innerHeight - 48);
+const traits = { _meta: { protocol: 1, run_id: data.run_id, title: "" }, _snap: snapshot, theme: "auto", height };
+const handlers = new Map();
+const emit = (event, ...values) => [...(handlers.get(event) ?? [])].forEach((handler) => handler(...values));
+let details;
+
+async function fetched({ req, id, fields }) {
+  details ??= unpacked(bytesOf(data.details));
+  const known = (await details)[id] ?? {};
+  for (const field of fields) emit("msg:custom", { t: "d", req, id, field, data: known[field] ?? null }, []);
+}
+
+const refused = ({ req }) =>
+  emit("msg:custom", { t: "ack", req, ok: false, error: "This is a copy: there is no kernel behind it." }, []);
+const answers = { get: fetched, cmd: refused, sync: () => emit("change:_snap") };
+
+const model = {
+  get: (name) => traits[name],
+  on: (event, handler) => handlers.set(event, (handlers.get(event) ?? new Set()).add(handler)),
+  off: (event, handler) => handlers.get(event)?.delete(handler),
+  send: (message) => void queueMicrotask(() => answers[message.t]?.(message)),
+};
+
+const widget = createWidget();
+widget.initialize({ model });
+widget.render({ model, el: document.getElementById("rlm") });

@@ -1,0 +1,239 @@
+"""A run that is edited or tried again while it is under way: nothing paid for is lost, who waits gets the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ExecutionError, NodeState, Run, ScriptedModel, tool
+from rlm_notebook.models.scripted import Fault
+from rlm_notebook.ports import Reply, ToolCall
+
+SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4"}, "five": "5"}}
+
+
+class Counted:
+    """A scripted model that counts what it is asked."""
+
+    def __init__(self, latency: Any = 0.05, **options: Any) -> None:
+        self.model = ScriptedModel(SCRIPT, latency=latency, **options)
+        self.asked: Counter[tuple[str, str]] = Counter()
+        whole = self.model._pieces
+
+        async def pieces(request: Any) -> Any:
+            self.asked[request.mode, request.facts.task] += 1
+            async for piece in whole(request):
+                yield piece
+
+        self.model._pieces = pieces  # type: ignore[method-assign]
+
+    @property
+    def twice(self) -> list[tuple[str, str]]:
+        return [what for what, count in self.asked.items() if count > 1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
+            await asyncio.sleep(0.002)
+
+
+def done(run: Run, *nodes: str) -> Callable[[], bool]:
+    return lambda: all(node in run.tree and run.tree[node].state is NodeState.DONE for node in nodes)
+
+
+def started(model: Any, **options: Any) -> Run:
+    checkpoint = options.pop("checkpoint", None)
+    return AsyncRecursiveEngine(model, retry=None, **options).start("root", checkpoint=checkpoint)
+
+
+async def test_whoever_awaits_an_edited_run_gets_what_it_went_on_as() -> None:
+    counted = Counted()
+    run = started(counted.model)
+    waiting = asyncio.ensure_future(run._result())
+    await until(done(run, "0.0"))
+    followed: list[Run] = []
+    run.follow(followed.append)
+    run.go_on_as(lambda: run.edit("0.0", result="one, by hand"))
+    output = await asyncio.wait_for(waiting, 10)
+    assert run.status == "cancelled"
+    assert run.successor is not None
+    assert followed == [run.successor]
+    assert output.run is run.successor is run.latest
+    assert run.successor.tree["0.0"].result == "one, by hand"
+    assert "one, by hand" in str(output)
+    assert counted.twice == [], "no call was made again"
+
+
+async def test_calls_under_way_are_finished_and_kept() -> None:
+    counted = Counted(latency=0.3)
+    run = started(counted.model)
+    await until(lambda: counted.asked["worker", "one"] > 0 or counted.asked["planner", "one"] > 0)
+    calls = sum(counted.asked.values())
+    run.go_on_as(run.again)
+    await asyncio.sleep(0.1)
+    assert sum(counted.asked.values()) == calls, "no new call starts"
+    assert not run.ended
+    await run
+    assert counted.twice == []
+
+
+async def test_tools_under_way_return_before_the_run_ends() -> None:
+    """A tool may not bear to be called again."""
+    called: list[str] = []
+
+    @tool
+    async def order(what: str) -> str:
+        """Order something."""
+        called.append(what)
+        await asyncio.sleep(0.4)
+        return "ordered"
+
+    def answer(request: Any) -> Any:
+        if request.mode == "planner":
+            return {"decision": "EXECUTE"}
+        if len(request.messages) > 2:
+            return "done"
+        return Reply("", tool_calls=(ToolCall("c1", "order", {"what": "tea"}),))
+
+    run = AsyncRecursiveEngine(ScriptedModel(answer), tools=[order]).start("buy tea")
+    await until(lambda: bool(called))
+    run.go_on_as(run.again)
+    assert str(await run) == "done"
+    assert called == ["tea"]
+
+
+async def test_a_pause_does_not_hold_up_an_edit_and_resume_does_not_undo_it() -> None:
+    counted = Counted()
+    run = started(counted.model)
+    await until(done(run, "0.0"))
+    run.pause()
+    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    run.resume()
+    assert "by hand" in str(await asyncio.wait_for(run._result(), 10))
+    assert counted.twice == []
+
+
+async def test_cancelling_while_it_settles_starts_nothing() -> None:
+    run = started(Counted(latency=0.5).model)
+    await asyncio.sleep(0.05)
+    run.go_on_as(run.again)
+    await run.cancel()
+    await asyncio.sleep(0.1)
+    assert run.successor is None
+    assert run.ended
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_who_is_interrupted_while_the_successor_runs_ends_it() -> None:
+    counted = Counted()
+    run = started(counted.model)
+    waiting = asyncio.ensure_future(run._result())
+    await until(done(run, "0.0"))
+    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    await until(lambda: run.successor is not None)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert run.ended
+    assert run.latest.status == "cancelled"
+
+
+async def test_a_finished_run_goes_on_at_once() -> None:
+    counted = Counted(latency=0)
+    run = started(counted.model)
+    first = await run
+    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    await until(lambda: run.successor is not None)
+    second = await run.successor  # type: ignore[misc]
+    assert str(first) != str(second)
+    assert counted.twice == [("synthesizer", "root")]
+
+
+async def test_trying_again_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    counted = Counted(latency=0, faults=[Fault("three", error=RuntimeError("gone"), times=1)])
+    run = started(counted.model, checkpoint=path)
+    with pytest.raises(ExecutionError):
+        await run
+    run.go_on_as(run.again)
+    await until(lambda: run.successor is not None)
+    await run.latest
+    assert run.latest.status == "done"
+    assert run.latest.run_id == run.run_id
+    assert [each.name for each in tmp_path.glob("*.json")] == ["run.json"]  # noqa: ASYNC240
+    again = started(counted.model, checkpoint=path)
+    await again
+    assert again.calls == 0
+
+
+async def test_what_cannot_be_started_leaves_the_run_as_it_ended(caplog: pytest.LogCaptureFixture) -> None:
+    run = started(Counted().model)
+    await until(done(run, "0.0"))
+    run.go_on_as(lambda: run.edit("9", result="?"))
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert run.successor is None
+    assert "no node '9'" in caplog.text
+
+
+# -- one node ---------------------------------------------------------------------------------------------------------
+
+
+async def test_one_cancelled_node_leaves_its_siblings_alone() -> None:
+    run = started(Counted(latency=0.1).model)
+    await until(lambda: "0.1" in run.tree and run.tree["0.1"].state is NodeState.WAITING)
+    await run.cancel("0.1")
+    assert run.tree["0.1"].state is NodeState.CANCELLED
+    assert {node.state for node in run.tree.walk("0.1")} == {NodeState.CANCELLED}
+    with pytest.raises(ExecutionError, match=r"node 0.1 was cancelled"):
+        await run
+    assert done(run, "0.0", "0.2")()
+
+
+async def test_the_rest_is_joined_where_gaps_are_allowed() -> None:
+    run = started(Counted(latency=0.1).model, on_failure="synthesize")
+    await until(lambda: "0.1" in run.tree)
+    run.cancel("0.1")
+    output = await run
+    assert run.tree["0.1"].state is NodeState.CANCELLED
+    assert "1" in str(output)
+
+
+async def test_a_node_is_cancelled_before_its_first_step() -> None:
+    run = started(Counted().model, on_failure="synthesize")
+
+    def at_once(event: Any) -> None:
+        if type(event).__name__ == "NodeCreated" and event.node == "0.2":
+            run.cancel("0.2")
+
+    run.watch(at_once)
+    await run
+    assert run.tree["0.2"].state is NodeState.CANCELLED
+    assert run.tree["0.2"].started is None
+
+
+@pytest.mark.parametrize("node", ["9", "0.0.7"])
+async def test_a_node_that_is_not_there_cannot_be_cancelled(node: str) -> None:
+    run = started(Counted().model)
+    with pytest.raises(ConfigurationError, match="nothing to cancel"):
+        run.cancel(node)
+    await run.cancel()
+
+
+async def test_a_cancelled_node_is_tried_again() -> None:
+    counted = Counted(latency=0.05)
+    run = started(counted.model)
+    await until(lambda: "0.1" in run.tree)
+    run.cancel("0.1")
+    run.go_on_as(run.again)
+    output = await run
+    assert output.run is not run
+    assert all(node.state is NodeState.DONE for node in run.latest.tree)
