@@ -14,7 +14,7 @@ from .core.limits import Usage
 from .exceptions import ConfigurationError
 from .ports import Model, Request
 
-__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "is_free"]
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "is_free", "priced_models"]
 
 #: Tokens that are reserved for a reply where the request names no maximum.
 DEFAULT_OUTPUT_TOKENS = 1_000
@@ -62,6 +62,14 @@ class Prices:
         """The usage with its cost filled in, if it came without."""
         cost = usage.cost_usd if usage.cost_usd is not None else self.cost(model, usage)
         return usage if cost == usage.cost_usd else usage.with_cost(cost)
+
+
+def priced_models(provider: str) -> list[str]:
+    """The names of a provider's models that the table has prices for; none for a provider that it does not know."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    known = (each for each in get_snapshot().providers if each.id == provider)
+    return [model.id for each in known for model in each.models if not model.deprecated]
 
 
 def is_free(model: Model) -> bool:

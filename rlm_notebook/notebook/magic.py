@@ -15,6 +15,7 @@ from .cell import Value, run_cell, wait_for
 from .commands import run_command
 from .failure import RunInterrupted, in_one_line
 from .host import NotebookHost
+from .matcher import matcher_of
 from .options import parser
 from .session import Session
 from .transformer import ASYNC_MAGIC, await_rlm
@@ -50,6 +51,7 @@ class RLMMagics(Magics):
     def __init__(self, shell: Any, host: NotebookHost) -> None:
         super().__init__(shell)
         self.session = Session(shell, host, self)
+        self.matcher = matcher_of(self.session)
 
     @_magic(cell_magic, ASYNC_MAGIC)
     def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Value | None]:
@@ -83,7 +85,9 @@ def load(shell: Any) -> None:
         return
     host = NotebookHost(shell)
     install_host(host)
-    shell.register_magics(RLMMagics(shell, host))
+    magics = RLMMagics(shell, host)
+    shell.register_magics(magics)
+    shell.Completer.custom_matchers.append(magics.matcher)
     if await_rlm not in shell.input_transformers_post:
         shell.input_transformers_post.append(await_rlm)
 
@@ -94,6 +98,8 @@ def unload(shell: Any) -> None:
     shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
     for loaded in (each for each in shell.configurables if isinstance(each, RLMMagics)):
         loaded.session.tables.forget()
+        matchers = shell.Completer.custom_matchers
+        matchers[:] = [each for each in matchers if each is not loaded.matcher]
     shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, RLMMagics)]
     for kind, name in (("cell", "rlm"), ("cell", ASYNC_MAGIC), ("line", "rlm")):
         shell.magics_manager.magics[kind].pop(name, None)
