@@ -12,6 +12,20 @@ export interface FakeRun {
   readonly nodes: readonly TreeNode[];
   readonly now: number;
   readonly output: string;
+  /** Text for all that is fetched. */
+  readonly spoiled?: string;
+}
+
+/** Every detail with one text in all its places. */
+function spoiledDetails(text: string): Record<string, unknown> {
+  return {
+    output: text,
+    task: text,
+    prompt: [{ role: text, content: text }],
+    plan: { decision: text, thoughts: text, sub_tasks: [{ description: text, agent: text, depends_on: [0, text] }], [text.slice(0, 99)]: text },
+    tools: [{ name: text, arguments: { [text.slice(0, 99)]: text }, result: text, ok: false, started: 21, ended: 23.5 }],
+    events: [{ at: 17, type: text, text }],
+  };
 }
 
 async function gzip(text: string): Promise<DataView> {
@@ -31,6 +45,7 @@ export class FakeModel implements WidgetModel {
   readonly #traits: Record<string, unknown>;
   /** What the kernel says no to, and why. */
   readonly refusals: Record<string, string> = {};
+  readonly #began = performance.now();
   #run: FakeRun;
   #epoch = 1;
   #sequence = 0;
@@ -65,7 +80,17 @@ export class FakeModel implements WidgetModel {
     this.#emit(`change:${name}`);
   }
 
-  frame(ops: readonly Operation[], now = this.#run.now): void {
+  /** The run's clock, which goes on. */
+  get now(): number {
+    return this.#run.now + (performance.now() - this.#began) / 1000;
+  }
+
+  /** A sign of life, as a kernel gives every two seconds. */
+  beat(): void {
+    this.#emit("msg:custom", { t: "h", e: this.#epoch, s: this.#sequence, n: this.now }, []);
+  }
+
+  frame(ops: readonly Operation[], now = this.now): void {
     this.#sequence += 1;
     this.#emit("msg:custom", { t: "p", e: this.#epoch, s: this.#sequence, n: now, ops }, []);
   }
@@ -77,8 +102,8 @@ export class FakeModel implements WidgetModel {
   }
 
   async #sendSnapshot(): Promise<void> {
-    const { run, nodes, now } = this.#run;
-    const snapshot = { v: 1, e: this.#epoch, s: this.#sequence, n: now, run, nodes: columns(nodes) };
+    const { run, nodes } = this.#run;
+    const snapshot = { v: 1, e: this.#epoch, s: this.#sequence, n: this.now, run, nodes: columns(nodes) };
     this.#emit("msg:custom", { t: "s", e: this.#epoch, s: this.#sequence }, [await gzip(JSON.stringify(snapshot))]);
   }
 
@@ -98,7 +123,9 @@ export class FakeModel implements WidgetModel {
       tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, started: 21, ended: 23.5 }],
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
-    this.#emit("msg:custom", { t: "d", req, id, field, data: data[field] ?? null }, []);
+    const { spoiled } = this.#run;
+    const shown = spoiled === undefined ? data : spoiledDetails(spoiled);
+    this.#emit("msg:custom", { t: "d", req, id, field, data: shown[field] ?? null }, []);
   }
 
   async #obey({ req, op, id = "0" }: Command): Promise<void> {

@@ -206,7 +206,7 @@ fit.summary().interval(0.8)
 The largest single source of disagreement is pack-level overhead: patents report *cell* values, field studies report *pack* values. Eleven sources state neither, and were **excluded**.
 
 - Sources used: [38 papers](https://example.org), [212 patents](https://example.org)
-- Confidence: medium
+- Confidence: medium, see [0.0.4]
 `;
 
 /** A tree of any size, three levels deep, of which a part is still at work. */

@@ -1,17 +1,18 @@
 /**
  * The development page: the widget on a fake model. The query string chooses what is shown:
- * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (text that tries to break out),
- * `failed`, `approve`.
+ * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (the name of a text that tries to break out),
+ * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike).
  */
 import createWidget from "../src/index";
 import { FakeModel, type FakeRun } from "./fake_model";
 import { largeRun, NODES, NOW, OUTPUT, RUN } from "./fixture";
-import { HOSTILE_TEXT } from "./hostile";
+import { HOSTILE_TEXTS } from "./hostile";
 import type { Run, TreeNode } from "../src/protocol/messages";
 
 declare global {
   interface Window {
     model: FakeModel;
+    hostileTexts: Readonly<Record<string, string>>;
     /** Set by hostile text that got to run. */
     broken?: boolean;
   }
@@ -26,6 +27,7 @@ function chosenFacts(): Partial<Run> {
     return { status: "failed", elapsed: NOW, error, can: ["retry", "edit", "answer"] };
   }
   if (options.has("approve")) return { can: ["cancel", "approve"], notes: ["`prices` changed since the plan was made"] };
+  if (options.has("paused")) return { status: "paused", can: ["resume", "cancel"], pauses: [[40, 52], [90, null]] };
   return { can: ["pause", "cancel", "retry", "edit"] };
 }
 
@@ -35,14 +37,33 @@ function chosenNodes(): readonly TreeNode[] {
   return options.has("approve") ? NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" })) : NODES;
 }
 
-function chosenRun(): FakeRun {
-  const nodes = chosenNodes();
-  const run = { ...RUN, ...chosenFacts() };
-  if (!options.has("hostile")) return { run, nodes, now: NOW, output: OUTPUT };
-  const spoiled = nodes.map((node) => ({ ...node, title: HOSTILE_TEXT, tail: HOSTILE_TEXT, agent: HOSTILE_TEXT, note: HOSTILE_TEXT }));
-  return { run: { ...run, title: HOSTILE_TEXT, notice: HOSTILE_TEXT }, nodes: spoiled, now: NOW, output: HOSTILE_TEXT };
+/** The text in the place of everything that a model, a tool or a file could have written. */
+function spoiled(run: Run, nodes: readonly TreeNode[], text: string): FakeRun {
+  const facts = { title: text, notice: text, error: text, label: text, model: text, checkpoint: text, forked: text, notes: [text] };
+  const node = { title: text, tail: text, agent: text, model: text, note: text };
+  return {
+    run: { ...run, ...facts, can: [...run.can, "approve"] },
+    // A long text is not meant to be repeated hundreds of times.
+    nodes: nodes.map((each) => (text.length < 10_000 || each.id === "0.1" ? { ...each, ...node, awaiting: each.id === "0.1" } : each)),
+    now: NOW,
+    output: text,
+    spoiled: text,
+  };
 }
 
+function chosenRun(): FakeRun {
+  const nodes = chosenNodes().map(titled);
+  const run = { ...RUN, ...chosenFacts() };
+  const text = HOSTILE_TEXTS[options.get("hostile") ?? ""];
+  return text === undefined ? { run, nodes, now: NOW, output: OUTPUT } : spoiled(run, nodes, text);
+}
+
+/** Titles as planners write them: all alike at the beginning. */
+function titled(node: TreeNode): TreeNode {
+  return options.has("alike") && node.parent === "0" ? { ...node, title: `Summarise what the sources say about: ${node.title}` } : node;
+}
+
+window.hostileTexts = HOSTILE_TEXTS;
 const theme = options.get("theme") ?? "auto";
 const element = document.querySelector<HTMLElement>("#widget") as HTMLElement;
 element.style.maxWidth = `${options.get("width") ?? 1500}px`;
@@ -50,4 +71,5 @@ document.body.classList.toggle("dark", theme === "dark");
 window.model = new FakeModel(chosenRun(), { theme, height: Number(options.get("height") ?? 940) });
 const widget = createWidget();
 widget.initialize({ model: window.model });
+if (!options.has("silent")) setInterval(() => window.model.beat(), 2000);
 widget.render({ model: window.model, el: element });

@@ -16,17 +16,38 @@ async function bundle() {
   return result.outputFiles[0].text;
 }
 
+/** Collects what the policy forbade, for tests to look at. */
+const VIOLATIONS = `
+  window.violations = [];
+  addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => violations.push(violatedDirective + " " + blockedURI));
+`;
+
 /** Every load of the page builds anew, so a reload shows the latest sources. */
 async function answer(path) {
   if (path === "/page.js") return ["text/javascript", await bundle()];
+  if (path === "/violations.js") return ["text/javascript", VIOLATIONS];
   if (path === "/") return ["text/html", await readFile(join(HERE, "index.html"), "utf8")];
   return null;
 }
 
+/** As strict as the widget allows: whatever got past it would be reported as a violation. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'unsafe-inline'",
+  "img-src data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
 export async function serve(port = 0) {
   const server = createServer(async (request, response) => {
     const found = await answer(new URL(request.url, "http://localhost").pathname);
-    response.writeHead(found ? 200 : 404, { "content-type": `${found?.[0] ?? "text/plain"}; charset=utf-8` });
+    response.writeHead(found ? 200 : 404, {
+      "content-type": `${found?.[0] ?? "text/plain"}; charset=utf-8`,
+      "content-security-policy": POLICY,
+    });
     response.end(found?.[1] ?? "");
   });
   await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));

@@ -67,7 +67,7 @@ function mountView(store: RunStore, model: WidgetModel, element: HTMLElement): C
   const painter = new Painter({
     element: mount,
     draw: () => view.draw(),
-    isMoving: () => store.run.status === "running" || view.isBehind,
+    isMoving: () => (store.run.elapsed === null && !store.run.readonly) || view.isBehind,
     shown: updateAppearance,
   });
   const unlisten = store.listen(painter.request);

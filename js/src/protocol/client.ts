@@ -4,15 +4,18 @@
  * Everything outside comes in through `ClientPorts`, so a test can drive time and the wire.
  */
 import { applyOperation, emptyState, replaceState, type NodeListener, type RunState } from "./fold";
-import type { BrowserMessage, Frame, Heartbeat, Position, Snapshot } from "./messages";
+import type { BrowserMessage, Frame, Heartbeat, Pause, Position, RunStatus, Snapshot } from "./messages";
 
 /** Milliseconds between two requests for a snapshot. */
 export const SYNC_INTERVAL = 250;
 
 const NOWHERE: Position = { e: -1, s: -1 };
 
-/** Milliseconds without a word after which the kernel is taken to be busy or gone (it beats every 2 s). */
-export const LONGEST_SILENCE = 10_000;
+/** Milliseconds that the clock runs on without a word: the kernel beats every 2 s. */
+export const LONGEST_EXTRAPOLATION = 2500;
+
+/** Milliseconds without a word after which the kernel is taken to be busy or gone. */
+export const LONGEST_SILENCE = 5000;
 
 export interface ClientPorts {
   send(message: BrowserMessage): void;
@@ -38,6 +41,8 @@ export class ProtocolClient {
   #newest: Position = NOWHERE;
   /** The kernel's clock when it last spoke, and ours at that moment. */
   #clock = { kernel: 0, ours: 0 };
+  /** The pauses that were seen from here, for a kernel that does not tell them. */
+  #pauses: Pause[] = [];
   #held = new Map<number, Frame>();
   #heldEpoch = -1;
   #decoding = 0;
@@ -53,17 +58,28 @@ export class ProtocolClient {
     return this.position.e >= 0;
   }
 
-  /** The run's clock in seconds, running on between frames while the run does. */
+  /** The run's clock in seconds, pauses included, running on between frames while the run does. */
   runClock(): number {
     const { run } = this.state;
     if (run.elapsed !== null) return run.elapsed;
-    if (run.status !== "running") return this.#clock.kernel;
-    return this.#clock.kernel + Math.min(this.#silence(), LONGEST_SILENCE) / 1000;
+    if (!this.#isLive) return this.#clock.kernel;
+    return this.#clock.kernel + Math.min(this.#silence(), LONGEST_EXTRAPOLATION) / 1000;
   }
 
   /** Whether a run that should go on has not been heard of for long. */
   get isSilent(): boolean {
-    return this.state.run.status === "running" && this.#silence() > LONGEST_SILENCE;
+    return this.hasState && this.#isLive && this.#silence() > LONGEST_SILENCE;
+  }
+
+  get pauses(): readonly Pause[] {
+    const { pauses } = this.state.run;
+    return pauses.length > 0 ? pauses : this.#pauses;
+  }
+
+  /** Whether a kernel works on the run, or could. */
+  get #isLive(): boolean {
+    const { status, readonly } = this.state.run;
+    return !readonly && (status === "running" || status === "paused");
   }
 
   #silence(): number {
@@ -108,9 +124,14 @@ export class ProtocolClient {
 
   #adopt(snapshot: Snapshot): void {
     if (isNewer(this.position, snapshot)) return;
-    if (snapshot.e !== this.position.e) this.state.texts.clear();
+    if (snapshot.e !== this.position.e) {
+      this.state.texts.clear();
+      this.#pauses = [];
+    }
+    const { status } = this.state.run;
     replaceState(this.state, snapshot);
     this.position = { e: snapshot.e, s: snapshot.s };
+    this.#notePause(status, snapshot.n);
     this.#setClock(snapshot.n);
     this.#ports.replaced();
     this.#drain();
@@ -144,10 +165,20 @@ export class ProtocolClient {
   }
 
   #apply(frame: Frame): void {
+    const { status } = this.state.run;
     for (const operation of frame.ops) applyOperation(this.state, operation, this.#ports.nodeChanged);
     this.position = { e: frame.e, s: frame.s };
+    this.#notePause(status, frame.n);
     this.#setClock(frame.n);
     this.#ports.changed();
+  }
+
+  #notePause(before: RunStatus, now: number): void {
+    const { status } = this.state.run;
+    const open = this.#pauses.at(-1);
+    const isOpen = open !== undefined && open[1] === null;
+    if (status === "paused" && !isOpen) this.#pauses = [...this.#pauses, [now, null]];
+    if (status !== "paused" && before === "paused" && isOpen) this.#pauses = [...this.#pauses.slice(0, -1), [open[0], now]];
   }
 
   #setClock(kernel: number): void {

@@ -20,6 +20,9 @@ export type NodeState = (typeof NODE_STATES)[number];
 
 export type RunStatus = "running" | "paused" | "done" | "failed" | "cancelled";
 
+/** Seconds since the run began; a null end is still open. */
+export type Pause = readonly [start: number, end: number | null];
+
 export type PhaseKind = "plan" | "wait" | "execute" | "synthesize" | "failed" | "replayed";
 
 /** Seconds since the run began; a null end is still open. */
@@ -78,6 +81,8 @@ export interface Run {
   readonly notes: readonly string[];
   /** Says what the run was made from, if it was. */
   readonly forked: string;
+  /** When the run was paused; empty from a kernel that does not say. */
+  readonly pauses: readonly Pause[];
   /** A copy without a kernel: nothing can be asked or commanded. */
   readonly readonly: boolean;
 }
@@ -185,6 +190,7 @@ export const EMPTY_RUN: Run = {
   label: "",
   notes: [],
   forked: "",
+  pauses: [],
   readonly: false,
 };
 

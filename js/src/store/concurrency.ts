@@ -22,11 +22,15 @@ const LAYER_OF: Partial<Record<PhaseKind, WorkKind>> = {
   synthesize: "synthesize",
 };
 
-/** Counts in `slices` equal parts of 0 to `now`, in time proportional to nodes plus slices. */
-export function concurrency(nodes: Iterable<TreeNode>, now: number, slices: number): Concurrency {
+/** Where a moment lies in the drawing; equal to the moment where no time is left out. */
+export type Position = (moment: number) => number;
+const asItIs: Position = (moment) => moment;
+
+/** Counts in `slices` equal parts of the drawing until `now`, in time proportional to nodes plus slices. */
+export function concurrency(nodes: Iterable<TreeNode>, now: number, slices: number, position = asItIs): Concurrency {
   const layers = { execute: changes(slices), plan: changes(slices), synthesize: changes(slices) };
   for (const node of nodes) {
-    for (const phase of node.phases) addPhase(layers, phase, now, slices);
+    for (const phase of node.phases) addPhase(layers, phase, now, slices, position);
   }
   for (const kind of WORK_KINDS) accumulate(layers[kind]);
   return { layers, height: tallest(layers, slices) };
@@ -35,19 +39,20 @@ export function concurrency(nodes: Iterable<TreeNode>, now: number, slices: numb
 const changes = (slices: number): Float64Array => new Float64Array(slices + 1);
 
 /** A phase counts in each slice it touches, so that short work is not lost. */
-function addPhase(layers: Concurrency["layers"], phase: Phase, now: number, slices: number): void {
+function addPhase(layers: Concurrency["layers"], phase: Phase, now: number, slices: number, position: Position): void {
   const kind = LAYER_OF[phase[0]];
-  if (!kind || now <= 0) return;
-  const first = sliceOf(phase[1], now, slices);
-  const last = Math.max(first + 1, Math.ceil((phaseEnd(phase, now) / now) * slices));
+  const whole = position(now);
+  if (!kind || whole <= 0) return;
+  const first = sliceOf(position(phase[1]), whole, slices);
+  const last = Math.max(first + 1, Math.ceil((position(phaseEnd(phase, now)) / whole) * slices));
   const layer = layers[kind];
   layer[first] = (layer[first] ?? 0) + 1;
   const end = Math.min(last, slices);
   layer[end] = (layer[end] ?? 0) - 1;
 }
 
-function sliceOf(time: number, now: number, slices: number): number {
-  return Math.max(0, Math.min(slices - 1, Math.floor((time / now) * slices)));
+function sliceOf(place: number, whole: number, slices: number): number {
+  return Math.max(0, Math.min(slices - 1, Math.floor((place / whole) * slices)));
 }
 
 function accumulate(layer: Float64Array): void {
@@ -65,18 +70,18 @@ function tallest(layers: Concurrency["layers"], slices: number): number {
 }
 
 /** Exact, from the moments when work begins and ends, as slices would count neighbours together. */
-export function parallelism(nodes: Iterable<TreeNode>, now: number): { peak: number; mean: number } {
+export function parallelism(nodes: Iterable<TreeNode>, now: number, worked = asItIs): { peak: number; mean: number } {
   const starts: number[] = [];
   const ends: number[] = [];
   for (const node of nodes) {
     for (const phase of node.phases) {
       if (!LAYER_OF[phase[0]]) continue;
-      starts.push(phase[1]);
-      ends.push(phaseEnd(phase, now));
+      starts.push(worked(phase[1]));
+      ends.push(worked(phaseEnd(phase, now)));
     }
   }
   const work = sum(ends) - sum(starts);
-  return { peak: peakOverlap(Float64Array.from(starts), Float64Array.from(ends)), mean: now > 0 ? work / now : 0 };
+  return { peak: peakOverlap(Float64Array.from(starts), Float64Array.from(ends)), mean: now > 0 ? work / worked(now) : 0 };
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

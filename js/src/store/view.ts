@@ -11,7 +11,8 @@ import { criticalPath } from "./critical_path";
 import { isFinished, type DisplayState } from "./display";
 import { flatten, isFiltering, visibleIds, type Row, type RowFilter } from "./rows";
 import type { RunStore } from "./run_store";
-import { timeAxis } from "./time_axis";
+import { sharedLength } from "./short_titles";
+import { timeAxis, USUAL_ROOM, type TimeAxis } from "./time_axis";
 import type { Tree } from "./tree";
 
 /** What is open over the widget. */
@@ -23,6 +24,12 @@ export type OpenDialog =
 /** From this size on, rows are flattened at most every ten times as long as it took. */
 const LARGE_TREE = 20_000;
 const FLATTEN_SHARE = 10;
+
+/** Pixels that "59m 59s" takes behind a bar, less the margin of the timeline. */
+const LABEL_WIDTH = 40;
+/** Pixels below which a timeline has bars only. */
+const NARROWEST_LABELLED = 80;
+const NARROW_ROOM = 0.95;
 
 export class View {
   readonly store: RunStore;
@@ -45,6 +52,7 @@ export class View {
   readonly collapsed = signal(false);
   #touched = false;
   #lastStatus = "";
+  #lastEpoch = -1;
   readonly #foldDecided = new Set<string>();
   #flattenPause = 0;
   #flattenedAt = -Infinity;
@@ -101,17 +109,42 @@ export class View {
 
   readonly parallelism = computed(() => {
     this.second.value;
-    return parallelism(this.store.tree.nodes(), this.clock.peek());
+    return parallelism(this.store.tree.nodes(), this.clock.peek(), this.axis.peek().worked);
   });
 
-  readonly axis = computed(() => timeAxis(this.clock.value));
+  /** Pixels; 0 before anything was laid out. */
+  readonly timelineWidth = signal(0);
+
+  /** The same object as long as it draws the same: rows compare it. */
+  readonly axis: ReadonlySignal<TimeAxis> = computed(() => {
+    const axis = timeAxis(this.clock.value, this.store.client.pauses, this.#room());
+    return axis.key === this.#axis?.key ? this.#axis : (this.#axis = axis);
+  });
+  #axis: TimeAxis | undefined;
+
+  /** Seconds the run has worked: pauses do not count. */
+  readonly worked = computed(() => this.axis.value.worked(this.clock.value));
 
   readonly critical = computed(() => criticalPath(this.tree, this.clock.value));
+
+  readonly #shared = new Map<string, { count: number; length: number }>();
+
+  /** How much of a node's title all its siblings begin with; see `shortTitle`. */
+  sharedTitle(parent: string | null): number {
+    if (parent === null) return 0;
+    const siblings = this.store.tree.children(parent);
+    const known = this.#shared.get(parent);
+    if (known?.count === siblings.length) return known.length;
+    const length = sharedLength(siblings.map((id) => this.store.tree.node(id)?.title ?? ""));
+    this.#shared.set(parent, { count: siblings.length, length });
+    return length;
+  }
 
   /** Takes over what changed in the store; called at most once per animation frame. */
   draw(): void {
     batch(() => {
       this.frame.value += 1;
+      this.#followEpoch();
       this.#followStatus();
       this.#foldFinished();
       if (this.#mayFlatten()) this.#shape.value = this.store.tree.shape;
@@ -121,6 +154,13 @@ export class View {
   /** Whether rows are missing because flattening a large tree was put off. */
   get isBehind(): boolean {
     return this.#shape.peek() !== this.store.tree.shape;
+  }
+
+  /** What is left behind now is as wide as the label of a bar. */
+  #room(): number {
+    const width = this.timelineWidth.value;
+    if (width > 0 && width < NARROWEST_LABELLED) return NARROW_ROOM;
+    return width > 0 ? Math.max(0.4, Math.min(USUAL_ROOM, 1 - LABEL_WIDTH / width)) : USUAL_ROOM;
   }
 
   #mayFlatten(): boolean {
@@ -185,6 +225,12 @@ export class View {
     });
   }
 
+  /** Statements lead back to the nodes they rest on; one object, so that a text is not laid out again for it. */
+  readonly references = {
+    title: (id: string): string | undefined => this.store.tree.node(id)?.title,
+    open: (id: string): void => this.reveal(id),
+  };
+
   closeDetails(): void {
     this.selected.value = null;
   }
@@ -216,6 +262,17 @@ export class View {
     if (status === "done" && !this.#touched) this.collapsed.value = true;
     if (status !== "done") this.collapsed.value = false;
     this.#lastStatus = status;
+  }
+
+  /** Another run in the place of this one, after an edit or a retry. */
+  #followEpoch(): void {
+    const { e } = this.store.client.position;
+    if (e === this.#lastEpoch) return;
+    this.#lastEpoch = e;
+    this.#shared.clear();
+    const { dialog, selected } = this;
+    if (selected.value !== null && !this.store.tree.node(selected.value)) selected.value = null;
+    if (dialog.value && dialog.value.kind !== "help") dialog.value = null;
   }
 
   /** Finished branches make room for live work, once there are more rows than fit. */

@@ -5,8 +5,11 @@ import { isSamePlan, readPlan, writePlan, type PlanDraft } from "../store/plan_d
 import type { View } from "../store/view";
 import { Dialog } from "./dialog";
 import { Problem, Subject } from "./dialog_parts";
+import { clip } from "./format";
 import { PlanEditor } from "./plan_editor";
 import { useDetail } from "./use_detail";
+
+const LONGEST_THOUGHTS = 4000;
 
 /** Approves the plan, the written one only where it was changed. */
 async function approve(view: View, id: string, plan: PlanDraft, original: PlanDraft): Promise<string> {
@@ -48,7 +51,7 @@ export function ApproveDialog({ view, node }: { view: View; node: TreeNode }) {
   return (
     <Dialog title="Approve this plan" name={`rn-approve-${view.key}`} footer={footer} onClose={close}>
       <Subject view={view} node={node} />
-      {draft?.thoughts && <blockquote class="rn-thoughts">{draft.thoughts}</blockquote>}
+      {draft?.thoughts && <blockquote class="rn-thoughts">{clip(draft.thoughts, LONGEST_THOUGHTS)}</blockquote>}
       {draft ? <PlanEditor draft={draft} onChange={setEdited} /> : <p class="rn-empty">Loading the plan…</p>}
       <Problem text={problem} />
     </Dialog>

@@ -1,8 +1,10 @@
 /** Between the header and the tree: what must not be missed, and what can be done about it. */
 import type { View } from "../store/view";
 import { CommandButton } from "./command_button";
-import { plural } from "./format";
+import { clip, formatDuration, plural } from "./format";
 import { Icon } from "./icons";
+
+const LONGEST_ERROR = 4000;
 
 /** Why the run failed, or why a command did not work. */
 export function Alerts({ view }: { view: View }) {
@@ -11,11 +13,11 @@ export function Alerts({ view }: { view: View }) {
   const refused = commands.error.value;
   if (error === "" && refused === "") return null;
   return (
-    <div class="rn-alert" role="alert">
-      {error !== "" && <p>{error}</p>}
+    <div class="rn-alert" role="alert" tabIndex={0}>
+      {error !== "" && <p>{clip(error, LONGEST_ERROR)}</p>}
       {refused !== "" && (
         <p>
-          {refused}{" "}
+          {clip(refused, LONGEST_ERROR)}{" "}
           <button type="button" class="rn-link" onClick={() => commands.dismiss()}>
             Dismiss
           </button>
@@ -35,7 +37,7 @@ function Approvals({ view }: { view: View }) {
     <div class="rn-banner rn-banner-approve">
       <Icon name="approve" />
       <p>
-        A plan waits for your approval: <b>{first.title}</b>
+        A plan waits for your approval: <b>{clip(first.title)}</b>
         {others}
       </p>
       <button
@@ -92,14 +94,26 @@ function WaysOn({ view }: { view: View }) {
   );
 }
 
+/** The clock stands still, and it is said why. */
+function Silence({ view }: { view: View }) {
+  if (!view.store.client.isSilent) return null;
+  return (
+    <div class="rn-banner rn-banner-silent" role="status">
+      <Icon name="waiting" />
+      <p>No news from the kernel: it is busy or gone. This is how things stood at {formatDuration(view.worked.value)}.</p>
+    </div>
+  );
+}
+
 function Notes({ notes }: { notes: readonly string[] }) {
-  return notes.length === 0 ? null : <p class="rn-notes">{notes.join(" · ")}</p>;
+  return notes.length === 0 ? null : <p class="rn-notes">{notes.map((note) => clip(note)).join(" · ")}</p>;
 }
 
 export function Banners({ view }: { view: View }) {
   return (
     <>
       <Notes notes={view.run.notes} />
+      <Silence view={view} />
       <Approvals view={view} />
       <WaysOn view={view} />
     </>

@@ -2,7 +2,8 @@
 import type { Phase, PhaseKind, TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
 import { displayState } from "../store/display";
-import { formatDuration } from "./format";
+import type { TimeAxis } from "../store/time_axis";
+import { clip, formatDuration } from "./format";
 
 const PHASE_NAMES: Record<PhaseKind, string> = {
   plan: "plan",
@@ -13,51 +14,92 @@ const PHASE_NAMES: Record<PhaseKind, string> = {
   replayed: "replayed",
 };
 
+/** Where what is written about a bar finds room: behind it, before it, or behind the line of now. */
+export type LabelPlace = "after" | "before" | "beyond";
+
 export interface BarProperties {
   readonly node: TreeNode;
   readonly now: number;
-  /** Seconds at the right edge of the timeline. */
-  readonly end: number;
+  readonly axis: TimeAxis;
+  readonly place: LabelPlace;
   readonly dimmed: boolean;
 }
 
-const percent = (part: number, whole: number): string => `${whole > 0 ? (part / whole) * 100 : 0}%`;
+const LABEL_PADDING = 7;
+/** The width of a character of a label in pixels, at most. */
+const CHARACTER_WIDTH = 6.2;
 
-function Segment({ phase, start, length, now }: { phase: Phase; start: number; length: number; now: number }) {
+const percent = (share: number): string => `${share * 100}%`;
+
+function labelOf(node: TreeNode, start: number, stop: number, axis: TimeAxis): string {
+  if (node.state === "failed" && node.note) return clip(node.note);
+  return formatDuration(axis.worked(stop) - axis.worked(start));
+}
+
+/** A label never crosses the line of now, and leaves the timeline only where there is room nowhere. */
+export function labelPlace(node: TreeNode, now: number, axis: TimeAxis, width: number, running: boolean): LabelPlace {
+  const start = nodeStart(node);
+  const stop = nodeEnd(node, now);
+  if (start === null || stop === null || width === 0) return "after";
+  const needed = LABEL_PADDING + labelOf(node, start, stop, axis).length * CHARACTER_WIDTH;
+  const before = axis.share(start) * width;
+  const behind = (1 - axis.share(stop)) * width;
+  const isOpen = node.phases.at(-1)?.[2] === null;
+  const gap = running && !isOpen ? (axis.share(now) - axis.share(stop)) * width : behind;
+  if (needed <= gap) return "after";
+  if (needed <= before || before > behind) return "before";
+  return running && !isOpen ? "beyond" : "after";
+}
+
+function Segment({ phase, axis, from, length, now }: {
+  phase: Phase;
+  axis: TimeAxis;
+  /** Of the whole bar, as shares of the axis. */
+  from: number;
+  length: number;
+  now: number;
+}) {
   const open = phase[2] === null;
   const end = phaseEnd(phase, now);
+  const within = (moment: number): number => (length > 0 ? (axis.share(moment) - from) / length : 0);
   return (
     <i
       class={`rn-phase rn-phase-${phase[0]}${open ? " rn-open" : ""}`}
-      title={`${PHASE_NAMES[phase[0]] ?? phase[0]} ${formatDuration(end - phase[1])}`}
-      style={{ left: percent(phase[1] - start, length), width: percent(end - phase[1], length) }}
+      title={`${PHASE_NAMES[phase[0]] ?? phase[0]} ${formatDuration(axis.worked(end) - axis.worked(phase[1]))}`}
+      style={{ left: percent(within(phase[1])), width: percent(within(end) - within(phase[1])) }}
     />
   );
 }
 
-function Label({ node, at, duration }: { node: TreeNode; at: string; duration: number }) {
-  const text = node.state === "failed" && node.note ? <em>{node.note}</em> : formatDuration(duration);
-  return (
-    <span class="rn-bar-label" style={{ left: at }}>
-      {text}
-    </span>
-  );
+function labelStyle(place: LabelPlace, start: number, stop: number): Record<string, string> {
+  if (place === "before") return { left: "0", right: percent(1 - start) };
+  return { left: place === "beyond" ? "var(--rn-now)" : percent(stop) };
 }
 
-export function Bar({ node, now, end, dimmed }: BarProperties) {
+export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
   const start = nodeStart(node);
   const stop = nodeEnd(node, now);
-  if (start === null || stop === null) return node.note ? <span class="rn-bar-label">{node.note}</span> : null;
-  const length = stop - start;
-  const classes = `rn-bar rn-bar-${displayState(node)}${dimmed ? " rn-dimmed" : ""}`;
+  if (start === null || stop === null) return node.note ? <span class="rn-bar-label">{clip(node.note)}</span> : null;
+  const from = axis.share(start);
+  const length = axis.share(stop) - from;
+  const failed = node.state === "failed" && node.note !== "";
   return (
     <>
-      <div class={classes} style={{ left: percent(start, end), width: percent(length, end) }}>
+      <div
+        class={`rn-bar rn-bar-${displayState(node)}${dimmed ? " rn-dimmed" : ""}`}
+        style={{ left: percent(from), width: percent(length) }}
+      >
         {node.phases.map((phase) => (
-          <Segment phase={phase} start={start} length={length} now={now} />
+          <Segment phase={phase} axis={axis} from={from} length={length} now={now} />
         ))}
       </div>
-      <Label node={node} at={percent(stop, end)} duration={length} />
+      <span
+        class={`rn-bar-label rn-${place}${failed ? " rn-failed" : ""}`}
+        style={labelStyle(place, from, axis.share(stop))}
+        title={failed ? clip(node.note) : undefined}
+      >
+        {labelOf(node, start, stop, axis)}
+      </span>
     </>
   );
 }

@@ -2,6 +2,7 @@
 import type { CriticalPath, Leg } from "../store/critical_path";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
+import { formatDuration } from "./format";
 import { ROW_HEIGHT } from "./row";
 
 /** The line runs just below the bar of its row. */
@@ -42,10 +43,10 @@ interface OverlayProperties {
 }
 
 function CriticalLine({ view, top, bottom, path }: OverlayProperties & { path: CriticalPath }) {
-  const { end } = view.axis.value;
+  const { share } = view.axis.value;
   const rowIndex = view.rowIndex.value;
   const points = staircase(path.legs, (id) => visibleRow(view.tree, rowIndex, id));
-  const position = (point: Point): string => `${(point.time / end) * 100}%`;
+  const position = (point: Point): string => `${share(point.time) * 100}%`;
   return (
     <svg class="rn-critical">
       {points.map((point, index) => {
@@ -59,15 +60,21 @@ function CriticalLine({ view, top, bottom, path }: OverlayProperties & { path: C
 
 export function TimelineOverlay(properties: OverlayProperties) {
   const { view } = properties;
-  const { end, ticks } = view.axis.value;
-  const now = view.clock.value;
-  const running = view.run.status === "running";
+  const { ticks, pauses, share } = view.axis.value;
+  const running = view.run.elapsed === null;
   return (
     <div class="rn-lines" aria-hidden="true">
       {ticks.slice(1).map((tick) => (
-        <span style={{ left: `${(tick / end) * 100}%` }} />
+        <span style={{ left: `${tick.share * 100}%` }} />
       ))}
-      {running && <span class="rn-now" style={{ left: `${(now / end) * 100}%` }} />}
+      {pauses.map(({ start, end, seconds }) => (
+        <span
+          class="rn-paused"
+          title={`paused for ${formatDuration(seconds)}`}
+          style={{ left: `${start * 100}%`, width: `${(end - start) * 100}%` }}
+        />
+      ))}
+      {running && <span class="rn-now" style={{ left: `${share(view.clock.value) * 100}%` }} />}
       {view.showsCriticalPath.value && <CriticalLine {...properties} path={view.critical.value} />}
     </div>
   );

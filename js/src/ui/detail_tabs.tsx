@@ -4,12 +4,15 @@ import { isRecord, type TabField, type TreeNode } from "../protocol/messages";
 import type { Detail } from "../store/details";
 import { isActive } from "../store/display";
 import type { View } from "../store/view";
-import { formatClock, formatDuration } from "./format";
-import { Markdown, PlainText } from "./markdown";
+import { clip, formatClock, formatDuration } from "./format";
+import { Markdown } from "./markdown";
+import { PlainText } from "./plain_text";
 import { Value } from "./value";
 
 /** Text that still grows is laid out as Markdown up to this length only: it is done each frame. */
 const LONGEST_LIVE_MARKDOWN = 20_000;
+
+const LONGEST_EVENT = 4000;
 
 const records = (data: unknown): Record<string, unknown>[] => (Array.isArray(data) ? data.filter(isRecord) : []);
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -18,16 +21,22 @@ function Empty({ children }: { children: ComponentChild }) {
   return <p class="rn-empty">{children}</p>;
 }
 
+interface TabProperties {
+  readonly data: unknown;
+  readonly node: TreeNode;
+  readonly view: View;
+}
+
 function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
   const streamed = view.streamedText(node.id) || node.tail;
   if (streamed === "") return <Empty>Nothing has been written yet.</Empty>;
   if (streamed.length > LONGEST_LIVE_MARKDOWN) return <PlainText text={streamed} />;
-  return <Markdown text={streamed} />;
+  return <Markdown text={streamed} references={view.references} />;
 }
 
-function Output({ data, node }: { data: unknown; node: TreeNode }) {
-  if (text(data) !== "") return <Markdown text={text(data)} />;
-  return <Empty>{node.note || "There is no output."}</Empty>;
+function Output({ data, node, view }: TabProperties) {
+  if (text(data) !== "") return <Markdown text={text(data)} references={view.references} />;
+  return <Empty>{clip(node.note, LONGEST_EVENT) || "There is no output."}</Empty>;
 }
 
 function Prompt({ data }: { data: unknown }) {
@@ -37,7 +46,7 @@ function Prompt({ data }: { data: unknown }) {
     <>
       {messages.map((message) => (
         <section class="rn-message">
-          <h4>{text(message["role"])}</h4>
+          <h4>{clip(text(message["role"]))}</h4>
           <Value value={message["content"]} />
         </section>
       ))}
@@ -62,7 +71,7 @@ function Tools({ data }: { data: unknown }) {
       {calls.map((call) => (
         <details class={`rn-tool${call["ok"] === false ? " rn-failed" : ""}`}>
           <summary>
-            <b>{text(call["name"])}</b> {call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
+            <b>{clip(text(call["name"]))}</b> {call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
           </summary>
           <h4>Arguments</h4>
           <Value value={call["arguments"]} />
@@ -82,15 +91,15 @@ function Events({ data }: { data: unknown }) {
       {events.map((event) => (
         <li>
           <time>{typeof event["at"] === "number" ? formatClock(event["at"]) : ""}</time>
-          <b>{text(event["type"])}</b>
-          <span>{text(event["text"])}</span>
+          <b>{clip(text(event["type"]))}</b>
+          <span>{clip(text(event["text"]), LONGEST_EVENT)}</span>
         </li>
       ))}
     </ol>
   );
 }
 
-const TABS: Record<TabField, (properties: { data: unknown; node: TreeNode }) => ComponentChild> = {
+const TABS: Record<TabField, (properties: TabProperties) => ComponentChild> = {
   output: Output,
   prompt: Prompt,
   plan: Plan,
@@ -108,7 +117,7 @@ export function TabContent({ view, node, field, detail }: {
   if (detail.status === "loading") return <Empty>Loading…</Empty>;
   if (detail.status === "unavailable") return <Unavailable />;
   const Tab = TABS[field];
-  return <Tab data={detail.data} node={node} />;
+  return <Tab data={detail.data} node={node} view={view} />;
 }
 
 function Unavailable() {

@@ -8,7 +8,7 @@ import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { Actions } from "./actions";
 import { TabContent } from "./detail_tabs";
-import { formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
+import { clip, formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
 import { Icon } from "./icons";
 
 const TAB_NAMES: Record<TabField, string> = {
@@ -26,8 +26,8 @@ function Crumbs({ view, node }: { view: View; node: TreeNode }) {
       {path.map((ancestor, index) => (
         <>
           {index > 0 && <Icon name="chevron" size={10} />}
-          <button type="button" onClick={() => view.reveal(ancestor.id)} title={ancestor.title}>
-            {ancestor.parent === null ? "Root" : ancestor.title}
+          <button type="button" onClick={() => view.reveal(ancestor.id)} title={clip(ancestor.title)}>
+            {ancestor.parent === null ? "Root" : clip(ancestor.title)}
           </button>
         </>
       ))}
@@ -84,10 +84,11 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
   const start = nodeStart(node);
   const end = nodeEnd(node, now);
   const ran = start !== null && end !== null;
+  const { worked } = view.axis.value;
   const below = countDescendants(view.tree, node.id);
   return (
     <dl class="rn-facts">
-      <Fact name="Duration">{ran ? formatDuration(end - start) : "–"}</Fact>
+      <Fact name="Duration">{ran ? formatDuration(worked(end) - worked(start)) : "–"}</Fact>
       <Fact name="Tokens">
         {formatTokens(node.tokens_in)}
         <span> in</span> {formatTokens(node.tokens_out)}
@@ -96,14 +97,14 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
       <Fact name="Cost">{node.cost === null ? "–" : formatCost(node.cost)}</Fact>
       <Fact name="Subtree">{below > 0 ? plural(below, "task") : "leaf"}</Fact>
       <Fact name="Agent" width="wide">
-        {node.agent} {node.model !== "" && <span>· {node.model}</span>}
+        {clip(node.agent)} {node.model !== "" && <span>· {clip(node.model)}</span>}
       </Fact>
       <Fact name="Ran" width="wide">
-        {ran ? `${formatClock(start)} – ${formatClock(end)}` : "–"}
+        {ran ? `${formatClock(worked(start))} – ${formatClock(worked(end))}` : "–"}
       </Fact>
       {node.depends_on.length > 0 && (
         <Fact name="After" width="full">
-          {node.depends_on.map((id) => view.tree.node(id)?.title ?? id).join(", ")}
+          {node.depends_on.map((id) => clip(view.tree.node(id)?.title ?? id)).join(", ")}
         </Fact>
       )}
     </dl>
@@ -187,9 +188,9 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
         <Icon name="close" />
       </button>
       <Crumbs view={view} node={node} />
-      <h3>{node.title}</h3>
+      <h3>{clip(node.title)}</h3>
       <Chips view={view} node={node} />
-      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{node.note}</p>}
+      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{clip(node.note, 4000)}</p>}
       <Facts view={view} node={node} />
       <Actions view={view} node={node} />
       <Tabs view={view} node={node} panel={panel} />

@@ -2,6 +2,7 @@
 import type { TreeNode } from "../protocol/messages";
 import { displayState } from "../store/display";
 import type { View } from "../store/view";
+import { clip } from "./format";
 import { StateIcon } from "./icons";
 
 /** Which node a dialog is about, and where it stands. */
@@ -9,17 +10,20 @@ export function Subject({ view, node }: { view: View; node: TreeNode }) {
   const path = view.tree.ancestors(node.id).reverse();
   return (
     <div class="rn-subject">
-      {path.length > 0 && <small>{path.map((ancestor) => ancestor.title).join(" › ")}</small>}
+      {path.length > 0 && <small>{path.map((ancestor) => clip(ancestor.title)).join(" › ")}</small>}
       <p>
         <StateIcon state={displayState(node)} />
-        <b>{node.title}</b>
+        <b>{clip(node.title)}</b>
       </p>
     </div>
   );
 }
 
+const LONGEST_PROBLEM = 4000;
+
+/** Always there, so that what appears in it is read out. */
 export function Problem({ text }: { text: string }) {
   return (
-    <div role="alert">{text !== "" && <p class="rn-problem">{text}</p>}</div>
+    <div role="alert">{text !== "" && <p class="rn-problem">{clip(text, LONGEST_PROBLEM)}</p>}</div>
   );
 }

@@ -5,8 +5,9 @@ import { isSamePlan, readPlan, writePlan, type PlanDraft } from "../store/plan_d
 import type { View } from "../store/view";
 import { Dialog } from "./dialog";
 import { Problem, Subject } from "./dialog_parts";
-import { formatCost, formatTokens, plural } from "./format";
+import { clip, formatCost, formatTokens, plural } from "./format";
 import { PlanEditor } from "./plan_editor";
+import { wrapOf } from "./plain_text";
 import { useDetail } from "./use_detail";
 
 type Part = "task" | "plan" | "result";
@@ -98,7 +99,7 @@ function RunAgain({ view, data }: { view: View; data: Record<string, unknown> })
       </p>
       <ul>
         {ids.slice(0, MOST_LISTED).map((id) => (
-          <li>{view.tree.node(id)?.title ?? "a new sub-task"}</li>
+          <li>{clip(view.tree.node(id)?.title ?? "a new sub-task")}</li>
         ))}
         {more > 0 && <li>and {more} more</li>}
       </ul>
@@ -113,7 +114,7 @@ function PreviewBox({ view, preview }: { view: View; preview: Preview }) {
       {status === "none" && <p>Change something to see what will run again.</p>}
       {status === "asking" && <p>Working out what will run again…</p>}
       {status === "ready" && <RunAgain view={view} data={data} />}
-      {status === "refused" && <p class="rn-problem">{error}</p>}
+      {status === "refused" && <p class="rn-problem">{clip(error, 4000)}</p>}
     </section>
   );
 }
@@ -143,6 +144,7 @@ function PartEditor({ part, draft, change }: { part: Part; draft: Texts; change(
       rows={part === "task" ? 5 : 10}
       aria-label={PART_NAMES[part]}
       ref={area}
+      wrap={wrapOf(draft[part])}
       value={draft[part]}
       onInput={(event) => change({ ...draft, [part]: event.currentTarget.value })}
     />

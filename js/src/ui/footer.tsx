@@ -1,6 +1,6 @@
 /** The legend of the bars, and how parallel the run was. */
 import type { View } from "../store/view";
-import { formatDuration } from "./format";
+import { clip, formatDuration } from "./format";
 
 const LEGEND = [
   ["plan", "plan"],
@@ -24,11 +24,18 @@ function Saved({ path }: { path: string }) {
   return (
     <>
       <span class="rn-dot" />
-      <span class="rn-saved" title={path}>
-        saved in {path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1)}
+      <span class="rn-saved" title={clip(path)}>
+        saved in {clip(path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1))}
       </span>
     </>
   );
+}
+
+/** From the first start to the last end, pauses left out. */
+function criticalSeconds(view: View): number {
+  const { legs } = view.critical.value;
+  const { worked } = view.axis.value;
+  return worked(legs.at(-1)?.end ?? 0) - worked(legs[0]?.start ?? 0);
 }
 
 export function Footer({ view }: { view: View }) {
@@ -44,7 +51,13 @@ export function Footer({ view }: { view: View }) {
       {view.showsCriticalPath.value && (
         <span class="rn-legend">
           <i class="rn-swatch rn-swatch-critical" />
-          critical path {formatDuration(view.critical.value.length)}
+          critical path {formatDuration(criticalSeconds(view))}
+        </span>
+      )}
+      {view.axis.value.pauses.length > 0 && (
+        <span class="rn-legend">
+          <i class="rn-swatch rn-paused" />
+          paused
         </span>
       )}
       <span class="rn-space" />

@@ -38,6 +38,14 @@ export function formatCost(dollars: number): string {
   return `$${dollars.toFixed(dollars < 0.1 ? 3 : 2)}`;
 }
 
+/** More than anyone reads in a line; a browser lays out a million characters for seconds. */
+const LONGEST_LINE = 400;
+
+/** Text for a place that shows one line, or few. */
+export function clip(text: string, longest = LONGEST_LINE): string {
+  return text.length > longest ? `${text.slice(0, longest)}…` : text;
+}
+
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -7,8 +7,9 @@ import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import type { View } from "../store/view";
 import { TimelineOverlay } from "./critical_overlay";
+import { labelPlace } from "./bar";
 import { formatDuration, formatTick } from "./format";
-import { keyAction, type KeyAction, type KeyContext } from "./keyboard";
+import { keyAction, TypeAhead, typeAheadIndex, type KeyAction, type KeyContext } from "./keyboard";
 import { Overview } from "./overview";
 import { Row, ROW_HEIGHT, type RowActions } from "./row";
 
@@ -56,6 +57,7 @@ function GridRow({ view, shape, index, active, actions }: {
   const node = tree.node(shape.id);
   if (!node) return null;
   const childCount = tree.children(node.id).length;
+  const now = view.clock.value;
   return (
     <Row
       node={node}
@@ -66,28 +68,41 @@ function GridRow({ view, shape, index, active, actions }: {
       isActive={index === active}
       childCount={childCount}
       completeChildren={tree.completeChildren(node.id)}
-      now={clockFor(node, view.clock.value)}
-      axisEnd={view.axis.value.end}
+      now={clockFor(node, now)}
+      axis={view.axis.value}
+      labelPlace={labelPlace(node, now, view.axis.value, view.timelineWidth.value, view.run.elapsed === null)}
       dimmed={view.showsCriticalPath.value && !view.critical.value.ids.has(node.id)}
       query={view.query.value.trim()}
+      sharedTitle={view.sharedTitle(node.parent)}
       actions={actions}
     />
   );
 }
 
+function useTimelineWidth(view: View): RefObject<HTMLDivElement | null> {
+  const element = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const timeline = element.current;
+    if (!timeline || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(() => (view.timelineWidth.value = timeline.clientWidth));
+    observer.observe(timeline);
+    return () => observer.disconnect();
+  }, []);
+  return element;
+}
+
 function TimelineHeader({ view, theme }: { view: View; theme: string }) {
-  const { end, ticks } = view.axis.value;
-  const now = view.clock.value;
-  const nowShare = now / end;
+  const { ticks, share } = view.axis.value;
+  const now = view.worked.value;
+  const nowShare = share(view.clock.value);
   return (
-    <div class="rn-time" role="columnheader" aria-label="Timeline">
+    <div class="rn-time" ref={useTimelineWidth(view)} role="columnheader" aria-label="Timeline">
       <Overview view={view} theme={theme} />
       {ticks.map((tick) => {
-        const share = tick / end;
-        const hidden = share > 0.97 || Math.abs(share - nowShare) < 0.1;
+        const hidden = tick.share > 0.97 || Math.abs(tick.share - nowShare) < 0.1;
         return hidden ? null : (
-          <span class={`rn-tick${tick === 0 ? " rn-first" : ""}`} style={{ left: `${share * 100}%` }}>
-            {formatTick(tick)}
+          <span class={`rn-tick${tick.seconds === 0 ? " rn-first" : ""}`} style={{ left: `${tick.share * 100}%` }}>
+            {formatTick(tick.seconds)}
           </span>
         );
       })}
@@ -147,8 +162,17 @@ function keyContext(view: View, grid: HTMLElement): KeyContext {
 /** The row that has the keyboard, or would get it: the first one until another was visited. */
 function activeIndex(view: View): number {
   const active = view.active.value;
-  const index = active === null ? undefined : view.rowIndex.value.get(active);
+  const index = active === null ? undefined : nearestRow(view, active);
   return index ?? (view.rows.value.length > 0 ? 0 : -1);
+}
+
+/** The row of a node, or of the closest branch above it that is shown. */
+function nearestRow(view: View, id: string): number | undefined {
+  const rowIndex = view.rowIndex.value;
+  const own = rowIndex.get(id);
+  if (own !== undefined) return own;
+  const shown = view.store.tree.ancestors(id).find((ancestor) => rowIndex.has(ancestor.id));
+  return shown && rowIndex.get(shown.id);
 }
 
 /** An open detail pane follows the keyboard. */
@@ -180,12 +204,23 @@ function perform(view: View, action: KeyAction, focusSearch: () => void): void {
       return id === undefined ? undefined : view.select(id);
     case "search":
       return focusSearch();
+    case "help":
+      return view.openDialog({ kind: "help" });
     case "criticalPath":
       view.showsCriticalPath.value = !view.showsCriticalPath.peek();
       return;
     case "escape":
       return escape(view);
   }
+}
+
+/** The next row whose title begins so, from the active one on and around. */
+function typeAhead(view: View, typed: string): void {
+  const rows = view.rows.peek();
+  const { length } = rows;
+  const titles = rows.map(({ id }) => view.tree.node(id)?.title ?? "");
+  const index = typeAheadIndex(length, activeIndex(view), typed, (each) => titles[each] ?? "");
+  if (index >= 0) moveTo(view, index);
 }
 
 function scrollIntoView(grid: HTMLElement, index: number): void {
@@ -246,6 +281,11 @@ function useHeight(grid: RefObject<HTMLDivElement | null>): number {
   return height;
 }
 
+/** Labels that have room only behind the line of now follow it without being drawn again. */
+function rowsStyle(view: View, count: number): Record<string, string> {
+  return { height: `${count * ROW_HEIGHT}px`, "--rn-now": `${view.axis.value.share(view.clock.value) * 100}%` };
+}
+
 export function Grid({ view, theme, focusSearch }: { view: View; theme: string; focusSearch(): void }) {
   const grid = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
@@ -259,8 +299,15 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
     select: (id) => view.select(id),
     toggle: (id) => view.fold(id, view.isOpen(id)),
   });
+  const typing = useRef(new TypeAhead());
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typed = typing.current.add(event.key, event.timeStamp);
+    if (typed !== null) {
+      event.preventDefault();
+      view.touch();
+      return typeAhead(view, typed);
+    }
     const action = keyAction(event.key, keyContext(view, event.currentTarget as HTMLElement));
     if (!action) return;
     event.preventDefault();
@@ -280,7 +327,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
       onFocusIn={(event) => activate(view, event.target)}
     >
       <HeaderRow view={view} theme={theme} />
-      <div class="rn-rows" role="presentation" style={{ height: `${rows.length * ROW_HEIGHT}px` }}>
+      <div class="rn-rows" role="presentation" style={rowsStyle(view, rows.length)}>
         {renderedIndexes(shown, active).map((index) => {
           const shape = rows[index];
           return shape ? (

@@ -2,7 +2,7 @@
 import type { Run } from "../protocol/messages";
 import { PROGRESS_ORDER } from "../store/display";
 import type { View } from "../store/view";
-import { formatCost, formatDuration, formatTokens } from "./format";
+import { clip, formatCost, formatDuration, formatTokens } from "./format";
 import { CommandButton } from "./command_button";
 import { Icon } from "./icons";
 
@@ -112,8 +112,8 @@ function CollapseButton({ view }: { view: View }) {
 function statusLine(view: View): string {
   const { status, label, notice, forked } = view.run;
   const silence = view.store.client.isSilent ? "no news from the kernel" : "";
-  const time = formatDuration(view.clock.value);
-  return [status, time, silence, forked, notice, label].filter((part) => part !== "").join(" · ");
+  const time = formatDuration(view.worked.value);
+  return [status, time, silence, forked, notice, label].filter((part) => part !== "").map((part) => clip(part)).join(" · ");
 }
 
 export function Header({ view }: { view: View }) {
@@ -124,7 +124,7 @@ export function Header({ view }: { view: View }) {
     <header class="rn-header">
       <span class="rn-pulse" aria-hidden="true" />
       <div class="rn-heading">
-        <b>{run.title || "Recursive run"}</b>
+        <b>{clip(run.title) || "Recursive run"}</b>
         <span title={line}>{line}</span>
       </div>
       <Progress view={view} complete={complete} />

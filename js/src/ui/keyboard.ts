@@ -23,6 +23,7 @@ export type KeyAction =
   | { readonly type: "open" }
   | { readonly type: "search" }
   | { readonly type: "criticalPath" }
+  | { readonly type: "help" }
   | { readonly type: "escape" };
 
 type Command = (context: KeyContext) => KeyAction | null;
@@ -33,7 +34,7 @@ const move = (context: KeyContext, index: number): KeyAction | null => {
 };
 
 const always =
-  (type: "open" | "search" | "criticalPath" | "escape" | "unfoldSiblings"): Command =>
+  (type: "open" | "search" | "criticalPath" | "help" | "escape" | "unfoldSiblings"): Command =>
   () => ({ type });
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -53,11 +54,43 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   "]": (context) => move(context, context.nextFailure),
   "*": always("unfoldSiblings"),
   Enter: always("open"),
+  " ": always("open"),
   "/": always("search"),
+  "?": always("help"),
   c: always("criticalPath"),
   Escape: always("escape"),
 };
 
 export function keyAction(key: string, context: KeyContext): KeyAction | null {
   return Object.hasOwn(COMMANDS, key) ? (COMMANDS[key]?.(context) ?? null) : null;
+}
+
+/** Milliseconds after which a letter begins a new word. */
+const TYPING_PAUSE = 700;
+
+/** Puts together the letters that are typed to get to a row. Keys that mean something begin no word. */
+export class TypeAhead {
+  #typed = "";
+  #at = -Infinity;
+
+  /** What has been typed so far; null if the key is not typing. */
+  add(key: string, at: number): string | null {
+    const before = at - this.#at <= TYPING_PAUSE ? this.#typed : "";
+    const isCharacter = [...key].length === 1;
+    if (!isCharacter || (before === "" && Object.hasOwn(COMMANDS, key))) return null;
+    this.#typed = before + key;
+    this.#at = at;
+    return this.#typed;
+  }
+}
+
+/** One letter goes on to the next row, more stay as long as the row fits; -1 when none does. */
+export function typeAheadIndex(count: number, active: number, typed: string, title: (index: number) => string): number {
+  const wanted = typed.toLowerCase();
+  const first = typed.length === 1 ? active + 1 : Math.max(0, active);
+  for (let step = 0; step < count; step += 1) {
+    const index = (first + step) % count;
+    if (title(index).toLowerCase().startsWith(wanted)) return index;
+  }
+  return -1;
 }

@@ -2,9 +2,12 @@
  * Markdown as elements, from the tokens of marked's lexer. Text from models and from the web only
  * ever becomes text nodes: nothing here can carry markup into the page.
  */
-import { h, type ComponentChildren } from "preact";
+import { createContext, h, type ComponentChildren } from "preact";
+import { useContext } from "preact/hooks";
 import { Lexer, type MarkedToken, type Token, type Tokens } from "marked";
+import { clip } from "./format";
 import { memo } from "./memo";
+import { hasEndlessWord, PlainText } from "./plain_text";
 
 /** Beyond this, laying out Markdown would freeze the page; plain text does not. */
 const LONGEST_MARKDOWN = 200_000;
@@ -38,6 +41,37 @@ export function decodeEntities(text: string): string {
 export function safeLink(address: string): string | null {
   const plain = decodeEntities(address).trim();
   return SAFE_LINK.test(plain) ? plain : null;
+}
+
+/** What a text can lead to: nodes of the run, by their ids. */
+export interface References {
+  /** The title of a node; undefined when there is none of that id. */
+  title(id: string): string | undefined;
+  open(id: string): void;
+}
+
+const NO_REFERENCES: References = { title: () => undefined, open: () => undefined };
+
+const ReferenceContext = createContext(NO_REFERENCES);
+
+const REFERENCE = /\[(0(?:\.\d+)*)\]/;
+
+function Reference({ id }: { id: string }) {
+  const references = useContext(ReferenceContext);
+  const title = references.title(id);
+  if (title === undefined) return <>[{id}]</>;
+  return (
+    <button type="button" class="rn-reference" title={clip(title)} aria-label={`Task ${id}: ${clip(title)}`} onClick={() => references.open(id)}>
+      [{id}]
+    </button>
+  );
+}
+
+/** Text in which "[0.2]" leads to the node 0.2. */
+function textElements(text: string): ComponentChildren {
+  // Splitting at a group keeps it: every second part is an id.
+  const parts = text.split(REFERENCE);
+  return parts.length === 1 ? text : parts.map((part, index) => (index % 2 === 1 ? <Reference id={part} /> : part));
 }
 
 function Link({ address, children }: { address: string; children: ComponentChildren }) {
@@ -131,7 +165,7 @@ function element(generic: Token, depth: number): ComponentChildren {
     case "html":
       return token.raw;
     case "text":
-      return token.tokens ? elements(token.tokens, depth) : decodeEntities(token.text);
+      return token.tokens ? elements(token.tokens, depth) : textElements(decodeEntities(token.text));
     case "escape":
       return token.text;
     default:
@@ -160,7 +194,7 @@ class BoundedLexer extends Lexer {
 
 /** What cannot be read as Markdown (nested too deep for the lexer, too long) is shown as it is. */
 function parse(text: string): readonly Token[] | null {
-  if (text.length > LONGEST_MARKDOWN) return null;
+  if (text.length > LONGEST_MARKDOWN || hasEndlessWord(text)) return null;
   try {
     return new BoundedLexer({ gfm: true }).lex(text);
   } catch {
@@ -168,11 +202,12 @@ function parse(text: string): readonly Token[] | null {
   }
 }
 
-export function PlainText({ text }: { text: string }) {
-  return <div class="rn-plain">{text}</div>;
-}
-
-export const Markdown = memo(({ text }: { text: string }) => {
+export const Markdown = memo(({ text, references = NO_REFERENCES }: { text: string; references?: References }) => {
   const tokens = parse(text);
-  return tokens ? <div class="rn-markdown">{elements(tokens, 0)}</div> : <PlainText text={text} />;
+  if (!tokens) return <PlainText text={text} />;
+  return (
+    <ReferenceContext.Provider value={references}>
+      <div class="rn-markdown">{elements(tokens, 0)}</div>
+    </ReferenceContext.Provider>
+  );
 });

@@ -49,19 +49,20 @@ function draw(canvas: HTMLCanvasElement, view: View): void {
   if (!prepared) return;
   const { context, area } = prepared;
   const now = view.clock.peek();
-  const span = (now / view.axis.peek().end) * area.width;
+  const { share } = view.axis.peek();
+  const span = share(now) * area.width;
   context.globalAlpha = 0.85;
-  paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES), getComputedStyle(canvas));
+  paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES, share), getComputedStyle(canvas));
 }
 
 /** Drawn anew once a second, on a change of theme or size, and when the scale or the tree changes. */
 export function Overview({ view, theme }: { view: View; theme: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = view.second.value;
-  const { end } = view.axis.value;
+  const axis = view.axis.value;
   useLayoutEffect(() => {
     if (canvas.current) draw(canvas.current, view);
-  }, [second, end, theme]);
+  }, [second, axis, theme]);
   useEffect(() => {
     const element = canvas.current;
     if (!element || typeof ResizeObserver === "undefined") return;

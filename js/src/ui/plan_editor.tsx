@@ -1,7 +1,9 @@
 /** The sub-tasks of a plan as a list to reorder, delete, add to and rewrite. */
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { withAdded, withMoved, withoutStep, withStep, type PlanDraft, type Step } from "../store/plan_draft";
+import { clip } from "./format";
 import { Icon, type IconName } from "./icons";
+import { wrapOf } from "./plain_text";
 
 /** An element that may have been moved, or a selector of one that may be new. */
 type Focus = Element | string | null;
@@ -70,10 +72,11 @@ function StepRow({ step, place, draft, onChange, say }: PlanEditorProperties & {
         <textarea
           rows={2}
           aria-label={`Sub-task ${number}`}
+          wrap={wrapOf(step.description)}
           value={step.description}
           onInput={(event) => onChange(withStep(draft, step.key, event.currentTarget.value))}
         />
-        {facts !== "" && <small>{facts}</small>}
+        {facts !== "" && <small>{clip(facts)}</small>}
       </div>
       <div class="rn-step-buttons">
         <StepButton label={`Move sub-task ${number} up`} icon="up" disabled={place === 0} press={(button) => move(-1, button)} />

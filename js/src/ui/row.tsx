@@ -2,8 +2,10 @@
 import type { TreeNode } from "../protocol/messages";
 import { displayState } from "../store/display";
 import type { Row as RowShape } from "../store/rows";
-import { Bar } from "./bar";
-import { formatCost, formatTokens, plural } from "./format";
+import type { TimeAxis } from "../store/time_axis";
+import { Bar, type LabelPlace } from "./bar";
+import { shortTitle } from "../store/short_titles";
+import { clip, formatCost, formatTokens, plural } from "./format";
 import { Icon, StateIcon } from "./icons";
 import { memo } from "./memo";
 
@@ -28,9 +30,12 @@ export interface RowProperties {
   readonly completeChildren: number;
   /** Fixed for a node whose phases are all over, so that the clock does not draw it again. */
   readonly now: number;
-  readonly axisEnd: number;
+  readonly axis: TimeAxis;
+  readonly labelPlace: LabelPlace;
   readonly dimmed: boolean;
   readonly query: string;
+  /** How many characters the titles of all siblings begin with. */
+  readonly sharedTitle: number;
   readonly actions: RowActions;
 }
 
@@ -61,12 +66,14 @@ function Fold({ id, isOpen, actions }: { id: string; isOpen: boolean | undefined
   );
 }
 
-function Title({ title, query }: { title: string; query: string }) {
+/** What was searched for is shown wherever it is in the title. */
+function Title({ title: whole, shared, query }: { title: string; shared: number; query: string }) {
+  const title = clip(whole);
   const at = query === "" ? -1 : title.toLowerCase().indexOf(query.toLowerCase());
   const end = at + query.length;
   return (
     <span class="rn-title" title={title}>
-      {at < 0 ? title : <Highlighted title={title} at={at} end={end} />}
+      {at < 0 ? shortTitle(title, shared) : <Highlighted title={title} at={at} end={end} />}
     </span>
   );
 }
@@ -101,16 +108,17 @@ function Attempts({ count }: { count: number }) {
   );
 }
 
-function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, actions }: RowProperties) {
+function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sharedTitle, actions }: RowProperties) {
   return (
     <div class="rn-task-cell" role="gridcell" style={{ "--depth": shape.depth }}>
       <Guides shape={shape} isLeaf={isOpen === undefined} />
       <Fold id={node.id} isOpen={isOpen} actions={actions} />
       <StateIcon state={displayState(node)} />
-      <Title title={node.title} query={query} />
-      {node.tail !== "" && <span class="rn-tail">…{node.tail}</span>}
+      <Title title={node.title} shared={sharedTitle} query={query} />
+      {node.tail !== "" && <span class="rn-tail">…{clip(node.tail)}</span>}
       <ChildCount complete={completeChildren} total={childCount} />
       <Attempts count={node.attempts} />
+      {node.awaiting && <span class="rn-awaiting">waits for approval</span>}
       <span class="rn-hidden">{displayState(node)}</span>
     </div>
   );
@@ -149,7 +157,7 @@ export const Row = memo((properties: RowProperties) => {
     >
       <TaskCell {...properties} />
       <div class="rn-agent" role="gridcell">
-        {node.agent}
+        {clip(node.agent)}
       </div>
       <div class="rn-number" role="gridcell">
         {tokens > 0 && formatTokens(tokens)}
@@ -158,7 +166,13 @@ export const Row = memo((properties: RowProperties) => {
         {costText(node)}
       </div>
       <div class="rn-time" role="gridcell">
-        <Bar node={node} now={properties.now} end={properties.axisEnd} dimmed={properties.dimmed} />
+        <Bar
+          node={node}
+          now={properties.now}
+          axis={properties.axis}
+          place={properties.labelPlace}
+          dimmed={properties.dimmed}
+        />
       </div>
     </div>
   );

@@ -1,11 +1,13 @@
 /** Any JSON value as readable text: plans and tool calls have no fixed shape. */
 import { isRecord } from "../protocol/messages";
+import { clip } from "./format";
+import { PlainText } from "./plain_text";
 
 /** Deeper than people read; also what keeps a hostile value from exhausting the stack. */
 const DEEPEST = 8;
 
 export function Value({ value, depth = 0 }: { value: unknown; depth?: number }) {
-  if (typeof value === "string") return <div class="rn-plain">{value}</div>;
+  if (typeof value === "string") return <PlainText text={value} />;
   if (depth >= DEEPEST) return <span>…</span>;
   if (Array.isArray(value)) {
     return (
@@ -27,7 +29,7 @@ function Fields({ record, depth }: { record: Record<string, unknown>; depth: num
     <dl class="rn-value">
       {entries.map(([name, value]) => (
         <>
-          <dt>{name.replaceAll("_", " ")}</dt>
+          <dt>{clip(name).replaceAll("_", " ")}</dt>
           <dd>
             <Value value={value} depth={depth + 1} />
           </dd>

@@ -9,6 +9,7 @@ import { Grid, HEADER_HEIGHT } from "./grid";
 import { Alerts, Banners } from "./banners";
 import { Dialogs } from "./dialogs";
 import { Header } from "./header";
+import { useKeepFocus } from "./keep_focus";
 import { ROW_HEIGHT } from "./row";
 import type { Host, Theme } from "./theme";
 import { Toolbar } from "./toolbar";
@@ -54,15 +55,19 @@ const keepKeys = (event: KeyboardEvent): void => event.stopPropagation();
 
 export function Widget(properties: WidgetProperties) {
   const { view, appearance } = properties;
+  const root = useRef<HTMLElement>(null);
+  useKeepFocus(root);
   const { run } = view;
   const { theme, host } = appearance.value;
   return (
     <section
       class="rn"
+      ref={root}
       data-theme={theme}
       data-host={host}
       data-run-id={run.run_id}
       data-status={view.store.client.hasState ? run.status : "loading"}
+      data-silent={view.store.client.isSilent || undefined}
       data-lm-suppress-shortcuts="true"
       aria-label="Recursive run"
       onKeyDown={keepKeys}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ProtocolClient } from "../../src/protocol/client";
-import { parseMessage, type BrowserMessage, type Frame, type Operation } from "../../src/protocol/messages";
+import { EMPTY_RUN, parseMessage, type BrowserMessage, type Frame, type Operation } from "../../src/protocol/messages";
 import { node, snapshot } from "./samples";
 
 function setUp() {
@@ -121,9 +121,32 @@ describe("a client", () => {
     advance(60_000);
 
     expect(client.isSilent).toBe(true);
-    expect(client.runClock()).toBe(17);
+    expect(client.runClock()).toBe(9.5);
     client.heartbeat({ t: "h", e: 1, s: 0, n: 67 });
     expect(client.isSilent).toBe(false);
+  });
+
+  it("misses no kernel where there is none, or nothing left to do", () => {
+    for (const run of [{ readonly: true }, { status: "done", elapsed: 3 } as const]) {
+      const { client, advance } = setUp();
+      client.expectSnapshot()(snapshot([node("0")], { n: 3, run: { ...EMPTY_RUN, ...run } }));
+      advance(60_000);
+      expect(client.isSilent).toBe(false);
+      expect(client.runClock()).toBe(3);
+    }
+  });
+
+  it("notes pauses as it sees them, unless the kernel tells them", () => {
+    const { client, advance } = joined();
+    client.frame(frame(1, [["r", { status: "paused" }]], 1, 10));
+    advance(1000);
+    expect(client.pauses).toEqual([[10, null]]);
+    expect(client.runClock()).toBe(11);
+    client.frame(frame(2, [["r", { status: "running" }]], 1, 40));
+    expect(client.pauses).toEqual([[10, 40]]);
+
+    client.frame(frame(3, [["r", { pauses: [[9, 39]] }]], 1, 41));
+    expect(client.pauses).toEqual([[9, 39]]);
   });
 
   it("lets the clock run on while the run does, and stops it at the end", () => {

@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { describe, expect, it } from "vitest";
-import { HOSTILE_TEXT } from "../../dev/hostile";
+import { HOSTILE_TEXTS } from "../../dev/hostile";
 import { OUTPUT } from "../../dev/fixture";
 import { Markdown, decodeEntities, safeLink } from "../../src/ui/markdown";
 
@@ -35,7 +35,7 @@ describe("markdown", () => {
   });
 
   it("never becomes markup of the text's own", () => {
-    const element = show(HOSTILE_TEXT);
+    const element = show(HOSTILE_TEXTS["markup"]!);
 
     expectHarmless(element);
     expect(element.textContent).toContain("<script>window.broken=true</script>");
@@ -98,6 +98,19 @@ describe("markdown", () => {
 
     expect(element.querySelectorAll("strong")).toHaveLength(1000);
     expect(element.querySelectorAll("em")).toHaveLength(1000);
+  });
+
+  it("leads from a reference to the node, if there is one", () => {
+    const opened: string[] = [];
+    const references = { title: (id: string) => (id === "0.2" ? "Prices" : undefined), open: (id: string) => void opened.push(id) };
+    const element = document.createElement("div");
+    render(<Markdown text={"**Prices** rose [0.2], [0.9] and `[0.2]`; [0.2](https://example.org)"} references={references} />, element);
+    const buttons = [...element.querySelectorAll("button")];
+
+    expect(buttons.map(({ textContent, title }) => [textContent, title])).toEqual([["[0.2]", "Prices"]]);
+    expect(element.textContent).toBe("Prices rose [0.2], [0.9] and [0.2]; 0.2");
+    buttons[0]?.click();
+    expect(opened).toEqual(["0.2"]);
   });
 
   it("shows very long text as it is", () => {

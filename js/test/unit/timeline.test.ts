@@ -3,6 +3,7 @@ import { NODES, NOW } from "../../dev/fixture";
 import { concurrency, parallelism } from "../../src/store/concurrency";
 import { criticalPath } from "../../src/store/critical_path";
 import { timeAxis } from "../../src/store/time_axis";
+import { labelPlace } from "../../src/ui/bar";
 import { staircase } from "../../src/ui/critical_overlay";
 import { node, treeOf } from "./samples";
 
@@ -98,14 +99,65 @@ describe("parallelism", () => {
 
 describe("the time axis", () => {
   it.each([0, 0.4, 3, 96, 3599, 90_000, 1e7])("leaves room after %d s and has few ticks", (now) => {
-    const { end, ticks } = timeAxis(now);
+    const { share, ticks } = timeAxis(now);
 
-    expect(end).toBeGreaterThan(now);
-    expect(end * 0.85).toBeGreaterThanOrEqual(now - 1e-6);
+    expect(share(now)).toBeLessThanOrEqual(0.85 + 1e-6);
+    expect(share(now)).toBeGreaterThan(now > 0.2 ? 0.7 : -1);
     expect(ticks.length).toBeLessThanOrEqual(8);
   });
 
   it("stays while the clock runs a little", () => {
-    expect(timeAxis(96).end).toBe(timeAxis(96.5).end);
+    expect(timeAxis(96).key).toBe(timeAxis(96.5).key);
+  });
+
+  it("gives a pause little room, however long it was, and does not count it", () => {
+    const { share, worked, pauses, ticks } = timeAxis(10_060, [[30, 10_030]]);
+
+    expect(worked(10_060)).toBe(60);
+    expect(worked(20)).toBe(20);
+    expect(worked(5_000)).toBe(30);
+    expect(pauses).toMatchObject([{ start: share(30), end: share(10_030), seconds: 10_000 }]);
+    expect(share(10_030) - share(30)).toBeLessThan(0.05);
+    expect(share(30)).toBeGreaterThan(0.3);
+    // Work takes as much room behind the pause as before it.
+    expect(share(10_060) - share(10_030)).toBeCloseTo(share(30), 6);
+    const at = (seconds: number) => ticks.find((tick) => tick.seconds === seconds)?.share ?? Number.NaN;
+    expect(at(20)).toBeCloseTo(share(20), 6);
+    expect(at(40)).toBeCloseTo(share(10_040), 6);
+  });
+
+  it("stands still while the run is paused", () => {
+    const clock = (now: number) => timeAxis(now, [[50, null]]).worked(now);
+
+    expect([50, 51, 500].map(clock)).toEqual([50, 50, 50]);
+  });
+
+  it("shows a short pause as long as it was", () => {
+    const { share } = timeAxis(100, [[50, 51]]);
+
+    expect(share(51) - share(50)).toBeCloseTo(share(50) / 50, 6);
+  });
+});
+
+describe("the label of a bar", () => {
+  const executed = (start: number, end: number | null) => node("0", { state: "done", phases: [["execute", start, end]] });
+  const place = (start: number, end: number | null, now = 100, running = true) =>
+    labelPlace(executed(start, end), now, timeAxis(now), 500, running);
+
+  it("stands behind it where there is room", () => {
+    expect(place(0, 20)).toBe("after");
+    expect(place(40, null)).toBe("after");
+    expect(place(90, 99.5, 100, false)).toBe("after");
+  });
+
+  it("does not cross the line of now", () => {
+    expect(place(90, 99.5)).toBe("before");
+    expect(place(0, 99.5)).toBe("beyond");
+  });
+
+  it("stands before it rather than outside", () => {
+    const failed = node("0", { state: "failed", phases: [["failed", 90, 100]], note: "HTTP 429 Too Many Requests" });
+
+    expect(labelPlace(failed, 100, timeAxis(100), 500, false)).toBe("before");
   });
 });

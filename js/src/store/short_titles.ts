@@ -1,0 +1,37 @@
+/**
+ * Titles that all start alike, told apart: "Summarise the chapter about X" and "... about Y" are cut in
+ * the middle, where they are the same, and not at the end, where they differ.
+ */
+
+/** A shorter beginning is left as it is. */
+const SHORTEST_PREFIX = 24;
+/** How much of the common beginning is kept, at most. */
+const KEPT = 16;
+/** So many siblings tell what all have in common. */
+const MOST_COMPARED = 100;
+
+const WORD_END = /\s+\S*$/;
+
+/** What all titles begin with, up to the end of a word. */
+export function commonPrefix(titles: readonly string[]): string {
+  const [first = "", ...others] = titles;
+  let length = first.length;
+  for (const title of others) {
+    while (!title.startsWith(first.slice(0, length))) length -= 1;
+  }
+  return others.length === 0 ? "" : first.slice(0, length).replace(WORD_END, " ").trimStart();
+}
+
+/** The length of the beginning that siblings share; 0 when cutting it would not tell them apart. */
+export function sharedLength(titles: readonly string[]): number {
+  const compared = titles.slice(0, MOST_COMPARED);
+  if (compared.every((title) => title === compared[0])) return 0;
+  const { length } = commonPrefix(compared);
+  return length >= SHORTEST_PREFIX ? length : 0;
+}
+
+/** A title without the middle of a beginning of `shared` characters. */
+export function shortTitle(title: string, shared: number): string {
+  if (shared === 0 || title.length <= shared) return title;
+  return `${title.slice(0, KEPT).replace(WORD_END, "")} … ${title.slice(shared)}`;
+}

@@ -1,0 +1,51 @@
+/** The development page in a browser, for one test file: what goes wrong on any page is kept in `problems`. */
+import { after, before } from "node:test";
+import { serve } from "../../dev/serve.mjs";
+import { launch } from "./chromium.mjs";
+
+const VIEWPORT = { width: 1400, height: 1000 };
+
+/** Call inside `describe`. */
+export function useSite() {
+  const problems = [];
+  let browser;
+  let site;
+
+  before(async () => {
+    site = await serve();
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    site?.server.close();
+  });
+
+  async function open(query = "", viewport = VIEWPORT, options = {}) {
+    const page = await browser.newPage({ viewport, ...options });
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("request", (request) => {
+      if (!request.url().startsWith(site.address) && !request.url().startsWith("data:")) problems.push(request.url());
+    });
+    await page.goto(`${site.address}?${query}`);
+    await page.waitForSelector('[data-node-id="0"]');
+    return page;
+  }
+
+  return { open, problems };
+}
+
+export const focusedNode = (page) => page.evaluate(() => document.activeElement?.dataset.nodeId ?? null);
+
+export async function pressExpecting(page, key, id) {
+  await page.keyboard.press(key);
+  await page
+    .waitForFunction((wanted) => document.activeElement?.dataset.nodeId === wanted, id, { timeout: 3000 })
+    .catch(async () => {
+      throw new Error(`${key}: the focus is on ${await focusedNode(page)}, not on ${id}`);
+    });
+}
+
+/** What the kernel was told, of one kind. */
+export const commands = (page, op) =>
+  page.evaluate((name) => window.model.sent.filter((message) => message.t === "cmd" && message.op === name), op);
