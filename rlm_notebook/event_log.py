@@ -23,7 +23,7 @@ class EventLog:
         self.tree = Tree()
         self.journal = journal
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
-        self._observers: tuple[Observer, ...] = tuple(observers)
+        self._observers: tuple[Observer, ...] = tuple(map(_of_this_run, observers))
         self._opened = False
 
     def emit(self, event: Event) -> None:
@@ -82,3 +82,9 @@ class EventLog:
         finally:
             self.journal.close()
             self._tell(event)
+
+
+def _of_this_run(observer: Observer) -> Observer:
+    """Observers that keep something about a run have one for each: an engine may have several runs at once."""
+    made: Observer = observer.for_run() if hasattr(observer, "for_run") else observer
+    return made

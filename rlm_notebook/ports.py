@@ -151,7 +151,10 @@ class Cache(Protocol):
 
 
 class Observer(Protocol):
-    """Is told every event, after the tree changed. What it raises is logged and never fails the run."""
+    """Is told every event, after the tree changed. What it raises is logged and never fails the run.
+
+    If it has a method `for_run()`, an engine calls that when a run starts, and tells what it returns instead.
+    """
 
     def __call__(self, event: Event, /) -> None: ...
 

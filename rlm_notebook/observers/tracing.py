@@ -1,0 +1,203 @@
+"""Runs as OpenTelemetry traces: a span for the run, one for each node and its phases, one for each tool call.
+
+Spans go to the tracer that is given, else to the one that the program has set up; nothing global is set here. Names and
+attributes follow OpenTelemetry's conventions for generative AI where those have a word (`gen_ai.*`), and are `rlm.*`
+where they have none. Texts may hold what is nobody's business, so they are recorded only with `content=True`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    NodeCreated,
+    Planned,
+    PlanStarted,
+    Retried,
+    RunFinished,
+    RunStarted,
+    Started,
+    Superseded,
+    SynthesisStarted,
+    ToolCalled,
+    ToolReturned,
+)
+from ..core.limits import Usage
+from ..exceptions import ConfigurationError
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.trace import Span, Status, StatusCode, Tracer
+except ImportError as missing:
+    raise ConfigurationError(
+        "tracing needs OpenTelemetry, which is not installed; pip install 'rlm-notebook[tracing]'"
+    ) from missing
+
+__all__ = ["Tracing"]
+
+_NANOSECONDS = 1_000_000_000
+_MOST_CHARACTERS = 4_000
+
+
+class Tracing:
+    """An observer for `AsyncRecursiveEngine(observers=[Tracing()])`; each run is a trace, or part of the caller's.
+
+    `tracer` is where spans go (default: the program's). With `content=True`, tasks, answers, tool arguments and results
+    are recorded, each up to 4,000 characters. Raises `ConfigurationError` on import without OpenTelemetry.
+    """
+
+    def __init__(self, tracer: Tracer | None = None, *, content: bool = False) -> None:
+        self._tracer = tracer or trace.get_tracer("rlm_notebook")
+        self._content = content
+
+    def for_run(self) -> _RunTrace:
+        """The observer of one run; its spans belong under the span that is current now."""
+        return _RunTrace(self._tracer, self._content)
+
+    def __call__(self, event: Event) -> None:
+        raise TypeError("a Tracing observes runs through for_run(); give it to an engine")
+
+
+class _RunTrace:
+    """The spans of one run that have not ended, by what they stand for."""
+
+    def __init__(self, tracer: Tracer, content: bool) -> None:
+        self._tracer = tracer
+        self._content = content
+        self._above = trace.set_span_in_context(trace.get_current_span())
+        self._spans: dict[tuple[str, str], Span] = {}
+
+    def __call__(self, event: Event) -> None:
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def _run_started(self, event: RunStarted) -> None:
+        about = {"gen_ai.operation.name": "invoke_agent", "rlm.run_id": event.run_id, **self._text("task", event.task)}
+        self._start("rlm.run", ("run", ""), self._above, event, about)
+
+    def _run_finished(self, event: RunFinished) -> None:
+        for key in [key for key in self._spans if key != ("run", "")]:
+            self._end(key, event)
+        self._end(("run", ""), event, {"rlm.status": event.status}, event.error)
+
+    # -- its nodes -----------------------------------------------------------------------------------------------
+
+    def _node_created(self, event: NodeCreated) -> None:
+        above = ("node", event.parent) if event.parent is not None else ("run", "")
+        about = {"rlm.node": event.node, "gen_ai.agent.name": event.agent, **self._text("task", event.task)}
+        self._start(f"rlm.node {event.node}", ("node", event.node), self._under(above), event, about)
+
+    def _finished(self, event: Finished) -> None:
+        self._end(("phase", event.node), event, _spent(event.usage, event.model))
+        about = {"rlm.mark": event.mark, **self._text("answer", event.content)}
+        self._end(("node", event.node), event, about)
+
+    def _failed(self, event: Failed) -> None:
+        self._end(("phase", event.node), event, _spent(event.usage), event.error)
+        self._end(("node", event.node), event, {"error.type": event.kind}, event.error)
+
+    def _cancelled(self, event: Cancelled | Superseded) -> None:
+        self._end(("phase", event.node), event)
+        self._end(("node", event.node), event, {"rlm.cancelled": event.reason or type(event).__name__.lower()})
+
+    # -- what they do --------------------------------------------------------------------------------------------
+
+    def _phase_started(self, event: PlanStarted | Started | SynthesisStarted) -> None:
+        self._end(("phase", event.node), event)
+        name = {PlanStarted: "plan", Started: "execute", SynthesisStarted: "synthesize"}[type(event)]
+        self._start(f"rlm.{name}", ("phase", event.node), self._under(("node", event.node)), event)
+
+    def _planned(self, event: Planned) -> None:
+        about = {"rlm.decision": str(event.plan.get("decision", "")), "rlm.limited": event.limited}
+        self._end(("phase", event.node), event, {**about, **_spent(event.usage, event.model)})
+
+    def _retried(self, event: Retried) -> None:
+        span = self._spans.get(("phase", event.node)) or self._spans.get(("node", event.node))
+        if span is not None:
+            span.add_event("rlm.retry", self._text("reason", event.reason), timestamp=_nanoseconds(event))
+
+    def _tool_called(self, event: ToolCalled) -> None:
+        about = {"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call}
+        texts = self._text("tool.arguments", str(event.arguments))
+        above = ("phase", event.node) if ("phase", event.node) in self._spans else ("node", event.node)
+        self._start(f"execute_tool {event.name}", _tool(event), self._under(above), event, {**about, **texts})
+
+    def _tool_returned(self, event: ToolReturned) -> None:
+        wrong = "" if event.ok else "the tool call failed"
+        self._end(_tool(event), event, self._text("tool.result", event.content), wrong)
+
+    # -- spans ---------------------------------------------------------------------------------------------------
+
+    def _text(self, name: str, text: str) -> dict[str, str]:
+        return {f"rlm.{name}": text[:_MOST_CHARACTERS]} if self._content else {}
+
+    def _under(self, key: tuple[str, str]) -> Any:
+        span = self._spans.get(key) or self._spans.get(("run", ""))
+        return trace.set_span_in_context(span) if span is not None else self._above
+
+    def _start(
+        self, name: str, key: tuple[str, str], context: Any, event: Event, about: dict[str, Any] | None = None
+    ) -> None:
+        self._spans[key] = self._tracer.start_span(
+            name, context, attributes=_said(about or {}), start_time=_nanoseconds(event)
+        )
+
+    def _end(
+        self, key: tuple[str, str], event: Event, about: dict[str, Any] | None = None, error: str | None = None
+    ) -> None:
+        span = self._spans.pop(key, None)
+        if span is None:
+            return
+        span.set_attributes(_said(about or {}))
+        if error:
+            span.set_status(Status(StatusCode.ERROR, error if self._content else "see the run"))
+        span.end(_nanoseconds(event))
+
+
+_HANDLERS: dict[type[Event], Any] = {
+    RunStarted: _RunTrace._run_started,
+    RunFinished: _RunTrace._run_finished,
+    NodeCreated: _RunTrace._node_created,
+    PlanStarted: _RunTrace._phase_started,
+    Planned: _RunTrace._planned,
+    Started: _RunTrace._phase_started,
+    SynthesisStarted: _RunTrace._phase_started,
+    Retried: _RunTrace._retried,
+    ToolCalled: _RunTrace._tool_called,
+    ToolReturned: _RunTrace._tool_returned,
+    Finished: _RunTrace._finished,
+    Failed: _RunTrace._failed,
+    Cancelled: _RunTrace._cancelled,
+    Superseded: _RunTrace._cancelled,
+}
+
+
+def _tool(event: ToolCalled | ToolReturned) -> tuple[str, str]:
+    return ("tool", f"{event.node} {event.call}")
+
+
+def _nanoseconds(event: Event) -> int:
+    return int(event.at * _NANOSECONDS)
+
+
+def _said(about: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if value not in ("", None)}
+
+
+def _spent(usage: Usage, model: str = "") -> dict[str, Any]:
+    if not usage.calls and not usage.total_tokens:
+        return {}
+    return {
+        "gen_ai.response.model": model,
+        "gen_ai.usage.input_tokens": usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": usage.completion_tokens,
+        "rlm.calls": usage.calls,
+        "rlm.cost_usd": usage.cost_usd,
+    }
