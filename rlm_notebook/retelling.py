@@ -27,8 +27,10 @@ def tell_result(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> s
 
 def _brought_to(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
     """A recorded answer as it reads here: what it refers to may stand at another place now."""
+    if not parts:
+        return known
     renamed = [*_renamed_parts(_tree_of(run, known), known, parts), (known.id, node.id)]
-    text = moved(known.result or "", renamed) if parts else known.result
+    text = moved(known.result or "", renamed)
     if text == known.result:
         return known
     sources = sources_in(text or "", run.tree.__contains__)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from ..core.limits import Usage
-from ..core.plan import UnusablePlan, plan_from_json
+from ..core.limits import NOTHING, Usage
+from ..core.plan import plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
 
@@ -87,6 +87,16 @@ class PlanDocument(_Part):
     decision: Literal["EXECUTE", "RECURSE"]
 
 
+def _followable(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan of a file is followed as one of a planner is: it has to be one, and no circle may be in it."""
+    plan_from_json(plan)
+    return plan
+
+
+#: Kept as it was given; what it is made of is for the schema alone.
+PlanGiven = Annotated[dict[str, Any], AfterValidator(_followable), WithJsonSchema(PlanDocument.model_json_schema())]
+
+
 class NodeDocument(_Part):
     id: str = Field(pattern=r"^0(\.(0|[1-9][0-9]*))*$")
     parent: str | None = None
@@ -109,7 +119,7 @@ class NodeDocument(_Part):
     decision: Literal["EXECUTE", "RECURSE"] | None = None
     limited: str = ""
     note: str = ""
-    plan: PlanDocument | None = None
+    plan: PlanGiven | None = None
     result: ResultDocument | None = None
     error: str | None = None
     error_kind: str = ""
@@ -251,7 +261,6 @@ def recorded_of(data: object) -> Recorded:
     """The run of a document; raises `ValueError` (pydantic's among them) that names the field that is wrong."""
     document = Document.model_validate(data)
     _check_shape(document.nodes)
-    _check_plans("earlier", document.earlier)
     tree = Tree.of(_restored(node) for node in document.nodes)
     tree.run_id, tree.request_key, tree.task = document.run_id, document.request_key, document.task
     tree.status, tree.error, tree.settings = document.status, document.error, document.engine
@@ -268,7 +277,7 @@ def recorded_of(data: object) -> Recorded:
 
 
 def _check_shape(nodes: list[NodeDocument]) -> None:
-    """Every node once, below a parent that came before it, with a plan that can be followed: no cycle, no orphan."""
+    """Every node once, below a parent that came before it: no cycle, no orphan."""
     seen: set[str] = set()
     for index, node in enumerate(nodes):
         wanted = node.id.rpartition(".")[0] or None
@@ -277,17 +286,6 @@ def _check_shape(nodes: list[NodeDocument]) -> None:
         if node.parent != wanted or (wanted is not None and wanted not in seen):
             raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
         seen.add(node.id)
-    _check_plans("nodes", nodes)
-
-
-def _check_plans(field: str, nodes: list[NodeDocument]) -> None:
-    """A plan of a file is followed as one of a planner is: it has to be one, and no circle may be in it."""
-    for index, node in enumerate(nodes):
-        if node.plan is not None:
-            try:
-                plan_from_json(node.plan.model_dump())
-            except UnusablePlan as error:
-                raise ValueError(f"{field}.{index}.plan: {error}") from error
 
 
 def _restored(node: NodeDocument) -> Node:
@@ -300,7 +298,7 @@ def _restored(node: NodeDocument) -> Node:
         state=NodeState(node.state),
         decision=node.decision,
         depends_on=tuple(node.depends_on),
-        plan=node.plan.model_dump() if node.plan else None,
+        plan=node.plan,
         result=node.result.content if node.result else None,
         error=node.error,
         error_kind=node.error_kind,
@@ -327,7 +325,16 @@ def _restored_round(told: RoundDocument) -> Round:
 
 
 def _usage(usage: UsageDocument) -> Usage:
-    return Usage.from_json(usage.model_dump())
+    found = Usage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+        usage.calls,
+        usage.cost_usd,
+    )
+    # Most nodes have used nothing beside their plan; what is added to nothing is not added up.
+    return found if found != NOTHING else NOTHING
 
 
 def write_schema() -> None:

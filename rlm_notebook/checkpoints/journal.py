@@ -41,12 +41,16 @@ class Journalled:
     fresh: bool
 
 
+#: Made once: `json.dumps` with options makes a new one for each line.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
+
+
 def line_of(event: Event, *, cell_id: str = "") -> bytes:
     """One self-checking line: the JSON, a tab, a checksum. That of the start says which cell the run is of."""
     data = to_json(event)
     if isinstance(event, RunStarted) and cell_id:
         data["cell_id"] = cell_id
-    body = json.dumps(data, ensure_ascii=True, separators=(",", ":"), default=str).encode("ascii")
+    body = _ENCODER.encode(data).encode("ascii")
     return body + b"\t" + _check(body) + b"\n"
 
 

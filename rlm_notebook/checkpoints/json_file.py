@@ -9,12 +9,14 @@ was.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import logging
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +35,23 @@ log = logging.getLogger("rlm_notebook")
 #: Seconds between two syncs of the journal to the disk; what is lost with the power is at most this much.
 SYNC_INTERVAL = 0.2
 LARGEST_FILE = 512 * 1024 * 1024
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hundreds of thousands of objects come into being and none goes: the garbage collector would look at all of them
+    again and again, and take as long as everything else together."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            if not gc.get_freeze_count():
+                # Into the oldest generation, without a look at each.
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
 
 
 class JsonFile:
@@ -99,6 +118,7 @@ class JsonFile:
                 self._require_unchanged()
                 self._replace(recorded)
 
+    @_no_collection()
     def _replace(self, recorded: Recorded) -> None:
         created = self._recorded.created if self._recorded else 0.0
         _write_whole(self._file, document_of(replace(recorded, cell_id=self._cell(), created=created)))
@@ -197,6 +217,7 @@ def _signature(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
+@_no_collection()
 def load_recorded(path: Path) -> Recorded | None:
     """What is kept in `path` and in the journal beside it; the journal is read over the JSON.
 

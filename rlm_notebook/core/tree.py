@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 from .events import (
@@ -354,15 +353,28 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
     raise IllegalEvent(f"{type(event).__name__} is not an event of a node")
 
 
-_VALUES: Callable[[Node], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Node)))
-_SETTERS: list[tuple[str, Any]] = [(field.name, getattr(Node, field.name).__set__) for field in fields(Node)]
+_SETTERS: dict[str, Callable[[Node, Any], None]] = {f.name: getattr(Node, f.name).__set__ for f in fields(Node)}
+
+
+def _copier() -> Callable[[Node], Node]:
+    """A function that copies a node, one line per field, as dataclasses make their own methods: a loop over the
+    fields takes twice as long, and a run makes three copies of each node."""
+    lines = [f"    set_{name}(made, node.{name})" for name in _SETTERS]
+    source = "\n".join(["def copied(node):", "    made = new(Node)", *lines, "    return made"])
+    names: dict[str, Any] = {"new": object.__new__, "Node": Node}
+    exec(source, names | {f"set_{name}": setter for name, setter in _SETTERS.items()}, names)
+    copier: Callable[[Node], Node] = names["copied"]
+    return copier
+
+
+_copied = _copier()
 
 
 def _with(node: Node, **changes: Any) -> Node:
-    """What `dataclasses.replace` makes, in half the time: three are made for each node. Nothing is validated."""
-    changed = object.__new__(Node)
-    for (name, set_value), value in zip(_SETTERS, _VALUES(node), strict=True):
-        set_value(changed, changes.get(name, value))
+    """What `dataclasses.replace` makes, in a third of the time. Nothing is validated."""
+    changed = _copied(node)
+    for name, value in changes.items():
+        _SETTERS[name](changed, value)
     return changed
 
 
@@ -438,7 +450,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
 
 
 def _plus(usage: Usage, more: Usage) -> Usage:
-    return usage if more == NOTHING else usage + more
+    return usage if more is NOTHING or more == NOTHING else usage + more
 
 
 def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:

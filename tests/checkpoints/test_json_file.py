@@ -5,6 +5,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import random
@@ -843,3 +844,17 @@ async def test_a_folder_that_vanished_fails_the_run_and_keeps_the_answer_in_memo
     else:
         assert load_recorded(folder / "x.json") is not None
         assert output.content == ANSWER
+
+
+async def test_the_garbage_collector_is_left_as_it_was_found(path: Path) -> None:
+    await engine().solve("trip", checkpoint=path)
+    for wanted in (True, False):
+        (gc.enable if wanted else gc.disable)()
+        try:
+            load_recorded(path)
+            path.with_name("bad.json").write_text("{")
+            with pytest.raises(CheckpointError):
+                load_recorded(path.with_name("bad.json"))
+            assert gc.isenabled() == wanted
+        finally:
+            gc.enable()
