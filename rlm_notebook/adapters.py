@@ -26,10 +26,10 @@ __all__ = [
     "journal_for",
     "kept_beside",
     "page_of",
+    "patience",
     "recorded_in",
     "remembering",
     "resolve_model",
-    "with_retries",
 ]
 
 
@@ -157,9 +157,6 @@ def answering(model: Model, request: Request) -> Any:
     return _load("models.deadline", "within")(request.deadline, pieces, name=model.name)
 
 
-def with_retries(model: Model, policy: RetryPolicy | None, on_retry: Any) -> Model:
-    """The model with failed calls repeated as the policy says; `on_retry(error, attempt, delay)` is told before."""
-    if policy is None or policy.attempts <= 1:
-        return model
-    wrapped: Model = _load("wrappers.retried", "Retried")(model, policy, on_retry=on_retry)
-    return wrapped
+def patience(policy: RetryPolicy, on_retry: Any) -> Any:
+    """What waits between the attempts of one call; `on_retry(error, attempt, delay)` is told before each wait."""
+    return _load("wrappers.retried", "Patience")(policy, on_retry)

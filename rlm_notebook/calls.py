@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .adapters import answering, with_retries
+from .adapters import answering
+from .adapters import patience as patience_with
 from .core.events import Retried, Token
 from .core.keys import digest
 from .core.limits import NOTHING, Usage
@@ -38,20 +39,48 @@ async def ask(
     reader: TextReader | None = None,
 ) -> Reply:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
-    key = _identity(model, request)
+    key, under_way = _identity(model, request), run.under_way
     if key is None:
         return await _asked(run, node, model, request, retry, reader)
-    while (other := run.under_way.get(key)) is not None:
-        try:
-            shared: Reply = await asyncio.shield(other)
+    while key in under_way:
+        if (shared := await _shared(under_way, key, node)) is not None:
             return shared
-        except asyncio.CancelledError:
-            if not other.cancelled() or _is_being_cancelled():
-                raise
-            # Whoever made the request was cancelled, and not we: now it is ours to make.
-        except ExecutionError as error:
-            raise _of_node(error, node) from error.__cause__
-    return await _leading(run, key, _asked(run, node, model, request, retry, reader))
+    under_way[key] = None
+    try:
+        reply = await _asked(run, node, model, request, retry, reader)
+    except BaseException as error:
+        _failed(under_way.pop(key), error)
+        raise
+    if (awaited := under_way.pop(key)) is not None:
+        awaited.set_result(reply)
+    return reply
+
+
+async def _shared(under_way: dict[Any, asyncio.Future[Reply] | None], key: Any, node: str) -> Reply | None:
+    """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
+    awaited = under_way[key]
+    if awaited is None:
+        awaited = under_way[key] = asyncio.get_running_loop().create_future()
+    try:
+        return await asyncio.shield(awaited)
+    except asyncio.CancelledError:
+        if not awaited.cancelled() or _is_being_cancelled():
+            raise
+        return None
+    except ExecutionError as error:
+        raise _of_node(error, node) from error.__cause__
+
+
+def _failed(awaited: asyncio.Future[Reply] | None, error: BaseException) -> None:
+    """Tell those who wait for the same answer, if anybody does."""
+    if awaited is None:
+        return
+    if isinstance(error, asyncio.CancelledError):
+        awaited.cancel()
+        return
+    awaited.set_exception(error)
+    # They may have gone meanwhile; then asyncio would warn of an error that was never looked at.
+    awaited.exception()
 
 
 def _is_being_cancelled() -> bool:
@@ -59,35 +88,14 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _leading(run: Run, key: Any, asking: Any) -> Reply:
-    """Make the request for all who wait for the same."""
-    answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    run.under_way[key] = answer
-    try:
-        reply: Reply = await asking
-    except asyncio.CancelledError:
-        answer.cancel()
-        raise
-    except BaseException as error:
-        answer.set_exception(error)
-        # Nobody else may wait for it; then asyncio would warn of an error that was never looked at.
-        answer.exception()
-        raise
-    else:
-        answer.set_result(reply)
-        return reply
-    finally:
-        del run.under_way[key]
-
-
 def _identity(model: Model, request: Request) -> Any:
     """What makes two requests the same; `None` for one in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
-    said = tuple((message["role"], message["content"]) for message in request.messages)
-    offered = tuple(digest(tool) for tool in request.tools)
+    said = [message[part] for message in request.messages for part in ("role", "content")]
+    offered = [digest(tool) for tool in request.tools]
     # By identity: a run has two schemas at most, and digesting one for each call was a tenth of what a node costs.
-    return id(model), request.mode, request.temperature, offered, id(request.schema), said
+    return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
 
 
 async def _asked(
@@ -99,16 +107,43 @@ async def _asked(
     reader: TextReader | None,
 ) -> Reply:
     """Each call in its turn and counted, repeated as the policy says, its text streamed into the log."""
+    asking = _Asking(run, node, model, retry, reader)
+    reply: Reply | None = None
+    try:
+        # An async generator that is left open goes on holding its connection until it is collected.
+        async with aclosing(run.configuration.remember(model, asking).stream(request)) as stream:  # type: ignore[type-var]
+            async for item in stream:
+                if isinstance(item, Reply):
+                    reply = item
+                else:
+                    _take_in(run, node, request, reader, item)
+    except ExecutionError as error:
+        raise _of_node(error, node) from error.__cause__
+    except RLMError:
+        raise
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
+        raise ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node) from error
+    except Exception as error:
+        raise ModelError(
+            f"node {node}: the model {model.name} raised {type(error).__name__}: {error}", node=node, causes=[error]
+        ) from error
+    if reply is None:
+        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
+    return _settled(run, model, reply)
 
-    def on_retry(error: BaseException, attempt: int, delay: float) -> None:
-        reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
-        run.emit(Retried(at=run.clock(), node=node, reason=reason, usage=run.claim(node)))
-        if reader is not None:
-            reader.restart()
 
-    patience = retry.patience if retry is not None else 0.0
-    patient = with_retries(_InTurn(run, node, model, _priority(run, node, request), patience), retry, on_retry)
-    reply = await _reply(run, node, run.configuration.remember(model, patient), request, reader)
+def _take_in(run: Run, node: str, request: Request, reader: TextReader | None, text: str) -> None:
+    """A piece of a streamed reply: a plan is read, an answer is shown."""
+    if reader is not None:
+        reader.feed(text)
+    elif request.streaming and request.mode != "planner" and run.log.watched:
+        run.emit(Token(at=run.clock(), node=node, text=text))
+
+
+def _settled(run: Run, model: Model, reply: Reply) -> Reply:
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
         run.log.open()
@@ -127,15 +162,19 @@ def _priority(run: Run, node: str, request: Request) -> float:
     return request.facts.depth + run.waited_for.get(node, 0) + unknown
 
 
-@dataclass(frozen=True)
-class _InTurn:
-    """The same model, each call made when it is its turn: a wait between two attempts holds nobody up."""
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The same model, each call made when it is its turn and repeated as the policy says, for one node.
+
+    It does what `Retried` around a model in its turn would do, in one generator instead of two: thousands may wait
+    in here. A wait between two attempts holds nobody up.
+    """
 
     run: Run
     node: str
     model: Model
-    priority: float
-    patience: float
+    retry: RetryPolicy | None
+    reader: TextReader | None
 
     @property
     def name(self) -> str:
@@ -146,25 +185,47 @@ class _InTurn:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        permits, patience = self.run.permits, None
+        priority = _priority(self.run, self.node, request)
+        while True:
+            reserved = self._reserved(request)
+            await permits.take(self.node, self.model.name, priority, reserved)
+            used, told = NOTHING, True
+            try:
+                async with aclosing(answering(self.model, request)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Reply):
+                            _require_whole(piece, self.model.name)
+                            used, told = _used(self.run, self.model, piece), piece.usage is not None
+                        yield piece
+                return
+            except ModelError as error:
+                failure = error
+                self._hold(error)
+            finally:
+                # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
+                permits.give_back(self.node, reserved if told else NOTHING, used)
+            if self.retry is None:
+                raise failure
+            patience = patience or patience_with(self.retry, self._tell)
+            await patience.after(failure)
+
+    def _reserved(self, request: Request) -> Usage:
+        if not self.run.budget.needs_estimates:
+            return NOTHING
+        return estimate(self.run.configuration.prices, self.model, request)
+
+    def _hold(self, error: ModelError) -> None:
+        """A wait that nobody is willing to make is not imposed on the others: they are refused themselves."""
+        if error.retry_after and self.retry is not None and error.retry_after <= self.retry.patience:
+            self.run.permits.hold(self.model.name, error.retry_after)
+
+    def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run
-        reserved = estimate(run.configuration.prices, self.model, request) if run.budget.needs_estimates else NOTHING
-        used, told = NOTHING, True
-        await run.permits.take(self.node, self.name, self.priority, reserved)
-        try:
-            async with aclosing(answering(self.model, request)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Reply):
-                        _require_whole(piece, self.name)
-                        used, told = _used(run, self.model, piece), piece.usage is not None
-                    yield piece
-        except ModelError as error:
-            # A wait that nobody is willing to make is not imposed on the others: they are refused themselves.
-            if error.retry_after and error.retry_after <= self.patience:
-                run.permits.hold(self.name, error.retry_after)
-            raise
-        finally:
-            # Of a call whose usage is not known, what was reserved for it stays set aside: that is the best guess.
-            run.permits.give_back(self.node, reserved if told else NOTHING, used)
+        reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
+        run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=run.claim(self.node)))
+        if self.reader is not None:
+            self.reader.restart()
 
 
 def _used(run: Run, model: Model, reply: Reply) -> Usage:
@@ -188,37 +249,6 @@ def _require_whole(reply: Reply, name: str) -> None:
         raise ModelError(f"the model {name} gave a reply with something among its tool calls that is none")
     if not isinstance(reply.usage, Usage | None) or not isinstance(reply.metadata, Mapping):
         raise ModelError(f"the model {name} gave a reply whose usage is no Usage, or whose metadata is no mapping")
-
-
-async def _reply(run: Run, node: str, model: Model, request: Request, reader: TextReader | None) -> Reply:
-    reply: Reply | None = None
-    shown = request.streaming and request.mode != "planner"
-    try:
-        # An async generator that is left open goes on holding its connection until it is collected.
-        async with aclosing(model.stream(request)) as stream:  # type: ignore[type-var]
-            async for item in stream:
-                if isinstance(item, Reply):
-                    reply = item
-                elif reader is not None:
-                    reader.feed(item)
-                elif shown and run.log.watched:
-                    run.emit(Token(at=run.clock(), node=node, text=item))
-    except ExecutionError as error:
-        raise _of_node(error, node) from error.__cause__
-    except RLMError:
-        raise
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
-        raise ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node) from error
-    except Exception as error:
-        raise ModelError(
-            f"node {node}: the model {model.name} raised {type(error).__name__}: {error}", node=node, causes=[error]
-        ) from error
-    if reply is None:
-        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
-    return reply
 
 
 def _of_node(error: ExecutionError, node: str) -> ExecutionError:

@@ -52,7 +52,23 @@ class Permits:
     async def take(self, node: str, model: str, priority: float, reserved: Usage) -> None:
         """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
         with a journal that is ready to keep what comes back. `give_back` ends it."""
-        await self._turn_at(model, priority)
+        while True:
+            # No coroutine of its own: while thousands wait, each frame is some of what a node costs.
+            if (turn := self._turns.ask(priority)) is not None:
+                try:
+                    await turn
+                except asyncio.CancelledError:
+                    self._turns.forget(turn)
+                    raise
+            if not self._held or (wait := self._held.get(model, 0.0) - self._loop.time()) <= 0:
+                break
+            # Its provider asked for patience: meanwhile others have their turns.
+            self._turns.give_back()
+            await asyncio.sleep(wait)
+        await self._begin(node, reserved)
+
+    async def _begin(self, node: str, reserved: Usage) -> None:
+        """It is the node's turn: whatever stands against the call gives the turn back."""
         try:
             await self._going.wait()
             self._stopwatch.require_time()
@@ -70,14 +86,6 @@ class Permits:
             self.give_back(node, reserved, NOTHING)
             raise
         self._stopwatch.start()
-
-    async def _turn_at(self, model: str, priority: float) -> None:
-        """A turn, once the model's provider may be called; it may ask for patience while others have their turns."""
-        await self._turns.take(priority)
-        while (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
-            self._turns.give_back()
-            await asyncio.sleep(wait)
-            await self._turns.take(priority)
 
     def give_back(self, node: str, reserved: Usage, used: Usage) -> None:
         """The call is over: count what it used beside the call itself, and let the next one have its turn."""

@@ -33,7 +33,7 @@ from .exceptions import CheckpointError, ConfigurationError, ExecutionError, RLM
 from .forks import Fork, edited, plan_given, retried
 from .past import Past
 from .permits import Permits, budget_error
-from .ports import Message, Observer, current_host
+from .ports import Message, Observer, Reply, current_host
 from .readings import ReadableRun, best_of, output_of, trace_of, written
 from .stopwatch import Stopwatch
 from .succession import Succession
@@ -108,8 +108,8 @@ class Run:
         self.steps = Steps(self.limits.max_steps)
         self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
         self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, clock)
-        #: Requests that are being made now, so that an equal one can wait for the same answer.
-        self.under_way: dict[Any, asyncio.Future[Any]] = {}
+        #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
+        self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
         #: How many calls come after a node because siblings of it, or of an ancestor, wait: only where that is any.
         self.waited_for: dict[str, int] = {}
         self.output: Output | None = None

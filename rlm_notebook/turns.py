@@ -19,19 +19,20 @@ class Turns:
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
 
-    async def take(self, priority: float) -> None:
+    def ask(self, priority: float) -> asyncio.Future[None] | None:
+        """A turn: at once (`None`), or when the future is done; who gives up waiting says so with `forget`."""
         if self._free > 0 and not self._waiting:
             self._free -= 1
-            return
+            return None
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (-priority, next(self._number), turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                # It was our turn just when we were cancelled: the next one takes it.
-                self.give_back()
-            raise
+        return turn
+
+    def forget(self, turn: asyncio.Future[None]) -> None:
+        """Whoever asked does not wait any more."""
+        if turn.done() and not turn.cancelled():
+            # It was its turn just when it gave up: the next one takes it.
+            self.give_back()
 
     def give_back(self) -> None:
         self._free += 1

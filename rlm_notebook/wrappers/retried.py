@@ -16,7 +16,7 @@ from ..ports import Capabilities, Model, Reply, Request
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
 
-__all__ = ["OnRetry", "Retried"]
+__all__ = ["OnRetry", "Patience", "Retried"]
 
 OnRetry = Callable[[ModelError, int, float], None]
 
@@ -47,8 +47,7 @@ class Retried:
         return bool(getattr(self.model, "free", False))
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        attempts: Any = None
-        attempt: Any = None
+        patience: Patience | None = None
         while True:
             try:
                 pieces: Any = self.model.stream(request)
@@ -58,21 +57,35 @@ class Retried:
                 return
             except ModelError as error:
                 failure = error
-            # tenacity hears of failures only: a call that succeeds needs none of it, and cancelling or closing this
-            # generator is no failed attempt.
-            if attempts is None:
-                attempts = aiter(self._attempts())
-                attempt = await anext(attempts)
-            with attempt:
-                raise self._counted(failure, attempt.retry_state.attempt_number)
-            # Waits; or raises the failure, when no attempt is left or none would help.
-            attempt = await anext(attempts)
+            # Here, outside: cancelling or closing this generator is no failed attempt.
+            patience = patience or Patience(self.policy, self.on_retry)
+            await patience.after(failure)
 
-    def _attempts(self) -> AsyncRetrying:
+
+class Patience:
+    """What follows the failures of one call: `after` each, a wait before the next attempt, or the failure itself."""
+
+    def __init__(self, policy: RetryPolicy, on_retry: OnRetry | None) -> None:
+        self._policy = policy
+        self._on_retry = on_retry
+        self._attempts: Any = None
+        self._attempt: Any = None
+
+    async def after(self, failure: ModelError) -> None:
+        """Wait until the call may be made again. Raises the failure when no attempt is left, or none would help."""
+        # tenacity hears of failures only: a call that succeeds needs none of it.
+        if self._attempts is None:
+            self._attempts = aiter(self._attempting())
+            self._attempt = await anext(self._attempts)
+        with self._attempt:
+            raise self._counted(failure, self._attempt.retry_state.attempt_number)
+        self._attempt = await anext(self._attempts)
+
+    def _attempting(self) -> AsyncRetrying:
         import tenacity
 
         return tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.policy.attempts),
+            stop=tenacity.stop_after_attempt(self._policy.attempts),
             retry=tenacity.retry_if_exception(self._may_help),
             wait=self._delay,
             before_sleep=self._tell,
@@ -82,19 +95,19 @@ class Retried:
     def _may_help(self, error: BaseException) -> bool:
         if not isinstance(error, ModelError) or not error.retryable or error.fatal:
             return False
-        return error.retry_after is None or error.retry_after <= self.policy.patience
+        return error.retry_after is None or error.retry_after <= self._policy.patience
 
     def _delay(self, state: RetryCallState) -> float:
         asked = _failure(state).retry_after
-        return self.policy.delay(state.attempt_number, asked=asked, chance=random.random())
+        return self._policy.delay(state.attempt_number, asked=asked, chance=random.random())
 
     def _tell(self, state: RetryCallState) -> None:
-        if self.on_retry is not None and state.next_action is not None:
-            self.on_retry(_failure(state), state.attempt_number, state.next_action.sleep)
+        if self._on_retry is not None and state.next_action is not None:
+            self._on_retry(_failure(state), state.attempt_number, state.next_action.sleep)
 
     def _counted(self, error: ModelError, attempt: int) -> ModelError:
         """The error, saying after the last of several attempts how many there were."""
-        if attempt == 1 or (attempt < self.policy.attempts and self._may_help(error)):
+        if attempt == 1 or (attempt < self._policy.attempts and self._may_help(error)):
             return error
         # A copy: the model may raise the same object again.
         counted = copy.copy(error)
