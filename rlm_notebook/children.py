@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from .core.events import Cancelled, Failed, NodeCreated, Superseded
 from .core.plan import PlannedTask
@@ -15,24 +17,35 @@ from .run import Run
 
 __all__ = ["Children", "end_node"]
 
+#: Shared by all who have begun nothing; who begins something takes a dict of their own.
+_NONE: Any = MappingProxyType({})
+
+
+class Solver(Protocol):
+    """Who solves sub-tasks."""
+
+    def assigned(self, agent: str | None) -> tuple[str, str]:
+        """The name under which an agent is found, and a note if there is no such agent."""
+        ...
+
+    def node(self, run: Run, node_id: str) -> Awaitable[str]:
+        """The answer to a node's task."""
+        ...
+
 
 class Children:
     """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
 
-    def __init__(
-        self,
-        run: Run,
-        parent: str,
-        assigned: Callable[[str | None], tuple[str, str]],
-        solve: Callable[[str], Awaitable[str]],
-    ) -> None:
+    # Most nodes have no sub-tasks, and all have this.
+    __slots__ = ("_parent", "_run", "_solver", "_tasks", "begun")
+
+    def __init__(self, run: Run, parent: str, solver: Solver) -> None:
         self._run = run
         self._parent = parent
-        self._assigned = assigned
-        self._solve = solve
+        self._solver = solver
         #: The sub-tasks begun so far, in the plan's order.
-        self.begun: list[PlannedTask] = []
-        self._tasks: dict[str, asyncio.Task[Part | Exception]] = {}
+        self.begun: Sequence[PlannedTask] = ()
+        self._tasks: dict[str, asyncio.Task[Part | Exception]] = _NONE
 
     def begin(self, planned: Sequence[PlannedTask]) -> None:
         """Create the nodes of the next sub-tasks, and start on them.
@@ -42,17 +55,20 @@ class Children:
         first = len(self._run.tree.children(self._parent))
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]
-        for node, task in zip(new, planned, strict=True):
-            self._create(node, task, tuple(ids[position] for position in task.depends_on))
+        for node, part in zip(new, planned, strict=True):
+            self._create(node, part, tuple(ids[position] for position in part.depends_on))
         # From the last one back: most name earlier siblings, so that each chain is followed once.
         for node in reversed(new):
             self._count_waiting(node)
-        for node, task in zip(new, planned, strict=True):
-            self.begun.append(task)
-            self._tasks[node] = self._run.control.node_tasks[node] = asyncio.create_task(self._child(node))
+        self.begun = (*self.begun, *planned)
+        self._tasks = self._tasks or {}
+        for node in new:
+            # Named as the node is: a name that asyncio makes up takes more.
+            task = asyncio.create_task(self._child(node), name=node)
+            self._tasks[node] = self._run.control.node_tasks[node] = task
 
     def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
-        agent, note = self._assigned(planned.agent)
+        agent, note = self._solver.assigned(planned.agent)
         self._run.emit(
             NodeCreated(
                 at=self._run.clock(),
@@ -98,11 +114,12 @@ class Children:
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.past.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
-        self._tasks.clear()
-        self.begun.clear()
+        self._tasks, self.begun = _NONE, ()
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended, whatever else happens meanwhile."""
+        if not self._tasks:
+            return
         running = {task for task in self._tasks.values() if not task.done()}
         for task in running:
             task.cancel()
@@ -125,26 +142,21 @@ class Children:
         try:
             if node_id in control.stopped:
                 raise asyncio.CancelledError
-            return await self._outcome(node_id)
+            for wanted in self._run.tree[node_id].depends_on:
+                self._require(node_id, wanted, await asyncio.shield(self._tasks[wanted]))
+            content = await self._solver.node(self._run, node_id)
         except asyncio.CancelledError:
             if node_id not in control.stopped:
                 raise
             end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
             return ExecutionError(f"node {node_id} was cancelled", node=node_id)
-        finally:
-            control.node_tasks.pop(node_id, None)
-
-    async def _outcome(self, node_id: str) -> Part | Exception:
-        node = self._run.tree[node_id]
-        try:
-            for wanted in node.depends_on:
-                self._require(node_id, wanted, await asyncio.shield(self._tasks[wanted]))
-            content = await self._solve(node_id)
         except (ExecutionError, LimitError) as error:
             if isinstance(error, ModelError) and error.fatal:
                 raise
             return error
-        return Part(node_id, node.task, content)
+        finally:
+            control.node_tasks.pop(node_id, None)
+        return Part(node_id, self._run.tree[node_id].task, content)
 
     def _require(self, node_id: str, wanted: str, outcome: Part | Exception) -> None:
         if isinstance(outcome, LimitError):

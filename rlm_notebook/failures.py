@@ -18,7 +18,7 @@ CAUSE_CHARACTERS = 500
 TYPE_ATTEMPTS = 3
 
 
-def failed_parts(node: Node, failed: list[Exception], total: int) -> ExecutionError:
+def failed_parts(node: str, failed: list[Exception], total: int) -> ExecutionError:
     """The error of a node some of whose parts failed.
 
     It says where that began, not how it was handed up: else a failure deep in the tree is told once per level.
@@ -27,8 +27,8 @@ def failed_parts(node: Node, failed: list[Exception], total: int) -> ExecutionEr
     said = [f"[{getattr(error, 'node', None) or '?'}] {_shortened(str(error))}" for error in origins[:CAUSES_SHOWN]]
     if len(origins) > CAUSES_SHOWN:
         said.append(f"and {len(origins) - CAUSES_SHOWN} more")
-    message = f"node {node.id}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
-    return ExecutionError(message, node=node.id, causes=failed)
+    message = f"node {node}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
+    return ExecutionError(message, node=node, causes=failed)
 
 
 def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from .briefs import Briefs
 from .calls import ask
@@ -42,18 +42,23 @@ class Planning:
         self._on_limit = configuration.on_limit
         self._retry = configuration.retry
 
-    async def plan(self, run: Run, node: Node, children: Children) -> Execute | Recurse:
+    async def plan(self, run: Run, node_id: str, children: Children) -> Execute | Recurse:
         """The plan that holds for the node: EXECUTE where a limit says so, whatever the planner wrote.
 
         Sub-tasks that were begun while the plan streamed are in `children`; the rest is begun here.
         """
+        node = run.tree[node_id]
         facts = self._briefs.facts(run, node)
         key = self._briefs.key(run, node, facts)
         if forced := self._forced(run, node):
-            run.emit(Planned(at=run.clock(), node=node.id, plan=_json(Execute()), key=key, limited=forced))
+            run.emit(Planned(at=run.clock(), node=node.id, plan=Execute().to_json(), key=key, limited=forced))
             return Execute()
         known = run.past.records.plans.get(key, node.id)
         if known is None:
+            run.require_solving(node.id)
+            run.emit(PlanStarted(at=run.clock(), node=node.id))
+            # As it is from here on: what is not let go now is kept as long as the node waits.
+            node = run.tree[node_id]
             plan = await self._asked(run, node, facts, key, children)
         else:
             plan = self._recalled(run, node, known)
@@ -71,7 +76,7 @@ class Planning:
         if edited is None or edited == plan:
             return plan
         run.steps.release(len(plan.sub_tasks))
-        self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=_json(edited), key=key), edited, begun=0)
+        self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key), edited, begun=0)
         return edited if not run.tree[node.id].limited else Execute()
 
     def _forced(self, run: Run, node: Node) -> str:
@@ -94,8 +99,6 @@ class Planning:
 
     async def _asked(self, run: Run, node: Node, facts: NodeFacts, key: str, children: Children) -> Execute | Recurse:
         """A plan from the planner, which is told what was wrong with what it wrote before."""
-        run.require_solving(node.id)
-        run.emit(PlanStarted(at=run.clock(), node=node.id))
         request = self._briefs.for_planner(facts)
         for attempt in range(1, ATTEMPTS + 1):
             reply = await self._reply(run, node, request, children)
@@ -121,7 +124,7 @@ class Planning:
         event = Planned(
             at=run.clock(),
             node=node.id,
-            plan=_json(plan),
+            plan=plan.to_json(),
             key=key,
             usage=run.claim(node.id),
             model=reply.model,
@@ -151,14 +154,13 @@ class Planning:
             return "max_depth"
         return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
 
-    async def _reply(self, run: Run, node: Node, request: Request, children: Children) -> Reply:
+    def _reply(self, run: Run, node: Node, request: Request, children: Children) -> Awaitable[Reply]:
         """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
-        if not early:
-            request = replace(request, streaming=False) if request.streaming else request
-            return await ask(run, node.id, self._planner, request, self._retry)
-        beginner = _Beginner(run, children)
-        return await ask(run, node.id, self._planner, request, self._retry, reader=beginner)
+        if not early and request.streaming:
+            request = replace(request, streaming=False)
+        beginner = _Beginner(run, children) if early else None
+        return ask(run, node.id, self._planner, request, self._retry, beginner)
 
 
 def _limit_error(limit: str, run: Run, node: Node, plan: Execute | Recurse) -> LimitError:
@@ -203,13 +205,9 @@ class _Beginner:
         return True
 
 
-def _continues(plan: Execute | Recurse, begun: list[PlannedTask]) -> bool:
+def _continues(plan: Execute | Recurse, begun: Sequence[PlannedTask]) -> bool:
     """Whether what was begun is the beginning of the plan that came out."""
-    return not begun or (isinstance(plan, Recurse) and list(plan.sub_tasks[: len(begun)]) == begun)
-
-
-def _json(plan: Execute | Recurse) -> dict[str, Any]:
-    return plan.model_dump(mode="json")
+    return not begun or (isinstance(plan, Recurse) and list(plan.sub_tasks[: len(begun)]) == list(begun))
 
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:

@@ -49,7 +49,7 @@ class Recursion:
     async def solve(self, run: Run) -> str:
         """The answer to a run's task."""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
-        return await self._node(run, ROOT)
+        return await self.node(run, ROOT)
 
     def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again."""
@@ -60,10 +60,16 @@ class Recursion:
         node = run.tree[node_id]
         return self._briefs.key(run, node, self._briefs.facts(run, node))
 
-    async def _node(self, run: Run, node_id: str) -> str:
+    async def node(self, run: Run, node_id: str) -> str:
         """Solve a node, and leave it in a final state whatever happens."""
         try:
-            return await self._solve(run, run.tree[node_id])
+            children = Children(run, node_id, self)
+            try:
+                plan = await self._planning.plan(run, node_id, children)
+                parts = self._parts(run, node_id, await children.outcomes())
+                return await self._answer(run, run.tree[node_id], plan, parts)
+            finally:
+                await children.close()
         except asyncio.CancelledError:
             end_node(run, Cancelled(at=run.clock(), node=node_id))
             raise
@@ -76,16 +82,11 @@ class Recursion:
             end_node(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
             raise
 
-    async def _solve(self, run: Run, node: Node) -> str:
-        children = Children(run, node.id, self._team.assigned, lambda child: self._node(run, child))
-        try:
-            plan = await self._planning.plan(run, node, children)
-            parts = self._parts(run, node, await children.outcomes())
-            return await self._answer(run, run.tree[node.id], plan, parts)
-        finally:
-            await children.close()
+    def assigned(self, agent: str | None) -> tuple[str, str]:
+        """The name under which an agent is found, and a note if the planner made one up."""
+        return self._team.assigned(agent)
 
-    def _parts(self, run: Run, node: Node, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
+    def _parts(self, run: Run, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
         """The results to join, or the error of a node whose parts failed."""
         failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
         joins_only = run.job.joins_only
@@ -94,7 +95,7 @@ class Recursion:
                 raise error
         strict = self._configuration.on_failure == "raise" and not joins_only
         if failed and (strict or len(failed) == len(outcomes)):
-            raise failed_parts(node, failed, len(outcomes))
+            raise failed_parts(node_id, failed, len(outcomes))
         return tuple(
             outcome if isinstance(outcome, Part) else Part(child, run.tree[child].task, f"(missing: {outcome})")
             for child, outcome in outcomes.items()

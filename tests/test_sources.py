@@ -120,7 +120,7 @@ async def test_a_node_whose_first_plan_was_put_aside_keeps_its_references_when_i
     assert "[0.1.0]" not in old.result, "the parts that were put aside came first"
     recorded.tree._nodes["0"] = Node("0", None, "t")
     recorded.tree._nodes["0.1"] = replace(
-        old, plan=Recurse(sub_tasks=(PlannedTask(task="b1"), PlannedTask(task="b2"))).model_dump(mode="json")
+        old, plan=Recurse(sub_tasks=(PlannedTask(task="b1"), PlannedTask(task="b2"))).to_json()
     )
     output = await AsyncRecursiveEngine(ScriptedModel(splitting({**TREE, "t": ["b", "a"]}))).solve(
         "t", checkpoint=journal

@@ -19,7 +19,7 @@ from .tree import Node, NodeState, Phase, Tree
 
 __all__ = ["copy_of", "unfinished", "with_plan", "with_result", "with_task", "without"]
 
-_EXECUTE = Execute().model_dump(mode="json")
+_EXECUTE = Execute().to_json()
 
 
 def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Recorded:
@@ -40,7 +40,7 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
 
 def with_plan(recorded: Recorded, node: Node, key: str, plan: Execute | Recurse) -> Recorded:
     """Under the plan's `key`, the node has this plan. What was answered without parts is answered anew."""
-    written = plan.model_dump(mode="json")
+    written = plan.to_json()
     if written == _written(node.plan) and not node.limited:
         return recorded
     return _with(recorded, lambda other: _planned(other, key, written) if _same_plan(other, node) else other)
@@ -53,9 +53,9 @@ def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
     assert isinstance(plan, Recurse)
     parts = [child.id for child in recorded.tree.children(parent.id) if child.state is not NodeState.SUPERSEDED]
     place = parts.index(node.id)
-    changed = plan.sub_tasks[place].model_copy(update={"task": task})
+    changed = replace(plan.sub_tasks[place], task=task)
     sub_tasks = (*plan.sub_tasks[:place], changed, *plan.sub_tasks[place + 1 :])
-    return with_plan(recorded, parent, parent.plan_key, plan.model_copy(update={"sub_tasks": sub_tasks}))
+    return with_plan(recorded, parent, parent.plan_key, replace(plan, sub_tasks=sub_tasks))
 
 
 def without(recorded: Recorded, node: Node) -> Recorded:
@@ -118,7 +118,7 @@ def _forgotten(node: Node) -> Node:
 
 
 def _written(plan: dict[str, Any] | None) -> dict[str, Any] | None:
-    return plan_from_json(plan).model_dump(mode="json") if plan is not None else None
+    return plan_from_json(plan).to_json() if plan is not None else None
 
 
 def _whole(tree: Tree, node: Node) -> bool:

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
 )
+from pydantic.dataclasses import dataclass
 
 from .json_text import DECODER, json_objects
 from .outline import printable
@@ -59,11 +59,12 @@ def _not_blank(value: str) -> str:
 Text = Annotated[str, BeforeValidator(_as_text)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+_LENIENT = ConfigDict(extra="ignore", populate_by_name=True)
 
 
-class PlannedTask(_Value):
+# Not models: an object of pydantic's takes six times as much, and a plan is kept as long as its parts go on.
+@dataclass(frozen=True, slots=True, config=_LENIENT)
+class PlannedTask:
     """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan."""
 
     task: Annotated[str, AfterValidator(_not_blank)] = Field(validation_alias=AliasChoices("task", "description"))
@@ -75,8 +76,13 @@ class PlannedTask(_Value):
         after = f" (after {', '.join(map(str, self.depends_on))})" if self.depends_on else ""
         return f"{printable(self.task)}{agent}{after}"
 
+    def to_json(self) -> dict[str, Any]:
+        """As it is recorded."""
+        return {"task": self.task, "agent": self.agent, "depends_on": list(self.depends_on)}
 
-class Execute(_Value):
+
+@dataclass(frozen=True, slots=True, config=_LENIENT)
+class Execute:
     """Answer the task itself; `answer` is set when the planner gave the answer in the same reply."""
 
     decision: Literal["EXECUTE"] = "EXECUTE"
@@ -89,8 +95,13 @@ class Execute(_Value):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
+    def to_json(self) -> dict[str, Any]:
+        """As it is recorded."""
+        return {"decision": self.decision, "thoughts": self.thoughts, "answer": self.answer}
 
-class Recurse(_Value):
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_LENIENT)
+class Recurse:
     """Split the task; `sub_tasks` has at least one element."""
 
     decision: Literal["RECURSE"] = "RECURSE"
@@ -104,9 +115,15 @@ class Recurse(_Value):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
+    def to_json(self) -> dict[str, Any]:
+        """As it is recorded."""
+        tasks = [task.to_json() for task in self.sub_tasks]
+        return {"decision": self.decision, "thoughts": self.thoughts, "sub_tasks": tasks}
+
 
 Plan = Annotated[Execute | Recurse, Field(discriminator="decision")]
 _PLAN: TypeAdapter[Execute | Recurse] = TypeAdapter(Plan)
+_TASK: TypeAdapter[PlannedTask] = TypeAdapter(PlannedTask)
 
 #: What a planner is asked for, as JSON Schema.
 PLAN_SCHEMA: dict[str, Any] = {
@@ -248,7 +265,7 @@ class PlanReader:
     def _complete(self) -> Iterator[PlannedTask]:
         while not self._stopped and (item := self._next()) is not None:
             try:
-                task = PlannedTask.model_validate(_regular([*self._given, item])[-1])
+                task = _TASK.validate_python(_regular([*self._given, item])[-1])
             except ValidationError:
                 self._stopped = True
                 return

@@ -22,7 +22,7 @@ from typing import Any
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Part, Reply, Request, ToolCall
-from .deadline import within
+from .deadline import keeping, too_late, within
 from .openai_errors import one_line
 
 __all__ = ["CallableModel", "reply_from"]
@@ -68,15 +68,31 @@ class CallableModel:
     def _is_async(self) -> bool:
         return self.capabilities.stream or _is(inspect.iscoroutinefunction, self.function)
 
-    def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        return within(request.deadline, self._pieces(request), name=self.name)
-
-    async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
+    @keeping
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        # Most callables return the whole: one generator and one timer, since thousands of calls may be under way.
+        began = asyncio.get_running_loop().time()
+        timer = asyncio.timeout(request.deadline)
         try:
-            result = await self._called(request)
-            if not hasattr(result, "__aiter__"):
-                yield reply_from(result, request, self.name)
-                return
+            async with timer:
+                result = await self._called(request)
+            whole = None if hasattr(result, "__aiter__") else reply_from(result, request, self.name)
+        except RLMError:
+            raise
+        except Exception as error:
+            if timer.expired():
+                raise too_late(self.name, request.deadline or 0.0) from None
+            raise _raised(error, self.name) from error
+        if whole is not None:
+            yield whole
+            return
+        left = None if request.deadline is None else request.deadline + began - asyncio.get_running_loop().time()
+        async with aclosing(within(left, self._pieces(result, request), name=self.name)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                yield piece
+
+    async def _pieces(self, result: Any, request: Request) -> AsyncGenerator[str | Reply, None]:
+        try:
             async with aclosing(_streamed(result, request, self.name)) as pieces:
                 async for piece in pieces:
                     yield piece

@@ -10,7 +10,7 @@ from typing import Any
 from ..exceptions import ModelError
 from ..ports import Reply
 
-__all__ = ["Pieces", "keeps_deadline", "within"]
+__all__ = ["Pieces", "keeping", "keeps_deadline", "too_late", "within"]
 
 Pieces = AsyncGenerator[str | Reply, None]
 
@@ -37,11 +37,24 @@ async def within(
             except TimeoutError:
                 if not timer.expired():
                     raise
-                message = f"{name}: no complete reply within {seconds:g} s; allow more time, or choose a faster model"
-                raise ModelError(message, retryable=True) from None
+                raise too_late(name, seconds or 0.0) from None
             yield piece
 
 
 def keeps_deadline(pieces: Any) -> bool:
-    """Whether these pieces come through `within` already: a second timer around each would find nothing to do."""
-    return getattr(pieces, "ag_code", None) is within.__code__
+    """Whether these pieces keep their deadline already: a second timer around each would find nothing to do."""
+    return getattr(pieces, "ag_code", None) in _KEEPING
+
+
+def keeping(stream: Any) -> Any:
+    """Marks an async generator function that keeps the deadline itself."""
+    _KEEPING.add(stream.__code__)
+    return stream
+
+
+_KEEPING = {within.__code__}
+
+
+def too_late(name: str, seconds: float) -> ModelError:
+    message = f"{name}: no complete reply within {seconds:g} s; allow more time, or choose a faster model"
+    return ModelError(message, retryable=True)

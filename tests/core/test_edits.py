@@ -41,7 +41,7 @@ def test_an_edited_result_cost_nothing_and_read_nothing() -> None:
 def test_a_result_for_what_failed_is_found_without_parts() -> None:
     records = Records.of(with_result(RECORDED, FAILED, "pb", "B").tree)
 
-    assert records.plans.by_key["pb"].plan == Execute().model_dump(mode="json")
+    assert records.plans.by_key["pb"].plan == Execute().to_json()
     assert records.results.by_key[result_key("pb", "EXECUTE", [])].result == "B"
 
 

@@ -430,7 +430,7 @@ async def test_debug_shows_the_traceback(shell: Any, capsys: pytest.CaptureFixtu
     await shell.failure(f"%%rlm -m broken {QUIET} --debug\nroot")
     printed = capsys.readouterr()
     assert "Traceback" in printed.out + printed.err
-    assert "_solve" in printed.out + printed.err
+    assert "recursion.py" in printed.out + printed.err
 
 
 async def test_tools_and_agents_of_the_notebook_are_used(shell: Any) -> None:
