@@ -15,6 +15,7 @@ import base64
 import functools
 import importlib
 import ipaddress
+import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["Endpoint", "check_url", "client_for", "is_loopback", "let_go", "without_credentials"]
+__all__ = ["Endpoint", "check_url", "client_for", "is_loopback", "let_go", "proxy_for", "without_credentials"]
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 15.0
@@ -87,6 +88,17 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def proxy_for(url: str) -> tuple[str, str] | None:
+    """The proxy that calls to this URL go through, without its credentials, and the variable that names it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = urllib.request.getproxies()
+    scheme = parts.scheme if parts.scheme in proxies else "all"
+    if scheme not in proxies or is_loopback(url) or urllib.request.proxy_bypass(host):
+        return None
+    return without_credentials(proxies[scheme]), f"{scheme.upper()}_PROXY"
 
 
 _Key = tuple[asyncio.AbstractEventLoop, Endpoint]

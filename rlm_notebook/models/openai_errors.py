@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from ..core.limits import Usage
 from ..exceptions import ModelError
-from .clients import is_loopback
+from .clients import is_loopback, proxy_for
 from .pace import Announced
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ _REFUSED = Verdict("the request was refused", "change the option that it names")
 
 def _refused(error: APIStatusError, target: Target) -> ModelError:
     status, words = error.status_code, _words(error)
+    if status == 407 and (proxy := proxy_for(target.url)) is not None:
+        return proxy_wants_password(*proxy, target)
     verdict = verdict_on(status, {error.code, error.type}, words)
     key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
     return target.error(
@@ -259,25 +262,64 @@ def is_transport(error: Exception) -> bool:
 def unreachable(error: Exception, target: Target) -> ModelError:
     """A connection that was not made or did not hold, by what lies beneath the transport's own error."""
     causes = list(_causes(error))
-
     # The transports wrap what happened in names of their own, which differ and mislead; what is beneath does not.
-    def first(*kinds: type[BaseException]) -> BaseException | None:
-        return next((cause for cause in causes if isinstance(cause, kinds)), None)
-
-    if tls := first(ssl.SSLError):
+    if tls := _first(causes, ssl.SSLError):
         return target.error(f"no secure connection ({tls})", "check the URL's scheme and the certificate")
-    if unknown := first(socket.gaierror):
-        # "Try again" is what a resolver says while the network is down; anything else is a wrong name.
-        again = getattr(unknown, "errno", None) == socket.EAI_AGAIN
+    if (proxy := proxy_for(target.url)) is not None:
+        return _proxy_failed(causes, *proxy, target)
+    if unknown := _first(causes, socket.gaierror):
         wrong = "cannot reach it, its name does not resolve"
-        return target.error(wrong, "check the URL and the network", retryable=again)
-    if first(ConnectionRefusedError):
+        return target.error(wrong, "check the URL and the network", retryable=_may_resolve_later(unknown))
+    if _first(causes, ConnectionRefusedError):
         return target.error("cannot reach it, connection refused", "is the server running?", retryable=True)
-    if first(TimeoutError):
+    if _first(causes, TimeoutError):
         return target.error("cannot reach it, no connection in time", "is the server running?", retryable=True)
-    if any(type(cause).__name__ in ("ConnectError", "ClientConnectorError") for cause in causes):
+    if _never_connected(causes):
         return target.error("cannot reach it, the connection failed", "check the URL and its scheme", retryable=True)
     return target.error("the connection broke before the reply was complete", "try again", retryable=True)
+
+
+def _proxy_failed(causes: Sequence[BaseException], proxy: str, variable: str, target: Target) -> ModelError:
+    """With a proxy in between, what cannot be reached is most often the proxy."""
+    refusal = next((cause for cause in causes if "Proxy" in type(cause).__name__), None)
+    status = _STATUS.search(str(refusal)) if refusal is not None else None
+    if status is not None and status[0] == "407":
+        return proxy_wants_password(proxy, variable, target)
+    if status is not None:
+        wrong, advice = f"the proxy {proxy} refused to connect ({status[0]})", "ask whoever runs it"
+        return target.error(wrong, f"{advice}, or {_without_proxy(target)}", retryable=status[0] >= "500")
+    unknown = _first(causes, socket.gaierror)
+    if unknown or _first(causes, ConnectionRefusedError, TimeoutError) or _never_connected(causes):
+        advice = f"check {variable}, or {_without_proxy(target)}"
+        retryable = unknown is None or _may_resolve_later(unknown)
+        return target.error(f"cannot reach the proxy {proxy}", advice, retryable=retryable)
+    wrong = f"the connection through the proxy {proxy} broke before the reply was complete"
+    return target.error(wrong, "try again", retryable=True)
+
+
+def proxy_wants_password(proxy: str, variable: str, target: Target) -> ModelError:
+    advice = f"write them into {variable}, as http://USER:PASSWORD@HOST:PORT"
+    return target.error(f"the proxy {proxy} wants a user and a password", advice, status=407, fatal=True)
+
+
+def _without_proxy(target: Target) -> str:
+    return f"add {urlsplit(target.url).hostname} to NO_PROXY if it needs none"
+
+
+_STATUS = re.compile(r"\b[45]\d\d\b")
+
+
+def _first(causes: Sequence[BaseException], *kinds: type[BaseException]) -> BaseException | None:
+    return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+
+def _may_resolve_later(unknown: BaseException) -> bool:
+    """'Try again' is what a resolver says while the network is down; anything else is a wrong name."""
+    return getattr(unknown, "errno", None) == socket.EAI_AGAIN
+
+
+def _never_connected(causes: Sequence[BaseException]) -> bool:
+    return any(type(cause).__name__ in ("ConnectError", "ClientConnectorError") for cause in causes)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -61,13 +61,18 @@ class Announced:
         """What is better left: requests overtake each other on their way, and a busy process sends them in bunches."""
         return self.limit / 10
 
+    @property
+    def most(self) -> float:
+        """What may go at once."""
+        return self.limit - self.spare
+
 
 @dataclass(slots=True)
 class Ticket:
-    """One call's place: how much was taken up to and with it, of requests and of tokens; and when it is sent."""
+    """One call's places in the lines of requests and of tokens, with their amounts; and when it is sent."""
 
     number: int
-    places: tuple[float, float]
+    places: tuple[tuple[float, float], ...]
     sent: float = math.nan
 
 
@@ -75,31 +80,45 @@ class _Allowance:
     """What may be taken, as a line of places: those up to `_base` may go, and the line moves on at `_rate`."""
 
     def __init__(self) -> None:
-        self._taken = 0.0
         self._announced: Announced | None = None
         self._rate = 0.0
         self._base = 0.0
         self._at = 0.0
+        #: How far the line is taken, how far it has gone, and up to where the provider had counted.
+        self._taken = 0.0
+        self._gone = 0.0
         self._told_by = 0.0
+        #: Places that were left without going, since the provider's count, with their amounts.
+        self._left: list[tuple[float, float]] = []
 
     @property
     def known(self) -> bool:
         return self._announced is not None
 
-    def take(self, amount: float, now: float) -> float:
+    def take(self, amount: float) -> tuple[float, float]:
+        """The place at the end of the line, and how much it is."""
         if self._announced is not None:
-            # What nobody wanted is not kept for later, beyond the limit; a call that is larger goes all the same.
-            most = self._announced.limit - self._announced.spare
-            amount = min(amount, most)
-            self._base -= max(0.0, self._allowed(now) - self._taken - most)
+            # A call that is larger than the limit goes all the same.
+            amount = min(amount, self._announced.most)
         self._taken += amount
-        return self._taken
+        return self._taken, amount
 
     def wait(self, place: float, now: float) -> float:
         if self._announced is None:
             return 0.0
-        missing = place - self._allowed(now)
+        # What was not used is not kept for later, beyond what may go at once; be it that nobody wanted it, or that this
+        # process was too busy.
+        unused = self._allowed(now) - self._sent(self._gone)
+        self._base -= max(0.0, unused - self._announced.most)
+        missing = self._sent(place) - self._allowed(now)
         return missing / self._rate if missing > 1e-6 else 0.0
+
+    def go(self, place: float) -> None:
+        self._gone = max(self._gone, place)
+
+    def leave(self, place: float, amount: float) -> None:
+        if self._announced is not None:
+            self._left.append((place, amount))
 
     def told(self, announced: Announced, place: float, sent: float) -> None:
         """The provider had counted all up to this place when it said so; what a later call was told is newer."""
@@ -107,9 +126,14 @@ class _Allowance:
             return
         self._announced, self._rate, self._told_by = announced, announced.rate, place
         self._base, self._at = place + announced.remaining - announced.spare, sent
+        self._left = [left for left in self._left if left[0] > place]
 
     def _allowed(self, now: float) -> float:
         return self._base + self._rate * (now - self._at)
+
+    def _sent(self, place: float) -> float:
+        """The place, as if those that were left before it had never been taken."""
+        return place - sum(amount for left, amount in self._left if left < place)
 
 
 class Pace:
@@ -135,16 +159,20 @@ class Pace:
         Raises `LongWait` where that would take longer than two minutes.
         """
         ticket = self._take(tokens)
-        while (wait := self._wait(ticket)) > 0:
-            if wait > PATIENCE:
-                raise LongWait(wait)
-            await sleep(min(wait, LOOK_AGAIN))
+        try:
+            while (wait := self._wait(ticket)) > 0:
+                if wait > PATIENCE:
+                    raise LongWait(wait)
+                await sleep(min(wait, LOOK_AGAIN))
+        except BaseException:
+            self._leave(ticket)
+            raise
         return ticket
 
     def told(self, ticket: Ticket, announced: Mapping[str, Announced]) -> None:
         """What the headers of the reply to this call say."""
         with self._lock:
-            for place, (kind, allowance) in zip(ticket.places, self._allowances.items(), strict=True):
+            for (place, _), (kind, allowance) in zip(ticket.places, self._allowances.items(), strict=True):
                 if (said := announced.get(kind)) is not None:
                     allowance.told(said, place, ticket.sent)
 
@@ -174,22 +202,30 @@ class Pace:
     def _take(self, tokens: float) -> Ticket:
         with self._lock:
             self._number += 1
-            now = self.clock()
-            requests = self._allowances["requests"].take(1, now)
-            return Ticket(self._number, (requests, self._allowances["tokens"].take(tokens, now)))
+            amounts = zip(self._allowances.values(), (1, tokens), strict=True)
+            return Ticket(self._number, tuple(allowance.take(amount) for allowance, amount in amounts))
 
     def _wait(self, ticket: Ticket) -> float:
         """Seconds until this call may go, as it looks now; 0 when it goes."""
         with self._lock:
             now = self.clock()
-            places = zip(ticket.places, self._allowances.values(), strict=True)
-            waits = [allowance.wait(place, now) for place, allowance in places]
+            waits = [allowance.wait(place, now) for place, _, allowance in self._lines(ticket)]
             wait = max(self._held_until - now, *waits)
             if wait > 0 or self._at_once >= self._window:
                 return max(wait, ROOM)
+            for place, _, allowance in self._lines(ticket):
+                allowance.go(place)
             self._at_once += 1
             ticket.sent = now
             return 0.0
+
+    def _leave(self, ticket: Ticket) -> None:
+        with self._lock:
+            for place, amount, allowance in self._lines(ticket):
+                allowance.leave(place, amount)
+
+    def _lines(self, ticket: Ticket) -> list[tuple[float, float, _Allowance]]:
+        return [(*place, line) for place, line in zip(ticket.places, self._allowances.values(), strict=True)]
 
 
 _paces: dict[tuple[str, ...], Pace] = {}

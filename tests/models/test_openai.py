@@ -608,7 +608,7 @@ class TestClients:
     async def test_models_at_one_address_share_a_client_and_other_loops_have_their_own(self, serve):
         server = await serve()
         await collect(model_of(server), asking())
-        await collect(OpenAIModel("other", base_url=server.url), asking())
+        await collect(model_of(server, "other"), asking())
         here = [endpoint for _, endpoint in clients._open if endpoint.url == server.url]
         assert len(here) == 1
         await asyncio.to_thread(asyncio.run, collect(model_of(server), asking()))

@@ -403,6 +403,39 @@ async def test_a_wrong_key(shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "very-secret" not in printed
 
 
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (refusal(403, "Country not supported"), "access refused"),
+        (refusal(404, "The model does not exist", code="model_not_found"), "check the model's name"),
+        (refusal(400, "maximum context length is 8192", code="context_length_exceeded"), "pass less context"),
+        (refusal(429, "You exceeded your quota", code="insufficient_quota"), "add credit"),
+    ],
+    ids=["403", "404", "context", "quota"],
+)
+async def test_what_a_provider_refuses_is_one_line_with_the_next_step(
+    shell: Any, act: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(lambda seen: act) as server:
+        await shell.failure(f"%%rlm -m {server.url}#m {QUIET}\nroot")
+        assert len(server.bodies) == 1, "what is pointless is not tried again"
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("https", "no secure connection"), ("http", "is the server running?")])
+async def test_a_server_that_cannot_be_reached_is_one_line(
+    shell: Any, scheme: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer() as server:
+        port = server.port if scheme == "https" else 1
+        await shell.failure(f"%%rlm -m {scheme}://127.0.0.1:{port}/v1#m {QUIET}\nroot")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
 async def test_what_an_error_came_from_does_not_make_it_longer(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """IPython prints everything of an error that has an exception group behind it."""
     error = RLMError("no such luck")
