@@ -133,7 +133,7 @@ def test_run_all_answers_every_cell_in_order(kernel: Kernel) -> None:
 
 
 def test_a_failed_cell_stops_what_is_queued(kernel: Kernel) -> None:
-    cells = ["a = 1", "%%rlm -m nothing_of_that_name\nroot", "a = 2", "a = 3", "a = 4"]
+    cells = ["import time; time.sleep(0.3); a = 1", "%%rlm -m nothing_of_that_name\nroot", "a = 2", "a = 3", "a = 4"]
     sent = [kernel.send(cell) for cell in cells]
     ran = [kernel.finish(message) for message in sent]
     assert [each.reply["status"] for each in ran] == ["ok", "error", "aborted", "aborted", "aborted"]
