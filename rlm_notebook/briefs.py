@@ -71,7 +71,10 @@ class Briefs:
 
     def for_worker(self, run: Run, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)
-        if run.job.memory and not agent.resolved.capabilities.tools:
+        able = agent.resolved.capabilities
+        if run.job.memory and able.whole_references:
+            facts = replace(facts, texts=tuple(run.job.memory.whole()))
+        elif run.job.memory and not able.tools:
             facts = replace(facts, excerpts=run.job.memory.excerpts())
         messages = worker_messages(facts, agent.instructions)
         return self._request("worker", messages, facts, agent, tools=tuple(tool.schema for tool in tools))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .exceptions import ConfigurationError
+from .ports import ReferencedText
 from .tools import Tool, tool
 
 __all__ = ["Reference", "SharedMemory"]
@@ -126,6 +127,10 @@ class SharedMemory:
         """For models that cannot call tools: what is short whole, of the rest the beginning, all within 8,000."""
         room = THRESHOLD // max(1, len(self))
         return "\n\n".join(_excerpt(reference, room) for reference in self)
+
+    def whole(self) -> Iterator[ReferencedText]:
+        """All of it, for models that read references outside of any prompt."""
+        return (ReferencedText(each.name, each.kind, each.text) for each in self)
 
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
         """The tools to list, read, search and sample; `on_read` is told the name of each value they touch."""

@@ -27,6 +27,7 @@ __all__ = [
     "Observer",
     "Part",
     "PlainHost",
+    "ReferencedText",
     "Reply",
     "Request",
     "ToolCall",
@@ -55,6 +56,8 @@ class Capabilities:
     tools: bool = False
     stream: bool = False
     usage: bool = False
+    #: Reads references whole, from `NodeFacts.texts` and not from a prompt: for what runs in this very process.
+    whole_references: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferencedText:
+    """A reference as a whole: its name, its kind ("text", "file a.csv", "table, as CSV"), its content as text."""
+
+    name: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
 
     `goal` is the root's task, `breadcrumbs` the tasks of the ancestors from the root down, `parts` what a synthesis
     has to join (in the plan's order), `dependencies` the results that this node may build on;
-    `references` describe the variables that may be read through tools, `excerpts` show them to who has none.
+    `references` describe the variables that may be read through tools, `excerpts` show them to who has none,
+    `texts` are for models with `whole_references` alone.
     """
 
     task: str
@@ -85,6 +98,7 @@ class NodeFacts:
     dependencies: tuple[Part, ...] = ()
     references: tuple[str, ...] = ()
     excerpts: str = ""
+    texts: tuple[ReferencedText, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

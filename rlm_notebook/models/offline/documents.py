@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Outline", "Paragraph", "Section", "chunks", "outline", "paragraphs", "plain"]
 
@@ -74,10 +75,18 @@ def outline(text: str) -> Outline:
         and all(each.level > found[0].level for each in found[1:])
     ):
         title, body_start, found = found[0].title, found[0].end, found[1:]
-    top = min((each.level for each in found), default=0)
-    cuts = [each for each in found if each.level == top]
+    cuts = _cuts(found)
     opening = text[body_start : cuts[0].start] if cuts else text[body_start:]
     return Outline(title, opening.strip(), tuple(_sections(text, cuts)))
+
+
+def _cuts(found: list[_Heading]) -> list[_Heading]:
+    """The headings of the first level that divides: a lone one, with others below it, does not."""
+    for level in sorted({each.level for each in found}):
+        cuts = [each for each in found if each.level <= level]
+        if len(cuts) > 1:
+            return cuts
+    return found
 
 
 def _sections(text: str, cuts: list[_Heading]) -> Iterator[Section]:
@@ -92,10 +101,13 @@ def _headings(text: str) -> list[_Heading]:
     """The headings by the first convention that the text follows at least twice (one heading divides nothing)."""
     lines = list(_lines(text))
     marked = sorted([*_hash_headings(lines), *_underlined_headings(lines)], key=lambda each: each.start)
-    return marked if len(marked) > 1 else _plain_headings(lines)
+    if len(marked) > 1:
+        return marked
+    return _plain_headings(lines)
 
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+# In an item of a list a fence is indented as far as the item.
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
@@ -134,17 +146,36 @@ _LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4, '"': 4, "*": 1, "+": 4}
 
 
 def _underlined_headings(lines: list[_Line]) -> Iterator[_Heading]:
-    for before, line, under in zip([None, *lines], lines, lines[1:], strict=False):
+    for index, under in enumerate(lines):
         match = _UNDERLINE.match(under.text)
-        if not match or line.is_code or under.is_code or not _can_be_title(line):
+        above = _title_lines(lines, index, most=_TITLE_LINES if match and match[1] == "=" else 1) if match else []
+        if not match or not above or under.is_code or not all(map(_can_be_title, above)):
             continue
-        if (before is None or before.is_blank) and len(under.text.strip()) >= len(line.text.strip()) - 3:
-            yield _Heading(_LEVELS[match[1]], plain(line.text), line.start, under.end)
+        if len(under.text.strip()) >= max(len(line.text.strip()) for line in above) - 3:
+            yield _Heading(_LEVELS[match[1]], plain(above[0].text), above[0].start, under.end)
+
+
+#: A title above a line of "=" may go over so many lines: "What's new in 3.12", "Released in October".
+_TITLE_LINES = 3
+
+
+def _title_lines(lines: list[_Line], under: int, most: int) -> list[_Line]:
+    """The lines right above an underline, if a blank line is before them."""
+    start = under
+    while start > 0 and not lines[start - 1].is_blank and under - start <= most:
+        start -= 1
+    return lines[start:under] if 0 < under - start <= most else []
 
 
 def _can_be_title(line: _Line) -> bool:
     text = line.text.strip()
-    return bool(plain(text)) and len(text) <= 100 and text[0] not in "|#>-*+=~" and line.text[:4].strip() != ""
+    return (
+        not line.is_code
+        and bool(plain(text))
+        and len(text) <= 100
+        and text[0] not in "|#>-*+=~"
+        and line.text[:4].strip() != ""
+    )
 
 
 _NUMBERED = re.compile(r"\s*(?:(?:section|chapter|article|part)\s+)?((?:\d+\.)*\d+|[IVXLC]+)[.):]?\s+\S", re.IGNORECASE)
@@ -157,13 +188,54 @@ def _plain_headings(lines: list[_Line]) -> list[_Heading]:
     for before, line, after in zip([blank, *lines], lines, [*lines[1:], blank], strict=False):
         if before.is_blank and after.is_blank and not line.is_code and (level := _plain_level(line.text)):
             found.append(_Heading(level, plain(line.text).rstrip("."), line.start, line.end))
+    run_in = _run_in_headings(lines)
+    if run_in:
+        found = [each for each in found if _last_number(each.title) is None]
+    found = sorted([*_counting(found), *run_in], key=lambda each: each.start)
     return found if len(found) > 1 else []
+
+
+def _counting(found: list[_Heading]) -> list[_Heading]:
+    """Without the numbered ones of a level that do not count on: those are items of a list, of which some are long."""
+    broken = set()
+    for level in {each.level for each in found}:
+        numbers = [_last_number(each.title) for each in found if each.level == level]
+        counted = [number for number in numbers if number is not None]
+        if any(after not in (before + 1, 0, 1) for before, after in pairwise(counted)):
+            broken.add(level)
+    return [each for each in found if each.level not in broken or _last_number(each.title) is None]
+
+
+def _last_number(title: str) -> int | None:
+    """2 of "1.2 Scope"; `None` without a decimal number in front."""
+    match = re.match(r"(?:\d+\.)*(\d+)\b", title)
+    return int(match[1]) if match else None
+
+
+_RUN_IN = re.compile(r"[ \t]*(\d{1,2})\.[ \t]+([A-Z][A-Za-z,;'’ -]{2,70}?)\.(?=[ \t]+[A-Z\"“(]|[ \t\r]*$)")
+
+
+def _run_in_headings(lines: list[_Line]) -> list[_Heading]:
+    """Titles that a numbered paragraph opens with, as in licences: "2. Grant of Copyright License. Subject to ..."."""
+    blank = _Line(0, "", is_code=False)
+    found: list[_Heading] = []
+    for before, line in zip([blank, *lines], lines, strict=False):
+        match = _RUN_IN.match(line.text) if before.is_blank and not line.is_code else None
+        if match and (not found or int(match[1]) == (_last_number(found[-1].title) or 0) + 1):
+            found.append(_Heading(2, f"{match[1]}. {match[2]}", line.start, line.start + match.end()))
+    return found if len(found) > 2 else []
+
+
+#: A title that ends with a period has at most so many words, its number among them: "1. Definitions."
+_WORDS_OF_CLOSED = 4
 
 
 def _plain_level(line: str) -> int:
     """1 for capitals, 2 for centred or numbered "1", 3 for "1.1" and so on; 0 if the line is no heading."""
     text = line.strip()
     if not 3 <= len(text) <= 70 or text.endswith((",", ";", ":", "?", "!")) or not any(map(str.isalpha, text)):
+        return 0
+    if text.endswith(".") and len(text.split()) > _WORDS_OF_CLOSED:
         return 0
     number = _NUMBERED.match(line)
     if number and text[number.end() - 1 - (len(line) - len(line.lstrip())) :][:1].isupper():
@@ -241,7 +313,7 @@ def _paragraphs(lines: list[_Line], headings: set[int]) -> Iterator[Paragraph]:
     for line in [*lines, _Line(0, "", is_code=False)]:
         starts_item = bool(_ITEM.match(line.text)) and not line.is_code
         is_prose = not (line.is_blank or line.start in headings or _is_no_prose(line))
-        indented_code = line.text.startswith(("    ", "\t")) and after_blank and not starts_item and not is_item
+        indented_code = after_blank and not starts_item and not is_item and _is_indented_code(line.text)
         if gathered and (not is_prose or starts_item or indented_code):
             yield from _paragraph(gathered, is_item)
             gathered = []
@@ -249,6 +321,20 @@ def _paragraphs(lines: list[_Line], headings: set[int]) -> Iterator[Paragraph]:
             is_item = starts_item or (is_item and (bool(gathered) or line.text.startswith(" ")))
             gathered.append(_ITEM.sub("", line.text, count=1) if starts_item else line.text)
         after_blank = line.is_blank or (indented_code and is_prose)
+
+
+def _is_indented_code(line: str) -> bool:
+    """Indented text is code in Markdown, but many a plain text indents its paragraphs."""
+    if not line.startswith(("    ", "\t")):
+        return False
+    words = line.split()
+    wordy = sum(bool(_PLAIN_WORD.fullmatch(word)) for word in words)
+    return len(words) < _WORDS_OF_PROSE or wordy < 0.85 * len(words) or not _OPENS_PROSE.match(line)
+
+
+_WORDS_OF_PROSE = 5
+_PLAIN_WORD = re.compile(r"[\"'“‘(]*[A-Za-z]+(?:[-'’/][A-Za-z]+)*[\"'”’),.;:!?]*|\d+[.,)]*|-+|[—–]")
+_OPENS_PROSE = re.compile(r"[ \t]*(?:\(?[a-z0-9]{1,3}[.)][ \t]+)?[\"'“‘(]*[A-Z]")
 
 
 def _is_no_prose(line: _Line) -> bool:
@@ -275,7 +361,8 @@ _INLINE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\[([^\[\]]+)\]\[[^\]]*\]"), r"\1"),
     (re.compile(r"<((?:https?|mailto):[^>\s]+)>"), r"\1"),
     (re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE), ""),
-    (re.compile(r"(?<!\w)(\*\*\*|\*\*|___|__)(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL), r"\2"),
+    # Not `__init__`, which is a name.
+    (re.compile(r"(?<!\w)(\*\*\*|\*\*|___|__)(?=\S)(?![a-z_]+__(?!\w))(.+?)(?<=\S)\1(?!\w)", re.DOTALL), r"\2"),
     (re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*]*[^\s*\\])\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<![\w_\\])_(?=[^\s_])([^_]*[^\s_\\])_(?![\w_])"), r"\1"),
     (re.compile(r"\\([\\`*_{}\[\]()#+\-.!<>|])"), r"\1"),

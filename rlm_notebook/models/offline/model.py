@@ -21,11 +21,12 @@ _ANSWERS: dict[Mode, Callable[[NodeFacts], str]] = {"planner": plan, "worker": a
 class OfflineModel:
     """A model made of rules: splits a task by its structure, answers by extracts, counts and sums.
 
-    Works from `request.facts` alone, is deterministic and never waits. Usage counts words, not tokens; the cost is 0.
+    Works from `request.facts` alone (references are there as a whole), is deterministic and never waits. Usage counts
+    words, not tokens; the cost is 0.
     """
 
     name = "offline"
-    capabilities = Capabilities(stream=True, usage=True)
+    capabilities = Capabilities(stream=True, usage=True, whole_references=True)
     #: A call costs nothing, so a budget in dollars needs no price.
     free = True
 

@@ -6,9 +6,10 @@ Every plan ends: a sub-task is shorter than its task, or the task is executed.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ...ports import NodeFacts
@@ -79,6 +80,7 @@ def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
     if not task.instruction or not _goes_by_section(task, wanted):
         return None
     sections = split_text(task.text, _quoted_title(task), _worth(facts, wanted), wanted.per_section)
+    wanted = _for_parts(wanted, len(sections))
     parts = tuple(_Part(f"{_for_section(task.instruction, wanted, each, facts)}\n\n{each.text}") for each in sections)
     return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
 
@@ -195,11 +197,23 @@ def _extract_of(name: str, instruction: str, wanted: Wanted) -> str:
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+#: About so many words are a sentence.
+_WORDS_OF_SENTENCE = 20
+
+
+def _for_parts(wanted: Wanted, count: int) -> Wanted:
+    """Of a text in `count` parts that is to become a short one, each part gives twice its share to choose from."""
+    whole = wanted.sentences or (wanted.words or 0) // _WORDS_OF_SENTENCE
+    if wanted.per_section or not whole or not count:
+        return wanted
+    return replace(wanted, words=None, sentences=max(2, min(whole, math.ceil(2 * whole / count))))
+
+
 def _length(wanted: Wanted) -> str:
     """The length for one part: as asked for each, else two sentences."""
     if wanted.per_section and wanted.words:
         return f"in about {wanted.words} words"
-    number = wanted.sentences if wanted.per_section and wanted.sentences else 2
+    number = wanted.sentences or 2
     unit = "bullet point" if wanted.bullets else "sentence"
     return f"in {_WORDS[number] if number < len(_WORDS) else number} {unit}{'s' if number != 1 else ''}"
 
@@ -235,7 +249,8 @@ def _list_split(before: str, items: Sequence[str], text: str) -> _Split | None:
     items = [" ".join(item.split()) for item in items]
     commands = sum(map(is_command, items))
     lead = " ".join(before.split()).rstrip(" :.")
-    if 2 * commands < len(items):
+    is_all = not lead and not text  # a list and nothing else is one of tasks
+    if 2 * commands < len(items) and not is_all:
         if not re.search(r"\b(?:each|every)\b", lead, re.I):
             return None
         items = [f"{_EACH.sub('', lead)}: {item}" for item in items]

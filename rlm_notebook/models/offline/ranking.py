@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .documents import paragraphs
-from .language import content_stems, sentences, word_set, words
+from .language import STOP_WORDS, content_stems, sentences, word_set, words
 
 __all__ = ["Sentence", "choose", "passages", "read_sentences"]
 
 #: At most so many characters are read of a text, and so many sentences compared with each other.
 MAX_CHARACTERS = 200_000
 MAX_COMPARED = 150
+#: A line that is no sentence is shown only if it has so many words, and no sentence is there.
+MIN_WORDS = 5
 
 Vector = dict[str, float]
 
@@ -64,12 +66,32 @@ def choose(
     As many as `count`, or as come closest to `max_words` words; fewer only if there are no more.
     """
     unique = list({sentence.text: sentence for sentence in candidates}.values())
-    usable = [sentence for sentence in unique if any(map(str.isalnum, sentence.text))]
+    usable = _whole_ones([sentence for sentence in unique if any(map(str.isalnum, sentence.text))])
     shortlist = _shortlist(usable, title)
     vectors = _vectors([content_stems(usable[index].text) for index in shortlist])
     weights = _weights([usable[index] for index in shortlist], vectors, title)
     picked = _diverse([usable[index] for index in shortlist], vectors, weights, count, max_words)
     return [usable[shortlist[position]] for position in sorted(picked)]
+
+
+def _whole_ones(candidates: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Sentences rather than fragments, where there are some; else lines long enough to say something."""
+    whole = [sentence for sentence in candidates if _is_whole(sentence.text)]
+    if whole:
+        return whole
+    lines = [sentence for sentence in candidates if len(words(sentence.text)) >= MIN_WORDS]
+    return [line for line in lines if not line.text.rstrip().endswith((":", ",", ";"))]
+
+
+def _is_whole(text: str) -> bool:
+    """It ends as sentences do, and does not go on with one that began before (a lower-case "then you can ...")."""
+    opening = words(text)[:1]
+    goes_on = bool(opening) and opening[0].islower() and opening[0] in STOP_WORDS and text[0].isalpha()
+    return _ends_whole(text) and not goes_on and len(words(text)) > 2
+
+
+def _ends_whole(text: str) -> bool:
+    return text.rstrip("\"'”’)]*_").endswith((".", "!", "?", "。", "！", "？", "।"))
 
 
 def _shortlist(candidates: Sequence[Sentence], title: str) -> list[int]:
@@ -160,9 +182,14 @@ def _fitness(sentence: Sentence) -> float:
     fitness *= _by_length(len(tokens))
     if _leans(tokens):
         fitness *= 0.55
-    if not sentence.text.rstrip("\"'”’)]*_").endswith((".", "!", "。", "！", "।")):
-        fitness *= 0.25  # a question, a fragment, or the introduction of a list
+    if not _ends_whole(sentence.text) or sentence.text.rstrip().endswith(("?", "？")):
+        fitness *= 0.25  # a question, or a fragment
+    if sentence.text.count("`") >= 2 * _MANY_SPANS:
+        fitness *= 0.5  # a list of names rather than a statement
     return fitness
+
+
+_MANY_SPANS = 4
 
 
 def _leans(tokens: Sequence[str]) -> bool:

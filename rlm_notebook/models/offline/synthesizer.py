@@ -26,7 +26,8 @@ def synthesize(facts: NodeFacts) -> str:
     if all(REFUSAL in part.content for part in facts.parts):
         return _refusals(facts.parts)
     wanted = read_wanted(read_task(facts.task).instruction)
-    blocks = _as_one(facts.parts, wanted) if _is_total(wanted) else _as_sections(facts, wanted)
+    is_one = _is_total(wanted) and all(_OF_SECTION.match(part.task) for part in facts.parts)
+    blocks = _as_one(facts.parts, wanted) if is_one else _as_sections(facts, wanted)
     if facts.depth > 0:
         return "\n\n".join(blocks)
     joined = "\n\n".join([*blocks, _NOTE])
@@ -36,6 +37,10 @@ def synthesize(facts: NodeFacts) -> str:
 def _is_total(wanted: Wanted) -> bool:
     """Whether one short text of a given length was asked for, rather than a text per part."""
     return wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)
+
+
+#: What a text is split into by its sections; tasks of a list stand each for itself, whatever length one of them has.
+_OF_SECTION = re.compile(r'Summari[sz]e (?:each part of )?(?:the opening\b|")')
 
 
 def _as_one(parts: Sequence[Part], wanted: Wanted) -> Iterator[str]:

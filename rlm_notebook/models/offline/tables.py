@@ -1,113 +1,82 @@
-"""Small questions over a CSV or Markdown table that stands in the task: columns, rows, totals, look-ups."""
+"""Small questions over a table: its columns and rows, totals and means, extremes, look-ups.
+
+Exact or not at all: every answer says over which rows it goes, and a question that names something that the table does
+not hold is not answered as if it had not. Reading a table from text is the business of `table_text`.
+"""
 
 from __future__ import annotations
 
-import csv
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .language import STOP_WORDS, stem, words
+from .table_text import Row, Table, number, read_table
 
 __all__ = ["Table", "answer_from", "read_table"]
 
-Row = tuple[str, ...]
+Function = Callable[[list[float]], float]
+Measure = tuple[str, Function]
+
+_MEASURES: dict[str, Measure] = {
+    **dict.fromkeys(("average", "mean"), ("average", statistics.fmean)),
+    "median": ("median", statistics.median),
+    **dict.fromkeys(("total", "sum"), ("total", sum)),
+    **dict.fromkeys(("minimum", "min", "lowest", "smallest", "cheapest", "earliest"), ("minimum", min)),
+    **dict.fromkeys(("maximum", "expensive", "max", "highest", "largest", "biggest"), ("maximum", max)),
+}
+#: "Which region sold most units?": of the totals per region, the largest.
+_MOST: dict[str, Measure] = {"most": ("most", max), "best": ("most", max)}
+_MOST |= {"least": ("least", min), "fewest": ("least", min), "worst": ("least", min)}
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Column names and rows, all as text, each row as long as the names."""
+class _Question:
+    """A question as it reads against a table: what it names of it, and the rows that it goes over."""
 
-    columns: Row
+    text: str
+    table: Table
+    columns: tuple[int, ...]
     rows: tuple[Row, ...]
+    #: The restrictions in words: "region North", "price over 1.4".
+    only: tuple[str, ...]
 
-    def values(self, column: int) -> list[str]:
-        return [row[column] for row in self.rows]
+    @property
+    def lowered(self) -> str:
+        return self.text.lower()
+
+    @property
+    def over(self) -> str:
+        """Which rows an answer goes over."""
+        count, whole = len(self.rows), len(self.table.rows)
+        return f"{count:,} of {whole:,} rows: {', '.join(self.only)}" if self.only else f"all {whole:,} rows"
 
     def numbers(self, column: int) -> list[float]:
-        """The column's numbers, or none if any filled cell is not one."""
-        cells = [cell for cell in self.values(column) if cell]
-        numbers = [_number(cell) for cell in cells]
-        return [number for number in numbers if number is not None] if cells and None not in numbers else []
+        return Table(self.table.columns, self.rows).numbers(column)
 
-
-def _number(cell: str) -> float | None:
-    bare = cell.replace(",", "").strip().lstrip("$€£").rstrip("%").strip()
-    return float(bare) if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", bare) else None
-
-
-def read_table(text: str) -> Table | None:
-    """The table that a text consists of; `None` if its lines do not all have the same few cells."""
-    lines = [line for line in text.strip().splitlines() if line.strip() and not line.strip().startswith("```")]
-    if len(lines) < 2:
-        return None
-    if all(line.strip().startswith("|") for line in lines):
-        return _table([_markdown_cells(line) for line in lines if not re.fullmatch(r"[\s|:-]+", line)])
-    for delimiter in (",", "\t", ";"):
-        cells = lines[0].count(delimiter)
-        if cells and all(delimiter in line for line in lines[:50]) and not _is_prose(lines):
-            return _table(_csv_rows(lines, delimiter))
-    return None
-
-
-def _is_prose(lines: Sequence[str]) -> bool:
-    return any(re.search(r"[a-z][.!?](?:\s|$)", line) for line in lines[:5]) or len(lines[0]) > 500
-
-
-def _markdown_cells(line: str) -> Row:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
-
-
-def _csv_rows(lines: Sequence[str], delimiter: str) -> list[Row]:
-    try:
-        return [tuple(cell.strip() for cell in row) for row in csv.reader(lines, delimiter=delimiter)]
-    except csv.Error:
-        return []
-
-
-def _table(rows: Sequence[Row]) -> Table | None:
-    if len(rows) < 2 or len({len(row) for row in rows}) != 1 or len(rows[0]) < 2 or not all(rows[0]):
-        return None
-    return Table(rows[0], tuple(rows[1:]))
-
-
-_MEASURES: dict[str, tuple[str, Callable[[list[float]], float]]] = {
-    "average": ("average", statistics.fmean),
-    "mean": ("average", statistics.fmean),
-    "median": ("median", statistics.median),
-    "total": ("total", sum),
-    "sum": ("total", sum),
-    "minimum": ("minimum", min),
-    "min": ("minimum", min),
-    "lowest": ("minimum", min),
-    "smallest": ("minimum", min),
-    "cheapest": ("minimum", min),
-    "maximum": ("maximum", max),
-    "expensive": ("maximum", max),
-    "max": ("maximum", max),
-    "highest": ("maximum", max),
-    "largest": ("maximum", max),
-    "biggest": ("maximum", max),
-}
+    def is_numeric(self, column: int) -> bool:
+        return bool(self.table.numbers(column))
 
 
 def answer_from(table: Table, instruction: str) -> str | None:
-    """The answer to a question about a table; `None` if the question names nothing in it."""
-    asked = [stem(word) for word in words(instruction)]
-    lowered = instruction.lower()
-    if re.search(r"how many (?:rows|lines|records|entries)|number of (?:rows|records|entries)|count the rows", lowered):
-        return f"The table has {len(table.rows):,} rows."
-    if re.search(r"which columns|what columns|list the columns|column names|how many columns", lowered):
+    """The answer to a question about a table; `None` if it cannot be read off."""
+    question = _question(table, instruction)
+    if re.search(r"which columns|what columns|list the columns|column names|how many columns", question.lowered):
         return f"The table has {len(table.columns)} columns: {', '.join(table.columns)}."
-    measure = next((_MEASURES[word] for word in re.findall(r"[a-z]+", lowered) if word in _MEASURES), None)
-    columns = _named_columns(table, asked)
-    if measure and (found := _measured(table, measure, columns, lowered)):
-        return found
-    if re.search(r"summar|describe|overview|profile", lowered):
-        return describe(table)
-    return _looked_up(table, instruction, columns)
+    if _names_more(question):
+        return None
+    return next((found for rule in _RULES if (found := rule(question)) is not None), None)
+
+
+def _question(table: Table, instruction: str) -> _Question:
+    columns = _named_columns(table, [stem(word) for word in words(instruction)])
+    kept, only = list(table.rows), []
+    for column, test, said in [*_values_named(table, instruction), *_bounds(table, instruction)]:
+        kept = [row for row in kept if test(row[column])]
+        only.append(said)
+    return _Question(instruction, table, tuple(columns), tuple(kept), tuple(only))
 
 
 def _named_columns(table: Table, asked: Sequence[str]) -> list[int]:
@@ -120,44 +89,244 @@ def _named_columns(table: Table, asked: Sequence[str]) -> list[int]:
     return sorted(places, key=lambda index: places[index])
 
 
-def _measured(
-    table: Table, measure: tuple[str, Callable[[list[float]], float]], columns: Sequence[int], lowered: str
-) -> str | None:
-    numeric = [index for index in columns if table.numbers(index)] or _likely(table, lowered)
-    if not numeric:
+# -- which rows ----------------------------------------------------------------------------------------------------
+
+Restriction = tuple[int, Callable[[str], bool], str]
+
+
+def _values_named(table: Table, instruction: str) -> Iterator[Restriction]:
+    """The values that the instruction names, column by column: "in the North", "of Pears"."""
+    lowered = _spelled(instruction)
+    names = {_spelled(name.replace("_", " ")).strip() for name in table.columns}
+    for column in range(len(table.columns)):
+        values = {cell for cell in table.values(column) if _is_named(cell, lowered)}
+        values = {
+            cell for cell in values if _spelled(cell).strip() not in names and not _is_number(table, column, cell)
+        }
+        if values:
+            yield column, values.__contains__, f"{table.columns[column]} {' or '.join(sorted(values))}"
+
+
+def _is_number(table: Table, column: int, cell: str) -> bool:
+    """A bare number in a question is a bound or a year of something, hardly ever the value of a cell of numbers."""
+    return (
+        number(cell) is not None and bool(table.numbers(column)) and table.columns[column].lower() not in ("year", "id")
+    )
+
+
+_BOUND = re.compile(
+    r"\b(?P<more>over|above|more than|greater than|at least|from)"
+    r"|\b(?P<less>under|below|less than|fewer than|at most|up to)"
+)
+
+
+def _bounds(table: Table, instruction: str) -> Iterator[Restriction]:
+    """ "price over 1.4", "with at least 10 units"."""
+    pattern = rf"(?:{_BOUND.pattern})\s+(?P<number>[-+$€£]?\d[\d.,]*)(?:\s+(?P<unit>\w+))?"
+    for match in re.finditer(pattern, instruction.lower()):
+        column = _bounded(table, instruction.lower()[: match.start()], match["unit"] or "")
+        bound = number(match["number"].rstrip(".,"))
+        if column is None or bound is None:
+            continue
+        said = match["more"] or match["less"]
+        yield column, _within(said, bound), f"{table.columns[column]} {said} {_shown(bound)}"
+
+
+def _bounded(table: Table, before: str, unit: str) -> int | None:
+    """The numeric column that a bound is about: named right after it ("10 units"), else last before it."""
+    for text in (unit, before):
+        asked = [stem(word) for word in words(text)]
+        named = [column for column in _named_columns(table, asked) if table.numbers(column)]
+        if named:
+            return named[-1]
+    return None
+
+
+def _within(said: str, bound: float) -> Callable[[str], bool]:
+    least = said in ("at least", "from")
+    most = said in ("at most", "up to")
+    more = said in ("over", "above", "more than", "greater than")
+
+    def test(cell: str) -> bool:
+        value = number(cell)
+        if value is None:
+            return False
+        return value >= bound if least else value <= bound if most else value > bound if more else value < bound
+
+    return test
+
+
+def _names_more(question: _Question) -> bool:
+    """Whether the question names something that is not in the table: a number, or a word with a capital."""
+    known = {stem(word) for name in question.table.columns for word in words(name.replace("_", " "))}
+    known |= {stem(word) for said in question.only for word in words(said)}
+    tokens = words(question.text)
+    named = [word for at, word in enumerate(tokens) if word[0].isdigit() or (at > 0 and word[0].isupper())]
+    return any(stem(word) not in known and word.lower() not in STOP_WORDS and word not in _ACRONYMS for word in named)
+
+
+_ACRONYMS = frozenset(("CSV", "TSV", "JSON"))
+
+
+# -- the rules -----------------------------------------------------------------------------------------------------
+
+
+def _most(question: _Question) -> str | None:
+    """ "Which region sold most units?" """
+    extreme = next((_MOST[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MOST), None)
+    by = next((index for index in question.columns if not question.is_numeric(index)), None)
+    column = next((index for index in question.columns if question.is_numeric(index)), None)
+    if extreme is None or by is None or column is None or not question.rows:
+        return None
+    totals = {group: sum(numbers) for group, numbers in _groups(question, column, by).items()}
+    name, function = extreme
+    value = function(list(totals.values()))
+    winners = ", ".join(group for group, total in totals.items() if total == value)
+    columns = question.table.columns
+    return (
+        f"{winners}: {_shown(value)}, the {name} of the totals of {columns[column]} by {columns[by]} ({question.over})."
+    )
+
+
+def _measured(question: _Question) -> str | None:
+    measure = _measure(question)
+    numeric = [index for index in question.columns if question.is_numeric(index)] or _likely(question)
+    if measure is None or not numeric:
         return None
     column, (name, function) = numeric[0], measure
-    by = next((index for index in columns if index != column and f" {table.columns[index].lower()}" in lowered), None)
-    if by is not None and re.search(r"\b(?:by|per|for each|for every|in each)\b", lowered):
-        return _grouped(table, column, by, name, function)
-    value = function(table.numbers(column))
-    return f"The {name} of {table.columns[column]} is {_shown(value)}{_where(table, column, name, value)}."
+    by = next((index for index in question.columns if index != column and _is_grouping(question, index)), None)
+    if by is not None:
+        return _grouped(question, column, by, measure)
+    numbers = question.numbers(column)
+    if not numbers:
+        return f"No number of {question.table.columns[column]} is there ({question.over})."
+    value = function(numbers)
+    return f"The {name} of {question.table.columns[column]} is {_shown(value)}{_where(question, column, name, value)}."
 
 
-def _likely(table: Table, lowered: str) -> list[int]:
+def _measure(question: _Question) -> Measure | None:
+    said = next((_MEASURES[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MEASURES), None)
+    named = any(question.is_numeric(index) for index in question.columns)
+    # "How many units did we sell": the units are counted in the column, not the rows.
+    return said or (_MEASURES["total"] if named and re.search(r"\bhow (?:many|much)\b", question.lowered) else None)
+
+
+def _is_grouping(question: _Question, column: int) -> bool:
+    name = re.escape(question.table.columns[column].lower().replace("_", " "))
+    return bool(re.search(rf"\b(?:by|per|each|every) (?:\w+ )?{name}", question.lowered.replace("_", " ")))
+
+
+def _likely(question: _Question) -> list[int]:
     """The column that is meant without being named: the price of the cheapest, or the only one with numbers."""
-    numeric = [index for index in range(len(table.columns)) if table.numbers(index)]
-    if re.search(r"cheap|expensive", lowered):
-        return [index for index in numeric if re.search(r"price|cost|amount|fee", table.columns[index], re.I)][:1]
+    names = question.table.columns
+    numeric = [index for index in range(len(names)) if question.is_numeric(index)]
+    if re.search(r"cheap|expensive", question.lowered):
+        return [index for index in numeric if re.search(r"price|cost|amount|fee", names[index], re.I)][:1]
     return numeric if len(numeric) == 1 else []
 
 
-def _where(table: Table, column: int, name: str, value: float) -> str:
-    """For an extreme, the row that has it."""
+def _where(question: _Question, column: int, name: str, value: float) -> str:
+    """Over which rows; for an extreme, the row that has it."""
     if name not in {"minimum", "maximum"}:
-        return f" (over {len(table.numbers(column)):,} rows)"
-    row = next(row for row in table.rows if _number(row[column]) == value)
-    return f" (in the row: {_row(table, row)})"
+        return f" ({question.over})"
+    row = next(row for row in question.rows if number(row[column]) == value)
+    return f" (in the row: {_row(question.table, row)}; {question.over})"
 
 
-def _grouped(table: Table, column: int, by: int, name: str, function: Callable[[list[float]], float]) -> str:
+def _grouped(question: _Question, column: int, by: int, measure: Measure) -> str:
+    name, function = measure
+    lines = [f"| {group} | {_shown(function(found))} |" for group, found in _groups(question, column, by).items()]
+    columns = question.table.columns
+    return "\n".join([f"| {columns[by]} | {name} of {columns[column]} |\n|---|---|", *lines, f"\n({question.over})"])
+
+
+def _groups(question: _Question, column: int, by: int) -> dict[str, list[float]]:
     groups: dict[str, list[float]] = defaultdict(list)
-    for row in table.rows:
-        if (number := _number(row[column])) is not None:
-            groups[row[by]].append(number)
-    lines = [f"| {group} | {_shown(function(numbers))} |" for group, numbers in groups.items()]
-    head = f"| {table.columns[by]} | {name} of {table.columns[column]} |\n|---|---|"
-    return "\n".join([head, *lines])
+    for row in question.rows:
+        if (value := number(row[column])) is not None:
+            groups[row[by]].append(value)
+    return groups
+
+
+_HOW_MANY = re.compile(r"how many|number of|\bcount\b")
+
+
+def _rows_counted(question: _Question) -> str | None:
+    """ "How many rows have at least 9 units?" """
+    if not _HOW_MANY.search(question.lowered) or not re.search(r"rows|lines|records|entries", question.lowered):
+        return None
+    return _how_many(question) if question.only else f"The table has {len(question.table.rows):,} rows."
+
+
+def _how_many(question: _Question) -> str:
+    return f"{len(question.rows):,} of {len(question.table.rows):,} rows: {', '.join(question.only)}."
+
+
+def _counted(question: _Question) -> str | None:
+    """Different values of a column, or the rows that something holds of."""
+    if not _HOW_MANY.search(question.lowered):
+        return None
+    by = next((index for index in question.columns if not question.is_numeric(index)), None)
+    if by is not None and not question.only:
+        different = len({row[by] for row in question.rows if row[by]})
+        return f"{different:,} different values of {question.table.columns[by]} ({question.over})."
+    return _how_many(question) if question.only else None
+
+
+def _listed(question: _Question) -> str | None:
+    """ "List the regions", "which different products are there"."""
+    if not re.match(r"\s*(?:please )?(?:list|which|what|name|show)\b", question.lowered) or len(question.columns) != 1:
+        return None
+    (column,) = question.columns
+    name = question.table.columns[column]
+    is_given = any(said.startswith(f"{name} ") for said in question.only)
+    if is_given or len(question.rows) < 2 or (question.is_numeric(column) and not question.only):
+        return None
+    values = dict.fromkeys(row[column] for row in question.rows if row[column])
+    return f"{len(values):,} different values of {name} ({question.over}): {', '.join(values)}."
+
+
+def _described(question: _Question) -> str | None:
+    return describe(question.table) if re.search(r"summar|describe|overview|profile", question.lowered) else None
+
+
+def _looked_up(question: _Question) -> str | None:
+    """The rows with what the instruction names; of one row the one column that it names."""
+    if not question.only:
+        return None
+    if not question.rows:
+        return f"No row has all of this: {', '.join(question.only)}."
+    wanted = [index for index in question.columns if f"{question.table.columns[index]} " not in " ".join(question.only)]
+    if len(question.rows) == 1 and len(wanted) == 1:
+        row = question.rows[0]
+        return f"{question.table.columns[wanted[0]]}: {row[wanted[0]]} (in the row: {_row(question.table, row)})"
+    shown = markdown(Table(question.table.columns, question.rows[:_MOST_ROWS]))
+    more = len(question.rows) - _MOST_ROWS
+    return f"{shown}\n\n({question.over}{f'; {more:,} more are not shown' if more > 0 else ''})"
+
+
+_MOST_ROWS = 20
+_RULES: tuple[Callable[[_Question], str | None], ...] = (
+    _rows_counted,
+    _most,
+    _measured,
+    _counted,
+    _described,
+    _listed,
+    _looked_up,
+)
+
+
+# -- in words ------------------------------------------------------------------------------------------------------
+
+
+def _spelled(text: str) -> str:
+    return f" {' '.join(words(text)).lower()} "
+
+
+def _is_named(cell: str, lowered: str) -> bool:
+    spelled = _spelled(cell)
+    return bool(spelled.strip()) and spelled.strip() not in STOP_WORDS and spelled in lowered
 
 
 def _shown(value: float) -> str:
@@ -166,23 +335,6 @@ def _shown(value: float) -> str:
 
 def _row(table: Table, row: Row) -> str:
     return ", ".join(f"{name} {cell}" for name, cell in zip(table.columns, row, strict=True))
-
-
-def _looked_up(table: Table, instruction: str, columns: Sequence[int]) -> str | None:
-    """The rows with a cell that the instruction names; of them the columns that it names."""
-    lowered = f" {' '.join(words(instruction)).lower()} "
-    rows = [row for row in table.rows if any(_is_named(cell, lowered) for cell in row)]
-    if not rows or len(rows) == len(table.rows):
-        return None
-    wanted = [index for index in columns if not all(_is_named(row[index], lowered) for row in rows)]
-    if len(rows) == 1 and len(wanted) == 1:
-        return f"{table.columns[wanted[0]]}: {rows[0][wanted[0]]} (in the row: {_row(table, rows[0])})"
-    return markdown(Table(table.columns, tuple(rows[:20])))
-
-
-def _is_named(cell: str, lowered: str) -> bool:
-    spelled = " ".join(words(cell)).lower()
-    return bool(spelled) and spelled not in STOP_WORDS and f" {spelled} " in lowered
 
 
 def markdown(table: Table) -> str:

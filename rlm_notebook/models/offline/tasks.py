@@ -76,6 +76,8 @@ def first_line(task: str) -> str:
 def title_of(task: str, longest: int = 80) -> str:
     """What a task is about in a few words: the title that it quotes, else its first line."""
     line = first_line(task)
+    if re.search(r"\bthe opening\b(?! of)", line):
+        return "Opening"
     quoted = _QUOTED.search(line)
     title = quoted[0].strip('" ') if quoted else line.lstrip("#*-> ").rstrip(".:; ")
     return title if len(title) <= longest else title[: longest - 1].rsplit(" ", 1)[0] + "…"

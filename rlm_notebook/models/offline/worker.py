@@ -6,18 +6,18 @@ Never invents: every sentence of an extract stands in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ...ports import NodeFacts
+from ...ports import NodeFacts, ReferencedText
 from .arithmetic import calculate
 from .documents import outline, paragraphs
 from .language import content_stems, sentences, stem, words
-from .ranking import choose, passages, read_sentences
+from .ranking import Sentence, choose, passages, read_sentences
 from .tables import answer_from, read_table
 from .tasks import Task, Wanted, masked, read_task, read_wanted, title_of
 from .terms import key_terms
 
-__all__ = ["REFUSAL", "TERMS", "answer", "as_text", "terms_line"]
+__all__ = ["REFUSAL", "TERMS", "answer", "as_text", "is_miss", "terms_line"]
 
 #: How a list of key terms begins.
 TERMS = "**Key terms:**"
@@ -32,14 +32,38 @@ _HOW_TO_CHOOSE = (
 
 
 def answer(facts: NodeFacts) -> str:
-    """The answer to a task."""
-    task = _with_source(read_task(facts.task), facts)
+    """The answer to a task: from the text in it, or from what it depends on or refers to."""
+    task = read_task(facts.task)
+    sources = _read(task, facts)
+    found = [(each.name, _answered(Task(task.instruction, each.text), facts, each)) for each in sources]
+    if not found:
+        return _answered(task, facts, _NO_SOURCE)
+    hits = [(name, text) for name, text in found if not is_miss(text)] or found[:1]
+    if len(hits) == 1:
+        return hits[0][1]
+    return "\n\n".join(f"## {name}\n\n{text}" for name, text in hits)
+
+
+def _answered(task: Task, facts: NodeFacts, source: ReferencedText) -> str:
     wanted = read_wanted(task.instruction)
     for rule in _RULES:
-        found = rule(task, wanted, facts)
+        found = rule(task, wanted, facts, source)
         if found is not None:
             return found
     return describe_cannot(task)
+
+
+_NO_SOURCE = ReferencedText("", "text", "")
+_MISSES = (
+    "I cannot read this question off the table",
+    "No passage of the text is about this",
+    "No sentences to extract",
+)
+
+
+def is_miss(text: str) -> bool:
+    """Whether an answer says that there is none."""
+    return text.startswith(_MISSES) or REFUSAL in text
 
 
 def describe_cannot(task: Task) -> str:
@@ -51,34 +75,42 @@ SHOWN_OF_GOAL = 1_500
 _REFERS = re.compile(r"\b(?:result|results|above|previous|these|those|them|it|its|the text|the document|this)\b", re.I)
 
 
-def _with_source(task: Task, facts: NodeFacts) -> Task:
-    """A task without a text works on what it depends on, else on the text that the whole run is about."""
+def _read(task: Task, facts: NodeFacts) -> Sequence[ReferencedText]:
+    """What a task without a text works on: what it depends on, else the references, else the text of the whole run."""
     if task.text or not task.instruction:
-        return task
+        return ()
     earlier = "\n\n".join(part.content for part in facts.dependencies)
     if earlier:
-        return Task(task.instruction, earlier)
+        return (ReferencedText("earlier results", "text", earlier),)
+    if facts.texts:
+        named = [text for text in facts.texts if _names(task.instruction, text.name)]
+        return named or facts.texts
     # A recorded result is found again by what a prompt shows of the goal, so no more of it may be used than that.
     goal = read_task(facts.goal).text if facts.goal != facts.task and len(facts.goal) <= SHOWN_OF_GOAL else ""
-    return Task(task.instruction, goal) if goal and _REFERS.search(task.instruction) else task
+    return (ReferencedText("goal", "text", goal),) if goal and _REFERS.search(task.instruction) else ()
 
 
-def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _names(instruction: str, name: str) -> bool:
+    spellings = "|".join(map(re.escape, (name, name.replace("_", " "))))
+    return re.search(rf"(?<!\w)(?:{spellings})(?!\w)", instruction, re.IGNORECASE) is not None
+
+
+def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     instruction, text = task.instruction, task.text
     if text and len(text) <= 200 and re.match(r"\s*(?:calculate|compute|evaluate)\b", instruction, re.I):
         instruction = f"{instruction.rstrip(': ')} {text}"
     return calculate(instruction)
 
 
-def _table(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
-    table = read_table(task.text)
+def _table(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
+    table = read_table(task.text, source.kind)
     if table is None or wanted.counts or not task.instruction or _CREATES.match(task.instruction):
         return None
-    unanswered = f"I cannot read this question off the table; its columns are {', '.join(table.columns)}."
+    unanswered = f"{_MISSES[0]}; its columns are {', '.join(table.columns)}."
     return answer_from(table, task.instruction) or unanswered
 
 
-def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _sections(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     """A task for each section that was not split: each section in turn, here."""
     found = outline(task.text)
     if not (wanted.per_section and wanted.is_extract) or len(found.sections) < 2:
@@ -90,7 +122,7 @@ def _sections(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     return "\n\n".join(parts)
 
 
-def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     """Counts, an extract and key terms, as many of them as were asked for."""
     quoted = re.search(r'"([^"]+)"', task.instruction)
     if wanted.counts and quoted and not task.text:
@@ -106,11 +138,22 @@ def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts) -> str | Non
 def _extract(text: str, wanted: Wanted, title: str) -> str:
     found = []
     if wanted.summary:
-        chosen = choose(read_sentences(text), _count(wanted), wanted.words, title)
+        chosen = choose(_candidates(text), _count(wanted), wanted.words, title)
         found.append(as_text([each.text for each in chosen], wanted.bullets) or _no_prose(text))
     if wanted.terms is not None:
         found.append(terms_line(key_terms(text, wanted.terms or None, title)))
     return "\n\n".join(each for each in found if each)
+
+
+def _candidates(text: str) -> list[Sentence]:
+    """The sentences to choose from: of a text in many sections, the best of each, so that none speaks for all."""
+    sections = outline(text).sections
+    if len(sections) < _MANY_SECTIONS:
+        return read_sentences(text)
+    return [sentence for each in sections for sentence in choose(read_sentences(each.text), 2, title=each.title)]
+
+
+_MANY_SECTIONS = 4
 
 
 def _count(wanted: Wanted) -> int | None:
@@ -127,7 +170,7 @@ def terms_line(terms: list[str]) -> str:
 
 def _no_prose(text: str) -> str:
     lines = sum(1 for line in text.splitlines() if line.strip())
-    return f"No sentences to extract: {lines} lines of code, tables or headings."
+    return f"{_MISSES[2]}: {lines} lines of code, tables, headings or lists."
 
 
 _COUNTERS: dict[str, Callable[[str], int]] = {
@@ -154,7 +197,7 @@ _HOW_OFTEN = re.compile(
 )
 
 
-def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     match = _HOW_OFTEN.search(task.instruction)
     if not match or not task.text:
         return None
@@ -169,7 +212,7 @@ _ASKED = re.compile(
 )
 
 
-def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _question(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     """The passages of the text that a question, or a topic such as "Python: speed", is answered by."""
     instruction = task.instruction.strip()
     is_topic = len(instruction) <= 80 and not re.match(r"\s*\w+e?\b.*\b(?:poem|essay|story)\b", instruction, re.I)
@@ -181,7 +224,7 @@ def _question(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
     if found:
         return " ".join(found)
     sought = [word for word in dict.fromkeys(words(instruction)) if stem(word) in query]
-    return f"No passage of the text is about this (sought: {', '.join(sought) or 'nothing'})." if is_asked else None
+    return f"{_MISSES[1]} (sought: {', '.join(sought) or 'nothing'})." if is_asked else None
 
 
 _ASKING = frozenset(
@@ -198,14 +241,14 @@ _CREATES = re.compile(
 )
 
 
-def _bare_text(task: Task, wanted: Wanted, facts: NodeFacts) -> str | None:
+def _bare_text(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
     """A long text without an instruction: its central sentences."""
     if task.instruction or len(task.text) < 400:
         return None
     return as_text([each.text for each in choose(read_sentences(task.text), 3)], bullets=False) or None
 
 
-_RULES: tuple[Callable[[Task, Wanted, NodeFacts], str | None], ...] = (
+_RULES: tuple[Callable[[Task, Wanted, NodeFacts, ReferencedText], str | None], ...] = (
     _arithmetic,
     _table,
     _sections,

@@ -1,0 +1,116 @@
+"""A table out of text: CSV with any of three delimiters, Markdown, a JSON list of records. Cells stay text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Row", "Table", "number", "read_table"]
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column names and rows, all as text, each row as long as the names."""
+
+    columns: Row
+    rows: tuple[Row, ...]
+
+    def values(self, column: int) -> list[str]:
+        return [row[column] for row in self.rows]
+
+    def numbers(self, column: int) -> list[float]:
+        """The column's numbers, or none if any filled cell is not one."""
+        cells = [cell for cell in self.values(column) if cell]
+        numbers = [number(cell) for cell in cells]
+        return [number for number in numbers if number is not None] if cells and None not in numbers else []
+
+
+_PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+def number(cell: str) -> float | None:
+    """The number in a cell: "1,234.5", "$3", "12 %", "1,5"; `None` if it holds something else."""
+    bare = cell.strip().lstrip("$€£").rstrip("%€ ").strip()
+    if _THOUSANDS.fullmatch(bare):
+        bare = bare.replace(",", "")
+    elif _DECIMAL_COMMA.fullmatch(bare):
+        bare = bare.replace(",", ".")
+    return float(bare) if _PLAIN.fullmatch(bare) and len(bare) < 50 else None
+
+
+def read_table(text: str, kind: str = "") -> Table | None:
+    """The table that a text consists of; `None` if it is none. `kind` is what is known of where it comes from."""
+    if kind.startswith("table") or kind.lower().endswith((".csv", ".tsv")):
+        return _csv(text)
+    if text.lstrip()[:1] == "[":
+        return _records(text)
+    lines = [line for line in text.strip().splitlines() if line.strip() and not line.strip().startswith("```")]
+    if len(lines) < 2:
+        return None
+    if all(line.strip().startswith("|") for line in lines):
+        return _table([_markdown_cells(line) for line in lines if not re.fullmatch(r"[\s|:-]+", line)])
+    if _is_prose(lines) or not any(all(sign in line for line in lines[:50]) for sign in DELIMITERS):
+        return None
+    return _csv("\n".join(lines))
+
+
+DELIMITERS = (",", "\t", ";")
+
+
+def _is_prose(lines: Sequence[str]) -> bool:
+    return any(re.search(r"[a-z]{3}[.!?](?:\s|$)", line) for line in lines[:5]) or len(lines[0]) > 500
+
+
+def _markdown_cells(line: str) -> Row:
+    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+
+
+def _csv(text: str) -> Table | None:
+    """By the delimiter that gives all rows the same number of cells, and most of them."""
+    found = [table for delimiter in DELIMITERS if (table := _table(_csv_rows(text, delimiter))) is not None]
+    return max(found, key=lambda table: len(table.columns), default=None)
+
+
+def _csv_rows(text: str, delimiter: str) -> list[Row]:
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return [tuple(" ".join(cell.split()) for cell in row) for row in rows if row]
+    except csv.Error:
+        return []
+
+
+def _records(text: str) -> Table | None:
+    """A JSON list of flat objects."""
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
+        return None
+    columns = list(dict.fromkeys(str(key) for each in data for key in each))
+    rows = [tuple(_cell(each.get(column)) for column in columns) for each in data]
+    return _table([tuple(columns), *rows])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(rows: Sequence[Row]) -> Table | None:
+    if len(rows) < 2 or len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
+        return None
+    names, body = rows[0], rows[1:]
+    if not names[0]:
+        # The index of a data frame has no name, and often says nothing.
+        counts = [row[0] for row in body] == [str(at) for at in range(len(body))]
+        names, body = (names[1:], [row[1:] for row in body]) if counts else (("index", *names[1:]), body)
+    return Table(names, tuple(body)) if names and all(names) else None
