@@ -159,7 +159,7 @@ class _Transcript:
         if not self._rounds:
             return None
         told = self._rounds.popleft()
-        calls = tuple(map(_recorded_call, told.calls))
+        calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in told.calls)
         uses = [self._still(call, self._uses.popleft() if self._uses else None) for call in calls]
         if None in uses:
             # What the model said next was said of something else.
@@ -176,12 +176,6 @@ class _Transcript:
             return None
         same = all(self._memory.digest(name) == digest for name, digest in use.reads.items())
         return use if same else None
-
-
-def _recorded_call(call: Mapping[str, Any]) -> ToolCall:
-    """A journal may come from a stranger: what is not there, or of another type, is taken for nothing."""
-    given = call.get("arguments")
-    return ToolCall(str(call.get("id")), str(call.get("name")), given if isinstance(given, dict | str) else {})
 
 
 def _open_rounds(rounds: Sequence[Round]) -> int:

@@ -417,8 +417,15 @@ def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, 
 
 
 def _replied(node: Node, event: Replied) -> Node:
+    if not all(_is_call(call) for call in event.calls):
+        raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
     told = Round(event.content, event.calls, event.usage, event.model)
     return _with(node, rounds=(*node.rounds, told), usage=_plus(node.usage, event.usage))
+
+
+def _is_call(call: dict[str, Any]) -> bool:
+    named = isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
+    return named and isinstance(call.get("arguments"), dict | str)
 
 
 def _retried(node: Node, event: Retried) -> Node:

@@ -54,7 +54,7 @@ def event_of(kind: str, node: str, at: float, choose: random.Random) -> Event:
         "Token": lambda: Token(at=at, node=node, text="x"),
         "ToolCalled": lambda: ToolCalled(at=at, node=node, call="c", name="f", arguments={}),
         "ToolReturned": lambda: ToolReturned(at=at, node=node, call="c", content="r"),
-        "Replied": lambda: Replied(at=at, node=node, content="", calls=({"id": "c"},), usage=usage),
+        "Replied": lambda: Replied(at=at, node=node, content="", calls=(CALL,), usage=usage),
         "Retried": lambda: Retried(at=at, node=node, reason="r", usage=usage),
         "Finished": lambda: Finished(at=at, node=node, content="done", usage=usage),
         "Failed": lambda: Failed(at=at, node=node, error="e"),
@@ -66,6 +66,9 @@ def event_of(kind: str, node: str, at: float, choose: random.Random) -> Event:
 
 #: What ends a node or the run is rare, so that trees become more than a root.
 KINDS = [kind for kind in sorted(events.KINDS) for _ in range(1 if kind in ENDS else 8)]
+
+
+CALL = {"id": "c", "name": "f", "arguments": {}}
 
 
 def state_of(tree: Tree) -> Any:
@@ -299,3 +302,12 @@ def test_parts_are_listed_in_the_order_of_the_plan() -> None:
 def test_the_title_is_the_first_line_with_text() -> None:
     assert Node("0", None, "\n  \n  Compare both \nmore").title == "Compare both"
     assert Node("0.1", "0", " \n ").title == "0.1"
+
+
+@pytest.mark.parametrize("call", [{}, {"id": 1, "name": "f", "arguments": {}}, {"id": "c", "name": "f"}])
+def test_a_reply_with_something_among_its_calls_that_is_none_is_refused(call: dict[str, Any]) -> None:
+    tree = Tree()
+    for event in (NodeCreated(at=0, node="0", parent=None, task="t"), events.Started(at=0, node="0")):
+        tree.apply(event)
+    with pytest.raises(IllegalEvent, match="a call of a tool has"):
+        tree.apply(Replied(at=1, node="0", content="", calls=(CALL, call)))
