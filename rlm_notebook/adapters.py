@@ -16,6 +16,7 @@ from typing import Any
 
 from .core.records import Recorded
 from .core.retry import RetryPolicy
+from .core.store import Store
 from .exceptions import ConfigurationError
 from .ports import Cache, Journal, Model, Request, current_host
 
@@ -50,8 +51,19 @@ def resolve_model(spec: Any) -> Model:
     return model
 
 
-def journal_for(checkpoint: Any, *, request_key: str, task: str) -> Journal:
-    """The journal that `checkpoint` asks for: `None` (memory), a path, `True` (beside the notebook), or a journal."""
+def journal_for(checkpoint: Any, *, request_key: str, task: str, store: Store = "full") -> Journal:
+    """The journal that `checkpoint` asks for: `None` (memory), a path, `True` (beside the notebook), or a journal.
+
+    A file holds as much of the texts as `store` says.
+    """
+    journal = _journal(checkpoint, request_key, task)
+    if store == "full" or journal.path is None:
+        return journal
+    reduced: Journal = _load("checkpoints.reduced", "Reduced")(journal, store)
+    return reduced
+
+
+def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
     if checkpoint is None or checkpoint is False:
         memory: Journal = _load("checkpoints.memory", "MemoryJournal")()
         return memory
@@ -66,13 +78,12 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str) -> Journal:
     return file
 
 
-def kept_beside(journal: Journal, recorded: Recorded) -> Journal:
-    """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that of `journal`.
+def kept_beside(path: Path | None, recorded: Recorded, store: Store) -> Journal:
+    """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that at `path`.
 
     Raises `CheckpointError` where that cannot be written.
     """
-    place = _free_beside(journal.path) if journal.path is not None else None
-    beside = journal_for(place, request_key="", task="")
+    beside = journal_for(_free_beside(path) if path is not None else None, request_key="", task="", store=store)
     beside.read()
     beside.open()
     try:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 from .adapters import baseline_of, cache_of, journal_for, kept_beside, remembering
@@ -18,12 +19,15 @@ from .configuration import Configuration, Job, OnFailure, OnLimit, RunMode, one_
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits
+from .core.plan import Plan
 from .core.retry import RetryPolicy
-from .exceptions import ConfigurationError
-from .forks import Fork
+from .core.store import STORES, Store
+from .exceptions import CheckpointError, ConfigurationError
+from .forks import Fork, edited, plan_given, retried
 from .memory import SharedMemory
 from .ports import Cache, Message, Observer
 from .pricing import Prices
+from .recorded_run import RecordedRun, load_run
 from .recursion import Recursion
 from .retelling import replay
 from .run import Run
@@ -94,15 +98,26 @@ class AsyncRecursiveEngine:
         mode: RunMode = "resume",
         output_type: Any = None,
         variables: Mapping[str, Any] | None = None,
+        keep_plan: bool = False,
+        store: Store = "full",
     ) -> Output:
         """The answer to `task`.
 
         `checkpoint`: `None` keeps the run in memory, a path is the JSON file that it is kept in, `True` is beside the
         notebook. `mode`: "resume" reuses what is recorded there, "fresh" ignores it, "replay" calls no model.
+        `keep_plan`: a task that changed is solved along the recorded plan, nothing is planned anew. `store`: what the
+        file holds of the texts; "full", "outputs" (plans and results, hashes of what was given), "hashes" (of all).
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
         return await self.start(
-            task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+            task,
+            context=context,
+            checkpoint=checkpoint,
+            mode=mode,
+            output_type=output_type,
+            variables=variables,
+            keep_plan=keep_plan,
+            store=store,
         )
 
     def start(
@@ -114,15 +129,18 @@ class AsyncRecursiveEngine:
         mode: RunMode = "resume",
         output_type: Any = None,
         variables: Mapping[str, Any] | None = None,
+        keep_plan: bool = False,
+        store: Store = "full",
     ) -> Run:
-        """Start solving and return the `Run` at once; needs a running event loop."""
+        """Start solving and return the `Run` at once; needs a running event loop. Arguments: see `solve`."""
         _require_loop()
         memory = SharedMemory(variables or {})
         wanted_type = OutputType(output_type) if output_type is not None else None
         wanted = self._configuration.request_key(task, context, memory, wanted_type)
-        journal = journal_for(checkpoint, request_key=wanted, task=task)
-        checked_mode = _mode(mode, kept=journal.path is not None)
-        return self._start(Job(task, context, memory, wanted_type, wanted, journal, checked_mode))
+        store = one_of("store", store, STORES)
+        journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
+        checked_mode = _mode(mode, kept=journal.path is not None, keep_plan=keep_plan)
+        return self._start(Job(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store))
 
     async def stream(
         self,
@@ -133,13 +151,22 @@ class AsyncRecursiveEngine:
         mode: RunMode = "resume",
         output_type: Any = None,
         variables: Mapping[str, Any] | None = None,
+        keep_plan: bool = False,
+        store: Store = "full",
     ) -> AsyncIterator[Event]:
         """Every event of a run in order, tokens included; leaving the loop early cancels the run.
 
         When the run fails, its error is raised after the last event.
         """
         run = self.start(
-            task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+            task,
+            context=context,
+            checkpoint=checkpoint,
+            mode=mode,
+            output_type=output_type,
+            variables=variables,
+            keep_plan=keep_plan,
+            store=store,
         )
         try:
             async with aclosing(run.events()) as events:  # type: ignore[type-var]
@@ -148,6 +175,66 @@ class AsyncRecursiveEngine:
             await run
         finally:
             await run.cancel()
+
+    def edit(
+        self,
+        run: Run | RecordedRun | str | Path,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        output_type: Any = None,
+        context: RLMContext | None = None,
+    ) -> Run:
+        """`run.edit(...)` for a run that has ended, wherever it was made: as a value, by `load_run`, by its path.
+
+        This engine does what has to be done anew. What a file does not hold is given again: `variables`, `output_type`
+        and `context` of the run. Needs a running event loop. Raises as `run.edit` does, and `CheckpointError` for a
+        file that cannot be used.
+        """
+        ended = self._ended(run, variables, output_type, context)
+        return self.start_fork(ended, edited(ended, node_id, task, plan_given(plan), result))
+
+    def retry_run(
+        self,
+        run: Run | RecordedRun | str | Path,
+        node_id: str | None = None,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        output_type: Any = None,
+        context: RLMContext | None = None,
+    ) -> Run:
+        """`run.retry(...)`, for runs as `edit` takes them."""
+        ended = self._ended(run, variables, output_type, context)
+        return self.start_fork(ended, retried(ended, node_id))
+
+    def _ended(
+        self,
+        run: Run | RecordedRun | str | Path,
+        variables: Mapping[str, Any] | None,
+        output_type: Any,
+        context: RLMContext | None,
+    ) -> Run:
+        """The run as one of this engine."""
+        if isinstance(run, Run):
+            return run
+        _require_loop()
+        recorded = run if isinstance(run, RecordedRun) else load_run(run)
+        _require_texts(recorded)
+        wanted_type = OutputType(output_type) if output_type is not None else None
+        journal = journal_for(recorded.path, request_key=recorded.request_key, task=recorded.task)
+        job = Job(
+            recorded.task,
+            context,
+            SharedMemory(variables or {}),
+            wanted_type,
+            recorded.request_key,
+            journal,
+            "resume",
+        )
+        return Run.ended_as(recorded.recorded, job, self._configuration, self)
 
     def replaced(self, **changes: Any) -> AsyncRecursiveEngine:
         """An engine with some arguments changed; this one stays as it is."""
@@ -192,9 +279,17 @@ class AsyncRecursiveEngine:
         _require_loop()
         job = run.job
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
-        journal = kept_beside(job.journal, fork.seed(key, run.clock()))
+        journal = kept_beside(job.journal.path, fork.seed(key, run.clock()), job.store)
         return self._start(
-            replace(job, task=fork.task, request_key=key, journal=journal, mode="resume", joins_only=False)
+            replace(
+                job,
+                task=fork.task,
+                request_key=key,
+                journal=journal,
+                mode="resume",
+                keep_plan=False,
+                joins_only=False,
+            )
         )
 
     def start_plain(self, run: Run) -> Run:
@@ -202,7 +297,7 @@ class AsyncRecursiveEngine:
         _require_loop()
         path = run.job.journal.path
         place = baseline_of(path) if path is not None else None
-        journal = journal_for(place, request_key=run.request_key, task=run.task)
+        journal = journal_for(place, request_key=run.request_key, task=run.task, store=run.job.store)
         mode = _mode("resume", kept=place is not None)
         plain = self.replaced(max_depth=1, approve=False)
         return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False))
@@ -239,11 +334,23 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     )
 
 
-def _mode(mode: Any, *, kept: bool) -> RunMode:
+def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
     """`RLM_MODE` sets the mode of a whole session, for runs that are kept in a file and named no mode themselves."""
+    if keep_plan and mode == "fresh":
+        raise ConfigurationError(
+            'mode="fresh" ignores what is recorded, and keep_plan=True wants its plan; leave out one of them'
+        )
     wanted = os.environ.get("RLM_MODE", "") if kept and mode == "resume" else ""
     checked: RunMode = one_of("RLM_MODE" if wanted else "mode", wanted or mode, ("resume", "fresh", "replay"))
     return checked
+
+
+def _require_texts(recorded: RecordedRun) -> None:
+    if recorded.store != "full":
+        raise CheckpointError(
+            f'{recorded.path} was recorded with store="{recorded.store}": what would have to be asked again is not in '
+            'it; solve the task anew with store="full", or edit the run while its session lasts'
+        )
 
 
 def _require_loop() -> None:
@@ -251,7 +358,8 @@ def _require_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "there is no running event loop; use `await engine.solve(...)` in async code, or RecursiveEngine"
+            "there is no running event loop; in code that does not await, use RecursiveEngine(...): its solve(...), "
+            "edit(run, ...) and retry_run(run)"
         ) from None
 
 

@@ -10,6 +10,7 @@ from .core.context import RLMContext
 from .core.keys import request_key
 from .core.limits import Budget, Limits
 from .core.retry import RetryPolicy
+from .core.store import Store
 from .exceptions import ConfigurationError
 from .memory import SharedMemory
 from .ports import Journal, Model, Observer
@@ -78,7 +79,11 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One execution as it was asked for; `joins_only`: nothing new is solved, what is recorded is joined."""
+    """One execution as it was asked for.
+
+    `keep_plan`: what was planned at a node's place holds, whatever its key. `store`: how much of the texts is kept.
+    `joins_only`: nothing new is solved, what is recorded is joined.
+    """
 
     task: str
     context: RLMContext | None
@@ -87,6 +92,8 @@ class Job:
     request_key: str
     journal: Journal
     mode: RunMode
+    keep_plan: bool = False
+    store: Store = "full"
     joins_only: bool = False
 
 

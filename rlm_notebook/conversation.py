@@ -51,7 +51,7 @@ class Conversation:
         self._rounds = run.limits.max_tool_rounds
         stopped = run.past.records.stopped.get(node.plan_key, node.id)
         self._recorded = _Transcript(stopped, run.job.memory, self._rounds)
-        self._told = False
+        self._paid = False
 
     async def answer(self, request: Request) -> Reply:
         """Ask until the model answers without calling a tool.
@@ -62,7 +62,7 @@ class Conversation:
             reply, uses = await self._reply(request)
             if not reply.tool_calls:
                 # What took a round that was paid for does not come from a cache, whatever its last words do.
-                return replace(reply, mark="") if self._told and reply.mark else reply
+                return replace(reply, mark="") if self._paid and reply.mark else reply
             if left:
                 told = await self._use_tools(reply.tool_calls, uses)
                 request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
@@ -84,7 +84,7 @@ class Conversation:
             reply, uses, usage = known
             event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=_calls(reply))
             self._run.emit(replace(event, usage=usage, model=reply.model, mark="replayed"))
-            self._told = True
+            self._paid = self._paid or usage.calls > 0
             return reply, uses
         reply = _distinct(await ask(self._run, self._node, self._model, request, self._retry))
         if reply.tool_calls:
@@ -92,14 +92,15 @@ class Conversation:
         return reply, [None] * len(reply.tool_calls)
 
     def _tell(self, reply: Reply) -> None:
-        self._told = True
+        usage = self._run.claim(self._node)
+        self._paid = self._paid or usage.calls > 0
         self._run.emit(
             Replied(
                 at=self._run.clock(),
                 node=self._node,
                 content=reply.content,
                 calls=_calls(reply),
-                usage=self._run.claim(self._node),
+                usage=usage,
                 model=reply.model,
             )
         )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from .async_engine import AsyncRecursiveEngine
 from .configuration import OnFailure, OnLimit, RunMode
 from .core.context import RLMContext
 from .core.limits import Budget
+from .core.plan import Plan
 from .core.retry import RetryPolicy
+from .core.store import Store
 from .portal import run_blocking
 from .ports import Cache, Observer
+from .recorded_run import RecordedRun
+from .run import Run
 from .types import Output
 
 __all__ = ["RecursiveEngine"]
@@ -65,6 +70,8 @@ class RecursiveEngine:
         mode: RunMode = "resume",
         output_type: Any = None,
         variables: Mapping[str, Any] | None = None,
+        keep_plan: bool = False,
+        store: Store = "full",
     ) -> Output:
         """As `AsyncRecursiveEngine.solve`, returning when the answer is there.
 
@@ -72,6 +79,59 @@ class RecursiveEngine:
         """
         return run_blocking(
             lambda: self.async_engine.solve(
-                task, context=context, checkpoint=checkpoint, mode=mode, output_type=output_type, variables=variables
+                task,
+                context=context,
+                checkpoint=checkpoint,
+                mode=mode,
+                output_type=output_type,
+                variables=variables,
+                keep_plan=keep_plan,
+                store=store,
             )
         )
+
+    def edit(
+        self,
+        run: Run | RecordedRun | str | Path,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        output_type: Any = None,
+        context: RLMContext | None = None,
+    ) -> Output:
+        """The answer when one node of a run has another task, plan or result; as `AsyncRecursiveEngine.edit`."""
+
+        async def edited() -> Output:
+            return await self.async_engine.edit(
+                run,
+                node_id,
+                task=task,
+                plan=plan,
+                result=result,
+                variables=variables,
+                output_type=output_type,
+                context=context,
+            )
+
+        return run_blocking(edited)
+
+    def retry_run(
+        self,
+        run: Run | RecordedRun | str | Path,
+        node_id: str | None = None,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        output_type: Any = None,
+        context: RLMContext | None = None,
+    ) -> Output:
+        """The answer when what failed, or a node, is done again; as `AsyncRecursiveEngine.retry_run`."""
+
+        async def retried() -> Output:
+            return await self.async_engine.retry_run(
+                run, node_id, variables=variables, output_type=output_type, context=context
+            )
+
+        return run_blocking(retried)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from .core.limits import NOTHING, Usage
 from .core.records import Recorded, Records
+from .core.store import store_of
 from .core.tree import Node, NodeState, Tree
 from .memory import SharedMemory
+from .prompts import PROMPTS_VERSION
 
 __all__ = ["Past"]
 
@@ -56,17 +59,88 @@ class Past:
         tree = self.recorded.tree if self.recorded is not None else tree
         return known.id in tree and tree[known.id] is known and bool(tree.children(known.id))
 
+    def planned(self, node: Node, tree: Tree) -> Node | None:
+        """What was planned at the place of a node, whatever it depended on; an answer given with it is left out."""
+        found = next((old for old in self._at_place_of(node, tree) if _is_planned(old)), None)
+        if found is None or found.plan is None:
+            return None
+        return replace(found, plan={**found.plan, "answer": None} if found.decision == "EXECUTE" else found.plan)
+
+    def _at_place_of(self, node: Node, tree: Tree) -> Iterator[Node]:
+        """The recorded node at the same place among those that were followed, then those of earlier trees.
+
+        The root may have another task now; any other node has to have the same.
+        """
+        if self.recorded is None:
+            return
+        old = self.recorded.tree.root
+        for step in (*tree.ancestors(node.id)[1:], node) if node.parent is not None else ():
+            place = [child.id for child in _followed(tree, step.parent or "")].index(step.id)
+            children = _followed(self.recorded.tree, old.id) if old is not None else []
+            old = children[place] if place < len(children) else None
+        candidates = [old, *(each for each in reversed(self.recorded.earlier) if each.id == node.id)]
+        yield from (each for each in candidates if each is not None and (node.parent is None or each.task == node.task))
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The variables whose content is another now than when the run was recorded."""
+        before = self._digests
+        return tuple(name for name, digest in self._memory.digests().items() if before.get(name, digest) != digest)
+
+    @property
+    def _digests(self) -> dict[str, str]:
+        """The content hashes of variables when the run was recorded: of old files, of those that were read."""
+        if self.recorded is None:
+            return {}
+        said = self.recorded.tree.settings.get("variables")
+        if isinstance(said, dict):
+            return said
+        return {name: digest for node in self.recorded.tree for name, digest in node.reads.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the difference between now and when the run was recorded."""
+        return list(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        if self.recorded is None:
+            return
+        if changed := self.changed:
+            yield f"changed since it was recorded: {', '.join(changed)}"
+        if store_of(self.recorded) == "hashes":
+            yield "the file keeps hashes alone: nothing of it could be used again"
+        before = self.recorded.tree.settings.get("prompts_version", PROMPTS_VERSION)
+        if before != PROMPTS_VERSION:
+            yield f"recorded with prompts of version {before}, now {PROMPTS_VERSION}; a fresh run makes it anew"
+
     def with_present(self, tree: Tree, spent: Usage, active_seconds: float) -> Recorded:
         """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
-        earlier: tuple[Node, ...] = ()
-        if self.recorded is not None and tree.status != "done":
-            known = {node.plan_key for node in tree} | {node.result_key for node in tree}
-            nodes = (*self.recorded.earlier, *self.recorded.tree)
-            earlier = tuple(n for n in nodes if {n.plan_key, n.result_key} - known - {""})
+        earlier = tuple(self._missing_in(tree)) if tree.status != "done" else ()
         return Recorded(tree, earlier, spent=spent, active_seconds=active_seconds)
+
+    def _missing_in(self, tree: Tree) -> Iterator[Node]:
+        """The recorded nodes that know something which no node of the tree knows."""
+        if not self.records or self.recorded is None:
+            return
+        known = {node.plan_key for node in tree} | {node.result_key for node in tree}
+        told = {node.plan_key for node in tree if node.rounds or node.result is not None}
+        for node in (*self.recorded.earlier, *self.recorded.tree):
+            if {node.plan_key, node.result_key} - known - {""} or (node.rounds and node.plan_key not in told):
+                yield node
+
+
+def _is_planned(node: Node) -> bool:
+    """By a planner, or by hand: a limit that forced a node to execute planned nothing."""
+    return node.plan is not None and not (node.limited and node.plan["decision"] == "EXECUTE")
+
+
+def _followed(tree: Tree, parent: str) -> list[Node]:
+    return [child for child in tree.children(parent) if child.state is not NodeState.SUPERSEDED]
 
 
 def _records_of(recorded: Recorded | None) -> Records:
-    if recorded is None:
+    """What can be used again of a run depends on what its file holds: of hashes nothing, of outputs no half of one."""
+    if recorded is None or store_of(recorded) == "hashes":
         return Records()
-    return Records.of((*recorded.earlier, *cast("Iterable[Any]", recorded.tree)))
+    nodes = (*recorded.earlier, *recorded.tree)
+    return Records.of(nodes if store_of(recorded) == "full" else (replace(node, rounds=()) for node in nodes))

@@ -83,7 +83,8 @@ class Permits:
         try:
             self._log.open()
         except BaseException:
-            self.give_back(node, reserved, NOTHING)
+            # No call was made: what was counted for it is taken back.
+            self.give_back(node, reserved, Usage(calls=-1))
             raise
         self._stopwatch.start()
 

@@ -54,6 +54,8 @@ class Planning:
             run.emit(Planned(at=run.clock(), node=node.id, plan=Execute().to_json(), key=key, limited=forced))
             return Execute()
         known = run.past.records.plans.get(key, node.id)
+        if known is None and run.job.keep_plan:
+            known = run.past.planned(node, run.tree)
         if known is None:
             run.require_solving(node.id)
             run.emit(PlanStarted(at=run.clock(), node=node.id))
@@ -61,7 +63,7 @@ class Planning:
             node = run.tree[node_id]
             plan = await self._asked(run, node, facts, key, children)
         else:
-            plan = self._recalled(run, node, known)
+            plan = self._recalled(run, node, replace(known, plan_key=key))
         if isinstance(plan, Execute) or run.tree[node.id].limited:
             return plan if isinstance(plan, Execute) else Execute()
         if run.approves(node.id) and not (known is not None and run.past.followed(known, run.tree)):

@@ -74,6 +74,8 @@ class AnsweredRun(ReadableRun, Protocol):
     def active_seconds(self) -> float: ...
     @property
     def checkpoint(self) -> str | None: ...
+    @property
+    def changed(self) -> tuple[str, ...]: ...
 
 
 def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) -> Output:
@@ -93,6 +95,7 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "limited": any(node.limited for node in run.tree),
         "run_id": run.run_id,
         "checkpoint": run.checkpoint,
+        "changed": list(run.changed),
     }
     return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
 

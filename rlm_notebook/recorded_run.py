@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .adapters import page_of, recorded_in
 from .core.diff import Difference, difference
@@ -16,6 +16,7 @@ from .core.limits import Budget, Usage
 from .core.mermaid import mermaid
 from .core.outline import outline
 from .core.records import Recorded
+from .core.store import Store, store_of
 from .core.tree import Tree
 from .exceptions import CheckpointError
 from .ports import Message, Observer, current_host
@@ -66,10 +67,11 @@ class RecordedRun:
     path: Path
     recorded: Recorded
 
-    #: What was recorded is all there is: nothing was called for it now.
-    reused = True
     finished = True
+    #: Nothing was called for it now, and there is nothing that it could differ from.
     calls = 0
+    changed: ClassVar[tuple[str, ...]] = ()
+    notes: ClassVar[list[str]] = []
 
     @property
     def tree(self) -> Tree:
@@ -95,6 +97,16 @@ class RecordedRun:
     def status(self) -> str:
         """One of "done", "failed", "cancelled"."""
         return self.tree.status
+
+    @property
+    def reused(self) -> bool:
+        """It has an answer, and that was not made now."""
+        return self.status == "done"
+
+    @property
+    def store(self) -> Store:
+        """What the file holds of the texts: "full", "outputs" or "hashes"."""
+        return store_of(self.recorded)
 
     @property
     def usage(self) -> Usage:

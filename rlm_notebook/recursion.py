@@ -27,7 +27,7 @@ from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions
-from .retelling import ROOT, tell_result
+from .retelling import ROOT, tell_all, tell_result, unchanged
 from .run import Run
 from .team import DEFAULT_AGENT
 from .tools import Tool
@@ -49,7 +49,8 @@ class Recursion:
     async def solve(self, run: Run) -> str:
         """The answer to a run's task."""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
-        return await self.node(run, ROOT)
+        known = unchanged(run, self.key(run, ROOT))
+        return tell_all(run, known) if known is not None else await self.node(run, ROOT)
 
     def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again."""

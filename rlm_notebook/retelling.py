@@ -8,12 +8,13 @@ from dataclasses import replace
 from .core.events import Event
 from .core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
 from .core.sources import moved, sources_in
-from .core.tree import Node, Tree
+from .core.store import store_of
+from .core.tree import Node, NodeState, Tree
 from .exceptions import ReplayError
 from .ports import Part
 from .run import Run
 
-__all__ = ["replay", "tell_result"]
+__all__ = ["replay", "tell_all", "tell_result", "unchanged"]
 
 ROOT = "0"
 
@@ -59,18 +60,63 @@ async def replay(run: Run) -> str:
 
     Raises `ReplayError` if nothing is recorded, if it is not done, or if the request is another one now.
     """
-    recorded = _require_same(run)
-    for node in recorded.tree:
-        _emit_all(run, [created_fact(node), *plan_facts(node, node.id)])
-    for node in reversed(list(recorded.tree)):
+    return tell_all(run, _require_same(run).tree)
+
+
+def tell_all(run: Run, tree: Tree) -> str:
+    """A whole recorded tree, with the times that were recorded; gives the answer."""
+    if ROOT not in run.tree:
+        # What was asked may not be in the file; it is the same, or its key were another.
+        _emit_all(run, [replace(created_fact(tree[ROOT]), task=run.task)])
+    for node in tree:
+        _emit_all(run, [created_fact(node)] if node.id != ROOT else [])
+        _emit_all(run, plan_facts(node, node.id))
+    for node in reversed(list(tree)):
         _emit_all(run, end_facts(node))
-    return recorded.tree[ROOT].result or ""
+    return tree[ROOT].result or ""
+
+
+def unchanged(run: Run, root_key: str) -> Tree | None:
+    """The recorded tree, if it is done and all that it depends on is as it was; `root_key` is the root's now.
+
+    Then it is the answer as it stands, with the parts that had failed when it was joined: nobody is asked anew.
+    """
+    recorded = run.recorded
+    if recorded is None or run.job.joins_only or store_of(recorded) == "hashes":
+        return None
+    old = recorded.tree
+    if old.root is None or old.status != "done" or old.request_key != run.request_key:
+        return None
+    same = old.root.plan_key == root_key and _gaps_stand(run, old) and _fits(run, old)
+    return old if same else None
+
+
+def _gaps_stand(run: Run, old: Tree) -> bool:
+    """What failed was joined over because that was asked for, and still is."""
+    asked = run.configuration.on_failure == "synthesize" == old.settings.get("on_failure")
+    unfinished = [node.state for node in old if node.state not in (NodeState.DONE, NodeState.SUPERSEDED)]
+    return not unfinished or (asked and all(state is NodeState.FAILED for state in unfinished))
+
+
+def _fits(run: Run, old: Tree) -> bool:
+    """No limit that made the tree what it is was raised, and none was lowered below it."""
+    if old.settings.get("limits") == run.limits.to_json():
+        return True
+    living = [node for node in old if node.state is not NodeState.SUPERSEDED]
+    deepest = max(node.depth for node in living)
+    fits = deepest < run.limits.max_depth and len(living) <= run.limits.max_steps
+    return fits and not any(node.limited for node in living)
 
 
 def _require_same(run: Run) -> Recorded:
     recorded, place = run.recorded, run.checkpoint or "memory"
     if recorded is None:
         raise ReplayError(f"mode=replay, but nothing is recorded in {place}; run once with a model")
+    if store_of(recorded) == "hashes":
+        raise ReplayError(
+            f'mode=replay, but {place} was recorded with store="hashes": it can be shown, not replayed; '
+            'run once without replay and with store="outputs" or "full"'
+        )
     old = recorded.tree
     if old.request_key != run.request_key:
         changed = "the task" if old.task != run.task else "the agents, tools, temperature or context"

@@ -117,6 +117,13 @@ class Run:
         self._succession = Succession()
         self._origin = origin
 
+    @classmethod
+    def ended_as(cls, recorded: Recorded, job: Job, configuration: Configuration, origin: Origin) -> Run:
+        """A recorded run that has ended, as one of an engine: to go on from, not to be awaited."""
+        run = cls(job, configuration, recorded, origin)
+        run.tree = run.log.tree = recorded.tree
+        return run
+
     # -- what happened -------------------------------------------------------------------------------------------
 
     @property
@@ -129,13 +136,24 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The engine as checkpoints record it."""
-        return self.configuration.to_json()
+        """The engine as checkpoints record it, and the content hashes of the variables."""
+        variables = self.job.memory.digests()
+        return {**self.configuration.to_json(), **({"variables": variables} if variables else {})}
 
     @property
     def recorded(self) -> Recorded | None:
         """What earlier executions left."""
         return self.past.recorded
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The variables whose content is another now than when the run was recorded."""
+        return self.past.changed
+
+    @property
+    def notes(self) -> list[str]:
+        """What is different from when the run was recorded, a line each: variables that changed, other prompts."""
+        return self.past.notes
 
     @property
     def status(self) -> str:
@@ -386,6 +404,7 @@ class Run:
                 request_key=self.request_key,
                 settings=self.settings,
                 parent=self.past.parent,
+                fresh=self.job.mode == "fresh",
             )
         )
 

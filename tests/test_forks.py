@@ -167,14 +167,17 @@ async def test_who_depends_on_an_edited_node_runs_again() -> None:
     assert calls.new() == [("planner", "flight"), ("synthesizer", "trip")]
 
 
-async def test_nodes_of_equal_content_are_edited_together() -> None:
+async def test_of_two_equal_nodes_the_one_that_is_named_is_edited() -> None:
     def script(request: Any) -> Any:
         split = request.mode == "planner" and request.facts.task == "trip"
         return {"decision": "RECURSE", "sub_tasks": ["vote", "vote"]} if split else None
 
     old = await Calls(script).run()
-    for twin in ("0.0", "0.1"):
-        assert (await old.edit(twin, result="yes")).content == "trip: yes; yes"
+    other = "answer to: vote"
+    assert (await old.edit("0.0", result="yes")).content == f"trip: yes; {other}"
+    both = old.edit("0.1", result="yes")
+    assert (await both).content == f"trip: {other}; yes"
+    assert (await both.edit("0.0", result="no")).content == "trip: no; yes"
 
 
 def leaves(script: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

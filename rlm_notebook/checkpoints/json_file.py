@@ -24,6 +24,7 @@ from typing import IO, Any
 from ..core.events import Event
 from ..core.limits import NOTHING
 from ..core.records import Recorded
+from ..core.store import narrower, store_of
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
 from .journal import Journalled, line_of, read_journal
@@ -111,7 +112,7 @@ class JsonFile:
                 self._replace(recorded)
             except OSError as error:
                 raise _cannot_go_on(self._file, error) from error
-        elif self._unfinished(recorded):
+        elif self._lacks_form(recorded):
             # All of it is on the disk already: where it cannot be put into its final form, it stays as it is.
             with suppress(OSError, CheckpointError):
                 self._acquire()
@@ -146,11 +147,13 @@ class JsonFile:
     def _lock_path(self) -> Path:
         return self._file.with_name(self._file.name + ".lock")
 
-    def _unfinished(self, recorded: Recorded) -> bool:
-        """Nothing was called, but what lies there is not yet the final form of this run."""
+    def _lacks_form(self, recorded: Recorded) -> bool:
+        """Nothing was called, but what lies there is not yet the final form of this run, or holds more than it may."""
         before = self._recorded
-        final = not self._left_over and before is not None and before.tree.status == "done"
-        return recorded.tree.status == "done" and before is not None and not final
+        if recorded.tree.status != "done" or before is None:
+            return False
+        final = not self._left_over and before.tree.status == "done"
+        return not final or narrower(store_of(recorded), store_of(before))
 
     def _state_on_disk(self) -> list[Any]:
         """What tells whether somebody wrote the files: never what is in them."""

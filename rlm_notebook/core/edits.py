@@ -2,7 +2,8 @@
 
 An edit changes what was recorded, never the engine: the new run finds the edited plan or result under the key of the
 node, as it finds everything else, and whatever depends on it has another key and is made anew. So an edit that
-changes nothing costs nothing. Nodes with equal content keys are one to a run, and are edited together.
+changes nothing costs nothing. Of nodes with equal content keys only the one that was named is edited: a node finds
+itself before another one. What is to be forgotten is forgotten of all of them, or it would be found again.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
     Its parts stay where they are all done, so that nothing of them runs again; else it is answered without them.
     """
     if node.result is not None and not node.limited and _whole(recorded.tree, node):
-        return _with(recorded, lambda other: _answered(other, result) if _same_result(other, node) else other)
+        return _with(recorded, lambda other: _answered(other, result) if other.id == node.id else other)
     answer_key = result_key(key, "EXECUTE", [])
 
     def answered(other: Node) -> Node:
         planned = replace(_planned(other, key, _EXECUTE), result=None, result_key=answer_key)
         return _answered(planned, result)
 
-    return _with(recorded, lambda other: answered(other) if _same_plan(other, node) else other)
+    return _with(recorded, lambda other: answered(other) if other.id == node.id else other)
 
 
 def with_plan(recorded: Recorded, node: Node, key: str, plan: Execute | Recurse) -> Recorded:
@@ -43,7 +44,7 @@ def with_plan(recorded: Recorded, node: Node, key: str, plan: Execute | Recurse)
     written = plan.to_json()
     if written == _written(node.plan) and not node.limited:
         return recorded
-    return _with(recorded, lambda other: _planned(other, key, written) if _same_plan(other, node) else other)
+    return _with(recorded, lambda other: _planned(other, key, written) if other.id == node.id else other)
 
 
 def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
@@ -114,7 +115,7 @@ def _after_planning(node: Node) -> tuple[Phase, ...]:
 
 
 def _forgotten(node: Node) -> Node:
-    return replace(node, plan=None, plan_key="", result=None, result_key="")
+    return replace(node, plan=None, plan_key="", result=None, result_key="", rounds=())
 
 
 def _written(plan: dict[str, Any] | None) -> dict[str, Any] | None:

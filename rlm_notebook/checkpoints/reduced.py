@@ -1,0 +1,46 @@
+"""A journal that keeps less than all of a run's texts: it wraps any other one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.events import Event
+from ..core.records import Recorded
+from ..core.store import Store, kept_event, kept_run
+from ..ports import Journal
+
+__all__ = ["Reduced"]
+
+
+class Reduced:
+    """`journal` with only as much of the texts as `store` says; who goes on with this object has all of them."""
+
+    def __init__(self, journal: Journal, store: Store) -> None:
+        self._journal = journal
+        self._store = store
+        self._known: Recorded | None = None
+
+    @property
+    def path(self) -> Path | None:
+        return self._journal.path
+
+    def read(self) -> Recorded | None:
+        """What the file holds; where that is what was kept here last, the whole of it."""
+        found, known = self._journal.read(), self._known
+        if found is None or known is None:
+            return found
+        same = (found.tree.run_id, found.tree.ended) == (known.tree.run_id, known.tree.ended)
+        return known if same else found
+
+    def open(self) -> None:
+        self._journal.open()
+
+    def append(self, event: Event) -> None:
+        self._journal.append(kept_event(event, self._store))
+
+    def compact(self, recorded: Recorded) -> None:
+        self._known = recorded
+        self._journal.compact(kept_run(recorded, self._store))
+
+    def close(self) -> None:
+        self._journal.close()

@@ -1,0 +1,77 @@
+"""How much of a run's texts is kept: what is left out is nowhere, and what is kept has the same shape."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook.core.events import NodeCreated, RunStarted, to_json
+from rlm_notebook.core.records import Recorded
+from rlm_notebook.core.store import STORES, kept_event, kept_run, narrower, store_of
+from rlm_notebook.core.tree import Tree
+from tests.core.test_tree import random_history
+
+seeds = st.integers(0, 10_000)
+
+
+def test_stores_go_from_the_most_to_the_least() -> None:
+    assert STORES == ("full", "outputs", "hashes")
+    assert [narrower(a, b) for a, b in (("outputs", "full"), ("hashes", "outputs"), ("full", "full"))] == [1, 1, 0]
+
+
+@given(seeds)
+def test_the_tree_is_the_same_whether_events_or_nodes_are_reduced(seed: int) -> None:
+    """What is known of the shape: ids, states, times, usage. So a crash and an end leave the same."""
+    tree, events, _ = random_history(seed)
+    for store in STORES:
+        folded = Tree()
+        for event in events:
+            folded.apply(kept_event(event, store))
+        reduced = kept_run(Recorded(tree), store).tree
+        assert [shape(node) for node in folded] == [shape(node) for node in tree] == [shape(node) for node in reduced]
+        if store != "full":
+            assert [node.result for node in folded] == [node.result for node in reduced]
+            assert [node.plan for node in folded] == [node.plan for node in reduced]
+
+
+def shape(node: Any) -> Any:
+    return (node.id, node.parent, node.state, node.decision, node.usage, node.started, node.ended, node.phases)
+
+
+@given(seeds)
+def test_what_is_reduced_already_stays(seed: int) -> None:
+    tree, events, _ = random_history(seed)
+    for store in ("outputs", "hashes"):
+        for event in events:
+            once = kept_event(event, store)
+            assert kept_event(once, store) == once
+        kept = kept_run(Recorded(tree), store)
+        assert store_of(kept) == store
+        assert kept_run(kept, store) is kept
+        assert kept_run(kept, "full") is kept
+
+
+@pytest.mark.parametrize("store", ["outputs", "hashes"])
+def test_instructions_and_schemas_of_agents_are_left_out(store: Any) -> None:
+    agent = {
+        "model": "m",
+        "description": "PRIVATE",
+        "instructions": "PRIVATE",
+        "temperature": None,
+        "tools": [{"name": "look", "version": "1", "schema": {"description": "PRIVATE"}}],
+    }
+    settings = {"model": "m", "agents": {"default": agent}, "limits": {"max_depth": 5}}
+    started = RunStarted(at=0.0, run_id="r", task="PRIVATE", settings=settings)
+    said = json.dumps(to_json(kept_event(started, store)))
+
+    assert "PRIVATE" not in said
+    assert '"version": "1"' in said
+    assert f'"store": "{store}"' in said
+
+
+def test_tasks_of_the_same_words_have_the_same_hash() -> None:
+    made = [NodeCreated(at=0.0, node="0", parent=None, task=task) for task in ("a", "a", "b")]
+    one, same, other = (kept_event(event, "hashes") for event in made)
+    assert one == same != other
