@@ -30,8 +30,11 @@ class OutputType:
             self._adapter: TypeAdapter[Any] = TypeAdapter(wanted)
             self.schema: dict[str, Any] = self._adapter.json_schema()
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
-            said = str(error).splitlines()[0]
-            raise ConfigurationError(f"output_type={wanted!r} cannot be described as JSON Schema: {said}") from None
+            said = str(error).splitlines()[0].partition(". ")[0]
+            raise ConfigurationError(
+                f"output_type={wanted!r} cannot be described as JSON Schema ({said}); "
+                "use a pydantic model, a dataclass or a type such as list[int]"
+            ) from None
 
     @cached_property
     def digest(self) -> str:

@@ -27,7 +27,7 @@ from .loop import heartbeat, interruptible
 from .options import CellOptions, parse_options
 from .session import Session
 from .timing import took
-from .transformer import interpolated
+from .transformer import interpolated, left_literal
 
 __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
@@ -42,14 +42,14 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
     try:
         options = parse_options(line)
         if isinstance(options, CellOptions):
-            return await answer(session, options, _task(options, cell, session.variables))
+            return await answer(session, options, _task(session, options, cell))
         print(options)
         return None
     except (RLMError, UsageError) as error:
         if debug:
             raise
         failure = error
-    raise in_one_line(failure)
+    raise in_one_line(failure, session.shell)
 
 
 def wait_for(session: Session, work: Any) -> Any:
@@ -128,10 +128,14 @@ def _require_built(options: CellOptions) -> None:
             raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 
 
-def _task(options: CellOptions, cell: str, variables: dict[str, Any]) -> str:
-    task = cell if options.raw else interpolated(cell, variables)
+def _task(session: Session, options: CellOptions, cell: str) -> str:
+    task = cell if options.raw else interpolated(cell, session.variables)
     if not task.strip():
         raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
+    for name in () if options.raw else left_literal(cell, session.variables):
+        session.tell_once(
+            f"rlm: {{{{ {name} }}}} stays as it is, because of its spaces; {{{{{name}}}}} puts the variable in"
+        )
     return task.strip("\n")
 
 

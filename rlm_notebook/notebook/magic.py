@@ -76,7 +76,7 @@ class RLMMagics(Magics):
             if "--debug" in line.split():
                 raise
             failure = error
-        raise in_one_line(failure)
+        raise in_one_line(failure, self.session.shell)
 
 
 def load(shell: Any) -> None:

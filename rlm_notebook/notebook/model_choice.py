@@ -38,6 +38,8 @@ def said_model(option: str | None, configured: str, variables: Mapping[str, Any]
 
 def _named(said: str, source: str, variables: Mapping[str, Any]) -> Any:
     if said in variables:
+        if variables[said] is None:
+            raise ConfigurationError(f"{source} {said}: this variable is None; give it a model or a callable")
         return variables[said]
     if said.isidentifier() and said != OFFLINE:
         raise ConfigurationError(

@@ -173,7 +173,7 @@ def options_in(found: argparse.Namespace) -> CellOptions:
 
 def _check(values: dict[str, Any]) -> None:
     if values["out"] is not None and (not values["out"].isidentifier() or iskeyword(values["out"])):
-        raise UsageError(f"%%rlm: --out {values['out']}: not the name of a variable")
+        raise UsageError(f"%%rlm: --out {values['out']}: not the name of a variable; use one such as answer")
     for one, other in _CONTRADICTIONS:
         if values[one] and values[other]:
             names = (f"--{name.replace('_', '-')}" for name in (one, other))

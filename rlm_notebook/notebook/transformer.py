@@ -15,7 +15,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated"]
+__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal"]
 
 ASYNC_MAGIC = "_rlm_async"
 _PLAIN = "get_ipython().run_cell_magic('rlm',"
@@ -66,6 +66,15 @@ def interpolated(text: str, variables: Mapping[str, Any]) -> str:
         return str(variables[match[2]])
 
     return _REFERENCE.sub(value, text)
+
+
+_SPACED = re.compile(r"(?<!\\)\{\{(?:[ \t]+([^\W\d]\w*)[ \t]*|([^\W\d]\w*)[ \t]+)\}\}")
+
+
+def left_literal(text: str, variables: Mapping[str, Any]) -> list[str]:
+    """The variables that `text` names in braces with spaces: no references, but perhaps meant as such."""
+    found = (match[1] or match[2] for match in _SPACED.finditer(text))
+    return [name for name in dict.fromkeys(found) if name in variables]
 
 
 def _unknown(name: str, variables: Mapping[str, Any]) -> str:

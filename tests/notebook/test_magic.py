@@ -18,7 +18,7 @@ from rlm_notebook import Output, Run, ScriptedModel, Tool
 from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.transformer import await_rlm
-from rlm_notebook.ports import PlainHost, Reply, current_host
+from rlm_notebook.ports import PlainHost, current_host
 from tests.fault_server import FaultServer, refusal
 
 SCRIPT = {"root": {"one": "1", "two": "2", "=": "# Both\n\n1 and 2"}}
@@ -294,78 +294,6 @@ def test_terminal_ipython_runs_a_cell(tmp_path: Path) -> None:
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------------------
-
-
-def unannotated(place):  # type: ignore[no-untyped-def]
-    """A tool that says too little."""
-    return place
-
-
-@pytest.fixture
-def wrong(shell: Any, tmp_path: Path) -> Any:
-    """A notebook with everything that the wrong cells below name."""
-    (tmp_path / "corrupt.json").write_text('{"format": "rlm-checkpoint", "nodes": [')
-    (tmp_path / "other.json").write_text('{"format": "something else"}')
-    (tmp_path / "file").write_text("in the way")
-    never = ScriptedModel(lambda request: Reply("I would rather not"), name="never")
-    empty = ScriptedModel(lambda r: {"decision": "EXECUTE", "answer": None} if r.mode == "planner" else " ")
-    shell.names.update(
-        {
-            "model": ScriptedModel(SCRIPT),
-            "never": never,
-            "empty": empty,
-            "broken": ScriptedModel(SCRIPT, faults=[Fault("one", error=KeyError("lost"), times=None)]),
-            "number": 3,
-            "unannotated": unannotated,
-            "report": "text",
-            "team": {"critic": ScriptedModel()},
-        }
-    )
-    return shell
-
-
-@pytest.mark.parametrize(
-    ("cell", "kind", "said"),
-    [
-        ("%%rlm -m model", "ConfigurationError", "the cell is empty"),
-        ("%%rlm -m model\n  \n\n", "ConfigurationError", "the cell is empty"),
-        ("%%rlm --modle model\nroot", "UsageError", "unknown option --modle; did you mean --mode or --model?"),
-        ("%%rlm -m model --max-depth 0\nroot", "UsageError", "expected a whole number of at least 1, not '0'"),
-        ("%%rlm -m model --timeout -1\nroot", "UsageError", "expected a number above 0, not '-1'"),
-        ("%%rlm -m model\nsee {{repot}}", "ConfigurationError", "did you mean {{report}}?"),
-        ("%%rlm -m modle\nroot", "ConfigurationError", "did you mean model?"),
-        ("%%rlm -m number\nroot", "ConfigurationError", "3 is no model"),
-        ("%%rlm -m model --agents tema\nroot", "ConfigurationError", "did you mean team?"),
-        ("%%rlm -m model --agents number\nroot", "ConfigurationError", "expected a dict"),
-        ("%%rlm -m model --tools serach\nroot", "ConfigurationError", "--tools serach: there is no variable 'serach'"),
-        ("%%rlm -m model --tools number\nroot", "ConfigurationError", "3 is not a function"),
-        ("%%rlm -m model --tools unannotated\nroot", "ConfigurationError", "parameter 'place' has no annotation"),
-        ("%%rlm -m model -n ../x\nroot", "ConfigurationError", "--name '../x'"),
-        ("%%rlm -m model --checkpoint corrupt\nroot", "CheckpointError", "corrupt.json"),
-        ("%%rlm -m model --checkpoint other.json\nroot", "CheckpointError", "it is not an rlm checkpoint"),
-        ("%%rlm -m model --checkpoint file/x.json\nroot", "CheckpointError", "cannot write the checkpoint"),
-        ("%%rlm -m model --checkpoint .\nroot", "CheckpointError", "it is a directory"),
-        ("%%rlm -m never\nroot", "InvalidJSONError", "no usable plan in 3 attempts"),
-        ("%%rlm -m empty\nroot", "ModelError", "empty reply"),
-        ("%%rlm -m broken\nroot", "ExecutionError", "KeyError"),
-        ("%%rlm -m model --max-calls 1\nroot", "BudgetExceededError", "the budget of 1 calls is spent"),
-        ("%%rlm -m model --max-depth 1 --on-limit raise --agents team\nroot", "ConfigurationError", "router_model"),
-    ],
-)  # fmt: skip
-async def test_what_goes_wrong_is_one_line_and_a_failed_cell(
-    wrong: Any, cell: str, kind: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = await wrong.failure(cell.replace("%%rlm", f"%%rlm {QUIET}", 1))
-    assert type(error).__name__ == kind
-    printed = capsys.readouterr()
-    lines = [line for line in (printed.out + printed.err).splitlines() if line.strip()]
-    assert len(lines) == 1, lines
-    assert lines[0].startswith(f"{kind}: ")
-    assert said in lines[0]
-    assert tasks() == set()
-    # The next cell works.
-    assert await wrong.value("1 + 1") == 2
-    assert (await wrong.value(f"%%rlm -m model {QUIET}\nroot")).content == "# Both\n\n1 and 2"
 
 
 @pytest.mark.parametrize(
