@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -40,20 +39,51 @@ async def ask(
 ) -> Reply:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
     key, under_way = _identity(model, request), run.under_way
-    if key is None:
-        return await _asked(run, node, model, request, retry, reader)
     while key in under_way:
         if (shared := await _shared(under_way, key, node)) is not None:
             return shared
-    under_way[key] = None
+    if key is not None:
+        under_way[key] = None
+    reply: Reply | None = None
+    stream: Any = run.configuration.remember(model, _Asking(run, node, model, retry, reader)).stream(request)
     try:
-        reply = await _asked(run, node, model, request, retry, reader)
+        try:
+            async for item in stream:
+                if isinstance(item, Reply):
+                    reply = item
+                else:
+                    _take_in(run, node, request, reader, item)
+        finally:
+            # An async generator that is left open goes on holding its connection until it is collected.
+            await stream.aclose()
+        reply = _settled(run, node, model, reply)
     except BaseException as error:
-        _failed(under_way.pop(key), error)
-        raise
-    if (awaited := under_way.pop(key)) is not None:
+        told = _explained(error, node, model)
+        _failed(under_way.pop(key, None), told)
+        raise told from told.__cause__
+    if (awaited := under_way.pop(key, None)) is not None:
         awaited.set_result(reply)
     return reply
+
+
+def _explained(error: BaseException, node: str, model: Model) -> BaseException:
+    """What a call ended with, as an error of this node."""
+    if isinstance(error, ExecutionError):
+        return _of_node(error, node)
+    if isinstance(error, RLMError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        if _is_being_cancelled():
+            return error
+        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
+        told = ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node)
+    elif isinstance(error, Exception):
+        message = f"node {node}: the model {model.name} raised {type(error).__name__}: {error}"
+        told = ModelError(message, node=node, causes=[error])
+    else:
+        return error
+    told.__cause__ = error
+    return told
 
 
 async def _shared(under_way: dict[Any, asyncio.Future[Reply] | None], key: Any, node: str) -> Reply | None:
@@ -98,43 +128,6 @@ def _identity(model: Model, request: Request) -> Any:
     return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
 
 
-async def _asked(
-    run: Run,
-    node: str,
-    model: Model,
-    request: Request,
-    retry: RetryPolicy | None,
-    reader: TextReader | None,
-) -> Reply:
-    """Each call in its turn and counted, repeated as the policy says, its text streamed into the log."""
-    asking = _Asking(run, node, model, retry, reader)
-    reply: Reply | None = None
-    try:
-        # An async generator that is left open goes on holding its connection until it is collected.
-        async with aclosing(run.configuration.remember(model, asking).stream(request)) as stream:  # type: ignore[type-var]
-            async for item in stream:
-                if isinstance(item, Reply):
-                    reply = item
-                else:
-                    _take_in(run, node, request, reader, item)
-    except ExecutionError as error:
-        raise _of_node(error, node) from error.__cause__
-    except RLMError:
-        raise
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
-        raise ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node) from error
-    except Exception as error:
-        raise ModelError(
-            f"node {node}: the model {model.name} raised {type(error).__name__}: {error}", node=node, causes=[error]
-        ) from error
-    if reply is None:
-        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
-    return _settled(run, model, reply)
-
-
 def _take_in(run: Run, node: str, request: Request, reader: TextReader | None, text: str) -> None:
     """A piece of a streamed reply: a plan is read, an answer is shown."""
     if reader is not None:
@@ -143,7 +136,10 @@ def _take_in(run: Run, node: str, request: Request, reader: TextReader | None, t
         run.emit(Token(at=run.clock(), node=node, text=text))
 
 
-def _settled(run: Run, model: Model, reply: Reply) -> Reply:
+def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
+    """The reply, with the name under which it is recorded."""
+    if reply is None:
+        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
         run.log.open()
@@ -192,12 +188,15 @@ class _Asking:
             await permits.take(self.node, self.model.name, priority, reserved)
             used, told = NOTHING, True
             try:
-                async with aclosing(answering(self.model, request)) as pieces:
+                pieces = answering(self.model, request)
+                try:
                     async for piece in pieces:
                         if isinstance(piece, Reply):
                             _require_whole(piece, self.model.name)
                             used, told = _used(self.run, self.model, piece), piece.usage is not None
                         yield piece
+                finally:
+                    await pieces.aclose()
                 return
             except ModelError as error:
                 failure = error
@@ -247,7 +246,7 @@ def _require_whole(reply: Reply, name: str) -> None:
         raise ModelError(f"the model {name} gave a reply whose content is no text, or whose tool calls are no list")
     if not all(isinstance(call, ToolCall) and isinstance(call.name, str) for call in calls):
         raise ModelError(f"the model {name} gave a reply with something among its tool calls that is none")
-    if not isinstance(reply.usage, Usage | None) or not isinstance(reply.metadata, Mapping):
+    if not (reply.usage is None or isinstance(reply.usage, Usage)) or not isinstance(reply.metadata, dict | Mapping):
         raise ModelError(f"the model {name} gave a reply whose usage is no Usage, or whose metadata is no mapping")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .briefs import Briefs
 from .calls import ask
@@ -33,6 +33,16 @@ __all__ = ["Planning"]
 ATTEMPTS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is known of a node's plan before the planner is asked; `followed`: it was, by an earlier execution."""
+
+    key: str
+    facts: NodeFacts
+    plan: Execute | Recurse | None = None
+    followed: bool = False
+
+
 class Planning:
     """How an engine's nodes come to a plan."""
 
@@ -42,32 +52,53 @@ class Planning:
         self._on_limit = configuration.on_limit
         self._retry = configuration.retry
 
-    async def plan(self, run: Run, node_id: str, children: Children) -> Execute | Recurse:
-        """The plan that holds for the node: EXECUTE where a limit says so, whatever the planner wrote.
-
-        Sub-tasks that were begun while the plan streamed are in `children`; the rest is begun here.
-        """
+    def draft(self, run: Run, node_id: str) -> Draft:
+        """How the node comes to its plan: EXECUTE where a limit says so, one that is recorded, or one to be `asked`."""
         node = run.tree[node_id]
         facts = self._briefs.facts(run, node)
         key = self._briefs.key(run, node, facts)
         if forced := self._forced(run, node):
-            run.emit(Planned(at=run.clock(), node=node.id, plan=Execute().to_json(), key=key, limited=forced))
-            return Execute()
-        known = run.past.records.plans.get(key, node.id)
+            run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key, limited=forced))
+            return Draft(key, facts, Execute())
+        known = run.past.records.plans.get(key, node_id)
         if known is None and run.job.keep_plan:
             known = run.past.planned(node, run.tree)
-        if known is None:
-            run.require_solving(node.id)
-            run.emit(PlanStarted(at=run.clock(), node=node.id))
-            # As it is from here on: what is not let go now is kept as long as the node waits.
-            node = run.tree[node_id]
-            plan = await self._asked(run, node, facts, key, children)
-        else:
-            plan = self._recalled(run, node, replace(known, plan_key=key))
-        if isinstance(plan, Execute) or run.tree[node.id].limited:
+        if known is not None:
+            followed = run.past.followed(known, run.tree)
+            return Draft(key, facts, self._recalled(run, node, replace(known, plan_key=key)), followed)
+        run.require_solving(node_id)
+        run.emit(PlanStarted(at=run.clock(), node=node_id))
+        return Draft(key, facts)
+
+    async def asked(self, run: Run, node_id: str, draft: Draft, children: Children) -> Execute | Recurse:
+        """A plan from the planner, which is told what was wrong with what it wrote before.
+
+        Sub-tasks that were begun while the plan streamed are in `children`.
+        """
+        node, request = run.tree[node_id], self._briefs.for_planner(draft.facts)
+        for attempt in range(1, ATTEMPTS + 1):
+            reply = await self._reply(run, node, request, children)
+            try:
+                plan = parse_plan(reply.content)
+            except UnusablePlan as problem:
+                await children.abandon("its plan could not be used")
+                if attempt == ATTEMPTS:
+                    raise _no_plan(node, reply, problem) from problem
+                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+            else:
+                return await self._settled(run, node, draft.key, reply, plan, children)
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def followed(
+        self, run: Run, node_id: str, draft: Draft, plan: Execute | Recurse, children: Children
+    ) -> Execute | Recurse:
+        """The plan that holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun."""
+        node = run.tree[node_id]
+        if isinstance(plan, Execute) or node.limited:
             return plan if isinstance(plan, Execute) else Execute()
-        if run.approves(node.id) and not (known is not None and run.past.followed(known, run.tree)):
-            plan = await self._approved(run, node, key, plan)
+        if run.approves(node_id) and not draft.followed:
+            plan = await self._approved(run, node, draft.key, plan)
         if isinstance(plan, Recurse):
             children.begin(plan.sub_tasks[len(children.begun) :])
         return plan
@@ -98,23 +129,6 @@ class Planning:
             else:
                 run.emit(event)
         return plan
-
-    async def _asked(self, run: Run, node: Node, facts: NodeFacts, key: str, children: Children) -> Execute | Recurse:
-        """A plan from the planner, which is told what was wrong with what it wrote before."""
-        request = self._briefs.for_planner(facts)
-        for attempt in range(1, ATTEMPTS + 1):
-            reply = await self._reply(run, node, request, children)
-            try:
-                plan = parse_plan(reply.content)
-            except UnusablePlan as problem:
-                await children.abandon("its plan could not be used")
-                if attempt == ATTEMPTS:
-                    raise _no_plan(node, reply, problem) from problem
-                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
-                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
-            else:
-                return await self._settled(run, node, key, reply, plan, children)
-        raise AssertionError("unreachable: the loop returns or raises")
 
     async def _settled(
         self, run: Run, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children

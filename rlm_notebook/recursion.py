@@ -66,7 +66,9 @@ class Recursion:
         try:
             children = Children(run, node_id, self)
             try:
-                plan = await self._planning.plan(run, node_id, children)
+                draft = self._planning.draft(run, node_id)
+                plan = draft.plan or await self._planning.asked(run, node_id, draft, children)
+                plan = await self._planning.followed(run, node_id, draft, plan, children)
                 parts = self._parts(run, node_id, await children.outcomes())
                 return await self._answer(run, run.tree[node_id], plan, parts)
             finally:

@@ -49,10 +49,12 @@ class CallableModel:
     thread_safe: bool = field(default=True, kw_only=True)
     max_threads: int = field(default=256, kw_only=True)
     _threads: _DaemonThreads = field(init=False, repr=False, compare=False)
+    _schema: _OwnCopy = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_signature(self.function)
         object.__setattr__(self, "name", self.name or _name_of(self.function))
+        object.__setattr__(self, "_schema", _OwnCopy())
         object.__setattr__(self, "_threads", _DaemonThreads(self.max_threads if self.thread_safe else 1))
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
@@ -75,7 +77,10 @@ class CallableModel:
         timer = asyncio.timeout(request.deadline)
         try:
             async with timer:
-                result = await self._called(request)
+                result = self._called(request)
+                # Sync functions may return awaitables too.
+                while inspect.isawaitable(result):
+                    result = await result
             whole = None if hasattr(result, "__aiter__") else reply_from(result, request, self.name)
         except RLMError:
             raise
@@ -101,13 +106,10 @@ class CallableModel:
         except Exception as error:
             raise _raised(error, self.name) from error
 
-    async def _called(self, request: Request) -> Any:
-        arguments = (_inputs(request), _context(request))
-        if self._is_async:
-            result = self.function(*arguments)
-        else:
-            result = await self._threads.call(_finished, self.function, *arguments)
-        return await result if inspect.isawaitable(result) else result
+    def _called(self, request: Request) -> Any:
+        """What the callable returns, or what gives it when it is awaited."""
+        arguments = (_inputs(request), _context(request, self._schema.of(request.schema)))
+        return self.function(*arguments) if self._is_async else self._threads.call(_finished, self.function, *arguments)
 
 
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -170,7 +172,23 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _context(request: Request) -> dict[str, Any]:
+class _OwnCopy:
+    """A callable's copy of the wanted schema: one for all its calls, and a new one once a call has changed it."""
+
+    __slots__ = ("_copy", "_given")
+
+    def __init__(self) -> None:
+        self._given: Any = None
+        self._copy: Any = None
+
+    def of(self, schema: dict[str, Any] | None) -> Any:
+        # A copy for each call was a fifth of the memory of the nodes that are in a call.
+        if self._given is not schema or self._copy != schema:
+            self._given, self._copy = schema, _copied(schema)
+        return self._copy
+
+
+def _context(request: Request, schema: Any) -> dict[str, Any]:
     facts = request.facts
     return {
         "mode": request.mode,
@@ -178,7 +196,7 @@ def _context(request: Request) -> dict[str, Any]:
         "temperature": request.temperature,
         "max_output_tokens": request.max_output_tokens,
         "tools": [_copied(tool) for tool in request.tools],
-        "schema": _copied(request.schema),
+        "schema": schema,
         "task": facts.task,
         "task_id": facts.task_id,
         "depth": facts.depth,
