@@ -1,9 +1,9 @@
 /**
  * The development page: the widget on a fake model. The query string chooses what is shown:
  * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (the name of a text that tries to break out),
- * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike).
+ * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike),
+ * `built` (the committed bundle instead of the sources).
  */
-import createWidget from "../src/index";
 import { FakeModel, type FakeRun } from "./fake_model";
 import { largeRun, NODES, NOW, OUTPUT, RUN } from "./fixture";
 import { HOSTILE_TEXTS } from "./hostile";
@@ -13,6 +13,7 @@ declare global {
   interface Window {
     model: FakeModel;
     hostileTexts: Readonly<Record<string, string>>;
+    nodeIds: readonly string[];
     /** Set by hostile text that got to run. */
     broken?: boolean;
   }
@@ -68,8 +69,13 @@ const theme = options.get("theme") ?? "auto";
 const element = document.querySelector<HTMLElement>("#widget") as HTMLElement;
 element.style.maxWidth = `${options.get("width") ?? 1500}px`;
 document.body.classList.toggle("dark", theme === "dark");
-window.model = new FakeModel(chosenRun(), { theme, height: Number(options.get("height") ?? 940) });
-const widget = createWidget();
+const chosen = chosenRun();
+window.nodeIds = chosen.nodes.map(({ id }) => id);
+window.model = new FakeModel(chosen, { theme, height: Number(options.get("height") ?? 940) });
+/** The committed bundle instead of the sources, for what is measured of it. */
+const BUNDLE = "/widget.js";
+const entry = (await (options.has("built") ? import(BUNDLE) : import("../src/index"))) as typeof import("../src/index");
+const widget = entry.default();
 widget.initialize({ model: window.model });
 if (!options.has("silent")) setInterval(() => window.model.beat(), 2000);
 widget.render({ model: window.model, el: element });

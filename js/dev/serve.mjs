@@ -12,7 +12,7 @@ import { BUILD_OPTIONS } from "../build.mjs";
 const HERE = dirname(fileURLToPath(import.meta.url));
 
 async function bundle() {
-  const result = await build({ ...BUILD_OPTIONS, entryPoints: ["dev/page.ts"], write: false, sourcemap: "inline" });
+  const result = await build({ ...BUILD_OPTIONS, entryPoints: ["dev/page.ts"], write: false, target: "es2022", sourcemap: "inline" });
   return result.outputFiles[0].text;
 }
 
@@ -25,6 +25,7 @@ const VIOLATIONS = `
 /** Every load of the page builds anew, so a reload shows the latest sources. */
 async function answer(path) {
   if (path === "/page.js") return ["text/javascript", await bundle()];
+  if (path === "/widget.js") return ["text/javascript", await readFile(join(HERE, "../../rlm_notebook/static/widget.js"), "utf8")];
   if (path === "/violations.js") return ["text/javascript", VIOLATIONS];
   if (path === "/") return ["text/html", await readFile(join(HERE, "index.html"), "utf8")];
   return null;

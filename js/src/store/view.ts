@@ -25,6 +25,12 @@ export type OpenDialog =
 const LARGE_TREE = 20_000;
 const FLATTEN_SHARE = 10;
 
+/** From this size on, what goes through all nodes is done every few seconds only. */
+const DEAR_TREE = 2000;
+const SLOW_SECONDS = 4;
+/** Milliseconds between two looks for finished branches in such a tree. */
+const FOLD_PAUSE = 500;
+
 /** Pixels that "59m 59s" takes behind a bar, less the margin of the timeline. */
 const LABEL_WIDTH = 40;
 /** Pixels below which a timeline has bars only. */
@@ -53,6 +59,7 @@ export class View {
   #touched = false;
   #lastStatus = "";
   #lastEpoch = -1;
+  #foldedAt = -Infinity;
   readonly #foldDecided = new Set<string>();
   #flattenPause = 0;
   #flattenedAt = -Infinity;
@@ -104,8 +111,12 @@ export class View {
     return this.store.clock;
   });
 
-  /** Changes once a second, for what is too dear to follow the clock. */
-  readonly second = computed(() => `${Math.floor(this.clock.value)} ${this.store.run.status} ${this.store.tree.size}`);
+  /** Changes about once a second, for what is too dear to follow the clock. */
+  readonly second = computed(() => {
+    const { run, tree } = this.store;
+    const seconds = tree.size > DEAR_TREE ? SLOW_SECONDS : 1;
+    return `${Math.floor(this.clock.value / seconds)} ${run.status} ${Math.floor(tree.size / seconds)}`;
+  });
 
   readonly parallelism = computed(() => {
     this.second.value;
@@ -279,6 +290,8 @@ export class View {
   #foldFinished(): void {
     const { tree, run } = this.store;
     if (run.status !== "running" || tree.size <= this.#capacity.value) return;
+    if (tree.size > DEAR_TREE && performance.now() - this.#foldedAt < FOLD_PAUSE) return;
+    this.#foldedAt = performance.now();
     const kept = this.#keptOpen();
     const finished: string[] = [];
     for (const node of tree.nodes()) {

@@ -71,9 +71,9 @@ function Segment({ phase, axis, from, length, now }: {
   );
 }
 
-function labelStyle(place: LabelPlace, start: number, stop: number): Record<string, string> {
+function labelStyle(place: LabelPlace, start: number, stop: number, now: number): Record<string, string> {
   if (place === "before") return { left: "0", right: percent(1 - start) };
-  return { left: place === "beyond" ? "var(--rn-now)" : percent(stop) };
+  return { left: percent(place === "beyond" ? now : stop) };
 }
 
 export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
@@ -95,7 +95,7 @@ export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
       </div>
       <span
         class={`rn-bar-label rn-${place}${failed ? " rn-failed" : ""}`}
-        style={labelStyle(place, from, axis.share(stop))}
+        style={labelStyle(place, from, axis.share(stop), axis.share(now))}
         title={failed ? clip(node.note) : undefined}
       >
         {labelOf(node, start, stop, axis)}

@@ -1,6 +1,6 @@
 /** The pane about the selected node. */
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart } from "../store/critical_path";
 import { displayState, isFinished } from "../store/display";
@@ -85,7 +85,8 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
   const end = nodeEnd(node, now);
   const ran = start !== null && end !== null;
   const { worked } = view.axis.value;
-  const below = countDescendants(view.tree, node.id);
+  const { tree } = view;
+  const below = useMemo(() => countDescendants(tree, node.id), [node.id, tree.shape]);
   return (
     <dl class="rn-facts">
       <Fact name="Duration">{ran ? formatDuration(worked(end) - worked(start)) : "–"}</Fact>

@@ -7,7 +7,7 @@ import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import type { View } from "../store/view";
 import { TimelineOverlay } from "./critical_overlay";
-import { labelPlace } from "./bar";
+import { labelPlace, type LabelPlace } from "./bar";
 import { formatDuration, formatTick } from "./format";
 import { keyAction, TypeAhead, typeAheadIndex, type KeyAction, type KeyContext } from "./keyboard";
 import { Overview } from "./overview";
@@ -41,9 +41,9 @@ function renderedIndexes({ first, last }: Window, active: number): number[] {
   return indexes;
 }
 
-/** A node whose phases are over is drawn the same at any time. */
-function clockFor(node: TreeNode, now: number): number {
-  return node.phases.at(-1)?.[2] === null ? now : 0;
+/** A node whose phases are over is drawn the same at any time, unless its label stands at now. */
+function clockFor(node: TreeNode, place: LabelPlace, now: number): number {
+  return place === "beyond" || node.phases.at(-1)?.[2] === null ? now : 0;
 }
 
 function GridRow({ view, shape, index, active, actions }: {
@@ -58,6 +58,7 @@ function GridRow({ view, shape, index, active, actions }: {
   if (!node) return null;
   const childCount = tree.children(node.id).length;
   const now = view.clock.value;
+  const place = labelPlace(node, now, view.axis.value, view.timelineWidth.value, view.run.elapsed === null);
   return (
     <Row
       node={node}
@@ -68,9 +69,9 @@ function GridRow({ view, shape, index, active, actions }: {
       isActive={index === active}
       childCount={childCount}
       completeChildren={tree.completeChildren(node.id)}
-      now={clockFor(node, now)}
+      now={clockFor(node, place, now)}
       axis={view.axis.value}
-      labelPlace={labelPlace(node, now, view.axis.value, view.timelineWidth.value, view.run.elapsed === null)}
+      labelPlace={place}
       dimmed={view.showsCriticalPath.value && !view.critical.value.ids.has(node.id)}
       query={view.query.value.trim()}
       sharedTitle={view.sharedTitle(node.parent)}
@@ -252,14 +253,22 @@ function useReveal(view: View, grid: RefObject<HTMLDivElement | null>): void {
   }, [revealed]);
 }
 
-/** Rows that arrive above the ones being read must not push them away. */
-function useScrollAnchor(view: View, grid: RefObject<HTMLDivElement | null>, rows: readonly RowShape[]): void {
+/**
+ * Rows that arrive above the ones being read must not push them away. The place is the one that was
+ * told last: asking the element would lay out the page in the middle of drawing it.
+ */
+function useScrollAnchor(
+  view: View,
+  grid: RefObject<HTMLDivElement | null>,
+  rows: readonly RowShape[],
+  scrollTop: number,
+): void {
   const anchor = useRef<{ id: string; index: number } | null>(null);
-  const index = Math.floor((grid.current?.scrollTop ?? 0) / ROW_HEIGHT);
+  const index = Math.floor(scrollTop / ROW_HEIGHT);
   useLayoutEffect(() => {
     const element = grid.current;
     const before = anchor.current;
-    if (!element || !before || element.scrollTop === 0) return;
+    if (!element || !before || scrollTop === 0) return;
     const after = view.rowIndex.peek().get(before.id);
     if (after !== undefined && after !== before.index) element.scrollTop += (after - before.index) * ROW_HEIGHT;
   }, [rows]);
@@ -281,18 +290,13 @@ function useHeight(grid: RefObject<HTMLDivElement | null>): number {
   return height;
 }
 
-/** Labels that have room only behind the line of now follow it without being drawn again. */
-function rowsStyle(view: View, count: number): Record<string, string> {
-  return { height: `${count * ROW_HEIGHT}px`, "--rn-now": `${view.axis.value.share(view.clock.value) * 100}%` };
-}
-
 export function Grid({ view, theme, focusSearch }: { view: View; theme: string; focusSearch(): void }) {
   const grid = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
   const height = useHeight(grid);
   const rows = view.rows.value;
   const active = activeIndex(view);
-  useScrollAnchor(view, grid, rows);
+  useScrollAnchor(view, grid, rows, scrollTop);
   useFocusOnActive(view, grid, rows[active]?.id);
   useReveal(view, grid);
   const actions = useRef<RowActions>({
@@ -327,7 +331,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
       onFocusIn={(event) => activate(view, event.target)}
     >
       <HeaderRow view={view} theme={theme} />
-      <div class="rn-rows" role="presentation" style={rowsStyle(view, rows.length)}>
+      <div class="rn-rows" role="presentation" style={{ height: `${rows.length * ROW_HEIGHT}px` }}>
         {renderedIndexes(shown, active).map((index) => {
           const shape = rows[index];
           return shape ? (

@@ -1,5 +1,6 @@
 /** The strip above the timeline: how many nodes worked at once. */
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { concurrency, WORK_KINDS, type Concurrency, type WorkKind } from "../store/concurrency";
 import type { View } from "../store/view";
 
@@ -16,14 +17,16 @@ interface Area {
   readonly height: number;
 }
 
-function prepare(canvas: HTMLCanvasElement): { context: CanvasRenderingContext2D; area: Area } | null {
+const NO_AREA: Area = { width: 0, height: 0 };
+
+/** Also empties the canvas. */
+function prepare(canvas: HTMLCanvasElement, area: Area): CanvasRenderingContext2D | null {
   const context = canvas.getContext("2d");
-  const area = { width: canvas.clientWidth, height: canvas.clientHeight };
   if (!context || area.width === 0) return null;
   canvas.width = area.width * devicePixelRatio;
   canvas.height = area.height * devicePixelRatio;
   context.scale(devicePixelRatio, devicePixelRatio);
-  return { context, area };
+  return context;
 }
 
 /** Stacks one bar per slice and kind; `span` is the width that stands for the time until now. */
@@ -44,10 +47,9 @@ function paint(context: CanvasRenderingContext2D, area: Area, span: number, work
   }
 }
 
-function draw(canvas: HTMLCanvasElement, view: View): void {
-  const prepared = prepare(canvas);
-  if (!prepared) return;
-  const { context, area } = prepared;
+function draw(canvas: HTMLCanvasElement, area: Area, view: View): void {
+  const context = prepare(canvas, area);
+  if (!context) return;
   const now = view.clock.peek();
   const { share } = view.axis.peek();
   const span = share(now) * area.width;
@@ -55,20 +57,27 @@ function draw(canvas: HTMLCanvasElement, view: View): void {
   paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES, share), getComputedStyle(canvas));
 }
 
+/** The size as it was told: asking for it would lay out the page in the middle of drawing it. */
+function useArea(canvas: RefObject<HTMLCanvasElement | null>): Area {
+  const [area, setArea] = useState(NO_AREA);
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(() => setArea({ width: element.clientWidth, height: element.clientHeight }));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return area;
+}
+
 /** Drawn anew once a second, on a change of theme or size, and when the scale or the tree changes. */
 export function Overview({ view, theme }: { view: View; theme: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = view.second.value;
   const axis = view.axis.value;
+  const area = useArea(canvas);
   useLayoutEffect(() => {
-    if (canvas.current) draw(canvas.current, view);
-  }, [second, axis, theme]);
-  useEffect(() => {
-    const element = canvas.current;
-    if (!element || typeof ResizeObserver === "undefined") return;
-    const observer = new ResizeObserver(() => draw(element, view));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
+    if (canvas.current) draw(canvas.current, area, view);
+  }, [second, axis, theme, area]);
   return <canvas class="rn-overview" ref={canvas} aria-hidden="true" />;
 }
