@@ -42,7 +42,8 @@ def load_run(path: str | Path) -> RecordedRun:
 
 def _end(tree: Tree) -> None:
     """Nobody works any more on what was interrupted."""
-    if tree.status in ("done", "failed", "cancelled"):
+    at_rest = tree.status == "paused" and all(node.state.final for node in tree)
+    if at_rest or tree.status in ("done", "failed", "cancelled"):
         return
     last = _last_moment(tree)
     for node in list(tree):
@@ -95,7 +96,7 @@ class RecordedRun:
 
     @property
     def status(self) -> str:
-        """One of "done", "failed", "cancelled"."""
+        """One of "done", "failed", "cancelled", and "paused" where it was stopped to wait for somebody."""
         return self.tree.status
 
     @property

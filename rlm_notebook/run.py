@@ -114,6 +114,8 @@ class Run:
         self.waited_for: dict[str, int] = {}
         self.output: Output | None = None
         self.error: BaseException | None = None
+        #: What it is called when it is stopped before its end.
+        self._stops_as = "cancelled"
         self._succession = Succession()
         self._origin = origin
 
@@ -161,7 +163,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.status in ("done", "failed", "cancelled")
+        """It has come to its end; one that was stopped as paused goes on only as another execution."""
+        return self.status in ("done", "failed", "cancelled") or (self.status == "paused" and self.control.ended)
 
     @property
     def ended(self) -> bool:
@@ -345,6 +348,11 @@ class Run:
             raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
         return self.control.cancel_node(node_id)
 
+    def suspend(self) -> Awaitable[None]:
+        """Stop now, as `cancel` does, but as paused: the same request goes on from here when it is run again."""
+        self._stops_as = "paused"
+        return self.cancel()
+
     def pause(self) -> None:
         """Start no further model call; those under way finish."""
         self.control.pause()
@@ -432,7 +440,7 @@ class Run:
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
                     self.emit(Cancelled(at=self.clock(), node=node.id, usage=self.claim(node.id)))
-        status = "cancelled" if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
+        status = self._stops_as if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
         try:
             self._finish(status, error)
         except CheckpointError as second:

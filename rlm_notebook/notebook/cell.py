@@ -17,6 +17,7 @@ from ..portal import run_blocking
 from ..ports import Journal
 from ..run import Run
 from ..types import Output
+from .approval import approved
 from .comm_pump import pumped_comms
 from .detached import detached
 from .dry_run import account_of, planned
@@ -69,7 +70,6 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
 
     The run is kept in `journal` if one is given, else where the options say.
     """
-    _require_built(options)
     value = await _way_of(options)(session, options, task, journal)
     if options.out:
         session.variables[options.out] = value
@@ -88,8 +88,9 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
     try:
-        with show(run, view, title=options.name or ""):
-            output = await _attended(session, run, run)
+        with show(run, view, title=options.name or "") as widget:
+            work = approved(run, widget) if options.approve else run
+            output = await _attended(session, run, work)
     finally:
         await _stopped(run)
         if options.time:
@@ -120,12 +121,6 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
         by_signal = _is_being_cancelled()
         await _stopped(run)
     raise interruption(run.latest, "Interrupted" if by_signal else "Cancelled")
-
-
-def _require_built(options: CellOptions) -> None:
-    for name in ("keep_plan", "store"):
-        if getattr(options, name):
-            raise ConfigurationError(f"--{name.replace('_', '-')} cannot be used yet in this version; leave it out")
 
 
 def _task(session: Session, options: CellOptions, cell: str) -> str:

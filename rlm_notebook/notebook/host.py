@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..core.events import Event, RunFinished
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .paths import Cell, FilesInUse, checkpoint_for, notebook_path
+
+if TYPE_CHECKING:
+    from .widget import TreeView
 
 __all__ = ["NotebookHost", "show"]
 
@@ -67,8 +70,11 @@ class NotebookHost:
             print(run if view == "text" else repr(run))
 
 
-def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[None]:
-    """Show a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs."""
+def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[TreeView | None]:
+    """Show a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs.
+
+    The block is given the widget, if there is one.
+    """
     if kind == "widget":
         return _widget_view(run, title)
     return _text_view(run) if kind == "text" else nullcontext()
@@ -87,22 +93,23 @@ def _text_view(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _widget_view(run: Run, title: str) -> Iterator[None]:
-    static = _show_tree(run, title)
+def _widget_view(run: Run, title: str) -> Iterator[TreeView]:
+    view, static = _show_tree(run, title)
     try:
-        yield
+        yield view
     finally:
         static.refresh()
 
 
-def _show_tree(run: Run | RecordedRun, title: str = "") -> _StaticCopy:
+def _show_tree(run: Run | RecordedRun, title: str = "") -> tuple[TreeView, _StaticCopy]:
     from IPython.display import display
 
     from .widget import TreeView
 
     show_now: Any = display
-    show_now(TreeView(run, title=title))
-    return _StaticCopy(run, show_now)
+    view = TreeView(run, title=title)
+    show_now(view)
+    return view, _StaticCopy(run, show_now)
 
 
 class _StaticCopy:

@@ -31,7 +31,8 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     journal = journal or _journal(session, options, wanted, task)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
     asked = _asked(session, options)
-    run = _engine(session, options, model).start(task, checkpoint=journal, mode=cast(Any, mode), **asked)
+    kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full"}
+    run = _engine(session, options, model).start(task, checkpoint=journal, **kept, **asked)
     session.began(run)
     return run
 

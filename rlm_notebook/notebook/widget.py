@@ -45,6 +45,8 @@ class TreeView(anywidget.AnyWidget):
 
     def __init__(self, run: Run | RecordedRun, *, title: str = "") -> None:
         self._title = title
+        #: Some browser has spoken.
+        self.heard = False
         self._run = run
         self._feed = Feed(run, title=title)
         #: The run's events come on its loop; the state may be asked for on any thread.
@@ -159,8 +161,15 @@ class TreeView(anywidget.AnyWidget):
 
     # -- from the browser ----------------------------------------------------------------------------------------
 
+    def call(self) -> None:
+        """Have every browser that shows this speak up: it hears of a frame that never came, and asks for the state."""
+        with self._lock:
+            self._feed.sequence += 1
+            self.send(self._feed.heartbeat())
+
     def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if isinstance(message, dict):
+            self.heard = True
             self._on_loop(self._answer, message)
 
     def _answer(self, message: dict[str, Any]) -> None:
