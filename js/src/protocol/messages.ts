@@ -141,7 +141,7 @@ export type DetailField = TabField | "task";
 
 export type BrowserMessage =
   | { readonly t: "sync"; readonly e: number; readonly s: number }
-  | { readonly t: "sub"; readonly ids: readonly string[] }
+  | { readonly t: "sub"; readonly ids: readonly string[]; readonly c?: string }
   | { readonly t: "get"; readonly req: number; readonly id: string; readonly fields: readonly DetailField[] }
   | { readonly t: "cmd"; readonly req: number; readonly op: string; readonly id?: string; readonly args: object };
 

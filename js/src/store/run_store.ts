@@ -24,6 +24,8 @@ export class RunStore {
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions = new Map<object, readonly string[]>();
+  /** Tells this browser from others that show the same run. */
+  readonly #name = Math.random().toString(36).slice(2);
   #epoch = -1;
   #requests = 0;
 
@@ -122,7 +124,7 @@ export class RunStore {
   }
 
   #sendSubscriptions(ids: readonly string[]): void {
-    this.#ports.send({ t: "sub", ids });
+    this.#ports.send({ t: "sub", ids, c: this.#name });
   }
 
   #notify(): void {

@@ -53,6 +53,7 @@ export class View {
   readonly revealed = signal(0);
   readonly showsCriticalPath = signal(true);
   readonly tab = signal<TabField>("output");
+  readonly mode = signal<"tree" | "flame">("tree");
   readonly dialog = signal<OpenDialog | null>(null);
   /** Folded to the header: what a finished run that nobody touched becomes. */
   readonly collapsed = signal(false);

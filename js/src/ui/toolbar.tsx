@@ -73,6 +73,22 @@ function CriticalToggle({ view }: { view: View }) {
   );
 }
 
+function Modes({ view }: { view: View }) {
+  const choose = (mode: "tree" | "flame"): void => {
+    view.touch();
+    view.mode.value = mode;
+  };
+  return (
+    <div class="rn-modes" role="group" aria-label="Shown as">
+      {(["tree", "flame"] as const).map((mode) => (
+        <button type="button" aria-pressed={view.mode.value === mode} onClick={() => choose(mode)}>
+          {mode === "tree" ? "Tree" : "Flame"}
+        </button>
+      ))}
+    </div>
+  );
+}
+
 export function Toolbar({ view, input }: { view: View; input: RefObject<HTMLInputElement | null> }) {
   return (
     <div class="rn-toolbar">
@@ -80,6 +96,7 @@ export function Toolbar({ view, input }: { view: View; input: RefObject<HTMLInpu
       <Chips view={view} />
       <span class="rn-space" />
       <CriticalToggle view={view} />
+      <Modes view={view} />
     </div>
   );
 }

@@ -4,6 +4,7 @@ import type { Signal } from "@preact/signals-core";
 import type { View } from "../store/view";
 import { Announcer } from "./announcer";
 import { Details } from "./details";
+import { Flame } from "./flame";
 import { Footer } from "./footer";
 import { Grid, HEADER_HEIGHT } from "./grid";
 import { Alerts, Banners } from "./banners";
@@ -42,7 +43,11 @@ function Main({ view, appearance, height }: WidgetProperties) {
         class={`rn-main${hasDetails ? " rn-with-details" : ""}`}
         style={{ "--rn-height": `${Math.min(wanted, height.value)}px` }}
       >
-        <Grid view={view} theme={appearance.value.theme} focusSearch={() => input.current?.focus()} />
+        {view.mode.value === "tree" ? (
+          <Grid view={view} theme={appearance.value.theme} focusSearch={() => input.current?.focus()} />
+        ) : (
+          <Flame view={view} theme={appearance.value.theme} />
+        )}
         <Details view={view} />
       </div>
       <Footer view={view} />

@@ -17,6 +17,7 @@ const MODES = {
   details: ["", openNode],
   failed: ["failed=1", async (page) => page.click('button:has-text("Show why")')],
   paused: ["paused=1", openNode],
+  flame: ["", async (page) => page.click('button:has-text("Flame")')],
   approval: ["approve=1", async () => undefined],
   silent: ["silent=1", async (page) => page.waitForSelector(".rn-banner-silent", { timeout: 8000 })],
   "help dialog": ["", async (page) => page.click('[aria-label="Help"]')],

@@ -22,6 +22,25 @@ describe("the widget in Chromium", { skip: reasonToSkip() }, () => {
     await page.close();
   });
 
+  test("shows the run as a flame chart, in which a click opens a task", async () => {
+    const page = await open("");
+    await page.click('button:has-text("Flame")');
+    await page.waitForSelector(".rn-flame canvas");
+    await page.waitForTimeout(200);
+    const colors = await page.evaluate(() => {
+      const canvas = document.querySelector(".rn-flame canvas");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return new Set(Array.from({ length: data.length / 4 }, (_, index) => data.slice(index * 4, index * 4 + 4).join())).size;
+    });
+    assert.ok(colors > 20, `${colors} colours`);
+    await page.click(".rn-flame canvas", { position: { x: 60, y: 32 } });
+    await page.waitForSelector(".rn-details");
+    assert.match(await page.textContent(".rn-details h3"), /^Market landscape/);
+    await page.click('button:has-text("Tree")');
+    assert.equal(await page.getAttribute('[data-node-id="0"]', "aria-selected"), "true");
+    await page.close();
+  });
+
   test("draws nothing while it is out of sight", async () => {
     const page = await open("height=400");
     await page.evaluate(() => {

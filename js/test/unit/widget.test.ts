@@ -146,14 +146,14 @@ describe("details", () => {
   it("of a node that writes show its text as it streams", async () => {
     const { model, el, row } = await mount({ nodes: [node("0", { state: "running", phases: [["execute", 0, null]] })] });
     row("0")?.click();
-    await vi.waitFor(() => expect(model.sent.find(({ t }) => t === "sub")).toEqual({ t: "sub", ids: ["0"] }));
+    await vi.waitFor(() => expect(model.sent.find(({ t }) => t === "sub")).toMatchObject({ t: "sub", ids: ["0"] }));
 
     model.frame([["x", "0", 0, "Once upon "]]);
     model.frame([["x", "0", 10, "**a time**"]]);
     await vi.waitFor(() => expect(el.querySelector(".rn-panel strong")?.textContent).toBe("a time"));
 
     model.frame([["p", "0", { state: "done", phases: [["execute", 0, 1]] }]]);
-    await vi.waitFor(() => expect(model.sent.findLast(({ t }) => t === "sub")).toEqual({ t: "sub", ids: [] }));
+    await vi.waitFor(() => expect(model.sent.findLast(({ t }) => t === "sub")).toMatchObject({ t: "sub", ids: [] }));
   });
 
   it("say so when the kernel is gone", async () => {
