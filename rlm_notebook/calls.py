@@ -16,7 +16,7 @@ from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
 from .exceptions import ExecutionError, ModelError, RLMError
 from .ports import Capabilities, Model, Reply, Request, ToolCall
-from .pricing import estimate
+from .pricing import estimate, is_free
 from .run import Run
 
 __all__ = ["TextReader", "ask"]
@@ -200,6 +200,9 @@ class _Asking:
                 return
             except ModelError as error:
                 failure = error
+                if isinstance(error.usage, Usage):
+                    # What a failed attempt used is paid for all the same.
+                    used = _priced(self.run, self.model, error.usage)
                 self._hold(error)
             finally:
                 # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
@@ -232,11 +235,15 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
     if reply.mark == "cached":
         # The model was given as one that remembers: what was counted as a call was none.
         return Usage(calls=-1)
-    if getattr(model, "free", False):
-        return (reply.usage or NOTHING).without_calls().with_cost(0.0)
     if reply.usage is None:
-        return Usage(cost_usd=None)
-    return run.configuration.prices.settled(model.name, reply.usage.without_calls())
+        return NOTHING if is_free(model) else Usage(cost_usd=None)
+    return _priced(run, model, reply.usage)
+
+
+def _priced(run: Run, model: Model, usage: Usage) -> Usage:
+    if is_free(model):
+        return usage.without_calls().with_cost(0.0)
+    return run.configuration.prices.settled(model.name, usage.without_calls())
 
 
 def _require_whole(reply: Reply, name: str) -> None:

@@ -90,6 +90,7 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "model": root.model,
         "duration": run.active_seconds,
         "usage": spent.tokens_to_json(),
+        "cache_hit_rate": spent.cache_hit_rate,
         "cost_usd": spent.cost_usd,
         "calls": run.calls,
         "limited": any(node.limited for node in run.tree),

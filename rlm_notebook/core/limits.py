@@ -26,6 +26,11 @@ class Usage:
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    @property
+    def cache_hit_rate(self) -> float | None:
+        """The share of the prompts that came from the provider's cache, from 0 to 1; `None` without prompts."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
     def __add__(self, other: Usage) -> Usage:
         if other is NOTHING:
             return self

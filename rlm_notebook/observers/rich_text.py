@@ -12,6 +12,7 @@ from ..core.events import Event, Token
 from ..core.outline import SYMBOLS, outline_rows
 from ..run import Run
 from .paced import Paced
+from .text import cache_line
 
 __all__ = ["RichProgress"]
 
@@ -47,6 +48,7 @@ class RichProgress:
         if self._live.is_started:
             self._live.stop()
             self._console.print(self._drawing(None))
+            self._console.print(cache_line(self._run.usage), end="")
 
     def _draw(self) -> None:
         self._live.update(self._drawing(self._console.height - 2), refresh=True)

@@ -9,14 +9,23 @@ from importlib.util import find_spec
 from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
+from ..core.limits import Usage
 from ..core.outline import SYMBOLS, outline_rows, printable
 from ..run import Run
 from .paced import Paced
 
-__all__ = ["Progress", "TextProgress", "progress_of"]
+__all__ = ["Progress", "TextProgress", "cache_line", "progress_of"]
 
 #: Seconds between two drawings.
 REDRAW_INTERVAL = 0.1
+
+
+def cache_line(usage: Usage) -> str:
+    """What the provider's prompt cache saved, as a line; "" where it saved nothing, or nobody said so."""
+    share = usage.cache_hit_rate
+    if not share:
+        return ""
+    return f"{usage.prompt_tokens:,} tokens of prompts, {share:.0%} of them from the provider's cache\n"
 
 
 class Progress(Protocol):
@@ -63,7 +72,7 @@ class TextProgress:
         self._stop()
         self._paced.stop()
         self._erase()
-        self._stream.write(f"{self._run}\n")
+        self._stream.write(f"{self._run}\n{cache_line(self._run.usage)}")
         self._stream.flush()
 
     def _line(self, event: Event) -> None:

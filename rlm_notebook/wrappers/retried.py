@@ -6,9 +6,10 @@ import copy
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
 from ..exceptions import ModelError
 from ..ports import Capabilities, Model, Reply, Request
@@ -27,7 +28,8 @@ class Retried:
 
     A stream that broke starts again from the beginning. `on_retry(error, attempt, delay)` is called after each failed
     attempt (counted from 1) that another one follows, before the wait of `delay` seconds: whoever shows the stream
-    discards there what it got so far. Put limits on concurrency inside, so that nothing is held during a wait.
+    discards there what it got so far. Put limits on concurrency inside, so that nothing is held during a wait. What
+    failed attempts used, where the provider told it, is part of the reply's usage, and of the last error's.
     """
 
     model: Model
@@ -48,18 +50,35 @@ class Retried:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         patience: Patience | None = None
+        wasted = NOTHING
         while True:
             try:
                 pieces: Any = self.model.stream(request)
                 async with aclosing(pieces):
                     async for piece in pieces:
-                        yield piece
+                        yield _with(wasted, piece) if wasted is not NOTHING else piece
                 return
             except ModelError as error:
-                failure = error
+                wasted += error.usage or NOTHING
+                failure = _after(wasted, error)
             # Here, outside: cancelling or closing this generator is no failed attempt.
             patience = patience or Patience(self.policy, self.on_retry)
             await patience.after(failure)
+
+
+def _with(wasted: Usage, piece: str | Reply) -> str | Reply:
+    if isinstance(piece, str) or piece.usage is None:
+        return piece
+    return replace(piece, usage=wasted + piece.usage)
+
+
+def _after(wasted: Usage, error: ModelError) -> ModelError:
+    """The error, with what all attempts used; a copy, for the model may raise the same object again."""
+    if wasted is NOTHING or wasted is error.usage:
+        return error
+    last = copy.copy(error)
+    last.usage, last.__cause__ = wasted, error.__cause__
+    return last.with_traceback(error.__traceback__)
 
 
 class Patience:
