@@ -19,6 +19,7 @@ from .core.records import Recorded
 from .core.store import Store, store_of
 from .core.tree import Tree
 from .exceptions import CheckpointError
+from .frames import frame_of
 from .ports import Message, Observer, current_host
 from .readings import ReadableRun, best_of, trace_of, written
 from .types import Output, TraceObject
@@ -155,6 +156,10 @@ class RecordedRun:
     def to_html(self, path: str | Path | None = None) -> str:
         """The run as one interactive HTML page that needs no kernel and no network; written to `path`, if given."""
         return written(page_of(self), path)
+
+    def to_frame(self) -> Any:
+        """The nodes as a `pandas.DataFrame`, one row each. Raises `ConfigurationError` where pandas is missing."""
+        return frame_of(self.tree)
 
     def diff(self, other: ReadableRun) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""

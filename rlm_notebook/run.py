@@ -31,6 +31,7 @@ from .core.tree import Tree
 from .event_log import EventLog
 from .exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
 from .forks import Fork, edited, plan_given, retried
+from .frames import frame_of
 from .past import Past
 from .permits import Permits, budget_error
 from .ports import Message, Observer, Reply, current_host
@@ -247,6 +248,10 @@ class Run:
     def to_mermaid(self) -> str:
         """The tree as a Mermaid flowchart."""
         return mermaid(self.tree)
+
+    def to_frame(self) -> Any:
+        """The nodes as a `pandas.DataFrame`, one row each. Raises `ConfigurationError` where pandas is missing."""
+        return frame_of(self.tree)
 
     def diff(self, other: ReadableRun) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""

@@ -40,6 +40,7 @@ LAYERS = [
         "readings",
         "recorded_run",
         "forks",
+        "frames",
     },
     {"async_engine", "engine"},
     {"models", "wrappers", "checkpoints", "observers"},
