@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from .core.limits import NOTHING, Usage
@@ -81,7 +82,7 @@ class Past:
         candidates = [old, *(each for each in reversed(self.recorded.earlier) if each.id == node.id)]
         yield from (each for each in candidates if each is not None and (node.parent is None or each.task == node.task))
 
-    @property
+    @cached_property
     def changed(self) -> tuple[str, ...]:
         """The variables whose content is another now than when the run was recorded."""
         before = self._digests
@@ -97,7 +98,7 @@ class Past:
             return said
         return {name: digest for node in self.recorded.tree for name, digest in node.reads.items()}
 
-    @property
+    @cached_property
     def notes(self) -> list[str]:
         """What a user should know of the difference between now and when the run was recorded."""
         return list(self._notes())

@@ -69,8 +69,9 @@ class RecordedRun:
     path: Path
     recorded: Recorded
 
+    #: What was recorded is all there is: nothing was called for it now, and it can differ from nothing.
+    reused = True
     finished = True
-    #: Nothing was called for it now, and there is nothing that it could differ from.
     calls = 0
     changed: ClassVar[tuple[str, ...]] = ()
     notes: ClassVar[list[str]] = []
@@ -99,11 +100,6 @@ class RecordedRun:
     def status(self) -> str:
         """One of "done", "failed", "cancelled", and "paused" where it was stopped to wait for somebody."""
         return self.tree.status
-
-    @property
-    def reused(self) -> bool:
-        """It has an answer, and that was not made now."""
-        return self.status == "done"
 
     @property
     def store(self) -> Store:

@@ -95,9 +95,10 @@ class Feed:
         return max(0.0, self._run.clock() - self._timeline.origin)
 
     def show_recorded_times(self) -> None:
-        """Everything was reused: a new epoch, with the recorded timeline, and the notice says from when."""
+        """Nothing was made now: a new epoch, with the recorded timeline, and the notice says from when it is."""
         recorded = self._run.recorded.tree.ended if self._run.recorded is not None else None
-        self._notice = f"reused from {_ago(self._run.clock() - recorded)}" if recorded else "reused"
+        made = "recorded" if isinstance(self._run, RecordedRun) else "reused from"
+        self._notice = f"{made} {_ago(self._run.clock() - recorded)}" if recorded else made.split()[0]
         self._timeline = Timeline.of_recorded(self._run.tree, self._timeline.origin)
         self._recalled.clear()
         self.epoch += 1
@@ -214,7 +215,7 @@ class Feed:
             self._timeline,
             title=self._title,
             notice=self._notice,
-            notes=self._notes,
+            notes=(*self._run.notes, *self._notes),
             label=self._label,
         )
         # A copy stands still, also that of a run that goes on.

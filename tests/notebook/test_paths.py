@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_notebook.checkpoints.json_file import JsonFile
+from rlm_notebook.core.events import RunStarted
 from rlm_notebook.exceptions import CheckpointError, ConfigurationError
 from rlm_notebook.notebook.paths import (
     Cell,
@@ -243,3 +245,17 @@ def test_a_file_where_the_folder_would_be_is_no_match(notebook: Path, tmp_path: 
     run_folder(notebook).write_text("in the way")
     assert checkpoint_for(cell(), notebook, tmp_path) == tmp_path / "analysis.rlm" / "say-so.json"
     assert checkpoint_for(cell(), None, tmp_path) == tmp_path / "notebook.rlm" / "say-so.json"
+
+
+def test_an_edited_cell_finds_the_journal_that_a_kill_left(tmp_path: Path) -> None:
+    folder = tmp_path / "analysis.rlm"
+    file = JsonFile(folder / "what-was-asked.json", cell_id="cell-7")
+    file.read()
+    file.open()
+    file.append(RunStarted(at=1.0, run_id="r", task="What was asked", request_key="old"))
+    file.close()
+    edited = Cell(name=None, cell_id="cell-7", request_key="new", task="Something else")
+    another = Cell(name=None, cell_id="cell-8", request_key="new", task="Something else")
+
+    assert checkpoint_for(edited, tmp_path / "analysis.ipynb", tmp_path) == folder / "what-was-asked.json"
+    assert checkpoint_for(another, tmp_path / "analysis.ipynb", tmp_path) == folder / "something-else.json"
