@@ -32,7 +32,7 @@ class Prices:
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """Dollars for some tokens, or `None` if the price is not known."""
-        own = self._own.get(model)
+        own = self._own.get(model, self._own.get(_short(model)))
         if own is not None:
             return (usage.prompt_tokens * own[0] + usage.completion_tokens * own[1]) / _PER
         return _from_table(model, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
@@ -54,7 +54,7 @@ class Prices:
         if is_free(model):
             return 0.0
         stated = getattr(model, "price", None)
-        if stated is None or model.name in self._own:
+        if stated is None or {model.name, _short(model.name)} & {*self._own}:
             return self.cost(model.name, usage)
         return Prices({model.name: stated}).cost(model.name, usage)
 
@@ -70,6 +70,11 @@ def priced_models(provider: str) -> list[str]:
 
     known = (each for each in get_snapshot().providers if each.id == provider)
     return [model.id for each in known for model in each.models if not model.deprecated]
+
+
+def _short(name: str) -> str:
+    """The name of a function without its module; a provider's model has but one name."""
+    return name if ":" in name else name.rpartition(".")[2]
 
 
 def is_free(model: Model) -> bool:

@@ -212,3 +212,11 @@ async def test_when_the_budget_is_spent_calls_under_way_finish_and_no_more_begin
         await engine(model, budget=Budget(calls=10)).solve("t")
 
     assert model.done == len(model.asked) == 10
+
+
+def test_a_function_of_the_notebook_is_priced_by_its_own_name() -> None:
+    usage = Usage(1_000_000, 1_000_000)
+
+    assert Prices({"mine": (1, 2)}).cost("__main__.mine", usage) == 3
+    assert Prices({"__main__.mine": (1, 2)}).cost("__main__.mine", usage) == 3
+    assert Prices({"1": (1, 2)}).cost("openai:gpt-4.1", usage) != 3

@@ -91,8 +91,10 @@ def _prompt_tokens(run: Run) -> int:
 
 
 def _price(run: Run, usage: Usage) -> float | None:
-    """Nothing, where the plan cost nothing although tokens were used; else by the table."""
+    """Nothing, where the plan cost nothing although tokens were used; else by the table, or as the model states it."""
     node = run.tree[ROOT]
     if node.plan_usage.cost_usd == 0 and node.plan_usage.calls:
         return 0.0
-    return run.configuration.prices.cost(node.plan_model or str(run.settings.get("model", "")), usage)
+    prices, model = run.configuration.prices, run.configuration.team.default.resolved
+    known = prices.cost(node.plan_model or str(run.settings.get("model", "")), usage)
+    return known if known is not None else prices.cost_of(model, usage)
