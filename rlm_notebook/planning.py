@@ -26,6 +26,7 @@ from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
 from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
+from .retelling import tell_recorded
 from .run import Run
 
 __all__ = ["Planning"]
@@ -127,7 +128,7 @@ class Planning:
             if isinstance(event, Planned):
                 self._tell(run, node, event, plan, begun=0)
             else:
-                run.emit(event)
+                tell_recorded(run, event)
         return plan
 
     async def _settled(

@@ -9,12 +9,12 @@ from .core.events import Event
 from .core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
 from .core.sources import moved, sources_in
 from .core.store import store_of
-from .core.tree import Node, NodeState, Tree
-from .exceptions import ReplayError
+from .core.tree import IllegalEvent, Node, NodeState, Tree
+from .exceptions import CheckpointError, ReplayError
 from .ports import Part
 from .run import Run
 
-__all__ = ["replay", "tell_all", "tell_result", "unchanged"]
+__all__ = ["replay", "tell_all", "tell_recorded", "tell_result", "unchanged"]
 
 ROOT = "0"
 
@@ -134,4 +134,15 @@ def _require_same(run: Run) -> Recorded:
 
 def _emit_all(run: Run, events: Iterable[Event]) -> None:
     for event in events:
+        tell_recorded(run, event)
+
+
+def tell_recorded(run: Run, event: Event) -> None:
+    """Emit what a record says; raises `CheckpointError` for one that no run can have left."""
+    try:
         run.emit(event)
+    except IllegalEvent as error:
+        raise CheckpointError(
+            f"cannot use the checkpoint {run.checkpoint or 'memory'}: {error}. Nothing was changed: "
+            'move the file away, or run with mode="fresh"'
+        ) from error

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
@@ -21,6 +21,11 @@ __all__ = ["Document", "document_of", "json_schema", "recorded_of"]
 
 FORMAT = "rlm-checkpoint"
 VERSION = 1
+#: Seconds since the epoch that a calendar has a date for, and more tokens than anybody has paid for.
+LATEST = 253_402_300_799.0
+MOST = 2**53
+#: Lists and objects within each other, in what a model or a tool gave.
+DEEPEST = 100
 SCHEMA_PATH = Path(__file__).with_name("schema.json")
 
 
@@ -28,51 +33,84 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
+Count = Annotated[int, Field(le=MOST, ge=-MOST)]
+Moment = Annotated[float, Field(ge=0, le=LATEST)]
+
+
+def _shallow(value: Any) -> Any:
+    """What may hold anything holds nothing that is too deep to be written again."""
+    level, depth = [value], 0
+    while level := [item for each in level for item in _items(each) if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+    return value
+
+
+def _items(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value
+
+
+Anything = Annotated[dict[str, Any], AfterValidator(_shallow)]
+
+
+def _all_texts(value: Any) -> Any:
+    if isinstance(value, dict) and not all(isinstance(item, str) for item in value.values()):
+        raise ValueError("it holds something that is no text")
+    return value
+
+
+T = TypeVar("T")
+#: The first fault is enough: of a file that is nothing but faults, all of them would not fit into memory.
+Many = Annotated[list[T], FailFast()]
+Digests = Annotated[dict[str, str], BeforeValidator(_all_texts)]
+
+
 class UsageDocument(_Part):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    calls: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    cached_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    calls: Count = 0
     cost_usd: float | None = 0.0
 
 
 class PhaseDocument(_Part):
     kind: str
-    started: float
-    ended: float | None = None
+    started: Moment
+    ended: Moment | None = None
 
 
 class ToolUseDocument(_Part):
     call: str
     name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    started: float
+    arguments: Anything = Field(default_factory=dict)
+    started: Moment
     content: str | None = None
     ok: bool = True
-    ended: float | None = None
-    reads: dict[str, str] = Field(default_factory=dict)
+    ended: Moment | None = None
+    reads: Digests = Field(default_factory=dict)
 
 
 class CallDocument(_Part):
     id: str
     name: str
-    arguments: dict[str, Any] | str = Field(default_factory=dict)
+    arguments: Anything | str = Field(default_factory=dict)
 
 
 class RoundDocument(_Part):
     """A reply of a node that was stopped while its model called tools."""
 
     content: str
-    calls: list[CallDocument] = Field(default_factory=list)
+    calls: Many[CallDocument] = Field(default_factory=list)
     usage: UsageDocument = Field(default_factory=UsageDocument)
     model: str = ""
 
 
 class ResultDocument(_Part):
     content: str
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Anything = Field(default_factory=dict)
 
 
 class KeysDocument(_Part):
@@ -89,7 +127,7 @@ class PlanDocument(_Part):
 
 def _followable(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan of a file is followed as one of a planner is: it has to be one, and no circle may be in it."""
-    plan_from_json(plan)
+    plan_from_json(_shallow(plan))
     return plan
 
 
@@ -104,7 +142,7 @@ class NodeDocument(_Part):
     task: str
     agent: str = ""
     model: str = ""
-    depends_on: list[str] = Field(default_factory=list)
+    depends_on: Many[str] = Field(default_factory=list)
     state: Literal[
         "pending",
         "planning",
@@ -127,13 +165,13 @@ class NodeDocument(_Part):
     plan_usage: UsageDocument = Field(default_factory=UsageDocument)
     plan_model: str = ""
     keys: KeysDocument = Field(default_factory=KeysDocument)
-    started: float | None = None
-    ended: float | None = None
-    phases: list[PhaseDocument] = Field(default_factory=list)
-    tool_calls: list[ToolUseDocument] = Field(default_factory=list)
+    started: Moment | None = None
+    ended: Moment | None = None
+    phases: Many[PhaseDocument] = Field(default_factory=list)
+    tool_calls: Many[ToolUseDocument] = Field(default_factory=list)
     attempts: int = Field(default=0, ge=0)
-    reads: dict[str, str] = Field(default_factory=dict)
-    rounds: list[RoundDocument] = Field(default_factory=list)
+    reads: Digests = Field(default_factory=dict)
+    rounds: Many[RoundDocument] = Field(default_factory=list)
 
 
 class ParentDocument(_Part):
@@ -149,17 +187,17 @@ class Document(_Part):
     run_id: str
     request_key: str
     cell_id: str = ""
-    created: float
-    started: float
-    updated: float
+    created: Moment
+    started: Moment
+    updated: Moment
     status: Literal["pending", "running", "paused", "done", "failed", "cancelled"]
     error: str = ""
     task: str
-    engine: dict[str, Any] = Field(default_factory=dict)
-    nodes: list[NodeDocument] = Field(default_factory=list)
-    earlier: list[NodeDocument] = Field(default_factory=list)
+    engine: Anything = Field(default_factory=dict)
+    nodes: Many[NodeDocument] = Field(default_factory=list)
+    earlier: Many[NodeDocument] = Field(default_factory=list)
     usage: UsageDocument = Field(default_factory=UsageDocument)
-    active_seconds: float = 0.0
+    active_seconds: Moment = 0.0
     result: ResultDocument | None = None
     parent: ParentDocument | None = None
 

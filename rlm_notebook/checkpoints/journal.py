@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,12 @@ from ..core.events import (
     to_json,
 )
 from ..core.limits import NOTHING, Usage
+from ..core.plan import plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Tree
 from ..exceptions import CheckpointError
+from .document import LATEST, MOST
+from .ordinary import LARGEST_FILE, require_ordinary, unusable
 
 __all__ = ["Journalled", "line_of", "read_journal"]
 
@@ -35,10 +39,12 @@ log = logging.getLogger("rlm_notebook")
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """The run of a journal; `fresh`: it uses nothing of what the document beside it holds."""
+    """The run of a journal, if there is one in it; `fresh`: it uses nothing of what the document beside it holds,
+    `damaged`: some lines could not be read."""
 
-    recorded: Recorded
+    recorded: Recorded | None
     fresh: bool
+    damaged: bool
 
 
 #: Made once: `json.dumps` with options makes a new one for each line.
@@ -55,25 +61,42 @@ def line_of(event: Event, *, cell_id: str = "") -> bytes:
 
 
 def read_journal(path: Path) -> Journalled | None:
-    """The fold of a journal up to its first line that cannot be read; `None` if there is no node in it.
+    """The fold of a journal up to its first line that cannot be read; `None` if there is no journal.
 
-    Raises `CheckpointError` where the file cannot be read.
+    Raises `CheckpointError` where the file cannot be read, or is none.
     """
+    require_ordinary([path])
+    fold = _Fold()
     try:
         if not path.exists():
             return None
-        raw = path.read_bytes()
+        if path.stat().st_size > LARGEST_FILE:
+            raise unusable(path, f"it is larger than {LARGEST_FILE >> 20} MB")
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    fold.add(_decoded(line.removesuffix(b"\n")))
+                except ValueError as error:
+                    rest = sum(1 for _ in lines)
+                    if fold.empty and not _is_torn_start(line, rest):
+                        raise unusable(path, f"line {number} is damaged ({error}), and nothing precedes it") from None
+                    _report(path, number, rest, error)
+                    return fold.result(damaged=rest > 0)
     except OSError as error:
-        raise CheckpointError(f"cannot read the journal {path}: {error.strerror or error}") from error
-    fold = _Fold()
-    lines = raw.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            fold.add(_decoded(line))
-        except ValueError as error:
-            _report(path, number, len(lines), error)
-            break
-    return fold.result()
+        raise CheckpointError(
+            f"cannot read the journal {path}: {error.strerror or error}. Nothing was changed: "
+            "make it readable, or choose another name"
+        ) from error
+    return fold.result(damaged=False)
+
+
+def _is_torn_start(line: bytes, rest: int) -> bool:
+    """The first line of a run that was stopped while it wrote it, or nothing at all where the power went."""
+    begun = line.rstrip(b"\0")
+    return rest == 0 and (begun.startswith(_START[: len(begun)]) if len(begun) < len(_START) else begun[:8] == _START)
+
+
+_START = b'{"event"'
 
 
 class _Fold:
@@ -90,7 +113,7 @@ class _Fold:
 
     def add(self, data: Any) -> None:
         """Raises `ValueError`, and changes nothing, for what is no event or cannot follow."""
-        event = from_json(data)
+        event = _plausible(from_json(data))
         self._tree.apply(event)
         self._spent += _used(event)
         self._count_time(event)
@@ -105,11 +128,13 @@ class _Fold:
         if isinstance(event, RunPaused | RunResumed):
             self._paused = isinstance(event, RunPaused)
 
-    def result(self) -> Journalled | None:
-        if self._tree.root is None:
-            return None
+    @property
+    def empty(self) -> bool:
+        return self._tree.root is None
+
+    def result(self, *, damaged: bool) -> Journalled:
         recorded = Recorded(self._tree, cell_id=self._cell_id, spent=self._spent, active_seconds=self._active)
-        return Journalled(recorded, self._fresh)
+        return Journalled(None if self.empty else recorded, self._fresh, damaged)
 
 
 _USING = Planned | Finished | Replied | Retried | Failed | Cancelled
@@ -118,6 +143,20 @@ _USING = Planned | Finished | Replied | Retried | Failed | Cancelled
 def _used(event: Event) -> Usage:
     """What was spent in this execution; what is replayed or cached was not."""
     return event.usage if isinstance(event, _USING) and not getattr(event, "mark", "") else NOTHING
+
+
+def _plausible(event: Event) -> Event:
+    """The event, if an engine can have told it; raises `ValueError` for a line that somebody made up."""
+    if not 0 <= event.at <= LATEST:
+        raise ValueError(f"its time is {event.at!r}")
+    if isinstance(event, Planned):
+        plan_from_json(event.plan)
+    if isinstance(event, _USING):
+        usage = event.usage
+        counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
+        if max(map(abs, (*counts, usage.calls))) > MOST or not math.isfinite(usage.cost_usd or 0.0):
+            raise ValueError("its usage is no number of tokens")
+    return event
 
 
 def _decoded(line: bytes) -> Any:
@@ -131,12 +170,12 @@ def _decoded(line: bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def _report(path: Path, number: int, total: int, error: ValueError) -> None:
+def _report(path: Path, number: int, rest: int, error: ValueError) -> None:
     """A last line torn by a crash is nothing to speak of; what follows a damaged one may build on what is lost."""
-    if number < total - 1:
+    if rest:
         log.warning(
             "%s: line %d is damaged (%s); what precedes it is used, the %d lines after it are not",
-            path, number, error, total - 1 - number,
+            path, number, error, rest,
         )  # fmt: skip
 
 

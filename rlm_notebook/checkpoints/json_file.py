@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import json
 import logging
 import os
@@ -27,7 +28,8 @@ from ..core.records import Recorded
 from ..core.store import narrower, store_of
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
-from .journal import Journalled, line_of, read_journal
+from .journal import line_of, read_journal
+from .ordinary import decoded, read_whole, require_ordinary, unusable
 
 __all__ = ["JsonFile", "load_recorded"]
 
@@ -35,7 +37,6 @@ log = logging.getLogger("rlm_notebook")
 
 #: Seconds between two syncs of the journal to the disk; what is lost with the power is at most this much.
 SYNC_INTERVAL = 0.2
-LARGEST_FILE = 512 * 1024 * 1024
 
 
 @contextmanager
@@ -73,16 +74,30 @@ class JsonFile:
         self._synced = 0.0
         self._recorded: Recorded | None = None
         self._left_over = False
+        self._damaged = False
         self._seen: list[Any] = []
 
     def read(self) -> Recorded | None:
+        self._require_ordinary()
         self._seen = self._state_on_disk()
-        self._recorded, self._left_over = load_recorded(self._file), self._journal.exists()
+        self._recorded, self._damaged = _loaded(self._file)
+        self._left_over = self._journal.exists()
         return self._recorded
+
+    def _require_ordinary(self) -> None:
+        """Nothing is written through a link, and so nothing outside the folder: nor is the folder itself one."""
+        mine = [self._file, self._journal, self._lock_path, _temporary(self._file), *_numbered(self._file)]
+        require_ordinary(mine)
+        folder = self._file.parent
+        if folder.suffix == ".rlm" and os.path.islink(folder):
+            raise CheckpointError(
+                f"cannot use {folder}: it is a symbolic link; name the folder it points to with --checkpoint PATH"
+            )
 
     def open(self) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._require_ordinary()
             self._acquire()
             self._require_unchanged()
             self._keep_what_was()
@@ -189,6 +204,8 @@ class JsonFile:
     def _keep_what_was(self) -> None:
         """Before something new is written: what an interrupted run left in its journal, and a finished run."""
         recorded = self._recorded
+        if self._damaged:
+            _set_aside(self._journal)
         if recorded is None:
             return
         if self._left_over:
@@ -220,30 +237,34 @@ def _signature(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-@_no_collection()
 def load_recorded(path: Path) -> Recorded | None:
     """What is kept in `path` and in the journal beside it; the journal is read over the JSON.
 
     `None` if there is neither. Raises `CheckpointError` naming the file and what is wrong with it.
     """
+    return _loaded(path)[0]
+
+
+@_no_collection()
+def _loaded(path: Path) -> tuple[Recorded | None, bool]:
+    """What is kept, and whether there are lines in the journal that could not be read."""
     document = _read_document(path)
     journal = read_journal(path.with_name(path.stem + ".journal.jsonl"))
-    if journal is None:
-        return document
+    if journal is None or journal.recorded is None:
+        return document, journal is not None and journal.damaged
     if document is None:
-        return journal.recorded
+        return journal.recorded, journal.damaged
     if document.tree.started == journal.recorded.tree.started:
         # The crash came between writing the document and removing the journal.
-        return document
-    return _over(document, journal)
+        return document, journal.damaged
+    return _over(document, journal.recorded, fresh=journal.fresh), journal.damaged
 
 
-def _over(document: Recorded, journal: Journalled) -> Recorded:
-    """The run of a journal, begun over that of a document."""
-    last = journal.recorded
-    nodes = (*document.earlier, *document.tree) if not journal.fresh else ()
+def _over(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:
+    """The run of a journal, begun over that of a document; `fresh`: it uses nothing of that."""
+    nodes = (*document.earlier, *document.tree) if not fresh else ()
     # Another request, or the same made afresh, is another run: what the old one took is not held against it.
-    same = not journal.fresh and document.tree.request_key == last.tree.request_key
+    same = not fresh and document.tree.request_key == last.tree.request_key
     return replace(
         last,
         earlier=tuple(node for node in nodes if node.plan_key or node.result_key),
@@ -255,38 +276,30 @@ def _over(document: Recorded, journal: Journalled) -> Recorded:
 
 
 def _read_document(path: Path) -> Recorded | None:
+    raw = read_whole(path)
+    if raw is None:
+        return None
     try:
-        if not path.exists():
-            return None
-        if path.stat().st_size > LARGEST_FILE:
-            raise _unusable(path, f"it is larger than {LARGEST_FILE >> 20} MB")
-        data = json.loads(path.read_bytes())
+        data = decoded(raw)
+        del raw
         _check_format(path, data)
         return recorded_of(data)
-    except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise _unusable(path, _in_words(error)) from error
+        raise unusable(path, _in_words(error)) from error
 
 
 def _check_format(path: Path, data: object) -> None:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise _unusable(path, f'it is not an rlm checkpoint ("format" is not "{FORMAT}")')
+        raise unusable(path, f'it is not an rlm checkpoint ("format" is not "{FORMAT}")')
     version = data.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise _unusable(path, f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
-
-
-def _unusable(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"cannot use the checkpoint {path}: {why}. Nothing was changed: move the file away, or choose another name"
-    )
+        raise unusable(path, f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
 
 
 def _in_words(error: Exception) -> str:
     errors = getattr(error, "errors", None)
     if errors is None:
-        return f"it is damaged ({error})" if isinstance(error, json.JSONDecodeError) else str(error)
+        return str(error)
     first = errors(include_url=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
@@ -294,7 +307,8 @@ def _in_words(error: Exception) -> str:
 def _write_whole(path: Path, data: dict[str, Any]) -> None:
     """All or nothing: a reader sees the old file or the new one, also after a power loss."""
     text = json.dumps(data, ensure_ascii=False, indent=1, default=str)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _temporary(path)
+    require_ordinary([temporary])
     try:
         with temporary.open("wb") as file:
             file.write(_encodable(text).encode("utf-8") + b"\n")
@@ -305,6 +319,10 @@ def _write_whole(path: Path, data: dict[str, Any]) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
 
 
 def _encodable(text: str) -> str:
@@ -322,15 +340,26 @@ def _clean(text: str) -> bool:
 
 def _keep_numbered(path: Path) -> None:
     """Keep a finished run as `<name>.1.json`; the newest three stay."""
-    numbered = [path.with_name(f"{path.stem}.{number}.json") for number in (1, 2, 3)]
+    numbered = _numbered(path)
     for older, newer in ((numbered[2], numbered[1]), (numbered[1], numbered[0])):
         if newer.exists():
             os.replace(newer, older)
     shutil.copyfile(path, numbered[0])
 
 
+def _numbered(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.stem}.{number}.json") for number in (1, 2, 3)]
+
+
+def _set_aside(journal: Path) -> None:
+    """Lines that could not be read are not overwritten: somebody may still mend them."""
+    stem = journal.name.removesuffix(".jsonl")
+    names = (journal.with_name(f"{stem}.damaged-{number}.jsonl") for number in itertools.count(1))
+    shutil.copyfile(journal, next(name for name in names if not os.path.lexists(name)))
+
+
 def _checked(path: Path) -> Path:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CheckpointError(f"cannot use {path} as a checkpoint: it is a directory; name a file such as run.json")
     return path if path.suffix == ".json" else path.with_name(path.name + ".json")
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.ordinary import head_of
 from ..exceptions import CheckpointError, ConfigurationError
 
 __all__ = [
@@ -172,16 +172,7 @@ def _journal(path: Path) -> Path:
 
 
 def _head(path: Path) -> dict[str, Any]:
-    """What a file says of its run; of a file that says nothing usable, nothing (reading it in earnest will tell)."""
-    try:
-        if path.exists():
-            data = json.loads(path.read_bytes())
-        else:
-            with _journal(path).open("rb") as lines:
-                data = json.loads(lines.readline().rpartition(b"\t")[0])
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return head_of(path if path.exists() else _journal(path))
 
 
 def _free_slug(task: str, folder: Path) -> str:

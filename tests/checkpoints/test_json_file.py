@@ -32,7 +32,7 @@ from rlm_notebook import (
     RetryPolicy,
     ScriptedModel,
 )
-from rlm_notebook.checkpoints import json_file
+from rlm_notebook.checkpoints import ordinary
 from rlm_notebook.checkpoints.document import json_schema
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
@@ -279,7 +279,11 @@ def test_a_journal_cut_or_damaged_anywhere_loses_only_what_follows(seed: int, sp
     damaged = whole[:at] if choose.random() < 0.5 else whole[:at] + bytes([choose.randrange(256)]) + whole[at + 1 :]
     path = WHOLE.path
     journal_of(path).write_bytes(damaged)
-    recorded = load_recorded(path)
+    try:
+        recorded = load_recorded(path)
+    except CheckpointError:
+        assert at < whole.index(b"\n", whole.index(b"NodeCreated")), "only where nothing is left is it refused"
+        return
     intact = whole[:at].count(b"\n")
     expected = Tree()
     for line in whole.splitlines()[:intact]:
@@ -561,7 +565,7 @@ async def test_a_wrong_field_is_named_with_its_place(path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_file, "LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr(ordinary, "LARGEST_FILE", 1 << 20)
     path.write_bytes(b" " * ((1 << 20) + 1))
     with pytest.raises(CheckpointError, match="larger than 1 MB"):
         load_recorded(path)
