@@ -141,7 +141,12 @@ def _mermaid_of(run: Run | RecordedRun) -> str:
     return run.to_mermaid()
 
 
+def _html_of(run: Run | RecordedRun) -> str:
+    return run.to_html()
+
+
 _FORMS: dict[str, tuple[str, Callable[[Run | RecordedRun], str]]] = {
+    "html": (".html", _html_of),
     "json": (".export.json", _json_of),
     "mermaid": (".mmd", _mermaid_of),
 }

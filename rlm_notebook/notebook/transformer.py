@@ -7,6 +7,7 @@ nothing patched.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 import sys
@@ -25,10 +26,23 @@ _AWAITED = f"await get_ipython().run_cell_magic('{ASYNC_MAGIC}',"
 
 def await_rlm(lines: list[str]) -> list[str]:
     """The post-transformer: an awaited call in place of IPython's plain one; all other cells are left alone."""
-    if not (lines and lines[0].startswith(_PLAIN)):
+    if not (lines and lines[0].startswith(_PLAIN) and _is_one_call("".join(lines))):
         return lines
     arguments = _with_body(lines[0][len(_PLAIN) :])
     return [(_PLAIN if _inside_a_cell() else _AWAITED) + arguments, *lines[1:]]
+
+
+def _is_one_call(code: str) -> bool:
+    """As IPython writes it: what is written by hand may go on behind the call, and is no cell of ours then."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return len(body) == 1 and isinstance(body[0], ast.Expr) and _calls_magic(body[0].value)
+
+
+def _calls_magic(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "run_cell_magic"
 
 
 def _inside_a_cell() -> bool:
@@ -81,4 +95,5 @@ def _unknown(name: str, variables: Mapping[str, Any]) -> str:
     mine = [known for known in variables if not known.startswith("_")]
     close = difflib.get_close_matches(name, mine, n=1)
     hint = f"did you mean {{{{{close[0]}}}}}?" if close else "define it in a cell above"
-    return f"{{{{{name}}}}} names no variable of this notebook; {hint} (a literal {{{{ is written \\{{{{)"
+    literal = "a literal {{ is written \\{{, and --raw leaves all as it is"
+    return f"{{{{{name}}}}} names no variable of this notebook; {hint} ({literal})"

@@ -111,6 +111,10 @@ async def test_export(trips: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(Path("my copy.json").read_text()) == json.loads((FOLDER / "trip.json").read_text())
     await trips.value("%rlm export trip --mermaid")
     assert Path("trip.mmd").read_text().startswith("flowchart")
+    await trips.value("%rlm export trip --html page.html")
+    page = Path("page.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "<b>again</b>" not in page
     assert "is written to" in capsys.readouterr().out
 
 
