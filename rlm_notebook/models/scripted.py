@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..core.limits import Usage
-from ..exceptions import ConfigurationError
-from ..ports import Capabilities, Reply, Request
+from ..exceptions import ConfigurationError, ModelError
+from ..ports import Capabilities, Mode, Reply, Request
 from ..pricing import Prices
 from .callable import reply_from
 from .deadline import within
@@ -62,15 +62,42 @@ class ScriptedModel:
     - a function of the `Request` that returns a str (the answer), a dict (a plan for a planner, else
       {"content"} or {"tool_calls"}), a `Reply` (given as it is), or `None` (the default). It may be a coroutine.
 
-    A task that the script does not know is answered by "answer to: task". `latency` is in seconds, or a range from
-    which each request draws its own, always the same. `stream=True` gives text in pieces of `chunk` characters.
-    `requests` are the calls so far, `peak` the most that were under way at once. Words are counted as tokens, and cost
-    nothing, or `price`: dollars per million of them, read and written, for tests of budgets.
+    A task that the script does not know is answered by "answer to: task"; with `strict=True` that is a `ModelError`
+    instead, so that a test notices what it did not foresee. `latency` is in seconds, or a range from which each request
+    draws its own, always the same. `stream=True` gives text in pieces of `chunk` characters. `faults` go wrong on
+    purpose: `Fault`s, or a mapping from patterns of tasks to what is raised once. Words are counted as tokens, and cost
+    nothing, or `price`: dollars per million of them, read and written. `requests` are the calls so far, `asked()` their
+    tasks, `peak` the most that were under way at once.
+
+    Say how a task is split and answered, and look at the run:
 
     >>> from rlm_notebook import RecursiveEngine, ScriptedModel
-    >>> model = ScriptedModel({"Plan a trip": {"Flights": "at 9", "Hotel": "downtown"}})
+    >>> model = ScriptedModel({"Plan a trip": {"Flights": "at 9", "Hotel": "downtown"}}, strict=True)
     >>> print(RecursiveEngine(model).solve("Plan a trip"))
     Plan a trip: at 9; downtown
+    >>> model.asked("planner")
+    ['Plan a trip', 'Flights', 'Hotel']
+
+    Have a tool called, with a function of the request:
+
+    >>> def price(item: str) -> float:
+    ...     return {"tea": 2.5}[item]
+    >>> def say(request):
+    ...     if request.mode == "planner":
+    ...         return {"decision": "EXECUTE"}
+    ...     results = [message["content"] for message in request.messages if message["role"] == "tool"]
+    ...     if results:
+    ...         return f"It costs {results[0]}."
+    ...     return {"tool_calls": [{"name": "price", "arguments": {"item": "tea"}}]}
+    >>> print(RecursiveEngine(ScriptedModel(say), tools=[price]).solve("What is tea?"))
+    It costs 2.5.
+
+    Let something fail, and see whether the notebook copes (in a cell: `%%rlm -m model --on-failure synthesize`):
+
+    >>> model = ScriptedModel({"Trip": ["Flights", "Hotel"]}, faults={"Hotel": ValueError("closed")})
+    >>> answer = RecursiveEngine(model, on_failure="synthesize").solve("Trip")
+    >>> [node.task for node in answer.run.tree if node.state == "failed"]
+    ['Hotel']
     """
 
     def __init__(
@@ -80,7 +107,8 @@ class ScriptedModel:
         latency: float | tuple[float, float] = 0.0,
         stream: bool = False,
         chunk: int = 12,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[Fault] | Mapping[str, BaseException] = (),
+        strict: bool = False,
         name: str = "scripted",
         capabilities: Capabilities | None = None,
         price: tuple[float, float] | None = None,
@@ -89,11 +117,12 @@ class ScriptedModel:
         self.capabilities = capabilities or Capabilities(True, True, True, stream, True)
         self.requests: list[Request] = []
         self.peak = 0
-        self._script = _Script(script)
+        self._script = _Script(script, strict)
         self._latency = latency if isinstance(latency, tuple) else (latency, latency)
         self._chunk = chunk
         self._faults = [
-            (fault, itertools.repeat(None) if fault.times is None else iter(range(fault.times))) for fault in faults
+            (fault, itertools.repeat(None) if fault.times is None else iter(range(fault.times)))
+            for fault in _faults(faults)
         ]
         self.price = price
         self._prices = Prices({name: price} if price is not None else None)
@@ -111,6 +140,10 @@ class ScriptedModel:
     def calls(self) -> int:
         """How often it was asked."""
         return len(self.requests)
+
+    def asked(self, mode: Mode | None = None) -> list[str]:
+        """The tasks that it was asked about, in order; of one mode, or of all."""
+        return [request.facts.task for request in self.requests if mode in (None, request.mode)]
 
     def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         return within(request.deadline, self._pieces(request), name=self.name)
@@ -167,6 +200,12 @@ class ScriptedModel:
         return replace(reply, usage=reply.usage or usage, model=self.name)
 
 
+def _faults(given: Sequence[Fault] | Mapping[str, BaseException]) -> Sequence[Fault]:
+    if isinstance(given, Mapping):
+        return [Fault(pattern, error=error) for pattern, error in given.items()]
+    return given
+
+
 def _words(texts: Iterable[str]) -> int:
     return sum(len(text.split()) for text in texts)
 
@@ -179,10 +218,14 @@ class _Entry:
     text: Any = None
 
 
+_UNKNOWN = _Entry()
+
+
 class _Script:
     """The script by task: a path from the root finds its own entry, a task that moved is still found by its name."""
 
-    def __init__(self, script: Any) -> None:
+    def __init__(self, script: Any, strict: bool) -> None:
+        self._strict = strict
         self._root = _Entry((), script) if callable(script) else None
         self._entries: dict[tuple[str, ...], _Entry] = {}
         self._patterns: list[tuple[re.Pattern[str], _Entry]] = []
@@ -209,7 +252,7 @@ class _Script:
         for path in ((*above, task), (*above[1:], task), (task,)):
             if path in self._entries:
                 return self._entries[path]
-        return next((entry for pattern, entry in self._patterns if pattern.fullmatch(task)), _Entry())
+        return next((entry for pattern, entry in self._patterns if pattern.fullmatch(task)), _UNKNOWN)
 
     async def answer(self, request: Request) -> Any:
         """A str (the model's text), or what `reply_from` reads."""
@@ -219,6 +262,7 @@ class _Script:
         given = entry.text(request) if callable(entry.text) else entry.text
         given = await given if inspect.isawaitable(given) else given
         if given is None:
+            self._require_known(request, entry)
             given = _default(request)
         if request.mode != "planner" or isinstance(given, Reply):
             return given
@@ -226,6 +270,13 @@ class _Script:
             # A text that is a plan already is one; any other is the answer, given together with the decision.
             return given if _is_plan(given) else _plan("EXECUTE", answer=given)
         return json.dumps(given) if isinstance(given, Mapping) and "content" not in given else given
+
+    def _require_known(self, request: Request, entry: _Entry) -> None:
+        if not self._strict or not (entry is _UNKNOWN or callable(entry.text)):
+            return
+        known = ", ".join(repr(path[-1]) for path in self._entries if len(path) == 1) or "what its function answers"
+        message = f"the script says nothing of {request.facts.task!r} ({request.mode}); it knows {known}"
+        raise ModelError(f"ScriptedModel: {message}", fatal=True)
 
 
 def _default(request: Request) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError
+from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError, RetryPolicy
 from rlm_notebook.core.plan import Execute, Recurse, parse_plan
 from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models import scripted
@@ -216,7 +216,9 @@ class TestValue:
         assert [request.facts.task for request in model.requests] == ["a"]
 
     def test_the_example_in_its_documentation_is_true(self):
-        assert doctest.testmod(scripted) == (0, 3)
+        found = doctest.testmod(scripted)
+        assert found.failed == 0
+        assert found.attempted == 10
 
 
 @given(
@@ -259,3 +261,38 @@ class TestPrice:
     def test_what_is_no_price_is_refused(self):
         with pytest.raises(ConfigurationError, match="two numbers"):
             ScriptedModel(price=3)
+
+
+class TestStrict:
+    async def test_what_the_script_does_not_know_is_an_error_that_says_what_it_knows(self):
+        model = ScriptedModel({"Trip": {"Flights": "at 9"}}, strict=True)
+        with pytest.raises(ModelError) as caught:
+            await AsyncRecursiveEngine(model).solve("Trap")
+        assert "the script says nothing of 'Trap' (planner); it knows 'Trip', 'Flights'" in str(caught.value)
+        assert model.calls == 1
+
+    async def test_what_it_knows_it_says_as_ever(self):
+        for script in (TRIP, lambda request: "x"):
+            strict = await AsyncRecursiveEngine(ScriptedModel(script, strict=True), on_failure="synthesize").solve(
+                "Trip"
+            )
+            assert str(strict)
+
+    async def test_a_function_that_has_no_answer_is_told(self):
+        with pytest.raises(ModelError, match="what its function answers"):
+            await AsyncRecursiveEngine(ScriptedModel(lambda request: None, strict=True)).solve("Trip")
+
+
+async def test_what_was_asked_can_be_read_by_mode():
+    model = ScriptedModel({"Trip": {"Fly": "at 9", "Sleep": "downtown"}})
+    await AsyncRecursiveEngine(model).solve("Trip")
+    assert model.asked("planner") == ["Trip", "Fly", "Sleep"]
+    assert model.asked("synthesizer") == ["Trip"]
+    assert model.asked() == ["Trip", "Fly", "Sleep", "Trip"]
+
+
+async def test_faults_by_pattern_happen_once():
+    model = ScriptedModel({"Trip": {"Fly": "at 9", "Sleep": "x"}}, faults={"Fly": ModelError("busy", retryable=True)})
+    output = await AsyncRecursiveEngine(model, retry=RetryPolicy(attempts=2, initial=0.001)).solve("Trip")
+    assert output.content == "Trip: at 9; x"
+    assert model.asked("planner").count("Fly") == 2
