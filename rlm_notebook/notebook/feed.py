@@ -178,7 +178,7 @@ class Feed:
             del self._growing[node_id]
             row, tail = self._sent[node_id], self._tail(self._run.tree[node_id])
             if row["tail"] != tail:
-                row["tail"] = tail
+                self._sent[node_id] = {**row, "tail": tail}
                 yield ["p", node_id, {"tail": tail}]
 
     def _text_operations(self) -> Iterator[list[Any]]:
