@@ -49,7 +49,7 @@ class Feed:
         self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = epoch
         self.sequence = 0
-        self._timeline = Timeline(run.clock())
+        self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.clock())
         self._sent: dict[str, dict[str, Any]] = {}
         self._sent_run: dict[str, Any] = {}
         self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)
@@ -219,7 +219,8 @@ class Feed:
             label=self._label,
         )
         # A copy stands still, also that of a run that goes on.
-        return {**row, "readonly": True, "can": [], "elapsed": self._shown_now()} if self._readonly else row
+        still = {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now()}
+        return {**row, **still} if self._readonly else row
 
 
 def _label_of(node: Node) -> str:

@@ -30,4 +30,14 @@ const model = {
 
 const widget = createWidget();
 widget.initialize({ model });
-widget.render({ model, el: document.getElementById("rlm") });
+const place = document.getElementById("rlm");
+widget.render({ model, el: place });
+
+/* In a notebook the answer follows, so a run that is over folds; here the tree is all there is. */
+const unfolding = new MutationObserver(() => {
+  const folded = place.querySelector("[aria-label='Show tasks']");
+  if (!folded) return;
+  unfolding.disconnect();
+  folded.click();
+});
+unfolding.observe(place, { childList: true, subtree: true, attributes: true });

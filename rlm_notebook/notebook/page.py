@@ -32,6 +32,8 @@ _TITLE_CHARACTERS = 120
 def page_of(run: Run | RecordedRun) -> str:
     """The whole page. What is under way is shown as it stands now."""
     feed = Feed(run, readonly=True)
+    if run.reused:
+        feed.show_recorded_times()
     feed.frame()
     script = _script()
     title = printable(run.task)[:_TITLE_CHARACTERS].strip() or "rlm"

@@ -47,6 +47,8 @@ class TreeView(anywidget.AnyWidget):
         self._title = title
         #: Some browser has spoken.
         self.heard = False
+        #: Of whoever sent the message that is being taken in.
+        self._session = ""
         self._run = run
         self._feed = Feed(run, title=title)
         #: The run's events come on its loop; the state may be asked for on any thread.
@@ -167,10 +169,15 @@ class TreeView(anywidget.AnyWidget):
             self._feed.sequence += 1
             self.send(self._feed.heartbeat())
 
+    def _handle_msg(self, msg: dict[str, Any]) -> None:
+        """Each page of a front end has a session of its own: that tells them apart where they give no name."""
+        self._session = str(msg.get("header", {}).get("session") or "")
+        super()._handle_msg(msg)
+
     def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if isinstance(message, dict):
             self.heard = True
-            self._on_loop(self._answer, message)
+            self._on_loop(self._answer, {"session": self._session, **message})
 
     def _answer(self, message: dict[str, Any]) -> None:
         handler = _HANDLERS.get(str(message.get("t")))
@@ -187,7 +194,7 @@ class TreeView(anywidget.AnyWidget):
         self.send(head, buffers=[self._feed.snapshot()])
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        self._feed.subscribe(map(str, _listed(message.get("ids"))), str(message.get("c") or ""))
+        self._feed.subscribe(map(str, _listed(message.get("ids"))), str(message.get("c") or message["session"]))
         self._flush()
 
     def _get(self, message: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A real JupyterLab on 127.0.0.1, and a real Chromium that looks at it."""
+"""A real JupyterLab and Notebook 7 on 127.0.0.1, and a real Chromium that looks at them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 30_000  # milliseconds
 
 
 def _missing() -> str:
-    for package in ("jupyterlab", "playwright", "jupyterlab_widgets"):
+    for package in ("jupyterlab", "notebook", "playwright", "jupyterlab_widgets"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed (pip install 'rlm-notebook[browser]')"
     if shutil.which(CHROMIUM) is None:
@@ -67,6 +67,7 @@ class Lab:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+                "--JupyterNotebookApp.expose_app_in_browser=True",
                 "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
                 f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}",
             ],
@@ -155,9 +156,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Page:
-    """One notebook in JupyterLab, as its user sees it."""
+    """One notebook in JupyterLab ("lab") or in Notebook 7 ("notebook"), as its user sees it."""
 
-    def __init__(self, browser: Any, lab: Lab, notebook: Path) -> None:
+    def __init__(self, browser: Any, lab: Lab, notebook: Path, host: str = "lab") -> None:
         self._context = browser.new_context(viewport={"width": 1500, "height": 1000})
         self._context.set_default_timeout(PATIENCE)
         self.lab = lab
@@ -165,7 +166,11 @@ class Page:
         self.errors: list[str] = []
         self.tab.on("pageerror", lambda error: self.errors.append(f"{error}\n{getattr(error, 'stack', '')}"))
         self.tab.on("console", self._heard)
-        self._url = lab.url(f"lab/workspaces/{notebook.stem}/tree/{notebook.name}")
+        places = {
+            "lab": f"lab/workspaces/{notebook.stem}/tree/{notebook.name}",
+            "notebook": f"notebooks/{notebook.name}",
+        }
+        self._url = lab.url(places[host])
         self.open()
 
     def _heard(self, message: Any) -> None:
@@ -251,8 +256,8 @@ def open_notebook(lab: Lab, browser: Any, request: pytest.FixtureRequest) -> Ite
     """Opens notebooks in pages; at the end, none of them may have seen an error of ours."""
     pages: list[Page] = []
 
-    def open_page(notebook: Path) -> Page:
-        pages.append(Page(browser, lab, notebook))
+    def open_page(notebook: Path, host: str = "lab") -> Page:
+        pages.append(Page(browser, lab, notebook, host))
         return pages[-1]
 
     yield open_page

@@ -1,0 +1,203 @@
+"""JupyterLab and Notebook 7: rows move while the cell runs, and what is pressed during the cell acts at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+
+#: Seconds within which a command is acknowledged.
+AT_ONCE = 0.5
+
+MODEL = """
+%load_ext rlm_notebook
+from rlm_notebook import ScriptedModel
+from rlm_notebook.models.scripted import Fault
+
+script = {
+    "Market landscape": {
+        "Size the market": {"Europe": "12 GWh", "Asia": "80 GWh"},
+        "Compare chemistries": {
+            "Lithium": "165 Wh/kg",
+            "Sodium": {"Gigafactories": "7", "Incidents": "none"},
+            "Iron-air": "cheap and slow",
+        },
+        "Map the policies": {"United States": "credits", "European Union": "markets"},
+    }
+}
+faults = []
+model = ScriptedModel(script, latency=(0.2, 1.0), stream=True, faults=faults)
+"""
+CELL = "%%rlm -m model -n demo --concurrency 2 --on-failure synthesize\nMarket landscape"
+ACTIVE = {"planning", "waiting", "running", "synthesizing", "pending"}
+
+
+@pytest.fixture(params=["lab", "notebook"])
+def host(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Wire:
+    """The commands that a page sends, and when each was acknowledged."""
+
+    def __init__(self, page: Any) -> None:
+        self.sent: dict[int, tuple[str, float]] = {}
+        self.acknowledged: list[tuple[str, float, bool]] = []
+        page.tab.on("websocket", self._listen)
+
+    def _listen(self, socket: Any) -> None:
+        socket.on("framesent", lambda frame: self._note(frame, self._command))
+        socket.on("framereceived", lambda frame: self._note(frame, self._answer))
+
+    def _note(self, frame: Any, take: Any) -> None:
+        text = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else frame
+        for found in re.finditer(r'"content"\s*:\s*(\{"t"\s*:\s*"(?:cmd|ack)".*)', text):
+            take(json.JSONDecoder().raw_decode(found[1])[0])
+
+    def _command(self, message: dict[str, Any]) -> None:
+        self.sent[message["req"]] = message["op"], time.monotonic()
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        if message["req"] in self.sent:
+            op, at = self.sent.pop(message["req"])
+            self.acknowledged.append((op, time.monotonic() - at, message["ok"]))
+
+    def expect(self, page: Any, op: str) -> None:
+        """The command has been acknowledged, at once."""
+        ends = time.monotonic() + 5
+        while not (found := [each for each in self.acknowledged if each[0] == op]):
+            assert time.monotonic() < ends, f"{op} was not acknowledged; sent: {self.sent}"
+            page.tab.wait_for_timeout(10)
+        _, seconds, ok = found[-1]
+        print(f"{op}: acknowledged after {seconds * 1000:.0f} ms")
+        assert ok
+        assert seconds < AT_ONCE
+        self.acknowledged.clear()
+
+
+def opened(
+    lab: Any, open_notebook: Any, host: str, name: str, *more: str, model: str = MODEL
+) -> tuple[Any, Wire, Path]:
+    path = lab.write(f"{name}_{host}", model, CELL, *more)
+    page = open_notebook(path, host)
+    wire = Wire(page)
+    # Sockets that are open already are not heard.
+    page.reload()
+    page.run_all()
+    page.status("running")
+    page.tab.wait_for_selector('.rn [data-state="done"]')
+    assert page.running()
+    return page, wire, path
+
+
+def press(page: Any, name: str) -> None:
+    page.tab.locator(".rn").get_by_role("button", name=name, exact=True).first.click()
+
+
+def choose(page: Any, title: str) -> None:
+    """Click on a node's row."""
+    page.tab.locator(".rn [role=row]", has_text=title).first.click()
+
+
+def test_rows_move_and_pause_and_resume_act_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:
+    page, wire, _ = opened(lab, open_notebook, host, "pause")
+    states = set(page.seen()["states"])
+    press(page, "Pause")
+    wire.expect(page, "pause")
+    page.status("paused")
+    page.tab.wait_for_timeout(1300)
+    before = page.seen()["states"]
+    page.tab.wait_for_timeout(1500)
+    assert page.seen()["states"] == before, "nothing new begins in a pause"
+    assert page.running()
+    page.shoot(f"{host} paused")
+    press(page, "Resume")
+    wire.expect(page, "resume")
+    page.status("done")
+    page.idle()
+    assert states & ACTIVE
+    assert page.output(1).inner_text().count("12 GWh") >= 1
+
+
+def test_a_result_is_edited_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:
+    page, wire, path = opened(lab, open_notebook, host, "edit", "str(_)[:2000]")
+    done = page.tab.locator('.rn [role=row][data-state="done"]').first
+    done.click()
+    press(page, "Edit & re-run")
+    dialog = page.tab.locator(".rn dialog, .rn [role=dialog]").first
+    dialog.wait_for()
+    dialog.get_by_role("radio", name="Result").check(force=True)
+    dialog.get_by_role("textbox").fill("4711 GWh, by hand")
+    page.tab.wait_for_selector(".rn-preview-ready")
+    page.shoot(f"{host} edit dialog")
+    again = dialog.locator(".rn-preview").inner_text()
+    assert "run again" in again or "runs again" in again or "Nothing runs again" in again
+    dialog.get_by_role("button", name="Run again").click()
+    wire.expect(page, "edit")
+    assert page.running()
+    page.tab.wait_for_selector(".rn[data-status=running], .rn[data-status=done]")
+    page.status("done")
+    page.idle()
+    assert "4711 GWh, by hand" in page.tab.locator(".jp-CodeCell").nth(2).inner_text()
+    files = sorted(each.name for each in path.with_suffix(".rlm").glob("*.json"))
+    assert files == ["demo-edit.json", "demo.json"]
+
+
+def test_what_failed_is_tried_again_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:
+    model = MODEL.replace("faults = []", 'faults = [Fault("Europe", error=RuntimeError("gone"), times=1)]')
+    page, wire, path = opened(lab, open_notebook, host, "retry", model=model)
+    page.tab.wait_for_selector('.rn [data-state="failed"]')
+    choose(page, "Europe")
+    page.shoot(f"{host} failed")
+    press(page, "Retry")
+    wire.expect(page, "retry")
+    page.status("done")
+    page.idle()
+    assert "failed" not in page.seen()["states"]
+    nodes = lab.document(path)["nodes"]
+    assert {node["state"] for node in nodes} == {"done"}
+    assert [each.name for each in path.with_suffix(".rlm").glob("*.json")] == ["demo.json"], "in the cell's own file"
+
+
+def test_one_task_and_then_the_run_is_cancelled(lab: Any, open_notebook: Any, host: str) -> None:
+    page, wire, path = opened(lab, open_notebook, host, "cancel")
+    choose(page, "Map the policies")
+    press(page, "Cancel task")
+    wire.expect(page, "cancel")
+    page.tab.wait_for_selector('.rn [data-state="cancelled"]')
+    assert page.running(), "the rest goes on"
+    page.tab.locator(".rn").get_by_role("button", name="Cancel", exact=True).click()
+    wire.expect(page, "cancel")
+    page.status("cancelled")
+    page.idle()
+    assert lab.document(path)["status"] == "cancelled"
+    # Afterwards, outside the cell, the same view goes on with what was left.
+    press(page, "Retry all failed")
+    wire.expect(page, "retry")
+    page.status("done")
+    assert lab.document(path)["status"] == "done"
+
+
+def test_a_reload_comes_back_live_and_two_pages_agree(lab: Any, open_notebook: Any, host: str) -> None:
+    model = MODEL.replace("(0.2, 1.0)", "(1.0, 3.0)")
+    page, wire, path = opened(lab, open_notebook, host, "reload", model=model)
+    page.save()
+    page.reload()
+    page.status("running")
+    other = open_notebook(path, host)
+    other.status("running")
+    press(page, "Pause")
+    wire.expect(page, "pause")
+    other.status("paused")
+    press(other, "Resume")
+    page.status("running")
+    page.status("done")
+    other.status("done")
+    assert page.seen()["states"] == other.seen()["states"]
+    assert set(page.seen()["states"]) == {"done"}
