@@ -147,17 +147,6 @@ def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
     return reply if reply.model == named else replace(reply, model=named)
 
 
-#: A plan counts for so many more calls: nobody knows yet what it unlocks, and it may be much.
-_UNKNOWN = 4
-
-
-def _priority(run: Run, node: str, request: Request) -> float:
-    """What has the longest way to the end of the run goes first, as far as that is known: the syntheses of all its
-    ancestors, and the nodes that wait for it. `tests/benchmarks/makespan.py` measures it."""
-    unknown = _UNKNOWN if request.mode == "planner" else 0
-    return request.facts.depth + run.waited_for.get(node, 0) + unknown
-
-
 @dataclass(frozen=True, slots=True)
 class _Asking:
     """The same model, each call made when it is its turn and repeated as the policy says, for one node.
@@ -182,7 +171,7 @@ class _Asking:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         permits, patience = self.run.permits, None
-        priority = _priority(self.run, self.node, request)
+        priority = self.run.urgency.of(self.node, request.facts.depth, request.mode)
         while True:
             reserved = self._reserved(request)
             await permits.take(self.node, self.model.name, priority, reserved)

@@ -57,17 +57,18 @@ class Children:
         ids = [*self._tasks, *new]
         for node, part in zip(new, planned, strict=True):
             self._create(node, part, tuple(ids[position] for position in part.depends_on))
-        # From the last one back: most name earlier siblings, so that each chain is followed once.
-        for node in reversed(new):
-            self._count_waiting(node)
+        self._run.urgency.count(self._parent, new)
         self.begun = (*self.begun, *planned)
         self._tasks = self._tasks or {}
-        for node in new:
-            # Named as the node is: a name that asyncio makes up takes more.
-            task = asyncio.create_task(self._child(node), name=node)
-            self._tasks[node] = self._run.control.node_tasks[node] = task
+        # In the order of their urgency, since where turns are free, who asks first has one; kept in the plan's order.
+        # Named as the nodes are: a name that asyncio makes up takes more.
+        urgent = self._run.urgency.sorted(new)
+        tasks = {node: asyncio.create_task(self._child(node), name=node) for node in urgent}
+        self._tasks.update((node, tasks[node]) for node in new)
+        self._run.control.node_tasks.update(tasks)
 
     def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
+        self._run.urgency.estimate(node, planned.effort)
         agent, note = self._solver.assigned(planned.agent)
         self._run.emit(
             NodeCreated(
@@ -80,20 +81,6 @@ class Children:
                 note=note,
             )
         )
-
-    def _count_waiting(self, node: str) -> None:
-        """Lengthen the chains that end in a node: whom many wait for, one behind the other, is urgent."""
-        waited_for = self._run.waited_for
-        if above := waited_for.get(self._parent):
-            waited_for.setdefault(node, above)
-        grown = [node]
-        while grown:
-            last = grown.pop()
-            length = waited_for.get(last, 0) + 1
-            for wanted in self._run.tree[last].depends_on:
-                if waited_for.get(wanted, 0) < length:
-                    waited_for[wanted] = length
-                    grown.append(wanted)
 
     async def outcomes(self) -> dict[str, Part | Exception]:
         """What became of each sub-task, once all have ended. An error that concerns the whole run is raised at once."""

@@ -1,7 +1,8 @@
 """The prompts: from what a node is to the messages that a model gets.
 
 Each prompt begins with text that is the same, byte for byte, for all nodes of a run, so that the prompt caches of
-providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`.
+providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`; not for what leaves answers as they are
+(the planner's `effort` decides who goes first, and nothing else).
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ answer into "answer"; otherwise leave "answer" null.
 - RECURSE: the task has parts that are better solved one by one. Split it into 2 to 8 sub-tasks that do not overlap \
 and together cover the task. Each is solved by somebody who sees only its description and the goal above it, so a \
 description must stand alone. A sub-task that needs the result of others lists their positions (from 0) in \
-"depends_on"; the others are solved in parallel.
+"depends_on"; the others are solved in parallel. "effort" is how long a sub-task takes: 1 (a fact) to 5 (long work, \
+many steps).
 
 Split only where it pays. Never give a sub-task that restates the task.
 
 Reply with one JSON object and nothing else:
 {"thoughts": "one or two sentences", "decision": "EXECUTE" or "RECURSE", "answer": null or "...", \
-"sub_tasks": [{"description": "...", "assigned_agent": null or "NAME", "depends_on": []}]}"""
+"sub_tasks": [{"description": "...", "assigned_agent": null or "NAME", "depends_on": [], \
+"effort": 1}]}"""
 
 WORKER_SYSTEM_PROMPT = """\
 You solve one task, which may be a part of a larger goal. Answer the task itself, completely and concretely, in \

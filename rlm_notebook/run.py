@@ -40,6 +40,7 @@ from .stopwatch import Stopwatch
 from .succession import Succession
 from .turns import Meter, OverBudget, Steps, Turns
 from .types import Output, TraceObject
+from .urgency import Urgency
 
 __all__ = ["Origin", "Run"]
 
@@ -111,8 +112,7 @@ class Run:
         self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, clock)
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
         self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
-        #: How many calls come after a node because siblings of it, or of an ancestor, wait: only where that is any.
-        self.waited_for: dict[str, int] = {}
+        self.urgency = Urgency(self.tree)
         self.output: Output | None = None
         self.error: BaseException | None = None
         #: What it is called when it is stopped before its end.

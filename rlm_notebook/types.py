@@ -48,6 +48,7 @@ class SubTask(TypedDict):
     description: str
     assigned_agent: NotRequired[str | None]
     depends_on: NotRequired[list[int]]
+    effort: NotRequired[int | None]
 
 
 class PlannerDecision(TypedDict):

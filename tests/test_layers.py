@@ -21,6 +21,7 @@ LAYERS = [
         "agent",
         "team",
         "turns",
+        "urgency",
         "calls",
         "conversation",
         "briefs",

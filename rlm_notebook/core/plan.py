@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
@@ -56,6 +57,13 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _effort(value: object) -> int | None:
+    """What is no whole number from 1 to 5 says nothing: a plan is not refused for it."""
+    return int(written) if (written := str(value)) in _EFFORTS else None
+
+
+_EFFORTS = frozenset("12345")
+
 Text = Annotated[str, BeforeValidator(_as_text)]
 
 
@@ -65,11 +73,16 @@ _LENIENT = ConfigDict(extra="ignore", populate_by_name=True)
 # Not models: an object of pydantic's takes six times as much, and a plan is kept as long as its parts go on.
 @dataclass(frozen=True, slots=True, config=_LENIENT)
 class PlannedTask:
-    """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan."""
+    """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan.
+
+    `effort`, from 1 to 5, is the planner's estimate of how long it takes; it decides who goes first, and nothing else.
+    """
 
     task: Annotated[str, AfterValidator(_not_blank)] = Field(validation_alias=AliasChoices("task", "description"))
     agent: str | None = Field(default=None, validation_alias=AliasChoices("agent", "assigned_agent"))
     depends_on: tuple[int, ...] = ()
+    # Not compared: a plan that estimates otherwise is the same plan.
+    effort: Annotated[int | None, BeforeValidator(_effort)] = field(default=None, compare=False)
 
     def __str__(self) -> str:
         agent = f" (by {printable(self.agent)})" if self.agent else ""
@@ -78,7 +91,8 @@ class PlannedTask:
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded."""
-        return {"task": self.task, "agent": self.agent, "depends_on": list(self.depends_on)}
+        written = {"task": self.task, "agent": self.agent, "depends_on": list(self.depends_on)}
+        return written if self.effort is None else {**written, "effort": self.effort}
 
 
 @dataclass(frozen=True, slots=True, config=_LENIENT)
@@ -140,8 +154,9 @@ PLAN_SCHEMA: dict[str, Any] = {
                     "description": {"type": "string"},
                     "assigned_agent": {"type": ["string", "null"]},
                     "depends_on": {"type": "array", "items": {"type": "integer"}},
+                    "effort": {"type": ["integer", "null"]},
                 },
-                "required": ["description", "assigned_agent", "depends_on"],
+                "required": ["description", "assigned_agent", "depends_on", "effort"],
                 "additionalProperties": False,
             },
         },
