@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..core.events import Event, Finished, Retried, Token
+from ..core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ..core.tree import Node, NodeState
 from ..recorded_run import RecordedRun
 from ..run import Run
@@ -57,6 +57,8 @@ class Feed:
         #: Nodes whose text has grown, in the order in which their ends are to be told.
         self._growing: dict[str, None] = {}
         self._recalled: dict[str, float] = {}
+        #: When the run was paused and went on, as moments; a pause that lasts has no end.
+        self._pauses: list[list[float | None]] = []
         self._awaiting: frozenset[str] = frozenset()
         self._subscribed: dict[str, frozenset[str]] = {}
 
@@ -69,6 +71,10 @@ class Feed:
             return False
         if isinstance(event, Finished | Retried):
             self._texts.pop(node, None)
+        if isinstance(event, RunPaused):
+            self._pauses.append([event.at, None])
+        elif isinstance(event, RunResumed | RunFinished) and self._pauses and self._pauses[-1][1] is None:
+            self._pauses[-1][1] = event.at
         if isinstance(event, Finished) and not self._label:
             self._label = _label_of(self._run.tree[node])
         if getattr(event, "mark", "") == "replayed":
@@ -101,6 +107,7 @@ class Feed:
         self._notice = f"{made} {_ago(self._run.clock() - recorded)}" if recorded else made.split()[0]
         self._timeline = Timeline.of_recorded(self._run.tree, self._timeline.origin)
         self._recalled.clear()
+        self._pauses.clear()
         self.epoch += 1
         self.sequence = 0
         self._sent, self._sent_run = {}, {}
@@ -218,6 +225,7 @@ class Feed:
             notes=(*self._run.notes, *self._notes),
             label=self._label,
         )
+        row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._pauses]
         # A copy stands still, also that of a run that goes on.
         still = {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now()}
         return {**row, **still} if self._readonly else row

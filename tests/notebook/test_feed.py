@@ -264,6 +264,24 @@ async def test_what_can_be_done_follows_the_status() -> None:
     ]
 
 
+async def test_pauses_are_told_also_to_who_comes_late() -> None:
+    run = started(ScriptedModel({"root": ["first", "second"]}, latency=0.02), lambda event: feed.note(event))
+    feed = Feed(run)
+    await asyncio.sleep(0)
+    run.pause()
+    await asyncio.sleep(0.06)
+    feed.frame()
+    [[began, ended]] = joined(feed).run["pauses"]
+    assert began >= 0
+    assert ended is None
+    run.resume()
+    await over(run)
+    feed.frame()
+    [[again, ended]] = joined(feed).run["pauses"]
+    assert again == began
+    assert ended - began >= 0.04
+
+
 # -- streaming text --------------------------------------------------------------------------------------------------
 
 STREAM = "🧭 one é two 日本 " * 20
