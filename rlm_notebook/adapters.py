@@ -17,13 +17,14 @@ from typing import Any
 from .core.records import Recorded
 from .core.retry import RetryPolicy
 from .core.store import Store
-from .exceptions import ConfigurationError
+from .exceptions import CheckpointError, ConfigurationError
 from .ports import Cache, Journal, Model, Request, current_host
 
 __all__ = [
     "answering",
     "baseline_of",
     "cache_of",
+    "found_beside",
     "journal_for",
     "kept_beside",
     "page_of",
@@ -78,6 +79,29 @@ def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
     return file
 
 
+def found_beside(path: Path | None, wanted: Recorded, store: Store) -> Journal | None:
+    """The file beside that at `path` which holds the same edit of the same run, if there is one."""
+    if path is None or not wanted.tree.settings.get("edit"):
+        return None
+    for place in sorted(path.parent.glob(f"{_stem_of_edits(path)}-edit*.json")):
+        try:
+            recorded = recorded_in(place)
+        except CheckpointError:
+            continue
+        if recorded is not None and _edit_of(recorded) == _edit_of(wanted):
+            return journal_for(place, request_key="", task="", store=store)
+    return None
+
+
+def _edit_of(recorded: Recorded) -> tuple[Any, ...]:
+    tree = recorded.tree
+    return tree.parent, tree.request_key, tree.settings.get("edit")
+
+
+def _stem_of_edits(path: Path) -> str:
+    return re.sub(r"-edit(-\d+)?$", "", path.stem)
+
+
 def kept_beside(path: Path | None, recorded: Recorded, store: Store) -> Journal:
     """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that at `path`.
 
@@ -99,7 +123,7 @@ def baseline_of(path: Path) -> Path:
 
 
 def _free_beside(path: Path) -> Path:
-    stem = re.sub(r"-edit(-\d+)?$", "", path.stem)
+    stem = _stem_of_edits(path)
     names = itertools.chain([f"{stem}-edit"], (f"{stem}-edit-{number}" for number in itertools.count(2)))
     return next(
         path.with_name(f"{name}.json")

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from .adapters import baseline_of, cache_of, journal_for, kept_beside, remembering
+from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering
 from .configuration import Configuration, Job, OnFailure, OnLimit, RunMode, one_of, priced
 from .core.context import RLMContext
 from .core.events import Event
@@ -22,7 +22,7 @@ from .core.limits import Budget, Limits
 from .core.plan import Plan
 from .core.retry import RetryPolicy
 from .core.store import STORES, Store
-from .exceptions import CheckpointError, ConfigurationError
+from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .forks import Fork, edited, plan_given, retried
 from .memory import SharedMemory
 from .ports import Cache, Message, Observer
@@ -275,20 +275,27 @@ class AsyncRecursiveEngine:
         return self._start(replace(run.job, mode="resume", joins_only=False))
 
     def start_fork(self, run: Run, fork: Fork) -> Run:
-        """A run over changed records: put in a place of their own first, so that no crash loses them."""
+        """A run over changed records: put in a place of their own first, so that no crash loses them.
+
+        The same edit of the same run goes on in the file that it has.
+        """
         _require_loop()
         job = run.job
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
-        journal = kept_beside(job.journal.path, fork.seed(key, run.clock()), job.store)
+        seed, path = fork.seed(key, run.clock()), job.journal.path
+        journal = found_beside(path, seed, job.store)
+        replaying = _mode("resume", kept=path is not None) == "replay"
+        if journal is None and replaying:
+            raise ReplayError(
+                f"RLM_MODE=replay, but this change of node {fork.parent['node']} is not recorded beside {path}; "
+                "run once without replay to record it"
+            )
+        forked = replace(job, task=fork.task, request_key=key, edit=fork.edit, keep_plan=False, joins_only=False)
         return self._start(
             replace(
-                job,
-                task=fork.task,
-                request_key=key,
-                journal=journal,
-                mode="resume",
-                keep_plan=False,
-                joins_only=False,
+                forked,
+                journal=journal or kept_beside(path, seed, job.store),
+                mode="replay" if replaying else "resume",
             )
         )
 

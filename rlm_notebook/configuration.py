@@ -82,7 +82,8 @@ class Job:
     """One execution as it was asked for.
 
     `keep_plan`: what was planned at a node's place holds, whatever its key. `store`: how much of the texts is kept.
-    `joins_only`: nothing new is solved, what is recorded is joined.
+    `edit`: what tells an edited run from others of the same run. `joins_only`: nothing new is solved, what is
+    recorded is joined.
     """
 
     task: str
@@ -94,6 +95,7 @@ class Job:
     mode: RunMode
     keep_plan: bool = False
     store: Store = "full"
+    edit: str = ""
     joins_only: bool = False
 
 

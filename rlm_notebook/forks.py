@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
+from .core.keys import digest
 from .core.limits import Limits
 from .core.plan import Execute, Recurse, plan_from_json
 from .core.records import Recorded
@@ -34,17 +35,22 @@ class _Forked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """What a new run begins with: a task, changed records, and the run and node that it comes from."""
+    """What a new run begins with: a task, changed records, and the run and node that it comes from.
+
+    `edit` tells the same edit of the same run from any other, so that it is found again; "" is found by nobody.
+    """
 
     task: str
     recorded: Recorded
     parent: dict[str, Any]
+    edit: str = ""
 
     def seed(self, request_key: str, at: float) -> Recorded:
         """The records as those of a new run that was stopped before its first step, and has spent nothing."""
         tree = copy_of(self.recorded.tree, self.recorded.tree)
         tree.run_id, tree.request_key, tree.task = secrets.token_hex(8), request_key, self.task
         tree.status, tree.error, tree.parent = "cancelled", "", self.parent
+        tree.settings = {**tree.settings, "edit": self.edit}
         tree.started, tree.ended = at, at
         return Recorded(tree, self.recorded.earlier)
 
@@ -53,7 +59,8 @@ def edited(run: _Forked, node_id: str, task: str | None, plan: Execute | Recurse
     """A fork in which one node has another task, plan or result. Raises `ConfigurationError` for what cannot be."""
     _require_one(node_id, task=task, plan=plan, result=result)
     node, recorded = _node(run, node_id), run.snapshot()
-    fork = Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id})
+    edit = digest([node_id, task, plan.to_json() if plan is not None else None, result])
+    fork = Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id}, edit)
     if task is not None and node.parent is None:
         return replace(fork, task=task)
     if task is not None:
@@ -68,7 +75,7 @@ def retried(run: _Forked, node_id: str | None) -> Fork:
     if node_id is None:
         if not unfinished(run.tree):
             raise ConfigurationError("nothing failed in this run; name the node that is to be done again")
-        return Fork(run.task, run.snapshot(), {"run_id": run.run_id, "node": "0"})
+        return Fork(run.task, run.snapshot(), {"run_id": run.run_id, "node": "0"}, digest("retry"))
     node, recorded = _node(run, node_id), run.snapshot()
     if node.state is NodeState.DONE:
         recorded = without(recorded, node)

@@ -141,7 +141,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The engine as checkpoints record it, and the content hashes of the variables."""
         variables = self.job.memory.digests()
-        return {**self.configuration.to_json(), **({"variables": variables} if variables else {})}
+        kept = {"variables": variables, "edit": self.job.edit}
+        return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
 
     @property
     def recorded(self) -> Recorded | None:

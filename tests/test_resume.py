@@ -17,6 +17,7 @@ from rlm_notebook import (
     ExecutionError,
     ModelError,
     RecursiveEngine,
+    ReplayError,
     Run,
     ScriptedModel,
     load_run,
@@ -298,9 +299,9 @@ def test_a_script_can_edit_a_run_that_it_made_and_one_that_it_finds(tmp_path: Pa
     output = engine.solve("trip", checkpoint=path)
     before = path.read_bytes()
     asked(model)
-    for run in (output.run, load_run(path), path, str(path)):
-        edited = engine.edit(run, "0.2.1", result="pizza")
-        assert edited.content == "trip: at 9; downtown; food: soup; pizza"
+    for run, meal in ((output.run, "pizza"), (load_run(path), "rice"), (path, "beans"), (str(path), "fish")):
+        edited = engine.edit(run, "0.2.1", result=meal)
+        assert edited.content == f"trip: at 9; downtown; food: soup; {meal}"
         assert asked(model) == [("synthesizer", "food"), ("synthesizer", "trip")]
         assert edited.run.tree.parent == {"run_id": output.run.run_id, "node": "0.2.1"}
     assert path.read_bytes() == before
@@ -310,6 +311,50 @@ def test_a_script_can_edit_a_run_that_it_made_and_one_that_it_finds(tmp_path: Pa
     ]
     with pytest.raises(ConfigurationError, match=r"RecursiveEngine\(...\): .* edit\(run, ...\)"):
         output.run.edit("0", result="x")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("mode", ["", "replay"])
+def test_the_same_edit_of_the_same_run_is_told_again(mode: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """As when a notebook is executed a second time."""
+    path, model = tmp_path / "run.json", ScriptedModel(TRIP)
+    engine = RecursiveEngine(model)
+    engine.edit(engine.solve("trip", checkpoint=path).run, "0.2.1", result="pizza")
+    before = files(tmp_path)
+    asked(model)
+    monkeypatch.setenv("RLM_MODE", mode)
+    again = engine.edit(engine.solve("trip", checkpoint=path).run, "0.2.1", result="pizza")
+
+    assert again.content == "trip: at 9; downtown; food: soup; pizza"
+    assert (asked(model), again.run.reused, files(tmp_path)) == ([], True, before)
+
+
+def test_an_edit_that_is_not_recorded_is_not_replayed(tmp_path: Path, monkeypatch: Any) -> None:
+    path, engine = tmp_path / "run.json", RecursiveEngine(ScriptedModel(TRIP))
+    engine.solve("trip", checkpoint=path)
+    before = files(tmp_path)
+    monkeypatch.setenv("RLM_MODE", "replay")
+    with pytest.raises(ReplayError, match=r"this change of node 0.2.1 is not recorded beside .*; run once without"):
+        engine.edit(path, "0.2.1", result="pizza")
+    assert files(tmp_path) == before
+
+
+def test_trying_again_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    model = ScriptedModel(TRIP, faults=[Fault("hotel", error=ModelError("full"), times=2)])
+    engine = RecursiveEngine(model, retry=None)
+    for attempt in (lambda: engine.solve("trip", checkpoint=path), lambda: engine.retry_run(path)):
+        with pytest.raises(ExecutionError):
+            attempt()
+    asked(model)
+    assert engine.retry_run(path).content == ANSWER
+    assert asked(model) == [("planner", "hotel"), ("synthesizer", "trip")]
+    assert engine.retry_run(path).content == ANSWER
+    assert asked(model) == [], "it has been tried again, and there it is"
+    assert sorted(files(tmp_path)) == ["run-edit.json", "run.json"]
 
 
 def test_a_script_can_try_again_what_failed(tmp_path: Path) -> None:
