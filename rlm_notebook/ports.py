@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
-from .core.events import Event
-from .core.limits import Usage
-from .core.records import Recorded
+if TYPE_CHECKING:
+    # For annotations alone: who only wants to know where it is running need not load them.
+    from .core.events import Event
+    from .core.limits import Usage
+    from .core.records import Recorded
 
 __all__ = [
     "Cache",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from .tree import Node, Tree
+if TYPE_CHECKING:
+    from .tree import Node, Tree
 
 __all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable"]
 

@@ -22,11 +22,11 @@ from .comm_pump import pumped_comms
 from .detached import detached
 from .dry_run import account_of, planned
 from .failure import in_one_line, interruption
-from .host import show
 from .launch import start
 from .loop import heartbeat, interruptible
 from .options import CellOptions, parse_options
 from .session import Session
+from .showing import show
 from .timing import took
 from .transformer import interpolated, left_literal
 

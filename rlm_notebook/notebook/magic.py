@@ -1,9 +1,12 @@
-"""`%%rlm` and `%rlm`: what IPython calls, their defaults, and how they are registered and taken away."""
+"""`%%rlm` and `%rlm`: what IPython calls, their defaults, and how they are registered and taken away.
+
+The engine is loaded by the first cell that needs it, so that `%load_ext` costs next to nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
@@ -11,16 +14,16 @@ from traitlets import Float, Int, Unicode
 
 from ..exceptions import RLMError
 from ..ports import PlainHost, install_host
-from .cell import Value, run_cell, wait_for
-from .commands import run_command
-from .failure import RunInterrupted, in_one_line
 from .host import NotebookHost
 from .matcher import matcher_of
 from .options import parser
 from .session import Session
 from .transformer import ASYNC_MAGIC, await_rlm
 
-__all__ = ["RLMMagics", "RunInterrupted", "load", "unload"]
+if TYPE_CHECKING:
+    from .cell import Value
+
+__all__ = ["RLMMagics", "load", "unload"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +59,8 @@ class RLMMagics(Magics):
     @_magic(cell_magic, ASYNC_MAGIC)
     def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Value | None]:
         """What an awaited `%%rlm` cell calls."""
+        from .cell import run_cell
+
         return run_cell(self.session, line, cell)
 
     @_magic(cell_magic, "rlm", documented=True)
@@ -64,12 +69,17 @@ class RLMMagics(Magics):
 
         This form waits, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell of its own is awaited.
         """
+        from .cell import run_cell, wait_for
+
         found: Value | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
         return found
 
     @_magic(line_magic, "rlm", documented=True)
     def line(self, line: str) -> Any:
         """`%rlm` lists its commands and this help; a task goes into a `%%rlm` cell."""
+        from .commands import run_command
+        from .failure import in_one_line
+
         try:
             return run_command(self.session, line)
         except (RLMError, UsageError) as error:

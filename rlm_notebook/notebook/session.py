@@ -5,11 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..run import Run
 from .host import NotebookHost
 from .typed_display import TypedTables
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 __all__ = ["Defaults", "Session"]
 
@@ -45,6 +47,8 @@ class Session:
     @property
     def last(self) -> Run | None:
         """`_rlm`, if it still is a run."""
+        from ..run import Run
+
         found = self.variables.get("_rlm")
         return found if isinstance(found, Run) else None
 

@@ -76,7 +76,7 @@ def static(ran: Ran) -> Any:
 
 
 def test_the_static_copy_is_refreshed_while_the_run_goes_on(kernel: Kernel) -> None:
-    kernel.run("import rlm_notebook.notebook.host as host; host.REFRESH_INTERVAL = 0.3")
+    kernel.run("import rlm_notebook.notebook.showing as showing; showing.REFRESH_INTERVAL = 0.3")
     define(kernel, {"root": {"a": {"b": {"c": "1"}}}}, latency=0.2)
     ran = kernel.run("%%rlm -m model --no-checkpoint\nroot")
     kernel.run("host.REFRESH_INTERVAL = 5.0")
