@@ -50,6 +50,17 @@ def test_licenses_of_what_the_bundle_includes_are_beside_it() -> None:
     assert included == re.findall(r"^(\S+)\n=+$", licenses, re.MULTILINE)
 
 
+FORBIDDEN = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|(: |as |<)any\b"
+
+
+def test_sources_make_no_markup_of_text_and_leave_nothing_untyped() -> None:
+    sources = [path for path in (SOURCES / "src").rglob("*") if path.suffix in {".ts", ".tsx"}]
+    found = [(path.name, re.findall(FORBIDDEN, path.read_text(encoding="utf-8"))) for path in sources]
+
+    assert sources
+    assert [(name, words) for name, words in found if words] == []
+
+
 def test_lockfile_names_no_address_of_a_registry() -> None:
     lockfile = (SOURCES / "package-lock.json").read_text(encoding="utf-8")
 

@@ -2,18 +2,16 @@
  * The tree of tasks: a treegrid of which only the rows in sight (and the focused one) exist.
  */
 import type { RefObject } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import type { View } from "../store/view";
 import { TimelineOverlay } from "./critical_overlay";
 import { labelPlace, type LabelPlace } from "./bar";
-import { formatDuration, formatTick } from "./format";
+import { HEADER_HEIGHT, HeaderRow } from "./grid_header";
+import { useFocusOnActive, useReveal, useScrollAnchor } from "./grid_scroll";
 import { keyAction, TypeAhead, typeAheadIndex, type KeyAction, type KeyContext } from "./keyboard";
-import { Overview } from "./overview";
 import { Row, ROW_HEIGHT, type RowActions } from "./row";
-
-export const HEADER_HEIGHT = 56;
 
 /** How many rows fit into a main area of so many pixels. */
 export const rowsThatFit = (height: number): number => Math.floor((height - HEADER_HEIGHT) / ROW_HEIGHT);
@@ -77,60 +75,6 @@ function GridRow({ view, shape, index, active, actions }: {
       sharedTitle={view.sharedTitle(node.parent)}
       actions={actions}
     />
-  );
-}
-
-function useTimelineWidth(view: View): RefObject<HTMLDivElement | null> {
-  const element = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    const timeline = element.current;
-    if (!timeline || typeof ResizeObserver === "undefined") return;
-    const observer = new ResizeObserver(() => (view.timelineWidth.value = timeline.clientWidth));
-    observer.observe(timeline);
-    return () => observer.disconnect();
-  }, []);
-  return element;
-}
-
-function TimelineHeader({ view, theme }: { view: View; theme: string }) {
-  const { ticks, share } = view.axis.value;
-  const now = view.worked.value;
-  const nowShare = share(view.clock.value);
-  return (
-    <div class="rn-time" ref={useTimelineWidth(view)} role="columnheader" aria-label="Timeline">
-      <Overview view={view} theme={theme} />
-      {ticks.map((tick) => {
-        const hidden = tick.share > 0.97 || Math.abs(tick.share - nowShare) < 0.1;
-        return hidden ? null : (
-          <span class={`rn-tick${tick.seconds === 0 ? " rn-first" : ""}`} style={{ left: `${tick.share * 100}%` }}>
-            {formatTick(tick.seconds)}
-          </span>
-        );
-      })}
-      <span class="rn-now-label" style={{ left: `${nowShare * 100}%` }}>
-        {now < 60 ? formatDuration(now) : formatTick(Math.floor(now))}
-      </span>
-    </div>
-  );
-}
-
-function HeaderRow({ view, theme }: { view: View; theme: string }) {
-  return (
-    <div class="rn-row rn-head" role="row" aria-rowindex={1}>
-      <div class="rn-task-cell" role="columnheader">
-        Task
-      </div>
-      <div class="rn-agent" role="columnheader">
-        Agent
-      </div>
-      <div class="rn-number" role="columnheader">
-        Tokens
-      </div>
-      <div class="rn-number rn-cost" role="columnheader">
-        Cost
-      </div>
-      <TimelineHeader view={view} theme={theme} />
-    </div>
   );
 }
 
@@ -222,60 +166,6 @@ function typeAhead(view: View, typed: string): void {
   const titles = rows.map(({ id }) => view.tree.node(id)?.title ?? "");
   const index = typeAheadIndex(length, activeIndex(view), typed, (each) => titles[each] ?? "");
   if (index >= 0) moveTo(view, index);
-}
-
-function scrollIntoView(grid: HTMLElement, index: number): void {
-  const top = index * ROW_HEIGHT;
-  const room = grid.clientHeight - HEADER_HEIGHT - ROW_HEIGHT;
-  if (top < grid.scrollTop) grid.scrollTop = top;
-  else if (top > grid.scrollTop + room) grid.scrollTop = top - room;
-}
-
-/** Focus follows the active row, if focus was in the tree. */
-function useFocusOnActive(view: View, grid: RefObject<HTMLDivElement | null>, active: string | undefined): void {
-  useLayoutEffect(() => {
-    const element = grid.current;
-    if (!element || active === undefined || view.active.peek() === null) return;
-    const root = element.getRootNode() as Document | ShadowRoot;
-    const focused = root.activeElement;
-    if (!focused || !element.contains(focused)) return;
-    scrollIntoView(element, view.rowIndex.peek().get(active) ?? 0);
-    element.querySelector<HTMLElement>('[role="row"][tabindex="0"]')?.focus({ preventScroll: true });
-  }, [active]);
-}
-
-/** What is revealed from elsewhere (a crumb, a reference in a text) is scrolled to. */
-function useReveal(view: View, grid: RefObject<HTMLDivElement | null>): void {
-  const revealed = view.revealed.value;
-  useLayoutEffect(() => {
-    const index = view.rowIndex.peek().get(view.active.peek() ?? "");
-    if (revealed > 0 && grid.current && index !== undefined) scrollIntoView(grid.current, index);
-  }, [revealed]);
-}
-
-/**
- * Rows that arrive above the ones being read must not push them away. The place is the one that was
- * told last: asking the element would lay out the page in the middle of drawing it.
- */
-function useScrollAnchor(
-  view: View,
-  grid: RefObject<HTMLDivElement | null>,
-  rows: readonly RowShape[],
-  scrollTop: number,
-): void {
-  const anchor = useRef<{ id: string; index: number } | null>(null);
-  const index = Math.floor(scrollTop / ROW_HEIGHT);
-  useLayoutEffect(() => {
-    const element = grid.current;
-    const before = anchor.current;
-    if (!element || !before || scrollTop === 0) return;
-    const after = view.rowIndex.peek().get(before.id);
-    if (after !== undefined && after !== before.index) element.scrollTop += (after - before.index) * ROW_HEIGHT;
-  }, [rows]);
-  useLayoutEffect(() => {
-    const id = rows[index]?.id;
-    anchor.current = id === undefined ? null : { id, index };
-  });
 }
 
 function useHeight(grid: RefObject<HTMLDivElement | null>): number {

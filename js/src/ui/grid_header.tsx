@@ -1,0 +1,62 @@
+/** The head of the grid: names of the columns, and over the timeline its scale and how much was done at once. */
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { View } from "../store/view";
+import { formatDuration, formatTick } from "./format";
+import { Overview } from "./overview";
+
+export const HEADER_HEIGHT = 56;
+
+function useTimelineWidth(view: View): RefObject<HTMLDivElement | null> {
+  const element = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const timeline = element.current;
+    if (!timeline || typeof ResizeObserver === "undefined") return;
+    const observer = new ResizeObserver(() => (view.timelineWidth.value = timeline.clientWidth));
+    observer.observe(timeline);
+    return () => observer.disconnect();
+  }, []);
+  return element;
+}
+
+function TimelineHeader({ view, theme }: { view: View; theme: string }) {
+  const { ticks, share } = view.axis.value;
+  const now = view.worked.value;
+  const nowShare = share(view.clock.value);
+  return (
+    <div class="rn-time" ref={useTimelineWidth(view)} role="columnheader" aria-label="Timeline">
+      <Overview view={view} theme={theme} />
+      {ticks.map((tick) => {
+        const hidden = tick.share > 0.97 || Math.abs(tick.share - nowShare) < 0.1;
+        return hidden ? null : (
+          <span class={`rn-tick${tick.seconds === 0 ? " rn-first" : ""}`} style={{ left: `${tick.share * 100}%` }}>
+            {formatTick(tick.seconds)}
+          </span>
+        );
+      })}
+      <span class="rn-now-label" style={{ left: `${nowShare * 100}%` }}>
+        {now < 60 ? formatDuration(now) : formatTick(Math.floor(now))}
+      </span>
+    </div>
+  );
+}
+
+export function HeaderRow({ view, theme }: { view: View; theme: string }) {
+  return (
+    <div class="rn-row rn-head" role="row" aria-rowindex={1}>
+      <div class="rn-task-cell" role="columnheader">
+        Task
+      </div>
+      <div class="rn-agent" role="columnheader">
+        Agent
+      </div>
+      <div class="rn-number" role="columnheader">
+        Tokens
+      </div>
+      <div class="rn-number rn-cost" role="columnheader">
+        Cost
+      </div>
+      <TimelineHeader view={view} theme={theme} />
+    </div>
+  );
+}
