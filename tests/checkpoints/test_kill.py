@@ -26,7 +26,7 @@ import pytest
 
 from rlm_notebook import Output
 from rlm_notebook.checkpoints.json_file import load_recorded
-from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, from_json
+from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Replied, ToolReturned, from_json
 from tests.checkpoints import random_tree
 from tests.checkpoints.random_tree import CENTS, expected_calls
 
@@ -40,6 +40,8 @@ AT_ONCE = 3
 LATENCY = 0.02
 
 Call = tuple[str, str, int]
+#: In the place of a reply that only asked for tools.
+KEPT_REPLY = "(asked for tools)"
 
 
 @dataclass
@@ -93,12 +95,19 @@ def kept_in(round_: Round) -> dict[Call, str]:
             found |= calls_of_plan(node["task"], node["plan"])
         if node["result"]:
             found |= calls_of_answer(round_.seed, node["task"], node["result"]["content"])
-    tasks = {}
+        found |= {("tool", use["call"], 0): use["content"] for use in node["tool_calls"] if use["content"] is not None}
+        found |= {("worker", node["task"], at): KEPT_REPLY for at in range(len(node.get("rounds", ())))}
+    tasks, rounds = {}, Counter[str]()
     for event in events_in(round_.journal):
         if isinstance(event, NodeCreated):
             tasks[event.node] = event.task
         elif isinstance(event, Planned):
             found |= calls_of_plan(tasks[event.node], event.plan)
+        elif isinstance(event, ToolReturned):
+            found["tool", event.call, 0] = event.content
+        elif isinstance(event, Replied):
+            found["worker", tasks[event.node], rounds[event.node]] = KEPT_REPLY
+            rounds[event.node] += 1
         elif isinstance(event, Finished):
             found |= calls_of_answer(round_.seed, tasks[event.node], event.content)
     return found
@@ -109,9 +118,9 @@ def calls_of_plan(task: str, plan: Any) -> dict[Call, str]:
 
 
 def calls_of_answer(seed: int, task: str, content: str) -> dict[Call, str]:
-    """The calls that made a node's answer, those of its tools among them; none where the planner gave it."""
-    calls = {call for call in expected_calls(seed) if call[1].partition("#")[0] == task and call[0] != "planner"}
-    return dict.fromkeys(calls, content)
+    """The calls that made a node's answer, those of its tools apart; none where the planner gave it."""
+    calls = {call for call in expected_calls(seed) if call[1] == task and call[0] not in ("planner", "tool")}
+    return {call: content if call == max(calls) else KEPT_REPLY for call in calls}
 
 
 def kill(round_: Round, choose: random.Random, total: int) -> None:
@@ -195,8 +204,9 @@ def check_file(round_: Round, tree: Any, usage: dict[str, Any]) -> None:
     assert files == ["run.json"]
     assert recorded.tree.status == "done"
     results = {node.task: node.result for node in recorded.tree}
+    answers = [(call, said) for call, said in round_.kept.items() if call[0] in ANSWERS and said != KEPT_REPLY]
     assert results == {node.task: node.result for node in tree}
-    assert all(results[task] == content for (mode, task, _), content in round_.kept.items() if mode in ANSWERS)
+    assert all(results[task] == content for (mode, task, _), content in answers)
     assert usage["cost_usd"] <= usage["calls"] * CENTS, "a call that was cancelled is counted, its price is unknown"
     before = round_.path.read_bytes()
     again = asyncio.run(random_tree.engine(round_.seed).solve("root", checkpoint=round_.path))
