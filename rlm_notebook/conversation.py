@@ -24,6 +24,7 @@ from .exceptions import ToolError
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
+from .secrecy import is_masked, masked, secrets_of, without
 from .threads import in_daemon_thread
 from .tools import Tool, as_text
 
@@ -98,12 +99,18 @@ class Conversation:
             Replied(
                 at=self._run.clock(),
                 node=self._node,
-                content=reply.content,
-                calls=_calls(reply),
+                content=self._telling(reply).content,
+                calls=_calls(self._telling(reply)),
                 usage=usage,
                 model=reply.model,
             )
         )
+
+    def _telling(self, reply: Reply) -> Reply:
+        """The reply without what is secret in it."""
+        secrets = [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
+        calls = tuple(masked(call, self._tools) for call in reply.tool_calls)
+        return replace(reply, content=without(reply.content, secrets), tool_calls=calls)
 
     async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
         """All calls of one reply, in parallel; the answers in the order of the calls."""
@@ -126,7 +133,8 @@ class Conversation:
 
     def _begin(self, call: ToolCall, use: ToolUse | None) -> None:
         if use is None:
-            given = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
+            told = masked(call, self._tools).arguments
+            given = told if isinstance(told, dict) else {"text": told}
             now = self._run.clock()
             self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given))
             return
@@ -135,7 +143,14 @@ class Conversation:
             self._run.emit(event)
 
     async def _use(self, call: ToolCall) -> str:
-        content, ok = await _outcome(self._node, call, self._tools)
+        secrets = secrets_of(call, self._tools)
+        try:
+            content, ok = await _outcome(self._node, call, self._tools)
+        except ToolError as error:
+            if not secrets:
+                raise
+            raise ToolError(without(str(error), secrets), fatal=True, node=self._node) from None
+        content = without(content, secrets)
         reads = _read_by(call, self._run.job.memory) if ok else {}
         self._run.emit(
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
@@ -162,6 +177,10 @@ class _Transcript:
         told = self._rounds.popleft()
         calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in told.calls)
         uses = [self._still(call, self._uses.popleft() if self._uses else None) for call in calls]
+        if any(use is None and is_masked(call.arguments) for call, use in zip(calls, uses, strict=True)):
+            # What it would be called with was not kept: the model has to say it again.
+            self._rounds.clear()
+            return None
         if None in uses:
             # What the model said next was said of something else.
             self._rounds.clear()

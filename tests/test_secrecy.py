@@ -1,0 +1,167 @@
+"""What is marked as secret reaches the function, and nothing else: no event, file, log, repr or message."""
+
+# Small files, read where the loop may wait.
+# ruff: noqa: ASYNC240
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from rlm_notebook import AsyncRecursiveEngine, RLMError, ScriptedModel, ToolError, tool
+from rlm_notebook.core.events import Event
+from rlm_notebook.models.openai import OpenAIModel
+from rlm_notebook.notebook.feed import Feed
+from tests.fault_server import Act, FaultServer, Seen, refusal
+
+KEY, USER, WORD, SENT, ENVIRONMENT = "sk-k3y-4711-abcdef", "us3r-4712", "w0rd-4713", "s3nt-4714-p", "3nv-4715-secret"
+SECRETS = (KEY, WORD, SENT, ENVIRONMENT, "k3y-4711", "3nv-4715")
+
+
+class Account(BaseModel):
+    user: str
+    password: SecretStr
+
+
+RECEIVED: list[str] = []
+
+
+@tool(version="1")
+def login(account: Account, pin: SecretStr, note: str = "") -> str:
+    """Log in; repeats what it was given, as careless functions do."""
+    RECEIVED.append(account.password.get_secret_value() + pin.get_secret_value())
+    if note == "fail":
+        raise RuntimeError(f"wrong password {account.password.get_secret_value()} for {account.user}")
+    return f"{account.user} is in with {account.password.get_secret_value()}"
+
+
+def asking(seen: Seen) -> Act:
+    """Plan; call the tool well, badly and in vain; be refused with the key in the message; then answer."""
+    if seen.wants_plan:
+        return Act(content=json.dumps({"decision": "EXECUTE", "thoughts": "", "answer": None, "sub_tasks": []}))
+    told = sum(message["role"] == "tool" for message in seen.body["messages"])
+    account = {"user": "ada", "password": SENT}
+    arguments: list[Any] = [
+        {"account": account, "pin": SENT},
+        {"account": account, "pin": SENT, "note": "fail"},
+        {"account": account, "pni": SENT},
+        f'{{"account": {{"password": "{SENT}"',
+    ]
+    if told < len(arguments):
+        text = arguments[told] if isinstance(arguments[told], str) else json.dumps(arguments[told])
+        function = {"name": "login", "arguments": text}
+        return Act(content="", tool_calls=[{"id": f"c{told}", "type": "function", "function": function}])
+    if told == len(arguments) and seen.index % 2:
+        return refusal(500, f"upstream failed for {KEY} at http://{USER}:{WORD}@127.0.0.1/v1")
+    return Act(content="done")
+
+
+@pytest.mark.parametrize("credentials", ["key", "userinfo"])
+async def test_no_secret_is_left_anywhere(
+    tmp_path: Path, credentials: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("SOME_TOKEN", ENVIRONMENT)
+    caplog.set_level(logging.DEBUG)
+    RECEIVED.clear()
+    said: list[str] = []
+    kept: list[str] = []
+
+    def note(event: Event) -> None:
+        said.append(f"{event!r}")
+        kept.extend(each.read_text(encoding="utf-8") for each in tmp_path.iterdir() if each.suffix != ".lock")
+
+    async with FaultServer(asking) as server:
+        url = server.url if credentials == "key" else server.url.replace("//", f"//{USER}:{WORD}@")
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        # Only what the environment names as OpenAI's own place gets the key of the environment.
+        model = OpenAIModel("test") if credentials == "key" else OpenAIModel("test", base_url=url)
+        engine = AsyncRecursiveEngine(model, tools=[login], observers=[note], verbose=True)
+        run = engine.start("log in", checkpoint=tmp_path / "run.json")
+        feed = Feed(run)
+        output = await run
+        sent = json.dumps([seen.headers for seen in server.requests])
+    shown = [repr(each) for each in (output, output.metadata, run, engine, model, login)]
+    shown += [
+        str(run),
+        feed.snapshot().decode("utf-8", "replace"),
+        json.dumps(feed.frame(), default=str),
+        json.dumps(run.trace(), default=str),
+    ]
+    shown += [repr(run.settings), repr(dict(output)), caplog.text]
+    everything = "\n".join([*said, *kept, *shown])
+
+    assert KEY in sent or "basic" in sent.lower(), "the server did get the credentials"
+    assert RECEIVED == [SENT + SENT, SENT + SENT], "and the function what was meant for it"
+    assert any("ToolReturned" in each for each in said)
+    assert "ada is in with **********" in everything
+    assert "wrong password **********" in everything
+    for secret in SECRETS:
+        assert secret not in everything, everything[max(0, everything.find(secret) - 300) :][:600]
+
+
+async def test_an_error_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    async with FaultServer(lambda seen: refusal(401, f"Incorrect API key provided: {KEY}")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        engine = AsyncRecursiveEngine(OpenAIModel("test"))
+        with pytest.raises(RLMError) as error:
+            await engine.solve("anything", checkpoint=tmp_path / "run.json")
+    shown = [repr(error.value), *traceback.format_exception(error.value)]
+    told = "\n".join([*shown, *(each.read_text() for each in tmp_path.iterdir())])
+
+    assert [secret for secret in (*SECRETS, WORD) if secret in told] == []
+
+
+async def test_a_call_that_was_stopped_is_not_made_again_with_a_mask(tmp_path: Path) -> None:
+    """What was secret was not kept: the model is asked again, and the function gets what it said."""
+    given: list[str] = []
+    waiting = asyncio.Event()
+
+    @tool(version="1")
+    async def unlock(code: SecretStr) -> str:
+        """Unlock."""
+        given.append(code.get_secret_value())
+        if len(given) == 1:
+            waiting.set()
+            await asyncio.sleep(60)
+        return "open"
+
+    def script(request: Any) -> Any:
+        told = any(message["role"] == "tool" for message in request.messages)
+        if request.mode != "worker":
+            return {"decision": "EXECUTE"}
+        return "opened" if told else {"tool_calls": [{"name": "unlock", "arguments": {"code": SENT}}]}
+
+    engine = AsyncRecursiveEngine(ScriptedModel(script), tools=[unlock])
+    run = engine.start("open it", checkpoint=tmp_path / "run.json")
+    await waiting.wait()
+    await run.cancel()
+    assert SENT not in (tmp_path / "run.json").read_text()
+    output = await engine.solve("open it", checkpoint=tmp_path / "run.json")
+
+    assert output.content == "opened"
+    assert given == [SENT, SENT]
+    assert SENT not in (tmp_path / "run.json").read_text()
+
+
+async def test_a_fatal_error_of_a_tool_says_no_secret(tmp_path: Path) -> None:
+    @tool(version="1")
+    def unlock(code: SecretStr) -> str:
+        """Unlock."""
+        raise ToolError(f"cannot unlock with {code.get_secret_value()}", fatal=True)
+
+    def script(request: Any) -> Any:
+        call = {"tool_calls": [{"name": "unlock", "arguments": {"code": SENT}}]}
+        return call if request.mode == "worker" else {"decision": "EXECUTE"}
+
+    with pytest.raises(RLMError, match=r"cannot unlock with \*{10}"):
+        await AsyncRecursiveEngine(ScriptedModel(script), tools=[unlock]).solve("x", checkpoint=tmp_path / "r.json")
+    assert SENT not in (tmp_path / "r.json").read_text()
