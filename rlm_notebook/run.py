@@ -325,11 +325,12 @@ class Run:
         """End, losing nothing that was paid for, and go on as the run that `start` makes: its `successor`.
 
         No new call starts, those under way finish and are kept. Whoever awaits this run gets what its successor gives.
-        Of a run that has ended, the successor is started in the next step of the running event loop.
+        Of a run that has ended, the successor is started in the next step of the running event loop; raises
+        `ConfigurationError` where none is running.
         """
         self._succession.plan(start)
         if self.control.ended:
-            asyncio.get_running_loop().call_soon(self._succession.begin)
+            _running_loop().call_soon(self._succession.begin)
         else:
             self.control.settle()
 
@@ -494,3 +495,10 @@ def _is_being_cancelled() -> bool:
     """Whoever waits was told to stop, and not only what it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError("there is no running event loop to go on in; execute the cell again") from None

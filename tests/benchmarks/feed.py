@@ -21,7 +21,7 @@ from jupyter_client.session import Session
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, PlanStarted, Started, Token
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.tree import Tree
+from rlm_notebook.event_log import EventLog
 from rlm_notebook.notebook.feed import Feed
 
 NODES = 10_000
@@ -75,7 +75,8 @@ async def quiet_run() -> tuple[Run, Run]:
     await asyncio.sleep(0)
     run = Run.__new__(Run)
     run.__dict__.update(real.__dict__)
-    run.tree = Tree()
+    run.log = EventLog(real.log.journal, ())
+    run.tree = run.log.tree
     run.tree.status = "running"
     return run, real
 

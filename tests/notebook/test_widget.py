@@ -336,3 +336,27 @@ async def test_an_answer_names_the_browser_that_asked(sent: list[Any]) -> None:
     await settled()
     assert [message["c"] for message in of(sent, "d")] == ["page"]
     assert [message.get("c") for message in of(sent, "ack")] == ["other", None]
+
+
+async def test_pages_that_give_no_name_are_told_apart_by_their_sessions(sent: list[Any]) -> None:
+    """Each has a node open, and neither takes the other's away."""
+    answer = ScriptedModel(
+        lambda r: "text " * 40 if r.mode == "worker" else {"decision": "EXECUTE"}, stream=True, chunk=5, latency=0.4
+    )
+    run = start(answer)
+    view = TreeView(run)
+    for page, node in (("one", "0"), ("other", "0.7")):
+        content = {"comm_id": view.comm.comm_id, "data": {"method": "custom", "content": {"t": "sub", "ids": [node]}}}
+        view._handle_msg({"header": {"session": page}, "content": content, "buffers": []})
+    await run
+    await settled()
+    assert [op for frame in of(sent, "p") for op in frame["ops"] if op[0] == "x"], "the first page still reads node 0"
+
+
+def test_a_run_whose_loop_is_gone_is_not_gone_on_with_where_there_is_none(sent: list[Any]) -> None:
+    ((run, view),) = finished_elsewhere()
+    receive(view, {"t": "cmd", "req": 1, "op": "edit", "id": "0.0", "args": {"result": "x"}})
+    (ack,) = of(sent, "ack")
+    assert not ack["ok"]
+    assert "no running event loop" in ack["error"]
+    assert run.latest is run
