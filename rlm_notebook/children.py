@@ -97,7 +97,7 @@ class Children:
         for node in self._tasks:
             for below in list(self._run.tree.walk(node)):
                 if below.state is not NodeState.SUPERSEDED:
-                    self._run.steps.release(1)
+                    self._run.steps.put_aside()
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.past.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))

@@ -109,7 +109,12 @@ class Permits:
 
 
 def budget_error(problem: OverBudget) -> BudgetExceededError:
+    """Says whether the budget is spent, or something is left that is too little for a call."""
+    state = f"is spent ({problem.used:g} used)"
+    if problem.used < problem.limit:
+        wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
+        state = f"does not suffice for the next call ({wanted})"
     return BudgetExceededError(
-        f"the budget of {problem.limit:g} {problem.name} is spent ({problem.used:g} used); what finished is kept: "
+        f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept: "
         "run again with a larger budget to go on, or take error.run.partial()"
     )

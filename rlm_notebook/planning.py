@@ -216,7 +216,7 @@ class _Beginner:
         begun = self._children.begun
         if self._seen < len(begun):
             return begun[self._seen] == planned
-        if not self._run.steps.reserve(1):
+        if not self._run.steps.reserve_early():
             return False
         self._children.begin([planned])
         return True

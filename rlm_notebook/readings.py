@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .core.limits import Usage
-from .core.tree import Node, Tree
+from .core.tree import Node, NodeState, Tree
 from .exceptions import ExecutionError
 from .typed import OutputType, Unfit
 from .types import Output, TraceObject
@@ -84,7 +84,7 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
     metadata: dict[str, Any] = {
         **root.metadata,
         "depth": max(node.depth for node in run.tree),
-        "steps": len(run.tree),
+        "steps": sum(node.state is not NodeState.SUPERSEDED for node in run.tree),
         "task_id": root.id,
         "breadcrumbs": [],
         "model": root.model,

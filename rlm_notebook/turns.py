@@ -57,11 +57,11 @@ _STEPS_TO_UNLOCK = 3
 
 
 class OverBudget(Exception):
-    """What is left does not suffice; `name`, `used` and `limit` say of what."""
+    """What is left does not suffice; `name`, `used` and `limit` say of what, `wanted` what a call may take of it."""
 
-    def __init__(self, name: str, used: float, limit: float) -> None:
+    def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0) -> None:
         super().__init__(name)
-        self.name, self.used, self.limit = name, used, limit
+        self.name, self.used, self.limit, self.wanted = name, used, limit, wanted
 
 
 class Meter:
@@ -124,9 +124,9 @@ class Meter:
         if budget.tokens is not None:
             wanted = total.total_tokens + self._reserved.total_tokens + estimate.total_tokens
             if wanted > budget.tokens:
-                return OverBudget("tokens", total.total_tokens, budget.tokens)
+                return OverBudget("tokens", total.total_tokens, budget.tokens, estimate.total_tokens)
         if budget.usd is not None and self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
-            return OverBudget("usd", self._usd, budget.usd)
+            return OverBudget("usd", self._usd, budget.usd, estimate.cost_usd or 0.0)
         return None
 
 
@@ -136,6 +136,7 @@ class Steps:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 1
+        self._aside = 0
 
     def has(self, count: int) -> bool:
         """Whether the limit leaves so many nodes."""
@@ -149,5 +150,14 @@ class Steps:
         return True
 
     def release(self, count: int) -> None:
-        """Give back what `reserve` took for nodes that are put aside."""
+        """Give back what `reserve` took for nodes that never came to be."""
         self._taken -= count
+
+    def put_aside(self) -> None:
+        """A node was superseded: it counts no more."""
+        self._taken -= 1
+        self._aside += 1
+
+    def reserve_early(self) -> bool:
+        """Take one node for a plan that may still not hold; false also once as many as the limit were put aside."""
+        return self._aside < self._limit and self.reserve(1)

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -340,7 +341,9 @@ async def test_a_budget_of_tokens_is_that_of_all_resumes() -> None:
     engine = AsyncRecursiveEngine(ScriptedModel(TRIP), budget=Budget(tokens=whole // 2), max_concurrency=1)
     spent = []
     for _ in range(2):
-        with pytest.raises(BudgetExceededError, match="tokens is spent"):
+        with pytest.raises(
+            BudgetExceededError, match=r"tokens does not suffice for the next call \(\d+ used, and it may take \d+\)"
+        ):
             await engine.solve("trip", checkpoint=journal)
         recorded = journal.read()
         spent.append(recorded.spent.total_tokens if recorded is not None else 0)
@@ -625,3 +628,15 @@ async def test_approving_what_waits_for_nothing_is_refused() -> None:
     run.approve("0", {"decision": "EXECUTE"})
 
     assert (await run).content == "answer to: trip"
+
+
+async def test_a_budget_too_small_for_any_call_says_so_and_not_that_it_is_spent() -> None:
+    model = ScriptedModel(TRIP)
+    with pytest.raises(BudgetExceededError) as error:
+        await AsyncRecursiveEngine(model, budget=Budget(tokens=500)).solve("trip")
+
+    assert re.search(
+        r"500 tokens does not suffice for the next call \(0 used, and it may take 1\d\d\d\)", str(error.value)
+    )
+    assert "is spent" not in str(error.value)
+    assert model.requests == []

@@ -171,10 +171,10 @@ async def test_cancelling_a_run_of_equal_requests_ends_at_once() -> None:
     async with asyncio.timeout(5):
         while len(model.requests) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-    began = time.process_time()
+    began = time.monotonic()
     await run.cancel()
 
-    assert time.process_time() - began < 1
+    assert time.monotonic() - began < 1
     assert len(model.requests) == 2, "nobody takes over when all are cancelled"
     assert others() == set()
 

@@ -95,8 +95,10 @@ ONE_CALL = Usage(calls=1)
 class Budget:
     """What one run may spend, over all its resumes: dollars, tokens, seconds of active time, model calls.
 
-    `None` means no limit. Dollars need prices: with a model whose price is not known, a budget in dollars is refused,
-    unless `unknown_price="ignore"`. Raises `ConfigurationError` for a value that is negative, infinite or no number.
+    Before each call what it may take is set aside: of tokens, those of the prompt and 1,000 for the reply, or as many
+    as the request allows. So a budget below that allows no call. `None` means no limit. Dollars need prices: with a
+    model whose price is not known, a budget in dollars is refused, unless `unknown_price="ignore"`.
+    Raises `ConfigurationError` for a value that is negative, infinite or no number.
     """
 
     usd: float | None = None
@@ -130,7 +132,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the tree: the root has depth 0, a step is one node."""
+    """Bounds of the tree: the root has depth 0, a step is one node.
+
+    Nodes that were put aside (superseded), because they were begun early for a plan that then did not hold, are no
+    steps: a plan that comes in pieces has the same room as one that comes whole. But once as many as `max_steps` were
+    put aside in a run, nothing is begun early any more, so that what is paid for them has a bound too.
+    """
 
     max_depth: int = 5
     max_steps: int = 50

@@ -103,11 +103,48 @@ async def memory(levels: int, concurrency: int) -> tuple[float, float]:
     return live / nodes, done / len(run.tree)
 
 
+async def held_by_callable() -> float:
+    """Bytes that a callable that waits holds by itself: its frame, what it waits with, and the arguments that it was
+    given, which are its own. They are in the figure of a node in its call, and no engine could do without them."""
+    given: list[Any] = []
+
+    async def model(inputs: list[dict[str, Any]], context: dict[str, Any]) -> Any:
+        given.append((inputs, context))
+        return {"content": json.dumps({"decision": "EXECUTE", "answer": "done"})}
+
+    await engine(planned(1), 16).solve("The whole")
+    await engine(model, 16).solve("The whole")
+    go_on = asyncio.Event()
+
+    async def wait(inputs: list[dict[str, Any]], context: dict[str, Any]) -> Any:
+        await go_on.wait()
+        return await model(inputs, context)
+
+    (inputs, context), number = given[-1], 1000
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        waiting = []
+        for _ in range(number):
+            lists = {name: list(value) for name, value in context.items() if isinstance(value, list)}
+            call = wait([dict(message) for message in inputs], {**context, **lists})
+            call.send(None)
+            waiting.append(call)
+        return (tracemalloc.get_traced_memory()[0] - before) / number
+    finally:
+        tracemalloc.stop()
+        for call in waiting:
+            call.close()
+
+
 def print_memory(levels: int) -> None:
     waiting, finished = asyncio.run(memory(levels, 16))
     calling, _ = asyncio.run(memory(3, UNLIMITED))
-    print(f"\nmemory a node, KB: {waiting / 1024:.1f} waiting for its turn, {calling / 1024:.1f} in its call, ", end="")
-    print(f"{finished / 1024:.1f} finished")
+    own = asyncio.run(held_by_callable())
+    print("\nmemory a node, its task included, all nodes at once:")
+    print(f"{waiting / 1024:>8.2f} KB waiting for its turn (max_concurrency=16)")
+    print(f"{calling / 1024:>8.2f} KB in its call (no limit), of which the callable itself holds {own / 1024:.2f}")
+    print(f"{finished / 1024:>8.2f} KB finished")
 
 
 def print_profile(levels: int, top: int) -> None:
