@@ -19,11 +19,13 @@ _LEFT = ' style="text-align:left;vertical-align:top"'
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts below the names of columns; `note` follows it. Displays as HTML, escaped; `str()` is text."""
+    """Rows of texts below the names of columns; `note` follows it. Displays as HTML, escaped; `str()` is text, in which
+    a cell has `width` characters at most."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    width: int = TEXT_WIDTH
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -31,7 +33,7 @@ class Table:
     __repr__ = __str__
 
     def _lines(self) -> Iterator[str]:
-        cells = [self.columns, *([_cut(printable(cell), TEXT_WIDTH) for cell in row] for row in self.rows)]
+        cells = [self.columns, *([_cut(printable(cell), self.width) for cell in row] for row in self.rows)]
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
         for row in cells:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

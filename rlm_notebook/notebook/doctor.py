@@ -47,7 +47,7 @@ def examined(shell: Any = None, configured: str = "") -> Table:
     """
     variables: Mapping[str, Any] = shell.user_ns if shell is not None else {}
     rows = [*_versions(), ("host", _host(shell)), *_model(configured), *_places(variables)]
-    return Table(("what", "found"), tuple(rows))
+    return Table(("what", "found"), tuple(rows), width=1_000)
 
 
 def _versions() -> Iterator[Row]:

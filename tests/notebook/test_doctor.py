@@ -30,6 +30,7 @@ def found(table: Table) -> dict[str, str]:
 async def test_it_says_what_there_is(shell: Any) -> None:
     rows = found(await shell.value("%rlm doctor"))
     assert f"rlm-notebook {__version__}" in rows["packages"]
+    assert rows["packages"] in str(await shell.value("%rlm doctor")), "nothing is cut"
     assert "ipython " in rows["packages"]
     assert rows["host"] == "IPython in a terminal: runs show as text"
     assert "offline" in rows["model of a cell without -m"]
