@@ -26,8 +26,10 @@ from ..exceptions import ConfigurationError
 
 __all__ = ["Endpoint", "check_url", "client_for", "is_loopback", "let_go", "proxy_for", "without_credentials"]
 
-#: A thousand connections at once, on a busy machine, take longer than one does.
+#: A thousand connections at once, on a busy machine, take longer than one does; with httpx, which looks through all of
+#: them for each, much longer.
 CONNECT_SECONDS = 20.0
+CONNECT_SECONDS_HTTPX = 60.0
 KEEPALIVE_SECONDS = 15.0
 
 
@@ -129,19 +131,21 @@ async def _lifetime(key: _Key) -> AsyncGenerator[Any, None]:
 def _connected(endpoint: Endpoint) -> Any:
     sdk = importlib.import_module(endpoint.sdk)
     client = sdk.AsyncAnthropic if endpoint.sdk == "anthropic" else sdk.AsyncOpenAI
+    transport, seconds = _transport(sdk, endpoint)
     return client(
         api_key=endpoint.key,
         base_url=endpoint.shown_url,
         default_headers=endpoint.headers,
         default_query=endpoint.query,
         max_retries=0,
-        timeout=sdk.Timeout(None, connect=CONNECT_SECONDS),
-        http_client=_transport(sdk, endpoint),
+        timeout=sdk.Timeout(None, connect=seconds),
+        http_client=transport,
     )
 
 
-def _transport(sdk: Any, endpoint: Endpoint) -> Any:
-    """aiohttp's transport where it is installed: several times the calls a second of the default one."""
+def _transport(sdk: Any, endpoint: Endpoint) -> tuple[Any, float]:
+    """aiohttp's transport where it is installed: several times the calls a second of the default one; and the seconds
+    that it may take to connect."""
     # The SDKs are built on httpx in older versions, on httpx2 in newer ones.
     http = importlib.import_module(sdk.DefaultAsyncHttpxClient.__base__.__module__.partition(".")[0])
     limits = http.Limits(
@@ -153,8 +157,8 @@ def _transport(sdk: Any, endpoint: Endpoint) -> Any:
     options: dict[str, Any] = {"limits": limits, "trust_env": not is_loopback(endpoint.url)}
     if endpoint.transport != "httpx":
         with suppress(RuntimeError):
-            return sdk.DefaultAioHttpClient(**options)
-    return sdk.DefaultAsyncHttpxClient(**options)
+            return sdk.DefaultAioHttpClient(**options), CONNECT_SECONDS
+    return sdk.DefaultAsyncHttpxClient(**options), CONNECT_SECONDS_HTTPX
 
 
 #: Of the SDK and of the transport below it, with room to spare.
