@@ -35,6 +35,8 @@ PATIENCE = 120.0
 #: Seconds between two looks at a pace that may have changed meanwhile, and where only other calls can make room.
 LOOK_AGAIN = 1.0
 ROOM = 0.05
+#: How much of an unexpected rise of what is left is believed at once.
+BELIEVED = 0.1
 #: A window that has grown to so many calls at once is none any more.
 WIDE = 1024
 
@@ -58,8 +60,11 @@ class Announced:
 
     @property
     def spare(self) -> float:
-        """What is better left: requests overtake each other on their way, and a busy process sends them in bunches."""
-        return self.limit / 10
+        """What is better left: requests overtake each other on their way, and a busy process sends them in bunches.
+
+        As much as comes back in a quarter of a second; of what is counted by the day that is next to nothing.
+        """
+        return min(self.limit / 10, max(1.0, self.rate / 4))
 
     @property
     def most(self) -> float:
@@ -124,8 +129,13 @@ class _Allowance:
         """The provider had counted all up to this place when it said so; what a later call was told is newer."""
         if place < self._told_by or announced.limit <= 0:
             return
+        base = place + announced.remaining - announced.spare
+        if self._announced is not None and (more := base - self._allowed(sent)) > 0:
+            # Less than we thought is believed at once; more, bit by bit: a request that was long on its way was counted
+            # late, and the bucket had filled meanwhile.
+            base -= more * (1 - BELIEVED)
         self._announced, self._rate, self._told_by = announced, announced.rate, place
-        self._base, self._at = place + announced.remaining - announced.spare, sent
+        self._base, self._at = base, sent
         self._left = [left for left in self._left if left[0] > place]
 
     def _allowed(self, now: float) -> float:

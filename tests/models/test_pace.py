@@ -64,7 +64,7 @@ async def test_without_announcements_nobody_waits(clock: Clock) -> None:
 async def test_what_is_left_goes_at_once_and_the_rest_at_the_rate_at_which_it_comes_back(clock: Clock) -> None:
     pace = Pace(clock)
     ticket = await pace.turn(1, clock.sleep)
-    pace.told(ticket, {"requests": Announced(60, 16, 22.0)})  # two a second, and a little is left to be sure
+    pace.told(ticket, {"requests": Announced(60, 11, 24.5)})  # two a second, and a little is left to be sure
     times = await sent(pace, clock, 20)
 
     assert times[:10] == [100.0] * 10
@@ -73,11 +73,18 @@ async def test_what_is_left_goes_at_once_and_the_rest_at_the_rate_at_which_it_co
 
 async def test_tokens_are_kept_too_and_a_call_larger_than_the_limit_still_goes(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"tokens": Announced(600, 160, 44.0)})  # ten a second
+    pace.told(await pace.turn(1, clock.sleep), {"tokens": Announced(600, 102.5, 49.75)})  # ten a second
     times = await sent(pace, clock, 3, tokens=200)
 
     assert times == pytest.approx([110.0, 130.0, 150.0])
-    assert await sent(pace, clock, 1, tokens=10_000) == pytest.approx([204.0])
+    assert await sent(pace, clock, 1, tokens=10_000) == pytest.approx([209.75])
+
+
+async def test_what_is_counted_by_the_day_is_used_to_the_last(clock: Clock) -> None:
+    pace = Pace(clock)
+    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(14_400, 100, 85_800)})
+
+    assert set(await sent(pace, clock, 99)) == {100.0}
 
 
 async def test_an_idle_hour_gives_no_more_than_the_limit(clock: Clock) -> None:
@@ -160,16 +167,21 @@ def patient(server: FaultServer) -> Model:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_what_a_server_announces_is_kept(streaming: bool) -> None:
+async def test_what_a_server_announces_is_kept(streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    went: list[float] = []
+    told = Pace.told
+    monkeypatch.setattr(Pace, "told", lambda pace, ticket, said: (went.append(ticket.sent), told(pace, ticket, said)))
     limit = RateLimit(per_second=40, burst=10)
     async with FaultServer(lambda seen: Act(delay=0.1), limit=limit) as server:
         model = patient(server)
         await collect(model, asking())
         await asyncio.gather(*(collect(model, asking(str(n), streaming=streaming)) for n in range(60)))
-        times = [seen.at for seen in server.requests]
 
-    assert limit.refusals <= 12, "on a busy machine requests arrive in bunches; blind, it would be all but ten"
-    assert times[-1] - times[0] < 51 / 40 * 3, "and it is made use of"
+    went.sort()
+    spans = [(j - i + 1, went[j] - went[i]) for i in range(len(went)) for j in range(i, len(went))]
+    # Not as it arrives: on a busy machine, that is in bunches.
+    assert max(count - limit.burst - seconds * limit.per_second for count, seconds in spans) <= 2
+    assert went[-1] - went[0] < 51 / 40 * 4, "and it is made use of"
 
 
 async def test_a_server_that_lets_others_in_between_refuses_and_is_obeyed() -> None:
