@@ -52,6 +52,8 @@ class Storm:
     finished: dict[str, float]
     log: list[tuple[Seen, Act, str]]
     limit: RateLimit
+    #: How late this machine was at most, in seconds: what was sent in time may have arrived so much later.
+    lag: float
 
     @property
     def faults(self) -> collections.Counter[str]:
@@ -73,7 +75,12 @@ class Storm:
             (seen.at, float(act.headers["Retry-After"])) for seen, act, _ in self.log if "Retry-After" in act.headers
         ]
         waits = ((at, at + wait) for at, wait in refused)
-        return [end - seen.at for at, end in waits for seen, _, _ in self.log if at + 0.1 < seen.at < end - 0.005]
+        return [
+            end - seen.at
+            for at, end in waits
+            for seen, _, _ in self.log
+            if at + 0.05 + self.lag < seen.at < end - 0.005
+        ]
 
     @property
     def share_of_rate(self) -> float:
@@ -83,14 +90,17 @@ class Storm:
         spans = (
             (to - since + 1, times[to] - times[since]) for since in range(len(times)) for to in range(since, len(times))
         )
-        return max(count / (self.limit.burst + seconds * self.limit.per_second) for count, seconds in spans)
+        return max(
+            count / (self.limit.burst + (seconds + self.lag) * self.limit.per_second) for count, seconds in spans
+        )
 
     @property
     def figures(self) -> str:
         return (
             f"{len(self.output.run.tree)} nodes, {len(self.log)} requests, {sum(self.faults.values())} failed, "
             f"{self.seconds:.1f} s; at most {self.share_of_rate:.0%} of the announced rate, over it "
-            f"{self.limit.refusals}, before a wait was over {len(self.too_early)}, asked again {len(self.asked_again)}"
+            f"{self.limit.refusals}, before a wait was over {len(self.too_early)}, asked again "
+            f"{len(self.asked_again)}; this machine was {self.lag:.2f} s late at most"
         )
 
 
@@ -134,17 +144,32 @@ def failing(share: float, seed: int) -> tuple[Callable[[Seen], Act], list[str]]:
     return script, given
 
 
+async def note_lag(lags: list[float]) -> None:
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        lags.append(time.monotonic() - began - 0.01)
+
+
 async def run(
-    nodes: int, share: float, *, seed: int = 0, wire: WireFormat = "chat", per_second: float = 40, burst: int = 20
+    nodes: int,
+    share: float,
+    *,
+    seed: int = 0,
+    wire: WireFormat = "chat",
+    per_second: float = 40,
+    burst: int = 20,
+    patience: float = 1,
 ) -> Storm:
-    """Solve a task of so many nodes in a storm in which that share of all requests fails."""
+    """Solve a task of so many nodes in a storm in which that share of all requests fails; `patience` is a factor of all
+    time limits."""
     script, given = failing(share, seed)
     limit = RateLimit(per_second, burst)
     async with FaultServer(script, brain=tree_of(nodes), limit=limit) as server:
         engine = AsyncRecursiveEngine(
-            OpenAIModel("storm", base_url=server.url, wire=wire, stall_timeout=STALL_TIMEOUT),
+            OpenAIModel("storm", base_url=server.url, wire=wire, stall_timeout=patience * STALL_TIMEOUT),
             retry=RetryPolicy(attempts=10, initial=0.05, maximum=1.0),
-            call_timeout=CALL_TIMEOUT,
+            call_timeout=patience * CALL_TIMEOUT,
             max_depth=3,
             max_steps=nodes,
         )
@@ -158,14 +183,17 @@ async def run(
 
         # Somebody watches, so answers are streamed.
         run.watch(note)
+        lags = [0.0]
+        watching = asyncio.create_task(note_lag(lags))
         output = await run
         seconds = time.monotonic() - began
+        watching.cancel()
         scripted = iter(given)
         log = [
             (seen, act, "over the limit" if act.body == limit.REFUSAL else next(scripted))
             for seen, act in zip(server.requests, server.acts, strict=True)
         ]
-    return Storm(output, seconds, finished, log, limit)
+    return Storm(output, seconds, finished, log, limit, max(lags))
 
 
 async def main() -> None:

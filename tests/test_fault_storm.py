@@ -8,7 +8,7 @@ from tests.fault_storm import FAULTS, run
 @pytest.mark.parametrize("wire", ["chat", "responses"])
 async def test_a_run_comes_through_a_storm_and_pays_for_nothing_twice(wire, capsys) -> None:
     """`python -m tests.fault_storm` is the large one, which also compares the time it takes with that of a calm run."""
-    storm = await run(100, 0.3, wire=wire)
+    storm = await run(100, 0.3, wire=wire, patience=3)
     with capsys.disabled():
         print(f"\n{wire}: {storm.figures}")
 
