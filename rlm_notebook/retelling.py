@@ -8,7 +8,7 @@ from dataclasses import replace
 from .core.events import Event
 from .core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
 from .core.sources import moved, sources_in
-from .core.store import store_of
+from .core.store import hashed, store_of
 from .core.tree import IllegalEvent, Node, NodeState, Tree
 from .exceptions import CheckpointError, ReplayError
 from .ports import Part
@@ -119,9 +119,8 @@ def _require_same(run: Run) -> Recorded:
         )
     old = recorded.tree
     if old.request_key != run.request_key:
-        changed = "the task" if old.task != run.task else "the agents, tools, temperature or context"
         raise ReplayError(
-            f"mode=replay, but node {ROOT} is not what was recorded in {place}: {changed} changed; "
+            f"mode=replay, but node {ROOT} is not what was recorded in {place}: {_what_changed(run, old)} changed; "
             "run once without replay to record it anew"
         )
     if old.status != "done" or old.root is None:
@@ -130,6 +129,14 @@ def _require_same(run: Run) -> Recorded:
             "run once without replay to finish it"
         )
     return recorded
+
+
+def _what_changed(run: Run, old: Tree) -> str:
+    if old.task not in (run.task, hashed(run.task)):
+        return "the task"
+    if names := run.changed:
+        return f"the variable{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return "the agents, tools, temperature or context"
 
 
 def _emit_all(run: Run, events: Iterable[Event]) -> None:

@@ -205,6 +205,13 @@ async def test_a_run_says_which_variable_changed_and_makes_anew_what_read_it(kee
 
     unread = await engine.solve("t", checkpoint=journal, variables={**variables, "report": "new", "unread": "y"})
     assert (asked(model), unread.run.changed) == ([], ("unread",))
+    if keeping == "memory":
+        return
+    now = {**variables, "report": "new", "unread": "y"}
+    output = await engine.solve("t", checkpoint=journal, variables=now, mode="replay")
+    assert (output.content, output.run.notes) == (unread.content, []), "it is recorded as it is now"
+    with pytest.raises(ReplayError, match=r"node 0 is not what was recorded in .*: the variable unread changed; run"):
+        await engine.solve("t", checkpoint=journal, variables={**now, "unread": "z"}, mode="replay")
 
 
 async def test_a_file_of_before_says_which_of_the_variables_that_were_read_changed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ class Reduced:
 
     def __init__(self, journal: Journal, store: Store) -> None:
         self._journal = journal
-        self._store = store
+        self._store: Store = store
         self._known: Recorded | None = None
 
     @property

@@ -33,7 +33,7 @@ from .keys import digest
 from .records import Recorded
 from .tree import Node, Tree
 
-__all__ = ["STORES", "Store", "kept_event", "kept_run", "narrower", "store_of"]
+__all__ = ["STORES", "Store", "hashed", "kept_event", "kept_run", "narrower", "store_of"]
 
 Store = Literal["full", "outputs", "hashes"]
 #: From the most to the least.
@@ -45,7 +45,8 @@ _PLAIN = ("sources", "edited")
 def store_of(recorded: Recorded) -> Store:
     """What a recorded run holds of its texts."""
     said = recorded.tree.settings.get("store")
-    return next((store for store in STORES if store == said), "full")
+    known: Store = said if said in STORES else "full"
+    return known
 
 
 def narrower(store: Store, other: Store) -> bool:
@@ -58,9 +59,9 @@ def kept_event(event: Event, store: Store) -> Event:
     if store == "full":
         return event
     if isinstance(event, RunStarted):
-        return replace(event, task=_hashed(event.task), settings=_settings(event.settings, store))
+        return replace(event, task=hashed(event.task), settings=_settings(event.settings, store))
     if isinstance(event, NodeCreated) and event.parent is None:
-        event = replace(event, task=_hashed(event.task))
+        event = replace(event, task=hashed(event.task))
         return event if store == "outputs" else replace(event, note="")
     event = _without_inputs(event)
     return _without_texts(event) if store == "hashes" else event
@@ -75,7 +76,7 @@ def _without_inputs(event: Event) -> Event:
         case ToolCalled():
             return replace(event, arguments=_hashed_values(event.arguments))
         case ToolReturned():
-            return replace(event, content=_hashed(event.content))
+            return replace(event, content=hashed(event.content))
         case Retried():
             return replace(event, reason="")
     return event
@@ -84,11 +85,11 @@ def _without_inputs(event: Event) -> Event:
 def _without_texts(event: Event) -> Event:
     match event:
         case NodeCreated():
-            return replace(event, task=_hashed(event.task), note="")
+            return replace(event, task=hashed(event.task), note="")
         case Planned():
             return replace(event, plan=_hashed_plan(event.plan))
         case Finished():
-            return replace(event, content=_hashed(event.content), metadata=_plain(event.metadata))
+            return replace(event, content=hashed(event.content), metadata=_plain(event.metadata))
         case Failed():
             return replace(event, error=event.kind)
         case Cancelled() | Superseded():
@@ -104,7 +105,7 @@ def kept_run(recorded: Recorded, store: Store) -> Recorded:
         return recorded
     tree = recorded.tree
     kept = Tree.of(_kept_node(node, store) for node in tree)
-    kept.run_id, kept.request_key, kept.task = tree.run_id, tree.request_key, _hashed(tree.task)
+    kept.run_id, kept.request_key, kept.task = tree.run_id, tree.request_key, hashed(tree.task)
     kept.status, kept.settings = tree.status, _settings(tree.settings, store)
     kept.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
     kept.started, kept.ended, kept.parent = tree.started, tree.ended, tree.parent
@@ -118,13 +119,13 @@ def _kept_node(node: Node, store: Store) -> Node:
         for use in node.tool_calls
     )
     plan = {**node.plan, "thoughts": ""} if node.plan is not None else None
-    task = _hashed(node.task) if node.parent is None else node.task
+    task = hashed(node.task) if node.parent is None else node.task
     node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=())
     if store == "outputs":
         return node
     return replace(
         node,
-        task=task if node.parent is None else _hashed(task),
+        task=task if node.parent is None else hashed(task),
         note="",
         plan=_hashed_plan(plan) if plan is not None else None,
         result=_hashed_or_none(node.result),
@@ -133,7 +134,7 @@ def _kept_node(node: Node, store: Store) -> Node:
     )
 
 
-def _hashed(text: Any) -> str:
+def hashed(text: Any) -> str:
     """What was hashed already stays: a run that goes on tells again what it found."""
     return text if isinstance(text, str) and _HASH.fullmatch(text) else f"#{digest(text)}"
 
@@ -142,21 +143,21 @@ _HASH = re.compile(r"#[0-9a-f]{32}")
 
 
 def _hashed_or_none(text: str | None) -> str | None:
-    return _hashed(text) if text is not None else None
+    return hashed(text) if text is not None else None
 
 
 def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: _hashed(value) for name, value in given.items()}
+    return {name: hashed(value) for name, value in given.items()}
 
 
 def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan of the same shape."""
-    hashed = {**plan, "thoughts": ""}
+    reduced = {**plan, "thoughts": ""}
     if plan.get("answer"):
-        hashed["answer"] = _hashed(plan["answer"])
+        reduced["answer"] = hashed(plan["answer"])
     if plan.get("sub_tasks"):
-        hashed["sub_tasks"] = [{**part, "task": _hashed(part["task"])} for part in plan["sub_tasks"]]
-    return hashed
+        reduced["sub_tasks"] = [{**part, "task": hashed(part["task"])} for part in plan["sub_tasks"]]
+    return reduced
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +170,6 @@ def _settings(settings: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def _agent(agent: dict[str, Any]) -> dict[str, Any]:
-    texts = {name: _hashed(agent[name]) for name in ("description", "instructions") if agent.get(name)}
+    texts = {name: hashed(agent[name]) for name in ("description", "instructions") if agent.get(name)}
     tools = [{"name": tool["name"], "version": tool["version"]} for tool in agent.get("tools", ())]
     return {**agent, **texts, "tools": tools}

@@ -18,7 +18,9 @@ seeds = st.integers(0, 10_000)
 
 def test_stores_go_from_the_most_to_the_least() -> None:
     assert STORES == ("full", "outputs", "hashes")
-    assert [narrower(a, b) for a, b in (("outputs", "full"), ("hashes", "outputs"), ("full", "full"))] == [1, 1, 0]
+    assert narrower("outputs", "full")
+    assert narrower("hashes", "outputs")
+    assert not narrower("full", "full")
 
 
 @given(seeds)
@@ -43,7 +45,7 @@ def shape(node: Any) -> Any:
 @given(seeds)
 def test_what_is_reduced_already_stays(seed: int) -> None:
     tree, events, _ = random_history(seed)
-    for store in ("outputs", "hashes"):
+    for store in STORES[1:]:
         for event in events:
             once = kept_event(event, store)
             assert kept_event(once, store) == once
