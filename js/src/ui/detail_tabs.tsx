@@ -2,7 +2,7 @@
 import type { ComponentChild } from "preact";
 import { isRecord, type TabField, type TreeNode } from "../protocol/messages";
 import type { Detail } from "../store/details";
-import { isActive } from "../store/display";
+import { isActive, isFinished } from "../store/display";
 import type { View } from "../store/view";
 import { clip, formatClock, formatDuration } from "./format";
 import { Markdown } from "./markdown";
@@ -36,7 +36,7 @@ function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
 
 function Output({ data, node, view }: TabProperties) {
   if (text(data) !== "") return <Markdown text={text(data)} references={view.references} />;
-  return <Empty>{clip(node.note, LONGEST_EVENT) || "There is no output."}</Empty>;
+  return <Empty>{clip(node.note, LONGEST_EVENT) || (isFinished(node) ? "There is no output." : "There is no output yet.")}</Empty>;
 }
 
 function Prompt({ data }: { data: unknown }) {

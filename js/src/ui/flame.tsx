@@ -117,7 +117,7 @@ function drawPauses(context: CanvasRenderingContext2D, scale: Scale, palette: Pa
   context.globalAlpha = 1;
 }
 
-function drawAxis(context: CanvasRenderingContext2D, scale: Scale, palette: Palette, height: number): void {
+function drawAxis(context: CanvasRenderingContext2D, scale: Scale, palette: Palette, height: number, running: boolean): void {
   context.fillStyle = palette.color("--rn-bg");
   context.fillRect(0, 0, scale.width, AXIS_HEIGHT - 2);
   context.globalAlpha = 0.7;
@@ -130,6 +130,7 @@ function drawAxis(context: CanvasRenderingContext2D, scale: Scale, palette: Pale
     context.globalAlpha = 0.7;
   }
   context.globalAlpha = 1;
+  if (!running) return;
   context.fillStyle = palette.color("--rn-accent");
   context.fillRect(x(scale, scale.now), AXIS_HEIGHT - 4, 1, height);
 }
@@ -159,16 +160,21 @@ function draw(canvas: HTMLCanvasElement, size: Size, view: View, layout: FlameLa
   const matches = isFiltering(filter) ? matcher(filter) : () => true;
   const critical = view.showsCriticalPath.peek() ? view.critical.peek().ids : null;
   const selected = view.selected.peek();
-  for (const span of visibleSpans(layout, scale, size.height)) {
-    context.globalAlpha = matches(span.node) ? 1 : 0.2;
+  const spans = [...visibleSpans(layout, scale, size.height)];
+  const strength = (span: FlameSpan): number => (matches(span.node) ? 1 : 0.2);
+  for (const span of spans) {
+    context.globalAlpha = strength(span);
     drawPhases(context, scale, palette, span);
+  }
+  drawPauses(context, scale, palette, size.height);
+  for (const span of spans) {
+    context.globalAlpha = strength(span);
     drawLabel(context, scale, palette, span);
     if (critical?.has(span.node.id)) outline(context, scale, palette.color("--rn-critical"), span);
     if (span.node.id === selected) outline(context, scale, palette.color("--rn-accent"), span);
   }
   context.globalAlpha = 1;
-  drawPauses(context, scale, palette, size.height);
-  drawAxis(context, scale, palette, size.height);
+  drawAxis(context, scale, palette, size.height, view.run.elapsed === null);
 }
 
 function useSize(element: RefObject<HTMLElement | null>): Size {
