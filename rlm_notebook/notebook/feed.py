@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
@@ -227,8 +228,13 @@ class Feed:
         )
         row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._pauses]
         # A copy stands still, also that of a run that goes on.
-        still = {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now()}
-        return {**row, **still} if self._readonly else row
+        return {**row, **self._standing_still()} if self._readonly else row
+
+    def _standing_still(self) -> dict[str, Any]:
+        """What a copy says of a run in place of what is so here and now; where this machine keeps it is nobody's."""
+        place = Path(self._run.checkpoint or "")
+        kept = f"{place.parent.name}/{place.name}" if self._run.checkpoint else ""
+        return {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now(), "checkpoint": kept}
 
 
 def _label_of(node: Node) -> str:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
@@ -182,6 +183,14 @@ def test_one_task_and_then_the_run_is_cancelled(lab: Any, open_notebook: Any, ho
     wire.expect(page, "retry")
     page.status("done")
     assert lab.document(path)["status"] == "done"
+    # What a saved notebook shows is kept up, and still hidden by the live view.
+    page.tab.wait_for_timeout(500)
+    assert page.seen()["static"] == ["none"]
+    page.save()
+    texts = [
+        output.data["text/plain"] for output in nbformat.read(path, as_version=4).cells[1].outputs if "data" in output
+    ]
+    assert any(text.startswith("rlm done") for text in texts), texts
 
 
 def test_a_reload_comes_back_live_and_two_pages_agree(lab: Any, open_notebook: Any, host: str) -> None:
