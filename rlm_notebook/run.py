@@ -469,7 +469,8 @@ class Run:
         except BaseException:
             if self.successor is None or _is_being_cancelled():
                 raise
-        return await self.successor if self.successor is not None else output
+            return await self.successor
+        return output if self.successor is None else await self.successor
 
     def __await__(self) -> Generator[Any, None, Output]:
         return self._result().__await__()
