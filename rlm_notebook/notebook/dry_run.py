@@ -73,6 +73,9 @@ def _is_answered(run: Run) -> bool:
 
 
 def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
+    if isinstance(plan, Execute) and run.status != "done":
+        # The planner's own answer was not enough: a type is wanted, or somebody else answers.
+        plan = Execute()
     return estimated(
         plan,
         prompt_tokens=_prompt_tokens(run),

@@ -6,7 +6,7 @@ The engine is loaded by the first cell that needs it, so that `%load_ext` costs 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
@@ -53,7 +53,8 @@ class RLMMagics(Magics):
 
     def __init__(self, shell: Any, host: NotebookHost) -> None:
         super().__init__(shell)
-        self.session = Session(shell, host, self)
+        # Traits are what they describe once they are read; their types do not say so.
+        self.session = Session(shell, host, cast(Any, self))
         self.matcher = matcher_of(self.session)
 
     @_magic(cell_magic, ASYNC_MAGIC)

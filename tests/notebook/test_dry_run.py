@@ -75,6 +75,16 @@ async def test_an_answer_in_the_plan_is_kept(shell: Any, model: ScriptedModel) -
     assert model.calls == 1
 
 
+async def test_an_answer_that_will_not_do_is_not_counted_on(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a type is wanted, the worker is asked whatever the planner answered."""
+    shell.names["numbers"] = list[int]
+    await shell.value("%%rlm -m model --type numbers --dry-run\na leaf")
+    assert model.calls == 1
+    assert "1 call, about" in capsys.readouterr().out
+
+
 async def test_a_streaming_planner_starts_nothing_early(shell: Any) -> None:
     shell.names["model"] = model = ScriptedModel(SCRIPT, stream=True, chunk=5, latency=0.05)
     await shell.value("%%rlm -m model -n trip --dry-run\nroot")
