@@ -301,7 +301,9 @@ def _as_json(metadata: Any, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise _wrong(name, metadata, 'for "metadata" a dict')
-    as_json: dict[str, Any] = json.loads(json.dumps({str(key): value for key, value in metadata.items()}, default=str))
+    written = json.dumps({str(key): value for key, value in metadata.items()}, default=str)
+    # Numbers that JSON does not know (NaN, Infinity) become text too: a file that holds them cannot be read again.
+    as_json: dict[str, Any] = json.loads(written, parse_constant=str)
     return as_json
 
 

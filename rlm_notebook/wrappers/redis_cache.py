@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..core.limits import Usage
 from ..exceptions import ConfigurationError
 from ..ports import Reply
 
@@ -32,6 +33,8 @@ log = logging.getLogger("rlm_notebook")
 PATIENCE = 0.5
 REST = 30.0
 _REPLY = TypeAdapter(Reply)
+# `ports` names it in annotations alone.
+_REPLY.rebuild(_types_namespace={"Usage": Usage})
 
 
 class RedisCache:
