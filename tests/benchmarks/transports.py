@@ -179,7 +179,8 @@ def print_calls(at_once: int, rounds: int, delay: float) -> None:
 
 def print_cancel(at_once: int) -> None:
     print(f"Cancel of a run with {at_once} calls under way")
-    with serving(3.0) as url:
+    # Long enough that none is over before all are under way.
+    with serving(20.0) as url:
         for transport in ("aiohttp", "httpx"):
             got = in_a_process(url, f"cancel {transport}", "--at-once", at_once)
             print(
