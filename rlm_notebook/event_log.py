@@ -86,5 +86,5 @@ class EventLog:
 
 def _of_this_run(observer: Observer) -> Observer:
     """Observers that keep something about a run have one for each: an engine may have several runs at once."""
-    made: Observer = observer.for_run() if hasattr(observer, "for_run") else observer
-    return made
+    for_run: Callable[[], Observer] | None = getattr(observer, "for_run", None)
+    return for_run() if for_run is not None else observer

@@ -346,7 +346,9 @@ def _keep_numbered(path: Path) -> None:
     for older, newer in ((numbered[2], numbered[1]), (numbered[1], numbered[0])):
         if newer.exists():
             os.replace(newer, older)
-    shutil.copyfile(path, numbered[0])
+    # All or nothing: half a copy would be an earlier run that nobody can read.
+    shutil.copyfile(path, temporary := _temporary(numbered[0]))
+    os.replace(temporary, numbered[0])
 
 
 def _numbered(path: Path) -> list[Path]:
