@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from .adapters import answering
 from .adapters import patience as patience_with
@@ -29,41 +30,81 @@ class TextReader(Protocol):
     def restart(self) -> None: ...
 
 
-async def ask(
+def ask(
     run: Run,
     node: str,
     model: Model,
     request: Request,
     retry: RetryPolicy | None,
     reader: TextReader | None = None,
-) -> Reply:
+) -> Awaitable[Reply]:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
-    key, under_way = _identity(model, request), run.under_way
-    while key in under_way:
-        if (shared := await _shared(under_way, key, node)) is not None:
+    asking = _Asking(run, node, model, retry, reader)
+    remembering = run.configuration.remember(model, asking)
+    first = _First(run, node, model, _identity(model, request))
+    if remembering is asking:
+        return asking.reply(request, first)
+    return _remembered(asking, remembering, request, first)
+
+
+async def _remembered(asking: _Asking, remembering: Model, request: Request, first: _First) -> Reply:
+    """The reply of a model that may know it already; what it says of an answer that is known is taken in here."""
+    while first.is_late:
+        if (shared := await first.shared()) is not None:
             return shared
-    if key is not None:
-        under_way[key] = None
     reply: Reply | None = None
-    stream: Any = run.configuration.remember(model, _Asking(run, node, model, retry, reader)).stream(request)
-    try:
-        try:
-            async for item in stream:
-                if isinstance(item, Reply):
-                    reply = item
+    with first:
+        async with aclosing(cast(Any, remembering.stream(request))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Reply):
+                    reply = piece
                 else:
-                    _take_in(run, node, request, reader, item)
-        finally:
-            # An async generator that is left open goes on holding its connection until it is collected.
-            await stream.aclose()
-        reply = _settled(run, node, model, reply)
-    except BaseException as error:
-        told = _explained(error, node, model)
-        _failed(under_way.pop(key, None), told)
-        raise told from told.__cause__
-    if (awaited := under_way.pop(key, None)) is not None:
-        awaited.set_result(reply)
-    return reply
+                    asking.take_in(request, piece)
+        return first.settled(reply)
+
+
+class _First:
+    """The first to make a request; who asks an equal one meanwhile is late, and gets the answer that it is `shared`.
+
+    As a context it tells those who are late how it ended. What goes wrong in it is raised as an error of the node.
+    """
+
+    __slots__ = ("_key", "_model", "_node", "_reply", "_run")
+
+    def __init__(self, run: Run, node: str, model: Model, key: Any) -> None:
+        self._run = run
+        self._node = node
+        self._model = model
+        self._key = key
+        self._reply: Reply | None = None
+
+    @property
+    def is_late(self) -> bool:
+        return self._key in self._run.under_way
+
+    def shared(self) -> Awaitable[Reply | None]:
+        """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
+        return _shared(self._run.under_way, self._key, self._node)
+
+    def settled(self, reply: Reply | None) -> Reply:
+        """The reply as it is recorded, for all who asked."""
+        self._reply = _settled(self._run, self._node, self._model, reply)
+        return self._reply
+
+    def __enter__(self) -> None:
+        if self._key is not None:
+            self._run.under_way[self._key] = None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        awaited = self._run.under_way.pop(self._key, None)
+        if error is None:
+            if awaited is not None and self._reply is not None:
+                awaited.set_result(self._reply)
+            return
+        told = _explained(error, self._node, self._model)
+        _failed(awaited, told)
+        if told is not error:
+            raise told from told.__cause__
 
 
 def _explained(error: BaseException, node: str, model: Model) -> BaseException:
@@ -128,18 +169,9 @@ def _identity(model: Model, request: Request) -> Any:
     return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
 
 
-def _take_in(run: Run, node: str, request: Request, reader: TextReader | None, text: str) -> None:
-    """A piece of a streamed reply: a plan is read, an answer is shown."""
-    if reader is not None:
-        reader.feed(text)
-    elif request.streaming and request.mode != "planner" and run.log.watched:
-        run.emit(Token(at=run.clock(), node=node, text=text))
-
-
 def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
     """The reply, with the name under which it is recorded."""
-    if reply is None:
-        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
+    reply = _present(reply, node, model)
     if reply.mark == "cached":
         # Nothing was called, but the answer is to be kept as any other.
         run.log.open()
@@ -147,12 +179,17 @@ def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
     return reply if reply.model == named else replace(reply, model=named)
 
 
+def _present(reply: Reply | None, node: str, model: Model) -> Reply:
+    if reply is None:
+        raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
+    return reply
+
+
 @dataclass(frozen=True, slots=True)
 class _Asking:
     """The same model, each call made when it is its turn and repeated as the policy says, for one node.
 
-    It does what `Retried` around a model in its turn would do, in one generator instead of two: thousands may wait
-    in here. A wait between two attempts holds nobody up.
+    It does what `Retried` around a model in its turn would do. A wait between two attempts holds nobody up.
     """
 
     run: Run
@@ -170,36 +207,54 @@ class _Asking:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        permits, patience = self.run.permits, None
-        priority = self.run.urgency.of(self.node, request.facts.depth, request.mode)
-        while True:
-            reserved = self._reserved(request)
-            await permits.take(self.node, self.model.name, priority, reserved)
-            used, told = NOTHING, True
-            try:
-                pieces = answering(self.model, request)
+        """For what remembers: texts were taken in while they came, and what is left is the whole."""
+        yield await self.reply(request)
+
+    async def reply(self, request: Request, first: _First | None = None) -> Reply:
+        """The model's answer; `first` has others wait for it, too. All in one coroutine: thousands may wait here."""
+        while first is not None and first.is_late:
+            if (shared := await first.shared()) is not None:
+                return shared
+        with first or nullcontext():
+            patience, priority = None, self.run.urgency.of(self.node, request.facts.depth, request.mode)
+            while True:
+                reserved, used, told = self._reserved(request), NOTHING, True
+                await self.run.permits.take(self.node, self.model.name, priority, reserved)
                 try:
-                    async for piece in pieces:
-                        if isinstance(piece, Reply):
-                            _require_whole(piece, self.model.name)
-                            used, told = _used(self.run, self.model, piece), piece.usage is not None
-                        yield piece
+                    pieces, reply = answering(self.model, request), None
+                    try:
+                        async for piece in pieces:
+                            if isinstance(piece, Reply):
+                                _require_whole(piece, self.model.name)
+                                reply, used, told = piece, _used(self.run, self.model, piece), piece.usage is not None
+                            else:
+                                self.take_in(request, piece)
+                    finally:
+                        # An async generator that is left open goes on holding its connection until it is collected.
+                        await pieces.aclose()
+                    break
+                except ModelError as error:
+                    failure = error
+                    if isinstance(error.usage, Usage):
+                        # What a failed attempt used is paid for all the same.
+                        used = _priced(self.run, self.model, error.usage)
+                    self._hold(error)
                 finally:
-                    await pieces.aclose()
-                return
-            except ModelError as error:
-                failure = error
-                if isinstance(error.usage, Usage):
-                    # What a failed attempt used is paid for all the same.
-                    used = _priced(self.run, self.model, error.usage)
-                self._hold(error)
-            finally:
-                # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
-                permits.give_back(self.node, reserved if told else NOTHING, used)
-            if self.retry is None:
-                raise failure
-            patience = patience or patience_with(self.retry, self._tell)
-            await patience.after(failure)
+                    # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
+                    self.run.permits.give_back(self.node, reserved if told else NOTHING, used)
+                if self.retry is None:
+                    raise failure
+                patience = patience or patience_with(self.retry, self._tell)
+                await patience.after(failure)
+            return first.settled(reply) if first is not None else _present(reply, self.node, self.model)
+
+    def take_in(self, request: Request, text: str) -> None:
+        """A piece of a streamed reply: a plan is read, an answer is shown."""
+        run = self.run
+        if self.reader is not None:
+            self.reader.feed(text)
+        elif request.streaming and request.mode != "planner" and run.log.watched:
+            run.emit(Token(at=run.clock(), node=self.node, text=text))
 
     def _reserved(self, request: Request) -> Usage:
         if not self.run.budget.needs_estimates:

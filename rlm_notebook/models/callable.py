@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError, RLMError
-from ..ports import Capabilities, Part, Reply, Request, ToolCall
+from ..ports import Capabilities, Message, Part, Reply, Request, ToolCall
 from .deadline import keeping, too_late, within
 from .openai_errors import one_line
 
@@ -108,7 +108,7 @@ class CallableModel:
 
     def _called(self, request: Request) -> Any:
         """What the callable returns, or what gives it when it is awaited."""
-        arguments = (_inputs(request), _context(request, self._schema.of(request.schema)))
+        arguments = (_inputs(request), vars(_Context(request, self._schema.of(request.schema))))
         return self.function(*arguments) if self._is_async else self._threads.call(_finished, self.function, *arguments)
 
 
@@ -159,7 +159,20 @@ def _name_of(function: Any) -> str:
 
 def _inputs(request: Request) -> list[dict[str, Any]]:
     # Copies: whatever the callable does to its arguments, the next attempt sees the same request.
-    return [_copied(message) for message in request.messages]
+    return [_message(message) for message in request.messages]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return vars(_Said(message["role"], message["content"])) if len(message) == 2 else _copied(message)
+
+
+class _Said:
+    """A message of a role and a text alone. Its `vars` are what a callable is given: such a dict shares its table of
+    keys with all others of its kind, and takes half the memory of one that is written down."""
+
+    def __init__(self, role: str, content: str) -> None:
+        self.role = role
+        self.content = content
 
 
 def _copied(value: Any) -> Any:
@@ -188,24 +201,25 @@ class _OwnCopy:
         return self._copy
 
 
-def _context(request: Request, schema: Any) -> dict[str, Any]:
-    facts = request.facts
-    return {
-        "mode": request.mode,
-        "system_prompt": next((m["content"] for m in request.messages if m["role"] == "system"), ""),
-        "temperature": request.temperature,
-        "max_output_tokens": request.max_output_tokens,
-        "tools": [_copied(tool) for tool in request.tools],
-        "schema": schema,
-        "task": facts.task,
-        "task_id": facts.task_id,
-        "depth": facts.depth,
-        "goal": facts.goal,
-        "breadcrumbs": list(facts.breadcrumbs),
-        "agent": facts.agent,
-        "parts": [_part(part) for part in facts.parts],
-        "dependencies": [_part(part) for part in facts.dependencies],
-    }
+class _Context:
+    """Its `vars` are what a callable is given, for the reason of `_Said`."""
+
+    def __init__(self, request: Request, schema: Any) -> None:
+        facts = request.facts
+        self.mode = request.mode
+        self.system_prompt = next((m["content"] for m in request.messages if m["role"] == "system"), "")
+        self.temperature = request.temperature
+        self.max_output_tokens = request.max_output_tokens
+        self.tools = [_copied(tool) for tool in request.tools]
+        self.schema = schema
+        self.task = facts.task
+        self.task_id = facts.task_id
+        self.depth = facts.depth
+        self.goal = facts.goal
+        self.breadcrumbs = list(facts.breadcrumbs)
+        self.agent = facts.agent
+        self.parts = [_part(part) for part in facts.parts]
+        self.dependencies = [_part(part) for part in facts.dependencies]
 
 
 def _part(part: Part) -> dict[str, str]:
