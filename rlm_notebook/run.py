@@ -118,6 +118,8 @@ class Run:
         #: What it is called when it is stopped before its end.
         self._stops_as = "cancelled"
         self._succession = Succession()
+        #: The run that was started after this one, in the same place.
+        self._heir: Run | None = None
         self._origin = origin
 
     @classmethod
@@ -141,7 +143,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The engine as checkpoints record it, and the content hashes of the variables."""
         variables = self.job.memory.digests()
-        kept = {"variables": variables, "edit": self.job.edit}
+        kept = {"variables": variables, "edit": self.job.edit or self.past.edit}
         return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
 
     @property
@@ -278,14 +280,12 @@ class Run:
         For a run that ended early (a failure, a spent budget, a cancellation). What is missing is stated in the
         prompts, so that the answer can say so. Raises `ConfigurationError` while the run is under way.
         """
-        self._require_finished()
-        return self._origin.join_again(self)
+        return self._in_its_place(self._origin.join_again)
 
     def again(self) -> Run:
         """The same request once more, in the same place and within the same budget: what failed or was cancelled is
         tried again, what is done is reused. Raises `ConfigurationError` while the run is under way."""
-        self._require_finished()
-        return self._origin.start_again(self)
+        return self._in_its_place(self._origin.start_again)
 
     def edit(
         self,
@@ -317,6 +317,19 @@ class Run:
         """
         return self._origin.start_plain(self)
 
+    def _in_its_place(self, start: Callable[[Run], Run]) -> Run:
+        """Runs in one file come one after the other: two at once would write into each other's journal."""
+        self._require_finished()
+        last = self
+        while last._heir is not None:
+            last = last._heir
+        if self.checkpoint and not last.control.ended:
+            raise ConfigurationError(
+                f"it goes on in {self.checkpoint} already, by a run that is {last.status}; wait for that, or cancel it"
+            )
+        last._heir = start(self)
+        return last._heir
+
     def _require_finished(self) -> None:
         if not self.finished:
             raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
@@ -326,12 +339,14 @@ class Run:
 
         No new call starts, those under way finish and are kept. Whoever awaits this run gets what its successor gives.
         Of a run that has ended, the successor is started in the next step of the running event loop; raises
-        `ConfigurationError` where none is running.
+        `ConfigurationError` where none is running, and while it is about to go on as another run already.
         """
-        self._succession.plan(start)
         if self.control.ended:
-            _running_loop().call_soon(self._succession.begin)
+            loop = _running_loop()
+            self._succession.plan(start)
+            loop.call_soon(self._succession.begin)
         else:
+            self._succession.plan(start)
             self.control.settle()
 
     def follow(self, told: Callable[[Run], None]) -> None:
@@ -409,6 +424,8 @@ class Run:
             self._end_badly(asyncio.CancelledError())
         if self.control.settled or not task.cancelled():
             self._succession.begin()
+        else:
+            self._succession.drop()
 
     def _emit_start(self) -> None:
         self.emit(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .exceptions import RLMError
+from .exceptions import ConfigurationError, RLMError
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,11 +25,20 @@ class Succession:
         self._followers: tuple[Callable[[Run], None], ...] = ()
 
     def plan(self, start: Callable[[], Run]) -> None:
+        """Raises `ConfigurationError` while another one is planned: it would never be started, and nobody told."""
+        if self._start is not None:
+            raise ConfigurationError(
+                "this run is about to go on with another change; make this one when it has, which may take one call"
+            )
         self._start = start
 
     def follow(self, told: Callable[[Run], None]) -> None:
         """Tell `told` the successor, as soon as it has been started."""
         self._followers = (*self._followers, told)
+
+    def drop(self) -> None:
+        """Nothing follows: the run was cancelled."""
+        self._start = None
 
     def begin(self) -> None:
         """Start what is planned, if anything is; what cannot be started is logged, and nobody follows."""

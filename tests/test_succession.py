@@ -184,6 +184,42 @@ async def test_what_cannot_be_started_leaves_the_run_as_it_ended(caplog: pytest.
     assert "no node '9'" in caplog.text
 
 
+async def test_a_second_change_is_refused_while_the_first_is_on_its_way() -> None:
+    run = started(Counted().model)
+    await until(done(run, "0.0"))
+    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    with pytest.raises(ConfigurationError, match="about to go on with another change"):
+        run.go_on_as(lambda: run.edit("0.1", task="other"))
+    assert "by hand" in str(await run)
+
+
+async def test_a_run_that_was_cancelled_while_it_settled_can_be_changed() -> None:
+    run = started(Counted().model)
+    await until(done(run, "0.0"))
+    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    await run.cancel()
+    run.go_on_as(lambda: run.edit("0.0", result="another hand"))
+    await until(lambda: run.successor is not None)
+    assert "another hand" in str(await run.latest)
+
+
+async def test_two_runs_never_write_one_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    run = started(Counted(faults=[Fault("three", error=RuntimeError("gone"), times=1)]).model, checkpoint=path)
+    with pytest.raises(ExecutionError):
+        await run
+    second = run.again()
+    for start in (run.again, run.synthesize_anyway):
+        with pytest.raises(ConfigurationError, match="goes on in"):
+            start()
+    await second
+    third = run.again()
+    with pytest.raises(ConfigurationError, match="goes on in"):
+        second.again()
+    await third
+    assert third.reused
+
+
 # -- one node ---------------------------------------------------------------------------------------------------------
 
 
