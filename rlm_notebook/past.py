@@ -39,6 +39,11 @@ class Past:
         return self._same.tree.parent if self._same is not None else None
 
     @property
+    def edit(self) -> str:
+        """What tells the edit that this run was made by from any other."""
+        return str(self._same.tree.settings.get("edit", "")) if self._same is not None else ""
+
+    @property
     def spent(self) -> Usage:
         return self._same.spent if self._same is not None else NOTHING
 

@@ -23,7 +23,8 @@ def _cancel(session: Session, options: argparse.Namespace) -> None:
     wanted = [run for run in session.under_way() if options.name in (None, _name(run))]
     if not wanted:
         raise UsageError(f"%rlm cancel: {_nothing(session, options.name)}")
-    for run in wanted:
+    # One that went on as another one is over; the other one is what goes on.
+    for run in dict.fromkeys(run.latest for run in wanted):
         # On a loop of its own, the run has ended when this returns; on the kernel's, it ends after this line.
         run.cancel()
         done = sum(node.state == "done" for node in run.tree)

@@ -60,6 +60,8 @@ class NotebookHost:
         from .showing import show_tree
 
         view = self.views.get(run, self.best_view)
+        # What it went on as, if it did: of what was left, nothing goes on.
+        run = getattr(run, "latest", run)
         if view == "widget":
             show_tree(run)
         else:

@@ -10,6 +10,7 @@ from typing import Any
 from ..adapters import recorded_in
 from ..checkpoints.json_file import JsonFile
 from ..core.records import Recorded
+from ..core.store import store_of
 from ..exceptions import CheckpointError, ConfigurationError
 from ..team import DEFAULT_AGENT
 from .cell import Value, answer
@@ -17,7 +18,7 @@ from .commands import Command
 from .folder import file_of
 from .launch import request_key
 from .line_parser import LineParser
-from .model_choice import recorded_model
+from .model_choice import OFFLINE, recorded_model, said_model
 from .options import CellOptions, add_options, options_in
 from .session import Session
 
@@ -29,7 +30,9 @@ async def _resume(session: Session, found: argparse.Namespace) -> Value:
     recorded = recorded_in(path)
     if recorded is None:
         raise CheckpointError(f"there is no run in {path}; `%rlm runs` lists what there is")
+    _require_texts(recorded, path)
     options = _as_recorded(session, _require_own(options_in(found)), recorded)
+    _require_model(session, options, recorded, path)
     _require_same(session, options, recorded, path)
     journal = JsonFile(path, cell_id=recorded.cell_id)
     return await answer(session, options, recorded.tree.task, journal)
@@ -39,6 +42,26 @@ def _require_own(options: CellOptions) -> CellOptions:
     if options.name or options.checkpoint or options.no_checkpoint:
         raise ConfigurationError("%rlm resume: a run is kept where it was; leave out --name and --checkpoint")
     return options
+
+
+def _require_texts(recorded: Recorded, path: Path) -> None:
+    if store_of(recorded) != "full":
+        raise ConfigurationError(
+            f'{path.stem} was recorded with store="{store_of(recorded)}": what was asked is not in the file; '
+            "run its cell again"
+        )
+
+
+def _require_model(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
+    """Who answered must go on: what another model says would take the place of all that is kept, half done as it is."""
+    name = str(recorded.tree.settings.get("model", "")) or OFFLINE
+    if recorded.tree.status == "done" or name == OFFLINE:
+        return
+    if said_model(options.model, session.defaults.model, session.variables) is None:
+        raise ConfigurationError(
+            f"{path.stem} was answered by {name}, which a file alone does not bring back; say who goes on: "
+            f"%rlm resume {path.stem} -m VARIABLE (or a model such as openai:NAME)"
+        )
 
 
 def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> CellOptions:

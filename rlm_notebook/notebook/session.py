@@ -64,8 +64,11 @@ class Session:
         return max(found, key=lambda run: run.tree.started or 0.0, default=None)
 
     def under_way(self) -> Iterator[Run]:
-        """The runs of this session that have not ended."""
-        return (run for run in list(self._runs) if not run.ended)
+        """The runs of this session that have not ended: those of its cells, and those that its variables hold."""
+        from ..run import Run
+
+        held = [value for value in list(self.variables.values()) if isinstance(value, Run)]
+        return (run for run in {*self._runs, *held} if not run.ended)
 
     def tell_once(self, line: str) -> None:
         """Print a line that is worth reading once in a session."""

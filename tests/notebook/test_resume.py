@@ -59,6 +59,40 @@ async def test_a_finished_run_is_reused_without_its_model(stopped: Any) -> None:
     assert (FILE.read_bytes(), stopped.names["second"].calls) == (before, calls)
 
 
+async def test_no_other_model_takes_the_place_of_one_that_cannot_be_had_by_its_name(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = FILE.read_bytes()
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    error = await stopped.failure("%rlm resume trip -q --max-calls 50")
+    assert "trip was answered by scripted" in str(error)
+    assert "-m VARIABLE" in str(error)
+    assert FILE.read_bytes() == before
+
+
+async def test_a_file_without_its_texts_says_why_it_cannot_go_on(shell: Any) -> None:
+    shell.names["m"] = ScriptedModel(SCRIPT)
+    await shell.value("%%rlm -m m -q -n trip --store hashes --raw\nroot {{x}}")
+    assert 'was recorded with store="hashes"' in str(await shell.failure("%rlm resume trip -m m"))
+
+
+async def test_an_edited_run_that_goes_on_is_still_found_as_that_edit(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.names["m"] = ScriptedModel(SCRIPT, latency=0.05)
+    await shell.value("%%rlm -m m -q -n trip --raw\nroot {{x}}\n")
+    await shell.value("edit = _rlm.edit('0.1', task='three')\nawait __import__('asyncio').sleep(0.02)")
+    first = shell.names["_rlm"]
+    await shell.value("%rlm cancel trip-edit")
+    assert "cancelled trip-edit" in capsys.readouterr().out
+    while not shell.names["edit"].ended:  # noqa: ASYNC110 - what is waited for is a state, not an event
+        await asyncio.sleep(0.01)
+    await shell.value("%rlm resume trip-edit -m m -q")
+    again = first.edit("0.1", task="three")
+    await again
+    assert (Path(again.checkpoint).name, again.calls) == ("trip-edit.json", 0)
+
+
 async def test_its_cell_still_finds_it(stopped: Any) -> None:
     document = json.loads(FILE.read_text())
     FILE.write_text(json.dumps({**document, "cell_id": "the-cell"}))
@@ -125,3 +159,18 @@ async def test_an_interrupt_is_told_in_one_line(shell: Any) -> None:
 )
 async def test_mistakes_are_told_in_one_line(stopped: Any, line: str, said: str) -> None:
     assert said in str(await stopped.failure(line))
+
+
+async def test_a_run_that_went_on_as_another_is_shown_and_cancelled_as_that(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.names["m"] = ScriptedModel({**SCRIPT, "another": "4"}, latency=0.05)
+    await shell.value("%%rlm -m m -q -n trip --raw\nroot {{x}}")
+    run = shell.names["run"] = shell.names["_rlm"]
+    run.go_on_as(lambda: run.edit("0.1", task="another"))
+    while run.successor is None:  # noqa: ASYNC110 - what is waited for is a state, not an event
+        await asyncio.sleep(0.01)
+    await shell.value("%rlm cancel trip")
+    assert capsys.readouterr().out.count("cancelled ") == 1
+    await shell.value("run")
+    assert "another" in capsys.readouterr().out
