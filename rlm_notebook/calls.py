@@ -41,7 +41,7 @@ def ask(
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
     asking = _Asking(run, node, model, retry, reader)
     remembering = run.configuration.remember(model, asking)
-    first = _First(run, node, model, _identity(model, request))
+    first = _First(asking, _identity(model, request))
     if remembering is asking:
         return asking.reply(request, first)
     return _remembered(asking, remembering, request, first)
@@ -69,39 +69,37 @@ class _First:
     As a context it tells those who are late how it ended. What goes wrong in it is raised as an error of the node.
     """
 
-    __slots__ = ("_key", "_model", "_node", "_reply", "_run")
+    __slots__ = ("_asking", "_key", "_reply")
 
-    def __init__(self, run: Run, node: str, model: Model, key: Any) -> None:
-        self._run = run
-        self._node = node
-        self._model = model
+    def __init__(self, asking: _Asking, key: Any) -> None:
+        self._asking = asking
         self._key = key
         self._reply: Reply | None = None
 
     @property
     def is_late(self) -> bool:
-        return self._key in self._run.under_way
+        return self._key in self._asking.run.under_way
 
     def shared(self) -> Awaitable[Reply | None]:
         """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
-        return _shared(self._run.under_way, self._key, self._node)
+        return _shared(self._asking.run.under_way, self._key, self._asking.node)
 
     def settled(self, reply: Reply | None) -> Reply:
         """The reply as it is recorded, for all who asked."""
-        self._reply = _settled(self._run, self._node, self._model, reply)
+        self._reply = _settled(self._asking.run, self._asking.node, self._asking.model, reply)
         return self._reply
 
     def __enter__(self) -> None:
         if self._key is not None:
-            self._run.under_way[self._key] = None
+            self._asking.run.under_way[self._key] = None
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        awaited = self._run.under_way.pop(self._key, None)
+        awaited = self._asking.run.under_way.pop(self._key, None)
         if error is None:
             if awaited is not None and self._reply is not None:
                 awaited.set_result(self._reply)
             return
-        told = _explained(error, self._node, self._model)
+        told = _explained(error, self._asking.node, self._asking.model)
         _failed(awaited, told)
         if told is not error:
             raise told from told.__cause__

@@ -101,7 +101,8 @@ class Permits:
             self._stopwatch.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:
-        self._unclaimed[node] = self._unclaimed.get(node, NOTHING) + used
+        before = self._unclaimed.get(node)
+        self._unclaimed[node] = used if before is None else before + used
 
     def claim(self, node: str) -> Usage:
         """What the node used since its last event that told of usage."""
