@@ -25,7 +25,7 @@ from rlm_notebook import (
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(90)
 
 
 def others() -> set[asyncio.Task[Any]]:
