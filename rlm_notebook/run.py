@@ -2,15 +2,13 @@
 
 A run is composed of parts that know nothing of each other's concerns: the log of what happened (`event_log`), what it
 knows from earlier executions (`past`), who may call a model and for how much (`permits`), how long it has worked
-(`stopwatch`), and what comes back from whoever watches (`control`). A run never rewinds; resuming is a new run over
-the records of the old one.
+(`stopwatch`), what comes back from whoever watches (`control`), and its way from begin to end (`lifetime`). A run never
+rewinds; resuming is a new run over the records of the old one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
@@ -21,7 +19,7 @@ from .adapters import page_of
 from .configuration import Configuration, Job
 from .control import Control
 from .core.diff import Difference, difference
-from .core.events import Cancelled, Event, RunFinished, RunStarted
+from .core.events import Event
 from .core.limits import Usage
 from .core.mermaid import mermaid
 from .core.outline import outline
@@ -29,22 +27,21 @@ from .core.plan import Plan
 from .core.records import Recorded
 from .core.tree import Tree
 from .event_log import EventLog
-from .exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
+from .exceptions import ConfigurationError, ExecutionError
 from .forks import Fork, edited, plan_given, retried
 from .frames import frame_of
+from .lifetime import Lifetime
 from .past import Past
-from .permits import Permits, budget_error
+from .permits import Permits
 from .ports import Message, Observer, Reply, current_host
-from .readings import ReadableRun, best_of, output_of, trace_of, written
+from .readings import ReadableRun, best_of, trace_of, written
 from .stopwatch import Stopwatch
 from .succession import Succession
-from .turns import Meter, OverBudget, Steps, Turns
+from .turns import Meter, Steps, Turns
 from .types import Output, TraceObject
 from .urgency import Urgency
 
 __all__ = ["Origin", "Run"]
-
-log = logging.getLogger("rlm_notebook")
 
 _END = object()
 
@@ -113,11 +110,8 @@ class Run:
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
         self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
         self.urgency = Urgency(self.tree)
-        self.output: Output | None = None
-        self.error: BaseException | None = None
-        #: What it is called when it is stopped before its end.
-        self._stops_as = "cancelled"
         self._succession = Succession()
+        self._lifetime = Lifetime(self, self._succession)
         #: The run that was started after this one, in the same place.
         self._heir: Run | None = None
         self._origin = origin
@@ -164,6 +158,16 @@ class Run:
     @property
     def status(self) -> str:
         return self.tree.status
+
+    @property
+    def output(self) -> Output | None:
+        """The answer, once there is one."""
+        return self._lifetime.output
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the run ended with, if it was not its answer."""
+        return self._lifetime.error
 
     @property
     def finished(self) -> bool:
@@ -372,7 +376,7 @@ class Run:
 
     def suspend(self) -> Awaitable[None]:
         """Stop now, as `cancel` does, but as paused: the same request goes on from here when it is run again."""
-        self._stops_as = "paused"
+        self._lifetime.stops_as = "paused"
         return self.cancel()
 
     def pause(self) -> None:
@@ -411,74 +415,7 @@ class Run:
 
     def begin(self, main: Callable[[], Awaitable[str]]) -> None:
         """Start the run's own task; `main` gives the root's answer."""
-        self.control.task = self.loop.create_task(self._drive(main), name=f"rlm-run-{self.run_id}")
-        self.control.task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Output]) -> None:
-        if not task.cancelled():
-            # An error that nobody awaits is still in `run.error` and on the tree; asyncio need not warn of it.
-            task.exception()
-        elif self.status == "pending":
-            # Cancelled before its first step: nothing ran, but that it ended is told all the same.
-            self._emit_start()
-            self._end_badly(asyncio.CancelledError())
-        if self.control.settled or not task.cancelled():
-            self._succession.begin()
-        else:
-            self._succession.drop()
-
-    def _emit_start(self) -> None:
-        self.emit(
-            RunStarted(
-                at=self.clock(),
-                run_id=self.run_id,
-                task=self.task,
-                request_key=self.request_key,
-                settings=self.settings,
-                parent=self.past.parent,
-                fresh=self.job.mode == "fresh",
-            )
-        )
-
-    async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
-        self._emit_start()
-        try:
-            self.output = output_of(self, await self._in_time(main), self.job.output_type)
-        except BaseException as error:
-            self._end_badly(error)
-            raise
-        self._finish("done")
-        return self.output
-
-    async def _in_time(self, main: Callable[[], Awaitable[str]]) -> str:
-        try:
-            return await self.stopwatch.within(main)
-        except OverBudget as problem:
-            raise budget_error(problem) from None
-
-    def _end_badly(self, error: BaseException) -> None:
-        self.error = error
-        if isinstance(error, RLMError):
-            error.run = self
-        for node in list(self.tree):
-            if not node.state.final:
-                with contextlib.suppress(CheckpointError):
-                    self.emit(Cancelled(at=self.clock(), node=node.id, usage=self.claim(node.id)))
-        status = self._stops_as if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
-        try:
-            self._finish(status, error)
-        except CheckpointError as second:
-            # The first error is what the user must hear of; that it could not be kept is said with it.
-            log.error("%s", second)
-
-    def _finish(self, status: str, error: BaseException | None = None) -> None:
-        said = f"{type(error).__name__}: {error}" if error is not None and status == "failed" else ""
-        try:
-            self.log.end(RunFinished(at=self.clock(), status=status, error=said), self.snapshot)
-        except CheckpointError as problem:
-            problem.run = self
-            self.error = self.error or problem
-            raise
+        self._lifetime.begin(main)
 
     async def _result(self) -> Output:
         try:

@@ -37,6 +37,7 @@ LAYERS = [
         "stopwatch",
         "children",
         "succession",
+        "lifetime",
         "planning",
         "readings",
         "recorded_run",
