@@ -5,6 +5,7 @@ import { EMPTY_NODE, type BrowserMessage, type Operation, type Run, type TreeNod
 import type { WidgetModel } from "../src/model";
 
 type Command = Extract<BrowserMessage, { t: "cmd" }>;
+type Question = Extract<BrowserMessage, { t: "get" }>;
 type Handler = (...values: never[]) => void;
 
 export interface FakeRun {
@@ -97,7 +98,7 @@ export class FakeModel implements WidgetModel {
 
   async #answer(message: BrowserMessage): Promise<void> {
     if (message.t === "sync") await this.#sendSnapshot();
-    if (message.t === "get") for (const field of message.fields) this.#sendDetail(message.req, message.id, field);
+    if (message.t === "get") for (const field of message.fields) this.#sendDetail(message, field);
     if (message.t === "cmd") await this.#obey(message);
   }
 
@@ -107,7 +108,7 @@ export class FakeModel implements WidgetModel {
     this.#emit("msg:custom", { t: "s", e: this.#epoch, s: this.#sequence }, [await gzip(JSON.stringify(snapshot))]);
   }
 
-  #sendDetail(req: number, id: string, field: string): void {
+  #sendDetail({ req, id, c }: Question, field: string): void {
     const title = this.#run.nodes.find((node) => node.id === id)?.title ?? "";
     const parts = this.#run.nodes.filter((node) => node.parent === id);
     const sub_tasks = parts.map((node, index) => ({
@@ -125,13 +126,13 @@ export class FakeModel implements WidgetModel {
     };
     const { spoiled } = this.#run;
     const shown = spoiled === undefined ? data : spoiledDetails(spoiled);
-    this.#emit("msg:custom", { t: "d", req, id, field, data: shown[field] ?? null }, []);
+    this.#emit("msg:custom", { t: "d", req, c, id, field, data: shown[field] ?? null }, []);
   }
 
-  async #obey({ req, op, id = "0" }: Command): Promise<void> {
+  async #obey({ req, op, c, id = "0" }: Command): Promise<void> {
     const refusal = this.refusals[op];
-    if (refusal !== undefined) return this.#emit("msg:custom", { t: "ack", req, ok: false, error: refusal }, []);
-    this.#emit("msg:custom", { t: "ack", req, ok: true, data: op === "preview" ? this.#preview(id) : null }, []);
+    if (refusal !== undefined) return this.#emit("msg:custom", { t: "ack", req, c, ok: false, error: refusal }, []);
+    this.#emit("msg:custom", { t: "ack", req, c, ok: true, data: op === "preview" ? this.#preview(id) : null }, []);
     const can = op === "pause" ? ["resume", "cancel"] : ["pause", "cancel"];
     if (op === "pause") this.frame([["r", { status: "paused", can }]]);
     if (op === "resume") this.frame([["r", { status: "running", can }]]);

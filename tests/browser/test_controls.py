@@ -49,7 +49,8 @@ class Wire:
     """The commands that a page sends, and when each was acknowledged: by the browser's own clock, in seconds."""
 
     def __init__(self, page: Any) -> None:
-        self.sent: dict[int, tuple[str, float]] = {}
+        #: By the page that sent it and its number there: all pages hear all acknowledgements.
+        self.sent: dict[tuple[str, int], tuple[str, float]] = {}
         self.acknowledged: list[tuple[str, float, bool]] = []
         network = page.tab.context.new_cdp_session(page.tab)
         network.send("Network.enable")
@@ -64,11 +65,12 @@ class Wire:
             take(json.JSONDecoder().raw_decode(found[1])[0], frame["timestamp"])
 
     def _command(self, message: dict[str, Any], at: float) -> None:
-        self.sent[message["req"]] = message["op"], at
+        self.sent[message["c"], message["req"]] = message["op"], at
 
     def _answer(self, message: dict[str, Any], at: float) -> None:
-        if message["req"] in self.sent:
-            op, since = self.sent.pop(message["req"])
+        command = message["c"], message["req"]
+        if command in self.sent:
+            op, since = self.sent.pop(command)
             self.acknowledged.append((op, at - since, message["ok"]))
 
     def expect(self, page: Any, op: str) -> None:

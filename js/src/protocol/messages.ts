@@ -114,17 +114,22 @@ export interface SnapshotNotice extends Position {
   readonly t: "s";
 }
 
-export interface DetailReply {
-  readonly t: "d";
+/** All pages that show a run hear every answer, and each numbers its own requests: `c` says whose it is. */
+interface Answer {
   readonly req: number;
+  /** As it was in the request; absent from a kernel that does not say. */
+  readonly c?: string;
+}
+
+export interface DetailReply extends Answer {
+  readonly t: "d";
   readonly id: string;
   readonly field: DetailField;
   readonly data: unknown;
 }
 
-export interface Acknowledgement {
+export interface Acknowledgement extends Answer {
   readonly t: "ack";
-  readonly req: number;
   readonly ok: boolean;
   readonly error?: string;
   readonly data?: unknown;
@@ -139,11 +144,15 @@ export type TabField = (typeof TAB_FIELDS)[number];
 /** What is fetched when it is looked at; a title is cut, `task` is the whole text. */
 export type DetailField = TabField | "task";
 
-export type BrowserMessage =
+export type BrowserMessage = {
+  /** The page that speaks; it is added where the message leaves. A snapshot is for all, so nobody in particular asks. */
+  readonly c?: string;
+} & (
   | { readonly t: "sync"; readonly e: number; readonly s: number }
-  | { readonly t: "sub"; readonly ids: readonly string[]; readonly c?: string }
+  | { readonly t: "sub"; readonly ids: readonly string[] }
   | { readonly t: "get"; readonly req: number; readonly id: string; readonly fields: readonly DetailField[] }
-  | { readonly t: "cmd"; readonly req: number; readonly op: string; readonly id?: string; readonly args: object };
+  | { readonly t: "cmd"; readonly req: number; readonly op: string; readonly id?: string; readonly args: object }
+);
 
 /** The whole run at one position, with nodes in an order where parents come first. */
 export interface Snapshot extends Position {

@@ -3,7 +3,14 @@
  * the kernel. It draws nothing.
  */
 import { ProtocolClient } from "../protocol/client";
-import { parseMessage, type BrowserMessage, type KernelMessage, type Run } from "../protocol/messages";
+import {
+  parseMessage,
+  type Acknowledgement,
+  type BrowserMessage,
+  type DetailReply,
+  type KernelMessage,
+  type Run,
+} from "../protocol/messages";
 import { inflateSnapshot } from "../protocol/snapshot";
 import { Commands } from "./commands";
 import { DetailCache } from "./details";
@@ -24,7 +31,7 @@ export class RunStore {
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions = new Map<object, readonly string[]>();
-  /** Tells this browser from others that show the same run. */
+  /** Tells this page from others that show the same run. */
   readonly #name = Math.random().toString(36).slice(2);
   #epoch = -1;
   #requests = 0;
@@ -39,8 +46,9 @@ export class RunStore {
     });
     this.tree = new Tree(this.client.state.nodes);
     const nextRequest = (): number => (this.#requests += 1);
-    this.details = new DetailCache({ ...ports, nextRequest });
-    this.commands = new Commands({ ...ports, nextRequest });
+    const send = (message: BrowserMessage): boolean => this.#send(message);
+    this.details = new DetailCache({ ...ports, send, nextRequest });
+    this.commands = new Commands({ ...ports, send, nextRequest });
   }
 
   get run(): Run {
@@ -101,10 +109,19 @@ export class RunStore {
       case "s":
         return void this.receiveSnapshot(buffers[0]);
       case "d":
-        return this.details.receive(message);
+        return this.#isOurs(message) ? this.details.receive(message) : undefined;
       case "ack":
-        return this.commands.receive(message);
+        return this.#isOurs(message) ? this.commands.receive(message) : undefined;
     }
+  }
+
+  #send(message: BrowserMessage): boolean {
+    return this.#ports.send({ ...message, c: this.#name });
+  }
+
+  /** Another page's answer may have the number of a question of ours. */
+  #isOurs({ c = this.#name }: DetailReply | Acknowledgement): boolean {
+    return c === this.#name;
   }
 
   /** Text that streamed while frames were lost is only sent again to those who ask again. */
@@ -124,7 +141,7 @@ export class RunStore {
   }
 
   #sendSubscriptions(ids: readonly string[]): void {
-    this.#ports.send({ t: "sub", ids, c: this.#name });
+    this.#send({ t: "sub", ids });
   }
 
   #notify(): void {
