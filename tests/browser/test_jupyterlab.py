@@ -177,3 +177,46 @@ def test_both_themes_are_followed(lab: Any, open_notebook: Any, name: str, theme
         " <= each.querySelector('dd').getBoundingClientRect().top + 1)",
     ), "a label stands above its value"
     lab.theme("JupyterLab Light")
+
+
+@pytest.mark.parametrize("host", ["lab", "notebook"])
+def test_letters_on_a_row_do_nothing_to_the_notebook(lab: Any, open_notebook: Any, host: str) -> None:
+    """JupyterLab's `d d` deletes a cell, `a` and `b` insert one, `x` cuts, `y` and `m` change its kind."""
+    path = notebook_of(lab, f"letters_{host}")
+    page = open_notebook(path, host)
+    page.run_all()
+    page.status("done")
+    page.idle()
+    page.tab.get_by_role("button", name="Show tasks").click()
+    before = cells(page)
+    row = page.tab.locator('.rn [role="row"][data-node-id]').nth(1)
+    row.click()
+    press_all(page, "ddabxmyr")
+    focused = "() => document.activeElement.closest('.rn') !== null"
+    assert page.tab.evaluate(focused)
+    page.tab.locator('.rn [role="row"][data-node-id]').nth(2).focus()
+    press_all(page, "dd")
+    page.tab.locator(".rn").get_by_role("button", name="Hide tasks").focus()
+    press_all(page, "dd")
+    assert page.tab.evaluate(focused)
+    assert cells(page) == before
+    # The same keys do act where the cell has the focus.
+    page.tab.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.tab.keyboard.press("Escape")
+    press_all(page, "dd")
+    page.tab.wait_for_function("() => document.querySelectorAll('.jp-Notebook .jp-Cell').length === 1")
+
+
+def press_all(page: Any, keys: str) -> None:
+    for key in keys:
+        page.tab.keyboard.press(key)
+    page.tab.wait_for_timeout(300)
+
+
+def cells(page: Any) -> list[str]:
+    """What kind of cell there is, and its source, of each."""
+    found: list[str] = page.tab.evaluate(
+        "() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map("
+        "cell => `${cell.type}: ${cell.sharedModel.source}`)"
+    )
+    return found

@@ -59,6 +59,11 @@ function Main({ view, appearance, height }: WidgetProperties) {
 /** Keys must not reach the notebook, where single letters delete cells. */
 const keepKeys = (event: KeyboardEvent): void => event.stopPropagation();
 
+/** Notebook 7 hears keys before the widget does, and asks the focused element alone whether it may have them. */
+const claimKeys = ({ target }: FocusEvent): void => {
+  if (target instanceof Element) target.setAttribute("data-lm-suppress-shortcuts", "true");
+};
+
 export function Widget(properties: WidgetProperties) {
   const { view, appearance } = properties;
   const root = useRef<HTMLElement>(null);
@@ -77,6 +82,7 @@ export function Widget(properties: WidgetProperties) {
       data-lm-suppress-shortcuts="true"
       aria-label="Recursive run"
       onKeyDown={keepKeys}
+      onFocusIn={claimKeys}
     >
       <Header view={view} />
       <Alerts view={view} />
