@@ -221,13 +221,13 @@ class _Written:
         """The counts so far: each event tells some of them, and the last word holds."""
         for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
             value = getattr(usage, name, None)
-            if isinstance(value, int):
+            if isinstance(value, int) and value >= 0:
                 self.counts[name] = value
         details = getattr(usage, "output_tokens_details", None)
         # Older versions of the SDK leave what they do not know as it came.
-        known = details if isinstance(details, dict) else vars(details) if details is not None else {}
+        known = details if isinstance(details, dict) else getattr(details, "__dict__", {})
         thinking = known.get("thinking_tokens")
-        if isinstance(thinking, int):
+        if isinstance(thinking, int) and thinking >= 0:
             self.counts["thinking_tokens"] = thinking
 
     def _open(self, index: int, block: Any) -> None:
@@ -246,13 +246,14 @@ class _Written:
         return more if block.is_answer else ""
 
     def reply(self, target: Target) -> Reply:
+        usage = self._usage(free=is_loopback(target.url))
         if not self.stop_reason:
-            raise target.error("the stream ended before the reply was complete", "try again", retryable=True)
+            wrong = "the stream ended before the reply was complete"
+            raise target.error(wrong, "try again", retryable=True, usage=usage)
         content = "".join(block.content for block in self.blocks.values() if block.is_answer)
         calls = tuple(self._calls())
         if not content.strip() and not calls:
-            raise self._nothing(target)
-        usage = self._usage(free=is_loopback(target.url))
+            raise self._nothing(target, usage)
         finished = "stop" if not calls and self.stop_reason == "tool_use" else _FINISHED.get(self.stop_reason, "stop")
         return Reply(content, calls, usage, self.model, finished)
 
@@ -275,20 +276,23 @@ class _Written:
             cost_usd=0.0 if free else None,
         )
 
-    def _nothing(self, target: Target) -> Exception:
+    def _nothing(self, target: Target, usage: Usage | None) -> Exception:
+        """What it used is paid for all the same."""
         if self.stop_reason == "refusal":
-            return target.error("the model refuses to answer", "reword the task")
-        if self.stop_reason == "max_tokens":
+            return target.error("the model refuses to answer", "reword the task", usage=usage)
+        if self.stop_reason in ("max_tokens", "model_context_window_exceeded"):
             wrong = "all output tokens were used before any answer was written"
-            return target.error(wrong, "allow more output tokens")
-        return target.error("the reply is empty", "try again, or choose another model", retryable=True)
+            return target.error(wrong, "allow more output tokens", usage=usage)
+        return target.error("the reply is empty", "try again, or choose another model", retryable=True, usage=usage)
 
 
 def _arguments(block: _Block) -> dict[str, Any] | str:
-    if not block.text:
-        return block.input if isinstance(block.input, dict) else {}
+    if not block.text and isinstance(block.input, dict | None):
+        return block.input or {}
+    # Some gateways give the arguments as text; what is no object is told to the model, and no tool called without.
+    text = block.text or (block.input if isinstance(block.input, str) else json.dumps(block.input))
     try:
-        decoded = json.loads(block.text)
+        decoded = json.loads(text)
     except ValueError:
-        return block.text
-    return decoded if isinstance(decoded, dict) else block.text
+        return text
+    return decoded if isinstance(decoded, dict) else text

@@ -92,9 +92,9 @@ def _tool_call(position: int, slot: Mapping[str, Any]) -> ToolCall:
 
 
 def count(raw: Any, name: str) -> int:
-    """A number of tokens out of whatever a server calls its usage."""
+    """A number of tokens out of whatever a server calls its usage; nobody is given tokens back."""
     value = raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)
-    return value if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0
 
 
 def excerpt(reply: Any) -> str:

@@ -108,9 +108,19 @@ def _add(written: Written, event: Any) -> str:
         written.flowing = written.flowing and kind.endswith("added")
     elif kind in _LAST:
         _end(written, event.response)
+        return _unseen(written, event.response)
     elif kind == "error":
         raise failed_midway(event.code, None, event.message, written.target)
     return ""
+
+
+def _unseen(written: Written, response: Any) -> str:
+    """The text of a reply that a gateway gives whole at the end, and not piece by piece before."""
+    if written.text or written.refusal or written.calls:
+        return ""
+    for index, item in enumerate(getattr(response, "output", None) or ()):
+        _add_item(written, index, item)
+    return "".join(written.text)
 
 
 def _add_item(written: Written, index: int, item: Any) -> None:

@@ -141,6 +141,44 @@ class TestReplies:
         assert (pieces, reply.content, reply.usage.completion_tokens) == (["5"], "5", 4)
 
 
+class TestOddReplies:
+    @pytest.mark.parametrize("streaming", [False, True])
+    @pytest.mark.parametrize(
+        "act",
+        [
+            Act(content="", usage={"prompt_tokens": 9, "completion_tokens": 4}),
+            Act(content="", finish_reason="content_filter", usage={"prompt_tokens": 9, "completion_tokens": 4}),
+            Act(content="", finish_reason="length", usage={"prompt_tokens": 9, "completion_tokens": 4}),
+        ],
+    )
+    async def test_what_gave_no_answer_is_paid_for_all_the_same(self, serve, act, streaming):
+        server = await serve([act])
+        error = await failure(model_of(server), asking(streaming=streaming))
+        assert error.usage is not None
+        assert error.usage.prompt_tokens == 9
+
+    @pytest.mark.parametrize(
+        ("given", "arguments"),
+        [('{"city": "Oslo"}', {"city": "Oslo"}), (["Oslo"], '["Oslo"]'), ("Oslo", "Oslo"), (None, {}), ({}, {})],
+    )
+    async def test_no_tool_is_called_without_the_arguments_that_were_given(self, serve, given, arguments):
+        server = await serve([self.message([{"type": "tool_use", "id": "a", "name": "weather", "input": given}])])
+        _, reply = await collect(model_of(server), asking(tools=(WEATHER,)))
+        assert reply.tool_calls[0].arguments == arguments
+
+    @pytest.mark.parametrize("details", [[1], 5, "many", {"thinking_tokens": -1}])
+    async def test_counts_that_are_none_do_not_cost_the_reply(self, serve, details):
+        usage = {"input_tokens": -5, "output_tokens": 2, "output_tokens_details": details}
+        server = await serve([self.message([{"type": "text", "text": "5"}], usage=usage)])
+        _, reply = await collect(model_of(server), asking())
+        assert (reply.content, reply.usage) == ("5", Usage(0, 2, cost_usd=0.0))
+
+    @staticmethod
+    def message(content, **facts):
+        said = {"type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": "end_turn"}
+        return Act(body={**said, **facts})
+
+
 class TestRequests:
     async def test_a_conversation_with_tools_goes_out_in_turns(self, serve):
         server = await serve([Act(content="done")])

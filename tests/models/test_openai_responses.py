@@ -149,6 +149,16 @@ class TestForm:
         assert error.usage is not None
         assert error.usage.total_tokens == 10
 
+    async def test_a_reply_that_comes_whole_at_the_end_of_a_stream_is_read_there(self, serve):
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]}
+        usage = {"input_tokens": 7, "output_tokens": -3}
+        whole = {"id": "r", "object": "response", "status": "completed", "output": [said], "usage": usage}
+        server = await serve([Act(chunks=[{"type": "response.completed", "response": whole}])])
+        pieces, reply = await collect(model_of(server), asking(streaming=True))
+
+        assert (pieces, reply.content) == (["hello"], "hello")
+        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (7, 0), "nobody is given tokens back"
+
     async def test_an_error_event_in_a_stream(self, serve):
         event = {"type": "error", "code": "server_error", "message": "overloaded", "param": None}
         server = await serve([Act(chunks=[event])])
