@@ -28,7 +28,7 @@ class Briefs:
         self._deadline = deadline
 
     def facts(self, run: Run, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
-        above = tuple(ancestor.task for ancestor in run.tree.ancestors(node.id))
+        above = run.tree.tasks_above(node.id)
         context, memory = run.job.context, run.job.memory
         breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
         known = [run.tree[wanted] for wanted in node.depends_on]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -53,7 +53,8 @@ async def _remembered(asking: _Asking, remembering: Model, request: Request, fir
         if (shared := await first.shared()) is not None:
             return shared
     reply: Reply | None = None
-    with first:
+    first.begin()
+    try:
         async with aclosing(cast(Any, remembering.stream(request))) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
@@ -61,20 +62,20 @@ async def _remembered(asking: _Asking, remembering: Model, request: Request, fir
                 else:
                     asking.take_in(request, piece)
         return first.settled(reply)
+    except BaseException as error:
+        problem = first.failed(error)
+        raise problem from problem.__cause__
 
 
 class _First:
-    """The first to make a request; who asks an equal one meanwhile is late, and gets the answer that it is `shared`.
+    """The first to make a request; who asks an equal one meanwhile is late, and gets the answer that it is `shared`."""
 
-    As a context it tells those who are late how it ended. What goes wrong in it is raised as an error of the node.
-    """
-
-    __slots__ = ("_asking", "_key", "_reply")
+    # No context manager: the method that ends one would be held by each call under way.
+    __slots__ = ("_asking", "_key")
 
     def __init__(self, asking: _Asking, key: Any) -> None:
         self._asking = asking
         self._key = key
-        self._reply: Reply | None = None
 
     @property
     def is_late(self) -> bool:
@@ -84,25 +85,24 @@ class _First:
         """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
         return _shared(self._asking.run.under_way, self._key, self._asking.node)
 
-    def settled(self, reply: Reply | None) -> Reply:
-        """The reply as it is recorded, for all who asked."""
-        self._reply = _settled(self._asking.run, self._asking.node, self._asking.model, reply)
-        return self._reply
-
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """From here on others are late, until `settled` or `failed`."""
         if self._key is not None:
             self._asking.run.under_way[self._key] = None
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        awaited = self._asking.run.under_way.pop(self._key, None)
-        if error is None:
-            if awaited is not None and self._reply is not None:
-                awaited.set_result(self._reply)
-            return
+    def settled(self, reply: Reply | None) -> Reply:
+        """The reply as it is recorded, for all who asked."""
+        asking = self._asking
+        reply = _settled(asking.run, asking.node, asking.model, reply)
+        if (awaited := asking.run.under_way.pop(self._key, None)) is not None:
+            awaited.set_result(reply)
+        return reply
+
+    def failed(self, error: BaseException) -> BaseException:
+        """What went wrong as an error of the node, for all who asked."""
         told = _explained(error, self._asking.node, self._asking.model)
-        _failed(awaited, told)
-        if told is not error:
-            raise told from told.__cause__
+        _failed(self._asking.run.under_way.pop(self._key, None), told)
+        return told
 
 
 def _explained(error: BaseException, node: str, model: Model) -> BaseException:
@@ -213,7 +213,9 @@ class _Asking:
         while first is not None and first.is_late:
             if (shared := await first.shared()) is not None:
                 return shared
-        with first or nullcontext():
+        if first is not None:
+            first.begin()
+        try:
             patience, priority = None, self.run.urgency.of(self.node, request.facts.depth, request.mode)
             while True:
                 reserved, used, told = self._reserved(request), NOTHING, True
@@ -245,6 +247,11 @@ class _Asking:
                 patience = patience or patience_with(self.retry, self._tell)
                 await patience.after(failure)
             return first.settled(reply) if first is not None else _present(reply, self.node, self.model)
+        except BaseException as error:
+            if first is None:
+                raise
+            problem = first.failed(error)
+            raise problem from problem.__cause__
 
     def take_in(self, request: Request, text: str) -> None:
         """A piece of a streamed reply: a plan is read, an answer is shown."""

@@ -77,7 +77,9 @@ class Planning:
         Sub-tasks that were begun while the plan streamed are in `children`.
         """
         node, request = run.tree[node_id], self._briefs.for_planner(draft.facts)
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             reply = await self._reply(run, node, request, children)
             try:
                 plan = parse_plan(reply.content)
@@ -89,7 +91,6 @@ class Planning:
                 request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
             else:
                 return await self._settled(run, node, draft.key, reply, plan, children)
-        raise AssertionError("unreachable: the loop returns or raises")
 
     async def followed(
         self, run: Run, node_id: str, draft: Draft, plan: Execute | Recurse, children: Children
@@ -118,7 +119,7 @@ class Planning:
         if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
             return "max_depth"
         mine = normalized(node.task)
-        if any(normalized(above.task) == mine for above in run.tree.ancestors(node.id)):
+        if any(normalized(above) == mine for above in run.tree.tasks_above(node.id)):
             return "restates an ancestor"
         return ""
 

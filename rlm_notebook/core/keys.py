@@ -45,7 +45,8 @@ def request_key(task: str, meaning: Mapping[str, Any]) -> str:
 _NOISE = re.compile(r"[\W_]+")
 
 
-@lru_cache(maxsize=4096)
+# As many as the ancestors of the nodes that are being planned: of a leaf it is asked once.
+@lru_cache(maxsize=256)
 def normalized(task: str) -> str:
     """A task without case, white space and punctuation: equal means "says the same again". Digits count."""
     return _NOISE.sub("", task).casefold()

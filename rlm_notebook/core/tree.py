@@ -178,6 +178,7 @@ class Tree:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._children: dict[str, list[str]] = {}
+        self._above: tuple[str, tuple[str, ...]] = ("", ())
         self._usage = NOTHING
         self.run_id = ""
         self.task = ""
@@ -231,6 +232,15 @@ class Tree:
             found.append(self._nodes[parent])
             parent = found[-1].parent
         return found[::-1]
+
+    def tasks_above(self, node_id: str) -> tuple[str, ...]:
+        """The tasks of the ancestors, from the root down; one tuple for siblings that are asked for in a row."""
+        parent = self._nodes[node_id].parent
+        if parent is None:
+            return ()
+        if self._above[0] != parent:
+            self._above = (parent, tuple(above.task for above in self.ancestors(node_id)))
+        return self._above[1]
 
     def walk(self, node_id: str = "0") -> Iterator[Node]:
         """A node and all below it, depth first, in the plan's order."""

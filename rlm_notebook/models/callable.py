@@ -24,6 +24,7 @@ from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Message, Part, Reply, Request, ToolCall
 from .deadline import keeping, too_late, within
 from .openai_errors import one_line
+from .time_limit import TimeLimit
 
 __all__ = ["CallableModel", "reply_from"]
 
@@ -72,11 +73,10 @@ class CallableModel:
 
     @keeping
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        # Most callables return the whole: one generator and one timer, since thousands of calls may be under way.
-        began = asyncio.get_running_loop().time()
-        timer = asyncio.timeout(request.deadline)
+        # Most callables return the whole: one generator and no timer, since thousands of calls may be under way.
+        limit = TimeLimit(request.deadline)
         try:
-            async with timer:
+            with limit:
                 result = self._called(request)
                 # Sync functions may return awaitables too.
                 while inspect.isawaitable(result):
@@ -85,13 +85,13 @@ class CallableModel:
         except RLMError:
             raise
         except Exception as error:
-            if timer.expired():
+            if limit.expired:
                 raise too_late(self.name, request.deadline or 0.0) from None
             raise _raised(error, self.name) from error
         if whole is not None:
             yield whole
             return
-        left = None if request.deadline is None else request.deadline + began - asyncio.get_running_loop().time()
+        left = None if request.deadline is None else limit.end - asyncio.get_running_loop().time()
         async with aclosing(within(left, self._pieces(result, request), name=self.name)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 yield piece

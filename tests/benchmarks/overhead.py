@@ -127,7 +127,9 @@ async def held_by_callable() -> float:
         waiting = []
         for _ in range(number):
             lists = {name: list(value) for name, value in context.items() if isinstance(value, list)}
-            call = wait([dict(message) for message in inputs], {**context, **lists})
+            copied = context.copy()
+            copied.update(lists)
+            call = wait([message.copy() for message in inputs], copied)
             call.send(None)
             waiting.append(call)
         return (tracemalloc.get_traced_memory()[0] - before) / number

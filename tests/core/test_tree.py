@@ -299,6 +299,15 @@ def test_parts_are_listed_in_the_order_of_the_plan() -> None:
     assert [node.id for node in tree.walk()] == ["0", *(f"0.{index}" for index in range(12))]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_tasks_above_a_node_are_those_of_its_ancestors(seed: int) -> None:
+    tree, *_ = random_history(seed)
+    nodes = list(tree)
+    random.Random(seed).shuffle(nodes)
+    for node in nodes:
+        assert tree.tasks_above(node.id) == tuple(above.task for above in tree.ancestors(node.id))
+
+
 def test_the_title_is_the_first_line_with_text() -> None:
     assert Node("0", None, "\n  \n  Compare both \nmore").title == "Compare both"
     assert Node("0.1", "0", " \n ").title == "0.1"
