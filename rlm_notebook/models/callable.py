@@ -11,6 +11,7 @@ import contextvars
 import functools
 import inspect
 import json
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -322,12 +323,22 @@ def _as_json(metadata: Any, name: str) -> dict[str, Any]:
 
 
 def _usage(metadata: Mapping[str, Any]) -> Usage | None:
+    """What a function says that it used. A count that is none is nothing, and nobody is given anything back."""
     given = metadata.get("usage")
-    cost = metadata.get("cost_usd")
+    cost = _amount(metadata.get("cost_usd"))
     if not isinstance(given, Mapping):
         return None if cost is None else Usage(cost_usd=cost)
     names = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
-    return Usage(**{name: int(given.get(name) or 0) for name in names}, cost_usd=cost)
+    return Usage(**{name: int(_amount(given.get(name)) or 0) for name in names}, cost_usd=cost)
+
+
+def _amount(value: Any) -> float | None:
+    """The number, if it is one that can be counted with; `None` else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
 
 
 def _raised(error: Exception, name: str) -> ModelError:

@@ -206,6 +206,13 @@ class TestShapes:
         with pytest.raises(ModelError, match='"metadata" a dict'):
             await reply_to(returning({"content": "x", "metadata": [1]}))
 
+    @pytest.mark.parametrize("odd", [-7, float("nan"), float("inf"), "many", [1], 10**400])
+    async def test_what_cannot_be_counted_with_is_nothing_and_never_a_refund(self, odd):
+        metadata = {"usage": {"prompt_tokens": odd, "completion_tokens": 2}, "cost_usd": odd}
+        usage = (await reply_to(returning({"content": "x", "metadata": metadata}))).usage
+        assert (usage.prompt_tokens, usage.completion_tokens) == (0, 2)
+        assert usage.cost_usd in (None, 0.0)
+
     async def test_usage_model_and_cost_are_taken_from_the_metadata(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "reasoning_tokens": None}
         reply = await reply_to(returning({"content": "x", "metadata": {"usage": usage, "model": "m", "cost_usd": 0.5}}))
