@@ -6,6 +6,7 @@ A run that is under way can be asked what its fork would be, but has to end befo
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -86,6 +87,11 @@ def plan_given(plan: Any) -> Execute | Recurse | None:
     """A plan as a user gives it: a value, a dict as planners write it, or none. Raises `ConfigurationError`."""
     if plan is None or isinstance(plan, Execute | Recurse):
         return plan
+    if not isinstance(plan, Mapping):
+        raise ConfigurationError(
+            f"that is not a plan: {plan!r:.60}; give a Plan, or a dict such as "
+            '{"decision": "RECURSE", "sub_tasks": ["one", "two"]}'
+        )
     try:
         return plan_from_json(dict(plan))
     except (TypeError, ValueError) as error:

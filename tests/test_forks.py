@@ -21,6 +21,7 @@ from rlm_notebook import (
     ScriptedModel,
     load_run,
 )
+from rlm_notebook.forks import plan_given
 from rlm_notebook.models.scripted import Fault
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
@@ -447,3 +448,9 @@ async def test_the_cell_of_a_run_does_not_find_an_edit_of_it(tmp_path: Path) -> 
 
     assert checkpoint_for(cell, tmp_path / "trips.ipynb", tmp_path) == folder / "run.json"
     assert json.loads((folder / "run-edit.json").read_bytes())["request_key"] == old.request_key
+
+
+@pytest.mark.parametrize("plan", ["split it", 5, ["one"]])
+def test_what_is_no_plan_is_refused_with_what_one_looks_like(plan: Any) -> None:
+    with pytest.raises(ConfigurationError, match="give a Plan, or a dict such as"):
+        plan_given(plan)

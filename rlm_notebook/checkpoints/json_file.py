@@ -385,6 +385,7 @@ def _cannot_go_on(path: Path, error: OSError) -> CheckpointError:
 
 def _holder(lock: Path) -> str:
     try:
-        return f"process {int(lock.read_text(encoding='ascii'))}"
+        process = int(lock.read_text(encoding="ascii"))
+        return f"process {process}" if process != os.getpid() else "another run of this very session"
     except (OSError, ValueError):
         return "another run"

@@ -642,7 +642,7 @@ async def test_a_second_writer_is_refused_and_told_who_holds_the_file(path: Path
     while not journal_of(path).exists():
         await asyncio.sleep(0.001)
     model = ScriptedModel(TRIP)
-    with pytest.raises(CheckpointError, match=f"process {os.getpid()} is writing it; wait for that run"):
+    with pytest.raises(CheckpointError, match="another run of this very session is writing it; wait for that run"):
         await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
     assert model.calls == 0
     gate.set()
