@@ -15,6 +15,12 @@ const ACTIVE: ReadonlySet<NodeState> = new Set(["planning", "running", "synthesi
 export const isFinished = (node: TreeNode): boolean => FINISHED.has(node.state);
 export const isActive = (node: TreeNode): boolean => ACTIVE.has(node.state);
 
+/** What is worth knowing of a node: why it failed, that it was limited. Where it stands nobody needs to be told its id. */
+export function noteOf({ id, note }: TreeNode): string {
+  const prefix = `node ${id}: `;
+  return note.startsWith(prefix) ? note.slice(prefix.length) : note;
+}
+
 export interface StateGroup {
   readonly name: string;
   readonly icon: DisplayState;

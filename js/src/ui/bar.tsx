@@ -1,7 +1,7 @@
 /** The bar of one node on the timeline: its phases, from when it began to when it ended or now. */
 import type { Phase, PhaseKind, TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
-import { displayState } from "../store/display";
+import { displayState, noteOf } from "../store/display";
 import type { TimeAxis } from "../store/time_axis";
 import { clip, formatDuration } from "./format";
 
@@ -31,17 +31,15 @@ const CHARACTER_WIDTH = 6.2;
 
 const percent = (share: number): string => `${share * 100}%`;
 
-function labelOf(node: TreeNode, start: number, stop: number, axis: TimeAxis): string {
-  if (node.state === "failed" && node.note) return clip(node.note);
-  return formatDuration(axis.worked(stop) - axis.worked(start));
-}
+const labelOf = (start: number, stop: number, axis: TimeAxis): string =>
+  formatDuration(axis.worked(stop) - axis.worked(start));
 
 /** A label never crosses the line of now, and leaves the timeline only where there is room nowhere. */
 export function labelPlace(node: TreeNode, now: number, axis: TimeAxis, width: number, running: boolean): LabelPlace {
   const start = nodeStart(node);
   const stop = nodeEnd(node, now);
   if (start === null || stop === null || width === 0) return "after";
-  const needed = LABEL_PADDING + labelOf(node, start, stop, axis).length * CHARACTER_WIDTH;
+  const needed = LABEL_PADDING + labelOf(start, stop, axis).length * CHARACTER_WIDTH;
   const before = axis.share(start) * width;
   const behind = (1 - axis.share(stop)) * width;
   const isOpen = node.phases.at(-1)?.[2] === null;
@@ -79,10 +77,9 @@ function labelStyle(place: LabelPlace, start: number, stop: number, now: number)
 export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
   const start = nodeStart(node);
   const stop = nodeEnd(node, now);
-  if (start === null || stop === null) return node.note ? <span class="rn-bar-label">{clip(node.note)}</span> : null;
+  if (start === null || stop === null) return node.note ? <span class="rn-bar-label">{clip(noteOf(node))}</span> : null;
   const from = axis.share(start);
   const length = axis.share(stop) - from;
-  const failed = node.state === "failed" && node.note !== "";
   return (
     <>
       <div
@@ -94,11 +91,10 @@ export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
         ))}
       </div>
       <span
-        class={`rn-bar-label rn-${place}${failed ? " rn-failed" : ""}`}
+        class={`rn-bar-label rn-${place}${node.state === "failed" ? " rn-failed" : ""}`}
         style={labelStyle(place, from, axis.share(stop), axis.share(now))}
-        title={failed ? clip(node.note) : undefined}
       >
-        {labelOf(node, start, stop, axis)}
+        {labelOf(start, stop, axis)}
       </span>
     </>
   );

@@ -11,10 +11,12 @@ export interface CommandButtonProperties {
   readonly busyLabel: string;
   readonly icon: IconName;
   readonly look?: "danger" | "primary";
+  /** What pressing it does, where the label alone does not say. */
+  readonly hint?: string;
 }
 
 /** The button stays focusable when it cannot be used: whoever is on it must not be thrown off. */
-export function CommandButton({ view, command, label, busyLabel, icon, look }: CommandButtonProperties) {
+export function CommandButton({ view, command, label, busyLabel, icon, look, hint }: CommandButtonProperties) {
   const busy = view.store.commands.isPending(command);
   const { obstacle } = view;
   const press = (): void => {
@@ -26,7 +28,7 @@ export function CommandButton({ view, command, label, busyLabel, icon, look }: C
       class={`rn-button${look ? ` rn-${look}` : ""}`}
       aria-disabled={busy || obstacle !== ""}
       aria-busy={busy}
-      title={obstacle || undefined}
+      title={obstacle || hint}
       onClick={press}
     >
       {busy ? <Icon name="running" turning /> : <Icon name={icon} />}

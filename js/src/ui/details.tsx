@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart } from "../store/critical_path";
-import { displayState, isFinished } from "../store/display";
+import { displayState, isFinished, noteOf } from "../store/display";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { Actions } from "./actions";
@@ -191,7 +191,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
       <Crumbs view={view} node={node} />
       <h3>{clip(node.title)}</h3>
       <Chips view={view} node={node} />
-      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{clip(node.note, 4000)}</p>}
+      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{clip(noteOf(node), 4000)}</p>}
       <Facts view={view} node={node} />
       <Actions view={view} node={node} />
       <Tabs view={view} node={node} panel={panel} />

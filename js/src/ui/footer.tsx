@@ -49,7 +49,7 @@ export function Footer({ view }: { view: View }) {
         </span>
       ))}
       {view.showsCriticalPath.value && (
-        <span class="rn-legend">
+        <span class="rn-legend" title="The steps that decided how long the run takes: only a shorter one makes it faster">
           <i class="rn-swatch rn-swatch-critical" />
           critical path {formatDuration(criticalSeconds(view))}
         </span>
@@ -61,7 +61,7 @@ export function Footer({ view }: { view: View }) {
         </span>
       )}
       <span class="rn-space" />
-      <span>
+      <span title="Tasks at work at once, at most and on average">
         peak {peak} parallel · mean {mean.toFixed(1)}
       </span>
       <Saved path={view.run.checkpoint} />

@@ -27,10 +27,17 @@ function Progress({ view, complete }: { view: View; complete: number }) {
   );
 }
 
-/** What was spent, and of how much. A price that nobody knows is not shown as nothing. */
+/** What was spent, and of how much. A price that nobody knows is not shown as nothing, nor nothing as unknown. */
 function Cost({ run }: { run: Run }) {
   const limit = run.budget.usd;
-  if (!run.cost && limit === undefined) return null;
+  if (limit === undefined && run.calls === 0 && !run.cost) return null;
+  if (limit === undefined && run.cost === null) {
+    return (
+      <span class="rn-metric" title="The price of a model is not known">
+        cost unknown
+      </span>
+    );
+  }
   return (
     <span class="rn-metric rn-budget" title="Cost">
       <b>{run.cost === null ? "–" : formatCost(run.cost)}</b>
@@ -64,11 +71,11 @@ function Commands({ view }: { view: View }) {
         <CommandButton key="pause" view={view} command={{ op: "resume" }} label="Resume" busyLabel="Resuming…" icon="play" />
       ) : (
         view.can("pause") && (
-          <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" />
+          <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" hint="Begin nothing new; what is under way is finished" />
         )
       )}
       {view.can("cancel") && (
-        <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" />
+        <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" hint="Stop the run; what is finished is kept" />
       )}
     </>
   );
@@ -98,12 +105,13 @@ function CollapseButton({ view }: { view: View }) {
   return (
     <button
       type="button"
-      class={`rn-button rn-square${collapsed ? "" : " rn-open"}`}
+      class={`rn-button${collapsed ? "" : " rn-square rn-open"}`}
       aria-expanded={!collapsed}
       aria-label={collapsed ? "Show tasks" : "Hide tasks"}
-      title={collapsed ? "Show tasks" : "Hide tasks"}
+      title={collapsed ? undefined : "Hide tasks"}
       onClick={toggle}
     >
+      {collapsed && "Show tasks"}
       <Icon name="unfold" />
     </button>
   );

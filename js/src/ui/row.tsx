@@ -1,6 +1,6 @@
 /** One row of the tree. Everything it shows comes in as properties, so unchanged rows cost nothing. */
 import type { TreeNode } from "../protocol/messages";
-import { displayState } from "../store/display";
+import { displayState, noteOf } from "../store/display";
 import type { Row as RowShape } from "../store/rows";
 import type { TimeAxis } from "../store/time_axis";
 import { Bar, type LabelPlace } from "./bar";
@@ -108,6 +108,17 @@ function Attempts({ count }: { count: number }) {
   );
 }
 
+/** Why it failed: beside the title there is more room than beside the bar. */
+function Reason({ node }: { node: TreeNode }) {
+  if (node.state !== "failed" || node.note === "" || node.phases.length === 0) return null;
+  const reason = clip(noteOf(node));
+  return (
+    <span class="rn-tail rn-reason" title={reason}>
+      {reason}
+    </span>
+  );
+}
+
 function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sharedTitle, actions }: RowProperties) {
   return (
     <div class="rn-task-cell" role="gridcell" style={{ "--depth": shape.depth }}>
@@ -116,6 +127,7 @@ function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sh
       <StateIcon state={displayState(node)} />
       <Title title={node.title} shared={sharedTitle} query={query} />
       {node.tail !== "" && <span class="rn-tail">…{clip(node.tail)}</span>}
+      <Reason node={node} />
       <ChildCount complete={completeChildren} total={childCount} />
       <Attempts count={node.attempts} />
       {node.awaiting && <span class="rn-awaiting">waits for approval</span>}

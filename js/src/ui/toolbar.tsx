@@ -66,7 +66,7 @@ function CriticalToggle({ view }: { view: View }) {
     view.showsCriticalPath.value = !shown;
   };
   return (
-    <button type="button" class="rn-toggle" aria-pressed={shown} onClick={toggle} title="Critical path (c)">
+    <button type="button" class="rn-toggle" aria-pressed={shown} onClick={toggle} title="What decided how long the run takes (c)">
       <Icon name="path" />
       <span>Critical path</span>
     </button>

@@ -156,8 +156,6 @@ describe("the label of a bar", () => {
   });
 
   it("stands before it rather than outside", () => {
-    const failed = node("0", { state: "failed", phases: [["failed", 90, 100]], note: "HTTP 429 Too Many Requests" });
-
-    expect(labelPlace(failed, 100, timeAxis(100), 500, false)).toBe("before");
+    expect(labelPlace(executed(90, 100), 100, timeAxis(100), 60, false)).toBe("before");
   });
 });

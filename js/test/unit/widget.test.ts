@@ -74,11 +74,14 @@ describe("the widget", () => {
 describe("the header", () => {
   const cost = ({ root }: { root: HTMLElement }) => root.querySelector('[title="Cost"]')?.textContent;
 
-  it("names the cost when there is one, or a limit to it", async () => {
+  it("names the cost as soon as there are calls, or a limit to it", async () => {
     expect(cost(await mount({ run: { cost: 0.5, budget: {} } }))).toBe("$0.50");
     expect(cost(await mount({ run: { cost: 0, budget: { usd: 2 } } }))).toBe("$0 of $2.00");
-    expect(cost(await mount({ run: { cost: 0, budget: {} } }))).toBeUndefined();
-    expect(cost(await mount({ run: { cost: null, budget: {} } }))).toBeUndefined();
+    expect(cost(await mount({ run: { cost: 0, budget: {}, calls: 3 } }))).toBe("$0");
+    expect(cost(await mount({ run: { cost: 0, budget: {}, calls: 0 } }))).toBeUndefined();
+    const { root } = await mount({ run: { cost: null, budget: {}, calls: 3 } });
+    expect(cost({ root })).toBeUndefined();
+    expect(root.querySelector(".rn-header")?.textContent).toContain("cost unknown");
   });
 
   it("says of a run that it was reused although it is folded", async () => {
@@ -86,6 +89,16 @@ describe("the header", () => {
 
     await vi.waitFor(() => expect(button("Show tasks")).toBeDefined());
     expect(root.querySelector(".rn-header")?.textContent).toContain("reused from 3 days ago");
+  });
+});
+
+describe("a task that failed", () => {
+  it("says why in its row, without its own id", async () => {
+    const failed = node("0.0", { state: "failed", note: "node 0.0: out of luck", phases: [["plan", 0, 1]] });
+    const { row } = await mount({ nodes: [node("0"), failed] });
+
+    expect(row("0.0")?.querySelector(".rn-reason")?.textContent).toBe("out of luck");
+    expect(row("0")?.querySelector(".rn-reason")).toBeNull();
   });
 });
 
