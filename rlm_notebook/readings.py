@@ -23,10 +23,11 @@ class ReadableRun(Protocol):
 
 
 def written(text: str, path: str | Path | None) -> str:
-    """The text, which is also in the file `path` then. Raises `OSError` where it cannot be."""
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text
+    """The text, or the path of the file that it was written to. Raises `OSError` where it cannot be."""
+    if path is None:
+        return text
+    Path(path).write_text(text, encoding="utf-8")
+    return str(path)
 
 
 def trace_of(tree: Tree) -> list[TraceObject]:

@@ -150,7 +150,7 @@ class RecordedRun:
         return mermaid(self.tree)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The run as one interactive HTML page that needs no kernel and no network; written to `path`, if given."""
+        """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to."""
         return written(page_of(self), path)
 
     def to_frame(self) -> Any:

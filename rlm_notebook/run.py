@@ -430,7 +430,7 @@ class Run:
         return self._result().__await__()
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The run as one interactive HTML page that needs no kernel and no network; written to `path`, if given.
+        """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to.
 
         It holds all that models wrote: share it as you would share the notebook.
         """

@@ -26,6 +26,7 @@ from ..core.events import Event
 from ..core.limits import NOTHING
 from ..core.records import Recorded
 from ..core.store import narrower, store_of
+from ..core.tree import NodeState
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
 from .journal import line_of, read_journal
@@ -137,6 +138,8 @@ class JsonFile:
     @_no_collection()
     def _replace(self, recorded: Recorded) -> None:
         created = self._recorded.created if self._recorded else 0.0
+        if self._recorded is not None and _loses(self._recorded, recorded):
+            _keep_numbered(self._file)
         _write_whole(self._file, document_of(replace(recorded, cell_id=self._cell(), created=created)))
         if self._lines is not None:
             self._lines.close()
@@ -349,6 +352,15 @@ def _keep_numbered(path: Path) -> None:
     # All or nothing: half a copy would be an earlier run that nobody can read.
     shutil.copyfile(path, temporary := _temporary(numbered[0]))
     os.replace(temporary, numbered[0])
+
+
+def _loses(old: Recorded, new: Recorded) -> bool:
+    """Answers that an unfinished run had are part of the new one no more: another task, or another model, took over."""
+    if old.tree.status == "done":
+        return False  # kept before the first line was written
+    there = {node.result_key for node in (*new.tree, *new.earlier)}
+    had = (*old.earlier, *old.tree)
+    return any(node.state is NodeState.DONE and node.usage.calls and node.result_key not in there for node in had)
 
 
 def _numbered(path: Path) -> list[Path]:

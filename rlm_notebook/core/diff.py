@@ -64,7 +64,7 @@ class Difference:
     def _summary(self) -> str:
         counts = f"{len(self.changed)} changed, {len(self.added)} added, {len(self.removed)} removed"
         cost = f"{_signed(self.cost_usd, 4)} dollars" if self.cost_usd is not None else "cost unknown"
-        return f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s"
+        return f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s of work"
 
 
 def difference(old: Tree, new: Tree) -> Difference:

@@ -41,9 +41,9 @@ class Table:
             yield self.note
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th{_LEFT}>{escape(column)}</th>" for column in self.columns)
+        head = "".join(f"<th{_LEFT}>{_as_html(column)}</th>" for column in self.columns)
         body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        note = f"<p>{_as_html(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -51,7 +51,12 @@ class Table:
 
 
 def _cell(text: str) -> str:
-    return f"<td{_LEFT}>{escape(_cut(text, HTML_WIDTH))}</td>"
+    return f"<td{_LEFT}>{_as_html(_cut(text, HTML_WIDTH))}</td>"
+
+
+def _as_html(text: str) -> str:
+    """Escaped; a dollar stands alone, as notebooks take what is between two for a formula."""
+    return escape(text).replace("$", "<span>$</span>")
 
 
 def _cut(text: str, width: int) -> str:

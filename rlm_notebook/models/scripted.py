@@ -202,6 +202,12 @@ class ScriptedModel:
 
 def _faults(given: Sequence[Fault] | Mapping[str, BaseException]) -> Sequence[Fault]:
     if isinstance(given, Mapping):
+        for pattern, error in given.items():
+            if not isinstance(error, BaseException):
+                raise ConfigurationError(
+                    f"ScriptedModel(faults={{{pattern!r}: {error!r}}}): expected an exception, "
+                    f'such as {{{pattern!r}: ValueError("closed")}}, or a list of Fault(...)'
+                )
         return [Fault(pattern, error=error) for pattern, error in given.items()]
     return given
 

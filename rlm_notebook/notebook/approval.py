@@ -29,9 +29,9 @@ async def approved(run: Run, view: TreeView | None) -> Output:
         await asyncio.wait({result, alone}, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
-        waiting = ", ".join(run.awaiting)
-        await run.suspend()
-        raise _paused(run, waiting)
+        waiting = ", ".join(run.latest.awaiting)
+        await run.latest.suspend()
+        raise _paused(run.latest, waiting)
     finally:
         for task in (result, alone):
             task.cancel()
@@ -47,7 +47,7 @@ async def _alone(run: Run, view: TreeView | None) -> None:
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:
         await asyncio.sleep(_GLANCE)
-        before, waiting = waiting, frozenset(run.awaiting)
+        before, waiting = waiting, frozenset(run.latest.awaiting)
         if view is not None and waiting and not view.heard:
             view.call()
         seen = view is not None and view.heard

@@ -33,8 +33,13 @@ def commands_for(run: Run | RecordedRun) -> list[str]:
     if not isinstance(run, Run):
         return []
     if run.finished:
-        return [*_AFTER, *(["answer"] if run.status != "done" else [])]
+        return [*_AFTER, *(["answer"] if run.status != "done" and _has_parts(run) else [])]
     return _DURING.get(run.status, ["cancel"])
+
+
+def _has_parts(run: Run) -> bool:
+    """There is something to answer with."""
+    return any(node.state == "done" for node in run.tree)
 
 
 _AFTER = ["retry", "edit"]

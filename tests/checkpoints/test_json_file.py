@@ -488,6 +488,25 @@ async def test_an_edited_task_reuses_the_parts_of_an_unfinished_one(path: Path) 
     assert [request.facts.task for request in again.requests] == ["lunch", "food", "trip"]
 
 
+async def test_what_an_unfinished_run_had_is_kept_when_something_else_takes_its_place(path: Path) -> None:
+    """Another model by mistake, another task, a fresh start: what was paid for is still there, as a numbered copy."""
+    model = ScriptedModel({"root": {"one": "1", "two": "2"}}, faults={"two": ModelError("down")})
+    with pytest.raises(ExecutionError):
+        await AsyncRecursiveEngine(model, retry=None).solve("root", checkpoint=path)
+    before = path.read_bytes()
+    await AsyncRecursiveEngine(ScriptedModel({"other": "3"})).solve("other", checkpoint=path)
+    assert path.with_name("trip.1.json").read_bytes() == before
+    assert load_recorded(path).tree["0"].result == "3"
+
+
+async def test_an_unfinished_run_that_is_only_gone_on_with_leaves_no_copy(path: Path) -> None:
+    model = ScriptedModel({"root": {"one": "1", "two": "2"}}, faults={"two": ModelError("down")})
+    with pytest.raises(ExecutionError):
+        await AsyncRecursiveEngine(model, retry=None).solve("root", checkpoint=path)
+    await AsyncRecursiveEngine(ScriptedModel({"root": {"one": "1", "two": "2"}})).solve("root", checkpoint=path)
+    assert [each.name for each in path.parent.glob("*.json")] == [path.name]
+
+
 async def test_rlm_mode_sets_the_mode_of_a_session(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await engine().solve("trip", checkpoint=path)
     monkeypatch.setenv("RLM_MODE", "replay")

@@ -27,7 +27,7 @@ def test_equal_trees_differ_in_nothing() -> None:
     same = difference(tree(FLIGHTS, HOTEL), tree(FLIGHTS, HOTEL))
 
     assert not same
-    assert str(same) == "the same nodes; +0.0000 dollars, +0.0s"
+    assert str(same) == "the same nodes; +0.0000 dollars, +0.0s of work"
 
 
 def test_nodes_that_changed_places_are_the_same_nodes() -> None:
@@ -84,7 +84,7 @@ def test_it_reads_as_lines_with_cost_and_time() -> None:
         phases=(Phase("execute", 1.0, 3.5), Phase("wait", 3.5, 9.0)),
     )
     assert str(difference(tree(FLIGHTS, HOTEL), tree(failed))).splitlines() == [
-        "1 changed, 0 added, 1 removed; +0.2500 dollars, +2.5s",
+        "1 changed, 0 added, 1 removed; +0.2500 dollars, +2.5s of work",
         "~ [0.1] hotel: state, result changed (done → failed)",
         "- [0.0] flights",
     ]
@@ -93,7 +93,7 @@ def test_it_reads_as_lines_with_cost_and_time() -> None:
 def test_next_to_nothing_is_not_less() -> None:
     took = replace(HOTEL, phases=(Phase("execute", 1.0, 1.001),))
 
-    assert str(difference(tree(took), tree(HOTEL))) == "the same nodes; +0.0000 dollars, +0.0s"
+    assert str(difference(tree(took), tree(HOTEL))) == "the same nodes; +0.0000 dollars, +0.0s of work"
 
 
 def test_an_unknown_price_makes_the_cost_unknown() -> None:

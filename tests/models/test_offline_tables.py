@@ -168,3 +168,15 @@ def test_no_table_and_no_question_makes_it_crash_and_sums_are_right(rows: list[t
     if table is not None:
         answer_from(table, question)
         assert f"is {sum(amount for _, amount in rows):,} (all" in (answer_from(table, "the total amount") or "")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the average of units for quay A?", "The average of units is 8 (2 of 3 rows: quay A)."),
+        ("Average of units where quay is A", "The average of units is 8 (2 of 3 rows: quay A)."),
+        ("What is a usual average of units?", "The average of units is 6 (all 3 rows)."),
+    ],
+)
+def test_a_value_that_reads_like_an_article_is_found_after_the_name_of_its_column(question: str, answer: str) -> None:
+    assert asked(question, "quay,units\nA,6\nB,2\nA,10\n") == answer

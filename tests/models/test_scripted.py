@@ -296,3 +296,8 @@ async def test_faults_by_pattern_happen_once():
     output = await AsyncRecursiveEngine(model, retry=RetryPolicy(attempts=2, initial=0.001)).solve("Trip")
     assert output.content == "Trip: at 9; x"
     assert model.asked("planner").count("Fly") == 2
+
+
+def test_a_fault_that_is_no_exception_is_refused_where_it_is_given():
+    with pytest.raises(ConfigurationError, match="expected an exception"):
+        ScriptedModel(faults={"Hotel": 1})

@@ -35,7 +35,8 @@ def data_of(page: str) -> dict[str, Any]:
 
 async def test_a_page_holds_the_run_and_all_its_long_fields(tmp_path: Path) -> None:
     run = await solved()
-    page = run.to_html(tmp_path / "run.html")
+    assert run.to_html(tmp_path / "run.html") == str(tmp_path / "run.html")
+    page = run.to_html()
     assert (tmp_path / "run.html").read_text(encoding="utf-8") == page
     data = data_of(page)
     assert data["snapshot"]["run"]["readonly"] is True

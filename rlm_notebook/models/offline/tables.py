@@ -11,6 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .language import STOP_WORDS, stem, words
 from .table_text import Row, Table, number, read_table
@@ -99,7 +100,8 @@ def _values_named(table: Table, instruction: str) -> Iterator[Restriction]:
     lowered = _spelled(instruction)
     names = {_spelled(name.replace("_", " ")).strip() for name in table.columns}
     for column in range(len(table.columns)):
-        values = {cell for cell in table.values(column) if _is_named(cell, lowered)}
+        said = partial(_is_said_of, table.columns[column], instruction)
+        values = {cell for cell in table.values(column) if _is_named(cell, lowered) or said(cell)}
         values = {
             cell for cell in values if _spelled(cell).strip() not in names and not _is_number(table, column, cell)
         }
@@ -327,6 +329,14 @@ def _spelled(text: str) -> str:
 def _is_named(cell: str, lowered: str) -> bool:
     spelled = _spelled(cell)
     return bool(spelled.strip()) and spelled.strip() not in STOP_WORDS and spelled in lowered
+
+
+def _is_said_of(column: str, instruction: str, cell: str) -> bool:
+    """ "port A", "where port is A": a value that would else be taken for an article."""
+    name = r"[\s_]+".join(map(re.escape, words(column.replace("_", " ")))) or r"\Z\A"
+    return bool(cell.strip()) and bool(
+        re.search(rf"(?i:\b{name}\s*(?:is|=|:)?)\s+{re.escape(cell.strip())}(?!\w)", instruction)
+    )
 
 
 def _shown(value: float) -> str:
