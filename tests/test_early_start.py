@@ -307,15 +307,11 @@ async def test_a_long_plan_in_small_pieces_is_read_in_time() -> None:
 
 
 def test_the_same_with_the_scripted_model() -> None:
+    """The first sub-tasks are there while the plan still streams."""
     model = ScriptedModel({"root": [f"p{n}" for n in range(8)]}, stream=True, latency=0.2, chunk=4)
-    first: list[float] = []
-
-    async def main() -> None:
-        begun = time.monotonic()
-        await AsyncRecursiveEngine(
-            model,
-            observers=[lambda e: first.append(time.monotonic() - begun) if isinstance(e, NodeCreated) else None],
-        ).solve("root")
-
-    asyncio.run(main())
-    assert first[1] < 0.2 < first[8] + 0.1
+    seen: list[tuple[str, str]] = []
+    engine = AsyncRecursiveEngine(model, observers=[lambda event: seen.append((type(event).__name__, event.node))])
+    asyncio.run(engine.solve("root"))
+    planned = seen.index(("Planned", "0"))
+    assert [node for name, node in seen[:planned] if name == "NodeCreated"][:4] == ["0", "0.0", "0.1", "0.2"]
+    assert ("PlanStarted", "0.0") in seen[:planned]
