@@ -34,6 +34,9 @@ SLOW_FLUSH = 0.01
 MANY_NODES = 20_000
 
 
+ANSWER_BELOW = "the answer below is that of the run before this change; _rlm is the run shown here"
+
+
 class TreeView(anywidget.AnyWidget):
     """The live view of a run; several browsers may show it at once."""
 
@@ -71,7 +74,9 @@ class TreeView(anywidget.AnyWidget):
         with self._lock:
             self._stop_watching()
             self._stop_beating()
-            self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1)
+            # The cell's answer, below, is a value that was given already, and stays what it is.
+            notes = (ANSWER_BELOW,) if self._run.output is not None else ()
+            self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1, notes=notes)
             self._meta = _introduction(successor, self._title)
             self._watch(successor)
             self._feed.frame()

@@ -109,6 +109,7 @@ async def test_a_finished_run_is_edited_and_what_follows_is_watched(page: Any) -
     await until(lambda: len(ends) > 1)
     assert browser.seen["run"]["status"] == "done"
     assert "another two" in browser.seen["nodes"]["title"]
+    assert any("the answer below is that of the run before" in note for note in browser.seen["run"]["notes"])
     assert (await browser.ask("edit", "0.1", result="and again"))["ok"]
     await until(lambda: run.latest.status == "done" and browser.seen["e"] >= 3)
 
