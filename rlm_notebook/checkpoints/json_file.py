@@ -356,8 +356,9 @@ def _keep_numbered(path: Path) -> None:
 
 def _loses(old: Recorded, new: Recorded) -> bool:
     """Answers that an unfinished run had are part of the new one no more: another task, or another model, took over."""
-    if old.tree.status == "done":
-        return False  # kept before the first line was written
+    if old.tree.status == "done" or old.tree.parent is not None:
+        # Kept before the first line was written; and what an edit began from is kept where it was made.
+        return False
     there = {node.result_key for node in (*new.tree, *new.earlier)}
     had = (*old.earlier, *old.tree)
     return any(node.state is NodeState.DONE and node.usage.calls and node.result_key not in there for node in had)

@@ -16,18 +16,21 @@ async def limited(limit, seconds):
 
 
 async def test_each_ends_in_its_own_time_though_one_timer_serves_all() -> None:
-    loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
     ended = []
 
     async def wait(after):
         await asyncio.sleep(after)
+        started = loop.time()
         with pytest.raises(TimeoutError):
             await limited(TimeLimit(0.2), 30)
-        ended.append(loop.time() - began)
+        ended.append((after, loop.time() - started))
 
     await asyncio.gather(*(wait(after) for after in (0, 0.1, 0.3)))
 
-    assert [round(seconds, 1) for seconds in ended] == [0.2, 0.3, 0.5]
+    assert [after for after, _ in ended] == [0, 0.1, 0.3]
+    # Never early; late only as far as the machine is.
+    assert all(0.19 <= took < 1.0 for _, took in ended)
 
 
 async def test_what_ends_in_time_is_left_alone_and_so_is_what_comes_after() -> None:
