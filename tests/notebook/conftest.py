@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
 import queue
@@ -68,8 +69,18 @@ async def shell(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shell]:
     made.run_line_magic("load_ext", "rlm_notebook")
     yield Shell(made)
     made.run_line_magic("unload_ext", "rlm_notebook")
-    made.history_manager.end_session()
+    _put_away(made)
     InteractiveShell.clear_instance()
+
+
+def _put_away(shell: InteractiveShell) -> None:
+    """What IPython leaves to the end of the process takes a second for each shell, and here are hundreds."""
+    shell.history_manager.end_session()
+    atexit.unregister(shell.atexit_operations)
+    thread = getattr(shell.history_manager, "save_thread", None)
+    if thread is not None:
+        atexit.unregister(thread.stop)
+        thread.stop()
 
 
 @dataclass
