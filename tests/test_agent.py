@@ -89,7 +89,7 @@ async def test_bad_calls_are_answered_to_the_model_which_may_repair_them() -> No
 
 
 async def test_the_calls_of_one_reply_run_side_by_side_in_threads_and_answer_in_their_order() -> None:
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=15)
     threads: set[int] = set()
 
     def meet(who: str, wait: float) -> str:
@@ -208,7 +208,7 @@ async def test_cancelling_does_not_wait_for_a_tool_that_blocks() -> None:
     await run.cancel()
     release.set()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert run.status == "cancelled"
 
 

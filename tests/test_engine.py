@@ -87,7 +87,7 @@ def blocking(barrier: threading.Barrier | None = None) -> Any:
 
 
 def test_blocking_siblings_run_side_by_side() -> None:
-    assert RecursiveEngine(blocking(threading.Barrier(3, timeout=5))).solve("t").content == "t"
+    assert RecursiveEngine(blocking(threading.Barrier(3, timeout=15))).solve("t").content == "t"
 
 
 def test_a_callable_that_bears_no_threads_is_called_one_at_a_time() -> None:

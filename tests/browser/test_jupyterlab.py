@@ -86,7 +86,7 @@ def test_cancel_ends_the_cell(lab: Any, open_notebook: Any) -> None:
     page.tab.get_by_role("button", name="Cancel", exact=True).click()
     page.status("cancelled")
     page.idle()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     failure = page.output(1).locator(".jp-OutputArea-output").last.inner_text()
     assert failure.strip().startswith("Cancelled: ")
     assert len(failure.strip().splitlines()) == 1

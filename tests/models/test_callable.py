@@ -426,7 +426,7 @@ class TestThreads:
         together = threading.Barrier(3)
 
         def meet(inputs, context):
-            together.wait(timeout=5)
+            together.wait(timeout=15)
             return "met"
 
         model = CallableModel(meet)

@@ -196,7 +196,7 @@ def test_an_interrupt_is_noticed_at_once(kernel: Kernel) -> None:
     began = time.monotonic()
     kernel.interrupt()
     ran = kernel.finish(message)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert "kept in memory only" in one_line(ran.failed_with)
 
 
@@ -229,14 +229,14 @@ def test_a_click_reaches_the_run_while_the_cell_runs(kernel: Kernel) -> None:
     message = kernel.send("%%rlm -m model -n demo\nroot")
     comm = kernel.widget()
     kernel.tell(comm, {"t": "sync", "e": 0, "s": 0})
-    kernel.until(lambda m: _content(m).get("t") == "s", timeout=5)
+    kernel.until(lambda m: _content(m).get("t") == "s", timeout=15)
     began = time.monotonic()
     kernel.tell(comm, {"t": "cmd", "req": 1, "op": "cancel"})
-    ack = kernel.until(lambda m: _content(m).get("t") == "ack", timeout=5)
+    ack = kernel.until(lambda m: _content(m).get("t") == "ack", timeout=15)
     print(f"ipykernel {version('ipykernel')}: acknowledged after {1000 * (time.monotonic() - began):.0f} ms")
     assert _content(ack) == {"t": "ack", "req": 1, "ok": True}
     ran = kernel.finish(message)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert one_line(ran.failed_with).startswith("Cancelled: ")
     assert document(kernel.folder)["status"] == "cancelled"
     assert kernel.run("'next'").ok
@@ -255,7 +255,7 @@ def test_after_the_cell_the_widget_still_answers(kernel: Kernel) -> None:
         comm = kernel.widget()
         kernel.finish(message)
         kernel.tell(comm, {"t": "get", "req": 9, "id": "0.0", "fields": ["output"]})
-        reply = kernel.until(lambda m: _content(m).get("t") == "d", timeout=5)
+        reply = kernel.until(lambda m: _content(m).get("t") == "d", timeout=15)
         assert _content(reply)["data"] == "first"
 
 
