@@ -20,7 +20,7 @@ from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Capabilities, Mode, Reply, Request
 from ..pricing import Prices
-from .callable import reply_from
+from .callable_reply import reply_from
 from .deadline import within
 
 __all__ = ["Fault", "ScriptedModel"]
