@@ -192,6 +192,7 @@ def answering(model: Model, request: Request) -> Any:
     return _load("models.deadline", "within")(request.deadline, pieces, name=model.name)
 
 
-def patience(policy: RetryPolicy, on_retry: Any) -> Any:
-    """What waits between the attempts of one call; `on_retry(error, attempt, delay)` is told before each wait."""
-    return _load("wrappers.retried", "Patience")(policy, on_retry)
+def patience(policy: RetryPolicy, on_retry: Any, answered: Callable[[], bool]) -> Any:
+    """What waits between the attempts of one call; `on_retry(error, attempt, delay)` is told before each wait, and
+    `answered` says whether the model has answered anything yet."""
+    return _load("wrappers.retried", "Patience")(policy, on_retry, answered)

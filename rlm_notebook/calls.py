@@ -232,6 +232,7 @@ class _Asking:
                     finally:
                         # An async generator that is left open goes on holding its connection until it is collected.
                         await pieces.aclose()
+                    self.run.permits.answered.add(self.model.name)
                     break
                 except ModelError as error:
                     failure = error
@@ -244,7 +245,7 @@ class _Asking:
                     self.run.permits.give_back(self.node, reserved if told else NOTHING, used)
                 if self.retry is None:
                     raise failure
-                patience = patience or patience_with(self.retry, self._tell)
+                patience = patience or patience_with(self.retry, self._tell, self._has_answered)
                 await patience.after(failure)
             return first.settled(reply) if first is not None else _present(reply, self.node, self.model)
         except BaseException as error:
@@ -270,6 +271,9 @@ class _Asking:
         """A wait that nobody is willing to make is not imposed on the others: they are refused themselves."""
         if error.retry_after and self.retry is not None and error.retry_after <= self.retry.patience:
             self.run.permits.hold(self.model.name, error.retry_after)
+
+    def _has_answered(self) -> bool:
+        return self.model.name in self.run.permits.answered
 
     def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run

@@ -43,7 +43,7 @@ class RecursiveEngine:
     on_limit: OnLimit = "execute"
     on_failure: OnFailure = "raise"
     budget: Budget | None = None
-    retry: RetryPolicy | None = RetryPolicy()
+    retry: RetryPolicy | None = RetryPolicy(at_first=4)
     cache: Cache | bool | None = None
     observers: Iterable[Observer] = ()
     temperature: float | None = None

@@ -27,6 +27,8 @@ class Permits:
         awaiting: Mapping[str, asyncio.Future[Any]],
     ) -> None:
         self.meter = meter
+        #: The names of the models that have answered something.
+        self.answered: set[str] = set()
         self._log = log
         self._turns = turns
         self._stopwatch = stopwatch

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, RLMError, Run, ScriptedModel, ToolError
 from rlm_notebook.calls import ask
 from rlm_notebook.core.limits import Usage
+from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Reply, Request, ToolCall
 
 
@@ -242,3 +244,29 @@ async def test_errors_are_of_this_package_and_carry_the_run() -> None:
         with pytest.raises(RLMError) as error:
             await solved(Odd(failure))
         assert error.value.run.status == "failed"
+
+
+# -- patience ------------------------------------------------------------------------------------------------------
+
+
+def engine_without_waits(model: Any) -> AsyncRecursiveEngine:
+    """Repeats as often as an engine that was not told otherwise."""
+    return AsyncRecursiveEngine(model, retry=replace(AsyncRecursiveEngine.retry or RetryPolicy(), initial=0))
+
+
+BUSY = ModelError("busy", status=503, retryable=True)
+
+
+async def test_a_model_that_never_answered_is_given_up_soon() -> None:
+    model = ScriptedModel(faults=[Fault(".*", BUSY, times=None)])
+    with pytest.raises(ModelError, match=r"busy \(tried 4 times\)"):
+        await engine_without_waits(model).solve("t")
+    assert model.calls == 4
+
+
+async def test_a_model_that_has_answered_is_trusted_to_answer_again() -> None:
+    model = ScriptedModel({"trip": {"flights": "at 9", "hotel": "downtown"}}, faults=[Fault("hotel", BUSY, times=9)])
+    output = await engine_without_waits(model).solve("trip")
+
+    assert output.content == "trip: at 9; downtown"
+    assert [phase.kind for phase in output.run.tree["0.1"].phases].count("failed") == 9

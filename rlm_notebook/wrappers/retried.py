@@ -82,11 +82,17 @@ def _after(wasted: Usage, error: ModelError) -> ModelError:
 
 
 class Patience:
-    """What follows the failures of one call: `after` each, a wait before the next attempt, or the failure itself."""
+    """What follows the failures of one call: `after` each, a wait before the next attempt, or the failure itself.
 
-    def __init__(self, policy: RetryPolicy, on_retry: OnRetry | None) -> None:
+    `answered` says whether the model is known to answer at all.
+    """
+
+    def __init__(
+        self, policy: RetryPolicy, on_retry: OnRetry | None, answered: Callable[[], bool] = lambda: True
+    ) -> None:
         self._policy = policy
         self._on_retry = on_retry
+        self._answered = answered
         self._attempts: Any = None
         self._attempt: Any = None
 
@@ -104,12 +110,15 @@ class Patience:
         import tenacity
 
         return tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._policy.attempts),
+            stop=lambda state: self._was_last(state.attempt_number),
             retry=tenacity.retry_if_exception(self._may_help),
             wait=self._delay,
             before_sleep=self._tell,
             reraise=True,
         )
+
+    def _was_last(self, attempt: int) -> bool:
+        return attempt >= self._policy.attempts_of(answered=self._answered())
 
     def _may_help(self, error: BaseException) -> bool:
         if not isinstance(error, ModelError) or not error.retryable or error.fatal:
@@ -126,7 +135,7 @@ class Patience:
 
     def _counted(self, error: ModelError, attempt: int) -> ModelError:
         """The error, saying after the last of several attempts how many there were."""
-        if attempt == 1 or (attempt < self._policy.attempts and self._may_help(error)):
+        if attempt == 1 or (not self._was_last(attempt) and self._may_help(error)):
             return error
         # A copy: the model may raise the same object again.
         counted = copy.copy(error)

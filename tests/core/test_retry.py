@@ -27,9 +27,26 @@ def test_with_jitter_a_wait_is_never_shorter_than_half_nor_than_what_was_asked(
     assert asked <= policy.delay(n, asked=asked, chance=chance) <= asked + policy.initial
 
 
+def test_what_never_answered_may_be_given_up_sooner() -> None:
+    policy = RetryPolicy(attempts=6, at_first=2)
+
+    assert [policy.attempts_of(answered=answered) for answered in (False, True)] == [2, 6]
+    assert RetryPolicy(attempts=6).attempts_of(answered=False) == 6, "who says how often is not contradicted"
+    assert RetryPolicy(attempts=1, at_first=4).attempts_of(answered=False) == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"attempts": 0}, {"attempts": 1.5}, {"attempts": True}, {"initial": -1}, {"maximum": math.inf}, {"patience": "1"}],
+    [
+        {"attempts": 0},
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"at_first": 0},
+        {"at_first": "2"},
+        {"initial": -1},
+        {"maximum": math.inf},
+        {"patience": "1"},
+    ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):

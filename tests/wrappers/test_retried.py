@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_notebook import AsyncRecursiveEngine
 from rlm_notebook.core.retry import RetryPolicy
 from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models.openai import OpenAIModel
@@ -176,7 +177,7 @@ class TestOverTheWire:
     async def test_a_server_that_is_not_there_fails_soon_with_the_default_policy(self):
         started = asyncio.get_running_loop().time()
         with pytest.raises(ModelError, match=r"is the server running\? \(tried 4 times\)"):
-            await collect(Retried(OpenAIModel("m", base_url="http://127.0.0.1:1/v1")))
+            await AsyncRecursiveEngine(OpenAIModel("m", base_url="http://127.0.0.1:1/v1")).solve("t")
         assert asyncio.get_running_loop().time() - started < 6
 
 
