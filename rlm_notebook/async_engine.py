@@ -251,6 +251,11 @@ class AsyncRecursiveEngine:
         wanted = OutputType(output_type) if output_type is not None else None
         return self._configuration.request_key(task, context, SharedMemory(variables or {}), wanted)
 
+    @property
+    def guarded(self) -> list[str]:
+        """The names of the tools whose calls wait for `run.approve(node)`."""
+        return self._configuration.team.guarded
+
     def settings(self) -> dict[str, Any]:
         """What checkpoints record of an engine."""
         return self._configuration.to_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Container, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -34,7 +34,7 @@ class Control:
         awaiting: dict[str, asyncio.Future[Execute | Recurse | None]],
         clock: Callable[[], float],
     ) -> None:
-        #: Plans that wait for `approve`, by node.
+        #: What waits for `approve`, by node: its plan, or its calls of tools.
         self.awaiting = awaiting
         #: The run's own task, once it has begun.
         self.task: asyncio.Task[Any] | None = None
@@ -105,7 +105,7 @@ class Control:
         """Idle twice in a row: then what the last call brought has been told, too."""
         if self.ended:
             return
-        idle = self._permits.meter.idle and not _calls_tools(self._log.tree)
+        idle = self._permits.meter.idle and not _calls_tools(self._log.tree, self.awaiting)
         if idle and was_idle:
             self.settled = True
             assert self.task is not None
@@ -133,7 +133,8 @@ class Control:
         self._on_loop(lambda: self._approved(node_id, edited))
 
     async def approval_of(self, node_id: str) -> Execute | Recurse | None:
-        """Wait until the plan of a node is approved; the edited plan, or `None` if it stays. Waiting costs no time."""
+        """Wait until the plan of a node, or what its tools are about to do, is approved; the edited plan, or `None` if
+        it stays. Waiting costs no time."""
         waiting = self.awaiting[node_id] = self.loop.create_future()
         self._permits.rest()
         try:
@@ -177,9 +178,10 @@ class Control:
             self._permits.resume()
 
 
-def _calls_tools(tree: Tree) -> bool:
-    """Whether some tool has been called and has not returned: it may not bear to be called again."""
-    running = (node for node in tree if node.state is NodeState.RUNNING)
+def _calls_tools(tree: Tree, awaiting: Container[str]) -> bool:
+    """Whether some tool has been called and has not returned: it may not bear to be called again. One that waits for
+    approval has not been called yet."""
+    running = (node for node in tree if node.state is NodeState.RUNNING and node.id not in awaiting)
     return any(use.ended is None for node in running for use in node.tool_calls)
 
 

@@ -117,6 +117,8 @@ class Conversation:
         # All are told before any begins: what is recorded of a reply's calls is in their order.
         for call, use in zip(calls, uses, strict=True):
             self._begin(call, use)
+        if any(use is None and self._asks_somebody(call) for call, use in zip(calls, uses, strict=True)):
+            await self._run.control.approval_of(self._node)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -130,6 +132,11 @@ class Conversation:
             {"role": "tool", "content": content, "tool_call_id": call.id}
             for call, content in zip(calls, contents, strict=True)
         ]
+
+    def _asks_somebody(self, call: ToolCall) -> bool:
+        """Whether somebody has to allow the call; what the model has to mend first is nobody's business yet."""
+        wanted = self._tools.get(call.name)
+        return wanted is not None and wanted.requires_approval and _fits(wanted, call)
 
     def _begin(self, call: ToolCall, use: ToolUse | None) -> None:
         if use is None:
@@ -255,6 +262,14 @@ def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
+def _fits(wanted: Tool, call: ToolCall) -> bool:
+    try:
+        wanted.validated(call.arguments)
+    except ValueError:
+        return False
+    return True
+
+
 async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
     """What the model is told; only a fatal `ToolError` goes further."""
     wanted = tools.get(call.name)
@@ -264,19 +279,36 @@ async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tupl
         arguments = wanted.validated(call.arguments)
     except ValueError as error:
         return str(error), False
-    limit = asyncio.timeout(wanted.timeout)
     try:
-        async with limit:
-            return as_text(await _called(wanted, arguments)), True
+        return as_text(await _called_again(wanted, arguments)), True
     except ToolError as error:
         if not error.fatal:
             return str(error), False
         error.node = node
         raise
+    except _TooLong:
+        return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
     except Exception as error:
-        if limit.expired():
-            return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
         return f"{wanted.name} raised {type(error).__name__}: {error}", False
+
+
+class _TooLong(Exception):
+    """The time limit of a tool: not a `TimeoutError` of its own."""
+
+
+async def _called_again(wanted: Tool, arguments: dict[str, Any]) -> Any:
+    """What the tool returns, called as often as it bears; what it says itself, by a `ToolError`, is its last word."""
+    for left in range(wanted.retries, -1, -1):
+        limit = asyncio.timeout(wanted.timeout)
+        try:
+            async with limit:
+                return await _called(wanted, arguments)
+        except ToolError:
+            raise
+        except Exception as error:
+            if not left:
+                raise (_TooLong() if limit.expired() else error) from error
+    raise AssertionError("unreachable: the loop returns or raises")
 
 
 async def _called(wanted: Tool, arguments: dict[str, Any]) -> Any:

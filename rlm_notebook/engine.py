@@ -14,6 +14,7 @@ from .core.limits import Budget
 from .core.plan import Plan
 from .core.retry import RetryPolicy
 from .core.store import Store
+from .exceptions import ConfigurationError
 from .portal import run_blocking
 from .ports import Cache, Observer
 from .recorded_run import RecordedRun
@@ -59,7 +60,13 @@ class RecursiveEngine:
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name in theirs}
         if not self.thread_safe:
             given["max_concurrency"] = 1
-        object.__setattr__(self, "async_engine", AsyncRecursiveEngine(**given))
+        made = AsyncRecursiveEngine(**given)
+        if guarded := made.guarded:
+            raise ConfigurationError(
+                f"the tools {', '.join(guarded)} require approval, and who waits cannot approve; use "
+                "AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
+            )
+        object.__setattr__(self, "async_engine", made)
 
     def solve(
         self,

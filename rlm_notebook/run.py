@@ -99,7 +99,7 @@ class Run:
         self.run_id = self.past.run_id or secrets.token_hex(8)
         self.log = EventLog(job.journal, configuration.observers)
         self.tree: Tree = self.log.tree
-        #: Plans that wait for `approve`, by node.
+        #: What waits for `approve`, by node: its plan, or its calls of tools.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds)
         meter = Meter(self.budget, self.past.spent)
@@ -388,7 +388,8 @@ class Run:
         self.control.resume()
 
     def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None:
-        """Let a plan that waits for approval go ahead, as it is or as the given one (a dict as planners write it).
+        """Let a plan that waits for approval go ahead, as it is or as the given one (a dict as planners write it); or
+        the calls that a node is about to make of tools with `requires_approval`.
 
         Raises `ConfigurationError` for a node that waits for nothing, and for what is no plan.
         """

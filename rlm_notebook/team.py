@@ -75,6 +75,12 @@ class Team:
     def tools_of(self, agent: Agent) -> dict[str, Tool]:
         return {tool.name: tool for tool in (*self.tools, *agent.tools)}
 
+    @cached_property
+    def guarded(self) -> list[str]:
+        """The names of the tools whose calls have to be approved."""
+        offered = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
+        return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval))
+
     def fuses(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""
         agent = self.agent(node)

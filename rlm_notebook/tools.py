@@ -24,8 +24,11 @@ __all__ = ["Tool", "as_tools", "tool"]
 class Tool:
     """A function a model may call: its name, what it does, and the JSON Schema of its parameters.
 
-    `timeout` is in seconds; `version` enters the content keys (by default a digest of the source), so that a changed
-    tool re-runs what used it.
+    `@tool` makes one of a function; of one made by hand, the arguments reach the function as the model gave them.
+    `timeout` is in seconds, of one attempt; `retries`: how often the function is called again after it raised or took
+    too long (0: it may not bear that); `version` enters the content keys (by default a digest of the source), so that
+    a changed tool re-runs what used it; `requires_approval`: it is called after `run.approve(node)`, or a click.
+    Raises `ConfigurationError` for values that cannot be.
     """
 
     name: str
@@ -34,7 +37,15 @@ class Tool:
     parameters: dict[str, Any]
     timeout: float | None = None
     version: str = ""
-    arguments_model: type[BaseModel] = field(repr=False, default=BaseModel)
+    retries: int = 0
+    requires_approval: bool = False
+    arguments_model: type[BaseModel] | None = field(repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
+            raise ConfigurationError(f"tool {self.name}: timeout={self.timeout!r}: expected seconds, more than 0")
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            raise ConfigurationError(f"tool {self.name}: retries={self.retries!r}: expected a whole number from 0 on")
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -45,6 +56,8 @@ class Tool:
         """The arguments as the function takes them; raises `ValueError` in words for the model."""
         if isinstance(arguments, str):
             raise ValueError(f"the arguments of {self.name} are not a JSON object: {arguments[:200]}")
+        if self.arguments_model is None:
+            return dict(arguments)
         try:
             checked = self.arguments_model.model_validate(arguments)
         except ValidationError as error:
@@ -64,9 +77,11 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout: float | None = None,
+    retries: int = 0,
     version: str | None = None,
+    requires_approval: bool = False,
 ) -> Any:
-    """Make a tool of a function; usable as `@tool` and as `@tool(timeout=5)`.
+    """Make a tool of a function; usable as `@tool` and as `@tool(timeout=5)`. What is said of it: see `Tool`.
 
     Raises `ConfigurationError` for a parameter without annotation, naming function and parameter.
     """
@@ -81,6 +96,8 @@ def tool(
             parameters=_parameters(model),
             timeout=timeout,
             version=version if version is not None else _source_digest(target),
+            retries=retries,
+            requires_approval=requires_approval,
             arguments_model=model,
         )
 

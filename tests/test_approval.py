@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, Run, ScriptedModel
+from rlm_notebook import (
+    Agent,
+    AsyncRecursiveEngine,
+    Budget,
+    ConfigurationError,
+    RecursiveEngine,
+    Run,
+    ScriptedModel,
+    tool,
+)
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
 
@@ -175,3 +184,77 @@ async def test_waiting_costs_no_time_of_the_budget() -> None:
 async def test_anything_else_than_yes_no_or_root_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="approve='all'"):
         AsyncRecursiveEngine(ScriptedModel(), approve="all")  # type: ignore[arg-type]
+
+
+class Lever:
+    """A tool whose calls have to be approved, and an engine whose model pulls it once for each of `pulls`."""
+
+    def __init__(self, *pulls: Any) -> None:
+        self.pulled: list[int] = []
+
+        @tool(requires_approval=True)
+        def pull(times: int) -> str:
+            """Pull the lever."""
+            self.pulled.append(times)
+            return f"pulled {times}"
+
+        def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+            told = [message["content"] for message in inputs if message["role"] == "tool"]
+            if told:
+                return {"content": "; ".join(told)}
+            return {"content": None, "tool_calls": [{"name": "pull", "arguments": {"times": n}} for n in pulls]}
+
+        self.tool = pull
+        self.llm = llm
+        self.engine = AsyncRecursiveEngine(llm, tools=[pull], max_depth=1)
+
+
+async def test_a_tool_that_requires_approval_is_called_when_it_is_given() -> None:
+    lever = Lever(1, 2)
+    run = lever.engine.start("t")
+    await waiting(run, "0")
+    await asyncio.sleep(0.05)
+    assert lever.pulled == []
+    assert [use.name for use in run.tree["0"].tool_calls] == ["pull", "pull"], "who is asked can see what for"
+
+    run.approve("0")
+
+    assert (await run).content == "pulled 1; pulled 2"
+    assert sorted(lever.pulled) == [1, 2]
+    assert not run.awaiting
+
+
+async def test_a_call_that_the_model_has_to_mend_is_nobodys_business() -> None:
+    lever = Lever("often")
+    assert "wrong arguments for pull" in (await lever.engine.solve("t")).content
+
+
+async def test_a_run_that_was_stopped_before_approval_asks_again_and_then_calls_once(tmp_path: Path) -> None:
+    lever = Lever(7)
+    run = lever.engine.start("t", checkpoint=tmp_path / "run.json")
+    await waiting(run, "0")
+    await run.cancel()
+
+    again = lever.engine.start("t", checkpoint=tmp_path / "run.json")
+    await waiting(again, "0")
+    again.approve("0")
+
+    assert ((await again).content, again.calls, lever.pulled) == ("pulled 7", 1, [7])
+
+
+async def test_a_run_can_go_on_as_another_while_a_call_waits_for_approval() -> None:
+    lever = Lever(3)
+    run = lever.engine.start("t")
+    await waiting(run, "0")
+    run.go_on_as(run.again)
+    await until(lambda: run.successor is not None and run.successor.awaiting)
+    run.latest.approve("0")
+    assert (await run).content == "pulled 3"
+
+
+def test_who_waits_for_the_answer_cannot_approve() -> None:
+    lever = Lever(1)
+    with pytest.raises(ConfigurationError, match=r"pull require approval.*AsyncRecursiveEngine"):
+        RecursiveEngine(lever.llm, tools=[lever.tool])
+    with pytest.raises(ConfigurationError, match="pull require approval"):
+        RecursiveEngine(lever.llm, agents={"planner": lever.llm, "a": Agent("a", lever.llm, tools=[lever.tool])})

@@ -254,3 +254,49 @@ async def test_the_file_of_a_finished_run_holds_no_rounds(tmp_path: Path) -> Non
     (node,) = json.loads((tmp_path / "run.json").read_text())["nodes"]
     assert "rounds" not in node
     assert len(node["tool_calls"]) == 5
+
+
+class Flaky:
+    """A tool that fails some times before it returns, called once by a model that repeats what it was told."""
+
+    def __init__(self, failures: list[Any], **options: Any) -> None:
+        self.calls = 0
+        left = iter(failures)
+
+        @tool(**options)
+        async def fetch(what: str) -> str:
+            """Fetch."""
+            self.calls += 1
+            failure = next(left, None)
+            if failure == "hang":
+                await asyncio.Event().wait()
+            if failure is not None:
+                raise failure
+            return "got " + what
+
+        def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+            if inputs[-1]["role"] == "tool":
+                return {"content": inputs[-1]["content"]}
+            return {"content": None, "tool_calls": [{"name": "fetch", "arguments": {"what": "it"}}]}
+
+        self.engine = AsyncRecursiveEngine(llm, tools=[fetch], max_depth=1)
+
+
+@pytest.mark.parametrize(
+    ("failures", "options", "calls", "said"),
+    [
+        ([OSError("no")], {}, 1, "fetch raised OSError: no"),
+        ([OSError("no"), OSError("no")], {"retries": 2}, 3, "got it"),
+        ([OSError("a"), OSError("b")], {"retries": 1}, 2, "fetch raised OSError: b"),
+        (["hang"], {"retries": 1, "timeout": 0.05}, 2, "got it"),
+        (["hang", "hang"], {"retries": 1, "timeout": 0.05}, 2, "fetch did not finish (limit: 0.05 s)."),
+        ([TimeoutError("mine")], {"timeout": 60}, 1, "fetch raised TimeoutError: mine"),
+        ([ToolError("ask for less")], {"retries": 5}, 1, "ask for less"),
+    ],
+)
+async def test_a_tool_is_called_again_as_often_as_it_bears(
+    failures: list[Any], options: dict[str, Any], calls: int, said: str
+) -> None:
+    flaky = Flaky(failures, **options)
+    assert (await flaky.engine.solve("t")).content == said
+    assert flaky.calls == calls

@@ -1,6 +1,7 @@
 """Tools: described by their signature, checked when they are defined and when they are called."""
 
 import enum
+import re
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -108,6 +109,28 @@ def test_a_tool_takes_a_name_a_description_a_timeout_and_a_version() -> None:
 
     assert (f.name, f.description, f.timeout, f.version) == ("look_up", "Looks things up.", 2, "7")
     assert f("x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"retries": -1}, "retries=-1"),
+        ({"retries": 1.5}, "retries=1.5"),
+        ({"retries": True}, "retries=True"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": "soon"}, "timeout='soon'"),
+    ],
+)
+def test_what_a_tool_cannot_be_told_is_refused_when_it_is_defined(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"tool find: {re.escape(said)}"):
+        tool(find.function, **options)
+
+
+def test_the_function_of_a_tool_made_by_hand_gets_the_arguments_as_they_came() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    made = Tool("twice", "Doubles.", lambda x: 2 * x, schema)
+    assert made.schema == {"name": "twice", "description": "Doubles.", "parameters": schema}
+    assert made(**made.validated({"x": 21})) == 42
 
 
 def test_the_version_is_a_digest_of_the_source() -> None:

@@ -1,4 +1,4 @@
-"""`--approve`: plans wait for somebody who sees them; where nobody does, the run stops, saved, instead of waiting."""
+"""`--approve`, and tools that require it: what waits for somebody who sees it stops, saved, where nobody does."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
 
 __all__ = ["approved"]
 
-#: How long a plan waits for a sign of somebody who could approve it, in seconds.
+#: How long a plan, or a call of a tool, waits for a sign of somebody who could approve it, in seconds.
 PATIENCE = 10.0
 _GLANCE = 0.25
 
 
 async def approved(run: Run, view: TreeView | None) -> Output:
-    """The result of a run whose plans are approved while it goes on: in the widget, or by `_rlm.approve(...)`.
+    """The result of a run in which plans or tools are approved while it goes on: in the widget, or by
+    `_rlm.approve(...)`.
 
-    Where a plan waits and no browser shows the widget, the run is stopped as paused, and `RunInterrupted` raised.
+    Where one waits and no browser shows the widget, the run is stopped as paused, and `RunInterrupted` raised.
     """
     result, alone = asyncio.ensure_future(_result(run)), asyncio.ensure_future(_alone(run, view))
     try:
         await asyncio.wait({result, alone}, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
-        waiting = ", ".join(run.latest.awaiting)
+        waiting = _waiting(run.latest)
         await run.latest.suspend()
         raise _paused(run.latest, waiting)
     finally:
@@ -43,7 +44,7 @@ async def _result(run: Run) -> Output:
 
 
 async def _alone(run: Run, view: TreeView | None) -> None:
-    """Ends when plans have waited so long without a sign of anybody; a browser that has spoken may take its time."""
+    """Ends when something has waited so long without a sign of anybody; a browser that has spoken may take its time."""
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:
         await asyncio.sleep(_GLANCE)
@@ -54,9 +55,17 @@ async def _alone(run: Run, view: TreeView | None) -> None:
         waited = waited + _GLANCE if waiting and waiting == before and not seen else 0.0
 
 
+def _waiting(run: Run) -> str:
+    """What waits, in words: plans, or calls of tools."""
+    tools = [use.name for node in run.awaiting for use in run.tree[node].tool_calls if use.ended is None]
+    nodes = ", ".join(run.awaiting)
+    return f"{', '.join(dict.fromkeys(tools))} of node {nodes}" if tools else f"the plan of node {nodes}"
+
+
 def _paused(run: Run, waiting: str) -> RunInterrupted:
     where = f"saved in {run.checkpoint}" if run.checkpoint else "lost: it was kept in memory only"
+    without = ", or without --approve" if run.configuration.approve else ""
     return RunInterrupted(
-        f"Paused: the plan of node {waiting} waits for approval, and no widget answered within {PATIENCE:g} s; "
-        f"it is {where}. Run the cell where its widget shows (JupyterLab, Notebook), or without --approve"
+        f"Paused: {waiting} waits for approval, and no widget answered within {PATIENCE:g} s; "
+        f"it is {where}. Run the cell where its widget shows (JupyterLab, Notebook){without}"
     )

@@ -89,7 +89,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     view = options.view or session.defaults.view or session.host.best_view
     try:
         with show(run, view, title=options.name or "") as widget:
-            work = approved(run, widget) if options.approve else run
+            work = approved(run, widget) if options.approve or run.configuration.team.guarded else run
             output = await _attended(session, run, work)
     finally:
         await _stopped(run)

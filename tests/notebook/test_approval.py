@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import ScriptedModel, load_run
+from rlm_notebook import ScriptedModel, load_run, tool
 from rlm_notebook.notebook import approval
 from tests.notebook.conftest import Kernel, one_line
 
@@ -74,6 +74,26 @@ async def test_where_nobody_sees_it_the_run_stops_as_paused(
     assert json.loads(FILE.read_text())["status"] == "paused"
     assert load_run(FILE).status == "paused"
     assert dict(row[:2] for row in (await shell.value("%rlm runs")).rows) == {"trip": "paused"}
+
+
+async def test_a_tool_that_requires_approval_stops_the_run_where_nobody_sees_it(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval, "PATIENCE", 0.5)
+
+    @tool(requires_approval=True)
+    def send(text: str) -> str:
+        """Send a text."""
+        raise AssertionError("nobody allowed it")
+
+    def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        return {"content": None, "tool_calls": [{"name": "send", "arguments": {"text": "hello"}}]}
+
+    shell.names.update(llm=llm, send=send)
+    error = await shell.failure("%%rlm -m llm -t send -q -n trip --max-depth 1\nroot")
+    assert str(error).startswith("Paused: send of node 0 waits for approval")
+    assert "--approve" not in str(error)
+    assert json.loads(FILE.read_text())["status"] == "paused"
 
 
 async def test_it_goes_on_from_there(shell: Any, model: ScriptedModel) -> None:
