@@ -48,14 +48,20 @@ class OutputType:
         )
 
     def parse(self, text: str) -> Any:
-        """The value in a reply, wherever in the text its JSON stands. Raises `Unfit`."""
+        """The value in a reply, wherever in the text its JSON stands; else the text itself, for a type such as `str`.
+
+        Raises `Unfit`.
+        """
         problem = "the reply holds no JSON value"
         for value in json_values(text):
             try:
                 return self._adapter.validate_python(value, strict=False)
             except ValidationError as error:
                 problem = _in_words(error)
-        raise Unfit(problem)
+        try:
+            return self._adapter.validate_python(text.strip(), strict=False)
+        except ValidationError:
+            raise Unfit(problem) from None
 
 
 def _in_words(error: ValidationError) -> str:

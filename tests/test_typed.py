@@ -51,6 +51,11 @@ TEXT = '{"name": "Ulm", "people": 126405}'
         (Literal["yes", "no"], '"yes"', "yes"),
         (list[City], f"[{TEXT}]", [City(name="Ulm", people=126405)]),
         (City | None, "null", None),
+        (list[str], "['it is', \"Ulm's\"]", ["it is", "Ulm's"]),
+        (str, "Just a text, with [1] in it.", "Just a text, with [1] in it."),
+        (str, '"quoted"', "quoted"),
+        (str, "42", "42"),
+        (Literal["yes", "no"], "yes\n", "yes"),
     ],
 )
 def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -251,3 +252,32 @@ def test_a_plan_without_efforts_is_recorded_as_ever() -> None:
     plan = plan_from_json({"decision": "RECURSE", "sub_tasks": ["a"]})
 
     assert plan.to_json()["sub_tasks"] == [{"task": "a", "agent": None, "depends_on": []}]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("{'decision': 'EXECUTE', 'answer': 'a'}", "a"),
+        ("Here's my plan: {'decision': 'EXECUTE', 'thoughts': None, 'answer': 'a',} It's short.", "a"),
+        ("{'decision': 'EXECUTE', 'answer': 'isn\\'t it \"new\"?'}", 'isn\'t it "new"?'),
+        ("{'decision': 'EXECUTE', 'answer': 'it's new'}", "it's new"),
+        ("{'decision': 'EXECUTE', \"answer\": \"say 'None': now\"}", "say 'None': now"),
+        ("""{"decision": "EXECUTE", "answer": "say 'x': True"}""", "say 'x': True"),
+    ],
+)
+def test_a_plan_may_be_written_in_single_quotes(text: str, answer: str) -> None:
+    assert parse_plan(text) == Execute(answer=answer)
+
+
+def test_single_quotes_hold_sub_tasks_too() -> None:
+    plan = parse_plan("{'decision': 'RECURSE', 'sub_tasks': ['one', {'description': 'Ann\\'s', 'depends_on': [0]}]}")
+    assert isinstance(plan, Recurse)
+    assert [(part.task, part.depends_on) for part in plan.sub_tasks] == [("one", ()), ("Ann's", (0,))]
+
+
+@pytest.mark.parametrize("text", ["{" + " '" * 200_000, "{'" * 100_000, "{'a':" * 60_000, "['" + " " * 300_000 + "'"])
+def test_a_text_of_nothing_but_quotes_keeps_nobody_busy(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UnusablePlan):
+        parse_plan(text)
+    assert time.process_time() - began < 20
