@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,6 +35,8 @@ class Agent:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise ConfigurationError(f"Agent(name={self.name!r}): give it a name that the planner can assign tasks to")
+        if self.temperature is not None and not _is_temperature(self.temperature):
+            raise ConfigurationError(f"temperature={self.temperature!r}: expected a number of at least 0, or None")
         object.__setattr__(self, "resolved", resolve_model(self.model))
         object.__setattr__(self, "tools", as_tools(self.tools))
 
@@ -55,6 +58,10 @@ class Agent:
             "temperature": self.temperature,
             "tools": [{"name": t.name, "schema": t.parameters, "version": t.version} for t in self.tools],
         }
+
+
+def _is_temperature(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def agents_of(given: Mapping[str, Any] | None) -> dict[str, Agent]:

@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering
-from .configuration import Configuration, Job, OnFailure, OnLimit, RunMode, one_of, priced
+from .configuration import (
+    Configuration,
+    Job,
+    OnFailure,
+    OnLimit,
+    RunMode,
+    each_called,
+    instance,
+    one_of,
+    priced,
+    seconds,
+)
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits
@@ -82,7 +93,7 @@ class AsyncRecursiveEngine:
         # What can be gone through only once is kept as a tuple; an engine made of this one shares its cache.
         for name, value in (
             ("tools", as_tools(self.tools)),
-            ("observers", tuple(self.observers)),
+            ("observers", each_called("observers", self.observers)),
             ("cache", cache_of(self.cache)),
         ):
             object.__setattr__(self, name, value)
@@ -334,13 +345,13 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
         limits=Limits(engine.max_depth, engine.max_steps, engine.max_concurrency, engine.max_tool_rounds),
         on_limit=one_of("on_limit", engine.on_limit, ("execute", "raise")),
         on_failure=one_of("on_failure", engine.on_failure, ("raise", "synthesize")),
-        budget=priced(engine.budget or Budget(), team, prices),
-        retry=engine.retry,
+        budget=priced(instance("budget", engine.budget, Budget, "Budget(usd=0.5)") or Budget(), team, prices),
+        retry=instance("retry", engine.retry, RetryPolicy, "RetryPolicy(attempts=4)"),
         prices=prices,
         observers=(*engine.observers, *_loggers(engine.verbose)),
         approve=one_of("approve", engine.approve, (True, False, "root")),
-        deadline=engine.call_timeout,
-        default_model=engine.default_model or "",
+        deadline=seconds("call_timeout", engine.call_timeout),
+        default_model=instance("default_model", engine.default_model, str, '"my-model"') or "",
         cached=cache is not None,
         remember=remembering(cache, models),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .core.context import RLMContext
 from .core.keys import request_key
@@ -19,7 +19,18 @@ from .prompts import PROMPTS_VERSION
 from .team import Team
 from .typed import OutputType
 
-__all__ = ["Configuration", "Job", "OnFailure", "OnLimit", "RunMode", "one_of", "priced"]
+__all__ = [
+    "Configuration",
+    "Job",
+    "OnFailure",
+    "OnLimit",
+    "RunMode",
+    "each_called",
+    "instance",
+    "one_of",
+    "priced",
+    "seconds",
+]
 
 RunMode = Literal["resume", "fresh", "replay"]
 OnLimit = Literal["execute", "raise"]
@@ -62,6 +73,7 @@ class Configuration:
         self, task: str, context: RLMContext | None, memory: SharedMemory, output_type: OutputType | None
     ) -> str:
         """What makes two executions the same request."""
+        context = instance("context", context, RLMContext, 'RLMContext(breadcrumbs=("outer task",))')
         meaning: dict[str, Any] = {
             "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
             **self.team.meaning,
@@ -104,6 +116,34 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if value not in allowed:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
     return value
+
+
+T = TypeVar("T")
+
+
+def instance(name: str, value: Any, kind: type[T], example: str) -> T | None:
+    """The value, if it is of this kind or `None`. Raises `ConfigurationError` with the example."""
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name}={value!r:.60}: expected {example}, say, or None")
+    return value
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """The value, if it is a time that a call can take. Raises `ConfigurationError`."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ConfigurationError(f"{name}={value!r}: expected seconds, more than 0, or None for no limit")
+    return value
+
+
+def each_called(name: str, values: Any) -> tuple[Any, ...]:
+    """Callables, or one of them, as a tuple. Raises `ConfigurationError`."""
+    if callable(values):
+        return (values,)
+    found = tuple(values) if isinstance(values, Iterable) else (values,)
+    for value in found:
+        if not callable(value):
+            raise ConfigurationError(f"{name}: {value!r:.60} cannot be called; give functions of one event")
+    return found
 
 
 def priced(budget: Budget, team: Team, prices: Prices) -> Budget:

@@ -28,6 +28,8 @@ class Prices:
     """Prices by model name: your own (dollars per million tokens: in, out) come before the table."""
 
     def __init__(self, own: Mapping[str, tuple[float, float]] | None = None) -> None:
+        if own is not None and not isinstance(own, Mapping):
+            raise ConfigurationError(f'prices={own!r:.60}: expected a dict, such as {{"NAME": (in, out)}}, in dollars')
         self._own = {name: _checked(name, price) for name, price in (own or {}).items()}
 
     def cost(self, model: str, usage: Usage) -> float | None:

@@ -26,6 +26,8 @@ class OutputType:
     """
 
     def __init__(self, wanted: Any) -> None:
+        if isinstance(wanted, str):
+            raise ConfigurationError(f"output_type={wanted!r:.60} is a text; pass the type itself, such as list[int]")
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(wanted)
             self.schema: dict[str, Any] = self._adapter.json_schema()

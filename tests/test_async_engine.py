@@ -810,6 +810,16 @@ async def test_a_refused_replay_leaves_the_record_as_it_was() -> None:
         ({"tools": [3]}, "3 is not a function"),
         ({"llm": None}, "llm=None"),
         ({"llm": 3}, "3 is no model"),
+        ({"budget": 3}, "budget=3: expected Budget"),
+        ({"budget": {"usd": 1}}, "budget="),
+        ({"retry": 3}, "retry=3: expected RetryPolicy"),
+        ({"prices": [1]}, "prices="),
+        ({"observers": 3}, "observers: 3 cannot be called"),
+        ({"observers": [print, 3]}, "observers: 3 cannot be called"),
+        ({"temperature": "hot"}, "temperature='hot'"),
+        ({"temperature": -1}, "temperature=-1"),
+        ({"call_timeout": 0}, "call_timeout=0"),
+        ({"default_model": 3}, "default_model=3"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused_when_the_engine_is_made(arguments: dict[str, Any], said: str) -> None:
@@ -823,8 +833,19 @@ async def test_what_is_no_task_is_refused_before_any_call(task: Any) -> None:
         await AsyncRecursiveEngine(ScriptedModel()).solve(task)
 
 
+async def test_one_observer_needs_no_list() -> None:
+    told: list[Event] = []
+    await AsyncRecursiveEngine(ScriptedModel(), observers=told.append).solve("t")  # type: ignore[arg-type]
+
+    assert told
+
+
 async def test_an_unknown_mode_or_checkpoint_is_refused() -> None:
     engine = AsyncRecursiveEngine(ScriptedModel())
+    with pytest.raises(ConfigurationError, match=r"context=\{\}: expected RLMContext"):
+        await engine.solve("t", context={})  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="output_type='int' is a text"):
+        await engine.solve("t", output_type="int")
     with pytest.raises(ConfigurationError, match="mode='again'"):
         await engine.solve("t", mode="again")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="checkpoint=3"):

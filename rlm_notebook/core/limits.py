@@ -118,6 +118,8 @@ class Budget:
                 raise ConfigurationError(
                     f"Budget({field.name}={value!r}): expected a finite number, not negative, or None for no limit"
                 )
+            if field.name in ("tokens", "calls") and value is not None and value != int(value):
+                raise ConfigurationError(f"Budget({field.name}={value!r}): expected a whole number")
 
     @property
     def needs_estimates(self) -> bool:

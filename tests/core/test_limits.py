@@ -51,6 +51,13 @@ def test_a_budget_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
         Budget(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["tokens", "calls"])
+def test_what_is_counted_is_limited_by_a_whole_number(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Budget\({name}=1.5\): expected a whole number"):
+        Budget(**{name: 1.5})
+    assert Budget(**{name: 2_000}).to_json() == {name: 2_000}
+
+
 def test_a_budget_records_only_what_is_limited() -> None:
     assert Budget().to_json() == {}
     assert Budget(usd=0, calls=3).to_json() == {"usd": 0, "calls": 3}
