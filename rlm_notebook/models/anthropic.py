@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
+from inspect import isawaitable
 from typing import Any
 
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Capabilities, Reply, Request, ToolCall
-from .anthropic_errors import model_error, refused
+from .anthropic_errors import announced, model_error, refused
 from .anthropic_request import body_of
 from .clients import Endpoint, check_url, client_for, is_loopback, let_go, without_credentials
-from .deadline import within
+from .deadline import Pieces, within
 from .openai_errors import Target
+from .openai_reply import steadily
+from .pace import Ticket, Told
+from .paced import Paced
 
 __all__ = ["OFFICIAL_URL", "AnthropicModel"]
 
@@ -43,7 +48,8 @@ class AnthropicModel:
     `base_url` is `ANTHROPIC_BASE_URL`, else Anthropic itself. `api_key_env` names the environment variable that holds
     the key and is read at each call: `ANTHROPIC_API_KEY` unless a `base_url` is given, which is sent no key that was
     not meant for it. `label` is the shown name. `temperature` is sent only if given, and no more once a model refused
-    it. The SDK is needed by calls alone: a recorded run is replayed without it.
+    it. A stream whose text has begun and then stops for `stall_timeout` seconds is given up, to be tried again.
+    The SDK is needed by calls alone: a recorded run is replayed without it.
     """
 
     model: str
@@ -53,6 +59,7 @@ class AnthropicModel:
     max_connections: int = field(default=1000, kw_only=True)
     temperature: float | None = field(default=None, kw_only=True)
     max_output_tokens: int = field(default=OUTPUT_TOKENS, kw_only=True)
+    stall_timeout: float | None = field(default=60.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -82,20 +89,28 @@ class AnthropicModel:
     def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Pieces of text (only for `request.streaming`), then the reply; raises `ModelError` and nothing else."""
         deadline = DEFAULT_DEADLINE if request.deadline is None else request.deadline
-        return within(deadline, self._pieces(request), name=self.name)
+        return within(deadline, partial(self._begun, request), name=self.name)
 
-    async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
+    async def _begun(self, request: Request) -> Pieces:
+        """The call, when it is its turn."""
         url = self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
         target = self._target(url)
         if find_spec("anthropic") is None:
             install = "pip install 'rlm-notebook[anthropic]'"
             raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
+        paced = Paced.at(url, self.model, target, announced, model_error)
+        return self._pieces(request, url, paced, await paced.turn(request))
+
+    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket) -> Pieces:
+        target = paced.target
         client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
         known = _learned.get((url, self.model), {})
         while True:
+            told = paced.begin(ticket)
             body = body_of(request, known, self.model, self.max_output_tokens, self.temperature)
+            made = _call(client, body, target, told, self.stall_timeout)
             try:
-                async with aclosing(_call(client, body, target)) as pieces:
+                async with aclosing(paced.counted(made, ticket)) as pieces:
                     async for piece in pieces:
                         yield piece
             except Exception as error:
@@ -108,6 +123,7 @@ class AnthropicModel:
                 if known:
                     _learned[url, self.model] = {**_learned.get((url, self.model), {}), **known}
                 return
+            ticket = await paced.turn(request)
 
     def _target(self, url: str) -> Target:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
@@ -121,21 +137,25 @@ class AnthropicModel:
 # -- what comes back ---------------------------------------------------------------------------------------------
 
 
-async def _call(client: Any, body: dict[str, Any], target: Target) -> AsyncGenerator[str | Reply, None]:
+async def _call(client: Any, body: dict[str, Any], target: Target, told: Told, stall: float | None) -> Pieces:
     required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
     # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
     rest = {name: value for name, value in body.items() if name not in required}
-    response = await client.messages.create(**required, extra_body=rest)
+    raw = await client.messages.with_raw_response.create(**required, extra_body=rest)
+    told(raw.headers)
+    parsed = raw.parse()
+    # Newer versions of the SDK read the body only now.
+    response = await parsed if isawaitable(parsed) else parsed
     written = _Written(body["model"], _answered(body), body.get("tool_choice", {}).get("name", ""))
     if not body["stream"]:
         written.add_whole(response, target)
         yield written.reply(target)
         return
     async with response:
-        async for event in response:
+        async for event in steadily(response, written, stall, target):
             if text := written.add(event):
                 yield text
-    del response
+    del raw, parsed, response
     await let_go()
     yield written.reply(target)
 
@@ -186,6 +206,8 @@ class _Written:
     blocks: dict[int, _Block] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     stop_reason: str = ""
+    #: Whether text was the last that came: only then is silence a bad sign.
+    flowing: bool = False
 
     def add_whole(self, message: Any, target: Target) -> None:
         content = getattr(message, "content", None)
@@ -201,6 +223,7 @@ class _Written:
     def add(self, event: Any) -> str:
         """The new text of a streamed event."""
         kind, index = getattr(event, "type", ""), getattr(event, "index", 0)
+        self.flowing = bool(getattr(getattr(event, "delta", None), "text", None))
         if kind == "message_start":
             self._add_facts(getattr(event, "message", None))
         elif kind == "content_block_start":

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import ModelError
-from .openai_errors import Target, is_transport, retry_after, unreachable, verdict_on
+from .openai_errors import Target, is_transport, number, retry_after, unreachable, verdict_on
+from .pace import Announced
 
-__all__ = ["model_error", "refused"]
+__all__ = ["announced", "model_error", "refused"]
 
 #: What an error is that comes within a stream, whose own status is 200.
 _STATUS = {
@@ -66,6 +67,22 @@ def refused(error: Exception, body: Mapping[str, Any]) -> dict[str, int] | None:
         # What a model thought before it called a tool is not kept, so it has to do without.
         return {"thinking": 0}
     return None
+
+
+def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
+    """What the `anthropic-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it.
+
+    All of Anthropic's limits are a minute's, and come back steadily. When they are back is told in whole seconds, by
+    its own clock: a minute's share is nearer.
+    """
+    said = {}
+    for kind in ("requests", "tokens"):
+        limit, remaining = (
+            number(headers.get(f"anthropic-ratelimit-{kind}-{name}")) for name in ("limit", "remaining")
+        )
+        if limit and remaining is not None:
+            said[kind] = Announced(limit, remaining, 60 * (limit - remaining) / limit)
+    return said
 
 
 def _kind(error: Any) -> str:

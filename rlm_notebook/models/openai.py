@@ -9,7 +9,7 @@ trusted to be well formed. Errors are put into words in `openai_errors.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,17 +22,16 @@ from ..ports import Capabilities, Reply, Request
 from . import openai_chat, openai_responses
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
 from .deadline import Pieces, within
-from .openai_errors import Target, announced, headers_of, model_error, refused_part
+from .openai_errors import Target, announced, model_error, refused_part
 from .openai_request import Wanted
-from .pace import LongWait, Pace, Ticket, Told, pace_of
+from .pace import Ticket, Told
+from .paced import Paced
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_DEADLINE = 600.0
 DUMMY_KEY = "none"  # servers without keys still want a header
-CHARACTERS_PER_TOKEN = 4
-OUTPUT_TOKENS = 500
 
 WireFormat = Literal["responses", "chat"]
 Transport = Literal["aiohttp", "httpx"]
@@ -117,10 +116,11 @@ class OpenAIModel:
         """The call, when it is its turn."""
         url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         target = self._target(url)
-        pace = pace_of(url, target.key, self.model)
-        return self._pieces(request, url, target, pace, await _turn(pace, request, target))
+        paced = Paced.at(url, self.model, target, announced, model_error)
+        return self._pieces(request, url, paced, await paced.turn(request))
 
-    async def _pieces(self, request: Request, url: str, target: Target, pace: Pace, ticket: Ticket) -> Pieces:
+    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket) -> Pieces:
+        target = paced.target
         client = await client_for(
             Endpoint(url, target.key or DUMMY_KEY, self.max_connections, transport=self.transport)
         )
@@ -128,13 +128,12 @@ class OpenAIModel:
         refused = _refused.get((url, self.model), frozenset())
         while True:
             # Now that the SDK is loaded and the client made, which may have taken seconds.
-            ticket.sent = pace.clock()
+            told = paced.begin(ticket)
             wanted = self._wanted(request, url, refused)
             sent = wire.body(wanted)
-            told = partial(_told, pace, ticket)
             made = wire.pieces(client, sent, wanted.answered, target, told, self.stall_timeout)
             try:
-                async with aclosing(_counted(made, pace, ticket, target)) as pieces:
+                async with aclosing(paced.counted(made, ticket)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Reply) and _ignores(wanted.rung, piece):
                             refused |= {wanted.rung}
@@ -149,7 +148,7 @@ class OpenAIModel:
                 if refused:
                     _refused[url, self.model] = _refused.get((url, self.model), frozenset()) | refused
                 return
-            ticket = await _turn(pace, request, target)
+            ticket = await paced.turn(request)
 
     def _target(self, url: str) -> Target:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
@@ -175,38 +174,6 @@ def _is_official(url: str) -> bool:
     """OpenAI's own endpoint, or one of those for a region."""
     host, own = urlsplit(url).netloc.rpartition("@")[2], urlsplit(OFFICIAL_URL).netloc
     return host == own or host.endswith(f".{own}")
-
-
-async def _turn(pace: Pace, request: Request, target: Target) -> Ticket:
-    characters = sum(len(message["content"]) for message in request.messages)
-    try:
-        return await pace.turn(characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or OUTPUT_TOKENS))
-    except LongWait as wait:
-        said = f"the provider asked for patience, {wait.seconds:.0f} s more"
-        advice = "try again then, or choose another model"
-        raise target.error(said, advice, status=429, retryable=True, retry_after=wait.seconds) from None
-
-
-def _told(pace: Pace, ticket: Ticket, headers: Mapping[str, str]) -> None:
-    pace.told(ticket, announced(headers))
-
-
-async def _counted(pieces: Pieces, pace: Pace, ticket: Ticket, target: Target) -> Pieces:
-    """The same pieces; the pace learns how the call went."""
-    try:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield piece
-    except Exception as error:
-        _told(pace, ticket, headers_of(error))
-        pace.failed(ticket, model_error(error, target))
-        raise
-    except BaseException:
-        # Cancelled, given up, or out of time: that says nothing about the provider.
-        pace.failed(ticket)
-        raise
-    else:
-        pace.went_well(ticket)
 
 
 def _ignores(rung: str, reply: Reply) -> bool:

@@ -69,7 +69,7 @@ async def pieces(
         yield _whole(response, written)
         return
     async with response:
-        async for chunk in steadily(response, written, stall):
+        async for chunk in steadily(response, written, stall, target):
             if text := _add(written, chunk):
                 yield text
     del raw, response

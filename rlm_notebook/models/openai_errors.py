@@ -34,6 +34,7 @@ __all__ = [
     "headers_of",
     "is_transport",
     "model_error",
+    "number",
     "one_line",
     "refused_part",
     "retry_after",
@@ -147,7 +148,7 @@ def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
     """What the `x-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it."""
     said = {}
     for kind in ("requests", "tokens"):
-        limit, remaining = (_number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
+        limit, remaining = (number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
         reset = _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
         if limit is not None and remaining is not None and reset is not None:
             said[kind] = Announced(limit, remaining, reset)
@@ -156,7 +157,7 @@ def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the provider asks to wait: `retry-after(-ms)`, else when the exhausted rate limit resets."""
-    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+    if (milliseconds := number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     if (given := headers.get("retry-after")) is not None:
         return _seconds_or_date(given)
@@ -166,7 +167,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds_or_date(text: str) -> float | None:
-    if (seconds := _number(text)) is not None:
+    if (seconds := number(text)) is not None:
         return max(0.0, seconds)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
@@ -177,10 +178,11 @@ def _seconds_or_date(text: str) -> float | None:
 def _duration(text: str) -> float | None:
     """Seconds of "6m0s", "20ms" or "1.5"."""
     parts = _DURATION.findall(text)
-    return sum(float(amount) * _UNITS[unit] for amount, unit in parts) if parts else _number(text)
+    return sum(float(amount) * _UNITS[unit] for amount, unit in parts) if parts else number(text)
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
+    """The number in a header, if there is one."""
     try:
         return float(text) if text is not None else None
     except ValueError:

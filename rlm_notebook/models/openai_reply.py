@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ..core.limits import Usage
 from ..ports import Reply, ToolCall
@@ -102,7 +102,13 @@ def excerpt(reply: Any) -> str:
     return str(getattr(reply, "error", None) or reply)[:200]
 
 
-async def steadily(events: Any, written: Written, seconds: float | None) -> AsyncIterator[Any]:
+class Flowing(Protocol):
+    """A reply while it is being written; `flowing` while it should go on coming."""
+
+    flowing: bool
+
+
+async def steadily(events: Any, written: Flowing, seconds: float | None, target: Target) -> AsyncIterator[Any]:
     """The same events; raises a retryable `ModelError` for a silence of so many seconds while text is flowing.
 
     Before the first text a model may think for minutes, and a server may load it: only the deadline bounds that.
@@ -119,5 +125,5 @@ async def steadily(events: Any, written: Written, seconds: float | None) -> Asyn
             if not timer.expired():
                 raise
             wrong = f"the stream stalled, nothing came for {seconds:g} s"
-            raise written.target.error(wrong, "try again", retryable=True) from None
+            raise target.error(wrong, "try again", retryable=True) from None
         yield event

@@ -72,7 +72,7 @@ async def pieces(
         yield _whole(response, written)
         return
     async with response:
-        async for event in steadily(response, written, stall):
+        async for event in steadily(response, written, stall, target):
             if text := _add(written, event):
                 yield text
     del raw, response

@@ -409,6 +409,38 @@ def key_of(seen):
     return seen.headers.get("x-api-key") or seen.headers["authorization"].removeprefix("Bearer ")
 
 
+class TestPace:
+    async def test_a_stream_that_stops_in_the_middle_of_its_text_is_given_up(self, serve):
+        server = await serve([Act(content="x" * 500, broken="hang", after=6)])
+        error = await failure(model_of(server, stall_timeout=0.2), asking(streaming=True, deadline=30))
+        assert "the stream stalled, nothing came for 0.2 s" in str(error)
+        assert error.retryable
+
+    async def test_silence_before_the_text_is_thinking(self, serve):
+        server = await serve([Act(content="x" * 500, delay=0.5)])
+        assert (await collect(model_of(server, stall_timeout=0.2), asking(streaming=True)))[1].content == "x" * 500
+
+    @pytest.mark.parametrize("streaming", [False, True])
+    async def test_announced_limits_are_kept_before_they_are_exceeded(self, serve, streaming):
+        """600 a minute, of which one is left: ten a second come back."""
+        said = {"requests-limit": "600", "requests-remaining": "1", "requests-reset": "2026-01-01T00:00:00Z"}
+        headers = {f"anthropic-ratelimit-{name}": value for name, value in said.items()}
+        server = await serve([Act(headers=headers)])
+        model = model_of(server)
+        await collect(model, asking("first"))
+        await asyncio.gather(*(collect(model, asking(str(number), streaming=streaming)) for number in range(10)))
+        times = [seen.at for seen in server.requests]
+        assert times[-1] - times[0] > 0.9, "ten calls take the second in which ten come back"
+
+    async def test_whoever_is_asked_to_wait_waits_for_all(self, serve):
+        busy = refusal(429, "slow down", "rate_limit_error", headers={"retry-after": "0.5"})
+        server = await serve([busy])
+        model = model_of(server)
+        assert (await failure(model, asking("first"))).retry_after == 0.5
+        await collect(model, asking("second"))
+        assert server.requests[1].at - server.requests[0].at > 0.49
+
+
 class TestKeys:
     async def test_the_key_goes_where_it_is_meant_to_and_nowhere_else(self, serve, monkeypatch):
         server = await serve()

@@ -408,6 +408,18 @@ class TestErrors:
         assert asyncio.get_running_loop().time() - started < 2
 
     @both_forms
+    async def test_a_stream_that_stops_in_the_middle_of_its_text_is_given_up(self, serve):
+        server = await serve([Act(content="x" * 100, broken="hang", after=9)])
+        error = await failure(model_of(server, stall_timeout=0.2), asking(streaming=True, deadline=30))
+        assert "the stream stalled, nothing came for 0.2 s" in str(error)
+        assert error.retryable
+
+    @both_forms
+    async def test_silence_before_the_text_is_thinking(self, serve):
+        server = await serve([Act(content="x" * 100, delay=0.5)])
+        assert (await collect(model_of(server, stall_timeout=0.2), asking(streaming=True)))[1].content == "x" * 100
+
+    @both_forms
     async def test_a_slow_consumer_is_not_cut_off_by_a_timer_in_its_own_code(self, serve):
         """A deadline that passes while the consumer works shows when it waits again, as a `ModelError`."""
         server = await serve([Act(content="x" * 100, broken="hang", after=9)])
