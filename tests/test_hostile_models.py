@@ -5,6 +5,7 @@ import gc
 import json
 import random
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -467,6 +468,16 @@ def look(where: str) -> str:
     return where
 
 
+@pytest.fixture(scope="module")
+def others_are_not_collected() -> Iterator[None]:
+    """What tests before left in memory is looked at once, and not after each of many runs: that took a minute."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("others_are_not_collected")
 @settings(max_examples=40)
 @given(
     behaviour=st.lists(BEHAVIOUR, max_size=14),
