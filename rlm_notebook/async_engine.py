@@ -60,6 +60,7 @@ class AsyncRecursiveEngine:
     `max_depth` or more; a step is one node. With `on_limit="execute"` a task at a limit is answered without splitting,
     with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` asks no model the same twice,
     over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too.
+    Blocking callables run in threads; `thread_safe=False` makes `max_concurrency` 1 for those that cannot bear that.
     `default_model` is the name that is recorded for replies that do not name their model, as those of callables.
 
     Raises `ConfigurationError` for arguments that cannot work.
@@ -86,6 +87,7 @@ class AsyncRecursiveEngine:
     prices: Mapping[str, tuple[float, float]] | None = None
     approve: bool | Literal["root"] = False
     verbose: bool = False
+    thread_safe: bool = True
     _configuration: Configuration = field(init=False)
     _recursion: Recursion = field(init=False)
 
@@ -342,7 +344,12 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     models = [(agent.name, agent.resolved) for agent in (team.default, *team.agents.values())]
     return Configuration(
         team=team,
-        limits=Limits(engine.max_depth, engine.max_steps, engine.max_concurrency, engine.max_tool_rounds),
+        limits=Limits(
+            engine.max_depth,
+            engine.max_steps,
+            engine.max_concurrency if engine.thread_safe else 1,
+            engine.max_tool_rounds,
+        ),
         on_limit=one_of("on_limit", engine.on_limit, ("execute", "raise")),
         on_failure=one_of("on_failure", engine.on_failure, ("raise", "synthesize")),
         budget=priced(instance("budget", engine.budget, Budget, "Budget(usd=0.5)") or Budget(), team, prices),

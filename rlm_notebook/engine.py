@@ -29,7 +29,7 @@ class RecursiveEngine:
     """`AsyncRecursiveEngine` for code that does not await: in scripts, in notebooks, inside running loops.
 
     The arguments are the same, without `approve`: who waits cannot approve. Blocking callables run in threads, so
-    siblings run in parallel; `thread_safe=False` makes `max_concurrency` 1 for callables that cannot bear that.
+    siblings run in parallel, unless `thread_safe=False`.
     """
 
     llm: Any
@@ -58,8 +58,6 @@ class RecursiveEngine:
     def __post_init__(self) -> None:
         theirs = {field.name for field in fields(AsyncRecursiveEngine) if field.init}
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name in theirs}
-        if not self.thread_safe:
-            given["max_concurrency"] = 1
         made = AsyncRecursiveEngine(**given)
         if guarded := made.guarded:
             raise ConfigurationError(

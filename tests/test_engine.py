@@ -104,7 +104,6 @@ def test_it_takes_the_arguments_of_the_asynchronous_engine() -> None:
 
     own = dict(inspect.signature(RecursiveEngine).parameters)
     theirs = dict(inspect.signature(AsyncRecursiveEngine).parameters)
-    del own["thread_safe"]
     # Nobody could approve anything while the only thread waits for the answer.
     theirs = {name: parameter for name, parameter in theirs.items() if name != "approve"}
 

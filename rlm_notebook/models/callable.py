@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
@@ -32,7 +33,8 @@ class CallableModel:
     `inputs` are the messages with the system prompt; `context` holds mode, system_prompt, temperature, task, task_id,
     depth, breadcrumbs, goal, agent, tools, schema, parts and dependencies. Coroutines are awaited, async generators
     stream (text, then optionally one mapping with the whole), all else runs in daemon threads: at most
-    `max_threads`, or one at a time with `thread_safe=False`. `metadata` may hold "model", "usage" (prompt_tokens,
+    `max_threads`, or one at a time with `thread_safe=False` (said here, or an attribute of the callable).
+    `metadata` may hold "model", "usage" (prompt_tokens,
     completion_tokens, ...) and "cost_usd"; without the last, the cost is unknown (`None`).
 
     Raises `ConfigurationError` for what cannot be called with two arguments; a call raises `ModelError`.
@@ -49,7 +51,8 @@ class CallableModel:
         _check_signature(self.function)
         object.__setattr__(self, "name", self.name or _name_of(self.function))
         object.__setattr__(self, "_schema", OwnCopy())
-        object.__setattr__(self, "_threads", DaemonThreads(self.max_threads if self.thread_safe else 1))
+        safe = self.thread_safe and getattr(self.function, "thread_safe", True) is not False
+        object.__setattr__(self, "_threads", DaemonThreads(self.max_threads) if safe else _one_thread_of(self.function))
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
     @property
@@ -103,6 +106,15 @@ class CallableModel:
         """What the callable returns, or what gives it when it is awaited."""
         arguments = (inputs_of(request), vars(Context(request, self._schema.of(request.schema))))
         return self.function(*arguments) if self._is_async else self._threads.call(_finished, self.function, *arguments)
+
+
+#: One at a time is meant of the callable, whatever the number of agents that it stands behind.
+_SERIAL: WeakValueDictionary[tuple[int, int], DaemonThreads] = WeakValueDictionary()
+
+
+def _one_thread_of(function: Callable[..., Any]) -> DaemonThreads:
+    which = id(getattr(function, "__self__", None)), id(getattr(function, "__func__", function))
+    return _SERIAL.setdefault(which, DaemonThreads(1))
 
 
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
