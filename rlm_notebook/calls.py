@@ -16,6 +16,7 @@ from .core.keys import digest
 from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
 from .exceptions import ExecutionError, ModelError, RLMError
+from .failures import without_node
 from .ports import Capabilities, Model, Reply, Request, ToolCall
 from .pricing import estimate, is_free
 from .run import Run
@@ -311,8 +312,8 @@ def _require_whole(reply: Reply, name: str) -> None:
 
 
 def _of_node(error: ExecutionError, node: str) -> ExecutionError:
-    """The error as this node's; a copy, if the model raised the same object for another node before."""
-    if error.node not in (None, node):
-        error = copy.copy(error)
-    error.node = node
-    return error
+    """The error as this node's, which it names; a copy, because the model may raise the same object again."""
+    named = copy.copy(error)
+    named.args, named.node = (f"node {node}: {without_node(error)}",), node
+    named.__cause__, named.__suppress_context__ = error.__cause__, True
+    return named.with_traceback(error.__traceback__)

@@ -9,7 +9,7 @@ from .exceptions import ExecutionError, ModelError, PlanError
 from .ports import Reply
 from .typed import Unfit
 
-__all__ = ["TYPE_ATTEMPTS", "failed_parts", "not_empty", "unfit"]
+__all__ = ["TYPE_ATTEMPTS", "failed_parts", "not_empty", "unfit", "without_node"]
 
 #: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
 CAUSES_SHOWN = 20
@@ -24,11 +24,20 @@ def failed_parts(node: str, failed: list[Exception], total: int) -> ExecutionErr
     It says where that began, not how it was handed up: else a failure deep in the tree is told once per level.
     """
     origins = list(_origins(failed))
-    said = [f"[{getattr(error, 'node', None) or '?'}] {_shortened(str(error))}" for error in origins[:CAUSES_SHOWN]]
+    said = [_of_part(error) for error in origins[:CAUSES_SHOWN]]
     if len(origins) > CAUSES_SHOWN:
         said.append(f"and {len(origins) - CAUSES_SHOWN} more")
     message = f"node {node}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
     return ExecutionError(message, node=node, causes=failed)
+
+
+def _of_part(error: BaseException) -> str:
+    return f"[{getattr(error, 'node', None) or '?'}] {_shortened(without_node(error))}"
+
+
+def without_node(error: BaseException) -> str:
+    """What an error says, for a place where its node is named already."""
+    return str(error).removeprefix(f"node {getattr(error, 'node', None)}: ")
 
 
 def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:
@@ -49,7 +58,8 @@ def not_empty(node: Node, reply: Reply) -> Reply:
     """The reply. Raises `ModelError` if it says nothing."""
     if not reply.content.strip():
         raise ModelError(
-            f"node {node.id}: {reply.model} gave an empty answer; run again, or choose another model", node=node.id
+            f"node {node.id}: {reply.model} gave an empty answer (asked once); run again, or choose another model",
+            node=node.id,
         )
     return reply
 

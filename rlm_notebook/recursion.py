@@ -23,7 +23,7 @@ from .core.plan import Execute, Recurse
 from .core.sources import placeless, sources_in
 from .core.tree import Node
 from .exceptions import CheckpointError, LimitError
-from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit
+from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit, without_node
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions
@@ -100,7 +100,9 @@ class Recursion:
         if failed and (strict or len(failed) == len(outcomes)):
             raise failed_parts(node_id, failed, len(outcomes))
         return tuple(
-            outcome if isinstance(outcome, Part) else Part(child, run.tree[child].task, f"(missing: {outcome})")
+            outcome
+            if isinstance(outcome, Part)
+            else Part(child, run.tree[child].task, f"(missing: {without_node(outcome)})")
             for child, outcome in outcomes.items()
         )
 

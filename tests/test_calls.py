@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, RLMError, Run, ScriptedModel, ToolError
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    ExecutionError,
+    ModelError,
+    RetryPolicy,
+    RLMError,
+    Run,
+    ScriptedModel,
+    ToolError,
+)
 from rlm_notebook.calls import ask
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
@@ -270,3 +279,12 @@ async def test_a_model_that_has_answered_is_trusted_to_answer_again() -> None:
 
     assert output.content == "trip: at 9; downtown"
     assert [phase.kind for phase in output.run.tree["0.1"].phases].count("failed") == 9
+
+
+async def test_what_a_model_cannot_do_names_the_node_once() -> None:
+    model = ScriptedModel({"t": {"a": "A"}}, faults=[Fault("a", ModelError("busy", status=503), times=None)])
+    with pytest.raises(ExecutionError) as caught:
+        await AsyncRecursiveEngine(model).solve("t")
+
+    assert str(caught.value) == "node 0: 1 of 1 parts failed: [0.0] busy (tried once)"
+    assert (caught.value.causes[0].node, str(caught.value.causes[0])) == ("0.0", "node 0.0: busy (tried once)")

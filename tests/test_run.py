@@ -502,7 +502,7 @@ async def test_an_error_that_nobody_awaits_is_on_the_run() -> None:
     await asyncio.sleep(0)
 
     assert isinstance(run.error, ModelError)
-    assert run.tree.error == "ModelError: no"
+    assert run.tree.error == "ModelError: node 0: no"
     assert isinstance(run.tree["0"].error, str)
 
 

@@ -134,12 +134,13 @@ class Patience:
             self._on_retry(_failure(state), state.attempt_number, state.next_action.sleep)
 
     def _counted(self, error: ModelError, attempt: int) -> ModelError:
-        """The error, saying after the last of several attempts how many there were."""
-        if attempt == 1 or (not self._was_last(attempt) and self._may_help(error)):
+        """The error, saying after the last attempt how many there were; what was no provider's is not repeated."""
+        of_provider = error.status is not None or error.retryable
+        if (attempt == 1 and not of_provider) or (not self._was_last(attempt) and self._may_help(error)):
             return error
         # A copy: the model may raise the same object again.
         counted = copy.copy(error)
-        counted.args = (f"{error} (tried {attempt} times)",)
+        counted.args = (f"{error} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
         counted.__cause__, counted.__suppress_context__ = error.__cause__, True
         return counted.with_traceback(error.__traceback__)
 

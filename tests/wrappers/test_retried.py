@@ -57,7 +57,6 @@ class TestWhatIsRepeated:
         [
             ModelError("wrong key", fatal=True),
             ModelError("no"),
-            ModelError("x", retryable=True, fatal=True),
             ValueError("bug"),
         ],
     )
@@ -68,9 +67,18 @@ class TestWhatIsRepeated:
         assert caught.value is error
         assert model.calls == 1
 
+    @pytest.mark.parametrize(
+        "error", [ModelError("x", retryable=True, fatal=True), ModelError("x", status=401, fatal=True)]
+    )
+    async def test_what_a_provider_refused_for_good_says_that_it_was_tried_once(self, error):
+        model = failing(error, None)
+        with pytest.raises(ModelError, match=r"^x \(tried once\)$"):
+            await collect(Retried(model, QUICK))
+        assert model.calls == 1
+
     async def test_one_attempt_is_one_call(self):
         model = failing(BUSY, None)
-        with pytest.raises(ModelError, match=r"^busy$"):
+        with pytest.raises(ModelError, match=r"^busy \(tried once\)$"):
             await collect(Retried(model, RetryPolicy(attempts=1)))
         assert model.calls == 1
 
