@@ -31,8 +31,10 @@ from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits
 from .core.plan import Plan
+from .core.records import Recorded
 from .core.retry import RetryPolicy
 from .core.store import STORES, Store
+from .core.tree import NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .forks import Fork, edited, plan_given, retried
 from .memory import SharedMemory
@@ -279,7 +281,10 @@ class AsyncRecursiveEngine:
         configuration = self._configuration.for_joining() if job.joins_only else self._configuration
         # Also read when it is not used: a journal has to know what it is about to replace.
         recorded = job.journal.read()
-        run = Run(job, configuration, recorded if job.mode != "fresh" else None, self)
+        known = recorded if job.mode != "fresh" else None
+        if _asks_somebody(job, known):
+            configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
+        run = Run(job, configuration, known, self)
         run.begin(lambda: replay(run) if job.mode == "replay" else self._recursion.solve(run))
         return run
 
@@ -373,6 +378,14 @@ def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
     wanted = os.environ.get("RLM_MODE", "") if kept and mode == "resume" else ""
     checked: RunMode = one_of("RLM_MODE" if wanted else "mode", wanted or mode, ("resume", "fresh", "replay"))
     return checked
+
+
+def _asks_somebody(job: Job, known: Recorded | None) -> bool:
+    """Whether a run cannot do without a model: what its request came to is not recorded, nor edited by hand."""
+    if job.mode == "replay" or job.joins_only or job.edit:
+        return False
+    done = known is not None and known.tree.root is not None and known.tree.root.state is NodeState.DONE
+    return not done or known is None or known.tree.request_key != job.request_key
 
 
 def _require_texts(recorded: RecordedRun) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cache",
     "Capabilities",
+    "Checking",
     "Host",
     "Journal",
     "Message",
@@ -157,6 +158,15 @@ class Model(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
     def stream(self, request: Request) -> AsyncIterator[str | Reply]: ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A `Model` that may know before its first call that none can succeed."""
+
+    def require_ready(self) -> None:
+        """Raises the `ModelError` that a call would raise, where a key is missing, say."""
+        ...
 
 
 class Cache(Protocol):

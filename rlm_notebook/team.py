@@ -11,7 +11,7 @@ from .agent import Agent, agents_of
 from .core.keys import digest
 from .core.tree import Node
 from .exceptions import ConfigurationError
-from .ports import Model
+from .ports import Checking, Model
 from .tools import Tool, as_tools
 
 __all__ = ["DEFAULT_AGENT", "Team"]
@@ -80,6 +80,15 @@ class Team:
         """The names of the tools whose calls have to be approved."""
         offered = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
         return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval))
+
+    def require_ready(self, *, planned: bool) -> None:
+        """Raises what the model that is asked first would raise anyway, if it knows that beforehand: a key is missing.
+
+        So nothing is begun and nothing is written. Who else is asked shows only when it is planned.
+        """
+        first = (self.planner if planned else self.default).resolved
+        if isinstance(first, Checking):
+            first.require_ready()
 
     def fuses(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""

@@ -1,13 +1,14 @@
 """The recursion: what is planned, split, executed and joined, within which limits, and what a failure leaves."""
 
 # Polling is the simplest way to wait for a state that only the run knows.
-# ruff: noqa: ASYNC110, PT012
+# ruff: noqa: ASYNC110, ASYNC240, PT012
 
 import asyncio
 import json
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -485,7 +486,7 @@ async def test_a_planner_that_writes_no_json_is_told_apart() -> None:
 
 async def test_an_empty_answer_is_a_clear_error() -> None:
     empty = ScriptedModel(lambda request: Reply("  "))
-    with pytest.raises(ModelError, match="node 0: scripted gave an empty answer; run again, or choose"):
+    with pytest.raises(ModelError, match=r"node 0: scripted gave an empty answer \(asked once\); run again, or choose"):
         await AsyncRecursiveEngine(empty, max_depth=1).solve("t")
 
 
@@ -989,3 +990,38 @@ async def test_the_default_model_names_what_does_not_name_itself(said: dict[str,
     )
     output = await engine.solve("task")
     assert output.metadata["model"] == output.run.tree["0"].model == recorded
+
+
+# -- before anything starts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["openai:gpt-5-mini", "anthropic:claude-haiku-4-5"])
+async def test_a_missing_key_is_said_before_anything_starts(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    engine = AsyncRecursiveEngine(spec)
+    with pytest.raises(ModelError, match=f"{spec} needs .*_API_KEY; set it") as caught:
+        engine.start("t", checkpoint=tmp_path / "run.json")
+
+    assert caught.value.run is None
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_recorded_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    file = tmp_path / "run.json"
+    await AsyncRecursiveEngine(ScriptedModel(TRIP, name="openai:gpt-5-mini")).solve("trip", checkpoint=file)
+    kept = file.read_bytes()
+    keyless = AsyncRecursiveEngine("openai:gpt-5-mini")
+
+    assert (await keyless.solve("trip", checkpoint=file)).metadata["calls"] == 0
+    assert (await keyless.solve("trip", checkpoint=file, mode="replay")).metadata["calls"] == 0
+    assert "by hand" in (await keyless.edit(file, "0", result="by hand")).content
+    with pytest.raises(ModelError, match="needs OPENAI_API_KEY"):
+        await keyless.solve("another trip", checkpoint=file)
+    with pytest.raises(ModelError, match="needs OPENAI_API_KEY"):
+        await keyless.solve("trip", checkpoint=file, mode="fresh")
+    assert file.read_bytes() == kept

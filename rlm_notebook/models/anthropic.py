@@ -93,7 +93,7 @@ class AnthropicModel:
 
     async def _begun(self, request: Request) -> Pieces:
         """The call, when it is its turn."""
-        url = self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
+        url = self._url()
         target = self._target(url)
         if find_spec("anthropic") is None:
             install = "pip install 'rlm-notebook[anthropic]'"
@@ -124,6 +124,13 @@ class AnthropicModel:
                     _learned[url, self.model] = {**_learned.get((url, self.model), {}), **known}
                 return
             ticket = await paced.turn(request)
+
+    def require_ready(self) -> None:
+        """Raises a fatal `ModelError` if a key is needed and not set."""
+        self._target(self._url())
+
+    def _url(self) -> str:
+        return self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
 
     def _target(self, url: str) -> Target:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""

@@ -114,7 +114,7 @@ class OpenAIModel:
 
     async def _begun(self, request: Request) -> Pieces:
         """The call, when it is its turn."""
-        url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
+        url = self._url()
         target = self._target(url)
         paced = Paced.at(url, self.model, target, announced, model_error)
         return self._pieces(request, url, paced, await paced.turn(request))
@@ -149,6 +149,13 @@ class OpenAIModel:
                     _refused[url, self.model] = _refused.get((url, self.model), frozenset()) | refused
                 return
             ticket = await paced.turn(request)
+
+    def require_ready(self) -> None:
+        """Raises a fatal `ModelError` if a key is needed and not set."""
+        self._target(self._url())
+
+    def _url(self) -> str:
+        return self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
 
     def _target(self, url: str) -> Target:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
