@@ -47,11 +47,12 @@ class Children:
         self.begun: Sequence[PlannedTask] = ()
         self._tasks: dict[str, asyncio.Task[Part | Exception]] = _NONE
 
-    def begin(self, planned: Sequence[PlannedTask]) -> None:
-        """Create the nodes of the next sub-tasks, and start on them.
+    def begin(self, planned: Sequence[PlannedTask], joining: int | None = None) -> None:
+        """Create the nodes of the next sub-tasks, and start on them; `joining` is the plan's estimate, if known yet.
 
         All nodes are there before any runs, because `depends_on` may name sub-tasks further down the plan.
         """
+        self._run.urgency.estimate_joining(self._parent, joining)
         first = len(self._run.tree.children(self._parent))
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]

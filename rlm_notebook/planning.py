@@ -102,7 +102,7 @@ class Planning:
         if run.approves(node_id) and not draft.followed:
             plan = await self._approved(run, node, draft.key, plan)
         if isinstance(plan, Recurse):
-            children.begin(plan.sub_tasks[len(children.begun) :])
+            children.begin(plan.sub_tasks[len(children.begun) :], plan.joining)
         return plan
 
     async def _approved(self, run: Run, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
@@ -219,7 +219,7 @@ class _Beginner:
             return begun[self._seen] == planned
         if not self._run.steps.reserve_early():
             return False
-        self._children.begin([planned])
+        self._children.begin([planned], self._reader.joining)
         return True
 
 

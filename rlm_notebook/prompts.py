@@ -2,7 +2,7 @@
 
 Each prompt begins with text that is the same, byte for byte, for all nodes of a run, so that the prompt caches of
 providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`; not for what leaves answers as they are
-(the planner's `effort` decides who goes first, and nothing else).
+(the planner's `effort` and `joining` decide who goes first, and nothing else).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ answer into "answer"; otherwise leave "answer" null.
 and together cover the task. Each is solved by somebody who sees only its description and the goal above it, so a \
 description must stand alone. A sub-task that needs the result of others lists their positions (from 0) in \
 "depends_on"; the others are solved in parallel. "effort" is how long a sub-task takes: 1 (a fact) to 5 (long work, \
-many steps).
+many steps); "joining" is how long it takes to write the answer from their results, on the same scale.
 
 Split only where it pays. Never give a sub-task that restates the task.
 
 Reply with one JSON object and nothing else:
 {"thoughts": "one or two sentences", "decision": "EXECUTE" or "RECURSE", "answer": null or "...", \
-"sub_tasks": [{"description": "...", "assigned_agent": null or "NAME", "depends_on": [], \
+"joining": 1, "sub_tasks": [{"description": "...", "assigned_agent": null or "NAME", "depends_on": [], \
 "effort": 1}]}"""
 
 WORKER_SYSTEM_PROMPT = """\

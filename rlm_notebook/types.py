@@ -57,6 +57,7 @@ class PlannerDecision(TypedDict):
     thoughts: NotRequired[str]
     decision: Literal["EXECUTE", "RECURSE"]
     answer: NotRequired[str | None]
+    joining: NotRequired[int | None]
     sub_tasks: NotRequired[list[SubTask]]
 
 

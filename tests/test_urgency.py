@@ -1,6 +1,8 @@
 """Who goes first: what has the longest way to the end of the run, as far as plans tell."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,8 +12,8 @@ from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.plan import plan_from_json
 
 
-def split(*parts: dict[str, Any]) -> str:
-    return json.dumps({"decision": "RECURSE", "sub_tasks": parts})
+def split(*parts: dict[str, Any], joining: Any = None) -> str:
+    return json.dumps({"decision": "RECURSE", "joining": joining, "sub_tasks": parts})
 
 
 class Planner:
@@ -48,6 +50,38 @@ async def test_what_long_work_waits_for_goes_before_what_is_itself_longer() -> N
     waits = {"task": "long", "effort": 5, "depends_on": [1]}
 
     assert await order({"task": "some", "effort": 4}, needed, waits) == ["needed", "long", "some"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_parts_of_what_is_long_to_join_go_first(streams: bool) -> None:
+    plans = {
+        "root": split({"task": "table"}, {"task": "report"}),
+        "table": split(*({"task": f"table {number}"} for number in range(4)), joining=1),
+        "report": split(*({"task": f"report {number}"} for number in range(4)), joining=5),
+    }
+    begun: list[str] = []
+
+    async def said(context: dict[str, Any]) -> str:
+        if context["mode"] == "synthesizer":
+            return f"joined {context['task']}"
+        if context["depth"] < 2:
+            return plans[context["task"]]
+        begun.append(context["task"])
+        await asyncio.sleep(0.01)
+        return json.dumps({"decision": "EXECUTE", "answer": "done"})
+
+    async def whole(inputs: list[Any], context: dict[str, Any]) -> Any:
+        return await said(context)
+
+    async def pieces(inputs: list[Any], context: dict[str, Any]) -> AsyncIterator[str]:
+        text = await said(context)
+        for at in range(0, len(text), 5):
+            yield text[at : at + 5]
+            await asyncio.sleep(0)
+
+    await AsyncRecursiveEngine(pieces if streams else whole, max_concurrency=2).solve("root")
+
+    assert begun[-2:] == ["table 2", "table 3"]
 
 
 @pytest.mark.parametrize("efforts", [(5, 1), (None, None), (99, "x")])

@@ -116,11 +116,15 @@ class Execute:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_LENIENT)
 class Recurse:
-    """Split the task; `sub_tasks` has at least one element."""
+    """Split the task; `sub_tasks` has at least one element.
+
+    `joining` is for joining their results what `effort` is for a sub-task.
+    """
 
     decision: Literal["RECURSE"] = "RECURSE"
     thoughts: Text = ""
     sub_tasks: tuple[PlannedTask, ...] = Field(min_length=1)
+    joining: Annotated[int | None, BeforeValidator(_effort)] = field(default=None, compare=False)
 
     def __str__(self) -> str:
         parts = (f"  {place}. {task}" for place, task in enumerate(self.sub_tasks))
@@ -132,7 +136,8 @@ class Recurse:
     def to_json(self) -> dict[str, Any]:
         """As it is recorded."""
         tasks = [task.to_json() for task in self.sub_tasks]
-        return {"decision": self.decision, "thoughts": self.thoughts, "sub_tasks": tasks}
+        written = {"decision": self.decision, "thoughts": self.thoughts, "sub_tasks": tasks}
+        return written if self.joining is None else {**written, "joining": self.joining}
 
 
 Plan = Annotated[Execute | Recurse, Field(discriminator="decision")]
@@ -146,6 +151,8 @@ PLAN_SCHEMA: dict[str, Any] = {
         "thoughts": {"type": "string"},
         "decision": {"type": "string", "enum": ["EXECUTE", "RECURSE"]},
         "answer": {"type": ["string", "null"]},
+        # Before the sub-tasks: those that begin while the plan streams are as urgent as it says.
+        "joining": {"type": ["integer", "null"]},
         "sub_tasks": {
             "type": "array",
             "items": {
@@ -161,7 +168,7 @@ PLAN_SCHEMA: dict[str, Any] = {
             },
         },
     },
-    "required": ["thoughts", "decision", "answer", "sub_tasks"],
+    "required": ["thoughts", "decision", "answer", "joining", "sub_tasks"],
     "additionalProperties": False,
 }
 
@@ -252,6 +259,8 @@ class PlanReader:
     """
 
     def __init__(self) -> None:
+        #: As in `Recurse`, if it was said before the sub-tasks.
+        self.joining: int | None = None
         self._text = ""
         self._position = -1
         self._searched = 0
@@ -274,6 +283,8 @@ class PlanReader:
             self._searched = opening.end()
             if _RECURSE.search(self._text, 0, opening.start()):
                 self._position = opening.end()
+                said = _JOINING.search(self._text, 0, opening.start())
+                self.joining = int(said[1]) if said else None
         self._searched = max(self._searched, len(self._text) - _LONGEST_OPENING)
         return self._position >= 0
 
@@ -304,5 +315,6 @@ class PlanReader:
 
 _ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
 _LONGEST_OPENING = 100
+_JOINING = re.compile(r'"joining"\s*:\s*([1-5])\b')
 _RECURSE = re.compile(r'"decision"\s*:\s*"\s*RECURSE\s*"', re.I)
 _BETWEEN = re.compile(r"[\s,]*")

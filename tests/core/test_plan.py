@@ -217,7 +217,7 @@ def test_half_an_emoji_in_a_plan_is_no_reason_to_refuse_it() -> None:
 
 def test_the_schema_asks_for_what_is_read() -> None:
     part = {"description": "d", "assigned_agent": None, "depends_on": [], "effort": 3}
-    given = {"thoughts": "", "decision": "RECURSE", "answer": None, "sub_tasks": [part]}
+    given = {"thoughts": "", "decision": "RECURSE", "answer": None, "sub_tasks": [part], "joining": 2}
 
     assert set(given) == set(PLAN_SCHEMA["required"]) == set(PLAN_SCHEMA["properties"])
     assert set(part) == set(PLAN_SCHEMA["properties"]["sub_tasks"]["items"]["required"])
@@ -240,18 +240,21 @@ def test_the_schema_asks_for_what_is_read() -> None:
     ],
 )
 def test_an_effort_from_1_to_5_is_read_and_what_is_none_is_ignored(given: object, read: int | None) -> None:
-    plan = plan_from_json({"decision": "RECURSE", "sub_tasks": [{"task": "a", "effort": given}]})
+    plan = plan_from_json({"decision": "RECURSE", "sub_tasks": [{"task": "a", "effort": given}], "joining": given})
 
     assert isinstance(plan, Recurse)
-    assert plan.sub_tasks[0].effort == read
-    assert plan_from_json(plan.to_json()).sub_tasks[0].effort == read
+    assert plan.sub_tasks[0].effort == plan.joining == read
+    again = plan_from_json(plan.to_json())
+    assert isinstance(again, Recurse)
+    assert again.sub_tasks[0].effort == again.joining == read
     assert plan == plan_from_json({"decision": "RECURSE", "sub_tasks": ["a"]}), "it is the same plan, whoever is first"
 
 
 def test_a_plan_without_efforts_is_recorded_as_ever() -> None:
     plan = plan_from_json({"decision": "RECURSE", "sub_tasks": ["a"]})
 
-    assert plan.to_json()["sub_tasks"] == [{"task": "a", "agent": None, "depends_on": []}]
+    parts = [{"task": "a", "agent": None, "depends_on": []}]
+    assert plan.to_json() == {"decision": "RECURSE", "thoughts": "", "sub_tasks": parts}
 
 
 @pytest.mark.parametrize(
