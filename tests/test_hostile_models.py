@@ -29,6 +29,15 @@ from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 pytestmark = pytest.mark.timeout(90)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_other_tests_left_is_not_collected_again_and_again() -> Iterator[None]:
+    """After thousands of tests each collection takes a second, and here are hundreds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def others() -> set[asyncio.Task[Any]]:
     return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 

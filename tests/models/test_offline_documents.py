@@ -150,7 +150,9 @@ class TestEvery:
         output = solved(f"Summarise this {asked}.\n\n{document}")
         found = sentences(output)
         assert found
-        assert [each for each in found if folded(each) not in source] == []
+        # Where a name in quotes begins a sentence, it is not told from one within a sentence: so two may look like one.
+        single = [part for each in found for part in re.split(r'(?<=[.!?]) (?=")', folded(each))]
+        assert [each for each in single if each not in source] == []
 
     def test_a_number_of_sentences_is_kept(self, document: str) -> None:
         assert len(sentences(solved(f"Summarise this in four sentences.\n\n{document}"))) == 4
