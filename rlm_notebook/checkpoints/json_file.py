@@ -8,15 +8,13 @@ was.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
-import itertools
-import json
 import logging
 import os
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +29,7 @@ from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of
 from .journal import line_of, read_journal
 from .ordinary import decoded, read_whole, require_ordinary, unusable
+from .replacing import keep_numbered, numbered, set_aside, temporary, write_whole
 
 __all__ = ["JsonFile", "load_recorded"]
 
@@ -73,6 +72,7 @@ class JsonFile:
         self._lines: IO[bytes] | None = None
         self._lock: Any = None
         self._synced = 0.0
+        self._later: asyncio.TimerHandle | None = None
         self._recorded: Recorded | None = None
         self._left_over = False
         self._damaged = False
@@ -87,7 +87,7 @@ class JsonFile:
 
     def _require_ordinary(self) -> None:
         """Nothing is written through a link, and so nothing outside the folder: nor is the folder itself one."""
-        mine = [self._file, self._journal, self._lock_path, _temporary(self._file), *_numbered(self._file)]
+        mine = [self._file, self._journal, self._lock_path, temporary(self._file), *numbered(self._file)]
         require_ordinary(mine)
         folder = self._file.parent
         if folder.suffix == ".rlm" and os.path.islink(folder):
@@ -139,18 +139,14 @@ class JsonFile:
     def _replace(self, recorded: Recorded) -> None:
         created = self._recorded.created if self._recorded else 0.0
         if self._recorded is not None and _loses(self._recorded, recorded):
-            _keep_numbered(self._file)
-        _write_whole(self._file, document_of(replace(recorded, cell_id=self._cell(), created=created)))
-        if self._lines is not None:
-            self._lines.close()
-            self._lines = None
+            keep_numbered(self._file)
+        write_whole(self._file, document_of(replace(recorded, cell_id=self._cell(), created=created)))
+        self._let_go()
         self._journal.unlink(missing_ok=True)
 
     def close(self) -> None:
-        if self._lines is not None:
-            with suppress(OSError):
-                self._lines.close()
-            self._lines = None
+        with suppress(OSError):
+            self._let_go()
         if self._lock is not None:
             # Removed while it is still held: after the release it may be somebody else's.
             with suppress(OSError):
@@ -210,28 +206,58 @@ class JsonFile:
         """Before something new is written: what an interrupted run left in its journal, and a finished run."""
         recorded = self._recorded
         if self._damaged:
-            _set_aside(self._journal)
+            set_aside(self._journal)
         if recorded is None:
             return
         if self._left_over:
-            _write_whole(self._file, document_of(recorded))
+            write_whole(self._file, document_of(recorded))
         elif recorded.tree.status == "done":
-            _keep_numbered(self._file)
+            keep_numbered(self._file)
 
     def _write(self, event: Event) -> None:
         assert self._lines is not None
         self._lines.write(line_of(event, cell_id=self._cell()))
         self._lines.flush()
-        now = time.monotonic()
-        if now - self._synced >= SYNC_INTERVAL:
-            os.fsync(self._lines.fileno())
-            self._synced = now
-            self._require_there()
+        since = time.monotonic() - self._synced
+        if since >= SYNC_INTERVAL:
+            self._sync()
+        elif self._later is None:
+            self._later = _call_later(SYNC_INTERVAL - since, self._sync_quietly)
+
+    def _sync(self) -> None:
+        assert self._lines is not None
+        os.fsync(self._lines.fileno())
+        self._synced = time.monotonic()
+        self._require_there()
+
+    def _sync_quietly(self) -> None:
+        """When no further line comes, which would have done it; a line that comes after a failure says so."""
+        self._later = None
+        if self._lines is not None:
+            with suppress(OSError):
+                self._sync()
+
+    def _let_go(self) -> None:
+        """Close the journal: nothing is left to be synced."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            lines.close()
 
     def _require_there(self) -> None:
         """A file that was removed while it is open takes lines without complaint, and keeps none."""
         if not self._journal.exists():
             raise FileNotFoundError(errno.ENOENT, "its folder, or its journal, was removed or moved while it ran")
+
+
+def _call_later(seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle | None:
+    """`None` where no loop runs: then nobody waits either, and the next line is not far."""
+    try:
+        return asyncio.get_running_loop().call_later(seconds, action)
+    except RuntimeError:
+        return None
 
 
 def _signature(path: Path) -> tuple[int, int] | None:
@@ -309,51 +335,6 @@ def _in_words(error: Exception) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def _write_whole(path: Path, data: dict[str, Any]) -> None:
-    """All or nothing: a reader sees the old file or the new one, also after a power loss."""
-    text = json.dumps(data, ensure_ascii=False, indent=1, default=str)
-    temporary = _temporary(path)
-    require_ordinary([temporary])
-    try:
-        with temporary.open("wb") as file:
-            file.write(_encodable(text).encode("utf-8") + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
-
-
-def _encodable(text: str) -> str:
-    """Lone surrogates as JSON escapes: a model may write them, UTF-8 may not."""
-    return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text) if not _clean(text) else text
-
-
-def _clean(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _keep_numbered(path: Path) -> None:
-    """Keep a finished run as `<name>.1.json`; the newest three stay."""
-    numbered = _numbered(path)
-    for older, newer in ((numbered[2], numbered[1]), (numbered[1], numbered[0])):
-        if newer.exists():
-            os.replace(newer, older)
-    # All or nothing: half a copy would be an earlier run that nobody can read.
-    shutil.copyfile(path, temporary := _temporary(numbered[0]))
-    os.replace(temporary, numbered[0])
-
-
 def _loses(old: Recorded, new: Recorded) -> bool:
     """Answers that an unfinished run had are part of the new one no more: another task, or another model, took over."""
     if old.tree.status == "done" or old.tree.parent is not None:
@@ -362,17 +343,6 @@ def _loses(old: Recorded, new: Recorded) -> bool:
     there = {node.result_key for node in (*new.tree, *new.earlier)}
     had = (*old.earlier, *old.tree)
     return any(node.state is NodeState.DONE and node.usage.calls and node.result_key not in there for node in had)
-
-
-def _numbered(path: Path) -> list[Path]:
-    return [path.with_name(f"{path.stem}.{number}.json") for number in (1, 2, 3)]
-
-
-def _set_aside(journal: Path) -> None:
-    """Lines that could not be read are not overwritten: somebody may still mend them."""
-    stem = journal.name.removesuffix(".jsonl")
-    names = (journal.with_name(f"{stem}.damaged-{number}.jsonl") for number in itertools.count(1))
-    shutil.copyfile(journal, next(name for name in names if not os.path.lexists(name)))
 
 
 def _checked(path: Path) -> Path:

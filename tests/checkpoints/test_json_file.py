@@ -151,6 +151,42 @@ async def test_any_text_comes_back_from_the_journal(path: Path) -> None:
     assert recorded.tree["0.0"].result == odd
 
 
+async def test_a_line_is_synced_soon_also_when_no_other_one_follows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that come thick and fast are synced together; the last of them does not wait for a slow model's reply."""
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (real(number), synced.append(len(journal_of(path).read_bytes()))))
+    waits, done = asyncio.Event(), asyncio.Event()
+
+    async def slow(inputs: Any, context: Any) -> Any:
+        if context["task"] == "hotel":
+            waits.set()
+            await done.wait()
+        plan = {"decision": "RECURSE", "sub_tasks": ["flights", "hotel"]}
+        wanted = plan if context["task"] == "trip" else {"decision": "EXECUTE"}
+        return {"content": json.dumps(wanted) if context["mode"] == "planner" else "a"}
+
+    run = AsyncRecursiveEngine(slow).start("trip", checkpoint=path)
+    await waits.wait()
+    while run.tree["0.0"].result is None:
+        await asyncio.sleep(0)
+    written, lines, grouped = (
+        len(journal_of(path).read_bytes()),
+        journal_of(path).read_bytes().count(b"\n"),
+        len(synced),
+    )
+    for _ in range(100):
+        if synced[-1] == written:
+            break
+        await asyncio.sleep(0.05)
+    assert synced[-1] == written, "all is on the disk while the model still thinks"
+    assert grouped < lines, "not each line by itself"
+    done.set()
+    await run
+
+
 # -- unchanged -----------------------------------------------------------------------------------------------------
 
 
