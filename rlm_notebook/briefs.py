@@ -90,7 +90,10 @@ class Briefs:
             parts = tuple(Part(child.id, child.task, child.result or "") for child in living)
             return self.for_synthesizer(self.facts(run, node, parts)).messages
         facts = self.facts(run, node)
-        if any(phase.kind == "execute" for phase in node.phases):
+        planned_answer = (node.plan or {}).get("answer")
+        if any(phase.kind == "execute" for phase in node.phases) and not (
+            node.result and node.result == planned_answer
+        ):
             return self.for_worker(run, node, facts).messages
         return self.for_planner(facts).messages
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, cast
 
 from .adapters import answering
 from .adapters import patience as patience_with
-from .core.events import Retried, Token
+from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.keys import digest
 from .core.limits import NOTHING, Usage
 from .core.retry import RetryPolicy
+from .core.tree import NodeState
 from .exceptions import ExecutionError, ModelError, RLMError
 from .failures import without_node
-from .ports import Capabilities, Model, Reply, Request, ToolCall
+from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
 from .pricing import estimate, is_free
 from .run import Run
 
-__all__ = ["TextReader", "ask"]
+__all__ = ["TextReader", "ask", "tell_work"]
+
+#: What a node's call is told as, and the state that it leads to.
+_WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeState]] = {
+    "planner": (PlanStarted, NodeState.PLANNING),
+    "worker": (Started, NodeState.RUNNING),
+    "synthesizer": (SynthesisStarted, NodeState.SYNTHESIZING),
+}
 
 
 class TextReader(Protocol):
@@ -48,16 +57,25 @@ def ask(
     return _remembered(asking, remembering, request, first)
 
 
+def tell_work(run: Run, node_id: str, mode: Mode) -> None:
+    """The node is at work from here on, if it was not yet: its call has its turn, or its answer is there."""
+    node, (begins, state) = run.tree[node_id], _WORK[mode]
+    if node.state is not state or not node.at_work:
+        run.emit(begins(at=run.clock(), node=node_id))
+
+
 async def _remembered(asking: _Asking, remembering: Model, request: Request, first: _First) -> Reply:
     """The reply of a model that may know it already; what it says of an answer that is known is taken in here."""
     while first.is_late:
         if (shared := await first.shared()) is not None:
+            tell_work(asking.run, asking.node, request.mode)
             return shared
     reply: Reply | None = None
     first.begin()
     try:
         async with aclosing(cast(Any, remembering.stream(request))) as pieces:
             async for piece in pieces:
+                tell_work(asking.run, asking.node, request.mode)
                 if isinstance(piece, Reply):
                     reply = piece
                 else:
@@ -213,6 +231,7 @@ class _Asking:
         """The model's answer; `first` has others wait for it, too. All in one coroutine: thousands may wait here."""
         while first is not None and first.is_late:
             if (shared := await first.shared()) is not None:
+                tell_work(self.run, self.node, request.mode)
                 return shared
         if first is not None:
             first.begin()
@@ -222,9 +241,12 @@ class _Asking:
                 reserved, used, told = self._reserved(request), NOTHING, True
                 await self.run.permits.take(self.node, self.model.name, priority, reserved)
                 try:
+                    paced = self._begin(request.mode)
                     pieces, reply = answering(self.model, request), None
                     try:
                         async for piece in pieces:
+                            if paced:
+                                tell_work(self.run, self.node, request.mode)
                             if isinstance(piece, Reply):
                                 _require_whole(piece, self.model.name)
                                 reply, used, told = piece, _used(self.run, self.model, piece), piece.usage is not None
@@ -242,10 +264,12 @@ class _Asking:
                         used = _priced(self.run, self.model, error.usage)
                     self._hold(error)
                 finally:
+                    _set_begin(None)
                     # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
                     self.run.permits.give_back(self.node, reserved if told else NOTHING, used)
                 if self.retry is None:
                     raise failure
+                tell_work(self.run, self.node, request.mode)
                 patience = patience or patience_with(self.retry, self._tell, self._has_answered)
                 await patience.after(failure)
             return first.settled(reply) if first is not None else _present(reply, self.node, self.model)
@@ -254,6 +278,14 @@ class _Asking:
                 raise
             problem = first.failed(error)
             raise problem from problem.__cause__
+
+    def _begin(self, mode: Mode) -> bool:
+        """It is the node's turn. A model that is paced may have it wait on; that it is gives true."""
+        paced = is_paced(self.model)
+        _set_begin(partial(tell_work, self.run, self.node, mode) if paced else None)
+        if not paced:
+            tell_work(self.run, self.node, mode)
+        return paced
 
     def take_in(self, request: Request, text: str) -> None:
         """A piece of a streamed reply: a plan is read, an answer is shown."""
@@ -282,6 +314,12 @@ class _Asking:
         run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=run.claim(self.node)))
         if self.reader is not None:
             self.reader.restart()
+
+
+def _set_begin(begins: Callable[[], None] | None) -> None:
+    """For the call that is made now: sub-tasks that begin meanwhile, and tools, are to hear nothing of it."""
+    if begins is not None or call_begins.get() is not None:
+        call_begins.set(begins)
 
 
 def _used(run: Run, model: Model, reply: Reply) -> Usage:

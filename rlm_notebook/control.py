@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Container, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -105,7 +105,7 @@ class Control:
         """Idle twice in a row: then what the last call brought has been told, too."""
         if self.ended:
             return
-        idle = self._permits.meter.idle and not _calls_tools(self._log.tree, self.awaiting)
+        idle = self._permits.meter.idle and not _calls_tools(self._log.tree)
         if idle and was_idle:
             self.settled = True
             assert self.task is not None
@@ -139,6 +139,8 @@ class Control:
         self._permits.rest()
         try:
             edited: Execute | Recurse | None = await waiting
+            if self._log.tree.status == "running":
+                self._stopwatch.start()
             return edited
         finally:
             del self.awaiting[node_id]
@@ -178,11 +180,10 @@ class Control:
             self._permits.resume()
 
 
-def _calls_tools(tree: Tree, awaiting: Container[str]) -> bool:
-    """Whether some tool has been called and has not returned: it may not bear to be called again. One that waits for
-    approval has not been called yet."""
-    running = (node for node in tree if node.state is NodeState.RUNNING and node.id not in awaiting)
-    return any(use.ended is None for node in running for use in node.tool_calls)
+def _calls_tools(tree: Tree) -> bool:
+    """Whether some tool has been called and has not returned: it may not bear to be called again."""
+    running = (node for node in tree if node.state is NodeState.RUNNING)
+    return any(use.ended is None and not use.asks for node in running for use in node.tool_calls)
 
 
 class _Ended:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .calls import ask
+from .calls import ask, tell_work
 from .core.events import Replied, ToolCalled, ToolReturned
 from .core.limits import Usage
 from .core.records import tool_facts
@@ -83,6 +83,7 @@ class Conversation:
         known = self._recorded.next()
         if known is not None:
             reply, uses, usage = known
+            tell_work(self._run, self._node, "worker")
             event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=_calls(reply))
             self._run.emit(replace(event, usage=usage, model=reply.model, mark="replayed"))
             self._paid = self._paid or usage.calls > 0
@@ -114,11 +115,18 @@ class Conversation:
 
     async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
         """All calls of one reply, in parallel; the answers in the order of the calls."""
+        asks = any(use is None and self._asks_somebody(call) for call, use in zip(calls, uses, strict=True))
         # All are told before any begins: what is recorded of a reply's calls is in their order.
         for call, use in zip(calls, uses, strict=True):
-            self._begin(call, use)
-        if any(use is None and self._asks_somebody(call) for call, use in zip(calls, uses, strict=True)):
+            if use is None:
+                self._tell_call(call, asks)
+            else:
+                self._tell_again(use)
+        if asks:
             await self._run.control.approval_of(self._node)
+            for call, use in zip(calls, uses, strict=True):
+                if use is None:
+                    self._tell_call(call, asks=False)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -138,16 +146,16 @@ class Conversation:
         wanted = self._tools.get(call.name)
         return wanted is not None and wanted.requires_approval and _fits(wanted, call)
 
-    def _begin(self, call: ToolCall, use: ToolUse | None) -> None:
-        if use is None:
-            told = masked(call, self._tools).arguments
-            given = told if isinstance(told, dict) else {"text": told}
-            now = self._run.clock()
-            self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given))
-            return
+    def _tell_again(self, use: ToolUse) -> None:
         self._reads.update(use.reads)
         for event in tool_facts(use, self._node):
             self._run.emit(event)
+
+    def _tell_call(self, call: ToolCall, asks: bool) -> None:
+        told = masked(call, self._tools).arguments
+        given = told if isinstance(told, dict) else {"text": told}
+        now = self._run.clock()
+        self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given, asks=asks))
 
     async def _use(self, call: ToolCall) -> str:
         secrets = secrets_of(call, self._tools)

@@ -9,7 +9,7 @@ from .briefs import Briefs
 from .calls import ask
 from .children import Children
 from .configuration import Configuration
-from .core.events import Planned, PlanStarted, Retried
+from .core.events import Planned, Retried
 from .core.keys import normalized
 from .core.plan import (
     Execute,
@@ -68,7 +68,6 @@ class Planning:
             followed = run.past.followed(known, run.tree)
             return Draft(key, facts, self._recalled(run, node, replace(known, plan_key=key)), followed)
         run.require_solving(node_id)
-        run.emit(PlanStarted(at=run.clock(), node=node_id))
         return Draft(key, facts)
 
     async def asked(self, run: Run, node_id: str, draft: Draft, children: Children) -> Execute | Recurse:

@@ -6,7 +6,8 @@ protocols, and features compose by wrapping them. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
@@ -34,8 +35,11 @@ __all__ = [
     "Reply",
     "Request",
     "ToolCall",
+    "call_begins",
     "current_host",
     "install_host",
+    "is_paced",
+    "tell_begin",
 ]
 
 Mode = Literal["planner", "worker", "synthesizer"]
@@ -167,6 +171,26 @@ class Checking(Protocol):
     def require_ready(self) -> None:
         """Raises the `ModelError` that a call would raise, where a key is missing, say."""
         ...
+
+
+#: Called by a model that is `paced`, when a call has its turn there; set while the engine asks.
+call_begins: ContextVar[Callable[[], None] | None] = ContextVar("call_begins", default=None)
+
+
+def is_paced(model: Any) -> bool:
+    """Whether a model, or one inside it, may keep a call waiting, and says when it begins (`call_begins`)."""
+    while not (paced := getattr(model, "paced", False)):
+        model = getattr(model, "model", None)
+        if not hasattr(model, "stream"):
+            break
+    return bool(paced)
+
+
+def tell_begin() -> None:
+    """Say that the call that is being made has its turn."""
+    begins = call_begins.get()
+    if begins is not None:
+        begins()
 
 
 class Cache(Protocol):

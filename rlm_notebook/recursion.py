@@ -17,7 +17,7 @@ from .calls import ask
 from .children import Children, end_node
 from .configuration import Configuration
 from .conversation import Conversation
-from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried, Started, SynthesisStarted
+from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.keys import result_key
 from .core.plan import Execute, Recurse
 from .core.sources import placeless, sources_in
@@ -142,7 +142,6 @@ class Recursion:
 
     async def _execute(self, run: Run, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
-        run.emit(Started(at=run.clock(), node=node.id))
         agent = self._team.agent(node)
         tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
         request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
@@ -159,7 +158,6 @@ class Recursion:
         return ()
 
     async def _synthesize(self, run: Run, node: Node, parts: tuple[Part, ...]) -> Reply:
-        run.emit(SynthesisStarted(at=run.clock(), node=node.id))
         request = self._briefs.for_synthesizer(self._briefs.facts(run, node, parts))
 
         def ask_once(request: Request) -> Awaitable[Reply]:

@@ -224,6 +224,25 @@ async def test_a_tool_that_requires_approval_is_called_when_it_is_given() -> Non
     assert not run.awaiting
 
 
+async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() -> None:
+    lever = Lever(1, 2)
+    run = lever.engine.start("t")
+    await waiting(run, "0")
+    await asyncio.sleep(0.1)
+    node = run.tree["0"]
+    assert not node.at_work
+    assert [use.asks for use in node.tool_calls] == [True, True]
+    allowed = run.clock()
+    run.approve("0")
+    await run
+
+    node = run.tree["0"]
+    assert [(use.asks, use.started >= allowed) for use in node.tool_calls] == [(False, True)] * 2
+    assert [phase.kind for phase in node.phases][:3] == ["execute", "wait", "execute"]
+    assert all(phase.ended is not None for phase in node.phases)
+    assert sum((phase.ended or 0) - phase.started for phase in node.phases if phase.kind == "execute") < 0.1
+
+
 async def test_a_call_that_the_model_has_to_mend_is_nobodys_business() -> None:
     lever = Lever("often")
     assert "wrong arguments for pull" in (await lever.engine.solve("t")).content

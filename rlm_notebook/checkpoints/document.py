@@ -91,6 +91,7 @@ class ToolUseDocument(_Part):
     ok: bool = True
     ended: Moment | None = None
     reads: Digests = Field(default_factory=dict)
+    asks: bool = False
 
 
 class CallDocument(_Part):
@@ -283,6 +284,7 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
         "ok": use.ok,
         "ended": use.ended,
         **({"reads": use.reads} if use.reads else {}),
+        **({"asks": True} if use.asks else {}),
     }
 
 

@@ -115,9 +115,12 @@ class Replied(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCalled(Event):
+    """`asks`: not yet, somebody has to allow it first; when that is done it is told again, without."""
+
     call: str
     name: str
     arguments: dict[str, Any]
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ that what was edited in one of them stays its own, and a run that goes on is the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .events import (
     Cancelled,
@@ -125,9 +125,12 @@ def plan_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Eve
 
 def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
     """The answering of a recorded node with the times that were recorded, told of `node_id`."""
-    yield from _stage(_answering(node.phases), node_id)
-    for use in node.tool_calls:
-        yield from tool_facts(use, node_id)
+    stage = list(_stage(_answering(node.phases), node_id))
+    yield from stage[:1]
+    asked, allowed = _asked(node, node_id)
+    begins = [fact for fact in stage[1:] if fact.at not in allowed]
+    tools = [fact for use in node.tool_calls for fact in tool_facts(use, node_id)]
+    yield from sorted([*begins, *asked, *tools], key=_place)
     yield Finished(
         at=node.ended or 0.0,
         node=node_id,
@@ -141,11 +144,28 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
     )
 
 
+def _asked(node: Node, node_id: str) -> tuple[list[ToolCalled], set[float]]:
+    """That calls of tools had to be allowed, and when they were: where a wait ends with such a call."""
+    ended = {phase.ended: phase for phase in node.phases if phase.kind == "wait"}
+    waited = [(use, ended[use.started]) for use in node.tool_calls if use.started in ended]
+    asked = [replace(_called(use, node_id), at=wait.started, asks=True) for use, wait in waited]
+    return asked, {use.started for use, _ in waited}
+
+
+def _place(fact: Event) -> tuple[float, int]:
+    """When it was; at one moment, a call of the model comes first, then tools are called before they return."""
+    return fact.at, 1 if isinstance(fact, ToolCalled) else 2 if isinstance(fact, ToolReturned) else 0
+
+
 def tool_facts(use: ToolUse, node_id: str) -> Iterator[Event]:
     """A recorded call of a tool, told of `node_id`."""
-    yield ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
+    yield _called(use, node_id)
     if use.content is not None and use.ended is not None:
         yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok, reads=use.reads)
+
+
+def _called(use: ToolUse, node_id: str) -> ToolCalled:
+    return ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
 
 
 def end_facts(node: Node) -> Iterator[Event]:
@@ -180,9 +200,12 @@ _BEGINNINGS: dict[str, type[PlanStarted] | type[Started] | type[SynthesisStarted
 
 
 def _stage(phases: Sequence[Phase], node_id: str) -> Iterator[Event]:
-    """The beginning of a stage, and its failed attempts before the one that succeeded."""
-    if not phases or phases[-1].kind not in _BEGINNINGS:
+    """Each beginning of a stage, that is of each of its calls; and which of them failed."""
+    begins = _BEGINNINGS.get(phases[-1].kind) if phases else None
+    if begins is None:
         return
-    yield _BEGINNINGS[phases[-1].kind](at=phases[0].started, node=node_id)
-    for phase in phases[:-1]:
-        yield Retried(at=phase.ended or phase.started, node=node_id, reason="")
+    for phase in phases:
+        if phase.kind != "wait":
+            yield begins(at=phase.started, node=node_id)
+        if phase.kind == "failed":
+            yield Retried(at=phase.ended or phase.started, node=node_id, reason="")

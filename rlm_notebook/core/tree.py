@@ -64,7 +64,10 @@ class IllegalEvent(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed"."""
+    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
+
+    Work begins when a call has its turn, and not when it asks for one: until then a node that has begun is in "wait".
+    """
 
     kind: str
     started: float
@@ -73,7 +76,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One tool call of a node, and what it returned (`None` while it runs)."""
+    """One tool call of a node, and what it returned (`None` while it runs, or still `asks` to be allowed)."""
 
     call: str
     name: str
@@ -83,6 +86,7 @@ class ToolUse:
     ok: bool = True
     ended: float | None = None
     reads: dict[str, str] = field(default_factory=dict)
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,11 @@ class Node:
         return self.id.count(".")
 
     @property
+    def at_work(self) -> bool:
+        """A call of its model or of a tool is under way: it waits neither for a turn nor for anybody."""
+        return bool(self.phases) and self.phases[-1].ended is None and self.phases[-1].kind != "wait"
+
+    @property
     def title(self) -> str:
         """The first line of the task that holds text."""
         return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)
@@ -156,20 +165,29 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
         "Planned:EXECUTE",
         **{"PlanStarted": _S.PLANNING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
     ),
+    # A stage begins again with each of its calls: a retry, the round after a tool's.
     _S.PLANNING: _row(
-        "Planned:EXECUTE", *_ASKING, **{"Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE}
+        "PlanStarted",
+        *_ASKING,
+        **{"Planned:EXECUTE": _S.WAITING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
     ),
     _S.RUNNING: _row("Started", *_ASKING, Finished=_S.DONE),
-    # A plan that waits for approval may be replaced by an edited one, before any sub-task is there.
+    # For its parts, or for its turn. A plan that waits for approval may be replaced by an edited one, before any
+    # sub-task is there.
     _S.WAITING: _row(
-        "Planned:RECURSE", **{"Planned:EXECUTE": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE}
+        "Planned:RECURSE",
+        "Planned:EXECUTE",
+        **{"Started": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE},
     ),
-    _S.SYNTHESIZING: _row(*_ASKING, Finished=_S.DONE),
+    _S.SYNTHESIZING: _row("SynthesisStarted", *_ASKING, Finished=_S.DONE),
     _S.DONE: {"Superseded": _S.SUPERSEDED},
     _S.FAILED: {"Superseded": _S.SUPERSEDED},
     _S.CANCELLED: {"Superseded": _S.SUPERSEDED},
     _S.SUPERSEDED: {},
 }
+
+#: What a node that waits goes on with, by its decision.
+_GOES_ON: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
 
 
 class Tree:
@@ -275,7 +293,7 @@ class Tree:
             raise IllegalEvent(f"node {event.node} exists already")
         if event.node.rpartition(".")[0] != (event.parent or "") or (event.parent is None and event.node != "0"):
             raise IllegalEvent(f"node {event.node!r} cannot be a child of {event.parent!r}")
-        if event.parent is not None and self._state_of(event.parent) not in (_S.PLANNING, _S.WAITING):
+        if event.parent is not None and not self._may_split(event.parent):
             raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
         return self._add(
             Node(
@@ -295,6 +313,10 @@ class Tree:
             self._children.setdefault(node.parent, []).append(node.id)
         return node
 
+    def _may_split(self, node_id: str) -> bool:
+        node = self._nodes.get(node_id)
+        return node is not None and node.state in (_S.PLANNING, _S.WAITING) and node.decision != "EXECUTE"
+
     def _state_of(self, node_id: str) -> NodeState | None:
         node = self._nodes.get(node_id)
         return node.state if node else None
@@ -305,7 +327,7 @@ class Tree:
             raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
         trigger = _trigger(event)
         row = TRANSITIONS[node.state]
-        if trigger not in row:
+        if trigger not in row or (node.state is _S.WAITING and _GOES_ON.get(trigger, node.decision) != node.decision):
             raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
         state = row[trigger] or node.state
         changed = _changed(node, event, state)
@@ -327,7 +349,7 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
     at = event.at
     match event:
         case PlanStarted():
-            return _with(node, state=state, started=at, attempts=1, phases=(*node.phases, Phase("plan", at)))
+            return _begun(node, "plan", at, state)
         case Planned():
             return _planned(node, event, state)
         case Started():
@@ -335,10 +357,9 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
         case SynthesisStarted():
             return _begun(node, "synthesize", at, state)
         case ToolCalled():
-            used = ToolUse(event.call, event.name, event.arguments, at)
-            return _with(node, tool_calls=(*node.tool_calls, used))
+            return _tool_called(node, event)
         case ToolReturned():
-            return _with(node, tool_calls=_returned(node.tool_calls, event))
+            return _tool_returned(node, event)
         case Replied():
             return _replied(node, event)
         case Retried():
@@ -346,7 +367,7 @@ def _changed(node: Node, event: Event, state: NodeState) -> Node:
         case Finished():
             return _finished(node, event, state)
         case Failed():
-            phases = _closed(node.phases, at, kind="failed")
+            phases = _closed(node.phases, at, kind="failed" if node.at_work else None)
             usage = _plus(node.usage, event.usage)
             return _with(
                 node, state=state, ended=at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
@@ -389,9 +410,8 @@ def _with(node: Node, **changes: Any) -> Node:
 
 
 def _planned(node: Node, event: Planned, state: NodeState) -> Node:
-    phases = _closed(node.phases, event.at)
-    if state is _S.WAITING:
-        phases = (*phases, Phase("wait", event.at))
+    waits = state is _S.WAITING
+    phases = _entered(_worked(node), "wait", event.at) if waits else _closed(node.phases, event.at)
     return _with(
         node,
         state=state,
@@ -413,8 +433,26 @@ def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
         state=state,
         started=node.started if node.started is not None else at,
         attempts=node.attempts or 1,
-        phases=(*_closed(node.phases, at), Phase(kind, at)),
+        phases=_entered(node.phases, kind, at),
     )
+
+
+def _tool_called(node: Node, event: ToolCalled) -> Node:
+    """Work is what a tool does, and not that somebody is asked whether it may."""
+    use = ToolUse(event.call, event.name, event.arguments, event.at, asks=event.asks)
+    asked = next((at for at, other in enumerate(node.tool_calls) if other.asks and other.call == event.call), None)
+    if asked is None:
+        phases = _entered(node.phases, "wait", event.at) if event.asks else _worked(node)
+        return _with(node, tool_calls=(*node.tool_calls, use), phases=phases)
+    phases = node.phases if node.at_work else _entered(node.phases, "execute", event.at)
+    return _with(node, tool_calls=(*node.tool_calls[:asked], use, *node.tool_calls[asked + 1 :]), phases=phases)
+
+
+def _tool_returned(node: Node, event: ToolReturned) -> Node:
+    """After the last of a round the model is to be asked again, when it is the node's turn."""
+    uses = _returned(node.tool_calls, event)
+    over = node.at_work and all(use.ended is not None for use in uses)
+    return _with(node, tool_calls=uses, phases=_entered(node.phases, "wait", event.at) if over else node.phases)
 
 
 def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, ...]:
@@ -439,12 +477,11 @@ def _is_call(call: dict[str, Any]) -> bool:
 
 
 def _retried(node: Node, event: Retried) -> Node:
-    kind = node.phases[-1].kind if node.phases else "execute"
     return _with(
         node,
         attempts=node.attempts + 1,
         usage=_plus(node.usage, event.usage),
-        phases=(*_closed(node.phases, event.at, kind="failed"), Phase(kind, event.at)),
+        phases=_entered(_closed(node.phases, event.at, kind="failed"), "wait", event.at),
     )
 
 
@@ -461,13 +498,58 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         started=node.started if node.started is not None else event.at,
         ended=event.at,
         mark=event.mark,
-        phases=_closed(node.phases, event.at),
+        phases=_answered(node, event.at),
         rounds=(),
     )
 
 
+def _answered(node: Node, at: float) -> tuple[Phase, ...]:
+    """All phases ended. Where the answer came with the plan, that call was the work, and nothing was waited for."""
+    if node.state is _S.WAITING and node.decision == "EXECUTE" and len(node.phases) > 1:
+        plan, wait = node.phases[-2:]
+        if plan.kind == "plan" and at - wait.started < SHORTEST_WAIT:
+            return (*node.phases[:-2], Phase("execute", plan.started, max(at, wait.started)))
+    return _closed(_worked(node), at)
+
+
 def _plus(usage: Usage, more: Usage) -> Usage:
     return usage if more is NOTHING or more == NOTHING else usage + more
+
+
+#: A wait for a turn that was free is none, in seconds: nobody would see it, and each would be kept.
+SHORTEST_WAIT = 0.005
+
+
+def _entered(phases: tuple[Phase, ...], kind: str, at: float) -> tuple[Phase, ...]:
+    """The phases with the next one, where the open one ends."""
+    if phases:
+        # Clocks may be set back, and what is told again has times of its own.
+        at = max(at, phases[-1].ended or phases[-1].started)
+    if not phases or phases[-1].kind != "wait" or phases[-1].ended is not None:
+        return (*_closed(phases, at), Phase(kind, at))
+    if kind == "wait":
+        return phases
+    *before, wait = phases
+    # What waited for its parts has waited, however short that was.
+    if at - wait.started >= SHORTEST_WAIT or (kind == "synthesize" and (not before or before[-1].kind == "plan")):
+        return (*_closed(phases, at), Phase(kind, at))
+    if before and before[-1].kind == kind:
+        return (*before[:-1], Phase(kind, before[-1].started))
+    return (*before, Phase(kind, at))
+
+
+_WORK = {_S.PLANNING: "plan", _S.RUNNING: "execute", _S.SYNTHESIZING: "synthesize"}
+
+
+def _worked(node: Node) -> tuple[Phase, ...]:
+    """The phases of a node of which something comes: it was at work. Earlier versions told no call but the first."""
+    kind = _WORK.get(node.state)
+    if kind is None or node.at_work or not node.phases or node.phases[-1].ended is not None:
+        return node.phases
+    *before, wait = node.phases
+    if before and before[-1].kind == kind:
+        return (*before[:-1], Phase(kind, before[-1].started))
+    return (*before, Phase(kind, wait.started))
 
 
 def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
@@ -475,7 +557,7 @@ def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tu
     if not phases or phases[-1].ended is not None:
         return phases
     last = phases[-1]
-    return (*phases[:-1], Phase(kind or last.kind, last.started, at))
+    return (*phases[:-1], Phase(kind or last.kind, last.started, max(at, last.started)))
 
 
 def _run_started(tree: Tree, event: RunStarted) -> None:

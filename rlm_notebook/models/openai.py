@@ -103,6 +103,11 @@ class OpenAIModel:
         """A server on this machine costs nothing, so a budget in dollars needs no price."""
         return is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
 
+    @property
+    def paced(self) -> bool:
+        """A call may have to wait for its turn: providers say how often they may be asked."""
+        return True
+
     def __repr__(self) -> str:
         where = "" if self.base_url is None else f", base_url={without_credentials(self.base_url)!r}"
         return f"OpenAIModel({self.model!r}{where})"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import Capabilities, Model, Reply, Request
+from ..ports import Capabilities, Model, Reply, Request, tell_begin
 
 __all__ = ["Limited"]
 
@@ -100,9 +100,15 @@ class Limited:
     def free(self) -> bool:
         return bool(getattr(self.model, "free", False))
 
+    @property
+    def paced(self) -> bool:
+        """A call may have to wait for its turn."""
+        return True
+
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         tokens = _estimate(request)
         refusals = await self._turn(tokens)
+        tell_begin()
         used: float = tokens
         pieces: Any = self.model.stream(request)
         try:

@@ -33,6 +33,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "depends_on": st.lists(any_text, max_size=3).map(tuple),
     "ok": st.booleans(),
     "fresh": st.booleans(),
+    "asks": st.booleans(),
     "calls": st.lists(objects, max_size=3).map(tuple),
 }
 

@@ -1,5 +1,7 @@
 """What earlier executions left is found by what it is, and told again as it was."""
 
+from dataclasses import replace
+
 from rlm_notebook.core.events import (
     Event,
     Failed,
@@ -16,7 +18,7 @@ from rlm_notebook.core.events import (
 )
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.records import Records, created_fact, end_facts, plan_facts, result_facts
-from rlm_notebook.core.tree import Node, Tree
+from rlm_notebook.core.tree import Node, NodeState, Phase, ToolUse, Tree
 
 RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
 
@@ -37,22 +39,34 @@ def whole() -> Tree:
     return grown(
         PlanStarted(at=1, node="0"),
         Retried(at=2, node="0", reason="no JSON", usage=Usage(1, 1, calls=1)),
+        PlanStarted(at=2.5, node="0"),
         Planned(at=3, node="0", plan=RECURSE, key="pk", usage=Usage(2, 2, calls=1, cost_usd=0.5), model="m"),
         NodeCreated(at=3, node="0.0", parent="0", task="a", agent="writer", note="n"),
         Planned(at=3, node="0.0", plan={"decision": "EXECUTE"}, key="pk0", limited="max_depth"),
         Started(at=4, node="0.0"),
         Retried(at=5, node="0.0", reason="503"),
+        Started(at=5, node="0.0"),
         ToolCalled(at=6, node="0.0", call="c", name="f", arguments={"x": 1}),
+        ToolCalled(at=6, node="0.0", call="d", name="g", arguments={}),
+        ToolReturned(at=6.5, node="0.0", call="d", content="yes"),
         ToolReturned(at=7, node="0.0", call="c", content="no", ok=False),
+        Started(at=7.1, node="0.0"),
+        *(ToolCalled(at=7.2, node="0.0", call=call, name="h", arguments={}, asks=True) for call in "cd"),
+        ToolCalled(at=7.5, node="0.0", call="c", name="h", arguments={}),
+        ToolCalled(at=7.51, node="0.0", call="d", name="h", arguments={}),
+        *(ToolReturned(at=7.6, node="0.0", call=call, content="so be it") for call in "dc"),
+        Started(at=7.7, node="0.0"),
         Finished(at=8, node="0.0", content="A", key="rk0", usage=Usage(3, 3, calls=2), model="m", metadata={"k": "v"}),
+        NodeCreated(at=3, node="0.1", parent="0", task="b"),
+        PlanStarted(at=4, node="0.1"),
+        Planned(at=6, node="0.1", plan={"decision": "EXECUTE", "answer": "B"}, key="pk1", usage=Usage(1, 1, calls=1)),
+        Finished(at=6.001, node="0.1", content="B", key="rk1"),
         SynthesisStarted(at=8, node="0"),
         Finished(at=9, node="0", content="W", key="rk", usage=Usage(4, 4, calls=1, cost_usd=0.25), model="m"),
     )
 
 
 def without_marks(tree: Tree) -> list[Node]:
-    from dataclasses import replace
-
     return [replace(node, mark="") for node in tree]
 
 
@@ -73,11 +87,23 @@ def test_a_recorded_tree_told_again_is_the_same_tree() -> None:
     assert again.usage == tree.usage
 
 
+def test_phases_as_they_were_kept_before_waits_were_told_stay_as_they_were() -> None:
+    """A second attempt followed the first at once, and tools were part of the work on both sides of them."""
+    phases = (Phase("failed", 1, 2), Phase("plan", 2, 3), Phase("failed", 3, 4), Phase("execute", 4, 9))
+    uses = (ToolUse("c", "f", {}, 5, "C", True, 6), ToolUse("d", "f", {}, 7, "D", True, 8))
+    kept = Node("0", None, "root", state=NodeState.DONE, phases=phases, tool_calls=uses, started=1, ended=9, attempts=3)
+    kept = replace(kept, plan={"decision": "EXECUTE"}, decision="EXECUTE", result="A")
+    again = grown(*plan_facts(kept, "0"), *result_facts(kept, "0"))["0"]
+
+    assert again.phases == phases
+    assert (again.started, again.ended, again.attempts) == (1, 9, 3)
+
+
 def test_plans_and_results_are_found_by_key() -> None:
     records = Records.of(whole())
 
     assert records.plans.by_key["pk"].id == "0"
-    assert {key: node.id for key, node in records.results.by_key.items()} == {"rk": "0", "rk0": "0.0"}
+    assert {key: node.id for key, node in records.results.by_key.items()} == {"rk": "0", "rk0": "0.0", "rk1": "0.1"}
 
 
 def test_an_execution_that_a_limit_forced_is_not_a_plan_to_be_reused() -> None:

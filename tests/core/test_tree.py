@@ -197,18 +197,99 @@ def test_a_plan_that_a_limit_cut_is_executed_and_remembered() -> None:
 
     assert tree["0"].decision == "EXECUTE"
     assert tree["0"].plan == RECURSE
-    with pytest.raises(IllegalEvent, match="is planning"):
+    with pytest.raises(IllegalEvent, match="is waiting"):
         tree.apply(SynthesisStarted(at=3, node="0"))
     tree.apply(Started(at=3, node="0"))
     assert tree["0"].state is NodeState.RUNNING
 
 
-def test_a_retry_is_a_failed_phase_and_one_more_attempt() -> None:
+def phases_of(tree: Tree, node: str = "0") -> list[tuple[str, float, float | None]]:
+    return [(phase.kind, phase.started, phase.ended) for phase in tree[node].phases]
+
+
+def test_a_retry_is_a_failed_phase_and_one_more_attempt_that_begins_when_its_turn_comes() -> None:
     tree = grown(PlanStarted(at=1, node="0"), Retried(at=2, node="0", reason="bad JSON", usage=Usage(5, calls=1)))
 
-    assert [(phase.kind, phase.ended) for phase in tree["0"].phases] == [("failed", 2), ("plan", None)]
-    assert tree["0"].attempts == 2
+    assert phases_of(tree) == [("failed", 1, 2), ("wait", 2, None)]
+    assert not tree["0"].at_work
+    tree.apply(PlanStarted(at=7, node="0"))
+    assert phases_of(tree) == [("failed", 1, 2), ("wait", 2, 7), ("plan", 7, None)]
+    assert tree["0"].at_work
+    assert (tree["0"].attempts, tree["0"].started) == (2, 1)
     assert tree.usage == Usage(5, calls=1)
+
+
+def test_a_task_that_is_to_be_executed_waits_until_its_turn_comes() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE))
+    assert tree["0"].state is NodeState.WAITING
+    for event in (
+        SynthesisStarted(at=3, node="0"),
+        NodeCreated(at=3, node="0.0", parent="0", task="none of its plan"),
+    ):
+        with pytest.raises(IllegalEvent, match="is waiting"):
+            tree.apply(event)
+    tree.apply(Started(at=5, node="0"))
+    tree.apply(Finished(at=6, node="0", content="A"))
+
+    assert phases_of(tree) == [("plan", 1, 2), ("wait", 2, 5), ("execute", 5, 6)]
+
+
+def test_a_task_that_waits_for_its_parts_is_not_executed() -> None:
+    with pytest.raises(IllegalEvent, match="is waiting: Started"):
+        grown(*SPLIT, Started(at=3, node="0"))
+
+
+def test_a_turn_that_is_free_is_no_wait() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE), Started(at=2.001, node="0"))
+
+    assert phases_of(tree) == [("plan", 1, 2), ("execute", 2.001, None)]
+
+
+def test_a_plan_that_came_with_the_answer_was_the_work() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE))
+    tree.apply(Finished(at=2.0001, node="0", content="A"))
+
+    assert phases_of(tree) == [("execute", 1, 2.0001)]
+
+
+def test_between_the_rounds_of_its_tools_a_node_waits_for_its_turn() -> None:
+    tree = grown(
+        Started(at=1, node="0"),
+        ToolCalled(at=2, node="0", call="a", name="f", arguments={}),
+        ToolCalled(at=2, node="0", call="b", name="g", arguments={}),
+        ToolReturned(at=3, node="0", call="a", content="A"),
+    )
+    assert tree["0"].at_work
+    tree.apply(ToolReturned(at=4, node="0", call="b", content="B"))
+    assert not tree["0"].at_work
+    tree.apply(Started(at=8, node="0"))
+    tree.apply(Finished(at=9, node="0", content="A"))
+
+    assert phases_of(tree) == [("execute", 1, 4), ("wait", 4, 8), ("execute", 8, 9)]
+
+
+def test_who_fails_while_it_waits_has_not_failed_at_work() -> None:
+    tree = grown(*SPLIT, Failed(at=9, node="0", error="its parts failed"))
+
+    assert phases_of(tree) == [("plan", 1, 2), ("wait", 2, 9)]
+
+
+def test_a_log_that_told_the_first_call_only_is_of_work_all_along() -> None:
+    """As earlier versions wrote it: nothing was told of a second attempt, or of a round after a tool's."""
+    tree = grown(
+        PlanStarted(at=1, node="0"),
+        Retried(at=2, node="0", reason="bad JSON"),
+        Planned(at=3, node="0", plan=EXECUTE),
+        Started(at=3, node="0"),
+        ToolCalled(at=4, node="0", call="a", name="f", arguments={}),
+        ToolReturned(at=5, node="0", call="a", content="A"),
+        Retried(at=6, node="0", reason="503"),
+        ToolCalled(at=7, node="0", call="b", name="f", arguments={}),
+        ToolReturned(at=8, node="0", call="b", content="B"),
+        Finished(at=9, node="0", content="A"),
+    )
+
+    assert phases_of(tree) == [("failed", 1, 2), ("plan", 2, 3), ("execute", 3, 5), ("failed", 5, 6), ("execute", 6, 9)]
 
 
 def test_what_a_tool_returned_stands_with_its_call() -> None:

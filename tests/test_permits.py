@@ -1,0 +1,160 @@
+"""Who has a turn is at work, and nobody else: what is told of a run says what was under way, and for how long."""
+
+import asyncio
+import json
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from rlm_notebook import AsyncRecursiveEngine, Event, ModelError, Node, NodeState, RetryPolicy, Run, ScriptedModel
+from rlm_notebook.core.tree import Tree
+from rlm_notebook.models.scripted import Fault
+from rlm_notebook.wrappers.cached import Cached
+from rlm_notebook.wrappers.limited import Limited
+from rlm_notebook.wrappers.retried import Retried
+
+ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
+PARTS = [f"part {number}" for number in range(10)]
+
+
+class Watched:
+    """The most nodes that were at work at once, and the most that were in a state that says so."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.at_work = self.active = 0
+        run.watch(self)
+
+    def __call__(self, event: Event) -> None:
+        self.at_work = max(self.at_work, sum(node.at_work for node in self._run.tree))
+        self.active = max(self.active, sum(node.state in ACTIVE for node in self._run.tree))
+
+
+def peak(tree: Tree) -> int:
+    """The most phases of work that overlap, as a view draws them."""
+    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
+    ends = [(phase.ended or 0.0, -1) for phase in phases]
+    most = now = 0
+    for _, step in sorted([*ends, *((phase.started, 1) for phase in phases)]):
+        now += step
+        most = max(most, now)
+    return most
+
+
+def kinds(node: Node) -> list[str]:
+    return [phase.kind for phase in node.phases]
+
+
+def worked(node: Node) -> float:
+    return sum((phase.ended or 0.0) - phase.started for phase in node.phases if phase.kind != "wait")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streaming"])
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "planned by another"])
+async def test_no_more_are_at_work_than_may_call_at_once(stream: bool, fused: bool) -> None:
+    model = ScriptedModel({"whole": PARTS}, latency=0.02, stream=stream)
+    agents = None if fused else {"planner": ScriptedModel({"whole": PARTS}, latency=0.02, stream=stream)}
+    run = AsyncRecursiveEngine(model, agents=agents, max_concurrency=2).start("whole")
+    watched = Watched(run)
+    await run
+
+    assert len(run.tree) == 11
+    assert (watched.at_work, watched.active, peak(run.tree)) == (2, 2, 2)
+    began = sorted(run.tree[f"0.{number}"].started or 0.0 for number in range(10))
+    assert began[-1] - began[0] > 0.05, "who came last began when others had ended"
+    assert {tuple(kinds(node)) for node in run.tree.children("0")} <= (
+        {("execute",)} if fused else {("plan", "execute"), ("plan", "wait", "execute")}
+    )
+
+
+async def test_who_waits_for_a_turn_is_pending_and_a_parent_waits() -> None:
+    script = {"whole": {"first": "1", "second": "2", "third": "3"}}
+    slow = ScriptedModel(script, latency=0.05)
+    run = AsyncRecursiveEngine(slow, max_concurrency=1).start("whole")
+    async with asyncio.timeout(5):
+        while len(run.tree) < 4 or not any(node.at_work for node in run.tree.children("0")):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    states = sorted(node.state for node in run.tree)
+    assert states == ["pending", "pending", "planning", "waiting"]
+    await run
+    assert kinds(run.tree["0"]) == ["plan", "wait", "synthesize"]
+
+
+async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
+    model = ScriptedModel({"whole": PARTS}, latency=0.02)
+    run = AsyncRecursiveEngine(model, max_concurrency=3).start("whole")
+    async with asyncio.timeout(5):
+        while model.calls < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        run.pause()
+        while not run.permits.meter.idle:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    assert not any(node.at_work or node.state in ACTIVE for node in run.tree)
+    run.resume()
+    await run
+
+
+async def test_between_two_attempts_a_node_waits() -> None:
+    fault = Fault("whole", ModelError("503", retryable=True), times=1)
+    model = ScriptedModel("done", faults=[fault], latency=0.02)
+    retry = RetryPolicy(attempts=2, initial=0.2, jitter=False)
+    output = await AsyncRecursiveEngine(model, retry=retry).solve("whole")
+    node = output.run.tree["0"]
+
+    assert kinds(node) == ["failed", "wait", "execute"]
+    assert node.attempts == 2
+    assert worked(node) < 0.2 <= (node.ended or 0.0) - (node.started or 0.0)
+
+
+@pytest.mark.parametrize("around", [lambda model: model, lambda model: Retried(Cached(model))], ids=["bare", "wrapped"])
+async def test_a_turn_at_a_paced_model_is_waited_for_and_not_worked_through(around: Any) -> None:
+    def clock() -> float:
+        """Thirty times as fast: ten a minute is one every fifth of a second."""
+        return time.monotonic() * 30
+
+    inner = ScriptedModel({"whole": ["a", "b", "c"]}, latency=0.01)
+    limited = Limited(inner, requests_per_minute=10, clock=clock, sleep=lambda seconds: asyncio.sleep(seconds / 30))
+    run = AsyncRecursiveEngine(around(limited)).start("whole")
+    watched = Watched(run)
+    await run
+
+    assert (watched.at_work, watched.active, peak(run.tree)) == (1, 1, 1)
+    began = sorted(node.started or 0.0 for node in run.tree)
+    assert all(later - earlier > 0.1 for earlier, later in pairwise(began))
+
+
+async def test_what_is_known_needs_no_turn_and_takes_no_time() -> None:
+    model = ScriptedModel({"whole": ["a", "b"]}, latency=0.01)
+    engine = AsyncRecursiveEngine(model, cache=True, max_concurrency=1)
+    await engine.solve("whole")
+    output = await engine.solve("whole")
+
+    assert model.calls == 4
+    assert {node.mark for node in output.run.tree} == {"cached"}
+    assert all(node.started is not None and worked(node) < 0.01 for node in output.run.tree)
+
+
+async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
+    """Two nodes with a tool each, one turn: while the tool of one works, the other has the turn."""
+
+    async def look(what: str) -> str:
+        """Look something up."""
+        await asyncio.sleep(0.01)
+        return f"{what} found"
+
+    async def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        if context["mode"] == "planner":
+            return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": ["a", "b"]})}
+        await asyncio.sleep(0.1)
+        if context["mode"] == "synthesizer" or any(message["role"] == "tool" for message in inputs):
+            return {"content": "found"}
+        return {"content": None, "tool_calls": [{"name": "look", "arguments": {"what": context["task"]}}]}
+
+    output = await AsyncRecursiveEngine(llm, tools=[look], max_depth=2, max_concurrency=1).solve("whole")
+    first, second = output.run.tree["0.0"], output.run.tree["0.1"]
+
+    assert kinds(first) == ["execute", "wait", "execute"], "the other one was asked in between"
+    assert all(worked(node) < 0.1 * 3 for node in (first, second))
