@@ -75,7 +75,8 @@ class Round:
         return subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=before)
 
     def calls(self, word: str = "asked") -> list[Call]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        # What comes after the last line is a line that is being written just now.
+        lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
         return [(mode, task, number) for said, mode, task, number in map(json.loads, lines) if said == word]
 
 
