@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from . import __version__
 from .core.context import RLMContext
 from .core.keys import request_key
 from .core.limits import Budget, Limits
@@ -67,6 +68,7 @@ class Configuration:
             "on_limit": self.on_limit,
             "on_failure": self.on_failure,
             "prompts_version": PROMPTS_VERSION,
+            "package_version": __version__,
         }
 
     def request_key(
