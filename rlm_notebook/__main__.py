@@ -139,10 +139,9 @@ def _task(options: argparse.Namespace) -> str:
 
 
 def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
-    from .notebook.paths import Cell, checkpoint_for
+    from .notebook.paths import place_without_cell
 
-    cell = Cell(name=options.name, cell_id="", request_key=request_key, task=task)
-    return checkpoint_for(cell, None, Path.cwd())
+    return place_without_cell(options.name, request_key, task)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -243,8 +243,8 @@ class Host(Protocol):
         """Show a run that was started without a view."""
         ...
 
-    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
-        """The JSON file beside the notebook for this task."""
+    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
+        """The JSON file beside the notebook for this task; `None` where there are no cells that files belong to."""
         ...
 
 
@@ -254,8 +254,8 @@ class PlainHost:
     def display(self, run: Any) -> None:
         print(run)
 
-    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
-        return Path.cwd() / "notebook.rlm" / f"{name or 'run'}.json"
+    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
+        return None
 
 
 _current: Host = PlainHost()

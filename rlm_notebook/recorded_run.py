@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from .adapters import page_of, recorded_in
 from .core.diff import Difference, difference
-from .core.events import Cancelled
+from .core.events import Cancelled, Event
 from .core.limits import Budget, Usage
 from .core.mermaid import mermaid
 from .core.outline import outline
+from .core.plan import Plan
 from .core.records import Recorded
 from .core.store import Store, store_of
 from .core.tree import Tree
-from .exceptions import CheckpointError
+from .exceptions import CheckpointError, ConfigurationError, ExecutionError
 from .frames import frame_of
 from .ports import Message, Observer, current_host
 from .readings import ReadableRun, best_of, trace_of, written
@@ -160,6 +161,47 @@ class RecordedRun:
     def diff(self, other: ReadableRun) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""
         return difference(self.tree, other.tree)
+
+    # -- what takes an engine -------------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+    ) -> NoReturn:
+        """Raises `ConfigurationError`: a file brings no model along. Engines edit it: `engine.edit(run, ...)`."""
+        raise self._without_engine(f".edit(run, {node_id!r}, ...)")
+
+    def retry(self, node_id: str | None = None) -> NoReturn:
+        """Raises `ConfigurationError`: engines do it again, `engine.retry_run(run)`."""
+        raise self._without_engine(f".retry_run(run, {node_id!r})" if node_id is not None else ".retry_run(run)")
+
+    def synthesize_anyway(self) -> NoReturn:
+        """Raises `ConfigurationError`: engines answer with what there is."""
+        raise self._without_engine('.retry_run(run), with the engine made with on_failure="synthesize"')
+
+    def _without_engine(self, call: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"this run was loaded from {self.path}, which brings no model along; give it to an engine: "
+            f"RecursiveEngine(...){call}, or AsyncRecursiveEngine(...) and the same where you await"
+        )
+
+    # -- as a run that has ended ----------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Event]:
+        """None: they have all happened."""
+        return
+        yield
+
+    def __await__(self) -> Generator[Any, None, Output]:
+        """The answer that was recorded. Raises `ExecutionError` if the run came to none."""
+        if (output := self.output) is None:
+            raise ExecutionError(f"the run in {self.path} is {self.status}: {self.tree.error or 'it has no answer'}")
+        return output
+        yield
 
     # -- for those who show a run ----------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from rlm_notebook import (
     AsyncRecursiveEngine,
     Budget,
     CheckpointError,
+    ConfigurationError,
+    ExecutionError,
     ModelError,
     NodeState,
     RecursiveEngine,
@@ -136,3 +138,37 @@ def test_nothing_of_it_can_be_controlled(kept: Path) -> None:
     run.resume()
 
     assert (told, run.status, run.describe_prompt("0")) == ([], "done", ())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run: run.edit("0.1", result="x"), "RecursiveEngine(...).edit(run, '0.1', ...)"),
+        (lambda run: run.retry(), "RecursiveEngine(...).retry_run(run)"),
+        (lambda run: run.retry("0.1"), "RecursiveEngine(...).retry_run(run, '0.1')"),
+        (lambda run: run.synthesize_anyway(), 'on_failure="synthesize"'),
+    ],
+)
+def test_what_takes_a_model_says_that_an_engine_does_it(kept: Path, change: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        change(load_run(kept))
+
+    assert said in str(caught.value)
+    assert str(kept) in str(caught.value)
+
+
+async def test_it_is_awaited_and_followed_as_a_run_that_has_ended(kept: Path) -> None:
+    run = load_run(kept)
+
+    assert (await run).content == "trip: at 9; food: soup; stew"
+    assert [event async for event in run.events()] == []
+
+
+async def test_awaiting_one_that_failed_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    model = ScriptedModel(TRIP, faults=[Fault("lunch", ModelError("no lunch"), times=None)])
+    with pytest.raises(ExecutionError):
+        await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
+
+    with pytest.raises(ExecutionError, match=r"run.json is failed: .*no lunch"):
+        await load_run(path)

@@ -33,6 +33,7 @@ from .events import (
     ToolReturned,
 )
 from .limits import NOTHING, Usage
+from .outline import outline
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
 
@@ -191,7 +192,7 @@ _GOES_ON: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
 
 
 class Tree:
-    """Nodes by id, in the order they came into being, and what is known of the run as a whole."""
+    """Nodes by id, in the order they came into being, and what is known of the run as a whole; `str()` draws it."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -216,6 +217,15 @@ class Tree:
             tree._add(node)
             tree._usage += node.usage
         return tree
+
+    def __str__(self) -> str:
+        return outline(self)
+
+    def __repr__(self) -> str:
+        return f"<Tree: {len(self)} nodes, {self.status}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
     def __getitem__(self, node_id: str) -> Node:
         return self._nodes[node_id]

@@ -24,6 +24,7 @@ __all__ = [
     "kept_files",
     "notebook_found",
     "notebook_path",
+    "place_without_cell",
     "run_folder",
     "run_folders",
 ]
@@ -116,6 +117,12 @@ def checkpoint_for(
             "or set RLM_NOTEBOOK_PATH to the notebook's path"
         )
     return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX), in_use)
+
+
+def place_without_cell(name: str | None, request_key: str, task: str) -> Path:
+    """The JSON file of a task where there are no cells: in a script, in a terminal. Raises as `checkpoint_for`."""
+    cell = Cell(name=name, cell_id="", request_key=request_key, task=task)
+    return checkpoint_for(cell, notebook_path({}), Path.cwd())
 
 
 def run_folders(directory: Path) -> list[Path]:

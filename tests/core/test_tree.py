@@ -30,6 +30,7 @@ from rlm_notebook.core.events import (
     ToolReturned,
 )
 from rlm_notebook.core.limits import Usage
+from rlm_notebook.core.outline import outline
 from rlm_notebook.core.tree import TRANSITIONS, IllegalEvent, Node, NodeState, Tree
 
 RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
@@ -401,3 +402,10 @@ def test_a_reply_with_something_among_its_calls_that_is_none_is_refused(call: di
         tree.apply(event)
     with pytest.raises(IllegalEvent, match="a call of a tool has"):
         tree.apply(Replied(at=1, node="0", content="", calls=(CALL, call)))
+
+
+def test_a_tree_prints_as_its_outline() -> None:
+    tree = grown()
+
+    assert str(tree) == outline(tree)
+    assert repr(tree) == f"<Tree: {len(tree)} nodes, {tree.status}>"

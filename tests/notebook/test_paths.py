@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
 from rlm_notebook.checkpoints.json_file import JsonFile
 from rlm_notebook.core.events import RunStarted
 from rlm_notebook.exceptions import CheckpointError, ConfigurationError
@@ -259,3 +260,24 @@ def test_an_edited_cell_finds_the_journal_that_a_kill_left(tmp_path: Path) -> No
 
     assert checkpoint_for(edited, tmp_path / "analysis.ipynb", tmp_path) == folder / "what-was-asked.json"
     assert checkpoint_for(another, tmp_path / "analysis.ipynb", tmp_path) == folder / "something-else.json"
+
+
+async def test_in_a_script_each_task_has_a_file_of_its_own_and_finds_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLM_NOTEBOOK_PATH", raising=False)
+    model = ScriptedModel({"Plan a trip": {"a": "b"}})
+    engine = AsyncRecursiveEngine(model)
+    first = await engine.solve("Plan a trip", checkpoint=True)
+    other = await engine.solve("Pack the bags", checkpoint=True)
+    calls = model.calls
+    again = await engine.solve("Plan a trip", checkpoint=True)
+
+    assert Path(first.metadata["checkpoint"]) == tmp_path / "notebook.rlm" / "plan-a-trip.json"
+    assert Path(other.metadata["checkpoint"]) == tmp_path / "notebook.rlm" / "pack-the-bags.json"
+    assert (again.metadata["checkpoint"], model.calls) == (first.metadata["checkpoint"], calls)
+
+    monkeypatch.setenv("RLM_NOTEBOOK_PATH", str(tmp_path / "analysis.ipynb"))
+    named = await engine.solve("Plan a trip", checkpoint=True)
+    assert Path(named.metadata["checkpoint"]) == tmp_path / "analysis.rlm" / "plan-a-trip.json"
