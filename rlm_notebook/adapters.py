@@ -32,6 +32,7 @@ __all__ = [
     "recorded_in",
     "remembering",
     "resolve_model",
+    "view_of",
 ]
 
 
@@ -143,6 +144,11 @@ def page_of(run: Any) -> str:
     """The run, recorded or not, as an HTML page that needs nothing but a browser."""
     page: str = _load("notebook.page", "page_of")(run)
     return page
+
+
+def view_of(run: Any) -> Any:
+    """The run, recorded or not, as a live tree for notebooks that ask what to show."""
+    return _load("notebook.widget", "TreeView")(run)
 
 
 def cache_of(given: Any) -> Cache | None:

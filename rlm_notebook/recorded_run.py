@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from .adapters import page_of, recorded_in
+from .adapters import page_of, recorded_in, view_of
 from .core.diff import Difference, difference
 from .core.events import Cancelled, Event
 from .core.limits import Budget, Usage
@@ -237,6 +237,10 @@ class RecordedRun:
 
     def _ipython_display_(self) -> None:
         current_host().display(self)
+
+    def _display_(self) -> Any:
+        """What marimo shows."""
+        return view_of(self)
 
 
 def _budget_of(kept: dict[str, Any]) -> Budget:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from pathlib import Path
 from typing import Any, Protocol
 
-from .adapters import page_of
+from .adapters import page_of, view_of
 from .configuration import Configuration, Job
 from .control import Control
 from .core.diff import Difference, difference
@@ -445,6 +445,10 @@ class Run:
 
     def _ipython_display_(self) -> None:
         current_host().display(self)
+
+    def _display_(self) -> Any:
+        """What marimo shows."""
+        return view_of(self)
 
 
 def _is_being_cancelled() -> bool:

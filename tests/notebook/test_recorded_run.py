@@ -87,3 +87,13 @@ async def test_the_header_says_which_variable_changed() -> None:
     await asyncio.sleep(0)
     shown = json.loads(gzip.decompress(view.get_state()["_snap"]))
     assert shown["run"]["notes"] == ["changed since it was recorded: report"]
+
+
+def test_marimo_is_given_the_tree(run: RecordedRun) -> None:
+    """It asks with a method of its own, and knows widgets; of IPython's way to display it knows nothing."""
+    solved = RecursiveEngine(ScriptedModel()).solve("trip").run
+
+    for each in (run, solved):
+        shown = each._display_()
+        assert isinstance(shown, TreeView)
+        assert shown._run is each
