@@ -225,6 +225,17 @@ class AsyncRecursiveEngine:
         ended = self._ended(run, variables, output_type, context)
         return self.start_fork(ended, retried(ended, node_id))
 
+    def baseline(
+        self,
+        run: Run | RecordedRun | str | Path,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        output_type: Any = None,
+        context: RLMContext | None = None,
+    ) -> Run:
+        """`run.baseline()`, for runs as `edit` takes them."""
+        return self.start_plain(self._ended(run, variables, output_type, context))
+
     def _ended(
         self,
         run: Run | RecordedRun | str | Path,
@@ -330,7 +341,7 @@ class AsyncRecursiveEngine:
         journal = journal_for(place, request_key=run.request_key, task=run.task, store=run.job.store)
         mode = _mode("resume", kept=place is not None)
         plain = self.replaced(max_depth=1, approve=False)
-        return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False))
+        return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False, baseline=True))
 
     def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again from the same facts."""

@@ -97,7 +97,7 @@ class Job:
 
     `keep_plan`: what was planned at a node's place holds, whatever its key. `store`: how much of the texts is kept.
     `edit`: what tells an edited run from others of the same run. `joins_only`: nothing new is solved, what is
-    recorded is joined.
+    recorded is joined. `baseline`: it is there to be compared with, and no cell's own run.
     """
 
     task: str
@@ -111,6 +111,7 @@ class Job:
     store: Store = "full"
     edit: str = ""
     joins_only: bool = False
+    baseline: bool = False
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

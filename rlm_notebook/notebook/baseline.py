@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
-from ..adapters import baseline_of
 from ..async_engine import AsyncRecursiveEngine
 from ..core.outline import duration, printable
 from ..core.table import Table
@@ -120,9 +119,9 @@ def _plain_again(recorded: RecordedRun) -> Run:
     spec = str(recorded.settings.get("model", ""))
     known = spec if spec == OFFLINE else recorded_model(recorded.recorded)
     if known:
-        engine = AsyncRecursiveEngine(known, max_depth=1, budget=replace(recorded.budget, unknown_price="ignore"))
+        engine = AsyncRecursiveEngine(known, budget=replace(recorded.budget, unknown_price="ignore"))
         if engine.request_key(recorded.task) == recorded.request_key:
-            return engine.start(recorded.task, checkpoint=baseline_of(recorded.path))
+            return engine.baseline(recorded)
     raise ConfigurationError(
         "this run had a model, tools or references of its notebook; run its cell again (what is recorded is not paid "
         "again), then compare"

@@ -143,13 +143,18 @@ def _existing(cell: Cell, folder: Path, in_use: FilesInUse) -> Path | None:
         path = folder / f"{cell.name}.json"
         return path if path.exists() or _journal(path).exists() else None
     found = ((path, _head(path)) for path in _files(folder) if not in_use.by_another(path, cell))
-    # An edit of a run asks the same, but its answer is another: it is found by its name only.
-    heads = [(path, head) for path, head in found if not head.get("parent")]
+    # An edit of a run, or its baseline, asks the same, but its answer is another: it is found by its name only.
+    heads = [(path, head) for path, head in found if not head.get("parent") and not _is_baseline(head)]
     mine = [path for path, head in heads if cell.cell_id and head.get("cell_id") == cell.cell_id]
     same = [path for path, head in heads if cell.request_key and head.get("request_key") == cell.request_key]
     # Of several files of one cell (it has a loop), the one that holds this very request.
     both = [path for path in mine if path in same]
     return next(iter((*both, *mine, *same)), None)
+
+
+def _is_baseline(head: dict[str, Any]) -> bool:
+    settings = head.get("engine", head.get("settings"))
+    return isinstance(settings, dict) and bool(settings.get("baseline"))
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -113,3 +113,22 @@ async def test_from_python() -> None:
     plain = await run.baseline()
     assert plain.content.startswith("plain")
     assert len(plain.run.tree) == 1
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["of a run", "of a file"])
+async def test_the_plain_answer_never_becomes_that_of_the_cell(shell: Any, live: bool) -> None:
+    cell = "%%rlm --view none -m offline\n1. Calculate 2 + 3\n2. Calculate 4 * 5"
+    output = await shell.value(cell)
+    assert len(output.run.tree) > 1
+    name = Path(output.metadata["checkpoint"]).stem
+    if not live:
+        del shell.names["_rlm"]
+        output.run = None
+        shell.names.pop("_", None)
+        await shell.run("%reset -f out")
+        await shell.run("%reload_ext rlm_notebook")
+    await shell.value(f"%rlm baseline {name}")
+    assert Path(f"notebook.rlm/{name}-baseline.json").exists()
+
+    again = await shell.value(cell)
+    assert (str(again), Path(again.metadata["checkpoint"]).stem) == (str(output), name)
