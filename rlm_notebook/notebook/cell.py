@@ -29,6 +29,7 @@ from .session import Session
 from .showing import show
 from .timing import took
 from .transformer import interpolated, left_literal
+from .type_option import type_named
 
 __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
@@ -97,7 +98,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
             print(took(run, time.monotonic() - began))
     output.format = options.format or output.format
     if options.type:
-        session.tables.show(session.variables[options.type])
+        session.tables.show(type_named(options.type, session.variables))
     return output
 
 

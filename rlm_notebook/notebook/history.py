@@ -20,7 +20,7 @@ from ..exceptions import CheckpointError, ConfigurationError
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .commands import Command
-from .folder import folders, live_run, run_named, runs_kept
+from .folder import file_of, folders, live_run, run_named, runs_kept
 from .line_parser import LineParser
 from .paths import is_numbered
 from .session import Session
@@ -167,6 +167,8 @@ EXPORT = Command("a run as a file for others: a page, JSON or a flowchart", _exp
 
 
 def _gc(session: Session, options: argparse.Namespace) -> None:
+    if options.name is not None:
+        _require_known(session, options.name)
     copies = list(_copies(session, options.name))
     size = sum(path.stat().st_size for path in copies)
     for path in copies if not options.dry_run else ():
@@ -175,6 +177,14 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
     for path in copies:
         print(f"rlm: {said} {path}")
     print(f"rlm: {said} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB")
+
+
+def _require_known(session: Session, name: str) -> None:
+    """Raises `ConfigurationError` for a name of no run; one whose own file is gone may still have copies."""
+    known = {path.stem.rpartition(".")[0] if is_numbered(path) else path.stem for path in runs_kept(session)}
+    if name not in known:
+        file_of(session, name)
+        raise ConfigurationError(f"%rlm gc {name}: give the name of a run, as `%rlm runs` lists them")
 
 
 def _copies(session: Session, name: str | None) -> Iterator[Path]:

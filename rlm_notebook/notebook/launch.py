@@ -16,6 +16,7 @@ from .model_choice import OFFLINE, keys_from, recorded_model, said_model, sugges
 from .options import CellOptions
 from .session import Session
 from .storage import FileOrMemory, named_file
+from .type_option import type_named
 
 __all__ = ["request_key", "start"]
 
@@ -53,7 +54,7 @@ def _asked(session: Session, options: CellOptions) -> dict[str, Any]:
     names = session.variables
     return {
         "variables": {name: variable(name, "--context", names) for name in options.context},
-        "output_type": variable(options.type, "--type", names) if options.type else None,
+        "output_type": type_named(options.type, names) if options.type else None,
     }
 
 

@@ -105,7 +105,7 @@ def add_options(parser: LineParser) -> None:
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
     add("-c", "--context", metavar="NAMES", action="append", default=[], help=_CONTEXT_HELP)
-    add("--type", metavar="NAME", help="a type of the notebook (a pydantic model, say): the result's .parsed")
+    add("--type", metavar="NAME", help=_TYPE_HELP)
     add("--max-depth", type=_whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
     add("--max-steps", type=_whole_number, metavar="N", help="at most N nodes")
     add("--concurrency", type=_whole_number, metavar="N", help="at most N model calls at once")
@@ -136,6 +136,8 @@ def add_options(parser: LineParser) -> None:
 
 _MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offline,
 or the name of a variable that holds a model, a callable or an engine"""
+_TYPE_HELP = """a type (a pydantic model of the notebook, int, 'list[City]'): the
+result's .parsed"""
 _STORE_HELP = """what the JSON holds of texts: all of them, results only, or none
 (hashes: to be shared, not replayed)"""
 _APPROVE_HELP = """wait in the widget until each plan is approved, or with --approve=root
@@ -178,6 +180,12 @@ def _check(values: dict[str, Any]) -> None:
         if values[one] and values[other]:
             names = (f"--{name.replace('_', '-')}" for name in (one, other))
             raise UsageError(f"%%rlm: {' and '.join(names)} contradict each other; choose one")
+    if values["mode"] == "replay" and values["no_checkpoint"]:
+        raise UsageError(
+            "%%rlm: --mode replay and --no-checkpoint contradict each other: what is replayed is in a file"
+        )
+    if values["mode"] == "fresh" and values["keep_plan"]:
+        raise UsageError("%%rlm: --mode fresh and --keep-plan contradict each other: fresh ignores what is recorded")
 
 
 _CONTRADICTIONS = (
@@ -186,4 +194,5 @@ _CONTRADICTIONS = (
     ("dry_run", "detach"),
     ("detach", "time"),
     ("store", "no_checkpoint"),
+    ("keep_plan", "no_checkpoint"),
 )

@@ -128,7 +128,7 @@ async def test_the_plain_answer_never_becomes_that_of_the_cell(shell: Any, live:
         await shell.run("%reset -f out")
         await shell.run("%reload_ext rlm_notebook")
     await shell.value(f"%rlm baseline {name}")
-    assert Path(f"notebook.rlm/{name}-baseline.json").exists()
+    assert f"{name}-baseline.json" in os.listdir("notebook.rlm")
 
     again = await shell.value(cell)
     assert (str(again), Path(again.metadata["checkpoint"]).stem) == (str(output), name)

@@ -129,6 +129,12 @@ TABLE = [
     ("%%rlm -m model --checkpoint file/x.json\nroot", "CheckpointError", "cannot write", "choose a place"),
     ("%%rlm -m model --checkpoint .\nroot", "CheckpointError", "it is a directory", "name a file"),
     ("%%rlm -m model --checkpoint a --no-checkpoint\nroot", "UsageError", "contradict each other", "choose one"),
+    ("%%rlm -m model --keep-plan --no-checkpoint\nroot", "UsageError", "contradict each other", "choose one"),
+    ("%%rlm -m model --mode replay --no-checkpoint\nroot", "UsageError", "contradict each other", "is in a file"),
+    ("%%rlm -m model --mode fresh --keep-plan\nroot", "UsageError", "contradict each other", "fresh ignores"),
+    ("%%rlm -m model --type list[stt]\nroot", "ConfigurationError", "no variable 'stt'", "define it in a cell above"),
+    ("%%rlm -m model --type list[str\nroot", "ConfigurationError", "cannot be read as a type", "list[NAME], say"),
+    ("%rlm gc kep", "ConfigurationError", "there is no run named 'kep'", "did you mean kept?"),
     ("%%rlm -m model --mode replay -n none\nroot", "ReplayError", "nothing is recorded", "run once with a model"),
     ("%%rlm -m model --mode replay -n kept\nroute", "ReplayError", "the task changed", "run"),
     # while it runs
