@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from .adapters import resolve_model
+from .core.keys import as_json
 from .exceptions import ConfigurationError
 from .ports import Model
 from .tools import as_tools
@@ -46,11 +47,12 @@ class Agent:
         return not (self.instructions or self.tools or self.temperature is not None)
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
-        return self.to_json()
+    def identity(self) -> str:
+        """What enters content keys, as JSON."""
+        return as_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """What enters content keys and checkpoints."""
+        """What a checkpoint records."""
         return {
             "model": self.resolved.name,
             "description": self.description,

@@ -12,7 +12,13 @@ from .core.plan import PLAN_SCHEMA
 from .core.sources import placeless
 from .core.tree import Node, NodeState
 from .ports import Message, Mode, NodeFacts, Part, Request
-from .prompts import ancestors_shown, planner_messages, synthesizer_messages, worker_messages
+from .prompts import (
+    ancestors_shown,
+    planner_messages,
+    planner_system_prompt,
+    synthesizer_messages,
+    worker_messages,
+)
 from .run import Run
 from .team import Team
 from .tools import Tool
@@ -26,6 +32,8 @@ class Briefs:
     def __init__(self, team: Team, deadline: float | None) -> None:
         self._team = team
         self._deadline = deadline
+        tools = [tool.name for tool in team.tools]
+        self._system_prompt = planner_system_prompt(team.offered, tools, team.planner.instructions)
 
     def facts(self, run: Run, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
         above = run.tree.tasks_above(node.id)
@@ -64,10 +72,8 @@ class Briefs:
         return digest([self._team.fingerprint, named, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
-        planner = self._team.planner
-        tools = [tool.name for tool in self._team.tools]
-        messages = planner_messages(facts, self._team.offered, tools, planner.instructions)
-        return self._request("planner", messages, facts, planner, schema=PLAN_SCHEMA)
+        messages = planner_messages(facts, self._system_prompt)
+        return self._request("planner", messages, facts, self._team.planner, schema=PLAN_SCHEMA)
 
     def for_worker(self, run: Run, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)

@@ -7,7 +7,8 @@ providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from .ports import Message, NodeFacts, Part
@@ -19,6 +20,7 @@ __all__ = [
     "WORKER_SYSTEM_PROMPT",
     "ancestors_shown",
     "planner_messages",
+    "planner_system_prompt",
     "synthesizer_messages",
     "worker_messages",
 ]
@@ -60,20 +62,24 @@ _GOAL_CHARACTERS = 1_500
 _NEAREST = 8
 
 
-def ancestors_shown(breadcrumbs: Sequence[str]) -> list[str]:
+# Of siblings it is asked one after the other, for their keys and for their prompts.
+@lru_cache(maxsize=16)
+def ancestors_shown(breadcrumbs: tuple[str, ...]) -> tuple[str, ...]:
     """The tasks above a node as a prompt shows them: the root and the nearest, shortened."""
     if not breadcrumbs:
-        return []
+        return ()
     nearest = breadcrumbs[1:][-_NEAREST:]
-    return [_shortened(breadcrumbs[0], _GOAL_CHARACTERS), *(_shortened(t, _ANCESTOR_CHARACTERS) for t in nearest)]
+    return (_shortened(breadcrumbs[0], _GOAL_CHARACTERS), *(_shortened(t, _ANCESTOR_CHARACTERS) for t in nearest))
 
 
-def planner_messages(
-    facts: NodeFacts, agents: Mapping[str, str], tools: Iterable[str], instructions: str = ""
-) -> tuple[Message, ...]:
-    """`agents`: descriptions by name, to route to; `tools`: names of what workers can use."""
-    system = _joined(PLANNER_SYSTEM_PROMPT, instructions, _offered(agents), _usable(tools))
-    return _messages(system, _joined(_surroundings(facts), f"# Task\n{facts.task}"))
+def planner_system_prompt(agents: Mapping[str, str], tools: Iterable[str], instructions: str = "") -> str:
+    """What a planner is told of every node. `agents`: descriptions by name, to route to; `tools`: names of what
+    workers can use."""
+    return _joined(PLANNER_SYSTEM_PROMPT, instructions, _offered(agents), _usable(tools))
+
+
+def planner_messages(facts: NodeFacts, system_prompt: str = PLANNER_SYSTEM_PROMPT) -> tuple[Message, ...]:
+    return _messages(system_prompt, _joined(_surroundings(facts), f"# Task\n{facts.task}"))
 
 
 def worker_messages(facts: NodeFacts, instructions: str = "") -> tuple[Message, ...]:

@@ -10,6 +10,7 @@ from rlm_notebook.prompts import (
     WORKER_SYSTEM_PROMPT,
     ancestors_shown,
     planner_messages,
+    planner_system_prompt,
     repair_messages,
     synthesizer_messages,
     worker_messages,
@@ -31,7 +32,7 @@ facts = st.builds(
 def test_the_first_message_is_the_same_for_all_nodes_byte_for_byte(one: NodeFacts, other: NodeFacts) -> None:
     """So that the prompt caches of providers hit."""
     for messages in (
-        lambda f: planner_messages(f, AGENTS, ["look"], "Be careful."),
+        lambda f: planner_messages(f, planner_system_prompt(AGENTS, ["look"], "Be careful.")),
         lambda f: worker_messages(f, "Be careful."),
         lambda f: synthesizer_messages(f, "Be careful."),
     ):
@@ -42,12 +43,12 @@ def test_the_first_message_is_the_same_for_all_nodes_byte_for_byte(one: NodeFact
 def test_the_order_in_which_agents_and_tools_were_given_does_not_matter() -> None:
     reverse = dict(reversed(AGENTS.items()))
 
-    assert planner_messages(NodeFacts("t"), AGENTS, ["a", "b"]) == planner_messages(NodeFacts("t"), reverse, ["b", "a"])
+    assert planner_system_prompt(AGENTS, ["a", "b"]) == planner_system_prompt(reverse, ["b", "a"])
 
 
 @given(facts)
 def test_a_prompt_holds_the_task_and_all_that_it_depends_on(given: NodeFacts) -> None:
-    for messages in (planner_messages(given, {}, []), worker_messages(given)):
+    for messages in (planner_messages(given), worker_messages(given)):
         assert messages[1]["content"].endswith(f"# Task\n{given.task}")
         assert all(part.content in messages[1]["content"] for part in given.dependencies)
 
@@ -61,20 +62,20 @@ def test_a_synthesis_holds_every_part_in_the_order_of_the_plan_with_its_id() -> 
 
 
 def test_of_the_way_down_the_root_and_the_last_eight_are_shown_and_long_tasks_shortened() -> None:
-    shown = ancestors_shown([f"task {n}" for n in range(30)])
+    shown = ancestors_shown(tuple(f"task {n}" for n in range(30)))
 
-    assert shown == ["task 0", *(f"task {n}" for n in range(22, 30))]
-    assert ancestors_shown([]) == []
-    assert len(ancestors_shown(["g" * 10_000, "a" * 10_000])[0]) < 2000
-    assert len(ancestors_shown(["g" * 10_000, "a" * 10_000])[1]) < 400
+    assert shown == ("task 0", *(f"task {n}" for n in range(22, 30)))
+    assert ancestors_shown(()) == ()
+    assert len(ancestors_shown(("g" * 10_000, "a" * 10_000))[0]) < 2000
+    assert len(ancestors_shown(("g" * 10_000, "a" * 10_000))[1]) < 400
 
 
 def test_agents_are_offered_by_name_and_description() -> None:
-    system = planner_messages(NodeFacts("t"), AGENTS, ["search"])[0]["content"]
+    system = planner_system_prompt(AGENTS, ["search"])
 
     assert "- analyst: no description\n- writer: writes" in system
     assert "search" in system
-    assert planner_messages(NodeFacts("t"), {}, [])[0]["content"] == PLANNER_SYSTEM_PROMPT
+    assert planner_system_prompt({}, []) == PLANNER_SYSTEM_PROMPT
 
 
 def test_instructions_come_after_the_prompt_of_the_role() -> None:
@@ -83,7 +84,7 @@ def test_instructions_come_after_the_prompt_of_the_role() -> None:
 
 
 def test_a_repair_goes_on_with_the_same_conversation() -> None:
-    first = planner_messages(NodeFacts("t"), {}, [])
+    first = planner_messages(NodeFacts("t"))
     again = repair_messages(first, "Sure!", "there is no JSON")
 
     assert again[:2] == first

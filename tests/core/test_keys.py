@@ -4,13 +4,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlm_notebook.core.keys import digest, normalized, plan_key, request_key, result_key
+from rlm_notebook.core.keys import as_json, digest, normalized, plan_key, request_key, result_key
 
 WHOLE = {
     "task": "t",
-    "ancestors": ["root"],
+    "ancestors": ("root",),
     "dependencies": ["d"],
-    "agent": {"model": "m", "temperature": None},
+    "agent": as_json({"model": "m", "temperature": None}),
     "surroundings": "s",
 }
 
@@ -19,14 +19,14 @@ WHOLE = {
     "change",
     [
         {"task": "u"},
-        {"ancestors": []},
-        {"ancestors": ["root", "t2"]},
+        {"ancestors": ()},
+        {"ancestors": ("root", "t2")},
         {"dependencies": []},
         {"dependencies": ["e"]},
-        {"agent": {"model": "n", "temperature": None}},
-        {"agent": {"model": "m", "temperature": 0.5}},
+        {"agent": as_json({"model": "n", "temperature": None})},
+        {"agent": as_json({"model": "m", "temperature": 0.5})},
         {"surroundings": "r"},
-        {"ancestors": [], "dependencies": ["root", "d"]},
+        {"ancestors": (), "dependencies": ["root", "d"]},
     ],
 )
 def test_whatever_enters_the_request_changes_the_key_of_the_plan(change: dict[str, object]) -> None:
@@ -74,6 +74,25 @@ def canonical(value: object) -> object:
 @example("\ud83d\ude00", "\ud83d")
 def test_the_same_json_has_the_same_digest_and_other_json_another(a: object, b: object) -> None:
     assert (digest(a) == digest(b)) == (canonical(a) == canonical(b))
+
+
+any_text = st.text(st.characters(exclude_categories=[]))
+
+
+@given(any_text, st.lists(any_text), st.lists(any_text), st.dictionaries(st.text(), st.none() | any_text), any_text)
+def test_keys_are_the_digests_of_all_that_enters_them(
+    task: str, ancestors: list[str], dependencies: list[str], agent: dict[str, str | None], surroundings: str
+) -> None:
+    key = plan_key(
+        task=task,
+        ancestors=tuple(ancestors),
+        dependencies=dependencies,
+        agent=as_json(agent),
+        surroundings=surroundings,
+    )
+    assert key == digest(["plan", task, ancestors, dependencies, agent, surroundings])
+    parts = [(text, task) for text in ancestors]
+    assert result_key(key, surroundings, parts) == digest(["result", key, surroundings, parts])
 
 
 def test_keys_stay_what_they_are() -> None:
