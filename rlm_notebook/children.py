@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
+from contextvars import Context, copy_context
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ class Solver(Protocol):
         """The name under which an agent is found, and a note if there is no such agent."""
         ...
 
-    def node(self, run: Run, node_id: str) -> Awaitable[str]:
+    def node(self, run: Run, node_id: str) -> Coroutine[Any, Any, str]:
         """The answer to a node's task."""
         ...
 
@@ -37,7 +38,7 @@ class Children:
     """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
 
     # Most nodes have no sub-tasks, and all have this.
-    __slots__ = ("_parent", "_run", "_solver", "_tasks", "begun")
+    __slots__ = ("_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "begun")
 
     def __init__(self, run: Run, parent: str, solver: Solver) -> None:
         self._run = run
@@ -45,7 +46,12 @@ class Children:
         self._solver = solver
         #: The sub-tasks begun so far, in the plan's order.
         self.begun: Sequence[PlannedTask] = ()
-        self._tasks: dict[str, asyncio.Task[Part | Exception]] = _NONE
+        self._tasks: dict[str, asyncio.Task[str]] = _NONE
+        self._left = 0
+        #: The first error that concerns the whole run.
+        self._failure: BaseException | None = None
+        #: Done when there is one, or no sub-task is left.
+        self._settled: asyncio.Future[None] | None = None
 
     def begin(self, planned: Sequence[PlannedTask], joining: int | None = None) -> None:
         """Create the nodes of the next sub-tasks, and start on them; `joining` is the plan's estimate, if known yet.
@@ -61,10 +67,10 @@ class Children:
         self._run.urgency.count(self._parent, new)
         self.begun = (*self.begun, *planned)
         self._tasks = self._tasks or {}
+        self._left += len(new)
         # In the order of their urgency, since where turns are free, who asks first has one; kept in the plan's order.
-        # Named as the nodes are: a name that asyncio makes up takes more.
-        urgent = self._run.urgency.sorted(new)
-        tasks = {node: asyncio.create_task(self._child(node), name=node) for node in urgent}
+        urgent, context = self._run.urgency.sorted(new), copy_context()
+        tasks = {node: self._started(node, context) for node in urgent}
         self._tasks.update((node, tasks[node]) for node in new)
         self._run.control.node_tasks.update(tasks)
 
@@ -85,12 +91,13 @@ class Children:
 
     async def outcomes(self) -> dict[str, Part | Exception]:
         """What became of each sub-task, once all have ended. An error that concerns the whole run is raised at once."""
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
-        for task in self._tasks.values():
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
-        return {node: await task for node, task in self._tasks.items()}
+        if self._left and self._failure is None:
+            # `asyncio.wait` would hold a context for each of them.
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+        if self._failure is not None:
+            raise self._failure
+        return {node: self._outcome(node) for node in self._tasks}
 
     async def abandon(self, reason: str) -> None:
         """The plan that named the sub-tasks does not hold: stop them and put their nodes aside."""
@@ -102,7 +109,7 @@ class Children:
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.past.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
-        self._tasks, self.begun = _NONE, ()
+        self._tasks, self._left, self._failure, self.begun = _NONE, 0, None, ()
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended, whatever else happens meanwhile."""
@@ -124,27 +131,50 @@ class Children:
         if interrupted is not None:
             raise interrupted
 
-    async def _child(self, node_id: str) -> Part | Exception:
-        """A sub-task's result, or an error that leaves its siblings alone; also if it alone was told to stop."""
-        control = self._run.control
+    def _started(self, node_id: str, context: Context) -> asyncio.Task[str]:
+        depends = self._run.tree[node_id].depends_on
+        solving = self._after(node_id, depends) if depends else self._solver.node(self._run, node_id)
+        # Named as the nodes are: a name that asyncio makes up takes more.
+        task = asyncio.create_task(solving, name=node_id)
+        task.add_done_callback(self._ended, context=context)
+        return task
+
+    async def _after(self, node_id: str, depends_on: tuple[str, ...]) -> str:
+        """The answer to a sub-task that waits for others."""
         try:
-            if node_id in control.stopped:
-                raise asyncio.CancelledError
-            for wanted in self._run.tree[node_id].depends_on:
-                self._require(node_id, wanted, await asyncio.shield(self._tasks[wanted]))
-            content = await self._solver.node(self._run, node_id)
+            for wanted in depends_on:
+                if not self._tasks[wanted].done():
+                    await asyncio.wait((self._tasks[wanted],))
+                self._require(node_id, wanted, self._outcome(wanted))
         except asyncio.CancelledError:
-            if node_id not in control.stopped:
-                raise
-            end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
+            if node_id in self._run.control.stopped:
+                end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
+            raise
+        return await self._solver.node(self._run, node_id)
+
+    def _ended(self, task: asyncio.Task[str]) -> None:
+        self._run.control.node_tasks.pop(task.get_name(), None)
+        if task.get_name() not in self._tasks:
+            # It was abandoned.
+            return
+        self._left -= 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None and _concerns_run(error):
+            self._failure = self._failure or error
+        if self._settled is not None and not self._settled.done() and (not self._left or self._failure is not None):
+            self._settled.set_result(None)
+
+    def _outcome(self, node_id: str) -> Part | Exception:
+        """A sub-task's result, or an error that leaves its siblings alone; also if it alone was told to stop."""
+        task = self._tasks[node_id]
+        if task.cancelled() and node_id in self._run.control.stopped:
             return ExecutionError(f"node {node_id} was cancelled", node=node_id)
-        except (ExecutionError, LimitError) as error:
-            if isinstance(error, ModelError) and error.fatal:
-                raise
-            return error
-        finally:
-            control.node_tasks.pop(node_id, None)
-        return Part(node_id, self._run.tree[node_id].task, content)
+        error = task.exception()
+        if error is None:
+            return Part(node_id, self._run.tree[node_id].task, task.result())
+        if not isinstance(error, Exception) or _concerns_run(error):
+            raise error
+        return error
 
     def _require(self, node_id: str, wanted: str, outcome: Part | Exception) -> None:
         if isinstance(outcome, LimitError):
@@ -154,6 +184,11 @@ class Children:
             message = f"node {node_id} depends on node {wanted}, which failed"
             end_node(self._run, Failed(at=self._run.clock(), node=node_id, error=message))
             raise ExecutionError(message, node=node_id) from outcome
+
+
+def _concerns_run(error: BaseException) -> bool:
+    """Whether the siblings cannot go on: nobody can use the model, or it is no failure of a node at all."""
+    return not isinstance(error, ExecutionError | LimitError) or (isinstance(error, ModelError) and error.fatal)
 
 
 def end_node(run: Run, event: Failed | Cancelled) -> None:

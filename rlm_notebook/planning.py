@@ -92,14 +92,14 @@ class Planning:
                 return await self._settled(run, node, draft.key, reply, plan, children)
 
     async def followed(
-        self, run: Run, node_id: str, draft: Draft, plan: Execute | Recurse, children: Children
+        self, run: Run, node_id: str, draft: Draft, split: Recurse, children: Children
     ) -> Execute | Recurse:
         """The plan that holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun."""
         node = run.tree[node_id]
-        if isinstance(plan, Execute) or node.limited:
-            return plan if isinstance(plan, Execute) else Execute()
-        if run.approves(node_id) and not draft.followed:
-            plan = await self._approved(run, node, draft.key, plan)
+        if node.limited:
+            return Execute()
+        approved = run.approves(node_id) and not draft.followed
+        plan = await self._approved(run, node, draft.key, split) if approved else split
         if isinstance(plan, Recurse):
             children.begin(plan.sub_tasks[len(children.begun) :], plan.joining)
         return plan

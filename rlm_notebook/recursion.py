@@ -64,15 +64,19 @@ class Recursion:
     async def node(self, run: Run, node_id: str) -> str:
         """Solve a node, and leave it in a final state whatever happens."""
         try:
+            if node_id in run.control.stopped:
+                raise asyncio.CancelledError
             children = Children(run, node_id, self)
             try:
                 draft = self._planning.draft(run, node_id)
                 plan = draft.plan or await self._planning.asked(run, node_id, draft, children)
-                plan = await self._planning.followed(run, node_id, draft, plan, children)
-                parts = self._parts(run, node_id, await children.outcomes())
+                if not isinstance(plan, Execute):
+                    plan = await self._planning.followed(run, node_id, draft, plan, children)
+                parts = self._parts(run, node_id, await children.outcomes()) if children.begun else ()
                 return await self._answer(run, run.tree[node_id], plan, parts)
             finally:
-                await children.close()
+                if children.begun:
+                    await children.close()
         except asyncio.CancelledError:
             end_node(run, Cancelled(at=run.clock(), node=node_id))
             raise
