@@ -106,12 +106,17 @@ class JsonFile:
             for event in self._held:
                 self._write(event)
         except OSError as error:
-            self.close()
+            self._give_up()
             raise _cannot_write(self._file, error) from error
         except CheckpointError:
-            self.close()
+            self._give_up()
             raise
         self._held.clear()
+
+    def _give_up(self) -> None:
+        """Nothing of this run is kept there, so nobody is told that it is."""
+        self.close()
+        self.path = None
 
     def append(self, event: Event) -> None:
         if self._lines is None:

@@ -32,6 +32,7 @@ class FileOrMemory:
         return self._file.read()
 
     def open(self) -> None:
+        place = self._file.path
         try:
             self._file.open()
         except CheckpointError as error:
@@ -39,7 +40,7 @@ class FileOrMemory:
                 raise
             self._in_memory = True
             why = error.__cause__.strerror or error.__cause__
-            print(f"rlm: warning: cannot write {self._file.path} ({why}): this run is kept in memory only")
+            print(f"rlm: warning: cannot write {place} ({why}): this run is kept in memory only")
 
     def append(self, event: Event) -> None:
         if not self._in_memory:

@@ -880,10 +880,12 @@ async def test_a_place_that_cannot_be_written_fails_before_the_first_call(path: 
 async def test_a_place_below_a_file_fails_before_the_first_call(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     model = ScriptedModel(TRIP)
+    run = AsyncRecursiveEngine(model).start("trip", checkpoint=tmp_path / "file" / "x.json")
     with pytest.raises(CheckpointError, match="cannot"):
-        await AsyncRecursiveEngine(model).solve("trip", checkpoint=tmp_path / "file" / "x.json")
+        await run
 
     assert model.calls == 0
+    assert run.checkpoint is None, "and nobody is told that it is kept"
 
 
 async def test_a_folder_that_vanished_fails_the_run_and_keeps_the_answer_in_memory(tmp_path: Path) -> None:
