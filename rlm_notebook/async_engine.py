@@ -146,8 +146,12 @@ class AsyncRecursiveEngine:
         variables: Mapping[str, Any] | None = None,
         keep_plan: bool = False,
         store: Store = "full",
+        title: str = "",
     ) -> Run:
-        """Start solving and return the `Run` at once; needs a running event loop. Arguments: see `solve`."""
+        """Start solving and return the `Run` at once; needs a running event loop.
+
+        Arguments: see `solve`. `title` is what the run is called where runs are listed, if not by its task.
+        """
         _require_loop()
         memory = SharedMemory(variables or {})
         wanted_type = OutputType(output_type) if output_type is not None else None
@@ -155,7 +159,9 @@ class AsyncRecursiveEngine:
         store = one_of("store", store, STORES)
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, kept=journal.path is not None, keep_plan=keep_plan)
-        return self._start(Job(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store))
+        return self._start(
+            Job(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store, title=title)
+        )
 
     async def stream(
         self,
@@ -259,6 +265,7 @@ class AsyncRecursiveEngine:
             recorded.request_key,
             journal,
             "resume",
+            title=str(recorded.settings.get("title") or ""),
         )
         return Run.ended_as(recorded.recorded, job, self._configuration, self)
 
@@ -325,6 +332,8 @@ class AsyncRecursiveEngine:
                 "run once without replay to record it"
             )
         forked = replace(job, task=fork.task, request_key=key, edit=fork.edit, keep_plan=False, joins_only=False)
+        if fork.task != job.task:
+            forked = replace(forked, title="")
         return self._start(
             replace(
                 forked,

@@ -97,7 +97,8 @@ class Job:
 
     `keep_plan`: what was planned at a node's place holds, whatever its key. `store`: how much of the texts is kept.
     `edit`: what tells an edited run from others of the same run. `joins_only`: nothing new is solved, what is
-    recorded is joined. `baseline`: it is there to be compared with, and no cell's own run.
+    recorded is joined. `baseline`: it is there to be compared with, and no cell's own run. `title`: what the run is
+    called where runs are listed, if not by its task.
     """
 
     task: str
@@ -112,6 +113,7 @@ class Job:
     edit: str = ""
     joins_only: bool = False
     baseline: bool = False
+    title: str = ""
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

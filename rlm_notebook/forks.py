@@ -52,6 +52,9 @@ class Fork:
         tree.run_id, tree.request_key, tree.task = secrets.token_hex(8), request_key, self.task
         tree.status, tree.error, tree.parent = "cancelled", "", self.parent
         tree.settings = {**tree.settings, "edit": self.edit}
+        if self.task != self.recorded.tree.task:
+            # What the cell said is not what is asked now.
+            tree.settings.pop("title", None)
         tree.started, tree.ended = at, at
         return Recorded(tree, self.recorded.earlier)
 

@@ -137,7 +137,12 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The engine as checkpoints record it, and the content hashes of the variables."""
         variables = self.job.memory.digests()
-        kept = {"variables": variables, "edit": self.job.edit or self.past.edit, "baseline": self.job.baseline}
+        kept = {
+            "variables": variables,
+            "edit": self.job.edit or self.past.edit,
+            "baseline": self.job.baseline,
+            "title": self.job.title,
+        }
         return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
 
     @property

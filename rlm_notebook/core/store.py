@@ -166,7 +166,9 @@ def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _settings(settings: dict[str, Any], store: Store) -> dict[str, Any]:
     agents = {name: _agent(agent) for name, agent in settings.get("agents", {}).items()}
-    return {**settings, **({"agents": agents} if agents else {}), "store": store}
+    # A title is some of what was asked.
+    kept = {name: value for name, value in settings.items() if name != "title"}
+    return {**kept, **({"agents": agents} if agents else {}), "store": store}
 
 
 def _agent(agent: dict[str, Any]) -> dict[str, Any]:

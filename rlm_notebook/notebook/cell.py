@@ -34,6 +34,7 @@ from .type_option import type_named
 __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
 T = TypeVar("T")
+TITLE_CHARACTERS = 200
 #: What a cell may come to: its answer; with `--dry-run` the plan, with `--detach` the run.
 Value = Output | Execute | Recurse | Run
 
@@ -44,7 +45,8 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
     try:
         options = parse_options(line)
         if isinstance(options, CellOptions):
-            return await answer(session, options, _task(session, options, cell))
+            task = _task(session, options, cell)
+            return await answer(session, replace(options, title=_first_line(cell)), task)
         print(options)
         return None
     except (RLMError, UsageError) as error:
@@ -133,6 +135,11 @@ def _task(session: Session, options: CellOptions, cell: str) -> str:
             f"rlm: {{{{ {name} }}}} stays as it is, because of its spaces; {{{{{name}}}}} puts the variable in"
         )
     return task.strip("\n")
+
+
+def _first_line(cell: str) -> str:
+    """With text in it, and with the names of variables where their values would come."""
+    return next((line.strip() for line in cell.splitlines() if line.strip()), "")[:TITLE_CHARACTERS]
 
 
 def _is_being_cancelled() -> bool:

@@ -43,7 +43,7 @@ class Feed:
         readonly: bool = False,
     ) -> None:
         self._run = run
-        self._title = title or run.task
+        self._title = title or str(run.settings.get("title") or run.task)
         self._notice = _resuming(run)
         self._notes = tuple(notes)
         self._readonly = readonly

@@ -57,8 +57,15 @@ def _row(session: Session, path: Path) -> tuple[str, ...]:
         when,
         _counted(recorded),
         _cost(recorded),
-        " ".join(tree.task[:_TASK_CHARACTERS].split()),
+        _titled(recorded),
     )
+
+
+def _titled(recorded: Recorded) -> str:
+    """What the cell said; of runs that had none, the first line of the task."""
+    said = str(recorded.tree.settings.get("title") or recorded.tree.task)
+    lines = [line for line in said.splitlines() if line.strip()]
+    return " ".join(lines[0].split())[:_TASK_CHARACTERS] if lines else ""
 
 
 _ENDED = ("done", "failed", "cancelled", "paused")

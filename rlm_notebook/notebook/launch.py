@@ -32,7 +32,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     journal = journal or _journal(session, options, wanted, task)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
     asked = _asked(session, options)
-    kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full"}
+    kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full", "title": options.title}
     run = _engine(session, options, model).start(task, checkpoint=journal, **kept, **asked)
     session.began(run)
     return run
@@ -67,7 +67,7 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
     host = session.host
     if options.checkpoint:
         return named_file(options.checkpoint, host.cell_id)
-    path = host.checkpoint_path(options.name, request_key, task)
+    path = host.checkpoint_path(options.name, request_key, options.title or task)
     return FileOrMemory(JsonFile(path, cell_id=host.cell_id))
 
 

@@ -52,6 +52,8 @@ class CellOptions:
     env_file: str | None = None
     raw: bool = False
     debug: bool = False
+    #: The first line of the cell, as it was written: what its run is called.
+    title: str = ""
 
     @property
     def limits(self) -> dict[str, float]:

@@ -81,7 +81,7 @@ def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> 
         "max_calls": _number(budget, "calls"),
     }
     missing = {name: value for name, value in was.items() if getattr(options, name) is None and value is not None}
-    return replace(options, **missing)
+    return replace(options, **missing, title=str(settings.get("title") or ""))
 
 
 def _dict(settings: dict[str, Any], name: str) -> dict[str, Any]:

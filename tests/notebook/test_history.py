@@ -126,6 +126,24 @@ async def test_export_never_overwrites_a_run(trips: Any) -> None:
     assert (FOLDER / "trip.json").read_bytes() == before
 
 
+async def test_a_run_is_called_by_what_its_cell_says_and_not_by_what_is_put_in(shell: Any) -> None:
+    shell.names.update(model=ScriptedModel(), report="Dear diary, nobody is to read this.\n" * 50)
+    await shell.value("%%rlm -m model -q\n\n{{report}}\nList the risks.")
+    await shell.value("%%rlm -m model -q --store hashes\nSum up {{report}}")
+    table = await shell.value("%rlm runs")
+    assert {row[0]: row[-1] for row in table.rows}["report"] == "{{report}}"
+    assert "diary" not in str(table)
+    hashed = next(path for path in Path("notebook.rlm").glob("*.json") if path.stem != "report").read_text()
+    assert "Sum up" not in hashed
+
+    await shell.value("%rlm resume report -q -m model")
+    shell.names["_rlm"].edit("0", task="Another task").cancel()
+    assert {row[0]: row[-1] for row in (await shell.value("%rlm runs")).rows} == {
+        **{row[0]: row[-1] for row in table.rows},
+        "report-edit": "Another task",
+    }
+
+
 async def test_gc_removes_numbered_copies_and_says_which(trips: Any, capsys: pytest.CaptureFixture[str]) -> None:
     (FOLDER / "notes.1.json").write_text('{"mine": true}')
     (FOLDER / "linked.1.json").symlink_to(Path("elsewhere.json").absolute())
