@@ -56,7 +56,7 @@ _COLUMNS: dict[str, Any] = {
     "started": lambda node: node.started,
     "ended": lambda node: node.ended,
     "seconds": _seconds,
-    "note": lambda node: f"limited: {node.limited}" if node.limited else node.note,
+    "note": lambda node: node.remark,
     "error": lambda node: node.error,
     "result": lambda node: node.result,
 }

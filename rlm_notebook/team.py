@@ -92,7 +92,11 @@ class Team:
 
     def fuses(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""
-        agent = self.agent(node)
+        return self.fuses_for(node.agent)
+
+    def fuses_for(self, name: str) -> bool:
+        """The same, of the agent with this name."""
+        agent = self.agents.get(name, self.default)
         return _same(agent.resolved, self.planner.resolved) and agent.plain and not self.tools
 
     @cached_property

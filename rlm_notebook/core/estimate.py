@@ -16,15 +16,20 @@ ANSWER_TOKENS = 500
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many nodes split, and how many answer; `largest` is the most parts that any has."""
+    """How many nodes split, and how many answer; `largest` is the most parts that any has.
+
+    `planned`: how many of those that answer are planned by a call of its own, because the planner cannot answer for
+    their agent.
+    """
 
     splitting: int
     answering: int
     largest: int
+    planned: int = 0
 
     def usage(self, prompt_tokens: int) -> Usage:
         """One call per answer, two per split (the plan, the joining), the root's plan not counted any more."""
-        calls = self.answering + 2 * self.splitting - 1
+        calls = self.answering + self.planned + 2 * self.splitting - 1
         joined = self.splitting * self.largest * ANSWER_TOKENS
         return Usage(calls * prompt_tokens + joined, calls * ANSWER_TOKENS, calls=calls)
 
@@ -41,6 +46,7 @@ class Estimate:
     prompt_tokens: int
     max_depth: int
     max_steps: int
+    separate: int = 0
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -53,9 +59,10 @@ class Estimate:
         if self.most != self.least:
             limits = f"max_depth {self.max_depth}, max_steps {self.max_steps}"
             yield f"  if all split as this does  {_in_words(self.most)} ({limits})"
+        per_answer = "one call per answer" + (", two where the planner cannot answer itself" if self.separate else "")
         yield (
             f"  assumed: prompts of {self.prompt_tokens:,} tokens, as the planner's was; answers of {ANSWER_TOKENS}; "
-            "one call per answer, two per split; no tools, no repairs, nothing recorded"
+            f"{per_answer}, two per split; no tools, no repairs, nothing recorded"
         )
 
 
@@ -66,18 +73,29 @@ def estimated(
     max_depth: int,
     max_steps: int,
     price: Callable[[Usage], float | None],
+    separate: int = 0,
 ) -> Estimate:
-    """What comes after the root's plan; `prompt_tokens` is what its prompt had, `price` gives dollars."""
-    least, most = (_priced(shape, prompt_tokens, price) for shape in _shapes(plan, max_depth, max_steps))
-    return Estimate(least, most, prompt_tokens, max_depth, max_steps)
+    """What comes after the root's plan; `prompt_tokens` is what its prompt had, `price` gives dollars.
+
+    `separate`: for how many of the root's parts the planner's own answer would not do.
+    """
+    # At the last level nothing is planned.
+    twice = separate if max_depth > 2 else 0
+    shapes = _shapes(plan, max_depth, max_steps, twice)
+    least, most = (_priced(shape, prompt_tokens, price) for shape in shapes)
+    return Estimate(least, most, prompt_tokens, max_depth, max_steps, twice)
 
 
-def _shapes(plan: Execute | Recurse, max_depth: int, max_steps: int) -> tuple[Shape | None, Shape | None]:
+def _shapes(
+    plan: Execute | Recurse, max_depth: int, max_steps: int, separate: int
+) -> tuple[Shape | None, Shape | None]:
     if isinstance(plan, Execute):
         # The planner's own answer is used where it gave one.
         return (None, None) if plan.answer else (_ANSWER, _ANSWER)
     parts = len(plan.sub_tasks)
-    return Shape(1, parts, parts), _deepest(parts, max_depth, max_steps)
+    least, most = Shape(1, parts, parts, separate), _deepest(parts, max_depth, max_steps)
+    # Where no room is left to split, the flat run with agents of its own may be the larger one.
+    return least, max(least, most, key=lambda shape: shape.usage(0).calls)
 
 
 #: The root alone: its plan is made, its answer is not.

@@ -56,8 +56,7 @@ def _took(node: Node) -> str:
 
 
 def _remark(node: Node) -> str:
-    remark = node.error or (f"limited: {node.limited}" if node.limited else node.note)
-    return printable(remark)[:80]
+    return printable(node.error or node.remark)[:80]
 
 
 def duration(seconds: float) -> str:

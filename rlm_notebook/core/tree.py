@@ -145,6 +145,12 @@ class Node:
         return bool(self.phases) and self.phases[-1].ended is None and self.phases[-1].kind != "wait"
 
     @property
+    def remark(self) -> str:
+        """What is to be known of the node beside its state and error: what limited it, what its model notes."""
+        limited = f"limited: {self.limited}" if self.limited else ""
+        return limited or self.note or str(self.metadata.get("note") or "")
+
+    @property
     def title(self) -> str:
         """The first line of the task that holds text."""
         return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)

@@ -82,7 +82,15 @@ def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
         max_depth=run.limits.max_depth,
         max_steps=run.limits.max_steps,
         price=lambda usage: _price(run, usage),
+        separate=_separate(run, plan),
     )
+
+
+def _separate(run: Run, plan: Execute | Recurse) -> int:
+    """The parts for which the planner's own answer would not do: another agent answers, or references are read."""
+    team = run.configuration.team
+    agents = [team.assigned(part.agent)[0] for part in plan.sub_tasks] if isinstance(plan, Recurse) else []
+    return sum(bool(run.job.memory) or not team.fuses_for(agent) for agent in agents)
 
 
 def _prompt_tokens(run: Run) -> int:

@@ -90,7 +90,6 @@ def stretches_of(tree: Tree) -> list[tuple[float, float]]:
 
 def node_row(node: Node, timeline: Timeline, *, tail: str, awaiting: bool, recalled: float | None) -> dict[str, Any]:
     """`recalled`: when a reused node was found in the records, in seconds; its own times are of another execution."""
-    note = node.error or (f"limited: {node.limited}" if node.limited else node.note)
     return {
         "id": node.id,
         "parent": node.parent,
@@ -106,7 +105,7 @@ def node_row(node: Node, timeline: Timeline, *, tail: str, awaiting: bool, recal
         "cost": node.usage.cost_usd,
         "attempts": node.attempts,
         "phases": _phases(node, timeline, recalled),
-        "note": note[:NOTE_CHARACTERS],
+        "note": (node.error or node.remark)[:NOTE_CHARACTERS],
         "tail": tail,
         "awaiting": awaiting,
     }

@@ -200,7 +200,5 @@ def _facts(node: Node) -> list[str]:
     facts = [node.state.value if node.state is not NodeState.DONE else ""]
     if node.started is not None and node.ended is not None:
         facts.append(duration(node.ended - node.started))
-    if node.limited:
-        facts.append(f"limited: {node.limited}")
-    facts.append(printable(node.error or node.note)[:_FACT_CHARACTERS])
+    facts.append(printable(node.error or node.remark)[:_FACT_CHARACTERS])
     return [fact for fact in facts if fact]

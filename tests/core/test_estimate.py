@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
+from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel
 from rlm_notebook.core.estimate import ANSWER_TOKENS, Estimate, estimated
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
@@ -21,17 +21,23 @@ def predicted(plan: Execute | Recurse, max_depth: int, max_steps: int, price: An
     return estimated(plan, prompt_tokens=100, max_depth=max_depth, max_steps=max_steps, price=price)
 
 
-async def calls_of(parts: int, max_depth: int, max_steps: int, *, again: bool) -> int:
-    """Of a run whose root splits into so many parts, and whose parts split again or answer."""
+async def calls_of(parts: int, max_depth: int, max_steps: int, *, again: bool, separate: int = 0) -> int:
+    """Of a run whose root splits into so many parts, and whose parts split again or answer.
+
+    The first `separate` parts of each split are for an agent of their own.
+    """
 
     def answer(request: Any) -> Any:
         facts = request.facts
         if request.mode == "planner" and (again or facts.depth == 0):
-            return {"decision": "RECURSE", "sub_tasks": [f"{facts.task}.{number}" for number in range(parts)]}
+            agents = ["other"] * separate + [None] * (parts - separate)
+            tasks = [{"task": f"{facts.task}.{number}", "agent": agent} for number, agent in enumerate(agents)]
+            return {"decision": "RECURSE", "sub_tasks": tasks}
         return {"decision": "EXECUTE", "answer": "x"} if request.mode == "planner" else "x"
 
     model = ScriptedModel(answer)
-    await AsyncRecursiveEngine(model, max_depth=max_depth, max_steps=max_steps).solve("t")
+    agents = {"planner": model, "other": Agent("other", model, instructions="Be brief.")}
+    await AsyncRecursiveEngine(model, agents=agents, max_depth=max_depth, max_steps=max_steps).solve("t")
     return model.calls
 
 
@@ -39,6 +45,19 @@ async def calls_of(parts: int, max_depth: int, max_steps: int, *, again: bool) -
 @pytest.mark.parametrize("max_depth", [2, 3, 4, 6])
 async def test_the_least_is_what_a_flat_run_takes(parts: int, max_depth: int) -> None:
     assert predicted(split(parts), max_depth, 50).least.calls + 1 == await calls_of(parts, max_depth, 50, again=False)
+
+
+@pytest.mark.parametrize("separate", [1, 3])
+@pytest.mark.parametrize("max_depth", [2, 3, 4])
+async def test_parts_of_agents_of_their_own_take_a_call_for_the_plan_and_one_for_the_answer(
+    separate: int, max_depth: int
+) -> None:
+    found = estimated(
+        split(3), prompt_tokens=100, max_depth=max_depth, max_steps=50, price=lambda usage: 0.0, separate=separate
+    )
+    assert found.least.calls + 1 == await calls_of(3, max_depth, 50, again=False, separate=separate)
+    assert found.least.calls <= found.most.calls
+    assert ("two where the planner cannot answer itself" in str(found)) is (max_depth > 2)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])

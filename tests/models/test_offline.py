@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlm_notebook import RecursiveEngine
 from rlm_notebook.core.plan import Execute, Recurse, parse_plan
 from rlm_notebook.models.offline import LABEL, OfflineModel
 from rlm_notebook.ports import Model, NodeFacts, Part, Reply, Request
@@ -530,3 +531,15 @@ def test_a_plan_is_one_json_object_with_all_fields():
     for task in ("Hello", SUMMARISE_EACH + GUIDE):
         plan = json.loads(ask("planner", task))
         assert set(plan) == {"thoughts", "decision", "answer", "sub_tasks"}
+
+
+def test_what_it_cannot_do_is_said_in_the_tree_too() -> None:
+    output = RecursiveEngine("offline").solve("1. Calculate 2 + 3\n2. Write a poem about rain")
+    remarks = {node.id: node.remark for node in output.run.tree}
+
+    assert remarks == {
+        "0": "not all of it: some need a language model",
+        "0.0": "",
+        "0.1": "cannot: needs a language model",
+    }
+    assert "cannot: needs a language model" in str(output.run.tree)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import Run, ScriptedModel
+from rlm_notebook import Agent, Run, ScriptedModel
 from rlm_notebook.core.plan import Execute, Recurse
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply
@@ -141,3 +141,22 @@ async def test_the_price_of_a_model_is_used(shell: Any, model: ScriptedModel, ca
 def model_reply(context: dict[str, Any]) -> dict[str, Any]:
     plan = {"decision": "RECURSE", "sub_tasks": ["a", "b"]}
     return {"content": json.dumps(plan), "metadata": {"usage": {"prompt_tokens": 100, "completion_tokens": 20}}}
+
+
+async def test_answers_of_other_agents_are_counted_beside_their_plans(shell: Any, capsys: Any) -> None:
+    tasks = [{"description": "one", "assigned_agent": "writer"}, "two"]
+    model = ScriptedModel(
+        lambda request: (
+            {"decision": "RECURSE", "sub_tasks": tasks}
+            if request.mode == "planner" and request.facts.depth == 0
+            else {"decision": "EXECUTE", "answer": "x"}
+            if request.mode == "planner"
+            else "x"
+        )
+    )
+    shell.names.update(model=model, team={"planner": model, "writer": Agent("writer", model, instructions="Write.")})
+    await shell.value("%%rlm -m model -a team -n told -q --dry-run\nroot")
+    assert "if no part splits again    4 calls" in capsys.readouterr().out
+    before = model.calls
+    await shell.value("%%rlm -m model -a team -n told -q\nroot")
+    assert model.calls - before == 4

@@ -8,7 +8,7 @@ from ...core.limits import Usage
 from ...ports import Capabilities, Mode, NodeFacts, Reply, Request
 from .planner import plan
 from .synthesizer import synthesize
-from .worker import answer
+from .worker import REFUSAL, answer, is_refusal
 
 __all__ = ["LABEL", "OfflineModel"]
 
@@ -34,10 +34,19 @@ class OfflineModel:
         content = _ANSWERS[request.mode](request.facts)
         for piece in _pieces(content):
             yield piece
-        yield Reply(content=content, usage=_usage(request, content), model=self.name, metadata={"label": LABEL})
+        # Said beside the answer too: an answer that is none is not to be overlooked in a tree of hundreds.
+        note = _note(request.mode, content)
+        metadata = {"label": LABEL, **({"note": note} if note else {})}
+        yield Reply(content=content, usage=_usage(request, content), model=self.name, metadata=metadata)
 
     def __repr__(self) -> str:
         return f"OfflineModel() <{LABEL}>"
+
+
+def _note(mode: Mode, content: str) -> str:
+    if mode == "planner" or not is_refusal(content):
+        return ""
+    return f"cannot: {REFUSAL}" if mode == "worker" else f"not all of it: some {REFUSAL.replace('needs', 'need')}"
 
 
 def _pieces(text: str) -> Iterator[str]:

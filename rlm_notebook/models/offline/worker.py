@@ -17,7 +17,7 @@ from .tables import answer_from, read_table
 from .tasks import Task, Wanted, masked, read_task, read_wanted, title_of
 from .terms import key_terms
 
-__all__ = ["REFUSAL", "TERMS", "answer", "as_text", "is_miss", "terms_line"]
+__all__ = ["REFUSAL", "TERMS", "answer", "as_text", "is_miss", "is_refusal", "terms_line"]
 
 #: How a list of key terms begins.
 TERMS = "**Key terms:**"
@@ -64,6 +64,14 @@ _MISSES = (
 def is_miss(text: str) -> bool:
     """Whether an answer says that there is none."""
     return text.startswith(_MISSES) or REFUSAL in text
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer, or what was joined of some, says that a language model is needed.
+
+    The whole sentence: a text that is quoted may well speak of language models.
+    """
+    return _HOW_TO_CHOOSE in text
 
 
 def describe_cannot(task: Task) -> str:
