@@ -122,7 +122,13 @@ class MaxStepsError(LimitError):
 
 
 class BudgetExceededError(LimitError):
-    """The run's budget is spent; `.run.partial()` is the best answer so far."""
+    """The run's budget is spent; `.run.partial()` is the best answer so far.
+
+    `.budget` says which part of it, "seconds" or "calls", say, and `.spent` how it stands.
+    """
+
+    budget: str = ""
+    spent: str = ""
 
 
 class CheckpointError(RLMError):

@@ -117,7 +117,7 @@ def budget_error(problem: OverBudget) -> BudgetExceededError:
     if problem.used < problem.limit:
         wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
         state = f"does not suffice for the next call ({wanted})"
-    return BudgetExceededError(
-        f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept: "
-        "run again with a larger budget to go on, or take error.run.partial()"
-    )
+    spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
+    error = BudgetExceededError(f"{spent}: run again with a larger budget to go on, or take error.run.partial()")
+    error.budget, error.spent = problem.name, spent
+    return error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ..core.outline import printable
 from ..core.tree import NodeState
-from ..exceptions import RLMError
+from ..exceptions import BudgetExceededError, LimitError, RLMError
 from ..run import Run
 from .blame import place_of
 
@@ -24,14 +24,28 @@ def interruption(run: Run, word: str) -> RunInterrupted:
     return RunInterrupted(f"{word}: {done} of {len(run.tree)} nodes are {where}; run the cell again to continue")
 
 
+def _said(error: Exception) -> str:
+    """The message, with what a reader of a notebook can do in place of what a program can."""
+    option = _OPTIONS.get(error.budget) if isinstance(error, BudgetExceededError) else None
+    if option is None:
+        return str(error)
+    spent = cast(BudgetExceededError, error).spent
+    return f"{spent}: execute the cell again with a larger {option} to go on, or take `_rlm.partial()`"
+
+
+#: What of the budget which option limits.
+_OPTIONS = {"usd": "--budget", "tokens": "--max-tokens", "seconds": "--timeout", "calls": "--max-calls"}
+
+
 def in_one_line(error: Exception, shell: Any = None) -> Exception:
     """The same error, which IPython then shows as one line, with the place in the reader's own code if it came from
     there; its text stays whole.
 
     What it came from is dropped: IPython shows the whole traceback of whatever has an exception group behind it.
     """
-    said = str(error) if isinstance(error, RunInterrupted) else f"{type(error).__name__}: {error}"
-    place = place_of(error, shell)
+    said = str(error) if isinstance(error, RunInterrupted) else f"{type(error).__name__}: {_said(error)}"
+    # A limit was reached wherever the run just was: that is no place to look at.
+    place = "" if isinstance(error, LimitError) else place_of(error, shell)
     line = printable(f"{said} ({place}; --debug shows the traceback)" if place else said)
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     error.__cause__ = error.__context__ = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile
 from ..core.limits import Budget
 from ..core.records import Recorded
+from ..core.tree import NodeState
 from ..engine import RecursiveEngine
+from ..exceptions import ConfigurationError
 from ..models.registry import default_model
 from ..ports import Journal
 from ..run import Run
+from .folder import live_run
 from .model_choice import OFFLINE, keys_from, recorded_model, said_model, suggestions, told_of, variable
 from .options import CellOptions
 from .session import Session
@@ -30,6 +34,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
         session.tell_once(keys_from(options.env_file))
     said, wanted = _said_model(session, options), request_key(session, options, task)
     journal = journal or _journal(session, options, wanted, task)
+    _require_at_rest(session, journal)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
     asked = _asked(session, options)
     kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full", "title": options.title}
@@ -46,7 +51,18 @@ def request_key(session: Session, options: CellOptions, task: str) -> str:
 
 
 def _said_model(session: Session, options: CellOptions) -> Any:
-    return said_model(options.model, session.defaults.model, session.variables)
+    try:
+        return said_model(options.model, session.defaults.model, session.variables)
+    except ConfigurationError:
+        # What is replayed asks nobody: its reader need not have the author's model.
+        if not _replays(options):
+            raise
+        return OFFLINE
+
+
+def _replays(options: CellOptions) -> bool:
+    of_session = os.environ.get("RLM_MODE") if options.mode == "resume" and not options.no_checkpoint else ""
+    return "replay" in (options.mode, of_session)
 
 
 def _asked(session: Session, options: CellOptions) -> dict[str, Any]:
@@ -69,6 +85,20 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
         return named_file(options.checkpoint, host.cell_id)
     path = host.checkpoint_path(options.name, request_key, options.title or task)
     return FileOrMemory(JsonFile(path, cell_id=host.cell_id))
+
+
+def _require_at_rest(session: Session, journal: Journal | None) -> None:
+    """Two runs do not write one file: the one that is under way is to be waited for, or stopped."""
+    path = journal.path if journal is not None else None
+    run = live_run(session, path) if path is not None else None
+    if run is None or path is None:
+        return
+    done = sum(node.state is NodeState.DONE for node in run.tree)
+    waited = next((name for name, value in session.variables.items() if value is run and name != "_"), "_rlm")
+    raise ConfigurationError(
+        f"{path.stem} is still running ({done} of {len(run.tree)} nodes are done): `await {waited}` waits for its "
+        f"answer, `%rlm cancel {path.stem}` stops it; then execute the cell again"
+    )
 
 
 # -- its engine ----------------------------------------------------------------------------------------------------

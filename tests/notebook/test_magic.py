@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,60 @@ async def test_a_cell_that_is_run_again_asks_nobody(shell: Any, model: ScriptedM
     await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot, otherwise")
     assert model.calls > calls
     assert Path("notebook.rlm/demo.1.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+async def test_replay_needs_no_model_not_even_the_variable(
+    shell: Any, model: ScriptedModel, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await shell.value(f"%%rlm -m model {QUIET} -n demo\nroot")
+    del shell.names["model"]
+    if by == "environment":
+        monkeypatch.setenv("RLM_MODE", "replay")
+    option = "--mode replay" if by == "option" else ""
+    again = await shell.value(f"%%rlm -m model {QUIET} -n demo {option}\nroot")
+    assert (again.content, again.metadata["calls"]) == (answer.content, 0)
+    error = await shell.failure(f"%%rlm -m model {QUIET} -n demo {option}\nroot, otherwise")
+    assert "the task changed" in str(error)
+
+
+async def test_without_replay_a_model_that_is_no_variable_is_refused(shell: Any, model: ScriptedModel) -> None:
+    assert "no variable of this notebook" in str(await shell.failure(f"%%rlm -m modell {QUIET} -n demo\nroot"))
+
+
+@pytest.mark.parametrize("option", ["--detach", "--detach=loop", ""])
+async def test_a_cell_whose_run_goes_on_says_so_and_leaves_it_alone(shell: Any, option: str) -> None:
+    hold = threading.Event()
+
+    def slow(inputs: Any, context: Any) -> Any:
+        hold.wait(20)
+        return {"content": "done"}
+
+    shell.names["slow"] = slow
+    run = await shell.value("%%rlm -m slow -n demo --max-depth 1 --detach\nroot")
+    error = await shell.failure(f"%%rlm -m slow -q -n demo --max-depth 1 {option}\nroot")
+    assert str(error).startswith("demo is still running (0 of 1 nodes are done): `await _rlm` waits for its answer")
+    assert "`%rlm cancel demo` stops it" in str(error)
+    assert shell.names["_rlm"] is run
+    assert not run.finished
+
+    hold.set()
+    assert (await shell.value("await _rlm")).content == "done"
+    assert (await shell.value(f"%%rlm -m slow -q -n demo --max-depth 1 {option}\nroot")) is not None
+
+
+async def test_a_spent_budget_names_the_option_and_what_there_is(shell: Any) -> None:
+    async def slow(inputs: Any, context: Any) -> Any:
+        await asyncio.sleep(20)
+
+    shell.names["slow"] = slow
+    error = await shell.failure(f"%%rlm -m slow {QUIET} -n demo --timeout 0.2\nroot")
+    shown = error._render_traceback_()
+    assert shown == [
+        "BudgetExceededError: the budget of 0.2 seconds is spent (0.2 used); what finished is kept: "
+        "execute the cell again with a larger --timeout to go on, or take `_rlm.partial()`"
+    ]
+    assert shell.names["_rlm"] is error.run
 
 
 async def test_fresh_asks_again_and_replay_asks_nobody(shell: Any, model: ScriptedModel) -> None:
