@@ -199,7 +199,10 @@ class Kernel:
 
     def tell(self, comm: str, content: dict[str, Any]) -> None:
         """A custom message from the browser's side of a widget."""
-        data = {"method": "custom", "content": content}
+        self.tell_widget(comm, {"method": "custom", "content": content})
+
+    def tell_widget(self, comm: str, data: dict[str, Any]) -> None:
+        """What a browser tells any widget."""
         message = self.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
         if self.subshell:
             message["header"]["subshell_id"] = self.subshell

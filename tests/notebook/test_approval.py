@@ -157,7 +157,7 @@ def test_a_browser_that_shows_the_widget_may_take_its_time(new_kernel: Callable[
     kernel.tell(comm, {"t": "sync", "e": beat["e"], "s": 0})
     # Another widget works meanwhile.
     data = {"method": "update", "state": {"value": 42}, "buffer_paths": []}
-    kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", {"comm_id": slider, "data": data}))
+    kernel.tell_widget(slider, data)
     kernel.until(lambda m: m["msg_type"] == "comm_msg" and '"value": 42' in json.dumps(m["content"]), timeout=15)
     for _ in range(20):
         kernel.take(timeout=0.2)
