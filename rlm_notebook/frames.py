@@ -51,6 +51,7 @@ _COLUMNS: dict[str, Any] = {
     "tools": lambda node: len(node.tool_calls),
     "calls": lambda node: node.usage.calls,
     "prompt_tokens": lambda node: node.usage.prompt_tokens,
+    "cached_tokens": lambda node: node.usage.cached_tokens,
     "completion_tokens": lambda node: node.usage.completion_tokens,
     "cost_usd": lambda node: node.usage.cost_usd,
     "started": lambda node: node.started,

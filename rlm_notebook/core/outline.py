@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .limits import Usage
     from .tree import Node, Tree
 
-__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable"]
+__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "tokens"]
 
 SYMBOLS = {
     "pending": "·",
@@ -69,6 +70,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def tokens(usage: Usage) -> str:
+    """What was used, and how much of the prompts the provider knew already: cached tokens cost a fraction."""
+    said = f"{usage.total_tokens:,} tokens"
+    if not usage.cached_tokens:
+        return said
+    return f"{said}, {usage.cached_tokens / max(usage.prompt_tokens, usage.cached_tokens):.0%} of the prompts cached"
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ..core.outline import SYMBOLS, duration, printable
+from ..core.outline import SYMBOLS, duration, printable, tokens
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
@@ -61,7 +61,7 @@ def summary_of(run: Run | RecordedRun) -> str:
     facts = [
         f"rlm {status}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
-        f"{usage.total_tokens} tokens",
+        tokens(usage),
         duration(_worked(tree)),
     ]
     if usage.cost_usd:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.outline import duration
+from ..core.outline import duration, tokens
 from ..run import Run
 
 __all__ = ["took"]
@@ -17,7 +17,7 @@ def took(run: Run, seconds: float) -> str:
         f"{duration(seconds)} by the clock",
         f"{duration(run.active_seconds)} at work over all executions",
         f"{run.calls} calls now, {usage.calls} in all",
-        f"{usage.total_tokens:,} tokens",
+        tokens(usage),
         cost,
         f"critical path {path}" if path else "",
     ]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.core.outline import SYMBOLS, duration, outline, printable
+from rlm_notebook.core.limits import Usage
+from rlm_notebook.core.outline import SYMBOLS, duration, outline, printable, tokens
 from rlm_notebook.core.tree import Node, NodeState, Tree
 
 TREE = Tree.of(
@@ -59,3 +60,16 @@ def test_no_character_of_a_text_can_drive_a_terminal(text: str) -> None:
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        (Usage(), "0 tokens"),
+        (Usage(1200, 34), "1,234 tokens"),
+        (Usage(1200, 34, cached_tokens=900), "1,234 tokens, 75% of the prompts cached"),
+        (Usage(0, 34, cached_tokens=900), "34 tokens, 100% of the prompts cached"),
+    ],
+)
+def test_what_the_provider_knew_already_is_told_with_what_was_used(usage: Usage, said: str) -> None:
+    assert tokens(usage) == said

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Finished, NodeCreated, Planned
+from rlm_notebook.core.limits import Usage
 from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.snapshot import bundle_of
+from rlm_notebook.ports import Reply
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4", "=": "34"}, "=": "## All\n\n1 and 34"}}
 
@@ -65,10 +67,17 @@ async def test_it_shows_the_tree_with_states_and_times() -> None:
     assert set(bundle) == {"text/html", "text/markdown", "text/plain"}
     page = Page(bundle["text/html"])
     for text in (page.text, bundle["text/plain"], bundle["text/markdown"]):
-        assert re.search(r"rlm done: 5 of 5 nodes · 7 calls · \d+ tokens · 0\.\ds · model scripted", text)
+        assert re.search(r"rlm done: 5 of 5 nodes · 7 calls · [\d,]+ tokens · 0\.\ds · model scripted", text)
         assert re.search(r"✓ root .*✓ one .*✓ two .*✓ three .*✓ four", text.replace("\n", " "))
     indents = [len(line) - len(line.lstrip()) for line in bundle["text/plain"].splitlines()[1:]]
     assert indents == [0, 2, 2, 4, 4]
+
+
+async def test_it_says_how_much_of_the_prompts_the_provider_had_in_its_cache() -> None:
+    answer = Reply("done", usage=Usage(1000, 20, cached_tokens=800))
+    output = await AsyncRecursiveEngine(ScriptedModel(lambda request: answer), max_depth=1).solve("root")
+    bundle = bundle_of(output.run)
+    assert "1 calls · 1,020 tokens, 80% of the prompts cached" in bundle["text/plain"]
 
 
 async def test_the_answer_is_not_repeated() -> None:
