@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
+from .core.construction import quickly_made
+
 if TYPE_CHECKING:
     # For annotations alone: who only wants to know where it is running need not load them.
     from .core.events import Event
@@ -67,6 +69,7 @@ class Capabilities:
     whole_references: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Part:
     """The result of a sub-task (or dependency): its node's id, its task, its text."""
@@ -85,6 +88,7 @@ class ReferencedText:
     text: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
@@ -108,6 +112,7 @@ class NodeFacts:
     texts: tuple[ReferencedText, ...] = field(default=(), repr=False)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call of a model.
@@ -136,6 +141,7 @@ class ToolCall:
     arguments: dict[str, Any] | str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model answered; `usage` is `None` when the provider did not say."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
+from .construction import quickly_made
 from .limits import NOTHING, Usage
 
 __all__ = [
@@ -61,6 +62,7 @@ class RunStarted(Event):
     fresh: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCreated(Event):
     parent: str | None
@@ -71,11 +73,13 @@ class NodeCreated(Event):
     note: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStarted(Event):
     pass
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
     """`plan` as the planner gave it (or as a limit forced it); `limited` says which limit made it EXECUTE."""
@@ -88,6 +92,7 @@ class Planned(Event):
     mark: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
     """The node's agent is asked for its answer."""
@@ -141,11 +146,13 @@ class Retried(Event):
     usage: Usage = NOTHING
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisStarted(Event):
     pass
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
     """The node's answer. `mark` is "" (just made), "cached" or "replayed"; `reads` are the content hashes of the

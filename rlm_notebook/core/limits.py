@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..exceptions import ConfigurationError
+from .construction import quickly_made
 
 __all__ = ["NOTHING", "ONE_CALL", "Budget", "Limits", "Usage"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, calls and cost of some model calls; `+` adds. `cost_usd` is `None` as soon as one price is unknown."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .construction import quickly_made
 from .events import (
     Cancelled,
     Event,
@@ -63,6 +64,7 @@ class IllegalEvent(ValueError):
     """An event that cannot follow what happened: a fault of whoever emitted it."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Phase:
     """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
