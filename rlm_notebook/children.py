@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -38,20 +38,24 @@ class Children:
     """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
 
     # Most nodes have no sub-tasks, and all have this.
-    __slots__ = ("_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "begun")
+    __slots__ = ("_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
 
     def __init__(self, run: Run, parent: str, solver: Solver) -> None:
         self._run = run
         self._parent = parent
         self._solver = solver
-        #: The sub-tasks begun so far, in the plan's order.
-        self.begun: Sequence[PlannedTask] = ()
+        #: Those that were begun while their plan is not whole yet, in its order.
+        self.early: Sequence[PlannedTask] = ()
         self._tasks: dict[str, asyncio.Task[str]] = _NONE
         self._left = 0
         #: The first error that concerns the whole run.
         self._failure: BaseException | None = None
         #: Done when there is one, or no sub-task is left.
         self._settled: asyncio.Future[None] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any was begun."""
+        return bool(self._tasks)
 
     def begin(self, planned: Sequence[PlannedTask], joining: int | None = None) -> None:
         """Create the nodes of the next sub-tasks, and start on them; `joining` is the plan's estimate, if known yet.
@@ -65,13 +69,15 @@ class Children:
         for node, part in zip(new, planned, strict=True):
             self._create(node, part, tuple(ids[position] for position in part.depends_on))
         self._run.urgency.count(self._parent, new)
-        self.begun = (*self.begun, *planned)
         self._tasks = self._tasks or {}
         self._left += len(new)
         # In the order of their urgency, since where turns are free, who asks first has one; kept in the plan's order.
-        urgent, context = self._run.urgency.sorted(new), copy_context()
-        tasks = {node: self._started(node, context) for node in urgent}
+        tasks = {node: self._started(node) for node in self._run.urgency.sorted(new)}
         self._tasks.update((node, tasks[node]) for node in new)
+        ended, context = self._ended, copy_context()
+        for task in tasks.values():
+            # Not a context for each of them, nor another method.
+            task.add_done_callback(ended, context=context)
         self._run.control.node_tasks.update(tasks)
 
     def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
@@ -109,7 +115,7 @@ class Children:
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.past.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
-        self._tasks, self._left, self._failure, self.begun = _NONE, 0, None, ()
+        self._tasks, self._left, self._failure, self.early = _NONE, 0, None, ()
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended, whatever else happens meanwhile."""
@@ -131,13 +137,11 @@ class Children:
         if interrupted is not None:
             raise interrupted
 
-    def _started(self, node_id: str, context: Context) -> asyncio.Task[str]:
+    def _started(self, node_id: str) -> asyncio.Task[str]:
         depends = self._run.tree[node_id].depends_on
         solving = self._after(node_id, depends) if depends else self._solver.node(self._run, node_id)
         # Named as the nodes are: a name that asyncio makes up takes more.
-        task = asyncio.create_task(solving, name=node_id)
-        task.add_done_callback(self._ended, context=context)
-        return task
+        return asyncio.create_task(solving, name=node_id)
 
     async def _after(self, node_id: str, depends_on: tuple[str, ...]) -> str:
         """The answer to a sub-task that waits for others."""

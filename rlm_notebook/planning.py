@@ -93,16 +93,18 @@ class Planning:
 
     async def followed(
         self, run: Run, node_id: str, draft: Draft, split: Recurse, children: Children
-    ) -> Execute | Recurse:
-        """The plan that holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun."""
+    ) -> Execute | None:
+        """What holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun (`None`)."""
         node = run.tree[node_id]
         if node.limited:
             return Execute()
         approved = run.approves(node_id) and not draft.followed
         plan = await self._approved(run, node, draft.key, split) if approved else split
-        if isinstance(plan, Recurse):
-            children.begin(plan.sub_tasks[len(children.begun) :], plan.joining)
-        return plan
+        if isinstance(plan, Execute):
+            return plan
+        children.begin(plan.sub_tasks[len(children.early) :], plan.joining)
+        children.early = ()
+        return None
 
     async def _approved(self, run: Run, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
         """The plan as its approval leaves it; an edited one is recorded in the place of the planner's."""
@@ -135,9 +137,9 @@ class Planning:
         self, run: Run, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children
     ) -> Execute | Recurse:
         """The plan as it stands, with what was begun too early put aside."""
-        if not _continues(plan, children.begun):
+        if not _continues(plan, children.early):
             await children.abandon("the plan came out otherwise")
-        begun = len(children.begun)
+        begun = len(children.early)
         event = Planned(
             at=run.clock(),
             node=node.id,
@@ -213,11 +215,12 @@ class _Beginner:
             self._seen += 1
 
     def _begin(self, planned: PlannedTask) -> bool:
-        begun = self._children.begun
+        begun = self._children.early
         if self._seen < len(begun):
             return begun[self._seen] == planned
         if not self._run.steps.reserve_early():
             return False
+        self._children.early = (*begun, planned)
         self._children.begin([planned], self._reader.joining)
         return True
 

@@ -19,7 +19,7 @@ from .configuration import Configuration
 from .conversation import Conversation
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.keys import result_key
-from .core.plan import Execute, Recurse
+from .core.plan import Execute
 from .core.sources import placeless, sources_in
 from .core.tree import Node
 from .exceptions import CheckpointError, LimitError
@@ -70,12 +70,15 @@ class Recursion:
             try:
                 draft = self._planning.draft(run, node_id)
                 plan = draft.plan or await self._planning.asked(run, node_id, draft, children)
+                execute = plan if isinstance(plan, Execute) else None
                 if not isinstance(plan, Execute):
-                    plan = await self._planning.followed(run, node_id, draft, plan, children)
-                parts = self._parts(run, node_id, await children.outcomes()) if children.begun else ()
-                return await self._answer(run, run.tree[node_id], plan, parts)
+                    execute = await self._planning.followed(run, node_id, draft, plan, children)
+                # As long as its parts go on, nobody needs the plan any more: the tree has it.
+                del plan
+                parts = self._parts(run, node_id, await children.outcomes()) if children else ()
+                return await self._answer(run, run.tree[node_id], execute, parts)
             finally:
-                if children.begun:
+                if children:
                     await children.close()
         except asyncio.CancelledError:
             end_node(run, Cancelled(at=run.clock(), node=node_id))
@@ -110,15 +113,15 @@ class Recursion:
             for child, outcome in outcomes.items()
         )
 
-    async def _answer(self, run: Run, node: Node, plan: Execute | Recurse, parts: tuple[Part, ...]) -> str:
+    async def _answer(self, run: Run, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
-        key = result_key(node.plan_key, plan.decision, joined)
+        key = result_key(node.plan_key, "EXECUTE" if execute is not None else "RECURSE", joined)
         if (known := run.past.recalled(key, node.id)) is not None:
             return tell_result(run, known, node, parts)
         reads: set[str] = set()
-        if isinstance(plan, Execute) and plan.answer and self._fuses(run, node):
+        if execute is not None and execute.answer and self._fuses(run, node):
             mark: Literal["", "cached"] = "cached" if self._configuration.cached and not node.plan_usage.calls else ""
-            reply = Reply(plan.answer, model=node.plan_model, mark=mark)
+            reply = Reply(execute.answer, model=node.plan_model, mark=mark)
         elif parts:
             reply = await self._synthesize(run, node, parts)
         else:
