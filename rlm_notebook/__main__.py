@@ -19,7 +19,8 @@ from .async_engine import AsyncRecursiveEngine
 from .checkpoints.json_file import JsonFile, load_recorded
 from .core.limits import Budget
 from .core.outline import outline
-from .exceptions import CheckpointError, ConfigurationError, RLMError
+from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
 from .recorded_run import load_run
 
 __all__ = ["main"]
@@ -35,12 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options)
     except (RLMError, OSError) as error:
-        print(f"rlm-notebook: {error}", file=sys.stderr)
+        print(f"rlm-notebook: {_said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("rlm-notebook: interrupted; what finished is saved: run the same command to go on", file=sys.stderr)
         return INTERRUPTED
     return status
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
+        return f"{error.spent}: run the same command with a larger {BUDGET_OPTIONS[error.budget]} to go on"
+    return str(error)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,15 +89,18 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="what is to be solved")
-    parser.add_argument("-m", "--model", default=os.environ.get("RLM_MODEL", "offline"), help="default: %(default)s")
+    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
     parser.add_argument("-f", "--file", type=Path, help="a text that the task is about")
     parser.add_argument("-n", "--name", help="name of the JSON that the run is kept in")
     parser.add_argument("--checkpoint", type=Path, help="keep the run in this file instead")
     parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
-    parser.add_argument("--max-depth", type=int, default=5)
-    parser.add_argument("--max-steps", type=int, default=50)
-    parser.add_argument("--max-calls", type=int, help="budget: model calls of the whole run")
-    parser.add_argument("--timeout", type=float, help="budget: seconds of the whole run")
+    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
+    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
+    parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of the whole run")
+    parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
+    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; those set already stay")
     parser.set_defaults(command=_run)
 
 
@@ -104,13 +114,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _solve(options: argparse.Namespace) -> int:
+    from .models.env_file import load_env_file
     from .observers.text import progress_of
 
+    if options.env_file:
+        names = load_env_file(options.env_file)
+        print(f"set from {options.env_file}: {', '.join(names) or 'nothing that was not set already'}", file=sys.stderr)
     engine = AsyncRecursiveEngine(
-        options.model,
+        options.model or os.environ.get("RLM_MODEL") or "offline",
         max_depth=options.max_depth,
         max_steps=options.max_steps,
-        budget=Budget(calls=options.max_calls, seconds=options.timeout),
+        budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
     )
     task = _task(options)
     journal = JsonFile(options.checkpoint or _place(options, engine.request_key(task), task))

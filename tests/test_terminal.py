@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from rlm_notebook.__main__ import main
@@ -15,7 +18,10 @@ from rlm_notebook.__main__ import main
         (["run", "x", "--modle", "y"], "did you mean --mode or --model?"),
         (["show", "x", "--mermaids"], "did you mean --mermaid?"),
         (["run"], "the following arguments are required: task"),
-        (["run", "x", "--max-depth", "deep"], "invalid int value: 'deep'"),
+        (["run", "x", "--max-depth", "deep"], "expected a whole number of at least 1, not 'deep'"),
+        (["run", "x", "--max-calls", "0"], "expected a whole number of at least 1, not '0'"),
+        (["run", "x", "--budget", "free"], "expected a number above 0, not 'free'"),
+        (["run", "x", "--timeout", "-1"], "expected a number above 0, not '-1'"),
         ([], "the following arguments are required: COMMAND"),
     ],
 )
@@ -27,3 +33,53 @@ def test_a_mistake_is_one_line(arguments: list[str], said: str, capsys: pytest.C
     assert len(lines) == 1
     assert said in lines[0]
     assert "--help` lists what there is" in lines[0]
+
+
+TASK = "1. Calculate 2 + 3\n2. Calculate 4 * 5"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RLM_MODEL", "RLM_MODE", "RLM_NOTEBOOK_PATH", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_goes_on_with_a_larger_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", TASK, "--max-calls", "2", "--budget", "0.5"]) == 1
+    failed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert failed == (
+        "rlm-notebook: the budget of 2 calls is spent (2 used); what finished is kept: "
+        "run the same command with a larger --max-calls to go on"
+    )
+    assert main(["run", TASK, "--max-calls", "50", "--max-tokens", "100000", "--timeout", "60"]) == 0
+    ended = capsys.readouterr()
+    assert "5" in ended.out
+    assert "20" in ended.out
+    assert "2 calls, saved in" not in ended.err
+
+
+def test_keys_of_a_file_are_set_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    (tmp_path / "keys.env").write_text("RLM_MODEL=offline\nSOME_KEY=not-to-be-shown\n")
+    assert main(["run", TASK, "--env-file", "keys.env"]) == 0
+    said = capsys.readouterr().err
+    assert "set from keys.env: RLM_MODEL, SOME_KEY" in said
+    assert "not-to-be-shown" not in said
+    assert main(["run", TASK, "--env-file", "none.env"]) == 1
+    assert capsys.readouterr().err.strip() == (
+        "rlm-notebook: --env-file none.env: No such file or directory; name a file of NAME=value lines"
+    )
+
+
+def test_a_mode_and_a_file_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", TASK, "--checkpoint", "kept.json"]) == 0
+    assert "6 calls, saved in kept.json" in capsys.readouterr().err
+    assert main(["run", TASK, "--checkpoint", "kept.json", "--mode", "replay"]) == 0
+    assert "0 calls, saved in" in capsys.readouterr().err
+    assert main(["show", "kept.json"]) == 0
+    assert "Calculate 2 + 3" in capsys.readouterr().out
+    assert main(["run", "something else", "--checkpoint", "kept.json", "--mode", "replay"]) == 1
+    assert "the task changed" in capsys.readouterr().err

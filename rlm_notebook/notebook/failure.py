@@ -9,6 +9,7 @@ from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, LimitError, RLMError
 from ..run import Run
 from .blame import place_of
+from .quantities import BUDGET_OPTIONS
 
 __all__ = ["RunInterrupted", "in_one_line", "interruption"]
 
@@ -26,15 +27,11 @@ def interruption(run: Run, word: str) -> RunInterrupted:
 
 def _said(error: Exception) -> str:
     """The message, with what a reader of a notebook can do in place of what a program can."""
-    option = _OPTIONS.get(error.budget) if isinstance(error, BudgetExceededError) else None
+    option = BUDGET_OPTIONS.get(error.budget) if isinstance(error, BudgetExceededError) else None
     if option is None:
         return str(error)
     spent = cast(BudgetExceededError, error).spent
     return f"{spent}: execute the cell again with a larger {option} to go on, or take `_rlm.partial()`"
-
-
-#: What of the budget which option limits.
-_OPTIONS = {"usd": "--budget", "tokens": "--max-tokens", "seconds": "--timeout", "calls": "--max-calls"}
 
 
 def in_one_line(error: Exception, shell: Any = None) -> Exception:

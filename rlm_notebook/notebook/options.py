@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from dataclasses import dataclass, fields
 from keyword import iskeyword
@@ -13,6 +12,7 @@ from IPython.core.error import UsageError
 
 from ..core.rendering import FORMATS, Format
 from .line_parser import LineParser, words_of
+from .quantities import dollars, seconds, temperature, whole_number
 
 __all__ = ["CellOptions", "add_options", "options_in", "parse_options", "parser"]
 
@@ -62,37 +62,6 @@ class CellOptions:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def _whole_number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    number = _finite(text)
-    if number is None or number <= 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return number
-
-
-_dollars = _seconds
-
-
-def _temperature(text: str) -> float:
-    number = _finite(text)
-    if number is None or number < 0:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, not {text!r}")
-    return number
-
-
-def _finite(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def parser() -> LineParser:
     """The parser; its help is what `%%rlm?` and `%%rlm --help` show."""
     made = LineParser("%%rlm", stray="the task goes into the cell below the %%rlm line")
@@ -108,16 +77,16 @@ def add_options(parser: LineParser) -> None:
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
     add("-c", "--context", metavar="NAMES", action="append", default=[], help=_CONTEXT_HELP)
     add("--type", metavar="NAME", help=_TYPE_HELP)
-    add("--max-depth", type=_whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
-    add("--max-steps", type=_whole_number, metavar="N", help="at most N nodes")
-    add("--concurrency", type=_whole_number, metavar="N", help="at most N model calls at once")
+    add("--max-depth", type=whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
+    add("--max-steps", type=whole_number, metavar="N", help="at most N nodes")
+    add("--concurrency", type=whole_number, metavar="N", help="at most N model calls at once")
     add("--on-limit", choices=["execute", "raise"], help="what a task at a limit does")
     add("--on-failure", choices=["raise", "synthesize"], help="what a node with failed parts does")
-    add("--temperature", type=_temperature, metavar="T", help="sampling temperature of the default agent")
-    add("--budget", dest="usd", type=_dollars, metavar="USD", help="budget: dollars of the whole run")
-    add("--max-calls", type=_whole_number, metavar="N", help="budget: model calls of the whole run")
-    add("--max-tokens", type=_whole_number, metavar="N", help="budget: tokens of the whole run")
-    add("--timeout", type=_seconds, metavar="S", help="budget: seconds of the whole run")
+    add("--temperature", type=temperature, metavar="T", help="sampling temperature of the default agent")
+    add("--budget", dest="usd", type=dollars, metavar="USD", help="budget: dollars of the whole run")
+    add("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
+    add("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
+    add("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
     add("-n", "--name", metavar="NAME", help="name of the JSON beside the notebook")
     add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
     add("--no-checkpoint", action="store_true", help="keep the run in memory only")
