@@ -132,7 +132,9 @@ def _planned(run: _Forked, node: Node) -> Node:
 
 def _key(run: _Forked, node: Node) -> str:
     """The key of the node's plan, also where it came to none."""
-    missing = [wanted for wanted in node.depends_on if run.tree[wanted].state is not NodeState.DONE]
+    missing = [
+        wanted for wanted in node.depends_on if wanted not in run.tree or run.tree[wanted].state is not NodeState.DONE
+    ]
     if missing and not node.plan_key:
         raise ConfigurationError(f"node {node.id} waits for {', '.join(missing)}, not done; edit or retry that first")
     return node.plan_key or run.key_of(node.id)

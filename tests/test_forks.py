@@ -358,6 +358,38 @@ async def test_an_edit_that_was_killed_loses_nothing_of_what_it_began_with(tmp_p
     assert run.tree.parent == {"run_id": old.run_id, "node": "0.0"}
 
 
+async def test_the_same_edit_twice_at_once_says_so(tmp_path: Path) -> None:
+    old = await Calls().run(checkpoint=tmp_path / "run.json")
+    slow = ScriptedModel(TRIP, latency=30.0)
+    engine = AsyncRecursiveEngine(slow)
+    first = engine.edit(tmp_path / "run.json", "0.0", task="a train")
+    while not slow.requests:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    with pytest.raises(CheckpointError, match=r"this very edit is being made already: .*run-edit\.json; wait for that"):
+        await engine.edit(tmp_path / "run.json", "0.0", task="a train")
+    await first.cancel()
+    assert old.finished
+
+
+async def test_what_an_edit_has_finished_is_kept_when_something_else_takes_its_place(tmp_path: Path) -> None:
+    await Calls().run(checkpoint=tmp_path / "run.json")
+    half = AsyncRecursiveEngine(ScriptedModel(TRIP, faults=[Fault("trip", ModelError("down"), times=None)]), retry=None)
+    with pytest.raises(ModelError):
+        await half.edit(tmp_path / "run.json", "0.0", task="a train")
+    edit = tmp_path / "run-edit.json"
+    before = edit.read_bytes()
+    assert any(node.task == "a train" and node.result for node in load_run(edit).tree)
+
+    calls = Calls()
+    await calls.engine.edit(tmp_path / "run.json", "0.0", task="a train")
+    assert calls.new() == [("synthesizer", "trip")], "going on loses nothing, and needs no copy"
+    assert sorted(os.listdir(tmp_path)) == ["run-edit.json", "run.json"]
+
+    edit.write_bytes(before)
+    await AsyncRecursiveEngine(ScriptedModel()).solve("something else", checkpoint=edit)
+    assert (tmp_path / "run-edit.1.json").read_bytes() == before
+
+
 async def test_an_edit_in_memory_can_be_edited_again() -> None:
     calls = Calls()
     first = (await calls.run()).edit("0.0", result="at 10")

@@ -7,8 +7,10 @@ shape of the tree is checked. Nothing in it is ever executed.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
@@ -17,7 +19,7 @@ from ..core.plan import plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
 
-__all__ = ["Document", "document_of", "json_schema", "recorded_of"]
+__all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_no_circle"]
 
 FORMAT = "rlm-checkpoint"
 VERSION = 1
@@ -326,6 +328,28 @@ def _check_shape(nodes: list[NodeDocument]) -> None:
         if node.parent != wanted or (wanted is not None and wanted not in seen):
             raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
         seen.add(node.id)
+    require_no_circle(nodes)
+
+
+class _Depending(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def depends_on(self) -> Sequence[str]: ...
+
+
+def require_no_circle(nodes: Iterable[_Depending]) -> None:
+    """Nodes depend on siblings, and no two on each other. Raises `ValueError` that names the first that does."""
+    graph = {node.id: node.depends_on for node in nodes if node.depends_on}
+    for node, wanted in graph.items():
+        beside = node.rpartition(".")[0]
+        if not beside or any(each.rpartition(".")[0] != beside for each in wanted):
+            raise ValueError(f"nodes.depends_on: {node!r} cannot depend on {', '.join(wanted)}: only on its siblings")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ValueError(f"nodes.depends_on: they wait for each other in a circle, {circle}") from None
 
 
 def _restored(node: NodeDocument) -> Node:

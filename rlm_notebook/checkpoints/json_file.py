@@ -26,7 +26,7 @@ from ..core.records import Recorded
 from ..core.store import narrower, store_of
 from ..core.tree import NodeState
 from ..exceptions import CheckpointError
-from .document import FORMAT, VERSION, document_of, recorded_of
+from .document import FORMAT, VERSION, document_of, recorded_of, require_no_circle
 from .journal import line_of, read_journal
 from .ordinary import decoded, read_whole, require_ordinary, unusable
 from .replacing import keep_numbered, numbered, set_aside, temporary, write_whole
@@ -197,15 +197,22 @@ class JsonFile:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise CheckpointError(
-                f"cannot write {self._file}: {_holder(path)} is writing it; "
-                "wait for that run, cancel it, or choose another name"
-            ) from None
+            raise CheckpointError(self._in_use(_holder(path))) from None
         self._lock = lock
         # Only for the message that a second writer gets; the lock itself is the operating system's, and where that
         # locks the bytes too (Windows), they cannot be written.
         with suppress(OSError):
             path.write_text(str(os.getpid()), encoding="ascii")
+
+    def _in_use(self, holder: str) -> str:
+        if self._recorded is not None and self._recorded.tree.parent is not None:
+            return (
+                f"this very edit is being made already: {holder} is writing {self._file}; "
+                "wait for that run, or cancel it, and edit again: what it finished is not asked again"
+            )
+        return (
+            f"cannot write {self._file}: {holder} is writing it; wait for that run, cancel it, or choose another name"
+        )
 
     def _keep_what_was(self) -> None:
         """Before something new is written: what an interrupted run left in its journal, and a finished run."""
@@ -288,6 +295,10 @@ def _loaded(path: Path) -> tuple[Recorded | None, bool]:
     journal = read_journal(path.with_name(path.stem + ".journal.jsonl"))
     if journal is None or journal.recorded is None:
         return document, journal is not None and journal.damaged
+    try:
+        require_no_circle(journal.recorded.tree)
+    except ValueError as error:
+        raise unusable(path, f"its journal is damaged: {error}") from None
     if document is None:
         return journal.recorded, journal.damaged
     if document.tree.started == journal.recorded.tree.started:
@@ -342,12 +353,21 @@ def _in_words(error: Exception) -> str:
 
 def _loses(old: Recorded, new: Recorded) -> bool:
     """Answers that an unfinished run had are part of the new one no more: another task, or another model, took over."""
-    if old.tree.status == "done" or old.tree.parent is not None:
-        # Kept before the first line was written; and what an edit began from is kept where it was made.
+    if old.tree.status == "done" or _goes_on(old, new):
+        # Kept before the first line was written.
         return False
     there = {node.result_key for node in (*new.tree, *new.earlier)}
     had = (*old.earlier, *old.tree)
     return any(node.state is NodeState.DONE and node.usage.calls and node.result_key not in there for node in had)
+
+
+def _goes_on(old: Recorded, new: Recorded) -> bool:
+    """The old one is an edit that the new one finishes, or one that has done nothing yet: what it began from, and does
+    not need any more, is kept where it was made."""
+    if old.tree.parent is None:
+        return False
+    same = all(old.tree.settings.get(name) == new.tree.settings.get(name) for name in ("edit", "model", "planner"))
+    return not old.spent.calls or (same and old.tree.parent == new.tree.parent)
 
 
 def _checked(path: Path) -> Path:

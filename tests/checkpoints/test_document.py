@@ -118,6 +118,9 @@ WRONG = [
     set_to("nodes.1.tool_calls", [{}]),
     set_to("nodes.1.keys", []),
     set_to("nodes.1.depends_on", "0.0"),
+    set_to("nodes.1.depends_on", ["0.0"]),
+    set_to("nodes.1.depends_on", ["0"]),
+    set_to("nodes.0.depends_on", ["0.0"]),
     set_to("nodes.1.attempts", -1),
     set_to("usage", []),
     set_to("parent", "a run"),
@@ -134,6 +137,18 @@ async def test_a_wrong_field_is_refused_and_named(change: Any) -> None:
 
     said = str(getattr(error.value, "errors", lambda **_: str(error.value))())
     assert change.__name__.split(".")[0] in said
+
+
+async def test_a_circle_of_dependencies_is_refused_and_named() -> None:
+    data = document_of(await recorded())
+    first, second = [node for node in data["nodes"] if node["parent"] == "0"][:2]
+    first["depends_on"], second["depends_on"] = [second["id"]], [first["id"]]
+    with pytest.raises(ValueError, match=r"nodes.depends_on: they wait for each other in a circle, 0\.\d -> 0\.\d"):
+        recorded_of(data)
+
+    # Killed while the parts of a plan came into being: one may be missing yet.
+    first["depends_on"], second["depends_on"] = [], ["0.7"]
+    assert recorded_of(data).tree["0.1"].depends_on == ("0.7",)
 
 
 async def test_no_secret_is_in_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
