@@ -39,7 +39,6 @@ class Briefs:
         above = run.tree.tasks_above(node.id)
         context, memory = run.job.context, run.job.memory
         breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
-        known = [run.tree[wanted] for wanted in node.depends_on]
         return NodeFacts(
             task=node.task,
             task_id=node.id,
@@ -48,9 +47,13 @@ class Briefs:
             breadcrumbs=breadcrumbs,
             agent=node.agent,
             parts=parts,
-            dependencies=tuple(Part(n.id, n.task, n.result or "") for n in known),
-            references=tuple(memory.described),
+            dependencies=self._dependencies(run, node) if node.depends_on else (),
+            references=tuple(memory.described) if memory else (),
         )
+
+    def _dependencies(self, run: Run, node: Node) -> tuple[Part, ...]:
+        known = (run.tree[wanted] for wanted in node.depends_on)
+        return tuple(Part(each.id, each.task, each.result or "") for each in known)
 
     def key(self, run: Run, node: Node, facts: NodeFacts) -> str:
         return plan_key(

@@ -14,7 +14,7 @@ from .adapters import answering
 from .adapters import patience as patience_with
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.keys import digest
-from .core.limits import NOTHING, Usage
+from .core.limits import NOTHING, UNKNOWN_COST, Usage
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
 from .exceptions import ExecutionError, ModelError, RLMError
@@ -328,7 +328,7 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
         # The model was given as one that remembers: what was counted as a call was none.
         return Usage(calls=-1)
     if reply.usage is None:
-        return NOTHING if is_free(model) else Usage(cost_usd=None)
+        return NOTHING if is_free(model) else UNKNOWN_COST
     return _priced(run, model, reply.usage)
 
 

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from .core.limits import NOTHING, ONE_CALL, Usage
+from .core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
 from .event_log import EventLog
 from .exceptions import BudgetExceededError
 from .stopwatch import Stopwatch
 from .turns import Meter, OverBudget, Turns
 
 __all__ = ["Permits", "budget_error"]
+
+_UNPRICED_CALL = ONE_CALL + UNKNOWN_COST
 
 
 class Permits:
@@ -72,7 +74,8 @@ class Permits:
     async def _begin(self, node: str, reserved: Usage) -> None:
         """It is the node's turn: whatever stands against the call gives the turn back."""
         try:
-            await self._going.wait()
+            if not self._going.is_set():
+                await self._going.wait()
             self._stopwatch.require_time()
             await self.meter.reserve(reserved)
         except OverBudget as problem:
@@ -104,7 +107,11 @@ class Permits:
 
     def _add_claim(self, node: str, used: Usage) -> None:
         before = self._unclaimed.get(node)
-        self._unclaimed[node] = used if before is None else before + used
+        if before is ONE_CALL and used is UNKNOWN_COST:
+            # What most callables say of most nodes: one object for all of them.
+            self._unclaimed[node] = _UNPRICED_CALL
+        else:
+            self._unclaimed[node] = used if before is None else before + used
 
     def claim(self, node: str) -> Usage:
         """What the node used since its last event that told of usage."""

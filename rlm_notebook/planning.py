@@ -9,6 +9,7 @@ from .briefs import Briefs
 from .calls import ask
 from .children import Children
 from .configuration import Configuration
+from .core.construction import quickly_made
 from .core.events import Planned, Retried
 from .core.keys import normalized
 from .core.plan import (
@@ -34,6 +35,7 @@ __all__ = ["Planning"]
 ATTEMPTS = 3
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What is known of a node's plan before the planner is asked; `followed`: it was, by an earlier execution."""

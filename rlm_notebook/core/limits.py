@@ -9,7 +9,7 @@ from typing import Any
 from ..exceptions import ConfigurationError
 from .construction import quickly_made
 
-__all__ = ["NOTHING", "ONE_CALL", "Budget", "Limits", "Usage"]
+__all__ = ["NOTHING", "ONE_CALL", "UNKNOWN_COST", "Budget", "Limits", "Usage"]
 
 
 @quickly_made
@@ -90,6 +90,8 @@ class Usage:
 
 
 NOTHING = Usage()
+#: Beside the call itself, of a call whose price is not known.
+UNKNOWN_COST = Usage(cost_usd=None)
 ONE_CALL = Usage(calls=1)
 
 

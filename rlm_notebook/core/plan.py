@@ -238,6 +238,8 @@ def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
         for wanted in task.depends_on:
             if not 0 <= wanted < len(tasks) or wanted == index:
                 raise UnusablePlan(f"sub_tasks[{index}].depends_on names {wanted}; name other sub-tasks from 0 on")
+    if not any(task.depends_on for task in tasks):
+        return
     try:
         TopologicalSorter({index: task.depends_on for index, task in enumerate(tasks)}).prepare()
     except CycleError as error:

@@ -315,7 +315,8 @@ class Tree:
         if event.parent is not None and not self._may_split(event.parent):
             raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
         return self._add(
-            Node(
+            _with(
+                _NEW,
                 id=event.node,
                 parent=event.parent,
                 task=event.task,
@@ -323,6 +324,8 @@ class Tree:
                 model=event.model,
                 depends_on=event.depends_on,
                 note=event.note,
+                metadata={},
+                reads={},
             )
         )
 
@@ -365,14 +368,14 @@ def _trigger(event: Event) -> str:
 
 def _failed(node: Node, event: Failed, state: NodeState) -> Node:
     phases = _closed(node.phases, event.at, kind="failed" if node.at_work else None)
-    usage = _plus(node.usage, event.usage)
+    usage = node.usage + event.usage
     return _with(
         node, state=state, ended=event.at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
     )
 
 
 def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
-    usage, note = _plus(node.usage, event.usage), event.reason or node.note
+    usage, note = node.usage + event.usage, event.reason or node.note
     return _with(node, state=state, ended=event.at, note=note, usage=usage, phases=_closed(node.phases, event.at))
 
 
@@ -393,6 +396,7 @@ def _with(node: Node, **changes: Any) -> Node:
 
 
 _set_values: Callable[[Node, dict[str, Any]], None] = Node.__dict__["__dict__"].__set__
+_NEW = Node("", None, "")
 
 
 def _planned(node: Node, event: Planned, state: NodeState) -> Node:
@@ -404,10 +408,10 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
         decision=_trigger(event).removeprefix("Planned:"),
         plan=event.plan,
         plan_key=event.key,
-        plan_usage=_plus(node.plan_usage, event.usage),
+        plan_usage=node.plan_usage + event.usage,
         plan_model=event.model or node.plan_model,
         limited=event.limited,
-        usage=_plus(node.usage, event.usage),
+        usage=node.usage + event.usage,
         model=event.model or node.model,
         phases=phases,
     )
@@ -454,7 +458,7 @@ def _replied(node: Node, event: Replied) -> Node:
     if not all(_is_call(call) for call in event.calls):
         raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
     told = Round(event.content, event.calls, event.usage, event.model)
-    return _with(node, rounds=(*node.rounds, told), usage=_plus(node.usage, event.usage))
+    return _with(node, rounds=(*node.rounds, told), usage=node.usage + event.usage)
 
 
 def _is_call(call: dict[str, Any]) -> bool:
@@ -466,7 +470,7 @@ def _retried(node: Node, event: Retried) -> Node:
     return _with(
         node,
         attempts=node.attempts + 1,
-        usage=_plus(node.usage, event.usage),
+        usage=node.usage + event.usage,
         phases=_entered(_closed(node.phases, event.at, kind="failed"), "wait", event.at),
     )
 
@@ -479,7 +483,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         result_key=event.key,
         metadata=event.metadata,
         reads=event.reads,
-        usage=_plus(node.usage, event.usage),
+        usage=node.usage + event.usage,
         model=event.model or node.model,
         started=node.started if node.started is not None else event.at,
         ended=event.at,
@@ -496,10 +500,6 @@ def _answered(node: Node, at: float) -> tuple[Phase, ...]:
         if plan.kind == "plan" and at - wait.started < SHORTEST_WAIT:
             return (*node.phases[:-2], Phase("execute", plan.started, max(at, wait.started)))
     return _closed(_worked(node), at)
-
-
-def _plus(usage: Usage, more: Usage) -> Usage:
-    return usage if more is NOTHING or more == NOTHING else usage + more
 
 
 #: A wait for a turn that was free is none, in seconds: nobody would see it, and each would be kept.

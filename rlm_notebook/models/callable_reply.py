@@ -21,14 +21,17 @@ def reply_from(result: Any, request: Request, name: str) -> Reply:
     if isinstance(result, Reply):
         return result
     given = _as_mapping(result)
-    calls = _tool_calls(given.get("tool_calls") or (), request, name) if given is not None else ()
-    content = given.get("content") if given is not None else None
-    if given is None or not (isinstance(content, str) or (content is None and calls)):
+    if given is None:
+        raise unexpected(name, result, EXPECTED)
+    content, asked = given.get("content"), given.get("tool_calls")
+    calls = _tool_calls(asked, request, name) if asked else ()
+    if not (isinstance(content, str) or (content is None and calls)):
         raise unexpected(name, result, EXPECTED)
     if not calls and not (content or "").strip():
         raise ModelError(f'{name} returned an empty reply; return the answer as text in "content"')
     metadata = _as_json(given.get("metadata"), name)
-    return Reply(content or "", calls, _usage(metadata), str(metadata.get("model") or name), metadata=metadata)
+    usage = _usage(metadata) if metadata else None
+    return Reply(content or "", calls, usage, str(metadata.get("model") or name), metadata=metadata)
 
 
 def _as_mapping(result: Any) -> Mapping[str, Any] | None:
