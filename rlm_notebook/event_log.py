@@ -25,6 +25,8 @@ class EventLog:
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
         self._observers: tuple[Observer, ...] = tuple(map(_of_this_run, observers))
         self._opened = False
+        #: Observers that have failed, by identity.
+        self._failed: set[int] = set()
 
     def emit(self, event: Event) -> None:
         """Apply, keep, tell. A journal that fails fails the run; an observer never does."""
@@ -41,7 +43,15 @@ class EventLog:
             try:
                 observer(event)
             except Exception:
-                log.exception("an observer failed on %s; the run goes on", type(event).__name__)
+                self._note_failure(observer, event)
+
+    def _note_failure(self, observer: Observer, event: Event) -> None:
+        """Whole for the first time; one that fails on every event is not to drown all else."""
+        if id(observer) in self._failed:
+            log.debug("an observer failed on %s, again", type(event).__name__, exc_info=True)
+            return
+        self._failed.add(id(observer))
+        log.exception("an observer failed on %s; the run goes on", type(event).__name__)
 
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Tell `observer` every event from now on; call the result to stop."""

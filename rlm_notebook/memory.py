@@ -70,6 +70,9 @@ class SharedMemory:
             else {name: _reference(name, value) for name, value in _named_values(variables)}
         )
 
+    def __repr__(self) -> str:
+        return f"SharedMemory({', '.join(self.described)})"
+
     def __iter__(self) -> Iterator[Reference]:
         return iter(self._references.values())
 

@@ -77,6 +77,8 @@ class AnsweredRun(ReadableRun, Protocol):
     def checkpoint(self) -> str | None: ...
     @property
     def changed(self) -> tuple[str, ...]: ...
+    @property
+    def breadcrumbs(self) -> tuple[str, ...]: ...
 
 
 def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) -> Output:
@@ -87,7 +89,7 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "depth": max(node.depth for node in run.tree),
         "steps": sum(node.state is not NodeState.SUPERSEDED for node in run.tree),
         "task_id": root.id,
-        "breadcrumbs": [],
+        "breadcrumbs": list(run.breadcrumbs),
         "model": root.model,
         "duration": run.active_seconds,
         "usage": spent.tokens_to_json(),

@@ -22,7 +22,7 @@ from .core.tree import Tree
 from .exceptions import CheckpointError, ConfigurationError, ExecutionError
 from .frames import frame_of
 from .ports import Message, Observer, current_host
-from .readings import ReadableRun, best_of, trace_of, written
+from .readings import ReadableRun, best_of, output_of, trace_of, written
 from .types import Output, TraceObject
 
 __all__ = ["RecordedRun", "load_run"]
@@ -75,6 +75,7 @@ class RecordedRun:
     finished = True
     calls = 0
     changed: ClassVar[tuple[str, ...]] = ()
+    breadcrumbs: ClassVar[tuple[str, ...]] = ()
     notes: ClassVar[list[str]] = []
 
     @property
@@ -132,7 +133,7 @@ class RecordedRun:
         root = self.tree.root
         if self.status != "done" or root is None or root.result is None:
             return None
-        return Output(root.result, {**root.metadata, **self._origin()}, usage=self.usage, run=self)
+        return output_of(self, root.result, None)
 
     def partial(self) -> Output:
         """The answer if there is one, else the finished parts in the plan's order."""

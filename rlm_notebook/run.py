@@ -130,6 +130,11 @@ class Run:
         return self.job.task
 
     @property
+    def breadcrumbs(self) -> tuple[str, ...]:
+        """The tasks that this one stands below, outermost first, as the `context` of `solve` said."""
+        return self.job.context.breadcrumbs if self.job.context is not None else ()
+
+    @property
     def request_key(self) -> str:
         return self.job.request_key
 

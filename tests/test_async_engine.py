@@ -154,7 +154,8 @@ async def test_prompts_hold_the_goal_the_way_down_and_what_a_node_depends_on() -
 
 async def test_an_outer_context_is_shown_to_every_prompt() -> None:
     model = ScriptedModel(TRIP)
-    await AsyncRecursiveEngine(model).solve("trip", context=RLMContext(breadcrumbs=("the summer",)))
+    output = await AsyncRecursiveEngine(model).solve("trip", context=RLMContext(breadcrumbs=("the summer",)))
+    assert output.metadata["breadcrumbs"] == ["the summer"]
 
     assert all(request.facts.breadcrumbs[0] == request.facts.goal == "the summer" for request in model.requests)
 

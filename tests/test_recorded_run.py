@@ -40,6 +40,8 @@ def test_it_reads_as_the_run_that_was_recorded(kept: Path) -> None:
     assert (run.status, run.finished, run.task) == ("done", True, "trip")
     assert run.output is not None
     assert str(run.output) == str(run.partial()) == "trip: at 9; food: soup; stew"
+    assert {"depth", "steps", "task_id", "breadcrumbs", "duration", "usage", "calls"} <= set(run.output.metadata)
+    assert (run.output.metadata["steps"], run.output.metadata["calls"]) == (5, 0)
     assert run.output.metadata["run_id"] == run.run_id == json.loads(before)["run_id"]
     assert run.usage.calls == 7
     assert run.budget == Budget(calls=100)

@@ -132,6 +132,7 @@ async def test_an_observer_that_fails_is_logged_and_the_run_goes_on(caplog: pyte
     assert output.content.startswith("trip: ")
     assert isinstance(told[-1], RunFinished)
     assert "the observer is broken" in caplog.text
+    assert caplog.text.count("Traceback") == 1, "one that always fails does not drown all else"
 
 
 async def test_an_observer_that_stops_watching_does_not_make_others_miss_an_event() -> None:
