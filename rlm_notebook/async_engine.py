@@ -104,6 +104,11 @@ class AsyncRecursiveEngine:
         object.__setattr__(self, "_configuration", _configuration(self))
         object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
+    def __repr__(self) -> str:
+        limits = self._configuration.limits
+        model = self._configuration.team.default.resolved.name
+        return f"<{type(self).__name__} {model}, max_depth={limits.max_depth}, max_steps={limits.max_steps}>"
+
     async def solve(
         self,
         task: str,

@@ -66,6 +66,9 @@ class RecursiveEngine:
             )
         object.__setattr__(self, "async_engine", made)
 
+    def __repr__(self) -> str:
+        return repr(self.async_engine).replace("Async", "", 1)
+
     def solve(
         self,
         task: str,

@@ -65,8 +65,8 @@ def _topmost_finished(tree: Tree) -> Iterator[Node]:
 class AnsweredRun(ReadableRun, Protocol):
     """What an output says of its run."""
 
-    run_id: str
-
+    @property
+    def run_id(self) -> str: ...
     @property
     def usage(self) -> Usage: ...
     @property

@@ -97,6 +97,12 @@ def test_a_callable_that_bears_no_threads_is_called_one_at_a_time() -> None:
     assert caller.active[1] == 1
 
 
+def test_an_engine_shows_its_model_and_limits_and_no_secret() -> None:
+    engine = RecursiveEngine("http://me:secret@127.0.0.1:9/v1#tiny", max_depth=3)
+    assert repr(engine) == "<RecursiveEngine http://127.0.0.1:9/v1#tiny, max_depth=3, max_steps=50>"
+    assert repr(engine.async_engine).startswith("<AsyncRecursiveEngine http://127.0.0.1:9/v1#tiny, ")
+
+
 def test_it_takes_the_arguments_of_the_asynchronous_engine() -> None:
     import inspect
 
