@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from .outline import SYMBOLS, printable
+from .outline import SYMBOLS, printable, shown_state
 from .tree import Node, Tree
 
 __all__ = ["mermaid"]
@@ -48,7 +48,7 @@ def _upper(tree: Tree) -> dict[str, Node]:
 
 
 def _box(node: Node) -> str:
-    state = str(node.state)
+    state = shown_state(node)
     style = f":::{state}" if state in _DRAWN_STATES else ""
     return f'  {_name(node.id)}["{SYMBOLS[state]} {_escaped(_shortened(node.title))}"]{style}'
 

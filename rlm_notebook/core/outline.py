@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .limits import Usage
     from .tree import Node, Tree
 
-__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "tokens"]
+__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "shown_state", "tokens"]
 
 SYMBOLS = {
     "pending": "·",
@@ -22,6 +22,15 @@ SYMBOLS = {
     "cancelled": "⊘",
     "superseded": "–",
 }
+
+
+_ACTIVE = ("planning", "running", "synthesizing")
+
+
+def shown_state(node: Node) -> str:
+    """The state, where nobody who waits is shown at work: for a turn, for the next attempt, to be allowed a tool."""
+    waits = bool(node.phases) and node.phases[-1].kind == "wait"
+    return "waiting" if waits and node.state in _ACTIVE else str(node.state)
 
 
 def outline(tree: Tree, *, width: int = 100, limit: int = 400) -> str:
@@ -45,7 +54,7 @@ def outline_rows(tree: Tree, width: int = 100) -> Iterator[str]:
 
 def _line(node: Node, lead: str, width: int) -> str:
     facts = "  ".join(fact for fact in (_took(node), node.mark, _remark(node)) if fact)
-    head = f"{lead}{SYMBOLS[str(node.state)]} "
+    head = f"{lead}{SYMBOLS[shown_state(node)]} "
     room = max(20, width - len(head) - len(facts) - 2)
     title = printable(node.title)
     title = title if len(title) <= room else title[: room - 1] + "…"
@@ -57,7 +66,12 @@ def _took(node: Node) -> str:
 
 
 def _remark(node: Node) -> str:
-    return printable(node.error or node.remark)[:80]
+    return printable(node.error or _asking(node) or node.remark)[:80]
+
+
+def _asking(node: Node) -> str:
+    asked = dict.fromkeys(use.name for use in node.tool_calls if use.asks)
+    return f"waits for approval: {', '.join(asked)}" if asked and not node.state.final else ""
 
 
 def duration(seconds: float) -> str:

@@ -51,6 +51,7 @@ class Details:
                 "arguments": use.arguments,
                 "result": use.content,
                 "ok": use.ok,
+                "asks": use.asks,
                 "started": self.timeline.since(use.started),
                 "ended": self.timeline.since(use.ended),
             }

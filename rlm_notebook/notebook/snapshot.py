@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ..core.outline import SYMBOLS, duration, printable, tokens
+from ..core.outline import SYMBOLS, duration, printable, shown_state, tokens
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
@@ -186,7 +186,7 @@ def _more(count: int) -> str:
 
 
 def _row(node: Node) -> _Row:
-    state = str(node.state)
+    state = shown_state(node)
     return _Row(
         symbol=SYMBOLS[state],
         color=_COLORS.get(state, _RUNNING),
@@ -197,7 +197,7 @@ def _row(node: Node) -> _Row:
 
 
 def _facts(node: Node) -> list[str]:
-    facts = [node.state.value if node.state is not NodeState.DONE else ""]
+    facts = [shown_state(node) if node.state is not NodeState.DONE else ""]
     if node.started is not None and node.ended is not None:
         facts.append(duration(node.ended - node.started))
     facts.append(printable(node.error or node.remark)[:_FACT_CHARACTERS])

@@ -10,7 +10,7 @@ from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
-from ..core.outline import SYMBOLS, outline_rows, printable
+from ..core.outline import SYMBOLS, outline_rows, printable, shown_state
 from ..run import Run
 from .paced import Paced
 
@@ -79,7 +79,7 @@ class TextProgress:
         node = self._run.tree[event.node]
         remark = printable(getattr(event, "error", "") or getattr(event, "reason", ""))
         said = f": {remark}" if remark else ""
-        self._stream.write(f"{SYMBOLS[str(node.state)]} [{node.id}] {printable(node.title)[:90]}{said}\n")
+        self._stream.write(f"{SYMBOLS[shown_state(node)]} [{node.id}] {printable(node.title)[:90]}{said}\n")
         self._stream.flush()
 
     def _draw(self) -> None:

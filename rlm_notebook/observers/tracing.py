@@ -1,4 +1,6 @@
-"""Runs as OpenTelemetry traces: a span for the run, one for each node and its phases, one for each tool call.
+"""Runs as OpenTelemetry traces: a span for the run, one for each node, for each of its calls, for each tool call.
+
+Spans of calls and of tools begin when they have their turn, or are allowed: what is waited for is no part of them.
 
 Spans go to the tracer that is given, else to the one that the program has set up; nothing global is set here. Names and
 attributes follow OpenTelemetry's conventions for generative AI where those have a word (`gen_ai.*`), and are `rlm.*`
@@ -17,6 +19,7 @@ from ..core.events import (
     NodeCreated,
     Planned,
     PlanStarted,
+    Replied,
     Retried,
     RunFinished,
     RunStarted,
@@ -118,16 +121,22 @@ class _RunTrace:
         about = {"rlm.decision": str(event.plan.get("decision", "")), "rlm.limited": event.limited}
         self._end(("phase", event.node), event, {**about, **_spent(event.usage, event.model)})
 
+    def _replied(self, event: Replied) -> None:
+        self._end(("phase", event.node), event, _spent(event.usage, event.model))
+
     def _retried(self, event: Retried) -> None:
-        span = self._spans.get(("phase", event.node)) or self._spans.get(("node", event.node))
-        if span is not None:
-            span.add_event("rlm.retry", self._text("reason", event.reason), timestamp=_nanoseconds(event))
+        node = self._spans.get(("node", event.node))
+        if node is not None:
+            node.add_event("rlm.retry", self._text("reason", event.reason), timestamp=_nanoseconds(event))
+        self._end(("phase", event.node), event, _spent(event.usage), event.reason)
 
     def _tool_called(self, event: ToolCalled) -> None:
+        if event.asks:
+            return
         about = {"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call}
         texts = self._text("tool.arguments", str(event.arguments))
-        above = ("phase", event.node) if ("phase", event.node) in self._spans else ("node", event.node)
-        self._start(f"execute_tool {event.name}", _tool(event), self._under(above), event, {**about, **texts})
+        above = self._under(("node", event.node))
+        self._start(f"execute_tool {event.name}", _tool(event), above, event, {**about, **texts})
 
     def _tool_returned(self, event: ToolReturned) -> None:
         wrong = "" if event.ok else "the tool call failed"
@@ -169,6 +178,7 @@ _HANDLERS: dict[type[Event], Any] = {
     Planned: _RunTrace._planned,
     Started: _RunTrace._phase_started,
     SynthesisStarted: _RunTrace._phase_started,
+    Replied: _RunTrace._replied,
     Retried: _RunTrace._retried,
     ToolCalled: _RunTrace._tool_called,
     ToolReturned: _RunTrace._tool_returned,

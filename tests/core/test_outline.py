@@ -1,12 +1,14 @@
 """A tree as text: every node a line, nothing that could drive a terminal."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.outline import SYMBOLS, duration, outline, printable, tokens
-from rlm_notebook.core.tree import Node, NodeState, Tree
+from rlm_notebook.core.tree import Node, NodeState, Phase, ToolUse, Tree
 
 TREE = Tree.of(
     [
@@ -22,6 +24,16 @@ def test_a_tree_is_drawn_with_states_times_and_remarks() -> None:
     assert outline(TREE) == (
         "… Plan a trip\n├─ ✓ Flights  1.2s  replayed\n│  └─ ✓ Out  1m 01s\n└─ ✗ Hotel  no room  [31m"
     )
+
+
+def test_who_waits_in_the_middle_of_its_work_is_not_drawn_at_work() -> None:
+    """For its next attempt, or to be allowed what it wants to do."""
+    running = Node("0", None, "Send", state=NodeState.RUNNING, started=0.0, phases=(Phase("execute", 0.0),))
+    ask = ToolUse("c", "send", {}, 1.0, asks=True)
+    waiting = replace(running, phases=(Phase("execute", 0.0, 1.0), Phase("wait", 1.0)), tool_calls=(ask,))
+
+    assert outline(Tree.of([running])) == "▸ Send"
+    assert outline(Tree.of([waiting])) == "… Send  waits for approval: send"
 
 
 def test_a_long_tree_says_how_much_is_left_out() -> None:

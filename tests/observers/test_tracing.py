@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from rlm_notebook import AsyncRecursiveEngine, RLMError, ScriptedModel
+from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, RLMError, ScriptedModel
+from rlm_notebook.models.scripted import Fault
 from rlm_notebook.observers.tracing import Tracing
 
 
@@ -140,3 +141,39 @@ async def test_nothing_global_is_set(collected: Collected) -> None:
     before = trace.get_tracer_provider()
     await AsyncRecursiveEngine(ScriptedModel("x"), observers=[Tracing()]).solve("root")
     assert trace.get_tracer_provider() is before
+
+
+async def test_each_call_of_a_model_is_a_span_and_what_was_waited_for_is_in_none(collected: Collected) -> None:
+    fault = Fault("root", ModelError("503", retryable=True))
+    model = ScriptedModel("done", faults=[fault])
+    retry = RetryPolicy(initial=0.1, jitter=False)
+    await AsyncRecursiveEngine(model, retry=retry, observers=[Tracing(collected.tracer)]).solve("root")
+
+    failed, good = [span for span in collected.spans if span.name == "rlm.plan"]
+    assert (failed.status.status_code, good.status.status_code) == (StatusCode.ERROR, StatusCode.UNSET)
+    assert failed.end_time is not None
+    assert good.start_time is not None
+    assert good.start_time - failed.end_time >= 0.1e9
+    assert [event.name for event in collected.named("rlm.node 0").events] == ["rlm.retry"]
+    assert (good.attributes or {})["rlm.calls"] == (failed.attributes or {})["rlm.calls"] == 1
+
+
+async def test_tokens_of_every_round_are_on_the_call_that_used_them(collected: Collected) -> None:
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    def llm(inputs: Any, context: Any) -> Any:
+        usage = {"prompt_tokens": 7, "completion_tokens": 2}
+        if any(message["role"] == "tool" for message in inputs):
+            return {"content": "done", "metadata": {"usage": usage}}
+        return {"content": None, "tool_calls": [{"name": "look", "arguments": {}}], "metadata": {"usage": usage}}
+
+    tracing = Tracing(collected.tracer)
+    output = await AsyncRecursiveEngine(llm, tools=[look], max_depth=1, observers=[tracing]).solve("root")
+    spans = [span for span in collected.spans if span.name == "rlm.execute"]
+    told = [(span.attributes or {})["gen_ai.usage.input_tokens"] for span in spans]
+    assert told == [7, 7]
+    assert output.usage.prompt_tokens == 14
+    tool = collected.named("execute_tool look")
+    assert (spans[0].end_time or 0) <= (tool.start_time or 0) <= (spans[1].start_time or 0)
