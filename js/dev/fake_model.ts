@@ -109,11 +109,12 @@ export class FakeModel implements WidgetModel {
   }
 
   #sendDetail({ req, id, c }: Question, field: string): void {
-    const title = this.#run.nodes.find((node) => node.id === id)?.title ?? "";
+    const node = this.#run.nodes.find((each) => each.id === id);
+    const title = node?.title ?? "";
     const parts = this.#run.nodes.filter((node) => node.parent === id);
-    const sub_tasks = parts.map((node, index) => ({
-      description: node.title,
-      agent: node.agent,
+    const sub_tasks = parts.map((part, index) => ({
+      description: part.title,
+      agent: part.agent,
       depends_on: index === 2 ? [0] : [],
     }));
     const data: Record<string, unknown> = {
@@ -121,7 +122,7 @@ export class FakeModel implements WidgetModel {
       prompt: [{ role: "system", content: "You are a careful analyst." }, { role: "user", content: title }],
       task: title,
       plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : null,
-      tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, started: 21, ended: 23.5 }],
+      tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, asks: node?.awaiting === true, started: 21, ended: 23.5 }],
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
     const { spoiled } = this.#run;

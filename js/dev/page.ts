@@ -41,11 +41,13 @@ function chosenNodes(): readonly TreeNode[] {
 /** The text in the place of everything that a model, a tool or a file could have written. */
 function spoiled(run: Run, nodes: readonly TreeNode[], text: string): FakeRun {
   const facts = { title: text, notice: text, error: text, label: text, model: text, checkpoint: text, forked: text, notes: [text] };
-  const node = { title: text, tail: text, agent: text, model: text, note: text };
+  const node = { title: text, tail: text, model: text, note: text };
+  // Who does the work is shown where there are two who do.
+  const agentOf = ({ id, agent }: TreeNode): string => (id === "0" ? agent : text);
   return {
     run: { ...run, ...facts, can: [...run.can, "approve"] },
     // A long text is not meant to be repeated hundreds of times.
-    nodes: nodes.map((each) => (text.length < 10_000 || each.id === "0.1" ? { ...each, ...node, awaiting: each.id === "0.1" } : each)),
+    nodes: nodes.map((each) => (text.length < 10_000 || each.id === "0.1" ? { ...each, ...node, agent: agentOf(each), awaiting: each.id === "0.1" } : each)),
     now: NOW,
     output: text,
     spoiled: text,

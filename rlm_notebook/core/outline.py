@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from .limits import Usage
     from .tree import Node, Tree
 
-__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "shown_state", "tokens"]
+__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "reason", "shown_state", "tokens"]
 
 SYMBOLS = {
     "pending": "·",
@@ -24,6 +25,7 @@ SYMBOLS = {
 }
 
 
+_HANDED_UP = re.compile(r"\d+ of \d+ parts failed(?=: )")
 _ACTIVE = ("planning", "running", "synthesizing")
 
 
@@ -66,7 +68,14 @@ def _took(node: Node) -> str:
 
 
 def _remark(node: Node) -> str:
-    return printable(node.error or _asking(node) or node.remark)[:80]
+    return printable(reason(node) or _asking(node) or node.remark)[:80]
+
+
+def reason(node: Node) -> str:
+    """Why a node failed, for a place beside it and its parts: what befell a part is said there, not once a level."""
+    error = (node.error or "").removeprefix(f"node {node.id}: ")
+    handed_up = _HANDED_UP.match(error)
+    return handed_up[0] if handed_up else error
 
 
 def _asking(node: Node) -> str:

@@ -22,7 +22,18 @@ def interruption(run: Run, word: str) -> RunInterrupted:
     """What is left of a run that was stopped, and how it goes on; `word` says who stopped it."""
     done = sum(node.state is NodeState.DONE for node in run.tree)
     where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only (_rlm.partial())"
-    return RunInterrupted(f"{word}: {done} of {len(run.tree)} nodes are {where}; run the cell again to continue")
+    kept = f"{done} of {len(run.tree)} nodes are {where}{_kept_beside(run)}"
+    return RunInterrupted(f"{word}: {kept}; run the cell again to continue")
+
+
+def _kept_beside(run: Run) -> str:
+    """What was paid for of nodes that are not done, and is not paid for again."""
+    unfinished = [node for node in run.tree if node.state is not NodeState.DONE]
+    planned = sum(node.plan is not None and not node.limited for node in unfinished)
+    talks = sum(bool(node.rounds) for node in unfinished)
+    plans = f"the plan{'s' if planned > 1 else ''} of {planned} more" if planned else ""
+    rounds = f"what the tools of {talks} returned" if talks else ""
+    return "".join(f", and {kept}" for kept in (plans, rounds) if kept)
 
 
 def _said(error: Exception) -> str:

@@ -5,7 +5,8 @@ const unpacked = (bytes) =>
   new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 
 const snapshot = bytesOf(data.snapshot);
-const height = Math.max(420, window.innerHeight - 48);
+// What is above and below the tree has room, too.
+const height = Math.max(420, window.innerHeight - 170);
 const traits = { _meta: { protocol: 1, run_id: data.run_id, title: "" }, _snap: snapshot, theme: "auto", height };
 const handlers = new Map();
 const emit = (event, ...values) => [...(handlers.get(event) ?? [])].forEach((handler) => handler(...values));
@@ -33,11 +34,12 @@ widget.initialize({ model });
 const place = document.getElementById("rlm");
 widget.render({ model, el: place });
 
-/* In a notebook the answer follows, so a run that is over folds; here the tree is all there is. */
+/* In a notebook the answer follows, so a run that is over folds; here the tree is all there is, and shows the answer. */
 const unfolding = new MutationObserver(() => {
   const folded = place.querySelector("[aria-label='Show tasks']");
   if (!folded) return;
   unfolding.disconnect();
   folded.click();
+  requestAnimationFrame(() => place.querySelector("[data-node-id='0']")?.click());
 });
 unfolding.observe(place, { childList: true, subtree: true, attributes: true });

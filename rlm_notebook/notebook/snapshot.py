@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ..core.outline import SYMBOLS, duration, printable, shown_state, tokens
+from ..core.outline import SYMBOLS, duration, printable, reason, shown_state, tokens
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
@@ -200,5 +200,5 @@ def _facts(node: Node) -> list[str]:
     facts = [shown_state(node) if node.state is not NodeState.DONE else ""]
     if node.started is not None and node.ended is not None:
         facts.append(duration(node.ended - node.started))
-    facts.append(printable(node.error or node.remark)[:_FACT_CHARACTERS])
+    facts.append(printable(reason(node) or node.remark)[:_FACT_CHARACTERS])
     return [fact for fact in facts if fact]

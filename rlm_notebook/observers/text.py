@@ -10,7 +10,7 @@ from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
-from ..core.outline import SYMBOLS, outline_rows, printable, shown_state
+from ..core.outline import SYMBOLS, outline_rows, printable, reason, shown_state
 from ..run import Run
 from .paced import Paced
 
@@ -77,7 +77,7 @@ class TextProgress:
 
     def _line(self, event: Event) -> None:
         node = self._run.tree[event.node]
-        remark = printable(getattr(event, "error", "") or getattr(event, "reason", ""))
+        remark = printable(reason(node) or getattr(event, "reason", ""))
         said = f": {remark}" if remark else ""
         self._stream.write(f"{SYMBOLS[shown_state(node)]} [{node.id}] {printable(node.title)[:90]}{said}\n")
         self._stream.flush()

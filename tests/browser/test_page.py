@@ -75,6 +75,8 @@ def test_the_page_is_the_tree_without_kernel_and_network(tab: Any, page_file: Pa
     tab.goto((page_file / name).as_uri())
     tab.wait_for_selector('.rn[data-status="done"]')
     tab.locator(".rn [data-state]").nth(3).wait_for(state="attached")
+    # The answer is what the page is opened for.
+    tab.wait_for_selector(".rn-panel:has-text('12 GWh')")
     # A click shows what a node answered, from within the page.
     tab.locator(".rn [role=row]", has_text="Size it").first.click()
     tab.wait_for_selector(".rn strong:has-text('growing')")

@@ -36,6 +36,17 @@ def test_who_waits_in_the_middle_of_its_work_is_not_drawn_at_work() -> None:
     assert outline(Tree.of([waiting])) == "… Send  waits for approval: send"
 
 
+def test_why_a_part_failed_is_said_at_the_part_and_not_once_a_level() -> None:
+    tree = Tree.of(
+        [
+            Node("0", None, "Trip", state=NodeState.FAILED, error="node 0: 1 of 1 parts failed: [0.0] no room: at all"),
+            Node("0.0", "0", "Hotel", state=NodeState.FAILED, error="node 0.0: no room: at all"),
+        ]
+    )
+
+    assert outline(tree) == "✗ Trip  1 of 1 parts failed\n└─ ✗ Hotel  no room: at all"
+
+
 def test_a_long_tree_says_how_much_is_left_out() -> None:
     assert outline(TREE, limit=1).splitlines()[1:] == ["… and 3 more nodes"]
     assert outline(Tree()) == "(no node yet)"

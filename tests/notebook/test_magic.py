@@ -479,6 +479,7 @@ async def test_the_cell_that_is_cancelled_cancels_its_run(shell: Any) -> None:
     assert type(error).__name__ == "RunInterrupted"
     assert str(error).startswith("Interrupted: ")
     assert "of 4 nodes are saved in" in str(error)
+    assert "and the plan" in str(error), "what the planner was paid for is kept, too"
     assert "run the cell again to continue" in str(error)
     assert shell.names["_rlm"].status == "cancelled"
     assert tasks() == set()

@@ -38,21 +38,22 @@ export function concurrency(nodes: Iterable<TreeNode>, now: number, slices: numb
 
 const changes = (slices: number): Float64Array => new Float64Array(slices + 1);
 
-/** A phase counts in each slice it touches, so that short work is not lost. */
+/** A phase counts in a slice by how much of it it fills: where one ends and the next begins, that is one. */
 function addPhase(layers: Concurrency["layers"], phase: Phase, now: number, slices: number, position: Position): void {
   const kind = LAYER_OF[phase[0]];
   const whole = position(now);
   if (!kind || whole <= 0) return;
-  const first = sliceOf(position(phase[1]), whole, slices);
-  const last = Math.max(first + 1, Math.ceil((position(phaseEnd(phase, now)) / whole) * slices));
-  const layer = layers[kind];
-  layer[first] = (layer[first] ?? 0) + 1;
-  const end = Math.min(last, slices);
-  layer[end] = (layer[end] ?? 0) - 1;
+  const place = (moment: number): number => Math.max(0, Math.min(slices, (position(moment) / whole) * slices));
+  addUntil(layers[kind], place(phase[1]), 1);
+  addUntil(layers[kind], place(phaseEnd(phase, now)), -1);
 }
 
-function sliceOf(place: number, whole: number, slices: number): number {
-  return Math.max(0, Math.min(slices - 1, Math.floor((place / whole) * slices)));
+/** From `place` on each slice has so much more; the one that it lies in, as much of it as is left. */
+function addUntil(layer: Float64Array, place: number, change: number): void {
+  const slice = Math.floor(place);
+  const left = 1 - (place - slice);
+  layer[slice] = (layer[slice] ?? 0) + change * left;
+  if (slice + 1 < layer.length) layer[slice + 1] = (layer[slice + 1] ?? 0) + change * (1 - left);
 }
 
 function accumulate(layer: Float64Array): void {

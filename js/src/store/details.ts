@@ -25,6 +25,10 @@ export interface DetailPorts {
   nextRequest(): number;
 }
 
+/** Changes when the long fields of a node may have changed: a round of tools ends with a phase. */
+export const versionOf = (node: TreeNode): string =>
+  `${node.state} ${node.attempts} ${node.mark} ${node.phases.length} ${node.awaiting}`;
+
 const LOADING: Detail = { status: "loading", data: null };
 const UNAVAILABLE: Detail = { status: "unavailable", data: null };
 
@@ -42,7 +46,7 @@ export class DetailCache {
 
   /** Asks for the fields that were never fetched or were fetched in another state of the node. */
   request(node: TreeNode, fields: readonly DetailField[]): void {
-    const state = `${node.state} ${node.attempts} ${node.mark}`;
+    const state = versionOf(node);
     const stale = fields.filter((field) => this.#entry(node.id, field).state !== state);
     if (stale.length === 0) return;
     const request = this.#ports.nextRequest();

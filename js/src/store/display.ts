@@ -5,8 +5,10 @@ import type { NodeState, TreeNode } from "../protocol/messages";
 
 export type DisplayState = NodeState | "cached";
 
+/** Who has begun and waits - for a turn, for the next attempt, for somebody to allow a tool - is not at work. */
 export function displayState(node: TreeNode): DisplayState {
-  return node.state === "done" && node.mark !== "" ? "cached" : node.state;
+  if (node.state === "done" && node.mark !== "") return "cached";
+  return isActive(node) && node.phases.at(-1)?.[0] === "wait" ? "waiting" : node.state;
 }
 
 const FINISHED: ReadonlySet<NodeState> = new Set(["done", "failed", "cancelled", "superseded"]);
@@ -20,6 +22,17 @@ export function noteOf({ id, note }: TreeNode): string {
   const prefix = `node ${id}: `;
   return note.startsWith(prefix) ? note.slice(prefix.length) : note;
 }
+
+const HANDED_UP = /^\d+ of \d+ parts failed(?=: )/;
+
+/** Why it failed, for its row: what befell a part is said in the row of that part, and not once a level. */
+export function reasonOf(node: TreeNode): string {
+  const note = noteOf(node);
+  return HANDED_UP.exec(note)?.[0] ?? note;
+}
+
+/** Whether calls of tools wait for approval; else it is a plan that does. */
+export const asksForTools = (node: TreeNode): boolean => node.awaiting && node.decision !== "RECURSE";
 
 export interface StateGroup {
   readonly name: string;

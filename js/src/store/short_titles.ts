@@ -1,6 +1,6 @@
 /**
- * Titles that all start alike, told apart: "Summarise the chapter about X" and "... about Y" are cut in
- * the middle, where they are the same, and not at the end, where they differ.
+ * Titles that all start alike, told apart: where there is no room, "Summarise the chapter about X" and
+ * "... about Y" are cut in the middle, where they are the same, and not at the end, where they differ.
  */
 
 /** A shorter beginning is left as it is. */
@@ -30,8 +30,9 @@ export function sharedLength(titles: readonly string[]): number {
   return length >= SHORTEST_PREFIX ? length : 0;
 }
 
-/** A title without the middle of a beginning of `shared` characters. */
-export function shortTitle(title: string, shared: number): string {
-  if (shared === 0 || title.length <= shared) return title;
-  return `${title.slice(0, KEPT).replace(WORD_END, "")} … ${title.slice(shared)}`;
+/** A title as its beginning, what may be left out where there is no room, and what tells it apart; null for one whole. */
+export function titleParts(title: string, shared: number): readonly [start: string, common: string, rest: string] | null {
+  if (shared === 0 || title.length <= shared) return null;
+  const start = title.slice(0, KEPT).replace(WORD_END, "");
+  return [start, title.slice(start.length, shared), title.slice(shared)];
 }

@@ -24,6 +24,9 @@ const isComplete = (node: TreeNode | undefined): boolean => node?.state === "don
 export class Tree {
   /** The nodes whose plans wait for approval. */
   readonly awaiting = new Set<string>();
+  /** The agents that tasks are given to, and whether any of them cost something, as far as that was ever said. */
+  readonly agents = new Set<string>();
+  hasCosts = false;
   /** Grows when nodes are added or everything is replaced: the shape of the tree changed. */
   shape = 0;
   readonly #nodes: ReadonlyMap<string, TreeNode>;
@@ -84,7 +87,9 @@ export class Tree {
 
   rebuild(): void {
     this.#roots.length = 0;
-    for (const index of [this.#children, this.#depths, this.#completeChildren, this.#counts, this.awaiting]) index.clear();
+    const indexes = [this.#children, this.#depths, this.#completeChildren, this.#counts, this.awaiting, this.agents];
+    for (const index of indexes) index.clear();
+    this.hasCosts = false;
     for (const node of this.#nodes.values()) this.#add(node);
     this.shape += 1;
   }
@@ -92,14 +97,16 @@ export class Tree {
   /** Follows one change of the node map; see `NodeListener`. */
   update(before: TreeNode | undefined, after: TreeNode): void {
     this.#noteAwaiting(after);
+    this.#noteColumns(after);
     if (!before) {
       this.#add(after);
       this.shape += 1;
       return;
     }
-    if (before.state === after.state && before.mark === after.mark) return;
-    this.#countState(displayState(before), -1);
-    this.#countState(displayState(after), 1);
+    const [shownBefore, shown] = [displayState(before), displayState(after)];
+    if (shownBefore === shown) return;
+    this.#countState(shownBefore, -1);
+    this.#countState(shown, 1);
     this.#countComplete(after.parent, Number(isComplete(after)) - Number(isComplete(before)));
   }
 
@@ -110,6 +117,12 @@ export class Tree {
     this.#countState(displayState(node), 1);
     this.#countComplete(node.parent, Number(isComplete(node)));
     this.#noteAwaiting(node);
+    this.#noteColumns(node);
+  }
+
+  #noteColumns({ agent, cost, tokens_in, tokens_out }: TreeNode): void {
+    this.agents.add(agent);
+    if (cost === null ? tokens_in + tokens_out > 0 : cost > 0) this.hasCosts = true;
   }
 
   #noteAwaiting(node: TreeNode): void {

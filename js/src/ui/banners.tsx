@@ -1,4 +1,5 @@
 /** Between the header and the tree: what must not be missed, and what can be done about it. */
+import { asksForTools } from "../store/display";
 import type { View } from "../store/view";
 import { CommandButton } from "./command_button";
 import { clip, formatDuration, plural } from "./format";
@@ -6,10 +7,16 @@ import { Icon } from "./icons";
 
 const LONGEST_ERROR = 4000;
 
+/** Why the run failed, unless tasks that did say it: then a banner leads to them, and the cell's own error follows. */
+function runError(view: View): string {
+  const isSaid = view.can("retry") && view.tree.count("failed") > 0;
+  return isSaid ? "" : view.run.error;
+}
+
 /** Why the run failed, or why a command did not work. */
 export function Alerts({ view }: { view: View }) {
   const { commands } = view.store;
-  const { error } = view.run;
+  const error = runError(view);
   const refused = commands.error.value;
   if (error === "" && refused === "") return null;
   return (
@@ -27,17 +34,18 @@ export function Alerts({ view }: { view: View }) {
   );
 }
 
-/** Plans that wait for approval: nothing is spent until somebody has looked at them. */
+/** Plans, and calls of tools, that wait for approval: nothing is done until somebody has looked at them. */
 function Approvals({ view }: { view: View }) {
   const waiting = view.can("approve") ? [...view.tree.awaiting] : [];
   const first = waiting[0] === undefined ? undefined : view.tree.node(waiting[0]);
   if (!first) return null;
+  const tools = asksForTools(first);
   const others = waiting.length > 1 ? ` (and ${waiting.length - 1} more)` : "";
   return (
     <div class="rn-banner rn-banner-approve">
       <Icon name="approve" />
       <p>
-        A plan waits for your approval: <b>{clip(first.title)}</b>
+        {tools ? "Calls of tools wait" : "A plan waits"} for your approval: <b>{clip(first.title)}</b>
         {others}
       </p>
       <button
@@ -46,7 +54,7 @@ function Approvals({ view }: { view: View }) {
         aria-haspopup="dialog"
         onClick={() => view.openDialog({ kind: "approve", id: first.id })}
       >
-        Review plan
+        {tools ? "Review calls" : "Review plan"}
       </button>
     </div>
   );

@@ -71,12 +71,16 @@ function Tools({ data }: { data: unknown }) {
       {calls.map((call) => (
         <details class={`rn-tool${call["ok"] === false ? " rn-failed" : ""}`}>
           <summary>
-            <b>{clip(text(call["name"]))}</b> {call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
+            <b>{clip(text(call["name"]))}</b> {call["asks"] === true ? "waits for approval" : call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
           </summary>
           <h4>Arguments</h4>
           <Value value={call["arguments"]} />
-          <h4>Result</h4>
-          <Value value={call["result"]} />
+          {call["result"] !== null && (
+            <>
+              <h4>Result</h4>
+              <Value value={call["result"]} />
+            </>
+          )}
         </details>
       ))}
     </>

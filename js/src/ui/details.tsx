@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart } from "../store/critical_path";
+import { versionOf } from "../store/details";
 import { displayState, isFinished, noteOf } from "../store/display";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
@@ -158,7 +159,7 @@ function useNodeData(view: View, node: TreeNode): void {
   const tab = view.tab.value;
   useEffect(() => {
     view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", tab])]);
-  }, [node.id, node.state, node.attempts, node.mark, tab]);
+  }, [node.id, versionOf(node), tab]);
   const streams = !isFinished(node);
   useEffect(() => {
     view.store.subscribe(view, streams ? [node.id] : []);

@@ -1,6 +1,8 @@
 /** The dialog that is open, if one is. */
+import { asksForTools } from "../store/display";
 import type { View } from "../store/view";
 import { ApproveDialog } from "./approve_dialog";
+import { ApproveToolsDialog } from "./approve_tools_dialog";
 import { EditDialog } from "./edit_dialog";
 import { HelpDialog } from "./help_dialog";
 
@@ -10,5 +12,6 @@ export function Dialogs({ view }: { view: View }) {
   if (dialog.kind === "help") return <HelpDialog view={view} />;
   const node = view.tree.node(dialog.id);
   if (!node) return null;
-  return dialog.kind === "edit" ? <EditDialog view={view} node={node} /> : <ApproveDialog view={view} node={node} />;
+  if (dialog.kind === "edit") return <EditDialog view={view} node={node} />;
+  return asksForTools(node) ? <ApproveToolsDialog view={view} node={node} /> : <ApproveDialog view={view} node={node} />;
 }

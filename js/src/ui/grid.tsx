@@ -210,7 +210,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
   const shown = visibleWindow(scrollTop, height, rows.length);
   return (
     <div
-      class="rn-grid"
+      class={`rn-grid${columnsLeftOut(view)}`}
       ref={grid}
       role="treegrid"
       aria-label="Tasks"
@@ -239,6 +239,11 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
       </div>
     </div>
   );
+}
+
+/** Columns that would say the same in every row, or nothing, leave their room to the titles. */
+function columnsLeftOut({ tree }: View): string {
+  return `${tree.agents.size < 2 ? " rn-one-agent" : ""}${tree.hasCosts ? "" : " rn-no-costs"}`;
 }
 
 /** A row that got the focus by any way is the active one. */

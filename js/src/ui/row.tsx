@@ -1,10 +1,10 @@
 /** One row of the tree. Everything it shows comes in as properties, so unchanged rows cost nothing. */
 import type { TreeNode } from "../protocol/messages";
-import { displayState, noteOf } from "../store/display";
+import { asksForTools, displayState, reasonOf } from "../store/display";
 import type { Row as RowShape } from "../store/rows";
 import type { TimeAxis } from "../store/time_axis";
 import { Bar, type LabelPlace } from "./bar";
-import { shortTitle } from "../store/short_titles";
+import { titleParts } from "../store/short_titles";
 import { clip, formatCost, formatTokens, plural } from "./format";
 import { Icon, StateIcon } from "./icons";
 import { memo } from "./memo";
@@ -73,7 +73,21 @@ function Title({ title: whole, shared, query }: { title: string; shared: number;
   const end = at + query.length;
   return (
     <span class="rn-title" title={title}>
-      {at < 0 ? shortTitle(title, shared) : <Highlighted title={title} at={at} end={end} />}
+      {at < 0 ? <Shortened title={title} shared={shared} /> : <Highlighted title={title} at={at} end={end} />}
+    </span>
+  );
+}
+
+/** Where there is no room for the whole, what all siblings have in common makes room first. */
+function Shortened({ title, shared }: { title: string; shared: number }) {
+  const parts = titleParts(title, shared);
+  if (!parts) return <>{title}</>;
+  const [start, common, rest] = parts;
+  return (
+    <span class="rn-parts">
+      <span>{start}</span>
+      <span class="rn-common">{common}</span>
+      <span class="rn-rest">{rest}</span>
     </span>
   );
 }
@@ -111,7 +125,7 @@ function Attempts({ count }: { count: number }) {
 /** Why it failed: beside the title there is more room than beside the bar. */
 function Reason({ node }: { node: TreeNode }) {
   if (node.state !== "failed" || node.note === "" || node.phases.length === 0) return null;
-  const reason = clip(noteOf(node));
+  const reason = clip(reasonOf(node));
   return (
     <span class="rn-tail rn-reason" title={reason}>
       {reason}
@@ -130,7 +144,9 @@ function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sh
       <Reason node={node} />
       <ChildCount complete={completeChildren} total={childCount} />
       <Attempts count={node.attempts} />
-      {node.awaiting && <span class="rn-awaiting">waits for approval</span>}
+      {node.awaiting && (
+        <span class="rn-awaiting">{asksForTools(node) ? "tools wait for approval" : "waits for approval"}</span>
+      )}
       <span class="rn-hidden">{displayState(node)}</span>
     </div>
   );

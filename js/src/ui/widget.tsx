@@ -36,7 +36,8 @@ function Main({ view, appearance, height }: WidgetProperties) {
   const input = useRef<HTMLInputElement>(null);
   const hasDetails = view.selected.value !== null;
   const rows = view.rows.value.length * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
-  const wanted = hasDetails ? Math.max(rows, DETAILS_HEIGHT) : rows;
+  // On a page of its own nothing follows that the answer would push away.
+  const wanted = hasDetails ? Math.max(rows, view.run.readonly ? height.value : DETAILS_HEIGHT) : rows;
   return (
     <>
       <Toolbar view={view} input={input} />

@@ -147,6 +147,26 @@ describe("approval", () => {
   });
 });
 
+describe("approval of calls of tools", () => {
+  const setting = {
+    run: { can: ["cancel", "approve"] },
+    nodes: NODES.map((node) => (node.id === "0.1" ? { ...node, decision: "EXECUTE" as const, awaiting: true } : node)),
+  };
+
+  it("shows what would be called with what, and is given for all of it", async () => {
+    const { el, button, commands, dialog } = await openedAt("0", setting);
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("Calls of tools wait for your approval");
+    button("Review calls")?.click();
+    await vi.waitFor(() => expect(button("Allow 1 call")).toBeDefined());
+    expect(dialog()?.textContent).toContain("search");
+    expect(dialog()?.textContent).toContain("query");
+    button("Allow 1 call")?.click();
+
+    await vi.waitFor(() => expect(dialog()).toBeNull());
+    expect(commands("approve")).toMatchObject([{ id: "0.1", args: {} }]);
+  });
+});
+
 describe("after a failure", () => {
   it("one node or all that failed can be tried again, or what there is be joined", async () => {
     const { button, commands, model } = await openedAt("0.2.2.2");

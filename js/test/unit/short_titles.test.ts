@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { commonPrefix, sharedLength, shortTitle } from "../../src/store/short_titles";
+import { commonPrefix, sharedLength, titleParts } from "../../src/store/short_titles";
 
 const CHAPTERS = ["Summarise the chapter of the report about prices", "Summarise the chapter of the report about demand"];
 
 describe("titles that start alike", () => {
-  it("are cut where they are the same, at a word", () => {
-    const shared = sharedLength(CHAPTERS);
+  it("are cut where they are the same, at a word, and whole where there is room", () => {
+    const parts = CHAPTERS.map((title) => titleParts(title, sharedLength(CHAPTERS)) ?? []);
 
-    expect(CHAPTERS.map((title) => shortTitle(title, shared))).toEqual(["Summarise the … prices", "Summarise the … demand"]);
+    expect(parts.map(([start, , rest]) => [start, rest])).toEqual([["Summarise the", "prices"], ["Summarise the", "demand"]]);
+    expect(parts.map((each) => each.join(""))).toEqual(CHAPTERS);
   });
 
   it("share whole words only", () => {
@@ -20,13 +21,14 @@ describe("titles that start alike", () => {
     expect(sharedLength(["Collect figures 2024", "Collect figures 2025"])).toBe(0);
     expect(sharedLength(["A title that is long enough but all alone here"])).toBe(0);
     expect(sharedLength(Array(3).fill("The same long title for all of the three"))).toBe(0);
-    expect(shortTitle("A short one", 0)).toBe("A short one");
+    expect(titleParts("A short one", 0)).toBeNull();
   });
 
   it("stay whole when one is all that the others begin with", () => {
     const titles = ["Summarise the chapter of the report", "Summarise the chapter of the report again"];
 
-    expect(titles.map((title) => shortTitle(title, sharedLength(titles)))[1]).toContain("again");
-    expect(titles.map((title) => shortTitle(title, sharedLength(titles)))[0]).toContain("report");
+    const ends = titles.map((title) => titleParts(title, sharedLength(titles))?.[2] ?? title);
+    expect(ends[1]).toContain("again");
+    expect(ends[0]).toContain("report");
   });
 });

@@ -91,6 +91,12 @@ describe("parallelism", () => {
     expect(height).toBe(2);
   });
 
+  it("is never drawn higher than it was, where one ends in the slice in which the next begins", () => {
+    const turns = Array.from({ length: 9 }, (_, turn) => node(`0.${turn}`, { phases: [["execute", turn * 1.1, turn * 1.1 + 1.1]] }));
+
+    expect(concurrency(turns, 9.9, 4).height).toBeCloseTo(1, 6);
+  });
+
   it("of no time at all is none", () => {
     expect(parallelism([], 0)).toEqual({ peak: 0, mean: 0 });
     expect(concurrency(nodes, 0, 4).height).toBe(0);

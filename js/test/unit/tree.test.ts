@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { DisplayState } from "../../src/store/display";
+import type { TreeNode } from "../../src/protocol/messages";
+import { reasonOf, type DisplayState } from "../../src/store/display";
 import { flatten, visibleIds } from "../../src/store/rows";
+import { Tree } from "../../src/store/tree";
 import { node, treeOf } from "./samples";
 
 const NOTHING: ReadonlySet<string> = new Set();
@@ -25,6 +27,31 @@ describe("the tree", () => {
     expect(tree.count("cached")).toBe(1);
     expect(tree.completeChildren("0.2")).toBe(2);
     expect(tree.completeChildren("0")).toBe(0);
+  });
+
+  it("shows nobody at work who waits: for a turn, for the next attempt, to be allowed a tool", () => {
+    const nodes = new Map([["0", node("0", { state: "running", phases: [["execute", 0, null]] })]]);
+    const tree = new Tree(nodes);
+    tree.rebuild();
+    const change = (phases: TreeNode["phases"]): void => {
+      const before = nodes.get("0");
+      const after = node("0", { state: "running", phases });
+      nodes.set("0", after);
+      tree.update(before, after);
+    };
+
+    expect([tree.count("running"), tree.count("waiting")]).toEqual([1, 0]);
+    change([["failed", 0, 1], ["wait", 1, null]]);
+    expect([tree.count("running"), tree.count("waiting")]).toEqual([0, 1]);
+    change([["failed", 0, 1], ["wait", 1, 2], ["execute", 2, null]]);
+    expect([tree.count("running"), tree.count("waiting")]).toEqual([1, 0]);
+  });
+
+  it("says why a part failed where that part is, and not once a level", () => {
+    const note = "node 0.1: 1 of 2 parts failed: [0.1.0] the provider answered 500: again: later";
+
+    expect(reasonOf(node("0.1", { state: "failed", note }))).toBe("1 of 2 parts failed");
+    expect(reasonOf(node("0.1.0", { state: "failed", note: "node 0.1.0: the provider: 500" }))).toBe("the provider: 500");
   });
 
   it("knows the way up", () => {
