@@ -49,12 +49,9 @@ def ask(
     reader: TextReader | None = None,
 ) -> Awaitable[Reply]:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
-    asking = _Asking(run, node, model, retry, reader)
+    asking = _Asking(run, node, model, retry, reader, _identity(model, request))
     remembering = run.configuration.remember(model, asking)
-    first = _First(asking, _identity(model, request))
-    if remembering is asking:
-        return asking.reply(request, first)
-    return _remembered(asking, remembering, request, first)
+    return asking.reply(request, shared=True) if remembering is asking else _remembered(asking, remembering, request)
 
 
 def tell_work(run: Run, node_id: str, mode: Mode) -> None:
@@ -64,14 +61,14 @@ def tell_work(run: Run, node_id: str, mode: Mode) -> None:
         run.emit(begins(at=run.clock(), node=node_id))
 
 
-async def _remembered(asking: _Asking, remembering: Model, request: Request, first: _First) -> Reply:
+async def _remembered(asking: _Asking, remembering: Model, request: Request) -> Reply:
     """The reply of a model that may know it already; what it says of an answer that is known is taken in here."""
-    while first.is_late:
-        if (shared := await first.shared()) is not None:
+    while asking.is_late:
+        if (shared := await asking.answer_of_first()) is not None:
             tell_work(asking.run, asking.node, request.mode)
             return shared
     reply: Reply | None = None
-    first.begin()
+    asking.begin()
     try:
         async with aclosing(cast(Any, remembering.stream(request))) as pieces:
             async for piece in pieces:
@@ -80,48 +77,10 @@ async def _remembered(asking: _Asking, remembering: Model, request: Request, fir
                     reply = piece
                 else:
                     asking.take_in(request, piece)
-        return first.settled(reply)
+        return asking.settled(reply)
     except BaseException as error:
-        problem = first.failed(error)
+        problem = asking.failed(error)
         raise problem from problem.__cause__
-
-
-class _First:
-    """The first to make a request; who asks an equal one meanwhile is late, and gets the answer that it is `shared`."""
-
-    # No context manager: the method that ends one would be held by each call under way.
-    __slots__ = ("_asking", "_key")
-
-    def __init__(self, asking: _Asking, key: Any) -> None:
-        self._asking = asking
-        self._key = key
-
-    @property
-    def is_late(self) -> bool:
-        return self._key in self._asking.run.under_way
-
-    def shared(self) -> Awaitable[Reply | None]:
-        """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
-        return _shared(self._asking.run.under_way, self._key, self._asking.node)
-
-    def begin(self) -> None:
-        """From here on others are late, until `settled` or `failed`."""
-        if self._key is not None:
-            self._asking.run.under_way[self._key] = None
-
-    def settled(self, reply: Reply | None) -> Reply:
-        """The reply as it is recorded, for all who asked."""
-        asking = self._asking
-        reply = _settled(asking.run, asking.node, asking.model, reply)
-        if (awaited := asking.run.under_way.pop(self._key, None)) is not None:
-            awaited.set_result(reply)
-        return reply
-
-    def failed(self, error: BaseException) -> BaseException:
-        """What went wrong as an error of the node, for all who asked."""
-        told = _explained(error, self._asking.node, self._asking.model)
-        _failed(self._asking.run.under_way.pop(self._key, None), told)
-        return told
 
 
 def _explained(error: BaseException, node: str, model: Model) -> BaseException:
@@ -202,11 +161,12 @@ def _present(reply: Reply | None, node: str, model: Model) -> Reply:
     return reply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asking:
     """The same model, each call made when it is its turn and repeated as the policy says, for one node.
 
-    It does what `Retried` around a model in its turn would do. A wait between two attempts holds nobody up.
+    It does what `Retried` around a model in its turn would do. A wait between two attempts holds nobody up. Who asks
+    what another asks already (`key`) is late, and gets the answer of that one.
     """
 
     run: Run
@@ -214,6 +174,7 @@ class _Asking:
     model: Model
     retry: RetryPolicy | None
     reader: TextReader | None
+    key: Any
 
     @property
     def name(self) -> str:
@@ -227,21 +188,48 @@ class _Asking:
         """For what remembers: texts were taken in while they came, and what is left is the whole."""
         yield await self.reply(request)
 
-    async def reply(self, request: Request, first: _First | None = None) -> Reply:
-        """The model's answer; `first` has others wait for it, too. All in one coroutine: thousands may wait here."""
-        while first is not None and first.is_late:
-            if (shared := await first.shared()) is not None:
+    @property
+    def is_late(self) -> bool:
+        return self.key in self.run.under_way
+
+    def answer_of_first(self) -> Awaitable[Reply | None]:
+        """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
+        return _shared(self.run.under_way, self.key, self.node)
+
+    # No context manager: the method that ends one would be held by each call under way.
+    def begin(self) -> None:
+        """From here on others are late, until `settled` or `failed`."""
+        if self.key is not None:
+            self.run.under_way[self.key] = None
+
+    def settled(self, reply: Reply | None) -> Reply:
+        """The reply as it is recorded, for all who asked."""
+        reply = _settled(self.run, self.node, self.model, reply)
+        if (awaited := self.run.under_way.pop(self.key, None)) is not None:
+            awaited.set_result(reply)
+        return reply
+
+    def failed(self, error: BaseException) -> BaseException:
+        """What went wrong as an error of the node, for all who asked."""
+        told = _explained(error, self.node, self.model)
+        _failed(self.run.under_way.pop(self.key, None), told)
+        return told
+
+    async def reply(self, request: Request, *, shared: bool = False) -> Reply:
+        """The model's answer; `shared` with all who are late. All in one coroutine: thousands may wait here."""
+        while shared and self.is_late:
+            if (known := await self.answer_of_first()) is not None:
                 tell_work(self.run, self.node, request.mode)
-                return shared
-        if first is not None:
-            first.begin()
+                return known
+        if shared:
+            self.begin()
         try:
             patience, priority = None, self.run.urgency.of(self.node, request.facts.depth, request.mode)
             while True:
                 reserved, used, told = self._reserved(request), NOTHING, True
                 await self.run.permits.take(self.node, self.model.name, priority, reserved)
                 try:
-                    paced = self._begin(request.mode)
+                    paced = self._begin_call(request.mode)
                     pieces, reply = answering(self.model, request), None
                     try:
                         async for piece in pieces:
@@ -272,14 +260,14 @@ class _Asking:
                 tell_work(self.run, self.node, request.mode)
                 patience = patience or patience_with(self.retry, self._tell, self._has_answered)
                 await patience.after(failure)
-            return first.settled(reply) if first is not None else _present(reply, self.node, self.model)
+            return self.settled(reply) if shared else _present(reply, self.node, self.model)
         except BaseException as error:
-            if first is None:
+            if not shared:
                 raise
-            problem = first.failed(error)
+            problem = self.failed(error)
             raise problem from problem.__cause__
 
-    def _begin(self, mode: Mode) -> bool:
+    def _begin_call(self, mode: Mode) -> bool:
         """It is the node's turn. A model that is paced may have it wait on; that it is gives true."""
         paced = is_paced(self.model)
         _set_begin(partial(tell_work, self.run, self.node, mode) if paced else None)

@@ -122,7 +122,7 @@ class Planning:
         if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
             return "max_depth"
         mine = normalized(node.task)
-        if any(normalized(above) == mine for above in run.tree.tasks_above(node.id)):
+        if mine in map(normalized, run.tree.tasks_above(node.id)):
             return "restates an ancestor"
         return ""
 
