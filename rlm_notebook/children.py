@@ -141,7 +141,7 @@ class Children:
         depends = self._run.tree[node_id].depends_on
         solving = self._after(node_id, depends) if depends else self._solver.node(self._run, node_id)
         # Named as the nodes are: a name that asyncio makes up takes more.
-        return asyncio.create_task(solving, name=node_id)
+        return self._run.loop.create_task(solving, name=node_id)
 
     async def _after(self, node_id: str, depends_on: tuple[str, ...]) -> str:
         """The answer to a sub-task that waits for others."""

@@ -111,7 +111,7 @@ def _message(role: str, content: str) -> Any:
 
 
 def _joined(*blocks: str) -> str:
-    return "\n\n".join(block for block in blocks if block)
+    return "\n\n".join(filter(None, blocks))
 
 
 def _surroundings(facts: NodeFacts) -> str:

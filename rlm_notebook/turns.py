@@ -73,6 +73,7 @@ class Meter:
 
     def __init__(self, budget: Budget, before: Usage) -> None:
         self._budget = budget
+        self._unlimited = budget.calls is None and not budget.needs_estimates
         self.before = before
         self.spent = NOTHING
         self._reserved = NOTHING
@@ -118,6 +119,8 @@ class Meter:
             self._settled = None
 
     def _problem(self, estimate: Usage) -> OverBudget | None:
+        if self._unlimited:
+            return None
         budget, total = self._budget, self.total
         if budget.calls is not None and total.calls >= budget.calls:
             return OverBudget("calls", total.calls, budget.calls)

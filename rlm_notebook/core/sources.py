@@ -17,6 +17,8 @@ def sources_in(text: str, exists: Callable[[str], bool]) -> list[str]:
 
 def placeless(text: str, node: str) -> str:
     """A node's text with references to itself and below made relative: equal wherever the node stands."""
+    if "[0" not in text:
+        return text
 
     def relative(match: re.Match[str]) -> str:
         found = match[1]
