@@ -32,7 +32,7 @@ from ..exceptions import CheckpointError
 from .document import LATEST, MOST
 from .ordinary import LARGEST_FILE, require_ordinary, unusable
 
-__all__ = ["Journalled", "line_of", "read_journal"]
+__all__ = ["Journalled", "checked_line", "line_of", "read_journal"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -52,12 +52,16 @@ _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=st
 
 
 def line_of(event: Event, *, cell_id: str = "") -> bytes:
-    """One self-checking line: the JSON, a tab, a checksum. That of the start says which cell the run is of."""
+    """One self-checking line: a JSON object. That of the start says which cell the run is of."""
     data = to_json(event)
     if isinstance(event, RunStarted) and cell_id:
         data["cell_id"] = cell_id
-    body = _ENCODER.encode(data).encode("ascii")
-    return body + b"\t" + _check(body) + b"\n"
+    return checked_line(_ENCODER.encode(data).encode("ascii"))
+
+
+def checked_line(body: bytes) -> bytes:
+    """A JSON object as a line of a journal: its last field, "crc", is the CRC-32 of the object without it."""
+    return body[:-1] + _check(body) + b"\n"
 
 
 def read_journal(path: Path) -> Journalled | None:
@@ -161,8 +165,8 @@ def _plausible(event: Event) -> Event:
 
 def _decoded(line: bytes) -> Any:
     """What a line says; raises `ValueError` for what is torn or damaged."""
-    body, _, check = line.rpartition(b"\t")
-    if not body or check != _check(body):
+    body = line[:-_CHECK_LENGTH] + b"}"
+    if line[-_CHECK_LENGTH:] != _check(body):
         raise ValueError("its checksum is wrong")
     try:
         return json.loads(body)
@@ -180,4 +184,8 @@ def _report(path: Path, number: int, rest: int, error: ValueError) -> None:
 
 
 def _check(body: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(body)
+    """The end of an object's line, in place of its brace."""
+    return b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+_CHECK_LENGTH = len(_check(b""))

@@ -130,6 +130,7 @@ class JsonFile:
     def compact(self, recorded: Recorded) -> None:
         if self._lines is not None:
             try:
+                self._require_there()
                 self._replace(recorded)
             except OSError as error:
                 raise _cannot_go_on(self._file, error) from error

@@ -93,7 +93,7 @@ def head_of(path: Path) -> dict[str, Any]:
             data = decoded(read_whole(path) or b"")
         else:
             with path.open("rb") as lines:
-                data = json.loads(lines.readline(_LONGEST_HEAD).rpartition(b"\t")[0])
+                data = json.loads(lines.readline(_LONGEST_HEAD))
     except (OSError, ValueError, RecursionError, CheckpointError):
         return {}
     return data if isinstance(data, dict) else {}

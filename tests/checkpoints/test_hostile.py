@@ -18,7 +18,6 @@ import random
 import subprocess
 import sys
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, CheckpointError, ConfigurationError, ScriptedModel, load_run
+from rlm_notebook.checkpoints.journal import checked_line
 from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.paths import checked_name
@@ -182,10 +182,10 @@ def mutant_journal(raw: bytes, choose: random.Random) -> bytes:
     if choose.random() < 0.3:
         return bytes_changed(raw, choose)
     lines = raw.splitlines(keepends=True)
-    for _ in range(choose.randrange(1, 3)):
-        at = choose.randrange(len(lines))
-        body = json.dumps(changed(json.loads(lines[at].rpartition(b"\t")[0]), choose)).encode()
-        lines[at] = body + b"\t%08x\n" % zlib.crc32(body)
+    for at in choose.sample(range(len(lines)), choose.randrange(1, min(3, len(lines) + 1))):
+        data = json.loads(lines[at])
+        del data["crc"]
+        lines[at] = checked_line(json.dumps(changed(data, choose)).encode())
     if choose.random() < 0.3:
         choose.shuffle(lines)
     return b"".join(lines)

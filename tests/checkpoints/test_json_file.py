@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.checkpoints import ordinary
 from rlm_notebook.checkpoints.document import json_schema
+from rlm_notebook.checkpoints.journal import checked_line
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
 from rlm_notebook.core.tree import Tree
@@ -110,7 +110,7 @@ async def test_while_it_runs_every_durable_event_is_a_line_before_it_is_told(pat
 
 def lines_of(path: Path) -> Iterator[Event]:
     for line in path.read_bytes().splitlines():
-        yield from_json(json.loads(line.rpartition(b"\t")[0]))
+        yield from_json(json.loads(line))
 
 
 async def test_a_run_that_calls_no_model_opens_nothing(path: Path) -> None:
@@ -297,12 +297,12 @@ def stage(mode: str) -> str:
 
 def answered(lines: list[bytes]) -> set[tuple[str, str]]:
     """(node, event) of the replies that a journal holds."""
-    events = [from_json(json.loads(line.rpartition(b"\t")[0])) for line in lines]
+    events = [from_json(json.loads(line)) for line in lines]
     return {(event.node, type(event).__name__) for event in events if getattr(event, "usage", None)}
 
 
 def calls_in(lines: list[bytes]) -> int:
-    events = [from_json(json.loads(line.rpartition(b"\t")[0])) for line in lines]
+    events = [from_json(json.loads(line)) for line in lines]
     return sum(event.usage.calls for event in events if hasattr(event, "usage"))
 
 
@@ -323,7 +323,7 @@ def test_a_journal_cut_or_damaged_anywhere_loses_only_what_follows(seed: int, sp
     intact = whole[:at].count(b"\n")
     expected = Tree()
     for line in whole.splitlines()[:intact]:
-        expected.apply(from_json(json.loads(line.rpartition(b"\t")[0])))
+        expected.apply(from_json(json.loads(line)))
 
     assert (
         list(recorded.tree if recorded else [])[: len(expected)] == list(expected)
@@ -391,11 +391,11 @@ async def test_a_line_that_is_whole_but_no_event_ends_the_journal_there(path: Pa
         {"event": "Finished", "at": 1.0, "node": "0", "content": {"not": "text"}},
         {"event": "Planned", "at": 1.0, "node": "0.0", "plan": {}},
         {"event": "NodeCreated", "at": 1.0, "node": "../x", "parent": None, "task": "x"},
-        [1, 2],
+        {"event": [1, 2]},
         {"event": "Finished", "at": 1.0, "node": "0.77", "content": "nobody's"},
     ):
-        body = json.dumps(strange).encode()
-        journal_of(path).write_bytes(b"".join([*lines[:8], body + b"\t%08x\n" % zlib.crc32(body), *lines[8:]]))
+        line = checked_line(json.dumps(strange).encode())
+        journal_of(path).write_bytes(b"".join([*lines[:8], line, *lines[8:]]))
         recorded = load_recorded(path)
         journal_of(path).write_bytes(b"".join(lines[:8]))
         expected = load_recorded(path)

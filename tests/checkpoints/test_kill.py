@@ -84,7 +84,7 @@ def events_in(journal: Path) -> Iterator[Event]:
     """The events of the lines that are whole."""
     raw = journal.read_bytes() if journal.exists() else b""
     for line in raw.split(b"\n")[:-1]:
-        yield from_json(json.loads(line.rpartition(b"\t")[0]))
+        yield from_json(json.loads(line))
 
 
 def kept_in(round_: Round) -> dict[Call, str]:

@@ -99,7 +99,7 @@ def kept(folder: Path) -> set[tuple[Any, ...]]:
     pieces: dict[tuple[str, str], str] = {}
     tasks = {"0": "root", **{f"0.{at}": leaf for at, leaf in enumerate(LEAVES)}}
     for line in journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []:
-        event = from_json(json.loads(line.rpartition(b"\t")[0]))
+        event = from_json(json.loads(line))
         task = tasks.get(event.node, "")
         if isinstance(event, Planned):
             found.add(("asked", "planner", task, 0))

@@ -121,9 +121,8 @@ def journalled(folder: Path) -> set[str]:
     """The calls whose replies are in the journal."""
     journal = folder / "analysis.rlm" / "demo.journal.jsonl"
     kept = set()
-    for line in journal.read_bytes().split(b"\n") if journal.exists() else ():
-        body = line.rpartition(b"\t")[0]
-        event = json.loads(body) if body else {}
+    for line in journal.read_bytes().split(b"\n")[:-1] if journal.exists() else ():
+        event = json.loads(line)
         if event.get("event") == "Planned":
             kept.add(f"planner {event['node']}")
         elif event.get("event") == "Finished":

@@ -163,7 +163,7 @@ def test_a_journal_that_stands_alone_belongs_to_its_cell(notebook: Path, tmp_pat
     """After a crash there may be nothing but the journal."""
     journal = run_folder(notebook) / "old.journal.jsonl"
     journal.parent.mkdir()
-    journal.write_bytes(json.dumps({"event": "RunStarted", "request_key": "k"}).encode() + b"\tcheck\n")
+    journal.write_bytes(json.dumps({"event": "RunStarted", "request_key": "k"}).encode() + b"\n")
     assert checkpoint_for(cell("Other words", key="k"), notebook, tmp_path).name == "old.json"
 
 
