@@ -164,7 +164,8 @@ class Feed:
     def _node_operations(self) -> Iterator[list[Any]]:
         self._note_approvals()
         for node_id in self._dirty:
-            row, before = self._row(self._run.tree[node_id]), self._sent.get(node_id)
+            before = self._sent.get(node_id)
+            row = self._row(self._run.tree[node_id], before)
             self._sent[node_id] = row
             self._growing.pop(node_id, None)
             if before is None:
@@ -197,13 +198,14 @@ class Feed:
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
-    def _row(self, node: Node) -> dict[str, Any]:
+    def _row(self, node: Node, before: dict[str, Any] | None) -> dict[str, Any]:
         return node_row(
             node,
             self._timeline,
             tail=self._tail(node),
             awaiting=node.id in self._awaiting,
             recalled=self._recalled.get(node.id),
+            before=before,
         )
 
     def _tail(self, node: Node) -> str:

@@ -67,6 +67,8 @@ class Timeline:
     def since(self, moment: float | None) -> float | None:
         if moment is None:
             return None
+        if not self._idle:
+            return round(max(0.0, moment - self.origin), 3)
         skipped = sum(min(ended, moment) - began for began, ended in self._idle if began < moment)
         return round(max(0.0, moment - self.origin - skipped), 3)
 
@@ -88,12 +90,21 @@ def stretches_of(tree: Tree) -> list[tuple[float, float]]:
     return merged
 
 
-def node_row(node: Node, timeline: Timeline, *, tail: str, awaiting: bool, recalled: float | None) -> dict[str, Any]:
-    """`recalled`: when a reused node was found in the records, in seconds; its own times are of another execution."""
+def node_row(
+    node: Node,
+    timeline: Timeline,
+    *,
+    tail: str,
+    awaiting: bool,
+    recalled: float | None,
+    before: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """`recalled`: when a reused node was found in the records, in seconds; its own times are of another execution.
+    `before` is the row as it was: what a node is called does not change."""
     return {
         "id": node.id,
         "parent": node.parent,
-        "title": node.title[:TITLE_CHARACTERS],
+        "title": node.title[:TITLE_CHARACTERS] if before is None else before["title"],
         "agent": node.agent,
         "model": node.model,
         "state": node.state.value,

@@ -21,6 +21,7 @@ from ..exceptions import RLMError
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .feed import Feed
+from .packing import packed
 from .steering import obey
 
 __all__ = ["TreeView"]
@@ -135,7 +136,7 @@ class TreeView(anywidget.AnyWidget):
             began = time.perf_counter()
             frame = self._feed.frame()
             if frame is not None:
-                self.send(_sendable(frame))
+                self.send(_sendable(packed(frame)))
             slow = time.perf_counter() - began > SLOW_FLUSH or len(self._run.tree) > MANY_NODES
             self._interval = 2 * FRAME_INTERVAL if slow else FRAME_INTERVAL
             if self._feed.behind:

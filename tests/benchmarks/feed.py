@@ -3,8 +3,8 @@
 A tree of 10,000 nodes is there already; then 1,000 events a second arrive for 20 s, in frames of 50 ms, on a clock that
 is only counted. "streaming": 200 nodes write at once, nine of ten events are pieces of text. "states": nodes are
 planned, started and finished, and nobody writes, which is more to tell than any model can cause. CPU is that of taking
-events in and of making frames; folding the events to the tree is the run's. Wire: the whole message as the kernel's
-session serialises it, per second. Run: python tests/benchmarks/feed.py
+events in, of making frames and of packing them; folding the events to the tree is the run's. Wire: the whole message as
+the kernel's session serialises it, per second. Run: python tests/benchmarks/feed.py
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Plan
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.event_log import EventLog
 from rlm_notebook.notebook.feed import Feed
+from rlm_notebook.notebook.packing import packed
 
 NODES = 10_000
 RATE = 1_000
@@ -101,6 +102,7 @@ async def measured(words: int) -> tuple[float, float, float, float]:
         for event in batch:
             feed.note(event)
         frame = feed.frame()
+        frame = packed(frame) if frame is not None else None
         took = time.process_time() - began
         spent, longest = spent + took, max(longest, took)
         sent += size_of(session, frame) + (size_of(session, feed.heartbeat()) if frame_number % 40 == 0 else 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import heapq
 import itertools
 import json
@@ -28,6 +29,7 @@ from rlm_notebook.core import events
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.tree import IllegalEvent, NodeState, Tree
 from rlm_notebook.event_log import EventLog
+from rlm_notebook.notebook import packing
 from rlm_notebook.notebook.rows import DEFAULTS
 from rlm_notebook.notebook.widget import TreeView
 
@@ -235,6 +237,13 @@ class Clients:
         self._process.wait(10)
 
 
+def operations_in(frame: dict[str, Any]) -> list[Any]:
+    operations: list[Any] = (
+        frame["ops"] if "ops" in frame else json.loads(gzip.decompress(base64.b64decode(frame["z"])))
+    )
+    return operations
+
+
 class Game:
     """One server, some clients, and the wire between them."""
 
@@ -244,7 +253,9 @@ class Game:
         self.clients = Clients(program, self.clock)
         self.names: list[str] = []
         self.faulty = True
-        self.operations = self.mismatches = self.checks = self.restarts = 0
+        self.operations = self.packed = self.mismatches = self.checks = self.restarts = 0
+        # Of each kind some: by itself, few frames of so small a run are large.
+        monkeypatch.setattr(packing, "PACKED_FROM", 6)
         self._real = real
         self._joined = itertools.count(1)
         self._life = Life(self.chance, self.clock)
@@ -259,7 +270,8 @@ class Game:
 
     def _broadcast(self, content: dict[str, Any], buffers: Any) -> None:
         if content["t"] == "p":
-            self.operations += len(content["ops"])
+            self.packed += "z" in content
+            self.operations += len(operations_in(content))
             self._remember(content["e"], content["s"])
         text = json.dumps(content)
         packed = base64.b64encode(buffers[0]).decode() if buffers else None
@@ -384,7 +396,7 @@ class Game:
 async def test_every_client_has_what_the_kernel_has(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = AsyncRecursiveEngine(ScriptedModel(latency=1000)).start("root")
     await asyncio.sleep(0)
-    total = {"operations": 0, "checks": 0, "restarts": 0, "mismatches": 0}
+    total = {"operations": 0, "packed": 0, "checks": 0, "restarts": 0, "mismatches": 0}
     for seed in itertools.count():
         game = Game(real, program, seed, monkeypatch)
         try:
@@ -406,3 +418,4 @@ async def test_every_client_has_what_the_kernel_has(program: Path, monkeypatch: 
     await real.cancel()
     print(f"\nprotocol: {total}")
     assert total["checks"] > OPERATIONS / 200
+    assert total["packed"] > OPERATIONS / 200

@@ -118,6 +118,17 @@ export class ProtocolClient {
     };
   }
 
+  /** Announces a frame that is still being unpacked; the returned function gets it, or null when it could not be read. */
+  expectFrame(position: Position): (frame: Frame | null) => void {
+    this.#decoding += 1;
+    this.#hear(position);
+    return (frame) => {
+      this.#decoding -= 1;
+      if (frame) this.frame(frame);
+      else this.#syncIfBehind();
+    };
+  }
+
   #hear(position: Position): void {
     if (isNewer(position, this.#newest)) this.#newest = { e: position.e, s: position.s };
   }

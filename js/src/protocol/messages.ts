@@ -105,6 +105,13 @@ export interface Frame extends Position {
   readonly ops: readonly Operation[];
 }
 
+/** A frame that tells of much: `z` is Base64 of gzip of the JSON of its operations. */
+export interface PackedFrame extends Position {
+  readonly t: "p";
+  readonly n: number;
+  readonly z: string;
+}
+
 export interface Heartbeat extends Position {
   readonly t: "h";
   readonly n: number;
@@ -135,7 +142,7 @@ export interface Acknowledgement extends Answer {
   readonly data?: unknown;
 }
 
-export type KernelMessage = Frame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
+export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
 
 /** The fields that have a tab of their own. */
 export const TAB_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
@@ -214,7 +221,7 @@ function hasPosition(value: Record<string, unknown>): boolean {
 }
 
 const REQUIREMENTS: Record<KernelMessage["t"], (value: Record<string, unknown>) => boolean> = {
-  p: (value) => hasPosition(value) && isNumber(value["n"]) && Array.isArray(value["ops"]),
+  p: (value) => hasPosition(value) && isNumber(value["n"]) && (Array.isArray(value["ops"]) || typeof value["z"] === "string"),
   h: (value) => hasPosition(value) && isNumber(value["n"]),
   s: hasPosition,
   d: (value) => isNumber(value["req"]) && typeof value["field"] === "string",

@@ -1,10 +1,12 @@
 /**
- * Decodes the snapshot: gzip of JSON with one array per node field.
+ * Decodes what comes packed: the snapshot, gzip of JSON with one array per node field, and large frames.
  */
 import {
   EMPTY_NODE,
   EMPTY_RUN,
   isRecord,
+  type Frame,
+  type PackedFrame,
   type Run,
   type Snapshot,
   type TreeNode,
@@ -48,8 +50,17 @@ export function decodeSnapshot(value: unknown): Snapshot {
   };
 }
 
-export async function inflateSnapshot(bytes: ArrayBufferView | ArrayBuffer): Promise<Snapshot> {
+async function inflated(bytes: ArrayBufferView | ArrayBuffer): Promise<unknown> {
   const packed = new Blob([bytes as BlobPart]).stream();
-  const text = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text();
-  return decodeSnapshot(JSON.parse(text));
+  return JSON.parse(await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text());
+}
+
+export async function inflateSnapshot(bytes: ArrayBufferView | ArrayBuffer): Promise<Snapshot> {
+  return decodeSnapshot(await inflated(bytes));
+}
+
+export async function inflateFrame({ z, ...frame }: PackedFrame): Promise<Frame> {
+  const ops = await inflated(Uint8Array.from(atob(z), (character) => character.charCodeAt(0)));
+  if (!Array.isArray(ops)) throw new SnapshotError("the frame holds no operations");
+  return { ...frame, ops };
 }

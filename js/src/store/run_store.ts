@@ -9,9 +9,10 @@ import {
   type BrowserMessage,
   type DetailReply,
   type KernelMessage,
+  type PackedFrame,
   type Run,
 } from "../protocol/messages";
-import { inflateSnapshot } from "../protocol/snapshot";
+import { inflateFrame, inflateSnapshot } from "../protocol/snapshot";
 import { Commands } from "./commands";
 import { DetailCache } from "./details";
 import { Tree } from "./tree";
@@ -103,7 +104,7 @@ export class RunStore {
   #dispatch(message: KernelMessage, buffers: readonly ArrayBufferView[]): void {
     switch (message.t) {
       case "p":
-        return this.client.frame(message);
+        return "z" in message ? void this.#receivePacked(message) : this.client.frame(message);
       case "h":
         return this.client.heartbeat(message);
       case "s":
@@ -113,6 +114,11 @@ export class RunStore {
       case "ack":
         return this.#isOurs(message) ? this.commands.receive(message) : undefined;
     }
+  }
+
+  async #receivePacked(packed: PackedFrame): Promise<void> {
+    const finish = this.client.expectFrame(packed);
+    finish(await inflateFrame(packed).catch(() => null));
   }
 
   #send(message: BrowserMessage): boolean {

@@ -184,7 +184,7 @@ function play(seed: number): number {
   const kernel = new Kernel(wire, (message, json) => {
     const { client } = holder;
     if (!client) return;
-    if (message.t === "p") client.frame(message);
+    if (message.t === "p" && "ops" in message) client.frame(message);
     if (message.t === "h") client.heartbeat(message);
     if (message.t !== "s") return;
     const finish = client.expectSnapshot();

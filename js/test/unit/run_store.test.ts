@@ -1,5 +1,5 @@
 /** Two pages that show one run, at one kernel: each hears all that the kernel says. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { BrowserMessage } from "../../src/protocol/messages";
 import { RunStore } from "../../src/store/run_store";
 import { node } from "./samples";
@@ -62,5 +62,40 @@ describe("a page at a kernel that does not say whom it answers", () => {
     store.receive({ t: "ack", req: last().req, ok: true });
 
     expect((await answer).ok).toBe(true);
+  });
+});
+
+async function gzip(text: string): Promise<ArrayBuffer> {
+  return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer();
+}
+
+describe("a frame that comes packed", () => {
+  const packed = async (ops: unknown): Promise<string> => btoa(String.fromCharCode(...new Uint8Array(await gzip(JSON.stringify(ops)))));
+  const titles = ({ store }: ReturnType<typeof page>) => [...store.tree.nodes()].map(({ title }) => title);
+
+  async function opened() {
+    const { store, last } = page();
+    const snapshot = { v: 1, e: 1, s: 0, n: 0, run: {}, nodes: { id: [] } };
+    void store.receiveSnapshot(new Uint8Array(await gzip(JSON.stringify(snapshot))));
+    await vi.waitFor(() => expect(store.client.hasState).toBe(true));
+    return { store, last };
+  }
+
+  it("is applied before what follows it, and is not missed while it is unpacked", async () => {
+    const { store, last } = await opened();
+    store.receive({ t: "p", e: 1, s: 1, n: 1, z: await packed([["a", { id: "0", title: "first" }]]) });
+    store.receive({ t: "p", e: 1, s: 2, n: 1, ops: [["p", "0", { title: "second" }]] });
+    expect(titles({ store, last })).toEqual([]);
+
+    await vi.waitFor(() => expect(titles({ store, last })).toEqual(["second"]));
+    expect(store.client.position).toEqual({ e: 1, s: 2 });
+    expect(last()).toBeUndefined();
+  });
+
+  it.each([async () => "no Base64", () => packed("no list"), async () => btoa("no gzip")])("is asked for again if it is damaged: %#", async (z) => {
+    const { store, last } = await opened();
+    store.receive({ t: "p", e: 1, s: 1, n: 1, z: await z() });
+
+    await vi.waitFor(() => expect(last()).toMatchObject({ t: "sync", e: 1, s: 0 }));
   });
 });
