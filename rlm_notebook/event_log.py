@@ -36,7 +36,8 @@ class EventLog:
                 self.journal.append(event)
         finally:
             # What was applied is told even if it could not be kept: who watches sees the tree as it is.
-            self._tell(event)
+            if self._observers:
+                self._tell(event)
 
     def _tell(self, event: Event) -> None:
         for observer in self._observers:

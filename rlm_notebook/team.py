@@ -21,8 +21,9 @@ DEFAULT_AGENT = "default"
 
 def _same(one: Model, other: Model) -> bool:
     """Whether two models answer alike: a spec names one model, but two functions may well have the same name."""
-    named = ":" in one.name or one.name == "offline"
-    return one is other or one == other or (named and one.name == other.name)
+    if one is other or one == other:
+        return True
+    return one.name == other.name and (":" in one.name or one.name == "offline")
 
 
 @dataclass(frozen=True)

@@ -299,13 +299,13 @@ class Tree:
 
         Raises `IllegalEvent` if the event cannot follow what happened; the tree is then unchanged.
         """
-        change = _RUN_CHANGES.get(type(event))
-        if change is not None:
-            change(self, event)
-            return None
+        kind = type(event)
+        if kind in _CHANGES:
+            return self._advance(event)
         if isinstance(event, NodeCreated):
             return self._create(event)
-        return self._advance(event)
+        _RUN_CHANGES[kind](self, event)
+        return None
 
     def _create(self, event: NodeCreated) -> Node:
         if event.node in self._nodes:
@@ -360,10 +360,11 @@ class Tree:
 
 
 def _trigger(event: Event) -> str:
-    if isinstance(event, Planned):
-        decision = "EXECUTE" if event.limited else event.plan.get("decision")
-        return f"Planned:{decision}"
-    return type(event).__name__
+    return f"Planned:{_decision(event)}" if isinstance(event, Planned) else type(event).__name__
+
+
+def _decision(event: Planned) -> Any:
+    return "EXECUTE" if event.limited else event.plan.get("decision")
 
 
 def _failed(node: Node, event: Failed, state: NodeState) -> Node:
@@ -405,7 +406,7 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
     return _with(
         node,
         state=state,
-        decision=_trigger(event).removeprefix("Planned:"),
+        decision=_decision(event),
         plan=event.plan,
         plan_key=event.key,
         plan_usage=node.plan_usage + event.usage,

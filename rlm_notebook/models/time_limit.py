@@ -84,7 +84,10 @@ _alarms: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Alarm]] = Wea
 
 def _alarm(seconds: float) -> _Alarm:
     """The one alarm of the running event loop for limits of this length."""
-    alarms = _alarms.setdefault(asyncio.get_running_loop(), {})
+    loop = asyncio.get_running_loop()
+    alarms = _alarms.get(loop)
+    if alarms is None:
+        alarms = _alarms[loop] = {}
     if seconds not in alarms:
         alarms[seconds] = _Alarm(seconds)
     return alarms[seconds]

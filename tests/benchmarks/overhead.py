@@ -58,7 +58,7 @@ def print_cpu(levels: range) -> None:
     print(f"{'nodes':>8} {'events':>8} {'CPU s':>8} {'us/node':>8} {'growth':>7}")
     before = None
     for each in levels:
-        repeats = max(1, 300 // BRANCHING**each)
+        repeats = max(1, 30_000 // BRANCHING**each)
         nodes, events, seconds = min((asyncio.run(solved(each)) for _ in range(repeats)), key=lambda run: run[2])
         per_node = seconds / nodes * 1e6
         growth = f"{per_node / before:.2f}x" if before else ""
