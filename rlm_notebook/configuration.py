@@ -164,7 +164,8 @@ def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
     if unknown:
         raise ConfigurationError(
             f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give "
-            'prices={"NAME": (dollars per million tokens in, out)}, or Budget(unknown_price="ignore")'
+            'prices={"NAME": (dollars per million tokens in, out)} or Budget(unknown_price="ignore"), '
+            "or limit calls or tokens"
         )
     return budget
 

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .core.keys import digest
+from .core.outline import printable
 from .exceptions import ConfigurationError
 
 __all__ = ["Tool", "as_tools", "tool"]
@@ -119,7 +120,8 @@ def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
 
 def _from(item: Any) -> Tool:
     if not callable(item):
-        raise ConfigurationError(f"tools: {item!r} is not a function; pass functions, @tool functions or Tool values")
+        shown = printable(f"{item!r:.60}")
+        raise ConfigurationError(f"tools: {shown} is not a function; pass functions, @tool functions or Tool values")
     made: Tool = tool(item)
     return made
 

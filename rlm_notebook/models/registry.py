@@ -11,6 +11,7 @@ import re
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from ..core.outline import printable
 from ..exceptions import ConfigurationError
 from ..ports import Model
 from .anthropic import AnthropicModel
@@ -82,7 +83,14 @@ def resolve_model(spec: Any) -> Model:
         return spec
     if callable(spec):
         return CallableModel(spec)
-    raise ConfigurationError(f"{spec!r} is no model ({type(spec).__name__}); {_expected()}")
+    shown = printable(f"{spec!r:.60}")
+    raise ConfigurationError(f"{shown} is no model ({type(spec).__name__}{_lacking(spec)}); {_expected()}")
+
+
+def _lacking(spec: Any) -> str:
+    """What a model of somebody's own has forgotten."""
+    missing = [f"`{part}`" for part in ("name", "capabilities") if not hasattr(spec, part)]
+    return f", with `stream`, but without {' and '.join(missing)}" if missing and hasattr(spec, "stream") else ""
 
 
 def _named(spec: str) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, cast
 
 from ..async_engine import AsyncRecursiveEngine
@@ -108,13 +109,13 @@ def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveE
     said = _said(session, options)
     if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
         engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
-        return engine.replaced(**said)
+        usual = {"budget": _usual_budget(session)} if engine.budget is None else {}
+        return engine.replaced(**{**usual, **said})
     defaults = {
         "max_depth": session.defaults.max_depth,
         "max_steps": session.defaults.max_steps,
         "max_concurrency": session.defaults.concurrency,
-        # Nobody should be surprised by a bill; what has no known price is not limited in dollars.
-        "budget": Budget(usd=session.defaults.budget or None, unknown_price="ignore"),
+        "budget": _usual_budget(session),
     }
     return AsyncRecursiveEngine(llm, **{**defaults, **said})
 
@@ -137,13 +138,18 @@ def _said(session: Session, options: CellOptions) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _usual_budget(session: Session) -> Budget:
+    """Nobody should be surprised by a bill; what has no known price is not limited in dollars."""
+    return Budget(usd=session.defaults.budget or None, unknown_price="ignore")
+
+
 def _budget(session: Session, options: CellOptions) -> Budget | None:
     """What the line limits; the default in dollars goes on holding beside it."""
     if not options.limits:
         return None
     if "usd" in options.limits:
         return Budget(**cast(Any, options.limits))
-    return Budget(**cast(Any, {"usd": session.defaults.budget or None, "unknown_price": "ignore", **options.limits}))
+    return replace(_usual_budget(session), **cast(Any, options.limits))
 
 
 # -- its model -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..models.availability import missing, price_of
 from ..models.detection import LocalServer, local_servers
 from ..models.env_file import load_env_file
 from ..models.registry import KEYS, LOCAL_SERVERS, KeyRule
+from .transformer import readers_own
 
 __all__ = ["OFFLINE", "keys_from", "recorded_model", "said_model", "suggestions", "told_of", "variable"]
 
@@ -49,7 +50,7 @@ def _named(said: str, source: str, variables: Mapping[str, Any]) -> Any:
 
 
 def _hint(said: str, variables: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(said, [OFFLINE, *_public(variables)], n=1)
+    close = difflib.get_close_matches(said, [OFFLINE, *readers_own(variables)], n=1)
     return f"did you mean {close[0]}?" if close else "a model is written openai:NAME, say; %%rlm --help lists the forms"
 
 
@@ -57,13 +58,9 @@ def variable(name: str, option: str, variables: Mapping[str, Any]) -> Any:
     """The variable that an option names; raises `ConfigurationError` naming the closest."""
     if name in variables:
         return variables[name]
-    close = difflib.get_close_matches(name, _public(variables), n=1)
+    close = difflib.get_close_matches(name, readers_own(variables), n=1)
     hint = f"did you mean {close[0]}?" if close else "define it in a cell above"
     raise ConfigurationError(f"{option} {name}: there is no variable {name!r} in this notebook; {hint}")
-
-
-def _public(variables: Mapping[str, Any]) -> list[str]:
-    return [name for name in variables if not name.startswith("_")]
 
 
 def recorded_model(recorded: Recorded | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal"]
+__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal", "readers_own"]
 
 ASYNC_MAGIC = "_rlm_async"
 _PLAIN = "get_ipython().run_cell_magic('rlm',"
@@ -91,9 +91,16 @@ def left_literal(text: str, variables: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys(found) if name in variables]
 
 
+def readers_own(variables: Mapping[str, Any]) -> list[str]:
+    """The names that somebody may have meant: not those that IPython puts into every notebook."""
+    return [name for name in variables if not name.startswith("_") and name not in _OF_IPYTHON]
+
+
+_OF_IPYTHON = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
+
+
 def _unknown(name: str, variables: Mapping[str, Any]) -> str:
-    mine = [known for known in variables if not known.startswith("_")]
-    close = difflib.get_close_matches(name, mine, n=1)
+    close = difflib.get_close_matches(name, readers_own(variables), n=1)
     hint = f"did you mean {{{{{close[0]}}}}}?" if close else "define it in a cell above"
     literal = "a literal {{ is written \\{{, and --raw leaves all as it is"
     return f"{{{{{name}}}}} names no variable of this notebook; {hint} ({literal})"

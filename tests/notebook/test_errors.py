@@ -65,6 +65,8 @@ async def wrong(shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         stream=iter([1]),
         unannotated=unannotated,
         report="text",
+        long="a long text\n" * 100,
+        called=lambda inputs, context: None,
         team={"critic": ScriptedModel()},
     )
     await shell.run(DEFINITIONS)
@@ -115,6 +117,10 @@ TABLE = [
     ("%%rlm -m model -a team\nroot", "ConfigurationError", "'planner' is not among the agents", "add it to them"),
     ("%%rlm -m model -t serach\nroot", "ConfigurationError", "there is no variable 'serach'", "define it in a cell"),
     ("%%rlm -m model -t number\nroot", "ConfigurationError", "3 is not a function", "pass functions"),
+    ("%%rlm -m model -t long\nroot", "ConfigurationError", "is not a function", "pass functions"),
+    ("%%rlm -m long\nroot", "ConfigurationError", "unknown model", "expected one of: offline"),
+    ("%%rlm -m called --budget 1\nroot", "ConfigurationError", "is not known", "or limit calls or tokens"),
+    ("%%rlm -m model\nsee {{opn}}", "ConfigurationError", "names no variable", "define it in a cell above"),
     ("%%rlm -m model -t unannotated\nroot", "ConfigurationError", "'place' has no annotation", "write `place: str`"),
     ("%%rlm -m model -c repot\nroot", "ConfigurationError", "there is no variable 'repot'", "did you mean report?"),
     ("%%rlm -m model -c stream\nroot", "ConfigurationError", "cannot be offered by reference", "pass text"),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 
-from rlm_notebook import Output, Run, ScriptedModel, Tool
+from rlm_notebook import AsyncRecursiveEngine, Budget, Output, Run, ScriptedModel, Tool
 from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.transformer import await_rlm
@@ -156,6 +156,17 @@ async def test_a_spent_budget_names_the_option_and_what_there_is(shell: Any) -> 
         "execute the cell again with a larger --timeout to go on, or take `_rlm.partial()`"
     ]
     assert shell.names["_rlm"] is error.run
+
+
+async def test_what_a_cell_may_spend_is_limited_for_an_engine_that_has_no_budget_too(shell: Any) -> None:
+    model = ScriptedModel(SCRIPT, price=(1.0, 1.0))
+    shell.names.update(bare=AsyncRecursiveEngine(model), limited=AsyncRecursiveEngine(model, budget=Budget(calls=50)))
+    await shell.value(f"%%rlm -m bare {QUIET} --no-checkpoint\nroot")
+    assert shell.names["_rlm"].budget.usd == 1.0
+    await shell.value(f"%%rlm -m limited {QUIET} --no-checkpoint\nroot")
+    assert shell.names["_rlm"].budget == Budget(calls=50)
+    await shell.value(f"%%rlm -m limited {QUIET} --no-checkpoint --max-calls 40\nroot")
+    assert shell.names["_rlm"].budget.calls == 40
 
 
 async def test_fresh_asks_again_and_replay_asks_nobody(shell: Any, model: ScriptedModel) -> None:
