@@ -36,6 +36,7 @@ MANY_NODES = 20_000
 
 
 ANSWER_BELOW = "the answer below is that of the run before this change; _rlm is the run shown here"
+CELL_GOES_ON = "executed again, the cell goes on with the run before; with -n {} it goes on with this one"
 
 
 class TreeView(anywidget.AnyWidget):
@@ -75,8 +76,7 @@ class TreeView(anywidget.AnyWidget):
         with self._lock:
             self._stop_watching()
             self._stop_beating()
-            # The cell's answer, below, is a value that was given already, and stays what it is.
-            notes = (ANSWER_BELOW,) if self._run.output is not None else ()
+            notes = _notes_of_change(self._run, successor)
             self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1, notes=notes)
             self._meta = _introduction(successor, self._title)
             self._watch(successor)
@@ -232,6 +232,15 @@ _HANDLERS = {
     "get": TreeView._get,
     "cmd": TreeView._command,
 }
+
+
+def _notes_of_change(before: Run | RecordedRun, after: Run | RecordedRun) -> list[str]:
+    """What the cell has to do with a run that took the place of its own: its answer, below, was given already, and its
+    file stays that of what it says."""
+    notes = [ANSWER_BELOW] if before.output is not None else []
+    if after.checkpoint and after.checkpoint != before.checkpoint:
+        notes.append(CELL_GOES_ON.format(Path(after.checkpoint).stem))
+    return notes
 
 
 def _introduction(run: Run | RecordedRun, title: str) -> dict[str, Any]:

@@ -76,6 +76,16 @@ async def test_a_file_without_its_texts_says_why_it_cannot_go_on(shell: Any) -> 
     assert 'was recorded with store="hashes"' in str(await shell.failure("%rlm resume trip -m m"))
 
 
+async def test_a_cell_goes_on_with_an_edit_by_its_name_and_otherwise_with_what_it_says(shell: Any) -> None:
+    shell.names["m"] = ScriptedModel({"trip": {"food": "soup", "way": "train"}})
+    await shell.value("%%rlm -m m -q -n trip\ntrip")
+    await shell.names["_rlm"].edit("0.0", result="stew")
+
+    assert str(await shell.value("%%rlm -m m -q -n trip-edit\ntrip")) == "trip: stew; train"
+    assert shell.names["_rlm"].calls == 0
+    assert str(await shell.value("%%rlm -m m -q -n trip\ntrip")) == "trip: soup; train"
+
+
 async def test_an_edited_run_that_goes_on_is_still_found_as_that_edit(
     shell: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,8 +69,9 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.002)
 
 
-def started(model: Any = None, **options: Any) -> Run:
-    return AsyncRecursiveEngine(model or ScriptedModel(SCRIPT, latency=0.1), retry=None, **options).start("root")
+def started(model: Any = None, checkpoint: Path | None = None, **options: Any) -> Run:
+    engine = AsyncRecursiveEngine(model or ScriptedModel(SCRIPT, latency=0.1), retry=None, **options)
+    return engine.start("root", checkpoint=checkpoint)
 
 
 def chained() -> ScriptedModel:
@@ -109,7 +111,20 @@ async def test_a_finished_run_is_edited_and_what_follows_is_watched(page: Any) -
     await until(lambda: len(ends) > 1)
     assert browser.seen["run"]["status"] == "done"
     assert "another two" in browser.seen["nodes"]["title"]
-    assert any("the answer below is that of the run before" in note for note in browser.seen["run"]["notes"])
+    notes = browser.seen["run"]["notes"]
+    assert any("the answer below is that of the run before" in note for note in notes)
+    assert not any("-n " in note for note in notes), "in memory there is nothing to go on with"
+
+
+async def test_where_a_change_is_kept_it_is_said_how_the_cell_goes_on_with_it(page: Any, tmp_path: Path) -> None:
+    run = started(ScriptedModel(SCRIPT), checkpoint=tmp_path / "trip.json")
+    browser = page(run)
+    await run
+    assert (await browser.ask("edit", "0.1", task="another two"))["ok"]
+    await until(lambda: run.latest.finished)
+    said = "with -n trip-edit it goes on with this one"
+    await until(lambda: any(said in note for note in browser.seen["run"]["notes"]))
+    assert (tmp_path / "trip-edit.json").exists()
     assert (await browser.ask("edit", "0.1", result="and again"))["ok"]
     await until(lambda: run.latest.status == "done" and browser.seen["e"] >= 3)
 
