@@ -18,6 +18,7 @@ from .core.outline import outline
 from .core.plan import Plan
 from .core.records import Recorded
 from .core.store import Store, store_of
+from .core.stretches import breaks_of
 from .core.tree import Tree
 from .exceptions import CheckpointError, ConfigurationError, ExecutionError
 from .frames import frame_of
@@ -231,7 +232,7 @@ class RecordedRun:
     pause = resume = cancel
 
     def __str__(self) -> str:
-        return outline(self.tree)
+        return outline(self.tree, breaks=breaks_of(self.tree, self.active_seconds))
 
     def __repr__(self) -> str:
         return f"<RecordedRun {self.run_id} {self.status}: {len(self.tree)} nodes>"

@@ -25,6 +25,7 @@ from .core.mermaid import mermaid
 from .core.outline import outline
 from .core.plan import Plan
 from .core.records import Recorded
+from .core.stretches import breaks_of
 from .core.tree import Tree
 from .event_log import EventLog
 from .exceptions import ConfigurationError, ExecutionError
@@ -448,7 +449,7 @@ class Run:
         return written(page_of(self), path)
 
     def __str__(self) -> str:
-        return outline(self.tree)
+        return outline(self.tree, breaks=breaks_of(self.tree, self.active_seconds))
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self.status}: {len(self.tree)} nodes, {self.calls} calls>"

@@ -14,12 +14,20 @@ class Stopwatch:
     """Adds up seconds between `start` and `stop`; what is done `within` it ends when they reach `limit`."""
 
     def __init__(self, before: float, limit: float | None) -> None:
-        #: Seconds, over all executions; those since the last start are added when it stops.
-        self.seconds = before
+        self._counted = before
         self._limit = limit
         self._since: float | None = None
         self._timeout: asyncio.Timeout | None = None
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def seconds(self) -> float:
+        """Over all executions, until now."""
+        return self._counted + (self._loop.time() - self._since if self._since is not None else 0.0)
+
+    @property
+    def running(self) -> bool:
+        return self._since is not None
 
     def require_time(self) -> None:
         """Raises `OverBudget` if none is left."""
@@ -36,7 +44,7 @@ class Stopwatch:
 
     def stop(self) -> None:
         if self._since is not None:
-            self.seconds += self._loop.time() - self._since
+            self._counted += self._loop.time() - self._since
             self._since = None
         if self._timeout is not None:
             self._timeout.reschedule(None)

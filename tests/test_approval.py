@@ -243,6 +243,18 @@ async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() ->
     assert sum((phase.ended or 0) - phase.started for phase in node.phases if phase.kind == "execute") < 0.1
 
 
+async def test_a_run_that_only_waits_for_somebody_takes_no_time() -> None:
+    lever = Lever(1)
+    run = lever.engine.start("t")
+    await waiting(run, "0")
+    before = run.active_seconds
+    await asyncio.sleep(0.1)
+    assert run.active_seconds == before
+    run.approve("0")
+    output = await run
+    assert output.metadata["duration"] < 0.1
+
+
 async def test_a_call_that_the_model_has_to_mend_is_nobodys_business() -> None:
     lever = Lever("often")
     assert "wrong arguments for pull" in (await lever.engine.solve("t")).content

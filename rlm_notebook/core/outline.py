@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from .stretches import Break, without_breaks
 
 if TYPE_CHECKING:
     from .limits import Usage
@@ -35,27 +37,27 @@ def shown_state(node: Node) -> str:
     return "waiting" if waits and node.state in _ACTIVE else str(node.state)
 
 
-def outline(tree: Tree, *, width: int = 100, limit: int = 400) -> str:
-    """One line a node, at most `limit` of them; says how many were left out."""
-    rows = list(outline_rows(tree, width))
+def outline(tree: Tree, *, width: int = 100, limit: int = 400, breaks: Sequence[Break] = ()) -> str:
+    """One line a node, at most `limit` of them; says how many were left out. `breaks` are no part of what they took."""
+    rows = list(outline_rows(tree, width, breaks))
     if len(rows) > limit:
         rows = [*rows[:limit], f"… and {len(rows) - limit} more nodes"]
     return "\n".join(rows) if rows else "(no node yet)"
 
 
-def outline_rows(tree: Tree, width: int = 100) -> Iterator[str]:
+def outline_rows(tree: Tree, width: int = 100, breaks: Sequence[Break] = ()) -> Iterator[str]:
     stack: list[tuple[Node, str, str]] = [(tree.root, "", "")] if tree.root else []
     while stack:
         node, lead, below = stack.pop()
-        yield _line(node, lead, width)
+        yield _line(node, lead, width, breaks)
         children = tree.children(node.id)
         for index in range(len(children) - 1, -1, -1):
             last = index == len(children) - 1
             stack.append((children[index], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
 
 
-def _line(node: Node, lead: str, width: int) -> str:
-    facts = "  ".join(fact for fact in (_took(node), node.mark, _remark(node)) if fact)
+def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
+    facts = "  ".join(fact for fact in (_took(node, breaks), node.mark, _remark(node)) if fact)
     head = f"{lead}{SYMBOLS[shown_state(node)]} "
     room = max(20, width - len(head) - len(facts) - 2)
     title = printable(node.title)
@@ -63,8 +65,11 @@ def _line(node: Node, lead: str, width: int) -> str:
     return f"{head}{title}  {facts}".rstrip()
 
 
-def _took(node: Node) -> str:
-    return duration(node.ended - node.started) if node.started is not None and node.ended is not None else ""
+def _took(node: Node, breaks: Sequence[Break]) -> str:
+    """From its first call to its end by the clock: what it waited for in between, parts and turns, is a part of it."""
+    if node.started is None or node.ended is None:
+        return ""
+    return duration(without_breaks(node.started, node.ended, breaks))
 
 
 def _remark(node: Node) -> str:

@@ -73,9 +73,10 @@ class Feed:
         if isinstance(event, Finished | Retried):
             self._texts.pop(node, None)
         if isinstance(event, RunPaused):
+            self._end_pause(event.at)
             self._pauses.append([event.at, None])
-        elif isinstance(event, RunResumed | RunFinished) and self._pauses and self._pauses[-1][1] is None:
-            self._pauses[-1][1] = event.at
+        elif isinstance(event, RunResumed | RunFinished):
+            self._end_pause(event.at)
         if isinstance(event, Finished) and not self._label:
             self._label = _label_of(self._run.tree[node])
         if getattr(event, "mark", "") == "replayed":
@@ -106,7 +107,7 @@ class Feed:
         recorded = self._run.recorded.tree.ended if self._run.recorded is not None else None
         made = "recorded" if isinstance(self._run, RecordedRun) else "reused from"
         self._notice = f"{made} {_ago(self._run.clock() - recorded)}" if recorded else made.split()[0]
-        self._timeline = Timeline.of_recorded(self._run.tree, self._timeline.origin)
+        self._timeline = Timeline.of_recorded(self._run.tree, self._run.active_seconds, self._timeline.origin)
         self._recalled.clear()
         self._pauses.clear()
         self.epoch += 1
@@ -121,6 +122,7 @@ class Feed:
 
     def frame(self) -> dict[str, Any] | None:
         """The changes since the last frame as one message, or `None`."""
+        self._note_approvals()
         operations = [*self._run_operations(), *self._node_operations(), *self._tails(), *self._text_operations()]
         if not operations:
             return None
@@ -162,7 +164,6 @@ class Feed:
         self._sent_run = row
 
     def _node_operations(self) -> Iterator[list[Any]]:
-        self._note_approvals()
         for node_id in self._dirty:
             before = self._sent.get(node_id)
             row = self._row(self._run.tree[node_id], before)
@@ -180,6 +181,21 @@ class Feed:
         if awaiting != self._awaiting:
             self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
             self._awaiting = awaiting
+        self._note_rest()
+
+    def _note_rest(self) -> None:
+        """Where a run only waits for somebody's approval its clock stands still, as while it is paused."""
+        if self._run.status != "running":
+            return
+        rests = bool(self._awaiting) and isinstance(self._run, Run) and not self._run.stopwatch.running
+        if rests and not (self._pauses and self._pauses[-1][1] is None):
+            self._pauses.append([self._run.clock(), None])
+        elif not rests:
+            self._end_pause(self._run.clock())
+
+    def _end_pause(self, at: float) -> None:
+        if self._pauses and self._pauses[-1][1] is None:
+            self._pauses[-1][1] = at
 
     def _tails(self) -> Iterator[list[Any]]:
         """The ends of texts that have grown, of some nodes at a time."""

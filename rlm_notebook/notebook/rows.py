@@ -6,20 +6,18 @@ What a row says is decided here; when it is sent, and how, is the feed's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
+from ..core.stretches import Break, breaks_of
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .steering import commands_for
 
-__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of", "stretches_of"]
+__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of"]
 
 TITLE_CHARACTERS = 160
 NOTE_CHARACTERS = 200
-#: A time without work, in seconds, that a recorded timeline leaves out.
-SHORTEST_BREAK = 1.0
 
 #: What each fact of a node is where nothing else was said: a node is announced by what differs.
 DEFAULTS: dict[str, Any] = {
@@ -48,20 +46,19 @@ class Timeline:
     """Times of the run as seconds since the origin.
 
     The origin is the start of this execution; or, when everything was reused, that of the recorded one, so that its
-    timeline is shown as it was, without the breaks in which nobody worked.
+    timeline is shown as it was, without the breaks in which nobody was to work.
     """
 
     def __init__(self, origin: float) -> None:
         self.origin = origin
-        self._idle: list[tuple[float, float]] = []
+        self._idle: list[Break] = []
 
     @classmethod
-    def of_recorded(cls, tree: Tree, otherwise: float) -> Timeline:
+    def of_recorded(cls, tree: Tree, active_seconds: float, otherwise: float) -> Timeline:
         """The times of a tree that is over; `otherwise` is the origin of one in which nothing happened."""
-        worked = stretches_of(tree)
-        timeline = cls(worked[0][0] if worked else otherwise)
-        gaps = ((before[1], after[0]) for before, after in pairwise(worked))
-        timeline._idle = [(began, ended) for began, ended in gaps if ended - began > SHORTEST_BREAK]
+        began = [phase.started for node in tree for phase in node.phases if phase.kind != "wait"]
+        timeline = cls(min(began, default=otherwise))
+        timeline._idle = breaks_of(tree, active_seconds)
         return timeline
 
     def since(self, moment: float | None) -> float | None:
@@ -76,18 +73,6 @@ class Timeline:
         """The last moment at which a node ended."""
         ended = [node.ended for node in tree if node.ended is not None]
         return self.since(max(ended, default=self.origin)) or 0.0
-
-
-def stretches_of(tree: Tree) -> list[tuple[float, float]]:
-    """When some node was worked on, in order and without overlaps: not while paused, nor between two executions."""
-    phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
-    merged: list[tuple[float, float]] = []
-    for began, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
-        if merged and began <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(ended, merged[-1][1]))
-        else:
-            merged.append((began, ended))
-    return merged
 
 
 def node_row(

@@ -7,16 +7,17 @@ escaped, and readable with every style stripped. It is deterministic: the same r
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from ..core.outline import SYMBOLS, duration, printable, reason, shown_state, tokens
+from ..core.stretches import Break, breaks_of, without_breaks
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
-from .rows import settings_of, stretches_of
+from .rows import settings_of
 
 __all__ = ["bundle_of", "summary_of"]
 
@@ -40,7 +41,7 @@ _HIDE_DEAD_WIDGET = (
 
 def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
     """The MIME bundle of a run's static tree."""
-    shown = _Shown(run.tree)
+    shown = _Shown(run.tree, breaks_of(run.tree, run.active_seconds))
     summary = summary_of(run)
     text = "\n".join([summary, *shown.lines()])
     return {
@@ -62,7 +63,7 @@ def summary_of(run: Run | RecordedRun) -> str:
         f"rlm {status}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
         tokens(usage),
-        duration(_worked(tree)),
+        duration(run.active_seconds),
     ]
     if usage.cost_usd:
         facts.append(f"${usage.cost_usd:.4f}")
@@ -71,11 +72,6 @@ def summary_of(run: Run | RecordedRun) -> str:
     if run.checkpoint is not None:
         facts.append(f"saved in {printable(_short(Path(run.checkpoint)))}")
     return " · ".join(facts)
-
-
-def _worked(tree: Tree) -> float:
-    """The seconds in which some node was worked on."""
-    return sum(ended - began for began, ended in stretches_of(tree))
 
 
 def _short(path: Path) -> str:
@@ -108,9 +104,9 @@ class _Row:
 class _Shown:
     """The upper part of a tree that there is room for; what is below is counted where it is missing."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, breaks: Sequence[Break]) -> None:
         self._tree = tree
-        self._rows = _upper(tree)
+        self._rows = _upper(tree, breaks)
         self._hidden = _hidden_below(tree, self._rows)
 
     def lines(self) -> Iterator[str]:
@@ -148,14 +144,14 @@ class _Shown:
                 pending.extend((child, False) for child in below if child in self._rows)
 
 
-def _upper(tree: Tree) -> dict[str, _Row]:
+def _upper(tree: Tree, breaks: Sequence[Break]) -> dict[str, _Row]:
     """Breadth first, so that the large structure is there and details are what is left out."""
     rows: dict[str, _Row] = {}
     waiting = deque([tree.root] if tree.root is not None else [])
     room = MOST_BYTES
     while waiting and len(rows) < MOST_ROWS:
         node = waiting.popleft()
-        row = _row(node)
+        row = _row(node, breaks)
         room -= row.size() + 2 * len(_indent(node.depth))
         if room < 0 and rows:
             break
@@ -185,20 +181,20 @@ def _more(count: int) -> str:
     return f"… and {count} more {'node' if count == 1 else 'nodes'} below"
 
 
-def _row(node: Node) -> _Row:
+def _row(node: Node, breaks: Sequence[Break]) -> _Row:
     state = shown_state(node)
     return _Row(
         symbol=SYMBOLS[state],
         color=_COLORS.get(state, _RUNNING),
         state=state,
         title=printable(node.title)[:_TITLE_CHARACTERS],
-        facts=" · ".join(_facts(node)),
+        facts=" · ".join(_facts(node, breaks)),
     )
 
 
-def _facts(node: Node) -> list[str]:
+def _facts(node: Node, breaks: Sequence[Break]) -> list[str]:
     facts = [shown_state(node) if node.state is not NodeState.DONE else ""]
     if node.started is not None and node.ended is not None:
-        facts.append(duration(node.ended - node.started))
+        facts.append(duration(without_breaks(node.started, node.ended, breaks)))
     facts.append(printable(reason(node) or node.remark)[:_FACT_CHARACTERS])
     return [fact for fact in facts if fact]

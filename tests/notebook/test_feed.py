@@ -490,3 +490,21 @@ async def test_a_plan_that_waits_for_approval_is_marked_until_it_is_approved() -
     feed.frame()
     assert joined(feed).nodes["0"]["awaiting"] is False
     assert [joined(feed).nodes[f"0.{index}"]["title"] for index in (0, 1)] == ["b", "a"]
+
+
+async def test_while_a_run_only_waits_for_approval_its_clock_stands_still() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel({"root": ["a"]}), approve=True).start("root")
+    feed, browser = Feed(run), Browser()
+    run.watch(feed.note)
+    while not run.awaiting:  # noqa: ASYNC110 - what is waited for is a state, not an event
+        await asyncio.sleep(0.001)
+    browser.frame(feed.frame())  # type: ignore[arg-type]
+    ((began, ended),) = browser.run["pauses"]
+    assert ended is None
+    await asyncio.sleep(0.05)
+    run.approve("0")
+    await asyncio.sleep(0)
+    await run
+    browser.frame(feed.frame())  # type: ignore[arg-type]
+    ((began, ended),) = browser.run["pauses"]
+    assert ended - began >= 0.05

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
-import { nodeEnd, nodeStart } from "../store/critical_path";
+import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
 import { versionOf } from "../store/details";
 import { displayState, isFinished, noteOf } from "../store/display";
 import type { Tree } from "../store/tree";
@@ -61,9 +61,14 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
   );
 }
 
-function Fact({ name, width, children }: { name: string; width?: "wide" | "full"; children: ComponentChildren }) {
+function Fact({ name, width, title, children }: {
+  name: string;
+  width?: "wide" | "full";
+  title?: string;
+  children: ComponentChildren;
+}) {
   return (
-    <div class={width ? `rn-${width}` : undefined}>
+    <div class={width ? `rn-${width}` : undefined} title={title}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
@@ -80,17 +85,31 @@ function countDescendants(tree: Tree, id: string): number {
   return count;
 }
 
+/** Seconds; less is not worth saying that it was waited. */
+const SHORTEST_WAIT = 0.05;
+
+/** How long a call of it, or a tool, was under way: no wait for parts, turns or people. */
+function workOf(node: TreeNode, now: number, worked: (moment: number) => number): number {
+  const phases = node.phases.filter(([kind]) => kind !== "wait");
+  return phases.reduce((sum, phase) => sum + worked(phaseEnd(phase, now)) - worked(phase[1]), 0);
+}
+
 function Facts({ view, node }: { view: View; node: TreeNode }) {
   const now = view.clock.value;
   const start = nodeStart(node);
   const end = nodeEnd(node, now);
   const ran = start !== null && end !== null;
   const { worked } = view.axis.value;
+  const atWork = workOf(node, now, worked);
+  const waits = ran && worked(end) - worked(start) - atWork > SHORTEST_WAIT;
   const { tree } = view;
   const below = useMemo(() => countDescendants(tree, node.id), [node.id, tree.shape]);
   return (
     <dl class="rn-facts">
-      <Fact name="Duration">{ran ? formatDuration(worked(end) - worked(start)) : "–"}</Fact>
+      <Fact name="Duration" title="From its first call to its end, pauses left out">
+        {ran ? formatDuration(worked(end) - worked(start)) : "–"}
+        {waits && <span> · {formatDuration(atWork)} at work</span>}
+      </Fact>
       <Fact name="Tokens">
         {formatTokens(node.tokens_in)}
         <span> in</span> {formatTokens(node.tokens_out)}
