@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,13 @@ def test_a_mode_and_a_file_are_those_of_the_library(capsys: pytest.CaptureFixtur
     assert "Calculate 2 + 3" in capsys.readouterr().out
     assert main(["run", "something else", "--checkpoint", "kept.json", "--mode", "replay"]) == 1
     assert "the task changed" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    assert main(["run", TASK, "--checkpoint", "kept.json"]) == 0
+    show = f"import sys; from rlm_notebook.__main__ import main; sys.exit(main(['show', {'kept.json'!r}]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", show], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
