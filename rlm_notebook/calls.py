@@ -33,6 +33,10 @@ _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeStat
 }
 
 
+#: More than anything is urgent.
+_BEFORE_ALL = 1e9
+
+
 class TextReader(Protocol):
     """Reads a reply while it streams; `restart` when the stream begins anew."""
 
@@ -224,7 +228,7 @@ class _Asking:
         if shared:
             self.begin()
         try:
-            patience, priority = None, self.run.urgency.of(self.node, request.facts.depth, request.mode)
+            patience, priority = None, self._priority(request)
             while True:
                 reserved, used, told = self._reserved(request), NOTHING, True
                 await self.run.permits.take(self.node, self.model.name, priority, reserved)
@@ -274,6 +278,12 @@ class _Asking:
         if not paced:
             tell_work(self.run, self.node, mode)
         return paced
+
+    def _priority(self, request: Request) -> float:
+        """Who goes first; where the budget may well end before the run, what is planned is answered before more is."""
+        priority = self.run.urgency.of(self.node, request.facts.depth, request.mode)
+        finishing = request.mode != "planner" and self.run.permits.meter.runs_low
+        return priority + _BEFORE_ALL if finishing else priority
 
     def take_in(self, request: Request, text: str) -> None:
         """A piece of a streamed reply: a plan is read, an answer is shown."""

@@ -94,6 +94,19 @@ class Meter:
         """No call is under way."""
         return self._under_way == 0
 
+    @property
+    def runs_low(self) -> bool:
+        """More than half of what is limited is used or set aside: what is begun should be finished with the rest."""
+        if self._unlimited:
+            return False
+        budget, total = self._budget, self.total
+        shares = (
+            (total.calls, budget.calls),
+            (total.total_tokens + self._reserved.total_tokens, budget.tokens),
+            (self._usd + self._usd_reserved, budget.usd),
+        )
+        return any(limit is not None and 2 * used > limit for used, limit in shares)
+
     async def reserve(self, estimate: Usage) -> None:
         """Count one call, and set aside what it may use."""
         while (problem := self._problem(estimate)) is not None:

@@ -1,10 +1,13 @@
 """Turns and the meter: the limit holds, the most urgent goes first, what is reserved is given back."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedModel
 from rlm_notebook.core.limits import Budget, Usage
+from rlm_notebook.ports import Request
 from rlm_notebook.turns import Meter, OverBudget
 
 TEN = Usage(prompt_tokens=10, cost_usd=0.1)
@@ -71,3 +74,26 @@ async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
 
     await asyncio.wait_for(meter.reserve(TEN), 1)
     assert meter.spent.calls == 2
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(calls=40), Budget(tokens=15_000), Budget(usd=1.2)], ids=["calls", "tokens", "dollars"]
+)
+async def test_a_budget_that_ends_early_leaves_answers_and_not_plans_alone(budget: Budget) -> None:
+    """Planned and answered by different agents, a hundred parts would spend it all on their plans."""
+
+    def say(request: Request) -> Any:
+        if request.mode == "planner" and request.facts.depth == 0:
+            return {"decision": "RECURSE", "sub_tasks": [f"part {n}" for n in range(100)]}
+        return {"decision": "EXECUTE"} if request.mode == "planner" else "said " * 50
+
+    model = ScriptedModel(say, price=(100.0, 100.0), latency=0.002)
+    engine = AsyncRecursiveEngine(model, budget=budget, max_steps=200, max_concurrency=8)
+    with pytest.raises(BudgetExceededError) as caught:
+        await engine.solve("all of it")
+
+    run = caught.value.run
+    finished = [node for node in run.tree if node.state == "done"]
+    assert len(finished) >= 5
+    assert "said" in run.partial().content
+    assert "said" in (await run.synthesize_anyway()).content
