@@ -240,11 +240,11 @@ class JsonFile:
     def _sync(self) -> None:
         assert self._lines is not None
         os.fsync(self._lines.fileno())
-        self._synced = time.monotonic()
         self._require_there()
+        self._synced = time.monotonic()
 
     def _sync_quietly(self) -> None:
-        """When no further line comes, which would have done it; a line that comes after a failure says so."""
+        """When no further line comes, which would have done it; the next one tries again, and fails, if this fails."""
         self._later = None
         if self._lines is not None:
             with suppress(OSError):

@@ -907,6 +907,19 @@ async def test_a_folder_that_vanished_fails_the_run_and_keeps_the_answer_in_memo
         assert output.content == ANSWER
 
 
+async def test_a_folder_that_vanished_is_noticed_by_the_next_line_however_late_that_comes(tmp_path: Path) -> None:
+    file = JsonFile(tmp_path / "gone" / "x.json")
+    file.read()
+    file.open()
+    for number in range(2):
+        file.append(NodeCreated(at=float(number), node=f"0.{number}", parent="0", task="t"))
+    shutil.rmtree(tmp_path / "gone")
+    await asyncio.sleep(0.3)
+    with pytest.raises(CheckpointError, match="was removed or moved while it ran"):
+        file.append(NodeCreated(at=3.0, node="0.3", parent="0", task="t"))
+    file.close()
+
+
 async def test_the_garbage_collector_is_left_as_it_was_found(path: Path) -> None:
     await engine().solve("trip", checkpoint=path)
     for wanted in (True, False):

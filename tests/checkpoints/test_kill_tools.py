@@ -115,7 +115,7 @@ def kept(folder: Path) -> set[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60 + 10 * ROUNDS)
 def test_no_reply_and_no_tool_that_was_kept_is_asked_for_again(tmp_path: Path) -> None:
     figures: Counter[str] = Counter()
     for seed in range(ROUNDS):
