@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.events import Event, RunFinished
@@ -41,6 +42,20 @@ def _text_view(run: Run) -> Iterator[None]:
         yield
     finally:
         progress.close()
+        if run.latest.status in ("done", "failed"):
+            # Of one that was stopped, the error says where it is.
+            print(_account(run.latest))
+
+
+def _account(run: Run) -> str:
+    """Who was asked how often, or when; and where it is kept."""
+    where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
+    recorded = run.recorded.tree if run.recorded is not None else None
+    if run.reused and recorded is not None and recorded.ended is not None:
+        when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
+        return f"rlm: reused from {when}, nobody was asked; {where}"
+    calls = f"{run.calls} {'call' if run.calls == 1 else 'calls'}"
+    return f"rlm: {run.settings.get('model')}, {calls}; {where}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -167,6 +168,20 @@ async def test_what_a_cell_may_spend_is_limited_for_an_engine_that_has_no_budget
     assert shell.names["_rlm"].budget == Budget(calls=50)
     await shell.value(f"%%rlm -m limited {QUIET} --no-checkpoint --max-calls 40\nroot")
     assert shell.names["_rlm"].budget.calls == 40
+
+
+async def test_shown_as_text_a_run_says_who_answered_and_where_it_is_kept(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def last_line(options: str) -> str:
+        await shell.run(f"%%rlm -m model --view text {options}\nroot")
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("rlm: "))
+
+    path = Path("notebook.rlm/demo.json").absolute()
+    assert await last_line("-n demo") == f"rlm: scripted, {model.calls} calls; saved in {path}"
+    reused = await last_line("-n demo")
+    assert re.fullmatch(rf"rlm: reused from \d{{4}}-\d\d-\d\d \d\d:\d\d, nobody was asked; saved in {path}", reused)
+    assert (await last_line("--no-checkpoint")).endswith("calls; kept in memory only")
 
 
 async def test_fresh_asks_again_and_replay_asks_nobody(shell: Any, model: ScriptedModel) -> None:
