@@ -13,6 +13,7 @@ from ..core.records import Recorded
 from ..core.tree import NodeState
 from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError
+from ..models.absent import AbsentModel
 from ..models.registry import default_model
 from ..ports import Journal
 from ..run import Run
@@ -37,6 +38,8 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     journal = journal or _journal(session, options, wanted, task)
     _require_at_rest(session, journal)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
+    if model is _ABSENT:
+        model = _absent(journal)
     asked = _asked(session, options)
     kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full", "title": options.title}
     run = _engine(session, options, model).start(task, checkpoint=journal, **kept, **asked)
@@ -47,7 +50,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
 def request_key(session: Session, options: CellOptions, task: str) -> str:
     """What the request is. It does not depend on the model, but an engine brings agents and tools along."""
     said = _said_model(session, options)
-    engine = _engine(session, options, OFFLINE if said is None else said)
+    engine = _engine(session, options, OFFLINE if said is None or said is _ABSENT else said)
     return engine.request_key(task, **_asked(session, options))
 
 
@@ -58,7 +61,18 @@ def _said_model(session: Session, options: CellOptions) -> Any:
         # What is replayed asks nobody: its reader need not have the author's model.
         if not _replays(options):
             raise
-        return OFFLINE
+        return _ABSENT
+
+
+#: In the place of a model that a replay does without.
+_ABSENT = object()
+
+
+def _absent(journal: Journal | None) -> AbsentModel:
+    """Under the name of who answered, so that what is recorded is found under it, also when the run is edited."""
+    recorded = journal.read() if journal is not None else None
+    name = str(recorded.tree.settings.get("model") or "") if recorded is not None else ""
+    return AbsentModel(name or "the model")
 
 
 def _replays(options: CellOptions) -> bool:
@@ -162,7 +176,7 @@ def _default(session: Session, mode: str, journal: Journal | None, request_key: 
         return known, mode
     if _is_answered(recorded, request_key):
         # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
-        return OFFLINE, "replay"
+        return _ABSENT, "replay"
     if (rule := default_model()) is not None:
         session.tell_once(told_of(rule))
         return rule.spec, mode

@@ -116,6 +116,9 @@ async def test_replay_needs_no_model_not_even_the_variable(
     option = "--mode replay" if by == "option" else ""
     again = await shell.value(f"%%rlm -m model {QUIET} -n demo {option}\nroot")
     assert (again.content, again.metadata["calls"]) == (answer.content, 0)
+    refused = "scripted answered this run, and is not here to go on" if by == "option" else "nothing is recorded"
+    assert refused in str(await shell.failure("%rlm baseline demo"))
+    assert sorted(os.listdir("notebook.rlm")) == ["demo.json"], "nobody answers in the place of the model"
     error = await shell.failure(f"%%rlm -m model {QUIET} -n demo {option}\nroot, otherwise")
     assert "the task changed" in str(error)
 

@@ -1,0 +1,40 @@
+"""The model that answered a recorded run, where it cannot be had: it lends its name, and answers nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from ..exceptions import ModelError
+from ..ports import Capabilities, Reply, Request
+
+__all__ = ["AbsentModel"]
+
+
+@dataclass(frozen=True)
+class AbsentModel:
+    """Stands in the place of the model `name`: what that answered is found under its name, and nobody takes its place.
+
+    Asked for anything new, it raises a fatal `ModelError` that says whom to bring.
+    """
+
+    name: str
+    capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
+    #: Nothing is asked, and so nothing is paid.
+    free = True
+
+    def require_ready(self) -> None:
+        """Raises `ModelError`: it never is."""
+        self._refuse()
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        self._refuse()
+        yield ""
+
+    def _refuse(self) -> NoReturn:
+        raise ModelError(
+            f"{self.name} answered this run, and is not here to go on; bring it back (define its variable, set its "
+            "key), or name another model: then what depends on the model is asked anew",
+            fatal=True,
+        )
