@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
+from ..core.stretches import breaks_of
 from ..core.tree import Node, NodeState
 from ..recorded_run import RecordedRun
 from ..run import Run
@@ -51,6 +52,9 @@ class Feed:
         self.epoch = epoch
         self.sequence = 0
         self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.clock())
+        if readonly:
+            # Whoever makes a copy has not watched the run, so that it knows of no pauses.
+            self._timeline.leave_out(breaks_of(run.tree, run.active_seconds))
         self._sent: dict[str, dict[str, Any]] = {}
         self._sent_run: dict[str, Any] = {}
         self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)

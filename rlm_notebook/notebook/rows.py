@@ -58,8 +58,12 @@ class Timeline:
         """The times of a tree that is over; `otherwise` is the origin of one in which nothing happened."""
         began = [phase.started for node in tree for phase in node.phases if phase.kind != "wait"]
         timeline = cls(min(began, default=otherwise))
-        timeline._idle = breaks_of(tree, active_seconds)
+        timeline.leave_out(breaks_of(tree, active_seconds))
         return timeline
+
+    def leave_out(self, breaks: list[Break]) -> None:
+        """These times take no room: nobody was to work in them."""
+        self._idle = breaks
 
     def since(self, moment: float | None) -> float | None:
         if moment is None:

@@ -88,3 +88,14 @@ async def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
     run = await solved()
     with pytest.raises(OSError, match="nowhere"):
         run.to_html(tmp_path / "nowhere" / "run.html")
+
+
+async def test_a_pause_takes_no_time_on_the_page_of_a_run_either() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(SCRIPT, latency=0.02)).start("Weigh it")
+    while not run.calls:  # noqa: ASYNC110 - what is waited for is a state, not an event
+        await asyncio.sleep(0.001)
+    run.pause()
+    await asyncio.sleep(1.5)
+    run.resume()
+    await run
+    assert data_of(run.to_html())["snapshot"]["run"]["elapsed"] < 1.0

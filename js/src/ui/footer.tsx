@@ -61,7 +61,7 @@ export function Footer({ view }: { view: View }) {
         </span>
       )}
       <span class="rn-space" />
-      <span title="Tasks at work at once, at most and on average">
+      <span title="Tasks at work at once, at most and on average; while a tool of it works, a task does too">
         peak {peak} parallel · mean {mean.toFixed(1)}
       </span>
       <Saved path={view.run.checkpoint} />
