@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +274,28 @@ async def test_a_cancelled_node_is_tried_again() -> None:
     output = await run
     assert output.run is not run
     assert all(node.state is NodeState.DONE for node in run.latest.tree)
+
+
+async def test_an_answer_without_the_part_that_failed_leaves_no_copy_when_that_is_mended(tmp_path: Path) -> None:
+    """It was joined over the gap before anybody pressed Retry, and is made anew: nobody misses it."""
+    plans, failed, going = {"root": ["two", "five"], "two": ["three", "four"]}, [], asyncio.Event()
+
+    async def answer(request: Any) -> Any:
+        task = request.facts.task
+        if request.mode == "planner":
+            return {"decision": "RECURSE", "sub_tasks": plans[task]} if task in plans else {"decision": "EXECUTE"}
+        if request.mode == "synthesizer":
+            return ", ".join(part.content for part in request.facts.parts)
+        if task == "five":
+            await going.wait()
+        if task == "three" and not failed:
+            failed.append(task)
+            raise RuntimeError("gone")
+        return task
+
+    run = started(ScriptedModel(answer), on_failure="synthesize", checkpoint=tmp_path / "run.json")
+    await until(done(run, "0.0"))
+    run.go_on_as(run.again)
+    going.set()
+    assert str(await asyncio.wait_for(run._result(), 10)) == "three, four, five"
+    assert os.listdir(tmp_path) == ["run.json"]

@@ -24,7 +24,7 @@ from ..core.events import Event
 from ..core.limits import NOTHING
 from ..core.records import Recorded
 from ..core.store import narrower, store_of
-from ..core.tree import NodeState
+from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError
 from .document import FORMAT, VERSION, document_of, recorded_of, require_no_circle
 from .journal import line_of, read_journal
@@ -358,8 +358,23 @@ def _loses(old: Recorded, new: Recorded) -> bool:
         # Kept before the first line was written.
         return False
     there = {node.result_key for node in (*new.tree, *new.earlier)}
-    had = (*old.earlier, *old.tree)
+    gaps = _with_gaps(old.tree)
+    had = (*old.earlier, *(node for node in old.tree if node.id not in gaps))
     return any(node.state is NodeState.DONE and node.usage.calls and node.result_key not in there for node in had)
+
+
+def _with_gaps(tree: Tree) -> set[str]:
+    """What failed, and what was answered without it: that is made anew as soon as it is mended, and not missed."""
+    found = more = {node.id for node in tree if node.state is NodeState.FAILED}
+    while more:
+        more = {
+            node.id
+            for node in tree
+            if node.id not in found
+            and not found.isdisjoint((*node.depends_on, *(child.id for child in tree.children(node.id))))
+        }
+        found |= more
+    return found
 
 
 def _goes_on(old: Recorded, new: Recorded) -> bool:
