@@ -36,7 +36,8 @@ function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
 
 function Output({ data, node, view }: TabProperties) {
   if (text(data) !== "") return <Markdown text={text(data)} references={view.references} />;
-  return <Empty>{clip(node.note, LONGEST_EVENT) || (isFinished(node) ? "There is no output." : "There is no output yet.")}</Empty>;
+  // Why is said above, with the state.
+  return <Empty>{isFinished(node) ? "There is no output." : "There is no output yet."}</Empty>;
 }
 
 function Prompt({ data }: { data: unknown }) {
