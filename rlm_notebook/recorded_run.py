@@ -75,9 +75,15 @@ class RecordedRun:
     reused = True
     finished = True
     calls = 0
-    changed: ClassVar[tuple[str, ...]] = ()
-    breadcrumbs: ClassVar[tuple[str, ...]] = ()
     notes: ClassVar[list[str]] = []
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def breadcrumbs(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def tree(self) -> Tree:
