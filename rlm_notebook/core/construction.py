@@ -6,10 +6,11 @@ which was an eighth of what a node costs. This one goes to the slots themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
-__all__ = ["quickly_made"]
+__all__ = ["changer", "quickly_made"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,27 @@ def quickly_made(cls: type[T]) -> type[T]:
     cls.__init__.__annotations__ = annotations
     cls.__init__.__qualname__ = f"{cls.__qualname__}.__init__"
     return cls
+
+
+def changer(cls: type[T]) -> Callable[[T, Mapping[str, Any]], T]:
+    """What `dataclasses.replace` is for a frozen dataclass with slots, in a tenth of the time. Nothing is validated.
+
+    The new one is filled as one of a class that is laid out alike and can be changed.
+    """
+    namespace = {"__slots__": cls.__dict__["__slots__"], "__setattr__": object.__setattr__}
+    lines = [
+        "def changed(old, changes):",
+        "    made = new(Open)",
+        *(f"    made.{each.name} = old.{each.name}" for each in fields(cls)),  # type: ignore[arg-type]
+        "    for name, value in changes.items():",
+        "        setattr(made, name, value)",
+        "    made.__class__ = cls",
+        "    return made",
+    ]
+    names: dict[str, Any] = {"new": object.__new__, "Open": type(cls.__name__, cls.__bases__, namespace), "cls": cls}
+    exec("\n".join(lines), names)
+    changed: Callable[[T, Mapping[str, Any]], T] = names["changed"]
+    return changed
 
 
 def _parameter(each: Field[Any]) -> str:

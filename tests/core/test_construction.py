@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 
 import pytest
 
-from rlm_notebook.core.construction import quickly_made
+from rlm_notebook.core.construction import changer, quickly_made
 from rlm_notebook.core.events import KINDS
 
 
@@ -57,3 +57,14 @@ def test_each_has_a_default_of_its_own_and_none_can_be_changed() -> None:
 def test_no_event_checks_anything_when_it_is_made() -> None:
     """Or making it quickly would pass over the check."""
     assert not [kind for kind in KINDS.values() if hasattr(kind, "__post_init__")]
+
+
+def test_a_changed_one_is_what_replace_makes() -> None:
+    quick = Quick(1, "b", [3])
+    changed = changer(Quick)(quick, {"second": "c", "fourth": 4})
+
+    assert type(changed) is Quick
+    assert changed == replace(quick, second="c", fourth=4)
+    assert quick == Quick(1, "b", [3])
+    with pytest.raises(FrozenInstanceError):
+        changed.first = 2  # type: ignore[misc]
