@@ -104,6 +104,8 @@ class Planning:
         plan = await self._approved(run, node, draft.key, split) if approved else split
         if isinstance(plan, Execute):
             return plan
+        if (turn := run.splits.ask(node.depth, len(plan.sub_tasks))) is not None:
+            await turn
         children.begin(plan.sub_tasks[len(children.early) :], plan.joining)
         children.early = ()
         return None

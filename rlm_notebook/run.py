@@ -38,7 +38,7 @@ from .ports import Message, Observer, Reply, current_host
 from .readings import ReadableRun, best_of, trace_of, written
 from .stopwatch import Stopwatch
 from .succession import Succession
-from .turns import Meter, Steps, Turns
+from .turns import Meter, Splits, Steps, Turns
 from .types import Output, TraceObject
 from .urgency import Urgency
 
@@ -106,6 +106,7 @@ class Run:
         meter = Meter(self.budget, self.past.spent)
         turns = Turns(self.limits.max_concurrency)
         self.steps = Steps(self.limits.max_steps)
+        self.splits = Splits()
         self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
         self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, clock)
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.

@@ -8,7 +8,7 @@ import itertools
 
 from .core.limits import NOTHING, ONE_CALL, Budget, Usage
 
-__all__ = ["Meter", "OverBudget", "Steps", "Turns"]
+__all__ = ["Meter", "OverBudget", "Splits", "Steps", "Turns"]
 
 
 class Turns:
@@ -54,6 +54,48 @@ class Turns:
 #: A reply that has just come may unlock what is more urgent than all that waits: from a task's end it takes three
 #: steps of the event loop until its parent, or who depends on it, asks for a turn.
 _STEPS_TO_UNLOCK = 3
+
+
+class Splits:
+    """At most so many sub-tasks begin at once; of the splits that wait for that, the deepest goes first.
+
+    Where many plans come together, from a replay or from a model that is quick, the tree is worked off branch by
+    branch and not level by level: less of it is alive at the same time, for memory and for the garbage collector, which
+    looks through all of it again and again. Nobody waits for anything but the next steps of the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._room = _BEGIN_AT_ONCE
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+
+    def ask(self, depth: int, count: int) -> asyncio.Future[None] | None:
+        """Whether `count` sub-tasks may begin: at once (`None`), or when the future is done."""
+        if self._room == _BEGIN_AT_ONCE:
+            self._go_on(_STEPS_TO_UNLOCK)
+        if self._room > 0:
+            self._room -= count
+            return None
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-depth, next(self._number), count, turn))
+        return turn
+
+    def _go_on(self, after: int) -> None:
+        if after:
+            asyncio.get_running_loop().call_soon(self._go_on, after - 1)
+            return
+        self._room = _BEGIN_AT_ONCE
+        while self._room > 0 and self._waiting:
+            *_, count, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._room -= count
+                turn.set_result(None)
+        if self._room < _BEGIN_AT_ONCE:
+            self._go_on(_STEPS_TO_UNLOCK)
+
+
+#: Some hundred tasks that have yet to begin are nothing to anybody; a split with more parts goes ahead as a whole.
+_BEGIN_AT_ONCE = 100
 
 
 class OverBudget(Exception):

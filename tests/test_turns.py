@@ -1,6 +1,7 @@
 """Turns and the meter: the limit holds, the most urgent goes first, what is reserved is given back."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedModel
 from rlm_notebook.core.limits import Budget, Usage
 from rlm_notebook.ports import Request
-from rlm_notebook.turns import Meter, OverBudget
+from rlm_notebook.turns import Meter, OverBudget, Splits
 
 TEN = Usage(prompt_tokens=10, cost_usd=0.1)
 UNKNOWN = Usage(prompt_tokens=10, cost_usd=None)
@@ -61,6 +62,44 @@ async def test_an_unknown_cost_does_not_wipe_out_the_known_ones() -> None:
     with pytest.raises(OverBudget) as error:
         await meter.reserve(TEN)
     assert error.value.used == pytest.approx(0.2)
+
+
+async def test_a_quick_model_has_its_tree_worked_off_branch_by_branch() -> None:
+    alive, most = 0, 0
+
+    def watch(event: Any) -> None:
+        nonlocal alive, most
+        alive += {"NodeCreated": 1, "Finished": -1}.get(type(event).__name__, 0)
+        most = max(most, alive)
+
+    async def model(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        if context["mode"] == "synthesizer":
+            return {"content": "joined"}
+        if context["depth"] == 3:
+            return {"content": json.dumps({"decision": "EXECUTE", "answer": "done"})}
+        parts = [f"{context['task_id']}.{number}" for number in range(10)]
+        return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": parts})}
+
+    engine = AsyncRecursiveEngine(model, max_steps=2000, max_concurrency=2000, observers=[watch])
+    output = await engine.solve("t")
+
+    assert output.metadata["steps"] == 1111
+    assert most < 500, "level by level, all thousand leaves would be there at the same time"
+
+
+async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
+    splits = Splits()
+    assert splits.ask(1, 1000) is None, "the first goes ahead, however large"
+    given_up, shallow, deep = (splits.ask(depth, 1000) for depth in (9, 2, 3))
+    assert given_up is not None
+    assert shallow is not None
+    assert deep is not None
+    given_up.cancel()
+
+    async with asyncio.timeout(10):
+        await deep
+        assert not shallow.done()
+        await shallow
 
 
 async def test_who_waits_and_is_cancelled_holds_nothing() -> None:

@@ -21,9 +21,10 @@ from rlm_notebook import AsyncRecursiveEngine
 
 BRANCHING = 10
 UNLIMITED = 10**9
+RUNS = 3
 
 
-def planned(levels: int) -> Callable[..., Any]:
+def planned(levels: int, branching: int = BRANCHING) -> Callable[..., Any]:
     """A model whose tree has so many levels below the root; the planner answers leaves itself."""
     leaf = json.dumps({"decision": "EXECUTE", "answer": "the answer of a leaf, a sentence long"})
 
@@ -32,7 +33,7 @@ def planned(levels: int) -> Callable[..., Any]:
             return {"content": f"joined {len(context['parts'])} parts"}
         if context["depth"] == levels:
             return {"content": leaf}
-        parts = [{"task": f"Part {context['task_id']}.{index}"} for index in range(BRANCHING)]
+        parts = [{"task": f"Part {context['task_id']}.{index}"} for index in range(branching)]
         return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": parts})}
 
     return model
@@ -58,17 +59,17 @@ def print_cpu(levels: range) -> None:
     print(f"{'nodes':>8} {'events':>8} {'CPU s':>8} {'us/node':>8} {'growth':>7}")
     before = None
     for each in levels:
-        repeats = max(1, 30_000 // BRANCHING**each)
-        nodes, events, seconds = min((asyncio.run(solved(each)) for _ in range(repeats)), key=lambda run: run[2])
+        # As many runs of each size: the best of more would make small trees look better.
+        nodes, events, seconds = min((asyncio.run(solved(each)) for _ in range(RUNS)), key=lambda run: run[2])
         per_node = seconds / nodes * 1e6
         growth = f"{per_node / before:.2f}x" if before else ""
         print(f"{nodes:>8,} {events:>8,} {seconds:>8.2f} {per_node:>8.0f} {growth:>7}", flush=True)
         before = per_node
 
 
-async def memory(levels: int, concurrency: int) -> tuple[float, float]:
+async def memory(levels: int, branching: int, concurrency: int) -> tuple[float, float]:
     """Bytes per node while all leaves are alive, and once the run is done and only its tree remains."""
-    leaves, answer = BRANCHING**levels, planned(levels)
+    leaves, answer = branching**levels, planned(levels, branching)
     alive, go_on = asyncio.Event(), asyncio.Event()
     waiting = 0
 
@@ -140,11 +141,12 @@ async def held_by_callable() -> float:
 
 
 def print_memory(levels: int) -> None:
-    waiting, finished = asyncio.run(memory(levels, 16))
-    calling, _ = asyncio.run(memory(3, UNLIMITED))
+    # Of a deep tree the branches that are not begun are not there yet, as long as all turns are taken.
+    waiting, _ = asyncio.run(memory(1, BRANCHING**levels, 16))
+    calling, finished = asyncio.run(memory(levels, BRANCHING, UNLIMITED))
     own = asyncio.run(held_by_callable())
     print("\nmemory a node, its task included, all nodes at once:")
-    print(f"{waiting / 1024:>8.2f} KB waiting for its turn (max_concurrency=16)")
+    print(f"{waiting / 1024:>8.2f} KB waiting for its turn (the parts of one node, max_concurrency=16)")
     print(f"{calling / 1024:>8.2f} KB in its call (no limit), of which the callable itself holds {own / 1024:.2f}")
     print(f"{finished / 1024:>8.2f} KB finished")
 
