@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,3 +30,37 @@ def test_a_plan_waits_for_who_sees_it(lab: Any, open_notebook: Any) -> None:
     page.status("done")
     page.idle()
     assert "at 9" in page.output(1).inner_text()
+
+
+TOOL = """
+%load_ext rlm_notebook
+from rlm_notebook import tool
+
+@tool(requires_approval=True)
+def send(to: str) -> str:
+    "Send a message."
+    return f"sent to {to}"
+
+async def llm(inputs, context):
+    said = [message["content"] for message in inputs if message["role"] == "tool"]
+    if said:
+        return {"content": said[-1]}
+    return {"content": None, "tool_calls": [{"name": "send", "arguments": {"to": "the harbour master"}}]}
+"""
+
+
+def test_a_call_of_a_tool_waits_and_shows_what_it_would_do(lab: Any, open_notebook: Any, tmp_path: Path) -> None:
+    page = open_notebook(lab.write("allow", TOOL, "%%rlm -m llm -t send -n trip --max-depth 1\nAsk for a berth"))
+    page.run_all()
+    page.tab.wait_for_selector(".rn-awaiting:has-text('tools wait for approval')")
+    assert page.tab.locator(".rn-filter-waiting").inner_text().split() == ["waiting", "1"]
+    assert page.tab.locator(".rn-filter-running").count() == 0, "nobody is at work"
+    page.tab.locator(".rn").get_by_role("button", name="Review calls", exact=True).first.click()
+    allow = page.tab.get_by_role("button", name="Allow 1 call", exact=True)
+    allow.wait_for()
+    assert "the harbour master" in page.tab.locator("dialog").inner_text()
+    page.tab.screenshot(path=str(Path(os.environ.get("RLM_SCREENSHOTS") or tmp_path) / "lab allow a call.png"))
+    allow.click()
+    page.status("done")
+    page.idle()
+    assert "sent to the harbour master" in page.output(1).inner_text()
