@@ -136,7 +136,7 @@ def _what_changed(run: Run, old: Tree) -> str:
         return "the task"
     if names := run.changed:
         return f"the variable{'s' if len(names) > 1 else ''} {', '.join(names)}"
-    return "the agents, tools, temperature or context"
+    return "the agents, tools, temperature, context or output type"
 
 
 def _emit_all(run: Run, events: Iterable[Event]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import math
 import threading
 from collections import deque
@@ -71,19 +72,29 @@ async def in_daemon_thread(function: Callable[..., T], *args: Any, **kwargs: Any
 def _work(call: Callable[[], Any], outcome: asyncio.Future[Any], loop: asyncio.AbstractEventLoop) -> None:
     if outcome.cancelled():
         return  # nobody waits any more: do not spend on it
+    result = None
     try:
-        settle = functools.partial(_succeed, outcome, call())
+        result = call()
+        settle = functools.partial(_succeed, outcome, result)
     except BaseException as error:
         settle = functools.partial(_fail, outcome, error)
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
-        return  # the loop is closed: the result came too late
+        _drop(result)  # the loop is closed: the result came too late
 
 
 def _succeed(outcome: asyncio.Future[Any], result: Any) -> None:
-    if not outcome.done():
+    if outcome.done():
+        _drop(result)
+    else:
         outcome.set_result(result)
+
+
+def _drop(result: Any) -> None:
+    """Nobody waits for it any more: of a coroutine, nobody will miss that it never ran."""
+    if inspect.iscoroutine(result):
+        result.close()
 
 
 def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:

@@ -773,7 +773,7 @@ async def test_replaying_what_is_not_recorded_says_what_to_do() -> None:
     calls = model.calls
     with pytest.raises(ReplayError, match=r"node 0 .*the task changed; run once without replay"):
         await engine.solve("trip!", checkpoint=journal, mode="replay")
-    with pytest.raises(ReplayError, match="the agents, tools, temperature or context changed"):
+    with pytest.raises(ReplayError, match="the agents, tools, temperature, context or output type changed"):
         await engine.replaced(temperature=1.0).solve("trip", checkpoint=journal, mode="replay")
 
     assert model.calls == calls

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import subprocess
 import sys
 import threading
@@ -44,6 +45,25 @@ async def test_giving_up_does_not_wait_and_a_late_result_is_dropped() -> None:
     assert time.monotonic() - began < 10
     release.set()
     await asyncio.sleep(0.01)
+
+
+async def test_a_coroutine_that_comes_too_late_is_closed_and_not_forgotten() -> None:
+    """One that is forgotten would warn, in the middle of something else, that it was never awaited."""
+    release, made = threading.Event(), []
+
+    def work() -> object:
+        release.wait(20)
+        made.append(asyncio.sleep(1))
+        return made[0]
+
+    task = asyncio.create_task(in_daemon_thread(work))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    while not made or inspect.getcoroutinestate(made[0]) != inspect.CORO_CLOSED:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
 
 
 async def test_many_run_side_by_side() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..core.outline import printable
 from ..core.stretches import Break, breaks_of
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
@@ -105,10 +106,20 @@ def node_row(
         "cost": node.usage.cost_usd,
         "attempts": node.attempts,
         "phases": _phases(node, timeline, recalled),
-        "note": (node.error or node.remark)[:NOTE_CHARACTERS],
+        "note": (node.error or (_allowed(node) if awaiting else "") or node.remark)[:NOTE_CHARACTERS],
         "tail": tail,
         "awaiting": awaiting,
     }
+
+
+def _allowed(node: Node) -> str:
+    """Which calls of tools somebody is asked to allow; "" where it is a plan."""
+    calls = [
+        f"{use.name}({', '.join(f'{name}={value!r}' for name, value in use.arguments.items())})"
+        for use in node.tool_calls
+        if use.ended is None
+    ]
+    return printable(f"asks to call {', '.join(calls)}") if calls else ""
 
 
 def _phases(node: Node, timeline: Timeline, recalled: float | None) -> list[list[Any]]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlm_notebook import AsyncRecursiveEngine, RetryPolicy, Run, ScriptedModel
+from rlm_notebook import AsyncRecursiveEngine, RetryPolicy, Run, ScriptedModel, tool
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Retried, Started, Token
 from rlm_notebook.exceptions import ModelError, RLMError
 from rlm_notebook.models.scripted import Fault
@@ -508,3 +508,28 @@ async def test_while_a_run_only_waits_for_approval_its_clock_stands_still() -> N
     browser.frame(feed.frame())  # type: ignore[arg-type]
     ((began, ended),) = browser.run["pauses"]
     assert ended - began >= 0.05
+
+
+async def test_a_call_of_a_tool_that_waits_says_what_it_would_do() -> None:
+    @tool(requires_approval=True)
+    def send(to: str, text: str) -> str:
+        """Send a text."""
+        return "sent"
+
+    def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        if inputs[-1]["role"] == "tool":
+            return {"content": "done"}
+        return {"content": None, "tool_calls": [{"name": "send", "arguments": {"to": "Ann", "text": "hi"}}]}
+
+    run = AsyncRecursiveEngine(llm, tools=[send], max_depth=1).start("t")
+    feed = Feed(run)
+    run.watch(feed.note)
+    while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+    feed.frame()
+    waiting = joined(feed).nodes["0"]
+    assert (waiting["awaiting"], waiting["note"]) == (True, "asks to call send(to='Ann', text='hi')")
+    run.approve("0")
+    await run
+    feed.frame()
+    assert "send" not in joined(feed).nodes["0"]["note"]
