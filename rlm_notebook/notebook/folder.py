@@ -60,6 +60,7 @@ def run_named(session: Session, name: str) -> Run | RecordedRun:
 
 
 def live_run(session: Session, path: Path) -> Run | None:
-    """The run of this session that is writing this file."""
-    writing: Iterator[Run] = (run for run in session.under_way() if run.checkpoint == str(path))
+    """The run of this session that is writing this file; one that only went on in another file is not."""
+    mine = (run for run in session.under_way() if run.checkpoint == str(path))
+    writing: Iterator[Run] = (run for run in mine if not run.control.ended)
     return next(writing, None)

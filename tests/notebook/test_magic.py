@@ -148,6 +148,25 @@ async def test_a_cell_whose_run_goes_on_says_so_and_leaves_it_alone(shell: Any, 
     assert (await shell.value(f"%%rlm -m slow -q -n demo --max-depth 1 {option}\nroot")) is not None
 
 
+async def test_a_run_that_went_on_as_an_edit_in_another_file_holds_up_no_cell(shell: Any) -> None:
+    hold = threading.Event()
+
+    def slow(inputs: Any, context: Any) -> Any:
+        if "again" in context["task"]:
+            hold.wait(20)
+        return {"content": "done"}
+
+    shell.names["slow"] = slow
+    cell = "%%rlm -m slow -q -n demo --max-depth 1\nroot"
+    run = (await shell.value(cell)).run
+    run.go_on_as(lambda: run.edit("0", task="root again"))
+    while run.successor is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert (await shell.value(cell)).metadata["calls"] == 0
+    hold.set()
+    assert (await run.successor).content == "done"
+
+
 async def test_a_spent_budget_names_the_option_and_what_there_is(shell: Any) -> None:
     async def slow(inputs: Any, context: Any) -> Any:
         await asyncio.sleep(20)
