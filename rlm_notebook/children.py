@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from types import MappingProxyType
@@ -38,7 +38,7 @@ class Children:
     """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
 
     # Most nodes have no sub-tasks, and all have this.
-    __slots__ = ("_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
+    __slots__ = ("_abandoned", "_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
 
     def __init__(self, run: Run, parent: str, solver: Solver) -> None:
         self._run = run
@@ -48,6 +48,7 @@ class Children:
         self.early: Sequence[PlannedTask] = ()
         self._tasks: dict[str, asyncio.Task[str]] = _NONE
         self._left = 0
+        self._abandoned: Collection[asyncio.Task[str]] = ()
         #: The first error that concerns the whole run.
         self._failure: BaseException | None = None
         #: Done when there is one, or no sub-task is left.
@@ -115,6 +116,8 @@ class Children:
                     # What it finished was paid for: a later plan may ask for the same.
                     self._run.past.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
+        # Of one that has just ended we are yet to be told.
+        self._abandoned = {*self._abandoned, *self._tasks.values()}
         self._tasks, self._left, self._failure, self.early = _NONE, 0, None, ()
 
     async def close(self) -> None:
@@ -157,9 +160,7 @@ class Children:
         return await self._solver.node(self._run, node_id)
 
     def _ended(self, task: asyncio.Task[str]) -> None:
-        self._run.control.node_tasks.pop(task.get_name(), None)
-        if task.get_name() not in self._tasks:
-            # It was abandoned.
+        if task in self._abandoned:
             return
         self._left -= 1
         error = None if task.cancelled() else task.exception()

@@ -91,6 +91,8 @@ class Recursion:
         except Exception as error:
             end_node(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
             raise
+        finally:
+            run.control.node_tasks.pop(node_id, None)
 
     def assigned(self, agent: str | None) -> tuple[str, str]:
         """The name under which an agent is found, and a note if the planner made one up."""

@@ -114,3 +114,16 @@ async def test_cancelling_while_it_cancels_still_leaves_nothing() -> None:
 
     assert others() == set()
     assert {str(node.state) for node in run.tree} == {"cancelled"}
+
+
+async def test_a_model_may_name_the_task_that_it_is_called_in() -> None:
+    async def script(request: Request) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("a name for a log")
+        return split("a", "b", "c") if request.mode == "planner" and request.facts.task == "t" else None
+
+    async with asyncio.timeout(10):
+        output = await AsyncRecursiveEngine(ScriptedModel(script)).solve("t")
+
+    assert output.metadata["steps"] == 4
