@@ -14,21 +14,25 @@ class TimeLimit:
     `TimeoutError` in place of that. A timer of its own for each call was a twentieth of what a node takes.
     """
 
-    __slots__ = ("_alarm", "_cancelling", "_task", "end", "expired")
+    __slots__ = ("_alarm", "_cancelling", "_seconds", "_task", "end", "expired")
 
     def __init__(self, seconds: float | None) -> None:
         self.expired = False
         #: When it is over, as the clock of the event loop has it.
         self.end = 0.0
-        self._alarm = None if seconds is None else _alarm(seconds)
+        self._alarm: _Alarm | None = None
+        self._seconds = seconds
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a limit of time is for what is done in a task")
         self._task, self._cancelling = task, task.cancelling()
-        if self._alarm is not None:
-            self._alarm.add(self)
+        if self._seconds is not None:
+            # The task knows its loop; to ask which one is running is a call of the system before Python 3.12.
+            loop = task.get_loop()
+            self._alarm = _alarm(loop, self._seconds)
+            self._alarm.add(self, loop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         if self._alarm is not None:
@@ -53,8 +57,8 @@ class _Alarm:
         self._limits: dict[TimeLimit, None] = {}
         self._is_set = False
 
-    def add(self, limit: TimeLimit) -> None:
-        limit.end = asyncio.get_running_loop().time() + self._seconds
+    def add(self, limit: TimeLimit, loop: asyncio.AbstractEventLoop) -> None:
+        limit.end = loop.time() + self._seconds
         self._limits[limit] = None
         if not self._is_set:
             self._set(limit.end)
@@ -82,9 +86,8 @@ class _Alarm:
 _alarms: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Alarm]] = WeakKeyDictionary()
 
 
-def _alarm(seconds: float) -> _Alarm:
-    """The one alarm of the running event loop for limits of this length."""
-    loop = asyncio.get_running_loop()
+def _alarm(loop: asyncio.AbstractEventLoop, seconds: float) -> _Alarm:
+    """The one alarm of an event loop for limits of this length."""
     alarms = _alarms.get(loop)
     if alarms is None:
         alarms = _alarms[loop] = {}
