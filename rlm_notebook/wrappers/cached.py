@@ -17,7 +17,7 @@ from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Cache, Capabilities, Model, Reply, Request
 
-__all__ = ["Cached", "Flights", "MemoryCache"]
+__all__ = ["Cached", "Flights", "MemoryCache", "is_whole", "remembered"]
 
 #: Replies that ended as they should; one that was cut off or filtered is asked for again.
 _WHOLE = frozenset({"stop", "tool_calls"})
@@ -141,10 +141,10 @@ class Cached:
                 # A copy: whoever it befell writes into it which node that was.
                 raise copy.copy(error) from error.__cause__
             break
-        remembered = _remembered(known)
-        if request.streaming and remembered.content:
-            yield remembered.content
-        yield remembered
+        reply = remembered(known)
+        if request.streaming and reply.content:
+            yield reply.content
+        yield reply
 
     async def _made(self, request: Request, key: str, flight: Future[Reply]) -> Any:
         outcome: Reply | Exception = _Abandoned()
@@ -154,7 +154,7 @@ class Cached:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         outcome = copy.deepcopy(piece)
-                        if _is_whole(outcome):
+                        if is_whole(outcome):
                             self.cache.put(key, outcome)
                     yield piece
         except ModelError as error:
@@ -164,10 +164,11 @@ class Cached:
             self.flights.land(key, flight, outcome)
 
 
-def _is_whole(reply: Reply) -> bool:
+def is_whole(reply: Reply) -> bool:
+    """Whether a reply ended as it should, and says something: no other is worth keeping."""
     return reply.finish_reason in _WHOLE and bool(reply.tool_calls or reply.content.strip())
 
 
-def _remembered(reply: Reply) -> Reply:
+def remembered(reply: Reply) -> Reply:
     """A reply of its own, that cost nothing."""
     return replace(copy.deepcopy(reply), usage=Usage(), mark="cached")

@@ -1,0 +1,266 @@
+"""Memory by meaning: a task that says nearly the same as one answered before gets that answer, where one asks for it.
+
+What is alike is for an embedding to say, and embeddings err. So nothing but the task's wording may differ, its numbers
+may not, and an answer that was made for another task says so. Equal requests are the business of `Cached`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+import math
+import re
+import textwrap
+import threading
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import astuple, dataclass, field, replace
+from operator import mul
+from typing import Any
+
+from ..core.keys import digest
+from ..exceptions import ConfigurationError
+from ..models.openai_errors import one_line
+from ..ports import Capabilities, Model, NodeFacts, Reply, Request
+from ..threads import in_daemon_thread
+from .cached import is_whole, remembered
+
+__all__ = ["Embed", "Similar"]
+
+#: A text as a vector: blocking (then called in a thread, several at a time), or async.
+Embed = Callable[[str], Iterable[float] | Awaitable[Iterable[float]]]
+
+log = logging.getLogger("rlm_notebook")
+#: How long one embedding is waited for, and how long no other is asked for after one that took longer, in seconds.
+PATIENCE = 30.0
+REST = 30.0
+#: Vectors of the same direction differ by this much, as they are rounded.
+DIGITS = 9
+_NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,]\d+)*")
+
+
+@dataclass(frozen=True, eq=False)
+class Similar:
+    """The same model; a task similar to one that it answered gets the same reply, marked "cached", at no cost.
+
+        model, embed = OpenAIModel("gpt-5-mini"), openai_embeddings("text-embedding-3-small")
+        engine = AsyncRecursiveEngine(Similar(model, embed), {"planner": model})
+
+    Similar is a cosine of at least `threshold` (above 0, at most 1) between what `embed` gives for the two tasks. Only
+    workers' requests are compared, since plans and syntheses speak of their own parts, and only those that are equal
+    in all but the task's wording: system prompt, goal, ancestors, dependencies, numbers within the task, tools, schema,
+    temperature, maximum of tokens. Never compared: who reads references, and a conversation after its first turn. With
+    one model for all, planners answer most leaves beside their plans, and no worker is asked: hence two above. Kept are
+    whole texts, in this object and this process alone, at most `max_entries`; the one longest not used goes first.
+
+    An answer for another task says so: `metadata` holds "similar_to" (that task), "similarity" and a "note" that is
+    shown with the node. `embed` sees the tasks' texts, and what it costs is in no budget. Where it fails, takes longer
+    than 30 s or gives no vector (empty, not finite, all 0, of another length than before), the model is asked, with one
+    warning. Raises `ConfigurationError` for arguments that make no sense.
+    """
+
+    model: Model
+    # It may hold a key.
+    embed: Embed = field(repr=False)
+    threshold: float = field(default=0.95, kw_only=True)
+    max_entries: int = field(default=10_000, kw_only=True)
+    _meanings: _Meanings = field(init=False, repr=False)
+    _answers: _Answers = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.embed):
+            raise ConfigurationError(f"Similar(embed={type(self.embed).__name__}): expected a function text -> vector")
+        if not _is_number(self.threshold, int | float) or not 0 < self.threshold <= 1:
+            raise ConfigurationError(
+                f"Similar(threshold={self.threshold!r}): expected a cosine above 0 and at most 1, such as 0.95"
+            )
+        if not _is_number(self.max_entries, int) or self.max_entries < 1:
+            raise ConfigurationError(
+                f"Similar(max_entries={self.max_entries!r}): expected a whole number of at least 1"
+            )
+        object.__setattr__(self, "_meanings", _Meanings(self.embed))
+        object.__setattr__(self, "_answers", _Answers(self.max_entries))
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.model.capabilities
+
+    @property
+    def free(self) -> bool:
+        return bool(getattr(self.model, "free", False))
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        frame = _frame(self.name, request)
+        vector = await self._meanings.of(request.facts.task, request.deadline) if frame is not None else None
+        if frame is not None and vector is not None:
+            # There may be thousands to compare with: in a thread, the event loop goes on meanwhile.
+            similarity, kept = await in_daemon_thread(self._answers.nearest, frame, vector)
+            if kept is not None and similarity >= self.threshold:
+                self._answers.keep(frame, kept)
+                reply = _told(kept, similarity)
+                if request.streaming:
+                    yield reply.content
+                yield reply
+                return
+        pieces: Any = self.model.stream(request)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if frame is not None and vector is not None and isinstance(piece, Reply) and _may_serve(piece):
+                    self._answers.keep(frame, _Answer(request.facts.task, vector, copy.deepcopy(piece)))
+                yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was answered for a task; `vector` has length 1."""
+
+    task: str
+    vector: array[float]
+    reply: Reply
+
+
+class _Answers:
+    """Answers by the frame and the task that they were made for; may be used from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._by_frame: dict[str, dict[str, _Answer]] = {}
+        self._by_age: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def nearest(self, frame: str, vector: array[float]) -> tuple[float, _Answer | None]:
+        """The answer whose task is nearest, and the cosine between the two."""
+        with self._lock:
+            answers = list(self._by_frame.get(frame, {}).values())
+        found: tuple[float, _Answer | None] = -1.0, None
+        for answer in answers:
+            cosine = round(sum(map(mul, vector, answer.vector)), DIGITS)
+            if cosine > found[0]:
+                found = cosine, answer
+        return found
+
+    def keep(self, frame: str, answer: _Answer) -> None:
+        """Keep an answer, or know that it was used."""
+        with self._lock:
+            self._by_frame.setdefault(frame, {})[answer.task] = answer
+            self._by_age[frame, answer.task] = None
+            self._by_age.move_to_end((frame, answer.task))
+            if len(self._by_age) > self._most:
+                self._forget(*self._by_age.popitem(last=False)[0])
+
+    def _forget(self, frame: str, task: str) -> None:
+        del self._by_frame[frame][task]
+        if not self._by_frame[frame]:
+            del self._by_frame[frame]
+
+
+class _Meanings:
+    """Texts as vectors of length 1 and of the same number of dimensions; for a text that has none it is `None`."""
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed = embed
+        self._dimensions = 0
+        self._warned = False
+        self._rests_until = 0.0
+        self._lock = threading.Lock()
+
+    async def of(self, text: str, deadline: float | None) -> array[float] | None:
+        if time.monotonic() < self._rests_until:
+            return None
+        limit = asyncio.timeout(PATIENCE if deadline is None else min(PATIENCE, deadline))
+        try:
+            async with limit:
+                return self._fitting(_normalized(await self._embedded(text)))
+        except Exception as error:
+            if limit.expired():
+                self._rests_until = time.monotonic() + REST
+            self._warn("took too long" if limit.expired() else one_line(f"{type(error).__name__}: {error}"))
+            return None
+
+    async def _embedded(self, text: str) -> Any:
+        # What is async only makes its coroutine there.
+        result: Any = await in_daemon_thread(self._embed, text)
+        return await result if inspect.isawaitable(result) else result
+
+    def _fitting(self, vector: array[float]) -> array[float]:
+        with self._lock:
+            self._dimensions = self._dimensions or len(vector)
+        if len(vector) != self._dimensions:
+            raise ValueError(f"a vector of {len(vector)} numbers, and the first one had {self._dimensions}")
+        return vector
+
+    def _warn(self, wrong: str) -> None:
+        with self._lock:
+            first, self._warned = not self._warned, True
+        if first:
+            log.warning("embed failed (%s); models are asked without looking for similar tasks (told once)", wrong)
+
+
+def _normalized(given: Iterable[float]) -> array[float]:
+    """The vector at length 1. Raises `TypeError` or `ValueError` for what is none."""
+    vector = array("d", iter(given))
+    length = math.hypot(*vector)
+    if not 0 < length < math.inf:
+        raise ValueError("a vector that is empty, not finite or all 0")
+    return array("d", (number / length for number in vector))
+
+
+def _frame(model: str, request: Request) -> str | None:
+    """The digest of all of a request but its task's wording; `None` where an answer serves its own task alone.
+
+    The task is taken out at one place, the last in the user's message; what repeats it elsewhere stays. So of two
+    requests of one frame each is the other with that wording exchanged, and nothing else.
+    """
+    facts, asked = request.facts, _asked(request)
+    if asked is None or request.mode != "worker" or facts.references or facts.excerpts or facts.texts:
+        return None
+    if not facts.task.strip() or facts.task not in asked:
+        return None
+    before, _, after = asked.rpartition(facts.task)
+    return digest(
+        [
+            [model, request.temperature, request.max_output_tokens, request.schema, list(request.tools)],
+            [list(request.messages[:-1]), before, after, _NUMBER.findall(facts.task)],
+            _surroundings(facts),
+        ]
+    )
+
+
+def _asked(request: Request) -> str | None:
+    """What the user says in the first turn, if there is no other."""
+    roles = [message["role"] for message in request.messages]
+    if roles != ["system"] * (len(roles) - 1) + ["user"]:
+        return None
+    return request.messages[-1]["content"]
+
+
+def _surroundings(facts: NodeFacts) -> list[Any]:
+    """What models that do not go by messages know of a node, apart from its task."""
+    goal = facts.goal if facts.goal != facts.task else None
+    known, parts = (list(map(astuple, given)) for given in (facts.dependencies, facts.parts))
+    return [facts.agent, goal, facts.breadcrumbs, known, parts]
+
+
+def _may_serve(reply: Reply) -> bool:
+    """Whether an answer may serve for other tasks: not if it is one of another task itself, or calls tools for this."""
+    return is_whole(reply) and not reply.tool_calls and "similar_to" not in reply.metadata
+
+
+def _told(answer: _Answer, similarity: float) -> Reply:
+    reply = remembered(answer.reply)
+    note = f"the answer of a similar task ({similarity:.3f}): {textwrap.shorten(answer.task, 100, placeholder=' …')}"
+    told = {"similar_to": answer.task, "similarity": min(1.0, similarity), "note": note}
+    return replace(reply, metadata={**reply.metadata, **told})
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
