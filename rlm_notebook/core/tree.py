@@ -6,156 +6,24 @@ key. The tree never looks at a clock: times are those of the events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .construction import changer, quickly_made
+from .changes import CHANGES, NEW, IllegalEvent, changed, decision_of
 from .events import (
-    Cancelled,
     Event,
-    Failed,
-    Finished,
     NodeCreated,
     Planned,
-    PlanStarted,
-    Replied,
-    Retried,
     RunFinished,
     RunPaused,
     RunResumed,
     RunStarted,
-    Started,
-    Superseded,
-    SynthesisStarted,
-    Token,
-    ToolCalled,
-    ToolReturned,
 )
 from .limits import NOTHING, Usage
+from .node import Node, NodeState, Phase, Round, ToolUse
 from .outline import outline
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
-
-
-class NodeState(StrEnum):
-    """Where a node is on its way; the last four are final."""
-
-    PENDING = "pending"
-    PLANNING = "planning"
-    RUNNING = "running"
-    WAITING = "waiting"
-    SYNTHESIZING = "synthesizing"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"
-
-    @property
-    def final(self) -> bool:
-        return self in _FINAL
-
-
-_FINAL = frozenset({NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeState.SUPERSEDED})
-
-
-class IllegalEvent(ValueError):
-    """An event that cannot follow what happened: a fault of whoever emitted it."""
-
-
-@quickly_made
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
-
-    Work begins when a call has its turn, and not when it asks for one: until then a node that has begun is in "wait".
-    """
-
-    kind: str
-    started: float
-    ended: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolUse:
-    """One tool call of a node, and what it returned (`None` while it runs, or still `asks` to be allowed)."""
-
-    call: str
-    name: str
-    arguments: dict[str, Any]
-    started: float
-    content: str | None = None
-    ok: bool = True
-    ended: float | None = None
-    reads: dict[str, str] = field(default_factory=dict)
-    asks: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A reply of a node's model before the last: what it asked for ("id", "name", "arguments" of each call)."""
-
-    content: str
-    calls: tuple[dict[str, Any], ...] = ()
-    usage: Usage = NOTHING
-    model: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One row of the tree, as it is after the events so far. Times are seconds since the epoch."""
-
-    id: str
-    parent: str | None
-    task: str
-    agent: str = ""
-    model: str = ""
-    state: NodeState = NodeState.PENDING
-    decision: str | None = None
-    depends_on: tuple[str, ...] = ()
-    plan: dict[str, Any] | None = None
-    result: str | None = None
-    error: str | None = None
-    error_kind: str = ""
-    usage: Usage = NOTHING
-    attempts: int = 0
-    phases: tuple[Phase, ...] = ()
-    started: float | None = None
-    ended: float | None = None
-    mark: str = ""
-    note: str = ""
-    limited: str = ""
-    plan_key: str = ""
-    result_key: str = ""
-    plan_usage: Usage = NOTHING
-    plan_model: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    tool_calls: tuple[ToolUse, ...] = ()
-    reads: dict[str, str] = field(default_factory=dict)
-    #: Until the node has its answer: what it takes to go on after the last finished call of a tool.
-    rounds: tuple[Round, ...] = ()
-
-    @property
-    def depth(self) -> int:
-        """The root has depth 0."""
-        return self.id.count(".")
-
-    @property
-    def at_work(self) -> bool:
-        """A call of its model or of a tool is under way: it waits neither for a turn nor for anybody."""
-        return bool(self.phases) and self.phases[-1].ended is None and self.phases[-1].kind != "wait"
-
-    @property
-    def remark(self) -> str:
-        """What is to be known of the node beside its state and error: what limited it, what its model notes."""
-        limited = f"limited: {self.limited}" if self.limited else ""
-        return limited or self.note or str(self.metadata.get("note") or "")
-
-    @property
-    def title(self) -> str:
-        """The first line of the task that holds text."""
-        return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)
 
 
 _S = NodeState
@@ -299,7 +167,7 @@ class Tree:
         Raises `IllegalEvent` if the event cannot follow what happened; the tree is then unchanged.
         """
         kind = type(event)
-        if kind in _CHANGES:
+        if kind in CHANGES:
             return self._advance(event)
         if isinstance(event, NodeCreated):
             return self._create(event)
@@ -314,8 +182,8 @@ class Tree:
         if event.parent is not None and not self._may_split(event.parent):
             raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
         return self._add(
-            _with(
-                _NEW,
+            changed(
+                NEW,
                 id=event.node,
                 parent=event.parent,
                 task=event.task,
@@ -351,193 +219,15 @@ class Tree:
         if trigger not in row or (node.state is _S.WAITING and _GOES_ON.get(trigger, node.decision) != node.decision):
             raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
         state = row[trigger] or node.state
-        changed = _CHANGES[type(event)](node, event, state)
-        self._nodes[node.id] = changed
-        if changed.usage is not node.usage:
+        now = CHANGES[type(event)](node, event, state)
+        self._nodes[node.id] = now
+        if now.usage is not node.usage:
             self._usage += event.usage  # type: ignore[attr-defined]
-        return changed
+        return now
 
 
 def _trigger(event: Event) -> str:
-    return f"Planned:{_decision(event)}" if isinstance(event, Planned) else type(event).__name__
-
-
-def _decision(event: Planned) -> Any:
-    return "EXECUTE" if event.limited else event.plan.get("decision")
-
-
-def _failed(node: Node, event: Failed, state: NodeState) -> Node:
-    phases = _closed(node.phases, event.at, kind="failed" if node.at_work else None)
-    usage = node.usage + event.usage
-    return _with(
-        node, state=state, ended=event.at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
-    )
-
-
-def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
-    usage, note = node.usage + event.usage, event.reason or node.note
-    return _with(node, state=state, ended=event.at, note=note, usage=usage, phases=_closed(node.phases, event.at))
-
-
-def _superseded(node: Node, event: Superseded, state: NodeState) -> Node:
-    ended = node.ended if node.ended is not None else event.at
-    note = event.reason or node.note
-    return _with(node, state=state, ended=ended, note=note, phases=_closed(node.phases, event.at))
-
-
-def _with(node: Node, **changes: Any) -> Node:
-    return _changed(node, changes)
-
-
-_changed = changer(Node)
-_NEW = Node("", None, "")
-
-
-def _planned(node: Node, event: Planned, state: NodeState) -> Node:
-    waits = state is _S.WAITING
-    phases = _entered(_worked(node), "wait", event.at) if waits else _closed(node.phases, event.at)
-    return _with(
-        node,
-        state=state,
-        decision=_decision(event),
-        plan=event.plan,
-        plan_key=event.key,
-        plan_usage=node.plan_usage + event.usage,
-        plan_model=event.model or node.plan_model,
-        limited=event.limited,
-        usage=node.usage + event.usage,
-        model=event.model or node.model,
-        phases=phases,
-    )
-
-
-def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
-    return _with(
-        node,
-        state=state,
-        started=node.started if node.started is not None else at,
-        attempts=node.attempts or 1,
-        phases=_entered(node.phases, kind, at),
-    )
-
-
-def _tool_called(node: Node, event: ToolCalled) -> Node:
-    """Work is what a tool does, and not that somebody is asked whether it may."""
-    use = ToolUse(event.call, event.name, event.arguments, event.at, asks=event.asks)
-    asked = next((at for at, other in enumerate(node.tool_calls) if other.asks and other.call == event.call), None)
-    if asked is None:
-        phases = _entered(node.phases, "wait", event.at) if event.asks else _worked(node)
-        return _with(node, tool_calls=(*node.tool_calls, use), phases=phases)
-    phases = node.phases if node.at_work else _entered(node.phases, "execute", event.at)
-    return _with(node, tool_calls=(*node.tool_calls[:asked], use, *node.tool_calls[asked + 1 :]), phases=phases)
-
-
-def _tool_returned(node: Node, event: ToolReturned) -> Node:
-    """After the last of a round the model is to be asked again, when it is the node's turn."""
-    uses = _returned(node.tool_calls, event)
-    over = node.at_work and all(use.ended is not None for use in uses)
-    return _with(node, tool_calls=uses, phases=_entered(node.phases, "wait", event.at) if over else node.phases)
-
-
-def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, ...]:
-    """Of several calls with the same id (models number each reply anew), the one that still runs."""
-    for place, use in enumerate(uses):
-        if use.call == event.call and use.ended is None:
-            ended = replace(use, content=event.content, ok=event.ok, ended=event.at, reads=event.reads)
-            return (*uses[:place], ended, *uses[place + 1 :])
-    return uses
-
-
-def _replied(node: Node, event: Replied) -> Node:
-    if not all(_is_call(call) for call in event.calls):
-        raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
-    told = Round(event.content, event.calls, event.usage, event.model)
-    return _with(node, rounds=(*node.rounds, told), usage=node.usage + event.usage)
-
-
-def _is_call(call: dict[str, Any]) -> bool:
-    named = isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
-    return named and isinstance(call.get("arguments"), dict | str)
-
-
-def _retried(node: Node, event: Retried) -> Node:
-    return _with(
-        node,
-        attempts=node.attempts + 1,
-        usage=node.usage + event.usage,
-        phases=_entered(_closed(node.phases, event.at, kind="failed"), "wait", event.at),
-    )
-
-
-def _finished(node: Node, event: Finished, state: NodeState) -> Node:
-    return _with(
-        node,
-        state=state,
-        result=event.content,
-        result_key=event.key,
-        metadata=event.metadata,
-        reads=event.reads,
-        usage=node.usage + event.usage,
-        model=event.model or node.model,
-        started=node.started if node.started is not None else event.at,
-        ended=event.at,
-        mark=event.mark,
-        phases=_answered(node, event.at),
-        rounds=(),
-    )
-
-
-def _answered(node: Node, at: float) -> tuple[Phase, ...]:
-    """All phases ended. Where the answer came with the plan, that call was the work, and nothing was waited for."""
-    if node.state is _S.WAITING and node.decision == "EXECUTE" and len(node.phases) > 1:
-        plan, wait = node.phases[-2:]
-        if plan.kind == "plan" and at - wait.started < SHORTEST_WAIT:
-            return (*node.phases[:-2], Phase("execute", plan.started, max(at, wait.started)))
-    return _closed(_worked(node), at)
-
-
-#: A wait for a turn that was free is none, in seconds: nobody would see it, and each would be kept.
-SHORTEST_WAIT = 0.005
-
-
-def _entered(phases: tuple[Phase, ...], kind: str, at: float) -> tuple[Phase, ...]:
-    """The phases with the next one, where the open one ends."""
-    if phases:
-        # Clocks may be set back, and what is told again has times of its own.
-        at = max(at, phases[-1].ended or phases[-1].started)
-    if not phases or phases[-1].kind != "wait" or phases[-1].ended is not None:
-        return (*_closed(phases, at), Phase(kind, at))
-    if kind == "wait":
-        return phases
-    *before, wait = phases
-    # What waited for its parts has waited, however short that was.
-    if at - wait.started >= SHORTEST_WAIT or (kind == "synthesize" and (not before or before[-1].kind == "plan")):
-        return (*_closed(phases, at), Phase(kind, at))
-    if before and before[-1].kind == kind:
-        return (*before[:-1], Phase(kind, before[-1].started))
-    return (*before, Phase(kind, at))
-
-
-_WORK = {_S.PLANNING: "plan", _S.RUNNING: "execute", _S.SYNTHESIZING: "synthesize"}
-
-
-def _worked(node: Node) -> tuple[Phase, ...]:
-    """The phases of a node of which something comes: it was at work. Earlier versions told no call but the first."""
-    kind = _WORK.get(node.state)
-    if kind is None or node.at_work or not node.phases or node.phases[-1].ended is not None:
-        return node.phases
-    *before, wait = node.phases
-    if before and before[-1].kind == kind:
-        return (*before[:-1], Phase(kind, before[-1].started))
-    return (*before, Phase(kind, wait.started))
-
-
-def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
-    """The phases with the open last one ended."""
-    if not phases or phases[-1].ended is not None:
-        return phases
-    last = phases[-1]
-    return (*phases[:-1], Phase(kind or last.kind, last.started, max(at, last.started)))
+    return f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
 
 
 def _run_started(tree: Tree, event: RunStarted) -> None:
@@ -568,23 +258,6 @@ def _require(tree: Tree, *allowed: str) -> None:
     if tree.status not in allowed:
         raise IllegalEvent(f"the run is {tree.status}, not {' or '.join(allowed)}")
 
-
-#: The node after an event that the table allows.
-_CHANGES: dict[type[Event], Callable[[Node, Any, NodeState], Node]] = {
-    PlanStarted: lambda node, event, state: _begun(node, "plan", event.at, state),
-    Started: lambda node, event, state: _begun(node, "execute", event.at, state),
-    SynthesisStarted: lambda node, event, state: _begun(node, "synthesize", event.at, state),
-    Planned: _planned,
-    ToolCalled: lambda node, event, state: _tool_called(node, event),
-    ToolReturned: lambda node, event, state: _tool_returned(node, event),
-    Replied: lambda node, event, state: _replied(node, event),
-    Retried: lambda node, event, state: _retried(node, event),
-    Finished: _finished,
-    Failed: _failed,
-    Cancelled: _cancelled,
-    Superseded: _superseded,
-    Token: lambda node, event, state: node,
-}
 
 _RUN_CHANGES: dict[type[Event], Any] = {
     RunStarted: _run_started,

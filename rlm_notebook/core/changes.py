@@ -1,0 +1,231 @@
+"""What each event changes of its node. Whether it may follow was asked before, by the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .construction import changer
+from .events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Planned,
+    PlanStarted,
+    Replied,
+    Retried,
+    Started,
+    Superseded,
+    SynthesisStarted,
+    Token,
+    ToolCalled,
+    ToolReturned,
+)
+from .node import Node, NodeState, Phase, Round, ToolUse
+
+__all__ = ["CHANGES", "NEW", "IllegalEvent", "changed", "decision_of"]
+
+
+class IllegalEvent(ValueError):
+    """An event that cannot follow what happened: a fault of whoever emitted it."""
+
+
+def decision_of(event: Planned) -> Any:
+    """What becomes of a node: at a limit it is answered, whatever its plan says."""
+    return "EXECUTE" if event.limited else event.plan.get("decision")
+
+
+def _failed(node: Node, event: Failed, state: NodeState) -> Node:
+    phases = _closed(node.phases, event.at, kind="failed" if node.at_work else None)
+    usage = node.usage + event.usage
+    return changed(
+        node, state=state, ended=event.at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
+    )
+
+
+def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
+    usage, note = node.usage + event.usage, event.reason or node.note
+    return changed(node, state=state, ended=event.at, note=note, usage=usage, phases=_closed(node.phases, event.at))
+
+
+def _superseded(node: Node, event: Superseded, state: NodeState) -> Node:
+    ended = node.ended if node.ended is not None else event.at
+    note = event.reason or node.note
+    return changed(node, state=state, ended=ended, note=note, phases=_closed(node.phases, event.at))
+
+
+_changed = changer(Node)
+#: What a node begins as.
+NEW = Node("", None, "")
+
+
+def changed(node: Node, **changes: Any) -> Node:
+    """The node with some fields changed."""
+    return _changed(node, changes)
+
+
+def _planned(node: Node, event: Planned, state: NodeState) -> Node:
+    waits = state is NodeState.WAITING
+    phases = _entered(_worked(node), "wait", event.at) if waits else _closed(node.phases, event.at)
+    return changed(
+        node,
+        state=state,
+        decision=decision_of(event),
+        plan=event.plan,
+        plan_key=event.key,
+        plan_usage=node.plan_usage + event.usage,
+        plan_model=event.model or node.plan_model,
+        limited=event.limited,
+        usage=node.usage + event.usage,
+        model=event.model or node.model,
+        phases=phases,
+    )
+
+
+def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
+    return changed(
+        node,
+        state=state,
+        started=node.started if node.started is not None else at,
+        attempts=node.attempts or 1,
+        phases=_entered(node.phases, kind, at),
+    )
+
+
+def _tool_called(node: Node, event: ToolCalled) -> Node:
+    """Work is what a tool does, and not that somebody is asked whether it may."""
+    use = ToolUse(event.call, event.name, event.arguments, event.at, asks=event.asks)
+    asked = next((at for at, other in enumerate(node.tool_calls) if other.asks and other.call == event.call), None)
+    if asked is None:
+        phases = _entered(node.phases, "wait", event.at) if event.asks else _worked(node)
+        return changed(node, tool_calls=(*node.tool_calls, use), phases=phases)
+    phases = node.phases if node.at_work else _entered(node.phases, "execute", event.at)
+    return changed(node, tool_calls=(*node.tool_calls[:asked], use, *node.tool_calls[asked + 1 :]), phases=phases)
+
+
+def _tool_returned(node: Node, event: ToolReturned) -> Node:
+    """After the last of a round the model is to be asked again, when it is the node's turn."""
+    uses = _returned(node.tool_calls, event)
+    over = node.at_work and all(use.ended is not None for use in uses)
+    return changed(node, tool_calls=uses, phases=_entered(node.phases, "wait", event.at) if over else node.phases)
+
+
+def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, ...]:
+    """Of several calls with the same id (models number each reply anew), the one that still runs."""
+    for place, use in enumerate(uses):
+        if use.call == event.call and use.ended is None:
+            ended = replace(use, content=event.content, ok=event.ok, ended=event.at, reads=event.reads)
+            return (*uses[:place], ended, *uses[place + 1 :])
+    return uses
+
+
+def _replied(node: Node, event: Replied) -> Node:
+    if not all(_is_call(call) for call in event.calls):
+        raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
+    told = Round(event.content, event.calls, event.usage, event.model)
+    return changed(node, rounds=(*node.rounds, told), usage=node.usage + event.usage)
+
+
+def _is_call(call: dict[str, Any]) -> bool:
+    named = isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
+    return named and isinstance(call.get("arguments"), dict | str)
+
+
+def _retried(node: Node, event: Retried) -> Node:
+    return changed(
+        node,
+        attempts=node.attempts + 1,
+        usage=node.usage + event.usage,
+        phases=_entered(_closed(node.phases, event.at, kind="failed"), "wait", event.at),
+    )
+
+
+def _finished(node: Node, event: Finished, state: NodeState) -> Node:
+    return changed(
+        node,
+        state=state,
+        result=event.content,
+        result_key=event.key,
+        metadata=event.metadata,
+        reads=event.reads,
+        usage=node.usage + event.usage,
+        model=event.model or node.model,
+        started=node.started if node.started is not None else event.at,
+        ended=event.at,
+        mark=event.mark,
+        phases=_answered(node, event.at),
+        rounds=(),
+    )
+
+
+def _answered(node: Node, at: float) -> tuple[Phase, ...]:
+    """All phases ended. Where the answer came with the plan, that call was the work, and nothing was waited for."""
+    if node.state is NodeState.WAITING and node.decision == "EXECUTE" and len(node.phases) > 1:
+        plan, wait = node.phases[-2:]
+        if plan.kind == "plan" and at - wait.started < SHORTEST_WAIT:
+            return (*node.phases[:-2], Phase("execute", plan.started, max(at, wait.started)))
+    return _closed(_worked(node), at)
+
+
+#: A wait for a turn that was free is none, in seconds: nobody would see it, and each would be kept.
+SHORTEST_WAIT = 0.005
+
+
+def _entered(phases: tuple[Phase, ...], kind: str, at: float) -> tuple[Phase, ...]:
+    """The phases with the next one, where the open one ends."""
+    if phases:
+        # Clocks may be set back, and what is told again has times of its own.
+        at = max(at, phases[-1].ended or phases[-1].started)
+    if not phases or phases[-1].kind != "wait" or phases[-1].ended is not None:
+        return (*_closed(phases, at), Phase(kind, at))
+    if kind == "wait":
+        return phases
+    *before, wait = phases
+    # What waited for its parts has waited, however short that was.
+    if at - wait.started >= SHORTEST_WAIT or (kind == "synthesize" and (not before or before[-1].kind == "plan")):
+        return (*_closed(phases, at), Phase(kind, at))
+    if before and before[-1].kind == kind:
+        return (*before[:-1], Phase(kind, before[-1].started))
+    return (*before, Phase(kind, at))
+
+
+_WORK = {NodeState.PLANNING: "plan", NodeState.RUNNING: "execute", NodeState.SYNTHESIZING: "synthesize"}
+
+
+def _worked(node: Node) -> tuple[Phase, ...]:
+    """The phases of a node of which something comes: it was at work. Earlier versions told no call but the first."""
+    kind = _WORK.get(node.state)
+    if kind is None or node.at_work or not node.phases or node.phases[-1].ended is not None:
+        return node.phases
+    *before, wait = node.phases
+    if before and before[-1].kind == kind:
+        return (*before[:-1], Phase(kind, before[-1].started))
+    return (*before, Phase(kind, wait.started))
+
+
+def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
+    """The phases with the open last one ended."""
+    if not phases or phases[-1].ended is not None:
+        return phases
+    last = phases[-1]
+    return (*phases[:-1], Phase(kind or last.kind, last.started, max(at, last.started)))
+
+
+#: The node after an event that the table allows.
+CHANGES: dict[type[Event], Callable[[Node, Any, NodeState], Node]] = {
+    PlanStarted: lambda node, event, state: _begun(node, "plan", event.at, state),
+    Started: lambda node, event, state: _begun(node, "execute", event.at, state),
+    SynthesisStarted: lambda node, event, state: _begun(node, "synthesize", event.at, state),
+    Planned: _planned,
+    ToolCalled: lambda node, event, state: _tool_called(node, event),
+    ToolReturned: lambda node, event, state: _tool_returned(node, event),
+    Replied: lambda node, event, state: _replied(node, event),
+    Retried: lambda node, event, state: _retried(node, event),
+    Finished: _finished,
+    Failed: _failed,
+    Cancelled: _cancelled,
+    Superseded: _superseded,
+    Token: lambda node, event, state: node,
+}

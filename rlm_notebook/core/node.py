@@ -1,0 +1,127 @@
+"""A row of the tree, as a value: what is known of a node after the events so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from .construction import quickly_made
+from .limits import NOTHING, Usage
+
+__all__ = ["Node", "NodeState", "Phase", "Round", "ToolUse"]
+
+
+class NodeState(StrEnum):
+    """Where a node is on its way; the last four are final."""
+
+    PENDING = "pending"
+    PLANNING = "planning"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SYNTHESIZING = "synthesizing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset({NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeState.SUPERSEDED})
+
+
+@quickly_made
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
+
+    Work begins when a call has its turn, and not when it asks for one: until then a node that has begun is in "wait".
+    """
+
+    kind: str
+    started: float
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One tool call of a node, and what it returned (`None` while it runs, or still `asks` to be allowed)."""
+
+    call: str
+    name: str
+    arguments: dict[str, Any]
+    started: float
+    content: str | None = None
+    ok: bool = True
+    ended: float | None = None
+    reads: dict[str, str] = field(default_factory=dict)
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A reply of a node's model before the last: what it asked for ("id", "name", "arguments" of each call)."""
+
+    content: str
+    calls: tuple[dict[str, Any], ...] = ()
+    usage: Usage = NOTHING
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One row of the tree, as it is after the events so far. Times are seconds since the epoch."""
+
+    id: str
+    parent: str | None
+    task: str
+    agent: str = ""
+    model: str = ""
+    state: NodeState = NodeState.PENDING
+    decision: str | None = None
+    depends_on: tuple[str, ...] = ()
+    plan: dict[str, Any] | None = None
+    result: str | None = None
+    error: str | None = None
+    error_kind: str = ""
+    usage: Usage = NOTHING
+    attempts: int = 0
+    phases: tuple[Phase, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    mark: str = ""
+    note: str = ""
+    limited: str = ""
+    plan_key: str = ""
+    result_key: str = ""
+    plan_usage: Usage = NOTHING
+    plan_model: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tool_calls: tuple[ToolUse, ...] = ()
+    reads: dict[str, str] = field(default_factory=dict)
+    #: Until the node has its answer: what it takes to go on after the last finished call of a tool.
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """The root has depth 0."""
+        return self.id.count(".")
+
+    @property
+    def at_work(self) -> bool:
+        """A call of its model or of a tool is under way: it waits neither for a turn nor for anybody."""
+        return bool(self.phases) and self.phases[-1].ended is None and self.phases[-1].kind != "wait"
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of the node beside its state and error: what limited it, what its model notes."""
+        limited = f"limited: {self.limited}" if self.limited else ""
+        return limited or self.note or str(self.metadata.get("note") or "")
+
+    @property
+    def title(self) -> str:
+        """The first line of the task that holds text."""
+        return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)
