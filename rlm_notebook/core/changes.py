@@ -155,17 +155,19 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         started=node.started if node.started is not None else event.at,
         ended=event.at,
         mark=event.mark,
-        phases=_answered(node, event.at),
+        phases=_answered(node, event.content, event.at),
         rounds=(),
     )
 
 
-def _answered(node: Node, at: float) -> tuple[Phase, ...]:
-    """All phases ended. Where the answer came with the plan, that call was the work, and nothing was waited for."""
-    if node.state is NodeState.WAITING and node.decision == "EXECUTE" and len(node.phases) > 1:
-        plan, wait = node.phases[-2:]
-        if plan.kind == "plan" and at - wait.started < SHORTEST_WAIT:
-            return (*node.phases[:-2], Phase("execute", plan.started, max(at, wait.started)))
+def _answered(node: Node, answer: str, at: float) -> tuple[Phase, ...]:
+    """All phases ended. Where the answer came with the plan, that call was the work."""
+    if node.state is NodeState.WAITING and len(node.phases) > 1 and (node.plan or {}).get("answer") == answer:
+        *before, plan, wait = node.phases
+        if plan.kind == "plan":
+            if at - wait.started < SHORTEST_WAIT:
+                return (*before, Phase("execute", plan.started, max(at, wait.started)))
+            return (*before, replace(plan, kind="execute"), *_closed((wait,), at))
     return _closed(_worked(node), at)
 
 

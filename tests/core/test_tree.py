@@ -246,11 +246,23 @@ def test_a_turn_that_is_free_is_no_wait() -> None:
     assert phases_of(tree) == [("plan", 1, 2), ("execute", 2.001, None)]
 
 
-def test_a_plan_that_came_with_the_answer_was_the_work() -> None:
-    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE))
+@pytest.mark.parametrize(
+    ("ends", "phases"),
+    [(2.0001, [("execute", 1, 2.0001)]), (9, [("execute", 1, 2), ("wait", 2, 9)])],
+    ids=["at once", "after somebody approved of it"],
+)
+def test_a_plan_that_came_with_the_answer_was_the_work(ends: float, phases: list[Any]) -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE | {"answer": "A"}))
+    tree.apply(Finished(at=ends, node="0", content="A"))
+
+    assert phases_of(tree) == phases
+
+
+def test_an_answer_that_somebody_else_was_asked_for_is_not_that_of_the_plan() -> None:
+    tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE | {"answer": None}))
     tree.apply(Finished(at=2.0001, node="0", content="A"))
 
-    assert phases_of(tree) == [("execute", 1, 2.0001)]
+    assert phases_of(tree)[0] == ("plan", 1, 2)
 
 
 def test_between_the_rounds_of_its_tools_a_node_waits_for_its_turn() -> None:
