@@ -394,15 +394,19 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     )
 
 
+#: What is done with what is recorded.
+MODES = ("resume", "fresh", "replay")
+
+
 def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
     """`RLM_MODE` sets the mode of a whole session, for runs that are kept in a file and named no mode themselves."""
     if keep_plan and mode == "fresh":
         raise ConfigurationError(
             'mode="fresh" ignores what is recorded, and keep_plan=True wants its plan; leave out one of them'
         )
-    wanted = os.environ.get("RLM_MODE", "") if kept and mode == "resume" else ""
-    checked: RunMode = one_of("RLM_MODE" if wanted else "mode", wanted or mode, ("resume", "fresh", "replay"))
-    return checked
+    of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
+    checked: RunMode = one_of("mode", mode, MODES)
+    return of_session if kept and checked == "resume" else checked
 
 
 def _asks_somebody(job: Job, known: Recorded | None) -> bool:

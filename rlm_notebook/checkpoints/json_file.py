@@ -198,6 +198,9 @@ class JsonFile:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
+            if not path.exists():
+                # Where nothing can be made, a lock cannot be had either; nobody holds it.
+                raise _cannot_write(self._file, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
             raise CheckpointError(self._in_use(_holder(path))) from None
         self._lock = lock
         # Only for the message that a second writer gets; the lock itself is the operating system's, and where that

@@ -59,8 +59,9 @@ class ScriptedModel:
       split into them, any other is answered; the key "=" holds the text of the synthesis, else it is
       "task: part; part". Keys are whole tasks, or regular expressions that match whole tasks;
     - a list: the parts of the root;
-    - a function of the `Request` that returns a str (the answer), a dict (a plan for a planner, else
-      {"content"} or {"tool_calls"}), a `Reply` (given as it is), or `None` (the default). It may be a coroutine.
+    - a function of the `Request` (`request.facts.task`, `.mode`, `.messages`, `.tools`) that returns a str (the
+      answer), a dict (a plan for a planner, else {"content"} or {"tool_calls"}), a `Reply` (given as it is), or `None`
+      (the default). It may be a coroutine.
 
     A task that the script does not know is answered by "answer to: task"; with `strict=True` that is a `ModelError`
     instead, so that a test notices what it did not foresee. `latency` is in seconds, or a range from which each request

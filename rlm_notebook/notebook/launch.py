@@ -55,13 +55,14 @@ def request_key(session: Session, options: CellOptions, task: str) -> str:
 
 
 def _said_model(session: Session, options: CellOptions) -> Any:
+    # What is replayed asks nobody: its reader need not have the author's model, nor choose one.
     try:
-        return said_model(options.model, session.defaults.model, session.variables)
+        said = said_model(options.model, session.defaults.model, session.variables)
     except ConfigurationError:
-        # What is replayed asks nobody: its reader need not have the author's model.
         if not _replays(options):
             raise
         return _ABSENT
+    return _ABSENT if said is None and _replays(options) else said
 
 
 #: In the place of a model that a replay does without.

@@ -543,6 +543,13 @@ async def test_an_unfinished_run_that_is_only_gone_on_with_leaves_no_copy(path: 
     assert [each.name for each in path.parent.glob("*.json")] == [path.name]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that takes no files, also from root, is /proc")
+async def test_where_no_lock_can_be_made_nobody_is_said_to_hold_it() -> None:
+    with pytest.raises(CheckpointError, match="cannot write the checkpoint") as refused:
+        await engine().solve("trip", checkpoint="/proc/run.json")
+    assert "is writing it" not in str(refused.value)
+
+
 async def test_rlm_mode_sets_the_mode_of_a_session(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await engine().solve("trip", checkpoint=path)
     monkeypatch.setenv("RLM_MODE", "replay")
@@ -551,8 +558,9 @@ async def test_rlm_mode_sets_the_mode_of_a_session(path: Path, monkeypatch: pyte
     assert (await engine().solve("trip", checkpoint=path)).metadata["calls"] == 0
     assert (await engine().solve("another")).metadata["calls"] == 1, "a run that is kept nowhere cannot be replayed"
     monkeypatch.setenv("RLM_MODE", "sometimes")
-    with pytest.raises(ValueError, match="RLM_MODE='sometimes'"):
-        await engine().solve("trip", checkpoint=path)
+    for kept in (path, None):
+        with pytest.raises(ValueError, match="RLM_MODE='sometimes'"):
+            await engine().solve("trip", checkpoint=kept)
 
 
 async def test_a_replay_in_another_setting_needs_only_the_same_request(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
+from rlm_notebook import AsyncRecursiveEngine, ReplayError, Run, ScriptedModel
 from rlm_notebook.models import detection
 from tests.fault_server import FaultServer
 
@@ -126,6 +126,15 @@ async def test_then_offline_under_a_banner(shell: Any, capsys: pytest.CaptureFix
     for part in ("NO MODEL CHOSEN", "not a language model", "OPENAI_API_KEY", "-m VARIABLE", "%config RLMMagics.model"):
         assert part in printed
     await answered(shell, "-m offline")
+    assert "NO MODEL" not in capsys.readouterr().out
+
+
+async def test_a_replay_has_no_model_to_choose(
+    shell: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLM_MODE", "replay")
+    with pytest.raises(ReplayError):
+        await answered(shell)
     assert "NO MODEL" not in capsys.readouterr().out
 
 
