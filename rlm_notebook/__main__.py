@@ -19,6 +19,7 @@ from .async_engine import AsyncRecursiveEngine
 from .checkpoints.json_file import JsonFile, load_recorded
 from .core.limits import Budget
 from .core.outline import outline
+from .core.stretches import breaks_of
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
 from .recorded_run import load_run
@@ -168,7 +169,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.mermaid:
         print(run.to_mermaid(), end="")
         return 0
-    print(outline(run.tree, limit=10_000))
+    print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.active_seconds)))
     root = run.tree.root
     print(f"\n{root.result if root is not None and root.result else f'({run.status})'}")
     return 0
@@ -239,7 +240,8 @@ def _tell(notebook: Path) -> None:
     recorded = load_recorded(kept)
     if recorded is None or recorded.tree.root is None:
         raise CheckpointError(f"the notebook ran, but kept no run in {kept}; delete {notebook.parent} and try again")
-    print(f"\n{outline(recorded.tree)}\n\n{recorded.tree.root.result}\n")
+    drawn = outline(recorded.tree, breaks=breaks_of(recorded.tree, recorded.active_seconds))
+    print(f"\n{drawn}\n\n{recorded.tree.root.result}\n")
     print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
     print(f"Notebook: {notebook}\nRun:      {kept}")
     lab = Path(sys.executable).with_name("jupyter")

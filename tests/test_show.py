@@ -1,10 +1,11 @@
 """`rlm-notebook show`: a recorded run in the terminal."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from rlm_notebook import RecursiveEngine, ScriptedModel, load_run
+from rlm_notebook import AsyncRecursiveEngine, RecursiveEngine, ScriptedModel, load_run
 from rlm_notebook.__main__ import main
 
 
@@ -18,6 +19,24 @@ def kept(tmp_path: Path) -> str:
 def test_the_tree_and_the_answer_are_printed(kept: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", kept]) == 0
     assert capsys.readouterr().out == f"{load_run(kept)}\n\ntrip: at 9\n"
+
+
+async def test_neither_pauses_nor_the_time_between_two_executions_are_a_part_of_what_it_took(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    engine = AsyncRecursiveEngine(ScriptedModel({"trip": ["flights", "hotel"]}, latency=0.01), approve=True)
+    run = engine.start("trip", checkpoint=path)
+    while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(3)
+    run.approve("0")
+    await run
+
+    assert main(["show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{load_run(path)}\n")
+    assert float(shown.splitlines()[0].split()[-1].removesuffix("s")) < 2
 
 
 def test_the_flowchart_is_printed_alone(kept: str, capsys: pytest.CaptureFixture[str]) -> None:

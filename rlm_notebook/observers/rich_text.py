@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ..core.events import Event, Token
 from ..core.outline import SYMBOLS, outline_rows
+from ..core.stretches import breaks_of
 from ..run import Run
 from .paced import Paced
 from .text import cache_line
@@ -55,7 +56,8 @@ class RichProgress:
 
     def _drawing(self, height: int | None) -> Text:
         """The tree, or as much of its end as fits: what moves is there."""
-        rows = list(outline_rows(self._run.tree, self._console.width - 1))
+        breaks = breaks_of(self._run.tree, self._run.active_seconds)
+        rows = list(outline_rows(self._run.tree, self._console.width - 1, breaks))
         if height is not None and len(rows) > height:
             rows = ["…", *rows[-(height - 1) :]]
         drawing = Text("\n".join(rows), no_wrap=True, overflow="ellipsis")

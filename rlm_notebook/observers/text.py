@@ -11,6 +11,7 @@ from typing import IO, Protocol
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
 from ..core.outline import SYMBOLS, outline_rows, printable, reason, shown_state
+from ..core.stretches import breaks_of
 from ..run import Run
 from .paced import Paced
 
@@ -84,7 +85,8 @@ class TextProgress:
 
     def _draw(self) -> None:
         size = shutil.get_terminal_size()
-        rows = list(outline_rows(self._run.tree, size.columns - 1))
+        breaks = breaks_of(self._run.tree, self._run.active_seconds)
+        rows = list(outline_rows(self._run.tree, size.columns - 1, breaks))
         if len(rows) > size.lines - 2:
             # What is at the end is what moves; the whole is shown when the run is over.
             rows = ["…", *rows[-(size.lines - 3) :]]
