@@ -39,12 +39,13 @@ def breaks_of(tree: Tree, active_seconds: float) -> list[Break]:
     that are not longer than that.
     """
     started = [node.started for node in tree if node.started is not None]
-    idle = max((node.ended for node in tree if node.ended is not None), default=0.0) - min(started, default=0.0)
-    idle -= active_seconds
+    last = max((node.ended for node in tree if node.ended is not None), default=0.0)
+    idle = last - min(started, default=0.0) - active_seconds
     if idle < SHORTEST_BREAK:
         return []
     found: list[Break] = []
-    gaps = [(before[1], after[0]) for before, after in pairwise(stretches_of(tree))]
+    # The last one may have ended with the run, where that was cancelled instead of going on.
+    gaps = [(before[1], after[0]) for before, after in pairwise([*stretches_of(tree), (last, last)])]
     for began, ended in sorted(gaps, key=lambda gap: gap[0] - gap[1]):
         if SHORTEST_BREAK < ended - began < idle + SHORTEST_BREAK:
             found.append((began, ended))

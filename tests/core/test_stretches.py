@@ -21,6 +21,12 @@ def test_a_pause_is_a_break() -> None:
     assert breaks_of(worked((0, 10), (100, 110)), 20) == [(10, 100)]
 
 
+def test_a_pause_in_which_the_run_was_cancelled_is_a_break() -> None:
+    root = Node("0", None, "root", state=NodeState.CANCELLED, started=0, ended=60, phases=(Phase("plan", 0, 2),))
+
+    assert breaks_of(Tree.of([root]), 2) == [(2, 60)]
+
+
 def test_a_wait_for_a_provider_is_none_though_nobody_works_in_it() -> None:
     assert breaks_of(worked((0, 1), (7, 8), (14, 15)), 15) == []
 
