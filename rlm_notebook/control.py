@@ -164,7 +164,7 @@ class Control:
             self.loop.call_soon(self._pause)
         elif status == "running":
             self._permits.pause()
-            self._stopwatch.stop()
+            self._permits.rest()
             self._log.emit(RunPaused(at=self._clock()))
 
     def _resume(self) -> None:
@@ -175,7 +175,7 @@ class Control:
             self.loop.call_soon(self._resume)
         elif status == "paused":
             self._log.emit(RunResumed(at=self._clock()))
-            if self._permits.meter.spent.calls:
+            if self._permits.meter.spent.calls and not self.awaiting:
                 self._stopwatch.start()
             self._permits.resume()
 

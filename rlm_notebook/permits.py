@@ -101,8 +101,9 @@ class Permits:
         self.rest()
 
     def rest(self) -> None:
-        """Where only an approval is waited for, no time is counted; the next call starts the clock again."""
-        if self._awaiting and self.meter.idle:
+        """While no call is under way and none may begin, because of a pause, or only an approval is waited for, no time
+        is counted; the next call starts the clock again."""
+        if (self._awaiting or not self._going.is_set()) and self.meter.idle:
             self._stopwatch.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:

@@ -102,7 +102,7 @@ class Run:
         self.tree: Tree = self.log.tree
         #: What waits for `approve`, by node: its plan, or its calls of tools.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
-        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds)
+        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, clock)
         meter = Meter(self.budget, self.past.spent)
         turns = Turns(self.limits.max_concurrency)
         self.steps = Steps(self.limits.max_steps)

@@ -1,4 +1,7 @@
-"""How long a run has worked, and its limit: pauses and waits for a person do not count."""
+"""How long a run has worked, and its limit: pauses and waits for a person do not count.
+
+A call that is under way when a run is paused is work until it ends: the rest begins with the end of the last one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ __all__ = ["Stopwatch"]
 class Stopwatch:
     """Adds up seconds between `start` and `stop`; what is done `within` it ends when they reach `limit`."""
 
-    def __init__(self, before: float, limit: float | None) -> None:
+    def __init__(self, before: float, limit: float | None, clock: Callable[[], float]) -> None:
+        #: From when to when, by `clock`, it stood still between two stretches of work; one that lasts has no end.
+        self.rests: list[tuple[float, float | None]] = []
+        self._clock = clock
         self._counted = before
         self._limit = limit
         self._since: float | None = None
@@ -26,8 +32,9 @@ class Stopwatch:
         return self._counted + (self._loop.time() - self._since if self._since is not None else 0.0)
 
     @property
-    def running(self) -> bool:
-        return self._since is not None
+    def fresh(self) -> bool:
+        """It has not been started yet."""
+        return self._since is None and not self.rests
 
     def require_time(self) -> None:
         """Raises `OverBudget` if none is left."""
@@ -39,15 +46,24 @@ class Stopwatch:
         if self._since is not None:
             return
         self._since = self._loop.time()
+        self._end_rest()
         if self._timeout is not None and self._limit is not None:
             self._timeout.reschedule(self._since + max(0.0, self._limit - self.seconds))
 
     def stop(self) -> None:
         if self._since is not None:
-            self._counted += self._loop.time() - self._since
-            self._since = None
+            self._count(self._since)
+            self.rests.append((self._clock(), None))
         if self._timeout is not None:
             self._timeout.reschedule(None)
+
+    def _count(self, since: float) -> None:
+        self._counted += self._loop.time() - since
+        self._since = None
+
+    def _end_rest(self) -> None:
+        if self.rests and self.rests[-1][1] is None:
+            self.rests[-1] = (self.rests[-1][0], self._clock())
 
     async def within(self, main: Callable[[], Awaitable[str]]) -> str:
         """The result of `main`. Raises `OverBudget` when the time is over."""
@@ -62,4 +78,6 @@ class Stopwatch:
             raise
         finally:
             self._timeout = None
-            self.stop()
+            if self._since is not None:
+                self._count(self._since)
+            self._end_rest()

@@ -62,8 +62,9 @@ class Feed:
         #: Nodes whose text has grown, in the order in which their ends are to be told.
         self._growing: dict[str, None] = {}
         self._recalled: dict[str, float] = {}
-        #: When the run was paused and went on, as moments; a pause that lasts has no end.
-        self._pauses: list[list[float | None]] = []
+        #: When the run was paused before its first call, and went on, as moments; a pause that lasts has no end. One
+        #: that came while it worked is here as a moment, and with the run's stopwatch once the work has ended.
+        self._pauses: list[tuple[float, float | None]] = []
         self._awaiting: frozenset[str] = frozenset()
         self._subscribed: dict[str, frozenset[str]] = {}
 
@@ -76,9 +77,8 @@ class Feed:
             return False
         if isinstance(event, Finished | Retried):
             self._texts.pop(node, None)
-        if isinstance(event, RunPaused):
-            self._end_pause(event.at)
-            self._pauses.append([event.at, None])
+        if isinstance(event, RunPaused) and isinstance(self._run, Run):
+            self._pauses.append((event.at, None if self._run.stopwatch.fresh else event.at))
         elif isinstance(event, RunResumed | RunFinished):
             self._end_pause(event.at)
         if isinstance(event, Finished) and not self._label:
@@ -185,21 +185,18 @@ class Feed:
         if awaiting != self._awaiting:
             self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
             self._awaiting = awaiting
-        self._note_rest()
-
-    def _note_rest(self) -> None:
-        """Where a run only waits for somebody's approval its clock stands still, as while it is paused."""
-        if self._run.status != "running":
-            return
-        rests = bool(self._awaiting) and isinstance(self._run, Run) and not self._run.stopwatch.running
-        if rests and not (self._pauses and self._pauses[-1][1] is None):
-            self._pauses.append([self._run.clock(), None])
-        elif not rests:
-            self._end_pause(self._run.clock())
 
     def _end_pause(self, at: float) -> None:
         if self._pauses and self._pauses[-1][1] is None:
-            self._pauses[-1][1] = at
+            self._pauses[-1] = (self._pauses[-1][0], at)
+
+    def _rests(self) -> list[tuple[float, float | None]]:
+        """When the run's clock stood still; from a copy such times are left out anyway."""
+        if self._readonly or not isinstance(self._run, Run):
+            return []
+        rests = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.stopwatch.rests]
+        # Where none is told, browsers measure one themselves, from the moment at which they see that a run is paused.
+        return rests or self._pauses[:1]
 
     def _tails(self) -> Iterator[list[Any]]:
         """The ends of texts that have grown, of some nodes at a time."""
@@ -248,7 +245,7 @@ class Feed:
             notes=(*self._run.notes, *self._notes),
             label=self._label,
         )
-        row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._pauses]
+        row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._rests()]
         # A copy stands still, also that of a run that goes on.
         return {**row, **self._standing_still()} if self._readonly else row
 

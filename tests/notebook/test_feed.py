@@ -283,6 +283,32 @@ async def test_pauses_are_told_also_to_who_comes_late() -> None:
     assert ended - began >= 0.04
 
 
+async def test_a_call_that_ends_while_its_run_is_paused_is_work_until_then() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel({"root": ["only"]}, latency=0.3), max_concurrency=1).start("root")
+    feed = Feed(run)
+    run.watch(feed.note)
+    while not run.calls:  # noqa: ASYNC110 - what is waited for is a state, not an event
+        await asyncio.sleep(0.001)
+    run.pause()
+    feed.frame()
+    [[began, ended]] = joined(feed).run["pauses"]
+    assert began == ended
+    await asyncio.sleep(1)
+    feed.frame()
+    [[began, ended]] = joined(feed).run["pauses"]
+    assert began >= 0.29
+    assert ended is None
+    at_rest = run.active_seconds
+    assert at_rest >= 0.29
+    await asyncio.sleep(0.1)
+    assert run.active_seconds == at_rest
+    run.resume()
+    await run
+    feed.frame()
+    [[_, ended]] = joined(feed).run["pauses"]
+    assert ended <= joined(feed).nodes["0.0"]["phases"][-1][1]
+
+
 # -- streaming text --------------------------------------------------------------------------------------------------
 
 STREAM = "🧭 one é two 日本 " * 20
