@@ -9,11 +9,11 @@ export function formatTokens(count: number): string {
 
 const twoDigits = (value: number): string => String(value).padStart(2, "0");
 
-/** Rounded down like a clock, so that both show the same time. */
+/** Rounded as everywhere else a run is shown (`duration` in `core/outline.py`); below a tenth of a second in ms. */
 export function formatDuration(seconds: number): string {
   if (seconds > 0 && seconds < 0.1) return `${Math.ceil(seconds * 1000)}ms`;
-  if (seconds < 10) return `${(Math.floor(seconds * 10 + 1e-6) / 10).toFixed(1)}s`;
-  const whole = Math.floor(seconds);
+  if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
   if (whole < 60) return `${whole}s`;
   if (whole < 3600) return `${Math.floor(whole / 60)}m ${twoDigits(whole % 60)}s`;
   return `${Math.floor(whole / 3600)}h ${twoDigits(Math.floor((whole % 3600) / 60))}m`;
