@@ -125,7 +125,7 @@ def test_rows_move_and_pause_and_resume_act_during_the_cell(lab: Any, open_noteb
     page.status("done")
     page.idle()
     assert states & ACTIVE
-    assert page.output(1).inner_text().count("12 GWh") >= 1
+    page.output(1).get_by_text("12 GWh").first.wait_for()
 
 
 def test_a_result_is_edited_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:

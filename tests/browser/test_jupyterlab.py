@@ -87,6 +87,7 @@ def test_cancel_ends_the_cell(lab: Any, open_notebook: Any) -> None:
     page.status("cancelled")
     page.idle()
     assert time.monotonic() - began < 15
+    page.output(1).locator(".jp-OutputArea-output", has_text="Cancelled: ").last.wait_for()
     failure = page.output(1).locator(".jp-OutputArea-output").last.inner_text()
     assert failure.strip().startswith("Cancelled: ")
     assert len(failure.strip().splitlines()) == 1

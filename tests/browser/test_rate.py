@@ -61,6 +61,7 @@ def test_no_frame_is_dropped(lab: Any, open_notebook: Any) -> None:
     ends = time.monotonic() + SECONDS + 30
     while page.running() and time.monotonic() < ends:
         page.tab.wait_for_timeout(200)
+    page.output(0).get_by_text("told ").first.wait_for()
     told = page.output(0).inner_text().rsplit("told ", 1)[1].split()[0]
     rate = sum(sizes[1:]) / SECONDS / 1000
     print(f"{told} updates in {SECONDS} s: {len(frames)} frames, {rate:.1f} KB/s, {frames[-1] - frames[0] + 1} sent")
