@@ -144,7 +144,11 @@ class ToolCall:
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered; `usage` is `None` when the provider did not say."""
+    """What a model answered; `usage` is `None` when the provider did not say.
+
+    `reasoning` is what it thought before it answered, apart from `content`, as far as its provider tells. `finish_reason`
+    is "stop", "tool_calls", "length" (the limit of output tokens), "content_filter", or the provider's own word.
+    """
 
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
@@ -153,6 +157,7 @@ class Reply:
     finish_reason: str = "stop"
     metadata: dict[str, Any] = field(default_factory=dict)
     mark: Literal["", "cached"] = ""
+    reasoning: str = ""
 
 
 @runtime_checkable
