@@ -16,12 +16,12 @@ from .core.plan import (
     Execute,
     NotJSON,
     PlannedTask,
-    PlanReader,
     Recurse,
     UnusablePlan,
     parse_plan,
     plan_from_json,
 )
+from .core.plan_stream import PlanReader
 from .core.records import plan_facts
 from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError

@@ -6,8 +6,7 @@ unambiguous. What is not is refused with a message that the planner can act on.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -23,7 +22,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from .json_text import DECODER, json_objects
+from .json_text import json_objects
 from .outline import printable
 
 __all__ = [
@@ -31,11 +30,12 @@ __all__ = [
     "Execute",
     "NotJSON",
     "Plan",
-    "PlanReader",
     "PlannedTask",
     "Recurse",
     "UnusablePlan",
     "parse_plan",
+    "plan_from_json",
+    "planned_task",
 ]
 
 
@@ -216,9 +216,26 @@ def _tidied(data: dict[str, Any]) -> dict[str, Any]:
 
 def _regular(sub_tasks: Sequence[Any]) -> list[Any]:
     as_objects = [{"task": item} if isinstance(item, str) else item for item in sub_tasks]
-    named = [(index, item["id"]) for index, item in enumerate(as_objects) if isinstance(item, dict) and "id" in item]
-    ids = {str(name): index for index, name in named if isinstance(name, str | int)}
+    ids: dict[str, int] = {}
+    for position, item in enumerate(as_objects):
+        _note_id(item, position, ids)
     return [_with_positions(item, ids) if isinstance(item, dict) else item for item in as_objects]
+
+
+def planned_task(item: object, position: int, ids: dict[str, int]) -> PlannedTask:
+    """Validate one element of `sub_tasks` while those behind it are not known.
+
+    `ids` maps the ids that the planner gave to the elements before it to their positions; this one's is added.
+    Raises `ValidationError`.
+    """
+    item = {"task": item} if isinstance(item, str) else item
+    _note_id(item, position, ids)
+    return _TASK.validate_python(_with_positions(item, ids) if isinstance(item, dict) else item)
+
+
+def _note_id(item: object, position: int, ids: dict[str, int]) -> None:
+    if isinstance(item, dict) and isinstance(name := item.get("id"), str | int):
+        ids[str(name)] = position
 
 
 def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
@@ -251,72 +268,3 @@ def _in_words(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"]) or "decision"
     return f'{path}: {first["msg"]}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
-
-
-class PlanReader:
-    """Reads a plan while it streams: `feed` gives the sub-tasks that have become complete.
-
-    A sub-task is given only when everything that it depends on was given before, and only once the text has said that
-    the decision is RECURSE. Nothing is promised: the whole reply is parsed again when it is there.
-    """
-
-    def __init__(self) -> None:
-        #: As in `Recurse`, if it was said before the sub-tasks.
-        self.joining: int | None = None
-        self._text = ""
-        self._position = -1
-        self._searched = 0
-        self._given: list[Any] = []
-        self._stopped = False
-
-    def feed(self, text: str) -> list[PlannedTask]:
-        self._text += text
-        if self._stopped or not self._at_array():
-            return []
-        return list(self._complete())
-
-    def stop(self) -> None:
-        """Give no more sub-tasks."""
-        self._stopped = True
-
-    def _at_array(self) -> bool:
-        """Whether the array of sub-tasks has begun; what was searched before is not searched again."""
-        while self._position < 0 and (opening := _ARRAY.search(self._text, self._searched)) is not None:
-            self._searched = opening.end()
-            if _RECURSE.search(self._text, 0, opening.start()):
-                self._position = opening.end()
-                said = _JOINING.search(self._text, 0, opening.start())
-                self.joining = int(said[1]) if said else None
-        self._searched = max(self._searched, len(self._text) - _LONGEST_OPENING)
-        return self._position >= 0
-
-    def _complete(self) -> Iterator[PlannedTask]:
-        while not self._stopped and (item := self._next()) is not None:
-            try:
-                task = _TASK.validate_python(_regular([*self._given, item])[-1])
-            except ValidationError:
-                self._stopped = True
-                return
-            if any(not 0 <= wanted < len(self._given) for wanted in task.depends_on):
-                self._stopped = True
-                return
-            self._given.append(item)
-            yield task
-
-    def _next(self) -> Any:
-        """The next element of the array, or `None` while it is not whole."""
-        self._position = _BETWEEN.match(self._text, self._position).end()  # type: ignore[union-attr]
-        if self._position >= len(self._text) or self._text[self._position] not in '{"':
-            return None
-        try:
-            item, self._position = DECODER.raw_decode(self._text, self._position)
-        except (ValueError, RecursionError):
-            return None
-        return item
-
-
-_ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
-_LONGEST_OPENING = 100
-_JOINING = re.compile(r'"joining"\s*:\s*([1-5])\b')
-_RECURSE = re.compile(r'"decision"\s*:\s*"\s*RECURSE\s*"', re.I)
-_BETWEEN = re.compile(r"[\s,]*")
