@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from typing import Any, Protocol, cast
 
 from .adapters import answering
 from .adapters import patience as patience_with
+from .containment import is_being_cancelled, is_failure, is_running
+from .core.error_text import described, error_text
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
@@ -32,6 +35,8 @@ _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeStat
     "synthesizer": (SynthesisStarted, NodeState.SYNTHESIZING),
 }
 
+
+log = logging.getLogger("rlm_notebook")
 
 #: More than anything is urgent.
 _BEFORE_ALL = 1e9
@@ -89,20 +94,21 @@ async def _remembered(asking: _Asking, remembering: Model, request: Request) -> 
 
 def _explained(error: BaseException, node: str, model: Model) -> BaseException:
     """What a call ended with, as an error of this node."""
+    if isinstance(error, RLMError) and not isinstance(error, ExecutionError):
+        return error
+    if is_being_cancelled() and not isinstance(error, KeyboardInterrupt):
+        # Whatever the model made of it.
+        return error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError()
     if isinstance(error, ExecutionError):
         return _of_node(error, node)
-    if isinstance(error, RLMError):
+    if not is_failure(error):
         return error
     if isinstance(error, asyncio.CancelledError):
-        if _is_being_cancelled():
-            return error
         # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
-        told = ModelError(f"node {node}: the model {model.name} cancelled its own call", node=node)
-    elif isinstance(error, Exception):
-        message = f"node {node}: the model {model.name} raised {type(error).__name__}: {error}"
-        told = ModelError(message, node=node, causes=[error])
+        message = f"node {node}: the model {model.name} cancelled its own call"
     else:
-        return error
+        message = f"node {node}: the model {model.name} raised {described(error)}"
+    told = ModelError(message, node=node, causes=[error])
     told.__cause__ = error
     return told
 
@@ -115,7 +121,7 @@ async def _shared(under_way: dict[Any, asyncio.Future[Reply] | None], key: Any, 
     try:
         return await asyncio.shield(awaited)
     except asyncio.CancelledError:
-        if not awaited.cancelled() or _is_being_cancelled():
+        if not awaited.cancelled() or is_being_cancelled():
             raise
         return None
     except ExecutionError as error:
@@ -132,11 +138,6 @@ def _failed(awaited: asyncio.Future[Reply] | None, error: BaseException) -> None
     awaited.set_exception(error)
     # They may have gone meanwhile; then asyncio would warn of an error that was never looked at.
     awaited.exception()
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _identity(model: Model, request: Request) -> Any:
@@ -215,7 +216,8 @@ class _Asking:
 
     def failed(self, error: BaseException) -> BaseException:
         """What went wrong as an error of the node, for all who asked."""
-        told = _explained(error, self.node, self.model)
+        collected = isinstance(error, GeneratorExit) and not is_running(self.run.task_of(self.node))
+        told = error if collected else _explained(error, self.node, self.model)
         _failed(self.run.under_way.pop(self.key, None), told)
         return told
 
@@ -230,6 +232,9 @@ class _Asking:
         try:
             patience, priority = None, self._priority(request)
             while True:
+                if is_being_cancelled():
+                    # The model kept it to itself, or made a failure of it.
+                    raise asyncio.CancelledError
                 reserved, used, told = self._reserved(request), NOTHING, True
                 await self.run.permits.take(self.node, self.model.name, priority, reserved)
                 try:
@@ -244,9 +249,14 @@ class _Asking:
                                 reply, used, told = piece, _used(self.run, self.model, piece), piece.usage is not None
                             else:
                                 self.take_in(request, piece)
+                    except BaseException as error:
+                        if reply is None or not is_failure(error):
+                            raise
+                        # It is whole and paid for: what its stream does after that does not undo it.
+                        log.debug("a stream failed after its reply", exc_info=True)
                     finally:
                         # An async generator that is left open goes on holding its connection until it is collected.
-                        await pieces.aclose()
+                        await _closed(pieces, quietly=reply is not None)
                     self.run.permits.answered.add(self.model.name)
                     break
                 except ModelError as error:
@@ -308,10 +318,20 @@ class _Asking:
 
     def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run
-        reason = f"{error} (attempt {attempt}, again in {delay:.1f} s)"
+        reason = f"{error_text(error)} (attempt {attempt}, again in {delay:.1f} s)"
         run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=run.claim(self.node)))
         if self.reader is not None:
             self.reader.restart()
+
+
+async def _closed(pieces: Any, *, quietly: bool) -> None:
+    """Let go of a stream; `quietly`: the reply is there, and what closing raises does not undo it."""
+    try:
+        await pieces.aclose()
+    except BaseException as error:
+        if not quietly or not is_failure(error):
+            raise
+        log.debug("a stream could not be closed after its reply", exc_info=True)
 
 
 def _set_begin(begins: Callable[[], None] | None) -> None:

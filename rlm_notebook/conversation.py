@@ -12,9 +12,12 @@ import inspect
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .calls import ask, tell_work
+from .containment import apart, is_failure
+from .core.error_text import described, error_text
 from .core.events import Replied, ToolCalled, ToolReturned
 from .core.limits import Usage
 from .core.records import tool_facts
@@ -164,7 +167,7 @@ class Conversation:
         except ToolError as error:
             if not secrets:
                 raise
-            raise ToolError(without(str(error), secrets), fatal=True, node=self._node) from None
+            raise ToolError(without(error_text(error), secrets), fatal=True, node=self._node) from None
         content = without(content, secrets)
         reads = _read_by(call, self._run.job.memory) if ok else {}
         self._run.emit(
@@ -273,7 +276,10 @@ def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def _fits(wanted: Tool, call: ToolCall) -> bool:
     try:
         wanted.validated(call.arguments)
-    except ValueError:
+    except BaseException as error:
+        # A validator is code of the tool's author; what it raises is told when the tool is called.
+        if not is_failure(error):
+            raise
         return False
     return True
 
@@ -283,44 +289,55 @@ async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tupl
     wanted = tools.get(call.name)
     if wanted is None:
         return f"There is no tool {call.name!r}; there are: {', '.join(sorted(tools)) or 'none'}.", False
-    try:
-        arguments = wanted.validated(call.arguments)
-    except ValueError as error:
-        return str(error), False
-    try:
-        return as_text(await _called_again(wanted, arguments)), True
-    except ToolError as error:
-        if not error.fatal:
-            return str(error), False
+    content, error = await _called_again(wanted, call.arguments)
+    if error is None:
+        return content or "", True
+    if isinstance(error, ToolError) and error.fatal:
         error.node = node
-        raise
-    except _TooLong:
-        return f"{wanted.name} did not finish (limit: {wanted.timeout} s).", False
-    except Exception as error:
-        return f"{wanted.name} raised {type(error).__name__}: {error}", False
+        raise error
+    return _in_words(wanted, error), False
+
+
+def _in_words(wanted: Tool, error: BaseException) -> str:
+    if isinstance(error, ToolError | _Unfit):
+        return error_text(error)
+    if isinstance(error, _TooLong):
+        return f"{wanted.name} did not finish (limit: {wanted.timeout} s)."
+    return f"{wanted.name} raised {described(error)}"
 
 
 class _TooLong(Exception):
     """The time limit of a tool: not a `TimeoutError` of its own."""
 
 
-async def _called_again(wanted: Tool, arguments: dict[str, Any]) -> Any:
-    """What the tool returns, called as often as it bears; what it says itself, by a `ToolError`, is its last word."""
-    for left in range(wanted.retries, -1, -1):
+class _Unfit(Exception):
+    """The arguments are none that the tool takes: not a `ValueError` of its own."""
+
+
+async def _called_again(wanted: Tool, arguments: dict[str, Any] | str) -> tuple[str | None, BaseException | None]:
+    """What the tool returns as text, or the error it fails with, called as often as it bears.
+
+    What it says itself, by a `ToolError`, is its last word; arguments that do not fit are not tried again.
+    """
+    error: BaseException | None = None
+    for _ in range(wanted.retries + 1):
         limit = asyncio.timeout(wanted.timeout)
         try:
             async with limit:
-                return await _called(wanted, arguments)
-        except ToolError:
-            raise
-        except Exception as error:
-            if not left:
-                raise (_TooLong() if limit.expired() else error) from error
-    raise AssertionError("unreachable: the loop returns or raises")
+                content, error = await apart(partial(_called, wanted, arguments))
+        except TimeoutError:
+            content, error = None, _TooLong()
+        if error is None or isinstance(error, ToolError | _Unfit):
+            return content, error
+    return None, error
 
 
-async def _called(wanted: Tool, arguments: dict[str, Any]) -> Any:
+async def _called(wanted: Tool, arguments: dict[str, Any] | str) -> str:
+    try:
+        given = wanted.validated(arguments)
+    except ValueError as error:
+        raise _Unfit(error_text(error)) from error
     if inspect.iscoroutinefunction(wanted.function):
-        return await wanted.function(**arguments)
-    result = await in_daemon_thread(wanted.function, **arguments)
-    return await result if inspect.isawaitable(result) else result
+        return as_text(await wanted.function(**given))
+    result = await in_daemon_thread(wanted.function, **given)
+    return as_text(await result if inspect.isawaitable(result) else result)

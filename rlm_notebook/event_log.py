@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from .containment import is_failure
 from .core.events import Event, RunFinished
 from .core.records import Recorded
 from .core.tree import Tree
@@ -23,7 +25,7 @@ class EventLog:
         self.tree = Tree()
         self.journal = journal
         #: Replaced, never changed: whoever stops watching while it is told of an event disturbs nobody.
-        self._observers: tuple[Observer, ...] = tuple(map(_of_this_run, observers))
+        self._observers: tuple[Observer, ...] = tuple(filter(None, map(_of_this_run, observers)))
         self._opened = False
         #: Observers that have failed, by identity.
         self._failed: set[int] = set()
@@ -43,7 +45,10 @@ class EventLog:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:
+            except BaseException as error:
+                # It is called, not awaited: whatever cancellation it raises is none of this task's.
+                if not is_failure(error) and not isinstance(error, asyncio.CancelledError):
+                    raise
                 self._note_failure(observer, event)
 
     def _note_failure(self, observer: Observer, event: Event) -> None:
@@ -95,7 +100,16 @@ class EventLog:
             self._tell(event)
 
 
-def _of_this_run(observer: Observer) -> Observer:
-    """Observers that keep something about a run have one for each: an engine may have several runs at once."""
+def _of_this_run(observer: Observer) -> Observer | None:
+    """Observers that keep something about a run have one for each: an engine may have several runs at once.
+
+    `None` for one that fails at that.
+    """
     for_run: Callable[[], Observer] | None = getattr(observer, "for_run", None)
-    return for_run() if for_run is not None else observer
+    if for_run is None:
+        return observer
+    try:
+        return for_run()
+    except Exception:
+        log.exception("an observer failed before the first event; the run goes on without it")
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from .core.error_text import error_text
 from .core.tree import Node
 from .exceptions import ExecutionError, ModelError, PlanError
 from .ports import Reply
@@ -37,7 +38,7 @@ def _of_part(error: BaseException) -> str:
 
 def without_node(error: BaseException) -> str:
     """What an error says, for a place where its node is named already."""
-    return str(error).removeprefix(f"node {getattr(error, 'node', None)}: ")
+    return error_text(error).removeprefix(f"node {getattr(error, 'node', None)}: ")
 
 
 def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:

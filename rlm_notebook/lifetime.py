@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from .core.error_text import described
 from .core.events import Cancelled, RunFinished, RunStarted
 from .exceptions import CheckpointError, RLMError
 from .permits import budget_error
@@ -101,7 +102,7 @@ class Lifetime:
 
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         run = self._run
-        said = f"{type(error).__name__}: {error}" if error is not None and status == "failed" else ""
+        said = described(error) if error is not None and status == "failed" else ""
         try:
             run.log.end(RunFinished(at=run.clock(), status=status, error=said), run.snapshot)
         except CheckpointError as problem:

@@ -17,6 +17,7 @@ from .calls import ask
 from .children import Children, end_node
 from .configuration import Configuration
 from .conversation import Conversation
+from .core.error_text import error_text
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.keys import result_key
 from .core.plan import Execute
@@ -84,12 +85,12 @@ class Recursion:
             end_node(run, Cancelled(at=run.clock(), node=node_id))
             raise
         except LimitError as error:
-            end_node(run, Cancelled(at=run.clock(), node=node_id, reason=str(error)))
+            end_node(run, Cancelled(at=run.clock(), node=node_id, reason=error_text(error)))
             raise
         except CheckpointError:
             raise
         except Exception as error:
-            end_node(run, Failed(at=run.clock(), node=node_id, error=str(error), kind=type(error).__name__))
+            end_node(run, Failed(at=run.clock(), node=node_id, error=error_text(error), kind=type(error).__name__))
             raise
         finally:
             run.control.node_tasks.pop(node_id, None)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from .adapters import page_of, view_of
 from .configuration import Configuration, Job
+from .containment import is_being_cancelled
 from .control import Control
 from .core.diff import Difference, difference
 from .core.events import Event
@@ -417,6 +418,10 @@ class Run:
         """What the node used since its last event that told of usage."""
         return self.permits.claim(node)
 
+    def task_of(self, node: str) -> asyncio.Task[Any] | None:
+        """The task that works on this node."""
+        return self.control.node_tasks.get(node) or self.control.task
+
     def require_solving(self, node_id: str) -> None:
         """Raises `ExecutionError` in a run that only joins what is there."""
         if self.job.joins_only:
@@ -434,7 +439,7 @@ class Run:
         try:
             output: Output = await self.control.outcome()
         except BaseException:
-            if self.successor is None or _is_being_cancelled():
+            if self.successor is None or is_being_cancelled():
                 raise
             return await self.successor
         return output if self.successor is None else await self.successor
@@ -461,12 +466,6 @@ class Run:
     def _display_(self) -> Any:
         """What marimo shows."""
         return view_of(self)
-
-
-def _is_being_cancelled() -> bool:
-    """Whoever waits was told to stop, and not only what it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

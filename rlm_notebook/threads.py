@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .core.error_text import described
+
 __all__ = ["DaemonThreads", "in_daemon_thread"]
 
 T = TypeVar("T")
@@ -102,5 +104,6 @@ def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:
         return
     if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit):
         # These mean something else to a future or to the loop that awaits it.
-        error = RuntimeError(f"{type(error).__name__}: {error}")
+        meant, error = error, RuntimeError(described(error))
+        error.__cause__ = meant
     outcome.set_exception(error)

@@ -12,7 +12,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 LAYERS = [
     {"exceptions"},
     {"core"},
-    {"ports", "types", "threads", "portal"},
+    {"ports", "types", "threads", "portal", "containment"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "secrecy", "tools", "prompts", "pricing"},
     {

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..core.error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
 from ..threads import DaemonThreads
@@ -188,7 +189,7 @@ def _raised(error: Exception, name: str) -> ModelError:
     status = status if isinstance(status, int) else None
     retryable, wait = getattr(error, "retryable", None), getattr(error, "retry_after", None)
     return ModelError(
-        f"{name} raised {type(error).__name__}: {one_line(str(error))}",
+        f"{name} raised {one_line(described(error))}",
         causes=[error],
         status=status,
         retry_after=float(wait) if isinstance(wait, int | float) else None,

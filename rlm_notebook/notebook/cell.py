@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 
+from ..containment import is_being_cancelled
 from ..core.plan import Execute, Recurse
 from ..exceptions import ConfigurationError, RLMError
 from ..portal import run_blocking
@@ -121,7 +122,8 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
         with interruptible(), heartbeat(), pumped_comms(session.shell):
             return await work
     except (asyncio.CancelledError, KeyboardInterrupt):
-        by_signal = _is_being_cancelled()
+        # This very task was told to stop (an interrupt); else only the run that it waits for was.
+        by_signal = is_being_cancelled()
         await _stopped(run)
     raise interruption(run.latest, "Interrupted" if by_signal else "Cancelled")
 
@@ -140,12 +142,6 @@ def _task(session: Session, options: CellOptions, cell: str) -> str:
 def _first_line(cell: str) -> str:
     """With text in it, and with the names of variables where their values would come."""
     return next((line.strip() for line in cell.splitlines() if line.strip()), "")[:TITLE_CHARACTERS]
-
-
-def _is_being_cancelled() -> bool:
-    """This very task was told to stop (an interrupt); else only the run that it waits for was."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _stopped(run: Run) -> None:

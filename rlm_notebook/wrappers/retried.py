@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.error_text import error_text
 from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
 from ..exceptions import ModelError
@@ -140,7 +141,7 @@ class Patience:
             return error
         # A copy: the model may raise the same object again.
         counted = copy.copy(error)
-        counted.args = (f"{error} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
+        counted.args = (f"{error_text(error)} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
         counted.__cause__, counted.__suppress_context__ = error.__cause__, True
         return counted.with_traceback(error.__traceback__)
 

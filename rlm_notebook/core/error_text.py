@@ -1,0 +1,23 @@
+"""What an error says, whoever raised it: the text of an error is code of its author, and may fail itself."""
+
+from __future__ import annotations
+
+__all__ = ["described", "error_text"]
+
+
+def error_text(error: BaseException) -> str:
+    """`str(error)`, or a statement that it has no text where asking for it raises an error."""
+    try:
+        return str(error)
+    except BaseException as second:
+        if isinstance(second, KeyboardInterrupt):
+            raise
+        return f"(its text cannot be read: {type(second).__name__})"
+
+
+def described(error: BaseException) -> str:
+    """The type and the text of an error; of a group also those of its members."""
+    text = error_text(error)
+    if isinstance(error, BaseExceptionGroup):
+        text = f"{text}: {'; '.join(map(described, error.exceptions))}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
