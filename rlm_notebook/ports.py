@@ -146,8 +146,9 @@ class ToolCall:
 class Reply:
     """What a model answered; `usage` is `None` when the provider did not say.
 
-    `reasoning` is what it thought before it answered, apart from `content`, as far as its provider tells. `finish_reason`
-    is "stop", "tool_calls", "length" (the limit of output tokens), "content_filter", or the provider's own word.
+    `reasoning` is what it thought before it answered, apart from `content`, as far as its provider tells.
+    `finish_reason` is "stop", "tool_calls", "length" (the limit of output tokens), "content_filter", or the provider's
+    own word.
     """
 
     content: str

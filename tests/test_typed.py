@@ -1,11 +1,15 @@
 """Typed results: a value of the wanted type, whatever the model wrapped it in; repaired, or a clear error."""
 
+import json
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, RootModel, TypeAdapter, field_validator
+from typing_extensions import TypedDict
 
 from rlm_notebook import (
     AsyncRecursiveEngine,
@@ -16,6 +20,7 @@ from rlm_notebook import (
     ScriptedModel,
 )
 from rlm_notebook.core.events import Retried
+from rlm_notebook.core.keys import digest
 from rlm_notebook.ports import Request
 from rlm_notebook.typed import OutputType, Unfit
 
@@ -75,6 +80,128 @@ def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value:
 def test_what_does_not_fit_is_said_in_words_for_the_model(text: str, said: str) -> None:
     with pytest.raises(Unfit, match=said):
         OutputType(City).parse(text)
+
+
+class Part(BaseModel):
+    name: str = ""
+    kids: list["Part"] = []
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Named(TypedDict):
+    name: str
+
+
+#: Types and a value of each, as JSON.
+EVERY_KIND: list[tuple[Any, Any]] = [
+    (list[City], [{"name": "Ulm", "people": 1}]),
+    (list[int], [1, 2]),
+    (int, 42),
+    (float, 0.5),
+    (bool, True),
+    (str, "Ulm"),
+    (Literal["yes", "no"], "yes"),
+    (Color, "red"),
+    (City | None, {"name": "Ulm", "people": 1}),
+    (City | None, None),
+    (City | Point, {"x": 1}),
+    (int | list[int], [3]),
+    (dict[str, int], {"a": 1}),
+    (dict[str, int] | None, {"result": 1}),
+    (tuple[int, str], [1, "a"]),
+    (Part, {"name": "a", "kids": [{"name": "b", "kids": []}]}),
+    (list[Part], [{"name": "a", "kids": [{"name": "b"}]}]),
+    (RootModel[list[int]], [1]),
+    (Point, {"x": 1}),
+    (Named, {"name": "Ulm"}),
+    (Any, {"a": [1]}),
+]
+IDS = [f"{str(wanted)[:30]}-{index}" for index, (wanted, _) in enumerate(EVERY_KIND)]
+
+
+@pytest.mark.parametrize(("wanted", "given"), EVERY_KIND, ids=IDS)
+def test_a_provider_is_given_the_schema_of_an_object_whatever_the_type(wanted: Any, given: Any) -> None:
+    schema = OutputType(wanted).schema
+
+    assert schema["type"] == "object"
+    assert "$ref" not in schema
+    named = {name.rpartition("/")[2] for name in re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema))}
+    assert named <= set(schema.get("$defs", {})), "what is referred to is there"
+
+
+@pytest.mark.parametrize(("wanted", "given"), EVERY_KIND, ids=IDS)
+def test_a_value_is_read_with_and_without_the_object_around_it(wanted: Any, given: Any) -> None:
+    kind, value = OutputType(wanted), TypeAdapter(wanted).validate_python(given)
+    wrapped = json.dumps({"result": given}) if set(kind.schema.get("properties", ())) == {"result"} else None
+
+    for text in filter(None, (json.dumps(given), wrapped)):
+        assert kind.parse(text) == value
+        assert kind.parse(f"```json\n{text}\n```") == value
+
+
+def test_a_model_whose_only_field_is_a_result_is_no_wrapper() -> None:
+    class Found(BaseModel):
+        result: int
+
+    assert OutputType(Found).schema == Found.model_json_schema()
+    assert OutputType(Found).parse('{"result": 1}') == Found(result=1)
+    assert OutputType(Found | None).parse('{"result": 1}') == Found(result=1)
+    assert OutputType(Found | None).parse('{"result": {"result": 1}}') == Found(result=1)
+
+
+@pytest.mark.parametrize("wanted", [City, list[City], dict[str, int], int, Part], ids=str)
+def test_what_a_recorded_run_was_asked_for_is_the_same_as_ever(wanted: Any) -> None:
+    assert OutputType(wanted).digest == digest(TypeAdapter(wanted).json_schema())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (Part, '{"name": "root", "kids": [{"name": "inner"}, {"name": "cut'),
+        (list[int], "[[1, 2], [3"),
+        (Part, '{"title": "T", "items": [{"name": "b"}, {"na'),
+        (list[City], '{"result": [{"name": "Ulm", "people": 1}, {"name": "Bo'),
+        (City, '[{"name": "Ulm", "people": 1}, {"name": "Bonn"'),
+        (City | str, '{"name": "Ulm", "peo'),
+        (list[int], 'At first [1, 2]; then {"result": [3'),
+    ],
+)
+def test_a_fragment_is_no_value_and_the_model_is_told_so(wanted: Any, text: str) -> None:
+    with pytest.raises(Unfit, match="not whole"):
+        OutputType(wanted).parse(text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "value"),
+    [
+        (list[int], "See [1] and [2]. They are\n[10, 20]", [10, 20]),
+        (City, f'Not {{"name": "X", "people": 1}} but:\n```json\n{TEXT}\n```', City(name="Ulm", people=126405)),
+        (City, f'{TEXT} (took {{"seconds": 3}}, see [1])', City(name="Ulm", people=126405)),
+        (list[City], f"[{TEXT}], as in [1].", [City(name="Ulm", people=126405)]),
+        (Part, 'It is {"name": "a"}, not {}.', Part(name="a")),
+        (str, 'Write {"result": "x"} there.', 'Write {"result": "x"} there.'),
+        (str, "Cut [here", "Cut [here"),
+    ],
+)
+def test_of_several_values_the_one_that_is_meant_is_taken(wanted: Any, text: str, value: Any) -> None:
+    assert OutputType(wanted).parse(text) == value
+
+
+def test_the_last_word_counts_even_if_an_earlier_one_would_fit() -> None:
+    with pytest.raises(Unfit, match="people"):
+        OutputType(City).parse(f'At first {TEXT}, but then {{"name": "Ulm", "people": "some"}}')
+
+
+def test_a_bare_number_that_was_cut_off_is_none() -> None:
+    assert OutputType(int).parse('{"result": 42}', cut_off=True) == 42
+    assert OutputType(bool).parse("true", cut_off=True) is True
+    with pytest.raises(Unfit, match="ends before"):
+        OutputType(int).parse("42", cut_off=True)
 
 
 def test_a_type_without_a_schema_is_refused_before_any_call() -> None:

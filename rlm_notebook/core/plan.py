@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from .json_text import json_objects
+from .json_text import JsonText
 from .outline import printable
 
 __all__ = [
@@ -174,15 +174,19 @@ PLAN_SCHEMA: dict[str, Any] = {
 
 
 def parse_plan(text: str) -> Execute | Recurse:
-    """Read a plan from a model's reply.
+    """Read a plan from a model's reply: of several, the last one that begins a fenced block, else the last one.
 
-    Raises `NotJSON` if there is no JSON object, `UnusablePlan` if it is not a plan or its dependencies are circular.
+    Raises `NotJSON` if there is no whole JSON object, `UnusablePlan` if it is not a plan or its dependencies are
+    circular.
     """
+    found = JsonText.of(text, "{")
     first: dict[str, Any] | None = None
-    for found in json_objects(text):
-        if "decision" in found:
-            return plan_from_json(found)
-        first = found if first is None else first
+    for value in found.values():
+        if "decision" in value:
+            return plan_from_json(value)
+        first = value if first is None else first
+    if found.unclosed:
+        raise NotJSON("the JSON object is not whole: its outermost brace never closes; reply with a whole one")
     if first is None:
         raise NotJSON("the reply holds no JSON object; reply with one JSON object and nothing else")
     return plan_from_json(first)
