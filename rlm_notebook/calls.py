@@ -14,12 +14,12 @@ from typing import Any, Protocol, cast
 from .adapters import answering
 from .adapters import patience as patience_with
 from .containment import is_being_cancelled, is_failure, is_running
-from .core.error_text import described, error_text
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
+from .error_text import described, error_text
 from .exceptions import ExecutionError, ModelError, RLMError
 from .failures import without_node
 from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced

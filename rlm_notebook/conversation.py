@@ -17,12 +17,12 @@ from typing import Any
 
 from .calls import ask, tell_work
 from .containment import apart, is_failure
-from .core.error_text import described, error_text
 from .core.events import Replied, ToolCalled, ToolReturned
 from .core.limits import Usage
 from .core.records import tool_facts
 from .core.retry import RetryPolicy
 from .core.tree import Node, Round, ToolUse
+from .error_text import described, error_text
 from .exceptions import ToolError
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall

@@ -16,12 +16,19 @@
 
 Every message says what was attempted, what was wrong and what to do next. An error that ended a run carries it as
 `.run`, so that `error.run.partial()` gives what there is.
+
+All of them can be pickled and deep-copied, so that they come out of a worker process: with type, text and facts, and
+without the live run. Of what they were caused by, what has no such form is kept as text.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from .error_text import described
+from .portable import is_portable, portable_type
 
 if TYPE_CHECKING:
     from .core.limits import Usage
@@ -47,6 +54,79 @@ class RLMError(Exception):
     """Any error of this package; `.run` is the run that it ended, if one did."""
 
     run: Any = None
+
+    # What `Exception` has for these calls the class with `args`, which is not what a subclass takes.
+    def __copy__(self) -> Self:
+        copied = self.__class__.__new__(self.__class__, *self.args)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = self.__class__.__new__(self.__class__, *self.args)
+        copied.__dict__.update((name, _deeply(value, memo)) for name, value in self.__dict__.items() if name != "run")
+        copied.__cause__, copied.__suppress_context__ = self.__cause__, self.__suppress_context__
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: _portable(value) for name, value in self.__dict__.items() if name != "run"}
+        made = (portable_type(type(self), RLMError), *map(_portable, self.args))
+        return _blank, made, {**facts, _CAUSES: _chain(self)}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        facts = dict(state or {})
+        causes = facts.pop(_CAUSES, ())
+        self.__dict__.update(facts)
+        error: BaseException = self
+        for cause in causes:
+            error.__cause__ = cause
+            error = cause
+
+
+_CAUSES = "__causes__"
+
+
+def _blank(kind: type[RLMError], *args: Any) -> RLMError:
+    """An error of this class that was not made as its class would have it: its facts follow."""
+    return kind.__new__(kind, *args)
+
+
+def _portable(value: Any) -> Any:
+    """The value, or as text what of it cannot be pickled."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(_portable, value)) if type(value) in (tuple, list) else list(map(_portable, value))
+    if isinstance(value, RLMError) or is_portable(value):
+        # An error of ours sees to its own causes; to try it here would try them once for each level above.
+        return value
+    return RLMError(described(value)) if isinstance(value, BaseException) else object.__repr__(value)
+
+
+def _deeply(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy; what has none, as errors of other libraries, is shared."""
+    if isinstance(value, tuple):
+        return tuple(_deeply(item, memo) for item in value)
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:
+        return value
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """What it was raised from, and what that was: `pickle` leaves this out. An `RLMError` has the rest of it itself."""
+    causes: list[BaseException] = []
+    seen = {id(error)}
+    while len(causes) < _LONGEST_CHAIN:
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None or id(cause) in seen:
+            break
+        seen.add(id(cause))
+        causes.append(_portable(cause))
+        if isinstance(cause, RLMError):
+            break
+        error = cause
+    return causes
+
+
+_LONGEST_CHAIN = 20
 
 
 class ConfigurationError(RLMError, ValueError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .core.error_text import error_text
 from .core.tree import Node
+from .error_text import error_text
 from .exceptions import ExecutionError, ModelError, PlanError
 from .ports import Reply
 from .typed import Unfit

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .core.error_text import described
 from .core.events import Cancelled, RunFinished, RunStarted
+from .error_text import described
 from .exceptions import CheckpointError, RLMError
 from .permits import budget_error
 from .readings import output_of

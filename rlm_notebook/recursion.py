@@ -17,12 +17,12 @@ from .calls import ask
 from .children import Children, end_node
 from .configuration import Configuration
 from .conversation import Conversation
-from .core.error_text import error_text
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.keys import result_key
 from .core.plan import Execute
 from .core.sources import placeless, sources_in
 from .core.tree import Node
+from .error_text import error_text
 from .exceptions import CheckpointError, LimitError
 from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit, without_node
 from .planning import Planning

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .core.error_text import described
+from .error_text import described
 
 __all__ = ["DaemonThreads", "in_daemon_thread"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import copyreg
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
 from .core.rendering import Format, rendered
+from .portable import is_portable
 
 __all__ = [
     "AsyncLLMCaller",
@@ -80,6 +83,9 @@ class Output(Mapping[str, Any]):
     Also a mapping with the keys "content" and "metadata", so that callers can return it and read it as they do a
     dict. `str()` is the content; in a notebook it shows as `.format` says: "markdown" (and `.parsed` as a table, if it
     holds records), "text", "json" or "code".
+
+    It can be pickled and deep-copied, without its live run: what is pickled comes back with `run=None`. A `parsed`
+    value whose type another process cannot import comes back as plain data.
     """
 
     __slots__ = ("content", "format", "metadata", "parsed", "run", "usage")
@@ -120,6 +126,31 @@ class Output(Mapping[str, Any]):
         shown = self.content if len(self.content) <= 200 else self.content[:200] + "…"
         return f"Output(content={shown!r}, metadata={self.metadata!r})"
 
+    def __copy__(self) -> Output:
+        return self._with(run=self.run)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Output:
+        return self._with(metadata=copy.deepcopy(self.metadata, memo), parsed=copy.deepcopy(self.parsed, memo))
+
+    def _with(self, **changes: Any) -> Output:
+        """The same without its run, with some parts changed."""
+        copied = type(self).__new__(type(self))
+        copied.__setstate__({**self._state(), **changes})
+        return copied
+
+    def _state(self) -> dict[str, Any]:
+        return {**{name: getattr(self, name) for name in self.__slots__}, "run": None}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self._state()
+        state["metadata"] = {name: _portable(value) for name, value in self.metadata.items()}
+        state["parsed"] = _portable(self.parsed)
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def _repr_markdown_(self) -> Any:
         return self._shown("text/markdown")
 
@@ -134,6 +165,15 @@ class Output(Mapping[str, Any]):
 
     def _shown(self, mime: str) -> Any:
         return rendered(self.content, self.parsed, self.format).get(mime)
+
+
+def _portable(value: Any) -> Any:
+    """The value, or as plain data what cannot be pickled: a model that is defined within a function, say."""
+    if is_portable(value):
+        return value
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, fallback=repr)
 
 
 class LLMCaller(Protocol):

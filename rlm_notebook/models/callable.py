@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..core.error_text import described
+from ..error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
 from ..threads import DaemonThreads
