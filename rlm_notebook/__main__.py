@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from . import __version__
 from .async_engine import AsyncRecursiveEngine
 from .checkpoints.json_file import JsonFile, load_recorded
+from .core.gate import terminal_text
 from .core.limits import Budget
 from .core.outline import outline
 from .core.stretches import breaks_of
@@ -140,7 +141,7 @@ async def _solve(options: argparse.Namespace) -> int:
         output = await run
     finally:
         progress.close()
-    print(output)
+    print(terminal_text(str(output)))
     label = output.metadata.get("label")
     print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
     return 0
@@ -171,7 +172,7 @@ def _show(options: argparse.Namespace) -> int:
         return 0
     print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.active_seconds)))
     root = run.tree.root
-    print(f"\n{root.result if root is not None and root.result else f'({run.status})'}")
+    print(f"\n{terminal_text(root.result) if root is not None and root.result else f'({run.status})'}")
     return 0
 
 

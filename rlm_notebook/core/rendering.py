@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
+from .gate import LONGEST, code_block, markdown, shortened, terminal_text
 from .json_text import json_values
 from .table import Table
 
@@ -21,15 +22,16 @@ _FENCED = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^\1[ \t]*$", 
 
 
 def rendered(content: str, parsed: Any, form: Format) -> dict[str, Any]:
-    """The MIME bundle of an answer; it has a text/plain in every form."""
-    return {"markdown": _markdown, "text": _text, "json": _json, "code": _code}[form](content, parsed)
+    """The MIME bundle of an answer, in which nothing can act; it has a text/plain in every form."""
+    bundle = {"markdown": _markdown, "text": _text, "json": _json, "code": _code}[form](content, parsed)
+    return {**bundle, "text/plain": terminal_text(shortened(bundle["text/plain"]))}
 
 
 def _markdown(content: str, parsed: Any) -> dict[str, Any]:
     table = table_of(parsed)
     if table is not None:
         return {"text/html": table._repr_html_(), "text/plain": str(table)}
-    return {"text/markdown": content, "text/plain": content}
+    return {"text/markdown": markdown(content), "text/plain": content}
 
 
 def _text(content: str, parsed: Any) -> dict[str, Any]:
@@ -40,15 +42,15 @@ def _json(content: str, parsed: Any) -> dict[str, Any]:
     """The JSON in the answer, which may stand in prose; an answer without any is a JSON text itself."""
     value = _plain(parsed) if parsed is not None else next(json_values(content), content)
     shown = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    return {"application/json": value, "text/plain": shown} if isinstance(value, dict | list) else {"text/plain": shown}
+    as_tree = isinstance(value, dict | list) and len(shown) <= LONGEST
+    return {"application/json": value, "text/plain": shown} if as_tree else {"text/plain": shown}
 
 
 def _code(content: str, parsed: Any) -> dict[str, Any]:
     """The code blocks of the answer, without the prose around them; an answer without any is code as a whole."""
     blocks = [(match[2], match[3].rstrip("\n")) for match in _FENCED.finditer(content)] or [("", content)]
     code = "\n\n".join(text for _, text in blocks)
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))
-    return {"text/markdown": f"{fence}{blocks[0][0]}\n{code}\n{fence}", "text/plain": code}
+    return {"text/markdown": code_block(code, blocks[0][0]), "text/plain": code}
 
 
 def table_of(value: Any) -> Table | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from .gate import html_text
 from .outline import printable
 
 __all__ = ["Table"]
@@ -33,17 +33,17 @@ class Table:
     __repr__ = __str__
 
     def _lines(self) -> Iterator[str]:
-        cells = [self.columns, *([_cut(printable(cell), self.width) for cell in row] for row in self.rows)]
+        cells = [[_cut(printable(cell), self.width) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
         for row in cells:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         if self.note:
-            yield self.note
+            yield printable(self.note)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th{_LEFT}>{_as_html(column)}</th>" for column in self.columns)
+        head = "".join(f"<th{_LEFT}>{html_text(column)}</th>" for column in self.columns)
         body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
-        note = f"<p>{_as_html(self.note)}</p>" if self.note else ""
+        note = f"<p>{html_text(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -51,12 +51,7 @@ class Table:
 
 
 def _cell(text: str) -> str:
-    return f"<td{_LEFT}>{_as_html(_cut(text, HTML_WIDTH))}</td>"
-
-
-def _as_html(text: str) -> str:
-    """Escaped; a dollar stands alone, as notebooks take what is between two for a formula."""
-    return escape(text).replace("$", "<span>$</span>")
+    return f"<td{_LEFT}>{html_text(_cut(text, HTML_WIDTH))}</td>"
 
 
 def _cut(text: str, width: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 
 from ..async_engine import AsyncRecursiveEngine
+from ..core.gate import html_text, shortened
 from ..core.outline import duration, printable
 from ..core.table import Table
 from ..exceptions import ConfigurationError
@@ -45,7 +45,9 @@ class Comparison:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        texts = "".join(f"<td {_CELL}>{escape(str(run.partial()))}</td>" for run in (self.plain, self.tree))
+        texts = "".join(
+            f"<td {_CELL}>{html_text(shortened(str(run.partial())))}</td>" for run in (self.plain, self.tree)
+        )
         heads = "<th>one plain call</th><th>the tree</th>"
         return f'{self.table._repr_html_()}<table style="width:100%"><tr>{heads}</tr><tr>{texts}</tr></table>'
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ..core.gate import html_text
 from ..core.outline import SYMBOLS, duration, printable, reason, shown_state, tokens
 from ..core.stretches import Break, breaks_of, without_breaks
 from ..core.tree import Node, NodeState, Tree
@@ -47,7 +48,7 @@ def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
     return {
         "text/html": (
             f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}">{_HIDE_DEAD_WIDGET}'
-            f"<details><summary><b>{escape(summary)}</b></summary>{''.join(shown.elements())}</details></div>"
+            f"<details><summary><b>{html_text(summary)}</b></summary>{''.join(shown.elements())}</details></div>"
         ),
         "text/markdown": f"```text\n{text.replace('```', '` ` `')}\n```",
         "text/plain": text,
@@ -94,7 +95,7 @@ class _Row:
 
     def html(self) -> str:
         mark = f'<span style="color:{self.color}" title="{self.state}">{self.symbol}</span>'
-        return f"{mark} {escape(self.title)} <small>{escape(self.facts)}</small>"
+        return f"{mark} {html_text(self.title)} <small>{html_text(self.facts)}</small>"
 
     def size(self) -> int:
         """In the whole bundle: once as HTML, twice as text."""
