@@ -14,20 +14,24 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from inspect import isawaitable
 from typing import Any
 
 from ..core.limits import Usage
+from ..core.text import well_formed, well_formed_value
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Capabilities, Reply, Request, ToolCall
 from .anthropic_errors import announced, model_error, refused
 from .anthropic_request import body_of
-from .clients import Endpoint, check_url, client_for, is_loopback, let_go, without_credentials
-from .deadline import Pieces, within
-from .openai_errors import Target
-from .openai_reply import steadily
+from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from .deadline import Deadline, Pieces, within
+from .exchange import Patience, reply_of
+from .finish_reason import finish_reason
+from .openai_errors import Target, require_no_error
+from .openai_reply import Asked, excerpt, listed, text_of
 from .pace import Ticket, Told
 from .paced import Paced
+from .sse import Event
+from .tool_calls import arguments_from
 
 __all__ = ["OFFICIAL_URL", "AnthropicModel"]
 
@@ -96,7 +100,7 @@ class AnthropicModel:
         deadline = DEFAULT_DEADLINE if request.deadline is None else request.deadline
         return within(deadline, partial(self._begun, request), name=self.name)
 
-    async def _begun(self, request: Request) -> Pieces:
+    async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
         url = self._url()
         target = self._target(url)
@@ -104,16 +108,17 @@ class AnthropicModel:
             install = "pip install 'rlm-notebook[anthropic]'"
             raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
         paced = Paced.at(url, self.model, target, announced, model_error)
-        return self._pieces(request, url, paced, await paced.turn(request))
+        patience = Patience(self.stall_timeout, deadline)
+        return self._pieces(request, url, paced, await paced.turn(request), patience)
 
-    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket) -> Pieces:
+    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket, patience: Patience) -> Pieces:
         target = paced.target
         client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
         known = _learned.get((url, self.model), {})
         while True:
             told = paced.begin(ticket)
-            body = body_of(request, known, self.model, self.max_output_tokens, self.temperature)
-            made = _call(client, body, target, told, self.stall_timeout)
+            body = well_formed_value(body_of(request, known, self.model, self.max_output_tokens, self.temperature))
+            made = _call(client, body, request, target, told, patience)
             try:
                 async with aclosing(paced.counted(made, ticket)) as pieces:
                     async for piece in pieces:
@@ -149,27 +154,20 @@ class AnthropicModel:
 # -- what comes back ---------------------------------------------------------------------------------------------
 
 
-async def _call(client: Any, body: dict[str, Any], target: Target, told: Told, stall: float | None) -> Pieces:
+async def _call(
+    client: Any, body: dict[str, Any], request: Request, target: Target, told: Told, patience: Patience
+) -> Pieces:
     required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
     # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
     rest = {name: value for name, value in body.items() if name not in required}
     raw = await client.messages.with_raw_response.create(**required, extra_body=rest)
     told(raw.headers)
-    parsed = raw.parse()
-    # Newer versions of the SDK read the body only now.
-    response = await parsed if isawaitable(parsed) else parsed
-    written = _Written(body["model"], _answered(body), body.get("tool_choice", {}).get("name", ""))
-    if not body["stream"]:
-        written.add_whole(response, target)
-        yield written.reply(target)
-        return
-    async with response:
-        async for event in steadily(response, written, stall, target):
-            if text := written.add(event):
-                yield text
-    del raw, parsed, response
-    await let_go()
-    yield written.reply(target)
+    written = _Written(body["model"], _answered(body), target, body.get("tool_choice", {}).get("name", ""))
+    add, whole = written.add, written.add_whole
+    made = reply_of(raw.http_response, written, add, whole, patience, target, streaming=request.streaming)
+    async with aclosing(made) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def _answered(body: Mapping[str, Any]) -> int:
@@ -177,17 +175,9 @@ def _answered(body: Mapping[str, Any]) -> int:
     return sum(block["type"] == "tool_result" for turn in body["messages"] for block in turn["content"])
 
 
-_FINISHED = {
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-}
-
-
 @dataclass
 class _Block:
-    kind: str
+    kind: str = "text"
     id: str = ""
     name: str = ""
     text: str = ""
@@ -214,90 +204,114 @@ class _Written:
 
     model: str
     first_call: int
+    target: Asked
     reply_tool: str = ""
-    blocks: dict[int, _Block] = field(default_factory=dict)
+    blocks: list[_Block] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     stop_reason: str = ""
     #: Whether text was the last that came: only then is silence a bad sign.
     flowing: bool = False
+    finished: bool = False
+    _places: dict[Any, _Block] = field(default_factory=dict)
 
-    def add_whole(self, message: Any, target: Target) -> None:
-        content = getattr(message, "content", None)
+    def add_whole(self, message: Any) -> None:
+        content = message.get("content") if isinstance(message, Mapping) else None
         if not isinstance(content, list):
-            wrong = f"the reply holds no answer ({str(message)[:200]})"
-            raise target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
+            require_no_error(message, midway=False)
+            wrong = f"the reply holds no answer ({excerpt(message)})"
+            raise self.target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
         self._add_facts(message)
-        for index, block in enumerate(content):
+        for index, block in enumerate(listed(content)):
             self._open(index, block)
         # A whole message is complete, whether or not it says so.
-        self.stop_reason = getattr(message, "stop_reason", None) or "end_turn"
+        self.stop_reason = text_of(message.get("stop_reason")) or "end_turn"
 
-    def add(self, event: Any) -> str:
+    def add(self, event: Event) -> str:
         """The new text of a streamed event."""
-        kind, index = getattr(event, "type", ""), getattr(event, "index", 0)
-        self.flowing = bool(getattr(getattr(event, "delta", None), "text", None))
+        said = event.data if isinstance(event.data, Mapping) else {}
+        kind, index, delta = said.get("type") or event.name, said.get("index"), _mapping(said.get("delta"))
+        require_no_error(event.data, midway=True, named=kind)
+        self.flowing = bool(delta.get("text"))
         if kind == "message_start":
-            self._add_facts(getattr(event, "message", None))
+            self._add_facts(_mapping(said.get("message")))
         elif kind == "content_block_start":
-            self._open(index, getattr(event, "content_block", None))
-            return self.blocks[index].text if self.blocks[index].is_answer else ""
+            block = self._open(index, _mapping(said.get("content_block")))
+            return block.text if block.is_answer else ""
         elif kind == "content_block_delta":
-            return self._grow(index, getattr(event, "delta", None))
+            return self._grow(index, delta)
         elif kind == "message_delta":
-            self._count(getattr(event, "usage", None))
-            self.stop_reason = getattr(getattr(event, "delta", None), "stop_reason", None) or self.stop_reason
+            self._count(said.get("usage"))
+            self.stop_reason = text_of(delta.get("stop_reason")) or self.stop_reason
+            self.finished = bool(self.stop_reason)
+        elif kind == "message_stop":
+            self.finished = True
         return ""
 
-    def _add_facts(self, message: Any) -> None:
-        self._count(getattr(message, "usage", None))
-        self.model = getattr(message, "model", None) or self.model
+    def _add_facts(self, message: Mapping[str, Any]) -> None:
+        self._count(message.get("usage"))
+        self.model = text_of(message.get("model")) or self.model
+
+    @property
+    def counted(self) -> bool:
+        """Whether the last event but one has come, which tells the tokens."""
+        return self.finished
 
     def _count(self, usage: Any) -> None:
         """The counts so far: each event tells some of them, and the last word holds."""
+        usage = _mapping(usage)
         for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-            value = getattr(usage, name, None)
+            value = usage.get(name)
             if isinstance(value, int) and value >= 0:
                 self.counts[name] = value
-        details = getattr(usage, "output_tokens_details", None)
-        # Older versions of the SDK leave what they do not know as it came.
-        known = details if isinstance(details, dict) else getattr(details, "__dict__", {})
-        thinking = known.get("thinking_tokens")
+        thinking = _mapping(usage.get("output_tokens_details")).get("thinking_tokens")
         if isinstance(thinking, int) and thinking >= 0:
             self.counts["thinking_tokens"] = thinking
 
-    def _open(self, index: int, block: Any) -> None:
-        told = {name: getattr(block, name, None) for name in ("id", "name", "text")}
+    def _open(self, index: Any, block: Mapping[str, Any]) -> _Block:
+        told = {name: block.get(name) for name in ("id", "name", "text")}
         texts = {name: value for name, value in told.items() if isinstance(value, str)}
-        opened = _Block(getattr(block, "type", ""), **texts, input=getattr(block, "input", None))
+        opened = _Block(text_of(block.get("type")), **texts, input=block.get("input"))
+        opened.text = opened.text or text_of(block.get("thinking"))
         if opened.kind == "tool_use" and self.reply_tool and opened.name == self.reply_tool:
             opened.kind = "text"
-        self.blocks[index] = opened
+        # Some servers give every block the same index, or none.
+        self.blocks.append(opened)
+        self._places[index] = opened
+        return opened
 
-    def _grow(self, index: int, delta: Any) -> str:
-        block = self.blocks.setdefault(index, _Block("text"))
-        # Thinking and signatures come as deltas of other names.
-        more = getattr(delta, "text", None) or getattr(delta, "partial_json", None) or ""
+    def _grow(self, index: Any, delta: Mapping[str, Any]) -> str:
+        block = self._places.get(index)
+        if block is None:
+            block = self._open(index, {"type": "thinking" if "thinking" in delta else "text"})
+        # Signatures come as deltas of another name.
+        more = "".join(text_of(delta.get(name)) for name in ("text", "partial_json", "thinking"))
         block.text += more
         return more if block.is_answer else ""
 
-    def reply(self, target: Target) -> Reply:
-        usage = self._usage(free=is_loopback(target.url))
-        if not self.stop_reason:
-            wrong = "the stream ended before the reply was complete"
-            raise target.error(wrong, "try again", retryable=True, usage=usage)
-        content = "".join(block.content for block in self.blocks.values() if block.is_answer)
+    def cut_off(self) -> Exception:
+        wrong = "the stream ended before the reply was complete"
+        return self.target.error(wrong, "try again", retryable=True, usage=self._usage())
+
+    def reply(self) -> Reply:
+        usage = self._usage()
+        content = "".join(block.content for block in self.blocks if block.is_answer)
+        reasoning = "\n\n".join(block.text for block in self.blocks if block.kind == "thinking" and block.text)
         calls = tuple(self._calls())
-        if not content.strip() and not calls:
-            raise self._nothing(target, usage)
-        finished = "stop" if not calls and self.stop_reason == "tool_use" else _FINISHED.get(self.stop_reason, "stop")
-        return Reply(content, calls, usage, self.model, finished)
+        ended = finish_reason(self.stop_reason, calls=bool(calls))
+        thought = reasoning.strip() and ended in ("", "stop")
+        if not content.strip() and not calls and not thought:
+            raise self._nothing(ended, usage)
+        ended = ended or ("tool_calls" if calls else "stop")
+        model, reasoning = well_formed(self.model), well_formed(reasoning)
+        return Reply(well_formed(content), calls, usage, model, ended, reasoning=reasoning)
 
     def _calls(self) -> Iterator[ToolCall]:
-        called = [block for block in self.blocks.values() if block.kind == "tool_use" and not block.is_answer]
+        called = [block for block in self.blocks if block.kind == "tool_use" and not block.is_answer]
         for position, block in enumerate(called, self.first_call):
-            yield ToolCall(block.id or f"call_{position}", block.name, _arguments(block))
+            arguments = arguments_from(block.text or block.input)
+            yield ToolCall(well_formed(block.id) or f"call_{position}", well_formed(block.name), arguments)
 
-    def _usage(self, *, free: bool) -> Usage | None:
+    def _usage(self) -> Usage | None:
         """Tokens as users know them from other providers: what came from the cache is a part of the prompt."""
         if "output_tokens" not in self.counts:
             return None
@@ -308,26 +322,19 @@ class _Written:
             completion_tokens=get("output_tokens", 0),
             cached_tokens=cached,
             reasoning_tokens=get("thinking_tokens", 0),
-            cost_usd=0.0 if free else None,
+            cost_usd=0.0 if self.target.free else None,
         )
 
-    def _nothing(self, target: Target, usage: Usage | None) -> Exception:
+    def _nothing(self, ended: str, usage: Usage | None) -> Exception:
         """What it used is paid for all the same."""
-        if self.stop_reason == "refusal":
-            return target.error("the model refuses to answer", "reword the task", usage=usage)
-        if self.stop_reason in ("max_tokens", "model_context_window_exceeded"):
+        if ended == "content_filter":
+            return self.target.error("the model refuses to answer", "reword the task", usage=usage)
+        if ended == "length":
             wrong = "all output tokens were used before any answer was written"
-            return target.error(wrong, "allow more output tokens", usage=usage)
-        return target.error("the reply is empty", "try again, or choose another model", retryable=True, usage=usage)
+            return self.target.error(wrong, "allow more output tokens", usage=usage)
+        wrong = "the reply is empty"
+        return self.target.error(wrong, "try again, or choose another model", retryable=True, usage=usage)
 
 
-def _arguments(block: _Block) -> dict[str, Any] | str:
-    if not block.text and isinstance(block.input, dict | None):
-        return block.input or {}
-    # Some gateways give the arguments as text; what is no object is told to the model, and no tool called without.
-    text = block.text or (block.input if isinstance(block.input, str) else json.dumps(block.input))
-    try:
-        decoded = json.loads(text)
-    except ValueError:
-        return text
-    return decoded if isinstance(decoded, dict) else text
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -10,8 +10,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.keys import digest
 from ..exceptions import ModelError
-from .openai_errors import Target, is_transport, number, retry_after, unreachable, verdict_on
+from .openai_errors import (
+    ErrorWithin,
+    Target,
+    is_transport,
+    not_as_agreed,
+    number,
+    refused_stream,
+    retry_after,
+    unreachable,
+    verdict_on,
+)
 from .pace import Announced
 
 __all__ = ["announced", "model_error", "refused"]
@@ -43,24 +54,38 @@ def model_error(error: Exception, target: Target) -> ModelError:
         return _refused(error, target)
     if isinstance(error, anthropic.APIConnectionError) or is_transport(error):
         return unreachable(error, target)
-    wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
-    return target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
+    if isinstance(error, ErrorWithin):
+        kind = str(error.kind or "")
+        return _told(_STATUS.get(kind, error.status or 500), kind, error.words, {}, target, midway=error.midway)
+    return target.error(not_as_agreed(error), "is this a server that speaks Anthropic's Messages API?", retryable=True)
 
 
 def refused(error: Exception, body: Mapping[str, Any]) -> dict[str, int] | None:
     """What the error says of this model that the next attempt can heed: a part it does not take, a lower limit."""
     import anthropic
 
-    if not isinstance(error, anthropic.APIStatusError) or error.response.status_code not in (400, 422):
+    if isinstance(error, ErrorWithin):
+        status, words = _STATUS.get(str(error.kind or ""), error.status or 400), error.words
+    elif isinstance(error, anthropic.APIStatusError):
+        status, words = error.response.status_code, _words(error)
+    else:
         return None
-    words = _words(error)
+    part = _refused_part(words, body) if status in (400, 422) else None
+    if part is None and body["stream"] and (stream := refused_stream(status, words, None, body)) is not None:
+        return {stream: 0}
+    return part
+
+
+def _refused_part(words: str, body: Mapping[str, Any]) -> dict[str, int] | None:
     if limit := _AT_MOST.search(words):
         return {"max_tokens": int(limit[1])}
     if "tool_choice" in body and "tool_choice" in words:
         # A model that thinks cannot be made to call a tool.
         return {"tool_choice": 0}
     if "output_config" in body and re.search(r"output_config|output_format|json_schema|schema", words):
-        return {"output_config": 0}
+        return {f"output_config {digest(body['output_config']['format']['schema'])}": 0}
+    if "tool_choice" in body and "schema" in words:
+        return {f"tool_choice {digest(body['tools'][0]['input_schema'])}": 0}
     if "temperature" in body and "temperature" in words:
         return {"temperature": 0}
     if "tools" in body and "thinking" not in body and "thinking" in words:
@@ -99,9 +124,13 @@ def _words(error: Any) -> str:
 
 
 def _refused(error: Any, target: Target) -> ModelError:
-    kind, words = _kind(error), _words(error)
-    midway = error.response.status_code < 400
-    status = _STATUS.get(kind, 500) if midway else error.response.status_code
+    response = error.response
+    return _told(response.status_code, _kind(error), _words(error), response.headers, target, midway=False)
+
+
+def _told(
+    status: int, kind: str, words: str, headers: Mapping[str, str], target: Target, *, midway: bool
+) -> ModelError:
     spent = status == 402 or (status in (400, 403) and _NO_CREDIT.search(words) is not None)
     verdict = verdict_on(402 if spent else status, {kind}, words)
     key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
@@ -112,5 +141,5 @@ def _refused(error: Any, target: Target) -> ModelError:
         status=status,
         retryable=verdict.retryable,
         fatal=verdict.fatal,
-        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
+        retry_after=retry_after(headers) if verdict.retryable else None,
     )

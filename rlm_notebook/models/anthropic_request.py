@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..core.keys import digest
 from ..ports import Message, Request
+from .openai_request import STREAM, STREAM_WITH_TOOLS, called
+from .tool_calls import arguments_as_object, arguments_from
 
 __all__ = ["body_of"]
 
@@ -29,7 +32,7 @@ def body_of(
         "model": model,
         "max_tokens": min(limit, known.get("max_tokens", limit)),
         "messages": list(_turns(request)),
-        "stream": request.streaming,
+        "stream": request.streaming and STREAM not in known and not (request.tools and STREAM_WITH_TOOLS in known),
         "temperature": temperature if request.temperature is None else request.temperature,
         "thinking": {"type": "disabled"} if "thinking" in known else None,
     }
@@ -47,9 +50,11 @@ def _rung(request: Request, known: Mapping[str, int]) -> str:
     schema = request.schema
     if schema is None or schema.get("type") != "object":
         return ""
-    if "output_config" not in known and _is_closed(schema):
+    # What is refused for one schema may well be taken for another.
+    taken = {rung for rung in ("output_config", "tool_choice") if not (known and f"{rung} {digest(schema)}" in known)}
+    if "output_config" in taken and _is_closed(schema):
         return "output_config"
-    return "" if request.tools or "tool_choice" in known else "tool_choice"
+    return "tool_choice" if "tool_choice" in taken - known.keys() and not request.tools else ""
 
 
 def _is_closed(schema: Any) -> bool:
@@ -125,10 +130,8 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 
 
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = call["arguments"]
-    # What did not decode is shown to the model as it was: the API wants an object.
-    given = arguments if isinstance(arguments, dict) else {"text": arguments}
-    return {"type": "tool_use", "id": _id(call.get("id", "")), "name": call["name"], "input": given}
+    given, name = arguments_as_object(arguments_from(called(call)["arguments"])), called(call)["name"]
+    return {"type": "tool_use", "id": _id(call.get("id", "")), "name": name, "input": given}
 
 
 def _id(text: str) -> str:

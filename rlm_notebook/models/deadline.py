@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -10,21 +11,32 @@ from typing import Any
 from ..exceptions import ModelError
 from ..ports import Reply
 
-__all__ = ["Pieces", "keeping", "keeps_deadline", "too_late", "within"]
+__all__ = ["Deadline", "Pieces", "keeping", "keeps_deadline", "too_late", "within"]
 
 Pieces = AsyncGenerator[str | Reply, None]
 
 
+class Deadline:
+    """When a call has to end, by the loop's clock; known once the call has begun."""
+
+    end: float | None = None
+
+    @property
+    def left(self) -> float:
+        return math.inf if self.end is None else self.end - asyncio.get_running_loop().time()
+
+
 async def within(
-    seconds: float | None, pieces: Pieces | Callable[[], Awaitable[Pieces]], *, name: str
+    seconds: float | None, pieces: Pieces | Callable[[Deadline], Awaitable[Pieces]], *, name: str
 ) -> AsyncIterator[str | Reply]:
     """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was asked for.
 
     `pieces` may also be what gives them when it is their turn: the wait for it is no time of the call.
     """
+    deadline = Deadline()
     if callable(pieces):
-        pieces = await pieces()
-    end = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        pieces = await pieces(deadline)
+    end = deadline.end = None if seconds is None else asyncio.get_running_loop().time() + seconds
     async with aclosing(pieces):
         while True:
             # Each wait has its own timer: one around the loop would also cancel whoever is consuming the pieces.

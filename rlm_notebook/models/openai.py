@@ -17,15 +17,19 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from ..core.json_text import json_values
+from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError
 from ..ports import Capabilities, Reply, Request
 from . import openai_chat, openai_responses
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .deadline import Pieces, within
+from .deadline import Deadline, Pieces, within
+from .exchange import Patience, reply_of
 from .openai_errors import Target, announced, model_error, refused_part
+from .openai_reply import Written
 from .openai_request import Wanted
 from .pace import Ticket, Told
 from .paced import Paced
+from .sse import Event
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 
@@ -46,10 +50,9 @@ class _Wire(Protocol):
     OPTIONAL: tuple[str, ...]
 
     def body(self, wanted: Wanted) -> dict[str, Any]: ...
-
-    def pieces(
-        self, client: Any, sent: dict[str, Any], first_call: int, target: Target, told: Told, stall: float | None
-    ) -> Pieces: ...
+    def requested(self, client: Any) -> Any: ...
+    def add(self, written: Written, event: Event) -> str: ...
+    def add_whole(self, written: Written, body: Any) -> None: ...
 
 
 _WIRES: dict[str, _Wire] = {"responses": openai_responses, "chat": openai_chat}
@@ -117,14 +120,15 @@ class OpenAIModel:
         deadline = DEFAULT_DEADLINE if request.deadline is None else request.deadline
         return within(deadline, partial(self._begun, request), name=self.name)
 
-    async def _begun(self, request: Request) -> Pieces:
+    async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
         url = self._url()
         target = self._target(url)
         paced = Paced.at(url, self.model, target, announced, model_error)
-        return self._pieces(request, url, paced, await paced.turn(request))
+        patience = Patience(self.stall_timeout, deadline)
+        return self._pieces(request, url, paced, await paced.turn(request), patience)
 
-    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket) -> Pieces:
+    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket, patience: Patience) -> Pieces:
         target = paced.target
         client = await client_for(
             Endpoint(url, target.key or DUMMY_KEY, self.max_connections, transport=self.transport)
@@ -135,16 +139,17 @@ class OpenAIModel:
             # Now that the SDK is loaded and the client made, which may have taken seconds.
             told = paced.begin(ticket)
             wanted = self._wanted(request, url, refused)
-            sent = wire.body(wanted)
-            made = wire.pieces(client, sent, wanted.answered, target, told, self.stall_timeout)
+            sent = well_formed_value(wire.body(wanted))
+            made = _call(client, wire, wanted, sent, target, told, patience)
             try:
                 async with aclosing(paced.counted(made, ticket)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Reply) and _ignores(wanted.rung, piece):
-                            refused |= {wanted.rung}
+                            refused |= {wanted.of_schema(wanted.rung)}
                         yield piece
             except Exception as error:
                 part = refused_part(error, sent, wire.OPTIONAL)
+                part = wanted.of_schema(part) if part == "json_schema" else part
                 if part is None or part in refused:
                     # The SDK's error is not chained: it may repeat the key, and says nothing more.
                     raise model_error(error, target) from None
@@ -180,6 +185,19 @@ class OpenAIModel:
             reasoning_effort=self.reasoning_effort,
             refused=refused,
         )
+
+
+async def _call(
+    client: Any, wire: _Wire, wanted: Wanted, sent: dict[str, Any], target: Target, told: Told, patience: Patience
+) -> Pieces:
+    raw = await wire.requested(client)(**sent)
+    told(raw.headers)
+    written = Written(wanted.model, wanted.answered, target, {tool["name"] for tool in wanted.request.tools})
+    add, add_whole = partial(wire.add, written), partial(wire.add_whole, written)
+    made = reply_of(raw.http_response, written, add, add_whole, patience, target, streaming=wanted.request.streaming)
+    async with aclosing(made) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def _is_official(url: str) -> bool:

@@ -7,6 +7,7 @@ one that was sent and everything that looks like one is masked, and no error of 
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import socket
 import ssl
@@ -19,24 +20,33 @@ from urllib.parse import urlsplit
 from ..core.limits import Usage
 from ..exceptions import ModelError
 from .clients import is_loopback, proxy_for
+from .openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from .pace import Announced
+from .sse import NotJSON
 
 if TYPE_CHECKING:
     from openai import APIStatusError
 
+    from .openai_reply import Asked
+
 __all__ = [
     "RETRYABLE",
     "TOOLS_WITH_REASONING",
+    "ErrorWithin",
     "Target",
     "Verdict",
     "announced",
     "failed_midway",
+    "failed_within",
     "headers_of",
     "is_transport",
     "model_error",
+    "not_as_agreed",
     "number",
     "one_line",
     "refused_part",
+    "refused_stream",
+    "require_no_error",
     "retry_after",
     "unreachable",
     "verdict_on",
@@ -53,6 +63,16 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _SCHEMA_WORDS = re.compile(r"response_format|json_schema|json_object|json mode|structured output|grammar|guided", re.I)
+#: Streaming is meant, and not what lies upstream.
+_STREAM = re.compile(r"\bstream(s|ed|ing)?\b", re.IGNORECASE)
+_CANNOT = re.compile(
+    r"support|cannot|can't|can not|n't allow|not allow|not permitted|not implemented|incompatible|must be verified",
+    re.I,
+)
+_REFUSES = re.compile(
+    rf"{_CANNOT.pattern}|must|disabled|unavailable|not available|enabled|invalid|unknown|unrecognized|extra|only|false",
+    re.IGNORECASE,
+)
 _LOOKS_LIKE_A_KEY = re.compile(
     r"\b(?:sk|gsk|xai|hf)[-_][\w*-]{8,}|\bAIza[\w-]{20,}|(?<=Bearer )\S+|(?<=//)[^/@\s]+:[^/@\s]*(?=@)"
 )
@@ -104,10 +124,52 @@ def model_error(error: Exception, target: Target) -> ModelError:
         return _refused(error, target)
     if isinstance(error, openai.APIConnectionError) or is_transport(error):
         return unreachable(error, target)
-    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
-        return failed_midway(error.code, error.type, _words(error), target)
-    wrong = f"the reply is not what the protocol says ({type(error).__name__}: {error})"
-    return target.error(wrong, "is this an OpenAI-compatible server?", retryable=True)
+    if isinstance(error, ErrorWithin):
+        return failed_within(error, target)
+    return target.error(not_as_agreed(error), "is this an OpenAI-compatible server?", retryable=True)
+
+
+def not_as_agreed(error: Exception) -> str:
+    """What is wrong with a reply that cannot be read."""
+    said = error.text or "it is empty" if isinstance(error, NotJSON) else f"{type(error).__name__}: {error}"
+    return f"the reply is not what the protocol says ({said})"
+
+
+def failed_within(error: ErrorWithin, target: Asked, usage: Usage | None = None) -> ModelError:
+    """A failure that is told in a reply."""
+    return failed_midway(error.code, error.kind, error.words, target, usage, midway=error.midway)
+
+
+class ErrorWithin(Exception):
+    """An error told in the body of a reply whose status says that all is well; gateways do that."""
+
+    def __init__(self, told: Any, *, midway: bool) -> None:
+        facts = told if isinstance(told, Mapping) else {}
+        said = facts.get("message") or facts.get("detail") or facts.get("error") or facts.get("msg") or told
+        self.words = said if isinstance(said, str) else json.dumps(said, default=str)
+        super().__init__(self.words)
+        self.code, self.kind, self.param = facts.get("code"), facts.get("type"), facts.get("param")
+        self.midway = midway
+
+    @property
+    def status(self) -> int | None:
+        """What would have been the status, if a gateway tells it."""
+        code = str(self.code)
+        return int(code) if code.isdecimal() else _STATUS_OF.get(code)
+
+
+def require_no_error(body: Any, *, midway: bool, named: str = "") -> None:
+    """Raises `ErrorWithin` for a body, or an event, that tells an error."""
+    if not isinstance(body, Mapping):
+        if named == "error":
+            raise ErrorWithin(body, midway=midway)
+        return
+    told = body.get("error")
+    if told or named == "error":
+        raise ErrorWithin(told or body, midway=midway)
+    told = body.get("detail") or body.get("message") or body.get("errors")
+    if not body.get("choices") and isinstance(told, str | list):
+        raise ErrorWithin({**body, "message": told}, midway=midway)
 
 
 def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
@@ -117,14 +179,41 @@ def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[s
     """
     import openai
 
-    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 422):
+    if isinstance(error, ErrorWithin):
+        status, words, param = error.status or 400, error.words, error.param
+    elif isinstance(error, openai.APIStatusError):
+        status, words, param = error.status_code, _words(error), error.param
+    else:
         return None
-    words = _words(error)
+    part = None
+    if status in (400, 422):
+        part = _refused_option(words, param, sent, optional)
+    return part or (refused_stream(status, words, param, sent) if sent.get("stream") else None)
+
+
+def refused_stream(status: int, words: str, param: Any, sent: Mapping[str, Any]) -> str | None:
+    """How streaming is refused, if it is: at all, or only together with tools or with a form of the reply."""
+    if status in (401, 402, 407, 408, 429):
+        return None
+    refuses = param == STREAM or (_STREAM.search(words) and (_REFUSES if status < 500 else _CANNOT).search(words))
+    if not refuses or (param and param != STREAM):
+        return None
+    if "tools" in sent and re.search(r"\b(tool|function)", words, re.IGNORECASE):
+        return STREAM_WITH_TOOLS
+    if any(form in sent for form in FORMATS) and _SCHEMA_WORDS.search(words):
+        return STREAM_WITH_SCHEMA
+    return STREAM
+
+
+def _refused_option(words: str, param: Any, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
+    if sent.get("stream") and _STREAM.search(words) and _CANNOT.search(words):
+        # What cannot be streamed need not be left out.
+        return None
     thinks_with_tools = "messages" in sent and "tools" in sent and sent.get("reasoning_effort") != "none"
     if thinks_with_tools and "reasoning_effort" in words:
         # Current reasoning models take tools in chat completions only with reasoning off, and think by default.
         return TOOLS_WITH_REASONING
-    named = next((part for part in optional if part in sent and _complains(error.param, words, part)), None)
+    named = next((part for part in optional if part in sent and _complains(param, words, part)), None)
     return _form_of(sent[named]) if named in FORMATS else named
 
 
@@ -247,13 +336,16 @@ def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:
     return _SERVER_FAILED if status >= 500 or status in RETRYABLE else _REFUSED
 
 
-def failed_midway(code: Any, kind: Any, words: str, target: Target, usage: Usage | None = None) -> ModelError:
+def failed_midway(
+    code: Any, kind: Any, words: str, target: Asked, usage: Usage | None = None, *, midway: bool = True
+) -> ModelError:
     """A failure told within a reply; some gateways put the status of the provider behind them into `code`."""
-    status = int(code) if str(code).isdigit() else _STATUS_OF.get(str(code))
+    status = int(code) if str(code).isdecimal() else _STATUS_OF.get(str(code))
     quota = bool({code, kind} & QUOTA_CODES)
     retryable = not quota and (status is None or status >= 500 or status in RETRYABLE)
-    wrong = f"the server failed while it was writing ({words})"
-    return target.error(wrong, "try again later", status=status, retryable=retryable, fatal=quota, usage=usage)
+    wrong = f"the server failed while it was writing ({words})" if midway else f"the server tells an error ({words})"
+    advice = "try again later" if retryable else "change what it names"
+    return target.error(wrong, advice, status=status, retryable=retryable, fatal=quota, usage=usage)
 
 
 def is_transport(error: Exception) -> bool:

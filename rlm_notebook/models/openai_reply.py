@@ -5,17 +5,27 @@ Both forms of OpenAI's protocol fill a `Written`; what it may and may not be is 
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.limits import Usage
-from ..ports import Reply, ToolCall
-from .openai_errors import Target
+from ..core.text import well_formed
+from ..exceptions import ModelError
+from ..ports import Reply
+from .finish_reason import finish_reason
+from .tool_calls import CallsWritten
 
-__all__ = ["Written", "count", "excerpt", "steadily"]
+__all__ = ["Asked", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]
+
+
+class Asked(Protocol):
+    """Who writes the reply: an endpoint, or a callable."""
+
+    @property
+    def free(self) -> bool: ...
+
+    def error(self, wrong: str, advice: str, **facts: Any) -> ModelError: ...
 
 
 @dataclass
@@ -27,29 +37,30 @@ class Written:
 
     model: str
     first_call: int
-    target: Target
+    target: Asked
+    offered: Collection[str] = ()
     usage: Usage | None = None
     text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
     refusal: str = ""
-    calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    calls: CallsWritten = field(init=False)
     finish_reason: str = ""
     #: Text or arguments are coming in: from here on a long silence is a broken stream, and not a model that thinks.
     flowing: bool = False
+    #: The reply is complete. Nothing but its usage can follow, and nothing that follows can spoil it.
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        self.calls = CallsWritten(self.offered)
+
+    @property
+    def counted(self) -> bool:
+        return self.usage is not None
 
     def add_text(self, text: str) -> str:
         self.text.append(text)
         self.flowing = self.flowing or bool(text)
         return text
-
-    def call_at(self, index: int, call_id: str | None) -> dict[str, Any]:
-        """The call that a delta belongs to. Some servers give every call the same index, but another id."""
-        known = self.calls.get(index)
-        if known is not None and call_id and known["id"] not in ("", call_id):
-            index = next((at for at, slot in self.calls.items() if slot["id"] == call_id), max(self.calls) + 1)
-        slot = self.calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
-        slot["id"] = slot["id"] or call_id or ""
-        self.flowing = True
-        return slot
 
     def cut_off(self) -> Exception:
         return self.target.error(
@@ -58,21 +69,26 @@ class Written:
 
     def reply(self) -> Reply:
         """The whole; raises `ModelError` for one that holds nothing, with what it has used all the same."""
-        content = "".join(self.text)
-        if not content.strip() and not self.calls:
-            raise self._nothing()
-        calls = tuple(_tool_call(self.first_call + at, slot) for at, (_, slot) in enumerate(sorted(self.calls.items())))
-        return Reply(content, calls, self.usage, self.model, self.finish_reason or "stop")
+        content, reasoning = well_formed("".join(self.text)), well_formed("".join(self.reasoning))
+        ended = finish_reason(self.finish_reason, calls=bool(self.calls))
+        if ended == "error":
+            raise self._error("the server ended the reply with an error", "try again later", retryable=True)
+        thought = reasoning.strip() and ended in ("", "stop")
+        if not content.strip() and not self.calls and (self.refusal or not thought):
+            raise self._nothing(ended)
+        calls = self.calls.calls(self.first_call)
+        ended = ended or ("tool_calls" if calls else "stop")
+        return Reply(content, calls, self.usage, well_formed(self.model), ended, reasoning=reasoning)
 
-    def _nothing(self) -> Exception:
+    def _nothing(self, ended: str) -> Exception:
         if self.refusal:
             return self._error(f"the model refuses ({self.refusal})", "reword the task")
-        if self.finish_reason == "length":
+        if ended == "length":
             return self._error(
                 "all output tokens were used before any answer was written",
                 "allow more output tokens, or ask for less reasoning",
             )
-        if self.finish_reason == "content_filter":
+        if ended == "content_filter":
             return self._error("the provider's content filter removed the answer", "reword the task")
         return self._error("the reply is empty", "try again, or choose another model", retryable=True)
 
@@ -80,50 +96,47 @@ class Written:
         return self.target.error(wrong, advice, retryable=retryable, usage=self.usage)
 
 
-def _tool_call(position: int, slot: Mapping[str, Any]) -> ToolCall:
-    arguments = slot["arguments"] or {}
-    if isinstance(arguments, str):
-        try:
-            decoded = json.loads(arguments)
-        except ValueError:
-            decoded = None
-        arguments = decoded if isinstance(decoded, dict) else arguments
-    return ToolCall(slot["id"] or f"call_{position}", slot["name"], arguments)
-
-
 def count(raw: Any, name: str) -> int:
     """A number of tokens out of whatever a server calls its usage; nobody is given tokens back."""
-    value = raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None)
+    value = raw.get(name) if isinstance(raw, Mapping) else None
     return max(0, value) if isinstance(value, int) else 0
 
 
 def excerpt(reply: Any) -> str:
-    """The beginning of what came in place of a reply; some gateways report a failure with status 200."""
-    return str(getattr(reply, "error", None) or reply)[:200]
+    """The beginning of what came in place of a reply."""
+    return str(reply)[:200]
 
 
-class Flowing(Protocol):
-    """A reply while it is being written; `flowing` while it should go on coming."""
+def listed(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The mappings in what should be a list of them."""
+    return (each for each in (value if isinstance(value, list | tuple) else ()) if isinstance(each, Mapping))
 
-    flowing: bool
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, which some servers give as a list of parts; thoughts are no part of it."""
+    if isinstance(content, list | tuple):
+        return "".join(text_of(each) for each in content)
+    if isinstance(content, Mapping):
+        return "" if "thinking" in content or _is_thought(content) else text_of(content.get("text"))
+    return content if isinstance(content, str) else ""
 
 
-async def steadily(events: Any, written: Flowing, seconds: float | None, target: Target) -> AsyncIterator[Any]:
-    """The same events; raises a retryable `ModelError` for a silence of so many seconds while text is flowing.
+def thoughts_in(message: Mapping[str, Any]) -> str:
+    """What a message tells of the model's reasoning. Some servers tell it twice, under two names."""
+    told = (_thought(message.get(name)) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
+    return next((text for text in told if text), "") or _thought(
+        [each for each in listed(message.get("content")) if "thinking" in each or _is_thought(each)]
+    )
 
-    Before the first text a model may think for minutes, and a server may load it: only the deadline bounds that.
-    """
-    following: Callable[[], Any] = aiter(events).__anext__
-    while True:
-        timer = asyncio.timeout(seconds if written.flowing else None)
-        try:
-            async with timer:
-                event = await following()
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            wrong = f"the stream stalled, nothing came for {seconds:g} s"
-            raise target.error(wrong, "try again", retryable=True) from None
-        yield event
+
+def _is_thought(block: Mapping[str, Any]) -> bool:
+    return str(block.get("type", "")).startswith(("thinking", "reasoning", "redacted_thinking"))
+
+
+def _thought(given: Any) -> str:
+    if isinstance(given, list | tuple):
+        return "".join(_thought(each) for each in given)
+    if isinstance(given, Mapping):
+        names = ("text", "thinking", "summary", "content", "reasoning_content")
+        return next((text for name in names if (text := _thought(given.get(name)))), "")
+    return given if isinstance(given, str) else ""

@@ -11,11 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.keys import digest
 from ..ports import Request
+from .tool_calls import arguments_as_object, arguments_from
 
-__all__ = ["RUNGS", "Wanted"]
+__all__ = [
+    "RUNGS",
+    "STREAM",
+    "STREAM_WITH_SCHEMA",
+    "STREAM_WITH_TOOLS",
+    "Wanted",
+    "arguments_text",
+    "called",
+    "wire_message",
+]
 
 RUNGS = ("json_schema", "json_object")
+STREAM = "stream"
+STREAM_WITH_TOOLS = "stream with tools"
+STREAM_WITH_SCHEMA = "stream with schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,22 @@ class Wanted:
         """The best form of the wanted reply's schema that has not been refused; "" for none."""
         if self.request.schema is None:
             return ""
-        return next((rung for rung in RUNGS if rung not in self.refused), "")
+        # Only where something was refused: digesting a schema takes longer than most else here.
+        return next((rung for rung in RUNGS if not (self.refused and self._is_refused(rung))), "")
+
+    def _is_refused(self, rung: str) -> bool:
+        return rung in self.refused or self.of_schema(rung) in self.refused
+
+    def of_schema(self, rung: str) -> str:
+        """A rung for the wanted schema alone: what is refused or ignored for one may well be taken for another."""
+        return f"{rung} {digest(self.request.schema)}"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the reply is to be streamed; some servers refuse that, or refuse it together with something else."""
+        request = self.request
+        parts = {STREAM, STREAM_WITH_TOOLS if request.tools else "", STREAM_WITH_SCHEMA if request.schema else ""}
+        return request.streaming and not parts & self.refused
 
     @property
     def answered(self) -> int:
@@ -81,7 +110,31 @@ def is_strict(schema: Any) -> bool:
     return all(is_strict(each) for each in schema.values())
 
 
+def wire_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as chat completions take it."""
+    wire = dict(message)
+    if calls := message.get("tool_calls"):
+        wire["tool_calls"] = [_wire_call(call) for call in calls]
+    return wire
+
+
+def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = {"name": called(call)["name"], "arguments": arguments_text(call)}
+    return {"id": call.get("id", ""), "type": "function", "function": function}
+
+
+def called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The name and arguments of a call, in the engine's form or in that of the wire."""
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else call
+
+
 def arguments_text(call: Mapping[str, Any]) -> str:
-    """The arguments of a call as a conversation repeats them: JSON text."""
-    arguments = call["arguments"]
-    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+    """The arguments of a call as a conversation repeats them: the text of a JSON object, whatever the model wrote.
+
+    Providers refuse a conversation with anything else in it, and the model could not mend its call.
+    """
+    arguments = called(call)["arguments"]
+    if isinstance(arguments, str):
+        arguments = arguments_as_object(arguments_from(arguments))
+    return json.dumps(arguments, ensure_ascii=False, default=str)

@@ -5,22 +5,19 @@ Its reasoning models take function tools in no other form. Nothing is stored at 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.limits import Usage
-from ..ports import Reply
-from .clients import let_go
-from .openai_errors import Target, failed_midway
-from .openai_reply import Written, count, excerpt, steadily
-from .openai_request import Wanted, arguments_text
-from .pace import Told
+from .openai_errors import ErrorWithin, failed_within, require_no_error
+from .openai_reply import Asked, Written, count, excerpt, listed, text_of
+from .openai_request import Wanted, arguments_text, called
+from .sse import Event
 
-__all__ = ["OPTIONAL", "body", "pieces"]
+__all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 
 #: What a server need not take; what it refuses of it is left out.
 OPTIONAL: tuple[str, ...] = ("text", "temperature", "max_output_tokens", "reasoning", "store")
-_FINISHED = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -33,7 +30,7 @@ def body(wanted: Wanted) -> dict[str, Any]:
         "store": False,
         "tools": [_tool(tool) for tool in request.tools] or None,
         "text": None if form is None else {"format": form},
-        "stream": request.streaming or None,
+        "stream": wanted.streams or None,
         "max_output_tokens": wanted.max_output_tokens,
         "temperature": wanted.temperature,
         "reasoning": None if wanted.reasoning_effort is None else {"effort": wanted.reasoning_effort},
@@ -55,118 +52,119 @@ def _items(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if message["content"] or not calls:
         yield {"role": message["role"], "content": message["content"]}
     for call in calls:
-        named = call.get("function", call)
-        arguments = arguments_text(named)
-        yield {"type": "function_call", "call_id": call.get("id", ""), "name": named["name"], "arguments": arguments}
+        named = {"name": called(call)["name"], "arguments": arguments_text(call)}
+        yield {"type": "function_call", "call_id": call.get("id", ""), **named}
 
 
-async def pieces(
-    client: Any, sent: dict[str, Any], first_call: int, target: Target, told: Told, stall: float | None
-) -> AsyncGenerator[str | Reply, None]:
-    """Make the request: text as it comes (if it is streamed), then the reply."""
-    raw = await client.responses.with_raw_response.create(**sent)
-    told(raw.headers)
-    response = raw.parse()
-    written = Written(sent["model"], first_call, target)
-    if not sent.get("stream"):
-        yield _whole(response, written)
-        return
-    async with response:
-        async for event in steadily(response, written, stall, target):
-            if text := _add(written, event):
-                yield text
-    del raw, response
-    await let_go()
-    if not written.finish_reason:
-        raise written.cut_off()
-    yield written.reply()
+def requested(client: Any) -> Any:
+    """What makes the request."""
+    return client.responses.with_raw_response.create
 
 
-def _whole(response: Any, written: Written) -> Reply:
-    output = getattr(response, "output", None)
-    if not isinstance(output, list) or not (output or getattr(response, "status", None)):
+def add_whole(written: Written, response: Any) -> None:
+    """A reply that is not streamed."""
+    output = response.get("output") if isinstance(response, Mapping) else None
+    if not isinstance(output, list) or not (output or response.get("status")):
+        require_no_error(response, midway=False)
         wrong = f"the reply holds no answer ({excerpt(response)})"
         raise written.target.error(wrong, "does this server speak the Responses API?", retryable=True)
     _end(written, response)
-    for index, item in enumerate(output):
+    for index, item in enumerate(listed(output)):
         _add_item(written, index, item)
-    return written.reply()
 
 
-def _add(written: Written, event: Any) -> str:
+def add(written: Written, event: Event) -> str:
     """The new text of a streamed event."""
-    kind = getattr(event, "type", "")
+    said = event.data if isinstance(event.data, Mapping) else {}
+    kind, delta = said.get("type") or event.name, text_of(said.get("delta"))
     if kind == "response.output_text.delta":
-        return written.add_text(event.delta or "")
+        return written.add_text(delta)
     if kind == "response.refusal.delta":
-        written.refusal += event.delta or ""
+        written.refusal += delta
+    elif kind in ("response.reasoning_text.delta", "response.reasoning_summary_text.delta"):
+        written.reasoning.append(delta)
+    elif kind == "response.reasoning_summary_part.added" and written.reasoning:
+        written.reasoning.append("\n\n")
     elif kind == "response.function_call_arguments.delta":
-        written.call_at(event.output_index, None)["arguments"] += event.delta or ""
+        written.calls.add_piece(_key(said), arguments=delta)
+        written.flowing = True
     elif kind in ("response.output_item.added", "response.output_item.done"):
-        _add_call(written, event.output_index, event.item)
+        item = said.get("item")
+        _add_call(written, said.get("output_index"), item if isinstance(item, Mapping) else {})
         # Between two items a model may think again.
         written.flowing = written.flowing and kind.endswith("added")
     elif kind in _LAST:
-        _end(written, event.response)
-        return _unseen(written, event.response)
-    elif kind == "error":
-        raise failed_midway(event.code, None, event.message, written.target)
+        response = said.get("response")
+        return _finish(written, response if isinstance(response, Mapping) else {})
+    elif kind == "error" or said.get("error"):
+        require_no_error(said, midway=True, named="error")
     return ""
 
 
-def _unseen(written: Written, response: Any) -> str:
-    """The text of a reply that a gateway gives whole at the end, and not piece by piece before."""
-    if written.text or written.refusal or written.calls:
-        return ""
-    for index, item in enumerate(getattr(response, "output", None) or ()):
-        _add_item(written, index, item)
-    return "".join(written.text)
+def _finish(written: Written, response: Mapping[str, Any]) -> str:
+    """Takes in the whole that the last event repeats; the text in it that was not streamed."""
+    _end(written, response)
+    written.finished = True
+    seen = bool(written.text) or bool(written.refusal)
+    before = len(written.text)
+    for index, item in enumerate(listed(response.get("output"))):
+        kind = item.get("type")
+        if (kind == "message" and not seen) or (kind == "reasoning" and not any(written.reasoning)):
+            _add_item(written, index, item)
+        elif kind == "function_call" and not written.calls.has(_key_of(item, index), item.get("call_id")):
+            _add_call(written, index, item)
+    return "".join(written.text[before:])
 
 
-def _add_item(written: Written, index: int, item: Any) -> None:
+def _add_item(written: Written, index: int, item: Mapping[str, Any]) -> None:
     _add_call(written, index, item)
-    if getattr(item, "type", "") != "message":
+    if item.get("type") == "reasoning":
+        summary = [text_of(part) for part in listed(item.get("summary"))]
+        written.reasoning.append("\n\n".join(summary) or text_of(item.get("content")))
+    if item.get("type") != "message":
         return
-    for part in item.content or ():
-        written.add_text(getattr(part, "text", None) or "")
-        written.refusal += getattr(part, "refusal", None) or ""
+    for part in listed(item.get("content")):
+        written.add_text(text_of(part))
+        written.refusal += text_of(part.get("refusal"))
 
 
-def _add_call(written: Written, index: int, item: Any) -> None:
-    if getattr(item, "type", "") != "function_call":
-        return
-    slot = written.call_at(index, item.call_id)
-    slot["name"] = slot["name"] or item.name or ""
-    # The finished item repeats the arguments that came piece by piece.
-    slot["arguments"] = item.arguments or slot["arguments"]
+def _add_call(written: Written, index: Any, item: Mapping[str, Any]) -> None:
+    if item.get("type") == "function_call":
+        # The finished item repeats the arguments that came piece by piece.
+        key, name, arguments = _key_of(item, index), item.get("name"), item.get("arguments")
+        written.calls.replace(key, name, arguments, call_id=item.get("call_id"))
 
 
-def _end(written: Written, response: Any) -> None:
+def _key_of(item: Mapping[str, Any], index: Any) -> Any:
+    """What names a call: the id of its item, since some servers give every item the same index."""
+    return item.get("id") or index
+
+
+def _key(event: Mapping[str, Any]) -> Any:
+    return event.get("item_id") or event.get("output_index")
+
+
+def _end(written: Written, response: Mapping[str, Any]) -> None:
     """Tokens, model, and how it ended; raises `ModelError` for a reply that failed."""
-    written.usage = _usage(getattr(response, "usage", None), written.target) or written.usage
-    written.model = getattr(response, "model", None) or written.model
-    status = getattr(response, "status", None)
-    if status == "failed" or (error := getattr(response, "error", None)):
-        error = getattr(response, "error", None)
-        code, said = getattr(error, "code", None), getattr(error, "message", None)
-        raise failed_midway(code, None, said or "it did not say why", written.target, usage=written.usage)
-    reason = getattr(getattr(response, "incomplete_details", None), "reason", None)
-    written.finish_reason = _FINISHED.get(reason or "", "tool_calls" if _calls(written, response) else "stop")
+    written.usage = _usage(response.get("usage"), written.target) or written.usage
+    written.model = text_of(response.get("model")) or written.model
+    error = response.get("error")
+    if response.get("status") == "failed" or error:
+        told = ErrorWithin(error or "it did not say why", midway=True)
+        raise failed_within(told, written.target, written.usage)
+    details = response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, Mapping) else None
+    written.finish_reason = text_of(reason) or text_of(response.get("status")) or "stop"
 
 
-def _calls(written: Written, response: Any) -> bool:
-    output = getattr(response, "output", None) or ()
-    return bool(written.calls) or any(getattr(item, "type", "") == "function_call" for item in output)
-
-
-def _usage(raw: Any, target: Target) -> Usage | None:
+def _usage(raw: Any, target: Asked) -> Usage | None:
     """Tokens as the provider counted them; the price is known only where there is none."""
-    if raw is None:
+    if not isinstance(raw, Mapping):
         return None
     return Usage(
         prompt_tokens=count(raw, "input_tokens"),
         completion_tokens=count(raw, "output_tokens"),
-        cached_tokens=count(getattr(raw, "input_tokens_details", None), "cached_tokens"),
-        reasoning_tokens=count(getattr(raw, "output_tokens_details", None), "reasoning_tokens"),
+        cached_tokens=count(raw.get("input_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count(raw.get("output_tokens_details"), "reasoning_tokens"),
         cost_usd=0.0 if target.free else None,
     )

@@ -202,7 +202,7 @@ class TestRequests:
         assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
         assert body["messages"][1]["content"] == [
             {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Oslo"}},
-            {"type": "tool_use", "id": "b", "name": "weather", "input": {"text": "{broken"}},
+            {"type": "tool_use", "id": "b", "name": "weather", "input": {"invalid_json": "{broken"}},
         ]
         assert body["messages"][2]["content"] == [
             {"type": "tool_result", "tool_use_id": "call_1", "content": "sunny"},
