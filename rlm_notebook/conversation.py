@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from .run import Run
 from .secrecy import is_masked, masked, secrets_of, without
 from .threads import in_daemon_thread
 from .tools import Tool, as_text
+from .values import NoText
 
 __all__ = ["Conversation"]
 
@@ -303,6 +304,9 @@ def _in_words(wanted: Tool, error: BaseException) -> str:
         return error_text(error)
     if isinstance(error, _TooLong):
         return f"{wanted.name} did not finish (limit: {wanted.timeout} s)."
+    if isinstance(error, NoText):
+        kinds = "text, numbers, dates, lists, dicts, models, dataclasses, arrays or tables"
+        return f"{wanted.name} returned {error}: its result cannot be read. A tool has to return {kinds}."
     return f"{wanted.name} raised {described(error)}"
 
 
@@ -327,7 +331,7 @@ async def _called_again(wanted: Tool, arguments: dict[str, Any] | str) -> tuple[
                 content, error = await apart(partial(_called, wanted, arguments))
         except TimeoutError:
             content, error = None, _TooLong()
-        if error is None or isinstance(error, ToolError | _Unfit):
+        if error is None or isinstance(error, ToolError | _Unfit | NoText):
             return content, error
     return None, error
 
@@ -338,6 +342,14 @@ async def _called(wanted: Tool, arguments: dict[str, Any] | str) -> str:
     except ValueError as error:
         raise _Unfit(error_text(error)) from error
     if inspect.iscoroutinefunction(wanted.function):
-        return as_text(await wanted.function(**given))
-    result = await in_daemon_thread(wanted.function, **given)
-    return as_text(await result if inspect.isawaitable(result) else result)
+        result = await wanted.function(**given)
+    else:
+        result = await in_daemon_thread(lambda: _text_unless_awaited(wanted.function(**given)))
+    while inspect.isawaitable(result):
+        result = await result
+    return as_text([item async for item in result] if isinstance(result, AsyncIterator) else result)
+
+
+def _text_unless_awaited(result: Any) -> Any:
+    """What a blocking tool returned, as text already: writing a large table, too, is work for the tool's thread."""
+    return result if inspect.isawaitable(result) or isinstance(result, AsyncIterator) else as_text(result)

@@ -6,7 +6,6 @@ re-runs the nodes that read it and no others.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
@@ -20,6 +19,8 @@ from typing import Any
 from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
+from .types import Output
+from .values import NoText, is_table, json_text, table_text, typed_text
 
 __all__ = ["Reference", "SharedMemory"]
 
@@ -36,19 +37,29 @@ SEARCH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Reference:
-    """One value, as text: what kind it was, and its content when it is asked for."""
+    """One value, as text: what kind it was, and its content when it is asked for.
+
+    `load` gives the text and, where values that differ may read the same, what tells them apart.
+    """
 
     name: str
     kind: str
-    load: Callable[[], str]
+    load: Callable[[], tuple[str, str]]
 
     @cached_property
-    def text(self) -> str:
+    def _content(self) -> tuple[str, str]:
         return self.load()
+
+    @property
+    def text(self) -> str:
+        return self._content[0]
 
     @cached_property
     def digest(self) -> str:
-        return blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        text, apart = self._content
+        hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
+        hashed.update(b"\0" + apart.encode("utf-8", "surrogatepass") if apart else b"")
+        return hashed.hexdigest()
 
     @property
     def described(self) -> str:
@@ -58,9 +69,9 @@ class Reference:
 
 
 class SharedMemory:
-    """References by name, of a mapping from names to text, bytes, paths, tables, lists, dicts or numbers.
+    """References by name, of a mapping from names to text, bytes, paths, tables, arrays, lists, dicts or models.
 
-    Raises `ConfigurationError` for a value that has no sensible text, and for a file that cannot be read.
+    Raises `ConfigurationError` for a value that has no text which holds all of it, and for a file that cannot be read.
     """
 
     def __init__(self, variables: Mapping[str, Any] | SharedMemory) -> None:
@@ -183,33 +194,55 @@ def _named_values(variables: Any) -> Iterator[tuple[str, Any]]:
 
 def _reference(name: str, value: Any) -> Reference:
     if isinstance(value, str):
-        return Reference(name, "text", lambda: value)
+        return Reference(name, "text", lambda: (value, ""))
+    if isinstance(value, Output):
+        return Reference(name, "text", lambda: (value.content, ""))
     if isinstance(value, bytes | bytearray):
-        return Reference(name, "bytes", lambda: bytes(value).decode("utf-8", "backslashreplace"))
+        return Reference(name, "bytes", lambda: _decoded(bytes(value)))
     if isinstance(value, Path):
-        return Reference(name, f"file {value.name}", lambda: _file(name, value))
-    if callable(getattr(value, "to_csv", None)):
-        return Reference(name, "table, as CSV", lambda: str(value.to_csv()))
-    if isinstance(value, list | tuple | dict | int | float | bool) or value is None:
-        return Reference(name, type(value).__name__ + ", as JSON", lambda: _json(name, value))
-    raise ConfigurationError(
-        f"variable {name!r} is a {type(value).__name__}, which cannot be offered by reference; "
-        "pass text, bytes, a Path, a table, a list, a dict or a number"
-    )
+        return Reference(name, f"file {value.name}", lambda: _decoded(_file(name, value)))
+    if is_table(value):
+        return Reference(name, "table, as CSV", lambda: _table(name, value))
+    return Reference(name, type(value).__name__ + ", as JSON", lambda: _json(name, value))
 
 
-def _file(name: str, path: Path) -> str:
+def _file(name: str, path: Path) -> bytes:
     try:
-        return path.read_bytes().decode("utf-8", "backslashreplace")
+        return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"variable {name!r}: {path} cannot be read: {error.strerror or error}") from None
 
 
-def _json(name: str, value: Any) -> str:
+def _decoded(content: bytes) -> tuple[str, str]:
+    """Bytes as text; what is no UTF-8 is escaped, and then reads as a text may that holds the escapes."""
     try:
-        return json.dumps(value, ensure_ascii=False, indent=1, default=str)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"variable {name!r} cannot be written as JSON: {error}") from None
+        return content.decode(), ""
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "backslashreplace"), content.hex()
+
+
+def _table(name: str, value: Any) -> tuple[str, str]:
+    try:
+        return table_text(value) or "", typed_text(value)
+    except NoText as problem:
+        raise _refused(name, value, problem) from None
+
+
+def _json(name: str, value: Any) -> tuple[str, str]:
+    try:
+        text, typed = json_text(value, indent=1), typed_text(value)
+    except NoText as problem:
+        raise _refused(name, value, problem) from None
+    return text, typed if typed != json_text(value) else ""
+
+
+def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:
+    kind, container = type(value).__name__, isinstance(value, list | tuple | dict)
+    what = "cannot be written as JSON" if container else f"is a {kind}, which cannot be offered by reference"
+    return ConfigurationError(
+        f"variable {name!r} {what} ({problem}); pass text, bytes, a Path, a table, an array, a number, or lists, dicts "
+        "and models of them; of anything else the text that is to be read"
+    )
 
 
 def _require_small(pattern: str) -> None:

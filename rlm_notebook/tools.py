@@ -6,17 +6,21 @@ function sees them. What is wrong with a definition is said when it is defined, 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from .core.keys import digest
 from .core.outline import printable
 from .exceptions import ConfigurationError
+from .types import Output
+from .values import json_text, table_text
 
 __all__ = ["Tool", "as_tools", "tool"]
 
@@ -41,8 +45,19 @@ class Tool:
     retries: int = 0
     requires_approval: bool = False
     arguments_model: type[BaseModel] | None = field(repr=False, default=None)
+    _parameter_of: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        if not isinstance(self.description, str):
+            raise ConfigurationError(f"tool {self.name}: description={self.description!r:.60}: expected a text")
+        if not callable(self.function):
+            raise ConfigurationError(f"tool {self.name}: function={self.function!r:.60} cannot be called")
+        if not _is_object_schema(self.parameters):
+            raise ConfigurationError(
+                f"tool {self.name}: parameters={self.parameters!r:.60} is no JSON Schema of an object; write "
+                '{"type": "object", "properties": {...}}'
+            )
         if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
             raise ConfigurationError(f"tool {self.name}: timeout={self.timeout!r}: expected seconds, more than 0")
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
@@ -66,9 +81,9 @@ class Tool:
                 f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors(include_url=False)
             )
             raise ValueError(f"wrong arguments for {self.name}: {problems}") from error
-        return {name: getattr(checked, name) for name in type(checked).model_fields}
+        return {self._parameter_of.get(name, name): getattr(checked, name) for name in type(checked).model_fields}
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
@@ -88,8 +103,11 @@ def tool(
     """
 
     def make(target: Callable[..., Any]) -> Tool:
-        title = name or str(getattr(target, "__name__", type(target).__name__))
-        model = _arguments_model(target, title)
+        if not callable(target):
+            raise ConfigurationError(f"tool: {printable(f'{target!r:.60}')} cannot be called; give a function")
+        title = name if name is not None else _name_of(target)
+        _check_name(title)
+        model, parameters = _arguments_model(target, title)
         return Tool(
             name=title,
             description=description or inspect.getdoc(target) or "",
@@ -100,6 +118,7 @@ def tool(
             retries=retries,
             requires_approval=requires_approval,
             arguments_model=model,
+            _parameter_of=parameters,
         )
 
     return make(function) if function is not None else make
@@ -118,6 +137,25 @@ def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
     return tools
 
 
+#: What all providers take as the name of a tool.
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        shown = printable(f"{name!r:.80}")
+        raise ConfigurationError(
+            f"a tool cannot be named {shown}: providers take up to 64 letters (a-z, A-Z), digits, _ and -; "
+            "name it with @tool(name=...)"
+        )
+
+
+def _is_object_schema(schema: Any) -> bool:
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        return False
+    return isinstance(schema.get("properties", {}), dict) and isinstance(schema.get("required", []), list)
+
+
 def _from(item: Any) -> Tool:
     if not callable(item):
         shown = printable(f"{item!r:.60}")
@@ -127,24 +165,35 @@ def _from(item: Any) -> Tool:
 
 
 def as_text(value: Any) -> str:
-    """What a tool returned, as a model reads it: text as it is, all else as JSON, or as `str` gives it."""
+    """What a tool returned, as a model reads it: text as it is, a table as CSV, all else as JSON, iterators as lists.
+
+    Raises `NoText` for what has no text that holds all of it.
+    """
     if isinstance(value, str):
-        return value
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return str(value)
+        return str.__str__(value)
+    if isinstance(value, Output):
+        return value.content
+    if (table := table_text(value)) is not None:
+        return table
+    text = json_text(value, collecting=True, spoken=True)
+    return (
+        json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        if isinstance(value, BaseModel)
+        else text
+    )
 
 
-def _arguments_model(function: Callable[..., Any], title: str) -> type[BaseModel]:
+def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[BaseModel], dict[str, str]]:
+    """A model of a function's parameters, and the parameter of each of its fields."""
     try:
-        signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
+        signature, hints = inspect.signature(function), _hints(function)
     except (TypeError, ValueError, NameError) as error:
         raise ConfigurationError(f"tool {title}: its signature cannot be read ({error})") from error
     fields: dict[str, Any] = {}
+    parameters: dict[str, str] = {}
     for parameter in signature.parameters.values():
+        if parameter.name in _fixed(function):
+            continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConfigurationError(f"tool {title}: parameter {parameter} cannot be filled by name; name it plainly")
         if parameter.name not in hints:
@@ -152,12 +201,52 @@ def _arguments_model(function: Callable[..., Any], title: str) -> type[BaseModel
                 f"tool {title}: parameter {parameter.name!r} has no annotation; write `{parameter.name}: str`, say"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        hint = _with_none(hints[parameter.name]) if default is None else hints[parameter.name]
+        field_name = parameter.name
+        if parameter.name.startswith("_") or hasattr(BaseModel, parameter.name):
+            # A name that a model keeps for itself is one of the JSON alone.
+            field_name = f"parameter_{len(parameters)}_{parameter.name.strip('_')}"
+            shown = parameter.name.replace("_", " ").strip().title()
+            hint = Annotated[hint, Field(alias=parameter.name, title=shown)]
+        fields[field_name], parameters[field_name] = (hint, default), parameter.name
     try:
-        made: type[BaseModel] = create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
+        config = ConfigDict(extra="forbid", protected_namespaces=())
+        made: type[BaseModel] = create_model(title, __config__=config, **fields)
     except Exception as error:
         raise ConfigurationError(f"tool {title}: its parameters cannot be described as JSON Schema: {error}") from error
-    return made
+    return made, parameters
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """The annotations of what is called: a partial's function, an object's `__call__`, a class's `__init__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = [function]
+    if isinstance(function, type):
+        called = [function, *filter(inspect.isfunction, [function.__dict__.get("__init__")])]
+    elif not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
+        called = [type(function).__call__]
+    return {name: hint for each in called for name, hint in get_type_hints(each, include_extras=True).items()}
+
+
+def _fixed(function: Any) -> Collection[str]:
+    """The parameters that a partial has filled by name: they are its author's, and no model is told of them."""
+    if not isinstance(function, functools.partial):
+        return ()
+    return {*function.keywords, *_fixed(function.func)}
+
+
+def _with_none(hint: Any) -> Any:
+    """The annotation with `None`, which a default of `None` says is taken."""
+    if get_origin(hint) is Annotated:
+        return Annotated[(hint.__origin__ | None, *hint.__metadata__)]
+    return hint | None
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _parameters(model: type[BaseModel]) -> dict[str, Any]:

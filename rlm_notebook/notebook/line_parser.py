@@ -1,10 +1,9 @@
-"""Reading the words after `%%rlm` and `%rlm`: split as a shell does, parsed by argparse, wrong ones named."""
+"""Reading the words after `%%rlm` and `%rlm`: split nearly as a shell does, parsed by argparse, wrong ones named."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -55,11 +54,37 @@ class LineParser(argparse.ArgumentParser):
 
 
 def words_of(line: str, prog: str) -> list[str]:
-    """The words of a line, with quotation marks as in a shell. Raises `UsageError`."""
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise UsageError(f"{prog}: the options cannot be read ({error}); close the quotation mark") from None
+    """The words of a line, with quotation marks as in a shell, on every system alike. Raises `UsageError`.
+
+    A backslash is a character as any other, for the paths of Windows; only between double quotation marks it may
+    stand before one that does not end the word: `"say \\"so\\""`.
+    """
+    # With a path that ends in a backslash ("C:\\runs\\") a mark is missing, unless none of them is escaped.
+    words = _split(line, escapes=True) or _split(line, escapes=False)
+    if words is None:
+        raise UsageError(f"{prog}: the options cannot be read (No closing quotation); close the quotation mark")
+    return words
+
+
+def _split(line: str, *, escapes: bool) -> list[str] | None:
+    """The words, or `None` if a quotation mark is not closed."""
+    words, word, quote, at = [], "", "", 0
+    begun = False
+    while at < len(line):
+        character = line[at]
+        if escapes and quote == '"' and line.startswith('\\"', at):
+            word, at = word + '"', at + 1
+        elif quote:
+            quote, word = ("", word) if character == quote else (quote, word + character)
+        elif character.isspace():
+            words += [word] if begun else []
+            word, begun = "", False
+        else:
+            begun = True
+            quote, word = (character, word) if character in "'\"" else ("", word + character)
+        at += 1
+    words += [word] if begun else []
+    return None if quote else words
 
 
 def close_to(word: str, known: Iterable[str]) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ast
 import difflib
+import json
 import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import ConfigurationError
+from ..types import Output
+from ..values import NoText, json_text, table_text
 
 __all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal", "readers_own"]
 
@@ -66,10 +69,11 @@ _REFERENCE = re.compile(r"(\\?)\{\{([^\W\d]\w*)\}\}")
 
 
 def interpolated(text: str, variables: Mapping[str, Any]) -> str:
-    """`text` with each `{{name}}` replaced by `str()` of that variable; `\\{{name}}` is a literal `{{name}}`.
+    """`text` with each `{{name}}` replaced by the whole of that variable; `\\{{name}}` is a literal `{{name}}`.
 
-    Only plain names are replaced: JSON, templates and code with braces stay as they are. Raises `ConfigurationError`
-    for a name that is no variable, naming the closest one.
+    Text and numbers are pasted as they are, a table is CSV, arrays, lists, dicts and models are JSON. Only plain names
+    are replaced: JSON, templates and code with braces stay as they are. Raises `ConfigurationError` for a name that is
+    no variable, naming the closest one, and for a value that is too long or has no text which holds all of it.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -77,9 +81,49 @@ def interpolated(text: str, variables: Mapping[str, Any]) -> str:
             return match[0][1:]
         if match[2] not in variables:
             raise ConfigurationError(_unknown(match[2], variables))
-        return str(variables[match[2]])
+        return _pasted(match[2], variables[match[2]])
 
     return _REFERENCE.sub(value, text)
+
+
+#: The most that is pasted of anything but a text, in characters: a task is repeated in every prompt. Tables are better
+#: read by reference, where a model searches them.
+MOST_PASTED = 50_000
+MOST_OF_A_TABLE = 5_000
+
+
+def _pasted(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    try:
+        table = table_text(value)
+        text = _whole(value) if table is None else table
+    except NoText as problem:
+        raise ConfigurationError(
+            f"{{{{{name}}}}} cannot be pasted: it is, or holds, {problem}; {_way_out(name)}"
+        ) from None
+    most = MOST_PASTED if table is None else MOST_OF_A_TABLE
+    if len(text) > most:
+        kind = f"a {type(value).__name__}" if table is None else "a table"
+        raise ConfigurationError(
+            f"{{{{{name}}}}} has {len(text):,} characters, and of {kind} at most {most:,} are pasted into a task; "
+            f"{_way_out(name)}"
+        )
+    return text
+
+
+def _whole(value: Any) -> str:
+    if value is None or isinstance(value, int | float | complex | Output):
+        return str(value)
+    text = json_text(value, spoken=True)
+    if isinstance(value, bytes | bytearray):
+        return str(json.loads(text))
+    # Dates, paths, decimals and numbers of NumPy read as they are written, without quotation marks.
+    return text if text[0] in "[{" else str(value)
+
+
+def _way_out(name: str) -> str:
+    return f"offer it by reference with -c {name} and speak of {name} in the task, or paste a text that you make of it"
 
 
 _SPACED = re.compile(r"(?<!\\)\{\{(?:[ \t]+([^\W\d]\w*)[ \t]*|([^\W\d]\w*)[ \t]+)\}\}")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import datetime
+import decimal
 import json
+import pathlib
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
+from rlm_notebook import Output
 from rlm_notebook.exceptions import ConfigurationError
 from rlm_notebook.notebook.transformer import await_rlm, interpolated
 
@@ -133,3 +140,66 @@ def test_an_unknown_name_is_an_error_that_helps(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
         interpolated(text, NAMES)
     assert "\\{{" in str(caught.value)
+
+
+@dataclasses.dataclass
+class Price:
+    amount: decimal.Decimal
+
+
+class Opaque:
+    """Its text is an address."""
+
+
+TABLE = pd.DataFrame({"x": range(200)})
+
+
+@pytest.mark.parametrize(
+    ("value", "pasted"),
+    [
+        (TABLE, TABLE.to_csv()),
+        (pd.DataFrame({f"c{at}": [at] for at in range(40)}), None),
+        (pd.DataFrame({"note": ["word " * 200 + "END"]}), None),
+        (pd.Series(range(200)), pd.Series(range(200)).to_csv()),
+        (np.arange(2000), json.dumps(list(range(2000)))),
+        (np.eye(2), "[[1.0, 0.0], [0.0, 1.0]]"),
+        ({"x": np.arange(2000)}, json.dumps({"x": list(range(2000))})),
+        ([Price(decimal.Decimal("1.5"))], '[{"amount": "1.5"}]'),
+        ({"b", "a"}, '["a", "b"]'),
+        (["it's", None, True], '["it\'s", null, true]'),
+        (datetime.date(2024, 1, 2), "2024-01-02"),
+        (pathlib.PurePosixPath("/a"), "/a"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (np.float32(0.1), "0.1"),
+        (b"caf\xc3\xa9", "café"),
+        (Output(content="the answer"), "the answer"),
+        (True, "True"),
+        (None, "None"),
+        (1.5, "1.5"),
+        ("x" * 200_000, "x" * 200_000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_is_pasted_as_a_whole(value: object, pasted: str | None) -> None:
+    text = interpolated("a {{it}} b", {"it": value})
+    assert text == f"a {value.to_csv() if pasted is None else pasted} b"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (pd.DataFrame({"x": range(2000)}), "of a table at most 5,000"),
+        (np.zeros((200, 200)), "of a ndarray at most 50,000"),
+        (list(range(20_000)), "of a list at most 50,000"),
+        (Opaque(), "a Opaque"),
+        ([Opaque()], "a Opaque"),
+        (iter([1]), "a list_iterator"),
+        (print, "print, which is code"),
+        (type("Long", (), {"__str__": lambda self: "[0 1 ... 9]"})(), "leaves something out"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_be_pasted_whole_is_refused_with_the_way_out(value: object, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        interpolated("a {{it}} b", {"it": value})
+    assert "-c it" in str(caught.value)

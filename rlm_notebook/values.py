@@ -1,0 +1,340 @@
+"""Values of users as text that a model reads: the whole of a value, or a refusal in words.
+
+`str()` and `repr()` of tables and arrays leave out the middle, and those of most objects hold an address. A model
+that reads such a text is asked about other data than the user has, and a change in the middle goes unnoticed. So a
+table is CSV, all else is JSON, and what can be neither is refused. Libraries of tables and arrays are recognised by
+what their values can do; none is imported.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from itertools import islice
+from pathlib import PurePath
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from .types import Output
+
+__all__ = ["MOST_ITEMS", "NoText", "is_table", "json_text", "spoken_text", "table_text", "typed_text"]
+
+#: What holds itself, or is nested as deeply, is no JSON that a model can read.
+MOST_LEVELS = 200
+#: What an iterator gives is collected up to this number: it may never end.
+MOST_ITEMS = 1_000_000
+
+
+class NoText(ValueError):
+    """A value has no text that holds all of it; the message says which part, and why."""
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is written as CSV."""
+    return _writer(value) is not None
+
+
+def table_text(value: Any) -> str | None:
+    """A table (pandas, polars, or alike) as CSV, every row, column and cell; `None` for what is no table.
+
+    Raises `NoText` for a table that cannot be written, or that has cells without a text.
+    """
+    write = _writer(value)
+    if write is None:
+        return None
+    try:
+        written = _with_plain_cells(value, write)()
+    except NoText:
+        raise
+    except Exception as error:
+        raise NoText(f"a {type(value).__name__} that cannot be written as CSV ({error})") from None
+    if not isinstance(written, str):
+        raise NoText(f"a {type(value).__name__} whose `{write.__name__}()` gives no text")
+    return written
+
+
+def _writer(value: Any) -> Any:
+    found = (getattr(value, name, None) for name in ("to_csv", "write_csv"))
+    return None if isinstance(value, type) else next(filter(callable, found), None)
+
+
+def json_text(value: Any, *, indent: int | None = None, collecting: bool = False, spoken: bool = False) -> str:
+    """A value as JSON; tables in it are CSV, sets are sorted, NaN and the infinities are texts.
+
+    `collecting`: iterators are used up, up to a million items. `spoken`: an object with a `__str__` of its own is
+    that text. Raises `NoText` for what cannot be written, and for what holds itself or is nested deeper than 200.
+    """
+    return _written(_Plain(collecting=collecting, spoken=spoken).of(value, 0), indent)
+
+
+def typed_text(value: Any) -> str:
+    """A text that differs for values that differ: the JSON, which also tells the types that JSON does not.
+
+    Not for models: `1` and `"1"` as keys, or a date and its text, read the same to them.
+    """
+    return _written(_Plain(typed=True).of(value, 0), None)
+
+
+def spoken_text(value: Any) -> str:
+    """What an object's own `__str__` gives. Raises `NoText` if it has none, or if that text is an excerpt."""
+    named = f"a {type(value).__name__}"
+    own: Any = type(value).__str__
+    if isinstance(value, type) or callable(value) or own in _NO_STR:
+        raise NoText(f"{named}, which has no text of its own")
+    text = str(value)
+    if "..." in text or "…" in text or _ADDRESS.search(text):
+        raise NoText(f"{named}, whose text leaves something out")
+    return text
+
+
+_NO_STR: list[Any] = [object.__str__]
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
+def _written(plain: Any, indent: int | None) -> str:
+    try:
+        return json.dumps(plain, ensure_ascii=False, indent=indent)
+    except (ValueError, RecursionError) as error:
+        raise NoText(f"a value that cannot be written as JSON ({error})") from None
+
+
+class _Plain:
+    """Reduces a value to what JSON has: dicts, lists, texts, numbers, true, false and null.
+
+    `typed`: what is changed on the way is wrapped together with the name of its type.
+    """
+
+    def __init__(self, *, collecting: bool = False, spoken: bool = False, typed: bool = False) -> None:
+        self._collecting = collecting
+        self._spoken = spoken
+        self._typed = typed
+        self._above: set[int] = set()
+
+    def of(self, value: Any, level: int) -> Any:
+        kind = type(value)
+        if value is None or kind is str or kind is bool or kind is int:
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else self._noted("float", _NOT_FINITE.get(value, "NaN"))
+        if level > MOST_LEVELS or id(value) in self._above:
+            raise NoText(f"a value that holds itself, or is nested deeper than {MOST_LEVELS}")
+        self._above.add(id(value))
+        try:
+            return self._reduced(value, level + 1)
+        finally:
+            self._above.discard(id(value))
+
+    def _reduced(self, value: Any, level: int) -> Any:
+        kind = type(value).__name__
+        if isinstance(value, dict):
+            return self._mapping(value, level)
+        if isinstance(value, list | tuple):
+            return self._each(value, level)
+        if isinstance(value, Enum):
+            return self._noted(kind, self.of(value.value, level))
+        if isinstance(value, str | Output):
+            return str.__str__(value) if isinstance(value, str) else value.content
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return self._noted(kind, self.of(float(value), level))
+        if isinstance(value, Set):
+            return self._noted(
+                kind, sorted(self._each(value, level), key=lambda item: json.dumps(item, sort_keys=True))
+            )
+        if isinstance(value, PurePath):
+            return self._noted("Path", str(value))
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._noted(kind, self._bytes(bytes(value)))
+        if (table := table_text(value)) is not None:
+            return self._noted(f"{kind} {_column_kinds(value)}", table)
+        if (items := _array_items(value)) is not _NO_ARRAY:
+            return self._noted(f"{kind} {_array_kind(value)}", self.of(items, level))
+        if isinstance(value, BaseModel) or is_dataclass(value) or hasattr(type(value), "__attrs_attrs__"):
+            return self._record(value, level)
+        if isinstance(value, Mapping):
+            return self._noted(kind, self._mapping(value, level))
+        if isinstance(value, Sequence):
+            return self._noted(kind, self._each(value, level))
+        if isinstance(value, SimpleNamespace):
+            return self._noted(kind, self._mapping(vars(value), level))
+        if isinstance(value, io.IOBase):
+            raise NoText("an open file; read it, or pass its Path")
+        if isinstance(value, Iterator):
+            return self._collected(value, level)
+        return self._noted(kind, self._scalar(value))
+
+    def _each(self, values: Any, level: int) -> list[Any]:
+        return [self.of(value, level) for value in values]
+
+    def _mapping(self, values: Mapping[Any, Any], level: int) -> Any:
+        if all(type(key) is str for key in values):
+            return {key: self.of(value, level) for key, value in values.items()}
+        if not self._typed:
+            named = {self._key(key): self.of(value, level) for key, value in values.items()}
+            if len(named) < len(values):
+                raise NoText(f"a {type(values).__name__} in which two keys read the same in JSON")
+            return named
+        pairs = [[type(key).__name__, self._key(key), self.of(value, level)] for key, value in values.items()]
+        return self._noted("keys", pairs)
+
+    def _key(self, key: Any) -> str:
+        plain = self.of(key.value if isinstance(key, Enum) else key, 1)
+        return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+    def _record(self, value: Any, level: int) -> Any:
+        """The fields of a model or a dataclass, as its own serializers write them where it has some."""
+        kind = type(value).__name__
+        if isinstance(value, type):
+            raise NoText(f"the class {value.__name__}; an instance of it may have a text")
+        if hasattr(value, "__pydantic_serializer__"):
+            written = self._serialized(value, level)
+            return self._noted(kind, _sorted_sets(written, value))
+        if is_dataclass(value):
+            return self._noted(kind, {each.name: self.of(getattr(value, each.name), level) for each in fields(value)})
+        names = [each.name for each in type(value).__attrs_attrs__]
+        return self._noted(kind, {name: self.of(getattr(value, name), level) for name in names})
+
+    def _serialized(self, value: Any, level: int) -> Any:
+        def rest(other: Any) -> Any:
+            return self.of(other, level)
+
+        try:
+            return to_jsonable_python(value, fallback=rest, inf_nan_mode="strings")
+        except NoText:
+            raise
+        except Exception as error:
+            if isinstance(cause := error.__cause__ or error.__context__, NoText):
+                raise NoText(str(cause)) from None
+            raise NoText(f"a {type(value).__name__} that cannot be written as JSON ({error})") from None
+
+    def _collected(self, values: Iterator[Any], level: int) -> Any:
+        kind = type(values).__name__
+        if not self._collecting:
+            raise NoText(f"a {kind}, which can be read only once; make a list of it")
+        items = list(islice(values, MOST_ITEMS + 1))
+        if len(items) > MOST_ITEMS:
+            raise NoText(f"a {kind} of more than {MOST_ITEMS:,} items; give fewer")
+        return self._each(items, level)
+
+    def _bytes(self, value: bytes) -> str:
+        return value.hex() if self._typed else value.decode("utf-8", "backslashreplace")
+
+    def _scalar(self, value: Any) -> Any:
+        """Dates, decimals, paths and all else that pydantic writes as a text; of the rest, what speaks for itself."""
+        if _is_missing(value):
+            return None
+        if isinstance(value, BaseException):
+            return f"{type(value).__name__}: {value}"
+        if type(value).__module__.partition(".")[0] in ("pandas", "numpy"):
+            # Timestamps to the nanosecond, periods, intervals: pydantic would cut them.
+            return spoken_text(value)
+        if isinstance(value, type) or callable(value):
+            raise NoText(f"{value.__name__ if hasattr(value, '__name__') else type(value).__name__}, which is code")
+        try:
+            return to_jsonable_python(value)
+        except (PydanticSerializationError, ValueError, TypeError):
+            if self._spoken:
+                return spoken_text(value)
+        raise NoText(f"a {type(value).__name__}, which cannot be written as JSON")
+
+    def _noted(self, kind: str, plain: Any) -> Any:
+        return {"": [kind, plain]} if self._typed else plain
+
+
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_NO_ARRAY: Any = object()
+_AS_LIST = ("tolist", "to_pylist", "to_list")
+
+
+def _is_missing(value: Any) -> bool:
+    """pandas' own missing values."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and (value is pandas.NaT or value is pandas.NA)
+
+
+def _array_items(value: Any) -> Any:
+    """The items of an array of any library as nested lists, or a number that is one; `_NO_ARRAY` for anything else."""
+    if isinstance(value, type):
+        return _NO_ARRAY
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
+        return _numpy_items(value)
+    if hasattr(value, "dims") and hasattr(value, "coords") and callable(getattr(value, "to_dict", None)):
+        return value.to_dict()
+    give = next((found for name in _AS_LIST if callable(found := getattr(value, name, None))), None)
+    return give() if give is not None else _NO_ARRAY
+
+
+def _numpy_items(value: Any) -> Any:
+    kind = value.dtype.kind
+    if value.dtype.names:
+        rows = value.tolist()
+        named = [dict(zip(value.dtype.names, row, strict=True)) for row in rows] if value.ndim == 1 else rows
+        return named if value.ndim else dict(zip(value.dtype.names, rows, strict=True))
+    if kind in "mM" or value.dtype.char in "gG":
+        # Times as whole numbers, or numbers that Python has not, would be others than meant.
+        return value.astype(str).tolist()
+    return value.tolist()
+
+
+def _array_kind(value: Any) -> str:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return f"{kind} {list(getattr(value, 'shape', ()))}"
+
+
+def _column_kinds(value: Any) -> str:
+    """Which columns are numbers, dates or texts: CSV does not tell `1` from `"1"`."""
+    dtypes: Any = getattr(value, "dtypes", None)
+    found = dtypes.tolist() if hasattr(dtypes, "tolist") else dtypes if isinstance(dtypes, list) else [dtypes]
+    return "".join(str(getattr(each, "kind", each)) for each in found)
+
+
+def _with_plain_cells(value: Any, write: Any) -> Any:
+    """What writes a pandas table: a cell that holds an array, a list or an object is JSON, not its `str()`."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame | pandas.Series):
+        return write
+    if isinstance(value, pandas.Series):
+        return value.map(_cell).to_csv if value.dtype.kind == "O" else write
+    objects = [at for at, dtype in enumerate(value.dtypes) if dtype.kind == "O"]
+    nested = [at for at in objects if value.iloc[:, at].map(_is_nested).any()]
+    if not nested:
+        return write
+    # By position: labels may be there twice.
+    columns = [value.iloc[:, at].map(_cell) if at in nested else value.iloc[:, at] for at in range(value.shape[1])]
+    plain = pandas.concat(columns, axis=1)
+    plain.columns = value.columns
+    return plain.to_csv
+
+
+def _is_nested(cell: Any) -> bool:
+    return cell is not None and not isinstance(cell, str | int | float | bool)
+
+
+def _cell(cell: Any) -> Any:
+    if not _is_nested(cell):
+        return cell
+    plain = _Plain(spoken=True).of(cell, 1)
+    return plain if plain is None or isinstance(plain, str | int | float) else _written(plain, None)
+
+
+def _sorted_sets(written: Any, value: Any) -> Any:
+    """What a model's serializer wrote, with its sets in an order that is the same in every process."""
+    if isinstance(value, Set) and isinstance(written, list):
+        return sorted(written, key=lambda item: json.dumps(item, sort_keys=True))
+    if isinstance(value, list | tuple) and isinstance(written, list) and len(written) == len(value):
+        return [_sorted_sets(one, other) for one, other in zip(written, value, strict=True)]
+    if isinstance(written, dict):
+        held = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        return {key: _sorted_sets(one, held.get(key)) for key, one in written.items()}
+    return written
