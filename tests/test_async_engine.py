@@ -34,6 +34,7 @@ from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.events import Finished, NodeCreated, Planned, Retried, RunFinished, Token
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 NEVER = RetryPolicy(attempts=1)
@@ -179,7 +180,6 @@ async def test_a_part_starts_when_what_it_depends_on_is_done_and_others_run_besi
     assert max(order.index("0.1 Finished"), order.index("0.2 Finished")) < order.index("0.3 Planned")
 
 
-@pytest.mark.timeout(10)
 async def test_one_call_at_a_time_is_enough_for_any_tree_with_dependencies() -> None:
     """A waiting parent holds nothing, so nothing can block for ever."""
     chain = [{"description": f"p{n}", "depends_on": [n - 1] if n else []} for n in range(5)]
@@ -343,7 +343,6 @@ async def test_a_leaf_at_the_limit_does_not_raise() -> None:
     assert output.content == "answer to: t"
 
 
-@pytest.mark.timeout(100)
 async def test_a_chain_2000_deep_needs_no_deep_stack() -> None:
     def answer(request: Request) -> Any:
         depth = request.facts.depth
@@ -357,7 +356,6 @@ async def test_a_chain_2000_deep_needs_no_deep_stack() -> None:
     assert sys.getrecursionlimit() == before
 
 
-@pytest.mark.timeout(60)
 async def test_a_failure_at_the_end_of_a_deep_chain_is_told_once_and_cancelling_one_leaves_nothing() -> None:
     def answer(request: Request) -> Any:
         depth = request.facts.depth
@@ -900,14 +898,13 @@ async def test_cancelling_two_that_wait_for_one_answer_starts_no_other_call() ->
     while model.calls < 2:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         await run.cancel()
 
     assert model.calls == 2
     assert others() == set()
 
 
-@pytest.mark.timeout(10)
 async def test_a_wait_that_nobody_will_make_does_not_hold_up_the_others() -> None:
     """A provider that asks for a day: the one that was refused fails, and so does the run, now."""
     refused = Fault("^a$", error=ModelError("quota of today", retry_after=86_400, retryable=True), times=None)

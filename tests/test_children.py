@@ -8,6 +8,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ExecutionError, ModelError, ScriptedModel
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Request
+from tests.support.waiting import HANG
 
 
 def others() -> set[asyncio.Task[Any]]:
@@ -104,7 +105,7 @@ async def test_cancelling_while_it_cancels_still_leaves_nothing() -> None:
             await asyncio.sleep(0.02)
 
     run = AsyncRecursiveEngine(ScriptedModel(script)).start("t")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while len(run.tree) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     run.cancel()
@@ -123,7 +124,7 @@ async def test_a_model_may_name_the_task_that_it_is_called_in() -> None:
         task.set_name("a name for a log")
         return split("a", "b", "c") if request.mode == "planner" and request.facts.task == "t" else None
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         output = await AsyncRecursiveEngine(ScriptedModel(script)).solve("t")
 
     assert output.metadata["steps"] == 4

@@ -12,6 +12,8 @@ from rlm_notebook import AsyncRecursiveEngine, Event, MaxStepsError, ModelError,
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.events import Finished, NodeCreated, Superseded
 from rlm_notebook.ports import Capabilities, Reply, Request
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG
 
 QUICK = RetryPolicy(attempts=3, initial=0)
 
@@ -77,18 +79,20 @@ def states(run: Any) -> dict[str, str]:
     return {node.id: str(node.state) for node in run.tree.walk()}
 
 
-async def test_the_first_part_starts_long_before_the_plan_is_written() -> None:
+@in_virtual_time
+async def test_each_part_starts_with_the_piece_that_completes_it() -> None:
     pieces = plan(*(part(f"p{n}") for n in range(8)))
-    model = Streaming(pieces, pause=0.6 / len(pieces))
+    model = Streaming(pieces, pause=1.0)
     run = AsyncRecursiveEngine(model).start("root")
     output = await run
-    times = dict(model.started)
+    began, *parts = [at for _, at in model.started]
     phases = {phase.kind: phase for phase in run.tree["0"].phases}
     written = phases["plan"].ended - phases["plan"].started  # type: ignore[operator]
 
-    assert written >= 0.55
-    assert times["p0"] - times["root"] < 0.35 * written
-    assert times["p6"] - times["root"] < written
+    assert written == pytest.approx(len(pieces))
+    # The first piece is the head; the last call joins.
+    assert [task for task, _ in model.started] == ["root", *(f"p{n}" for n in range(8)), "root"]
+    assert [at - began for at in parts[:8]] == pytest.approx([n + 2.0 for n in range(8)])
     assert output.content == "root: " + "; ".join(f"<p{n}>" for n in range(8))
 
 
@@ -267,7 +271,7 @@ async def test_nothing_starts_early_where_the_plan_is_to_be_approved() -> None:
     await asyncio.sleep(0.02)
     assert model.asked == ["root"]
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while "0" not in run.awaiting:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert model.asked == ["root"]
@@ -278,7 +282,7 @@ async def test_nothing_starts_early_where_the_plan_is_to_be_approved() -> None:
 async def test_cancelling_in_mid_stream_leaves_nothing() -> None:
     never = asyncio.Event()
     run = AsyncRecursiveEngine(Streaming([*plan(part("a"), part("b"))[:2], never], work=5)).start("root")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while len(run.tree) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     await run.cancel()

@@ -23,6 +23,7 @@ from rlm_notebook import (
     ScriptedModel,
 )
 from rlm_notebook.models.scripted import Fault
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"
@@ -87,7 +88,7 @@ def blocking(barrier: threading.Barrier | None = None) -> Any:
 
 
 def test_blocking_siblings_run_side_by_side() -> None:
-    assert RecursiveEngine(blocking(threading.Barrier(3, timeout=15))).solve("t").content == "t"
+    assert RecursiveEngine(blocking(threading.Barrier(3, timeout=HANG))).solve("t").content == "t"
 
 
 def test_a_callable_that_bears_no_threads_is_called_one_at_a_time() -> None:
@@ -176,7 +177,7 @@ def test_an_interrupt_cancels_the_run_keeps_what_finished_and_is_raised_again(tm
         assert process.stdout.readline() == "slow\n"
         time.sleep(0.15)
         process.send_signal(signal.SIGINT)
-        said, complaints = process.communicate(timeout=15)
+        said, complaints = process.communicate(timeout=HANG)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

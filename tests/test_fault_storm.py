@@ -4,6 +4,8 @@ import pytest
 
 from tests.fault_storm import FAULTS, run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("wire", ["chat", "responses"])
 async def test_a_run_comes_through_a_storm_and_pays_for_nothing_twice(wire, capsys) -> None:

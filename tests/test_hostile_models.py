@@ -26,8 +26,6 @@ from rlm_notebook import (
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _what_other_tests_left_is_not_collected_again_and_again() -> Iterator[None]:

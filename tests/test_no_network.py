@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault_server import FaultServer
+from tests.support.waiting import HANG
 
 _REFUSE = """
 import json, os, sys
@@ -60,7 +61,7 @@ def attempted(code: str, folder: Path, *, refuse: str = _REFUSE, **environment: 
         [sys.executable, "-c", f"{refuse}{code}{_TELL}"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG,
         cwd=folder,
         env={**kept, **environment},
     )

@@ -9,6 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from rlm_notebook.demo.quickstart import written
+from tests.support.waiting import HANG
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -17,7 +18,7 @@ ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 def execute(notebook: Path, **environment: str) -> nbformat.NotebookNode:
     """Execute a notebook in its folder, as nbmake does: the kernel is told nothing but the working directory."""
     content = nbformat.read(notebook, as_version=4)
-    client = NotebookClient(content, timeout=100, resources={"metadata": {"path": str(notebook.parent)}})
+    client = NotebookClient(content, timeout=HANG, resources={"metadata": {"path": str(notebook.parent)}})
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     client.execute(env={**kept, **environment})
     return content

@@ -231,7 +231,6 @@ FEATURES = [
 PAIRS = [pair for pair in itertools.combinations(FEATURES, 2) if set(pair) != {executes_at_limit, raises_at_limit}]
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " + ".join(feature.__name__ for feature in pair))
 async def test_any_two_features_hold_together(pair: tuple[Callable[[Setup], None], ...], tmp_path: Path) -> None:
     setup = Setup(tmp_path / "run.json")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +13,8 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.wrappers.cached import Cached
 from rlm_notebook.wrappers.limited import Limited
 from rlm_notebook.wrappers.retried import Retried
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG
 
 ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
 PARTS = [f"part {number}" for number in range(10)]
@@ -53,6 +54,7 @@ def worked(node: Node) -> float:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "planned by another"])
+@in_virtual_time
 async def test_no_more_are_at_work_than_may_call_at_once(stream: bool, fused: bool) -> None:
     model = ScriptedModel({"whole": PARTS}, latency=0.02, stream=stream)
     agents = None if fused else {"planner": ScriptedModel({"whole": PARTS}, latency=0.02, stream=stream)}
@@ -69,11 +71,12 @@ async def test_no_more_are_at_work_than_may_call_at_once(stream: bool, fused: bo
     )
 
 
+@in_virtual_time
 async def test_who_waits_for_a_turn_is_pending_and_a_parent_waits() -> None:
     script = {"whole": {"first": "1", "second": "2", "third": "3"}}
     slow = ScriptedModel(script, latency=0.05)
     run = AsyncRecursiveEngine(slow, max_concurrency=1).start("whole")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while len(run.tree) < 4 or not any(node.at_work for node in run.tree.children("0")):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     states = sorted(node.state for node in run.tree)
@@ -82,10 +85,11 @@ async def test_who_waits_for_a_turn_is_pending_and_a_parent_waits() -> None:
     assert kinds(run.tree["0"]) == ["plan", "wait", "synthesize"]
 
 
+@in_virtual_time
 async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
     model = ScriptedModel({"whole": PARTS}, latency=0.02)
     run = AsyncRecursiveEngine(model, max_concurrency=3).start("whole")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while model.calls < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         run.pause()
@@ -97,6 +101,7 @@ async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
     await run
 
 
+@in_virtual_time
 async def test_between_two_attempts_a_node_waits() -> None:
     fault = Fault("whole", ModelError("503", retryable=True), times=1)
     model = ScriptedModel("done", faults=[fault], latency=0.02)
@@ -106,26 +111,24 @@ async def test_between_two_attempts_a_node_waits() -> None:
 
     assert kinds(node)[:3] == ["failed", "wait", "execute"]
     assert node.attempts == 2
-    assert worked(node) <= (node.ended or 0.0) - (node.started or 0.0) - 0.19
+    assert worked(node) == pytest.approx((node.ended or 0.0) - (node.started or 0.0) - 0.2, abs=1e-6)
 
 
 @pytest.mark.parametrize("around", [lambda model: model, lambda model: Retried(Cached(model))], ids=["bare", "wrapped"])
+@in_virtual_time
 async def test_a_turn_at_a_paced_model_is_waited_for_and_not_worked_through(around: Any) -> None:
-    def clock() -> float:
-        """Thirty times as fast: ten a minute is one every fifth of a second."""
-        return time.monotonic() * 30
-
     inner = ScriptedModel({"whole": ["a", "b", "c"]}, latency=0.01)
-    limited = Limited(inner, requests_per_minute=10, clock=clock, sleep=lambda seconds: asyncio.sleep(seconds / 30))
+    limited = Limited(inner, requests_per_minute=10, clock=asyncio.get_running_loop().time)
     run = AsyncRecursiveEngine(around(limited)).start("whole")
     watched = Watched(run)
     await run
 
     assert (watched.at_work, watched.active, peak(run.tree)) == (1, 1, 1)
     began = sorted(node.started or 0.0 for node in run.tree)
-    assert all(later - earlier > 0.02 for earlier, later in pairwise(began))
+    assert [later - earlier for earlier, later in pairwise(began)] == pytest.approx([6.0, 6.0, 6.0], abs=0.1)
 
 
+@in_virtual_time
 async def test_what_is_known_needs_no_turn_and_takes_no_time() -> None:
     model = ScriptedModel({"whole": ["a", "b"]}, latency=0.2)
     engine = AsyncRecursiveEngine(model, cache=True, max_concurrency=1)
@@ -134,9 +137,10 @@ async def test_what_is_known_needs_no_turn_and_takes_no_time() -> None:
 
     assert model.calls == 4
     assert {node.mark for node in output.run.tree} == {"cached"}
-    assert all(node.started is not None and worked(node) < 0.15 for node in output.run.tree)
+    assert all(node.started is not None and worked(node) == pytest.approx(0, abs=1e-6) for node in output.run.tree)
 
 
+@in_virtual_time
 async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
     """Two nodes with a tool each, one turn: while the tool of one works, the other has the turn."""
 
@@ -157,4 +161,4 @@ async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
     first, second = output.run.tree["0.0"], output.run.tree["0.1"]
 
     assert kinds(first) == ["execute", "wait", "execute"], "the other one was asked in between"
-    assert all(worked(node) < 0.65 for node in (first, second))
+    assert [worked(node) for node in (first, second)] == pytest.approx([0.41, 0.41], abs=1e-6)

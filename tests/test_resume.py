@@ -26,6 +26,7 @@ from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request, ToolCall
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"
@@ -258,7 +259,7 @@ def killed(path: Path, mode: str, task: str) -> None:
     root = Path(__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root)}
     arguments = [sys.executable, "-c", SCRIPT, str(path), mode, task]
-    ended = subprocess.run(arguments, env=environment, timeout=60, check=False)
+    ended = subprocess.run(arguments, env=environment, timeout=HANG, check=False)
     assert ended.returncode == -signal.SIGKILL
 
 

@@ -1,14 +1,11 @@
 """A run: what it tells, how it is controlled, and that it leaves nothing behind."""
 
 # Polling is the simplest way to wait for a state that only the run knows.
-# ruff: noqa: ASYNC110
 
 import asyncio
 import logging
 import re
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +39,8 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.records import Recorded
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG, until
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 
@@ -49,12 +48,6 @@ TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup
 def others() -> set[asyncio.Task[Any]]:
     """Every task but the test's own."""
     return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 class Slow:
@@ -217,20 +210,21 @@ async def test_whoever_awaits_a_run_and_is_cancelled_takes_the_run_along() -> No
 
 
 async def test_a_blocking_callable_does_not_hold_up_cancelling() -> None:
-    release = threading.Event()
+    release, returned = threading.Event(), threading.Event()
 
     def blocking(inputs: Any, context: Any) -> dict[str, str]:
-        release.wait(20)
+        release.wait(HANG)
+        returned.set()
         return {"content": "too late"}
 
     run = AsyncRecursiveEngine(blocking, max_depth=1).start("t")
     await until(lambda: run.calls == 1)
-    began = time.monotonic()
     await run.cancel()
 
-    assert time.monotonic() - began < 10
+    assert not returned.is_set()
     assert run.status == "cancelled"
     release.set()
+    await until(returned.is_set)
     await asyncio.sleep(0.02)
     assert run.tree["0"].result is None
 
@@ -354,6 +348,7 @@ async def test_a_budget_of_tokens_is_that_of_all_resumes() -> None:
     assert output.usage.total_tokens == whole
 
 
+@in_virtual_time
 async def test_seconds_are_counted_while_the_run_works_and_not_while_it_is_paused() -> None:
     run = AsyncRecursiveEngine(ScriptedModel(TRIP, latency=0.01), budget=Budget(seconds=0.5)).start("trip")
     await until(lambda: run.calls == 1)
@@ -362,9 +357,10 @@ async def test_seconds_are_counted_while_the_run_works_and_not_while_it_is_pause
     run.resume()
     output = await run
 
-    assert 0 < output.metadata["duration"] < 0.5
+    assert output.metadata["duration"] == pytest.approx(0.05), "five calls one after the other"
 
 
+@in_virtual_time
 async def test_when_the_seconds_are_spent_the_run_stops_with_what_it_has() -> None:
     slow: Any = {"t": {"quick": "Q", "slow": lambda request: asyncio.sleep(60)}}
     engine = AsyncRecursiveEngine(ScriptedModel(slow), budget=Budget(seconds=0.05))
@@ -586,8 +582,9 @@ async def test_a_failed_run_tells_its_failure_as_events() -> None:
 # -- approval ------------------------------------------------------------------------------------------------------
 
 
+@in_virtual_time
 async def test_waiting_for_approval_costs_no_time() -> None:
-    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root", budget=Budget(seconds=0.3))
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP, latency=0.01), approve="root", budget=Budget(seconds=0.3))
     run = engine.start("trip")
     await until(lambda: run.awaiting)
     await asyncio.sleep(0.5)
@@ -595,7 +592,7 @@ async def test_waiting_for_approval_costs_no_time() -> None:
     run.approve("0")
     output = await run
 
-    assert output.metadata["duration"] < 0.3
+    assert output.metadata["duration"] == pytest.approx(0.05), "five calls one after the other"
 
 
 async def test_a_plan_that_was_never_approved_asks_again_after_a_cancel() -> None:

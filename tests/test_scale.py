@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from rlm_notebook import Agent, AsyncRecursiveEngine, ModelError, ScriptedModel
 from rlm_notebook.core.events import Finished
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Reply, Request
+from tests.support.waiting import HANG
 
 
 def others() -> set[asyncio.Task[Any]]:
@@ -46,16 +46,13 @@ class Fast:
             self.active -= 1
 
 
-@pytest.mark.timeout(60)
 async def test_of_ten_thousand_nodes_waiting_at_once_never_more_than_the_limit_are_in_flight() -> None:
     model = Fast({"t": [f"p{n}" for n in range(10_000)]})
-    began = time.process_time()
     output = await AsyncRecursiveEngine(model, max_steps=10_001, max_concurrency=64).solve("t")
 
     assert model.peak == 64
     assert {str(node.state) for node in output.run.tree} == {"done"}, "none starves"
     assert output.content == "10000 parts"
-    assert time.process_time() - began < 30
     assert others() == set()
 
 
@@ -73,7 +70,6 @@ async def test_who_came_first_is_served_first_among_equals() -> None:
     assert max(abs(at - number) for at, number in enumerate(numbers)) <= 3
 
 
-@pytest.mark.timeout(30)
 async def test_one_call_at_a_time_ends_for_any_shape() -> None:
     plans = {
         "t": ["wide", {"description": "after", "depends_on": [0]}, "deep"],
@@ -89,16 +85,13 @@ async def test_one_call_at_a_time_ends_for_any_shape() -> None:
     assert len(output.run.tree) == 1 + 3 + 50 + 2 + 1 + 1
 
 
-@pytest.mark.timeout(60)
-async def test_a_chain_two_thousand_deep_takes_seconds() -> None:
+async def test_a_chain_two_thousand_deep_ends() -> None:
     def deeper(request: Request) -> list[str]:
         return [f"level {request.facts.depth + 1}"] if request.facts.depth < 1999 else []
 
-    began = time.process_time()
     output = await AsyncRecursiveEngine(Fast(deeper), max_depth=3000, max_steps=3000).solve("level 0")
 
     assert (len(output.run.tree), output.metadata["depth"]) == (2000, 1999)
-    assert time.process_time() - began < 10
 
 
 async def test_prompts_do_not_grow_with_the_depth() -> None:
@@ -158,23 +151,21 @@ async def test_equal_requests_with_other_tools_are_two_calls() -> None:
     assert output.content == "t: one; two"
 
 
-async def test_cancelling_a_run_of_equal_requests_ends_at_once() -> None:
+async def test_cancelling_a_run_of_equal_requests_ends_it() -> None:
     parts = [{"description": "same"} for _ in range(20)]
     model = ScriptedModel(
         lambda r: (
             {"decision": "RECURSE", "sub_tasks": parts}
             if r.mode == "planner" and r.facts.task == "t"
-            else asyncio.sleep(60)
+            else asyncio.sleep(3600)
         )
     )
     run = AsyncRecursiveEngine(model).start("t")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while len(model.requests) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-    began = time.monotonic()
     await run.cancel()
 
-    assert time.monotonic() - began < 10
     assert len(model.requests) == 2, "nobody takes over when all are cancelled"
     assert others() == set()
 

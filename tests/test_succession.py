@@ -15,6 +15,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ExecutionError, NodeState, Run, ScriptedModel, tool
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, ToolCall
+from tests.support.waiting import HANG, until
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4"}, "five": "5"}}
 
@@ -39,12 +40,6 @@ class Counted:
         return [what for what, count in self.asked.items() if count > 1]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
-            await asyncio.sleep(0.002)
-
-
 def done(run: Run, *nodes: str) -> Callable[[], bool]:
     return lambda: all(node in run.tree and run.tree[node].state is NodeState.DONE for node in nodes)
 
@@ -62,7 +57,7 @@ async def test_whoever_awaits_an_edited_run_gets_what_it_went_on_as() -> None:
     followed: list[Run] = []
     run.follow(followed.append)
     run.go_on_as(lambda: run.edit("0.0", result="one, by hand"))
-    output = await asyncio.wait_for(waiting, 10)
+    output = await asyncio.wait_for(waiting, HANG)
     assert run.status == "cancelled"
     assert run.successor is not None
     assert followed == [run.successor]
@@ -117,7 +112,7 @@ async def test_a_pause_does_not_hold_up_an_edit_and_resume_does_not_undo_it() ->
     run.pause()
     run.go_on_as(lambda: run.edit("0.0", result="by hand"))
     run.resume()
-    assert "by hand" in str(await asyncio.wait_for(run._result(), 10))
+    assert "by hand" in str(await asyncio.wait_for(run._result(), HANG))
     assert counted.twice == []
 
 
@@ -297,5 +292,5 @@ async def test_an_answer_without_the_part_that_failed_leaves_no_copy_when_that_i
     await until(done(run, "0.0"))
     run.go_on_as(run.again)
     going.set()
-    assert str(await asyncio.wait_for(run._result(), 10)) == "three, four, five"
+    assert str(await asyncio.wait_for(run._result(), HANG)) == "three, four, five"
     assert os.listdir(tmp_path) == ["run.json"]

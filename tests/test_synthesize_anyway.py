@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, ExecutionError, ModelError, ScriptedModel
 from rlm_notebook.models.scripted import Fault
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 
@@ -70,7 +71,7 @@ async def test_a_cancelled_run_can_be_joined_too_and_nobody_is_asked_for_approva
     model = ScriptedModel({"trip": {"flights": "at 9", "hotel": lambda r: asyncio.sleep(60)}})
     engine = AsyncRecursiveEngine(model, approve=True)
     run = engine.start("trip")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while "0" not in run.awaiting:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         run.approve("0")

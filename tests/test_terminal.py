@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlm_notebook.__main__ import main
+from tests.support.waiting import HANG
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,6 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     show = f"import sys; from rlm_notebook.__main__ import main; sys.exit(main(['show', {'kept.json'!r}]))"
     reader, writer = os.pipe()
     os.close(reader)
-    ended = subprocess.run([sys.executable, "-c", show], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", show], stdout=writer, stderr=subprocess.PIPE, timeout=HANG)
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")

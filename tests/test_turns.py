@@ -10,6 +10,7 @@ from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedMode
 from rlm_notebook.core.limits import Budget, Usage
 from rlm_notebook.ports import Request
 from rlm_notebook.turns import Meter, OverBudget, Splits
+from tests.support.waiting import HANG
 
 TEN = Usage(prompt_tokens=10, cost_usd=0.1)
 UNKNOWN = Usage(prompt_tokens=10, cost_usd=None)
@@ -22,7 +23,7 @@ async def test_a_call_that_does_not_fit_waits_while_others_may_need_less_than_re
     await asyncio.sleep(0)
     assert not second.done()
     meter.settle(TEN, Usage(prompt_tokens=5))
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, HANG)
 
     assert meter.spent == Usage(prompt_tokens=5, calls=2)
 
@@ -96,7 +97,7 @@ async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
     assert deep is not None
     given_up.cancel()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         await deep
         assert not shallow.done()
         await shallow
@@ -111,7 +112,7 @@ async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
     await asyncio.gather(second, return_exceptions=True)
     meter.settle(TEN, Usage())
 
-    await asyncio.wait_for(meter.reserve(TEN), 1)
+    await asyncio.wait_for(meter.reserve(TEN), HANG)
     assert meter.spent.calls == 2
 
 

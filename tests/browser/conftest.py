@@ -20,6 +20,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests.support.waiting import HANG
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
     "--headless",
@@ -31,7 +33,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 30_000  # milliseconds
+PATIENCE = HANG * 1000  # milliseconds
 
 
 def _missing() -> str:
@@ -125,10 +127,10 @@ class Lab:
     def close(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(15)
+            self._process.wait(HANG)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(15)
+            self._process.wait(HANG)
         self._log.close()
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import nbformat
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+from tests.support.waiting import HANG
 
-#: Seconds within which a command is acknowledged.
-AT_ONCE = 0.5
+pytestmark = pytest.mark.browser
 
 MODEL = """
 %load_ext rlm_notebook
@@ -74,15 +73,14 @@ class Wire:
             self.acknowledged.append((op, at - since, message["ok"]))
 
     def expect(self, page: Any, op: str) -> None:
-        """The command has been acknowledged, at once."""
-        ends = time.monotonic() + 5
+        """The command has been acknowledged."""
+        ends = time.monotonic() + HANG
         while not (found := [each for each in self.acknowledged if each[0] == op]):
             assert time.monotonic() < ends, f"{op} was not acknowledged; sent: {self.sent}"
             page.tab.wait_for_timeout(10)
         _, seconds, ok = found[-1]
         print(f"{op}: acknowledged after {seconds * 1000:.0f} ms")
         assert ok
-        assert seconds < AT_ONCE
         self.acknowledged.clear()
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+from tests.support.waiting import HANG
+
+pytestmark = pytest.mark.browser
 
 MODEL = """
 %load_ext rlm_notebook
@@ -38,7 +40,7 @@ def notebook_of(lab: Any, name: str, *more: str) -> Path:
     return path
 
 
-def watch(page: Any, *, until: str = "done", seconds: float = 30) -> list[dict[str, Any]]:
+def watch(page: Any, *, until: str = "done", seconds: float = HANG) -> list[dict[str, Any]]:
     """What the tree showed, from the start of the run to its end."""
     page.tab.wait_for_selector(".rn")
     seen: list[dict[str, Any]] = []
@@ -82,11 +84,9 @@ def test_cancel_ends_the_cell(lab: Any, open_notebook: Any) -> None:
     page.status("running")
     page.tab.wait_for_selector('.rn [data-state="waiting"]')
     assert page.running()
-    began = time.monotonic()
     page.tab.get_by_role("button", name="Cancel", exact=True).click()
     page.status("cancelled")
     page.idle()
-    assert time.monotonic() - began < 15
     page.output(1).locator(".jp-OutputArea-output", has_text="Cancelled: ").last.wait_for()
     failure = page.output(1).locator(".jp-OutputArea-output").last.inner_text()
     assert failure.strip().startswith("Cancelled: ")

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+from tests.support.waiting import HANG
+
+pytestmark = pytest.mark.browser
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SECONDS = 20
+UPDATES = 1000 * SECONDS
 CELL = f"""
 import asyncio, sys, time
 sys.path.insert(0, {str(BENCHMARKS)!r})
@@ -27,8 +30,9 @@ for event in feed.grown():
 display(TreeView(run))
 await asyncio.sleep(2)
 happening, began, told = feed.lives(36), time.monotonic(), 0
-while (now := time.monotonic() - began) < {SECONDS}:
-    while told < now * 1000:
+while told < {UPDATES}:
+    due = min({UPDATES}, (time.monotonic() - began) * 1000)
+    while told < due:
         event = next(happening)(time.time())
         run.tree.apply(event)
         run.log._tell(event)
@@ -36,7 +40,7 @@ while (now := time.monotonic() - began) < {SECONDS}:
     await asyncio.sleep(0.01)
 await asyncio.sleep(0.5)
 await real.cancel()
-print("told", told)
+print("told", told, "in", time.monotonic() - began)
 """
 
 
@@ -58,13 +62,13 @@ def test_no_frame_is_dropped(lab: Any, open_notebook: Any) -> None:
     network.on("Network.webSocketFrameReceived", note)
     page.run_all()
     page.status("running")
-    ends = time.monotonic() + SECONDS + 30
+    ends = time.monotonic() + SECONDS + HANG
     while page.running() and time.monotonic() < ends:
         page.tab.wait_for_timeout(200)
     page.output(0).get_by_text("told ").first.wait_for()
     told = page.output(0).inner_text().rsplit("told ", 1)[1].split()[0]
     rate = sum(sizes[1:]) / SECONDS / 1000
     print(f"{told} updates in {SECONDS} s: {len(frames)} frames, {rate:.1f} KB/s, {frames[-1] - frames[0] + 1} sent")
-    assert int(told) >= 0.5 * 1000 * SECONDS
+    assert int(told) == UPDATES
     assert frames == list(range(frames[0], frames[-1] + 1)), "a gap: a message was dropped"
-    assert len(frames) > 5 * SECONDS
+    assert len(frames) > 5, "they came while it ran, not all at its end"

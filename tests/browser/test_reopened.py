@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.browser
 
 CELLS = (
     "%load_ext rlm_notebook\nfrom rlm_notebook import ScriptedModel\n"

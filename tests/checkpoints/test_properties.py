@@ -113,7 +113,6 @@ def random_world(seed: int) -> World:
     return World(random_thought(choose, NAMES), {name: f"{name} {choose.random()}" for name in NAMES})
 
 
-@pytest.mark.timeout(120)
 @given(seeds)
 @settings(max_examples=15)
 def test_any_prefix_of_a_journal_leads_to_the_same_end(seed: int) -> None:
@@ -216,7 +215,6 @@ class Change:
 KINDS = ["task", "result", "plan", "one_more_child", "variable", "tool_version"]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_makes_anew_exactly_what_depends_on_it(kind: str) -> None:
     figures = {"calls": 0, "of": 0, "cut off early": 0}

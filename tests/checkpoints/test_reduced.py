@@ -25,6 +25,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request, ToolCall
+from tests.support.waiting import HANG
 
 #: Words by where they occur; a store keeps some of these and not the others.
 INPUTS = ["ROOTTASK", "ARGUMENT", "RETURNED", "THOUGHT", "INSTRUCTED"]
@@ -104,7 +105,7 @@ def killed(path: Path, store: str) -> int:
     root = Path(__file__).parent.parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root)}
     arguments = [sys.executable, "-c", SCRIPT, str(path), store]
-    return subprocess.run(arguments, cwd=root, env=environment, timeout=60, check=False).returncode
+    return subprocess.run(arguments, cwd=root, env=environment, timeout=HANG, check=False).returncode
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")

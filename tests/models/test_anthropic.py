@@ -5,7 +5,6 @@ import gc
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from tests.fault_server import Act
 from tests.messages_server import MessagesServer, refusal
+from tests.support.waiting import HANG
 
 pytest.importorskip("anthropic", reason="needs the extra `anthropic`, which the extra `test` brings")
 
@@ -393,10 +393,9 @@ class TestErrors:
     )
     async def test_the_deadline_holds_however_the_server_stalls(self, serve, act, streaming):
         server = await serve([act])
-        began = time.monotonic()
         error = await failure(model_of(server), asking(streaming=streaming, deadline=0.4))
+        assert "0.4 s" in str(error)
         assert error.retryable
-        assert time.monotonic() - began < 5
 
     async def test_a_server_that_is_not_running_is_said_at_once(self):
         error = await failure(AnthropicModel("m", base_url="http://127.0.0.1:1"), asking())
@@ -490,7 +489,7 @@ class TestValue:
 
     def test_importing_the_adapter_imports_no_sdk(self):
         code = "import sys, rlm_notebook.models.anthropic; print('anthropic' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, cwd=ROOT)
         assert done.stdout.strip() == "False"
 
 
@@ -517,7 +516,7 @@ with MessagesServer() as server:
         print(asyncio.run(collect(model_of(server), asking("Hi", streaming=streaming)))[1].content)
 """
     options = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code]
-    done = subprocess.run(options, capture_output=True, text=True, timeout=100, cwd=ROOT)
+    done = subprocess.run(options, capture_output=True, text=True, timeout=HANG, cwd=ROOT)
     assert done.stdout.split("\n") == ["answer to: Hi"] * 2 + [""]
     assert "unclosed" not in done.stderr
     assert "Task was destroyed" not in done.stderr

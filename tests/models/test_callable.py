@@ -18,6 +18,7 @@ from rlm_notebook.exceptions import ConfigurationError, LimitError, ModelError
 from rlm_notebook.models.callable import CallableModel
 from rlm_notebook.ports import Model, NodeFacts, Part, Reply, Request, ToolCall
 from rlm_notebook.types import Output
+from tests.support.waiting import HANG
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "What?"})
@@ -382,9 +383,9 @@ class TestErrors:
             return next(iter(()))
 
         with pytest.raises(ModelError, match="StopIteration"):
-            await asyncio.wait_for(reply_to(fail), 5)
+            await asyncio.wait_for(reply_to(fail), HANG)
 
-    @pytest.mark.parametrize("function", [lambda inputs, context: time.sleep(2), lambda i, c: asyncio.sleep(30)])
+    @pytest.mark.parametrize("function", [lambda inputs, context: time.sleep(2), lambda i, c: asyncio.sleep(3600)])
     async def test_a_callable_that_takes_too_long(self, function):
         with pytest.raises(ModelError, match=r"within 0\.1 s") as caught:
             await reply_to(function, asking(deadline=0.1))
@@ -426,7 +427,7 @@ class TestThreads:
         together = threading.Barrier(3)
 
         def meet(inputs, context):
-            together.wait(timeout=15)
+            together.wait(timeout=HANG)
             return "met"
 
         model = CallableModel(meet)
@@ -466,7 +467,7 @@ class TestThreads:
         def work(inputs, context):
             started.append(inputs[-1]["content"])
             begun.set()
-            release.wait(5)
+            release.wait(HANG)
             return "x"
 
         def asked(text):
@@ -474,7 +475,7 @@ class TestThreads:
 
         model = CallableModel(work, thread_safe=False)
         first, second = (asyncio.create_task(reply_of(model, asked(text))) for text in ("first", "second"))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, HANG)
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
         release.set()
@@ -489,7 +490,7 @@ class TestThreads:
             from rlm_notebook.ports import NodeFacts, Request
 
             def slow(inputs, context):
-                time.sleep(0.5 if context["task"] == "late" else 60)
+                time.sleep(0.5 if context["task"] == "late" else 3600)
                 return "late"
 
             async def main():
@@ -502,12 +503,10 @@ class TestThreads:
             asyncio.run(main())
             time.sleep(0.6)  # the late result finds its loop closed
         """
-        started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=50, cwd=ROOT
+            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=HANG, cwd=ROOT
         )
         assert done.stderr == ""
-        assert time.monotonic() - started < 20
 
 
 async def reply_of(model, request):

@@ -20,6 +20,7 @@ from rlm_notebook.models.openai import OpenAIModel
 from rlm_notebook.models.openai_errors import retry_after
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from tests.fault_server import Act, FaultServer, refusal
+from tests.support.waiting import HANG
 
 SECRET = "sk-proj-abcdefghijklmnop1234567890"
 ROOT = Path(__file__).parents[2]
@@ -277,7 +278,7 @@ class TestWhatServersDoNotTake:
     async def test_a_server_that_repeats_its_refusal_is_not_asked_for_ever(self, serve):
         server = await serve(lambda seen: refusal(400, "temperature reasoning_effort response_format stream_options"))
         request = asking(temperature=0.5, schema=PLAN_SCHEMA, streaming=True, tools=(WEATHER,))
-        await asyncio.wait_for(failure(model_of(server), request), 10)
+        await asyncio.wait_for(failure(model_of(server), request), HANG)
         assert len(server.requests) <= 7
 
     @both_forms
@@ -398,14 +399,12 @@ class TestErrors:
 
     @both_forms
     @pytest.mark.parametrize("streaming", [False, True])
-    @pytest.mark.parametrize("act", [Act(delay=30), Act(broken="hang"), Act(drip=0.02)])
+    @pytest.mark.parametrize("act", [Act(delay=3600), Act(broken="hang"), Act(drip=0.02)])
     async def test_the_deadline_holds_however_the_server_stalls(self, serve, act, streaming):
         server = await serve([act])
-        started = asyncio.get_running_loop().time()
         error = await failure(model_of(server), asking(streaming=streaming, deadline=0.4))
         assert "0.4 s" in str(error)
         assert error.retryable
-        assert asyncio.get_running_loop().time() - started < 2
 
     @both_forms
     async def test_a_stream_that_stops_in_the_middle_of_its_text_is_given_up(self, serve):
@@ -431,12 +430,10 @@ class TestErrors:
 
     async def test_a_server_that_is_not_running_is_said_at_once(self):
         model = OpenAIModel("m", base_url="http://127.0.0.1:1/v1")
-        started = asyncio.get_running_loop().time()
         error = await failure(model, asking())
         assert "http://127.0.0.1:1/v1" in str(error)
         assert str(error).endswith("is the server running?")
         assert error.retryable
-        assert asyncio.get_running_loop().time() - started < 2
 
     async def test_a_name_that_does_not_resolve(self):
         error = await failure(OpenAIModel("m", base_url="http://no-such-host.invalid/v1"), asking())
@@ -659,7 +656,7 @@ class TestClients:
                 [sys.executable, "-W", "default::ResourceWarning", "-c", textwrap.dedent(code)],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=HANG,
                 cwd=ROOT,
             )
         assert set(done.stdout.split("\n")) == {"answer to: Hi", ""}
@@ -682,7 +679,7 @@ class TestClients:
 
     def test_importing_the_adapter_imports_no_sdk(self):
         code = "import sys, rlm_notebook.models.openai as m; m.OpenAIModel('x'); print('openai' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, cwd=ROOT)
         assert done.stdout.strip() == "False"
 
 

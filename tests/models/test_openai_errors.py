@@ -13,6 +13,7 @@ from rlm_notebook.exceptions import ModelError
 from rlm_notebook.models.openai import OpenAIModel
 from tests.fault_server import FaultServer, refusal
 from tests.models.test_openai import asking, failure
+from tests.support.waiting import HANG
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])
@@ -93,7 +94,7 @@ class TestCertificates:
             shell=True,
             cwd=tmp_path,
             capture_output=True,
-            timeout=60,
+            timeout=HANG,
         )
         assert made.returncode == 0, "needs the openssl command"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

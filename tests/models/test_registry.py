@@ -14,6 +14,7 @@ from rlm_notebook.models.openai import OpenAIModel
 from rlm_notebook.models.registry import KEYS, default_model, default_openai_model, resolve_model
 from rlm_notebook.models.scripted import ScriptedModel
 from rlm_notebook.pricing import Prices
+from tests.support.waiting import HANG
 
 
 @pytest.mark.parametrize(
@@ -138,5 +139,5 @@ registry.resolve_model("openai:x"), registry.resolve_model("anthropic:x")
 print({"openai", "anthropic"} & {*sys.modules})
 """
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, cwd=root)
     assert done.stdout.strip() == "set()"

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.node
+
 FOLDER = Path(__file__).parents[1] / "aimock"
 PATIENCE = 30
 

@@ -158,7 +158,7 @@ def test_a_browser_that_shows_the_widget_may_take_its_time(new_kernel: Callable[
     # Another widget works meanwhile.
     data = {"method": "update", "state": {"value": 42}, "buffer_paths": []}
     kernel.tell_widget(slider, data)
-    kernel.until(lambda m: m["msg_type"] == "comm_msg" and '"value": 42' in json.dumps(m["content"]), timeout=15)
+    kernel.until(lambda m: m["msg_type"] == "comm_msg" and '"value": 42' in json.dumps(m["content"]))
     for _ in range(20):
         kernel.take(timeout=0.2)
     arguments = {"plan": EDITED}

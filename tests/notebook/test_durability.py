@@ -19,8 +19,9 @@ from nbclient.exceptions import CellExecutionError
 
 from tests.fault_server import FaultServer
 from tests.notebook.conftest import LOGGING_MODEL, Kernel, calls
+from tests.support.waiting import HANG
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.kernel
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
@@ -42,7 +43,7 @@ def test_a_second_kernel_is_refused_by_name_until_the_first_is_killed(
     other.run(f"model = logged({SCRIPT!r}, 'calls.log')")
     pid = int(holder.value("__import__('os').getpid()"))
     running = holder.send("%%rlm -m model -n shared\nroot")
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + HANG
     while len(calls(tmp_path, "answered")) < 1:
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -77,7 +78,7 @@ def notebook(path: Path, task: str, spec: str = "") -> Path:
 def executed(path: Path, **environment: str) -> nbformat.NotebookNode:
     """Executed in its folder by a kernel that knows no key but those given; the file itself is left alone."""
     content = nbformat.read(path, as_version=4)
-    client = NotebookClient(content, timeout=100, resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(content, timeout=HANG, resources={"metadata": {"path": str(path.parent)}})
     ours = ("OPENAI", "ANTHROPIC", "RLM_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     client.execute(env={**kept, **environment})

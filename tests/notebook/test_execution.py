@@ -18,8 +18,9 @@ from nbclient.exceptions import CellExecutionError
 
 import rlm_notebook
 from tests.notebook.conftest import LOGGING_MODEL, Kernel, asked_again, calls
+from tests.support.waiting import HANG
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.kernel
 
 SCRIPT = {"root task": {f"part {n}": {f"leaf {n}.{m}": f"{n}{m}" for m in range(3)} for n in range(4)}}
 SCHEMA = Path(rlm_notebook.__file__).parent / "checkpoints" / "schema.json"
@@ -50,7 +51,7 @@ def write(path: Path, cell: str, latency: Any = 0.0) -> None:
 def execute(path: Path, *, named: bool = True) -> nbformat.NotebookNode:
     """Execute it with a fresh kernel; `named`: as a front end that tells the kernel which notebook it serves."""
     content = nbformat.read(path, as_version=4)
-    client = NotebookClient(content, timeout=60, resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(content, timeout=HANG, resources={"metadata": {"path": str(path.parent)}})
     environment = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     client.execute(env={**environment, "JPY_SESSION_NAME": str(path)} if named else environment)
     return content
@@ -140,12 +141,12 @@ def test_a_killed_kernel_costs_no_finished_call(
     kernel.run(f"%cd -q {folder}")
     kernel.run(setup((0.05, 0.2)))
     kernel.send(CELL)
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + HANG
     while len(calls(folder, "answered")) < answered or not journalled(folder):
         assert time.monotonic() < ends
         time.sleep(0.005)
     kernel.manager.provisioner.process.kill()  # type: ignore[union-attr]
-    kernel.manager.provisioner.process.wait(10)  # type: ignore[union-attr]
+    kernel.manager.provisioner.process.wait(HANG)  # type: ignore[union-attr]
     kept = journalled(folder)
     before = calls(folder)
     executed = execute(notebook)

@@ -18,7 +18,9 @@ import nbformat
 import pexpect
 import pytest
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+from tests.support.waiting import HANG
+
+pytestmark = pytest.mark.kernel
 
 PATIENCE = 120
 MODEL = """\
@@ -158,7 +160,7 @@ def test_an_interactive_terminal(tmp_path: Path) -> None:
         cwd=str(tmp_path),
         env=environment,
         encoding="utf-8",
-        timeout=30,
+        timeout=HANG,
         dimensions=(40, 110),
     )
     try:

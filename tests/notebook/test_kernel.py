@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.notebook.conftest import Kernel, Ran, asked_again, calls, one_line
+from tests.support.waiting import until_true
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.kernel
 
 WIDE = {"root": {f"part {n}": {f"leaf {n}.{m}": f"{n}{m}" for m in range(4)} for n in range(6)}}
 VERY_WIDE = {"root": {f"part {n}": {f"leaf {n}.{m}": f"{n}{m}" for m in range(14)} for n in range(20)}}
@@ -189,21 +190,19 @@ def test_interrupts_at_random_moments_lose_nothing(kernel: Kernel) -> None:
     assert len(calls(kernel.folder)) == before
 
 
-def test_an_interrupt_is_noticed_at_once(kernel: Kernel) -> None:
-    define(kernel, {"root": "1"}, latency=20)
+def test_an_interrupt_is_noticed_while_a_call_is_under_way(kernel: Kernel) -> None:
+    define(kernel, {"root": "1"}, latency=3600)
     message = kernel.send("%%rlm -m model --no-checkpoint\nroot")
-    time.sleep(0.5)
-    began = time.monotonic()
+    until_true(lambda: calls(kernel.folder))
     kernel.interrupt()
     ran = kernel.finish(message)
-    assert time.monotonic() - began < 10
     assert "kept in memory only" in one_line(ran.failed_with)
 
 
 def test_an_interrupt_stops_what_is_queued(kernel: Kernel) -> None:
-    define(kernel, {"root": "1"}, latency=20)
+    define(kernel, {"root": "1"}, latency=3600)
     sent = [kernel.send(cell) for cell in ("%%rlm -m model --no-checkpoint\nroot", "a = 'ran'")]
-    time.sleep(0.4)
+    until_true(lambda: calls(kernel.folder))
     kernel.interrupt()
     assert [kernel.finish(message).reply["status"] for message in sent] == ["error", "aborted"]
 
@@ -225,18 +224,17 @@ def test_an_interrupt_of_the_blocking_form_saves_too(kernel: Kernel) -> None:
 
 def test_a_click_reaches_the_run_while_the_cell_runs(kernel: Kernel) -> None:
     """A custom message of the widget's comm is answered during the cell, and cancel ends it."""
-    define(kernel, {"root": {"one": "1"}}, latency=(0.2, 15))
+    define(kernel, {"root": {"one": "1"}}, latency=(0.2, 3600))
     message = kernel.send("%%rlm -m model -n demo\nroot")
     comm = kernel.widget()
     kernel.tell(comm, {"t": "sync", "e": 0, "s": 0})
-    kernel.until(lambda m: _content(m).get("t") == "s", timeout=15)
+    kernel.until(lambda m: _content(m).get("t") == "s")
     began = time.monotonic()
     kernel.tell(comm, {"t": "cmd", "req": 1, "op": "cancel"})
-    ack = kernel.until(lambda m: _content(m).get("t") == "ack", timeout=15)
+    ack = kernel.until(lambda m: _content(m).get("t") == "ack")
     print(f"ipykernel {version('ipykernel')}: acknowledged after {1000 * (time.monotonic() - began):.0f} ms")
     assert _content(ack) == {"t": "ack", "req": 1, "ok": True}
     ran = kernel.finish(message)
-    assert time.monotonic() - began < 10
     assert one_line(ran.failed_with).startswith("Cancelled: ")
     assert document(kernel.folder)["status"] == "cancelled"
     assert kernel.run("'next'").ok
@@ -255,7 +253,7 @@ def test_after_the_cell_the_widget_still_answers(kernel: Kernel) -> None:
         comm = kernel.widget()
         kernel.finish(message)
         kernel.tell(comm, {"t": "get", "req": 9, "id": "0.0", "fields": ["output"]})
-        reply = kernel.until(lambda m: _content(m).get("t") == "d", timeout=15)
+        reply = kernel.until(lambda m: _content(m).get("t") == "d")
         assert _content(reply)["data"] == "first"
 
 

@@ -16,6 +16,8 @@ import pytest
 from rlm_notebook import enable_nested_loops
 from rlm_notebook.exceptions import ConfigurationError
 from rlm_notebook.notebook import loop
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG
 
 VERSIONS = {"ipykernel": (7, 1, 0), "nest_asyncio": (1, 6, 0), "nest_asyncio2": ()}
 
@@ -102,10 +104,11 @@ assert state() == before
 assert not [name for name in sys.modules if name.startswith("nest_asyncio")], "imported"
 print("untouched")
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG, check=False)
     assert "untouched" in ran.stdout, ran.stderr
 
 
+@in_virtual_time
 async def test_the_heartbeat_wakes_the_loop_and_leaves_nothing_behind() -> None:
     wakes = 0
     running = asyncio.get_running_loop()

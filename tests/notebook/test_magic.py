@@ -22,6 +22,7 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.transformer import await_rlm
 from rlm_notebook.ports import PlainHost, current_host
 from tests.fault_server import FaultServer, refusal
+from tests.support.waiting import HANG
 
 SCRIPT = {"root": {"one": "1", "two": "2", "=": "# Both\n\n1 and 2"}}
 QUIET = "--view none"
@@ -132,7 +133,7 @@ async def test_a_cell_whose_run_goes_on_says_so_and_leaves_it_alone(shell: Any, 
     hold = threading.Event()
 
     def slow(inputs: Any, context: Any) -> Any:
-        hold.wait(20)
+        hold.wait(HANG)
         return {"content": "done"}
 
     shell.names["slow"] = slow
@@ -153,7 +154,7 @@ async def test_a_run_that_went_on_as_an_edit_in_another_file_holds_up_no_cell(sh
 
     def slow(inputs: Any, context: Any) -> Any:
         if "again" in context["task"]:
-            hold.wait(20)
+            hold.wait(HANG)
         return {"content": "done"}
 
     shell.names["slow"] = slow
@@ -384,7 +385,7 @@ def test_terminal_ipython_runs_a_cell(tmp_path: Path) -> None:
         [sys.executable, "-m", "IPython", "--quick", "--no-banner", "--colors=NoColor", "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         cwd=tmp_path,
         env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
         check=False,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel, load_run
+from tests.support.virtual_time import in_virtual_time
 
 HOSTILE = "</script><script>alert(1)</script><!-- <![CDATA[ & \u2028 \ud800 \x00"
 SCRIPT = {"Weigh it": {HOSTILE: HOSTILE, "b": "2"}}
@@ -90,12 +91,15 @@ async def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
         run.to_html(tmp_path / "nowhere" / "run.html")
 
 
+@in_virtual_time
 async def test_a_pause_takes_no_time_on_the_page_of_a_run_either() -> None:
     run = AsyncRecursiveEngine(ScriptedModel(SCRIPT, latency=0.02)).start("Weigh it")
     while not run.calls:  # noqa: ASYNC110 - what is waited for is a state, not an event
         await asyncio.sleep(0.001)
     run.pause()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3600)
     run.resume()
     await run
-    assert data_of(run.to_html())["snapshot"]["run"]["elapsed"] < 1.0
+    assert data_of(run.to_html())["snapshot"]["run"]["elapsed"] == pytest.approx(0.06), (
+        "three calls one after the other"
+    )

@@ -32,6 +32,7 @@ from rlm_notebook.event_log import EventLog
 from rlm_notebook.notebook import packing
 from rlm_notebook.notebook.rows import DEFAULTS
 from rlm_notebook.notebook.widget import TreeView
+from tests.support.waiting import HANG
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]
 
@@ -234,7 +235,7 @@ class Clients:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(HANG)
 
 
 def operations_in(frame: dict[str, Any]) -> list[Any]:

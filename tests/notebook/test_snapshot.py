@@ -19,6 +19,7 @@ from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.snapshot import bundle_of
 from rlm_notebook.ports import Reply
+from tests.support.virtual_time import in_virtual_time
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4", "=": "34"}, "=": "## All\n\n1 and 34"}}
 
@@ -112,14 +113,15 @@ async def test_a_run_and_its_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     assert str(tmp_path) not in "".join(bundle_of(first).values())
 
 
+@in_virtual_time
 async def test_the_time_between_two_executions_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     script = {"root": {"one": {"a": "1"}, "two": {"b": "2"}}}
     await ended(ScriptedModel(script, faults=[Fault("b", error=RuntimeError("gone"), times=None)]), checkpoint=path)
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(3600)
     run = await ended(ScriptedModel(script), checkpoint=path)
     seconds = float(re.search(r"tokens · ([\d.]+)s", bundle_of(run)["text/plain"])[1])  # type: ignore[index]
-    assert seconds < 1
+    assert seconds == 0
 
 
 HOSTILE = [

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.waiting import HANG
+
 PROGRAM = """
 import json, socket, sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -26,7 +28,7 @@ def test_loading_loads_little_and_opens_no_socket(tmp_path: Path) -> None:
         [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         env={**os.environ, "IPYTHONDIR": str(tmp_path)},
         check=False,
     )

@@ -15,6 +15,7 @@ from rlm_notebook import AsyncRecursiveEngine, NodeState, Run, ScriptedModel, lo
 from rlm_notebook.core.events import RunFinished
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.widget import TreeView
+from tests.support.waiting import until
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4"}, "five": "5"}}
 CHAIN = {
@@ -42,13 +43,17 @@ class Page:
         self.messages.append(json.loads(json.dumps(content)) | {"buffers": buffers or []})
 
     async def ask(self, op: str, node: str | None = None, **args: Any) -> dict[str, Any]:
-        """A command's acknowledgement; it has to come within half a second."""
+        """A command's acknowledgement."""
         self._number += 1
         message = {"t": "cmd", "req": self._number, "op": op, "args": args, **({"id": node} if node else {})}
         self.view._handle_custom_msg(message, [])
-        async with asyncio.timeout(0.5):
-            while not (found := [m for m in self.messages if m["t"] == "ack" and m["req"] == self._number]):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        found: list[dict[str, Any]] = []
+
+        def acknowledged() -> bool:
+            found[:] = [m for m in self.messages if m["t"] == "ack" and m["req"] == self._number]
+            return bool(found)
+
+        await until(acknowledged)
         return found[0]
 
     @property
@@ -61,12 +66,6 @@ class Page:
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], Page]:
     return lambda run: Page(run, monkeypatch)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
-            await asyncio.sleep(0.002)
 
 
 def started(model: Any = None, checkpoint: Path | None = None, **options: Any) -> Run:

@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from rlm_notebook import Budget, BudgetExceededError, RecursiveEngine, RetryPolicy, ScriptedModel
+from tests.support.waiting import HANG
 
 # -- a function of the user's that uses the engine ---------------------------------------------------------------------
 
@@ -96,6 +97,6 @@ def test_my_notebook_runs_from_top_to_bottom_with_a_model_that_is_put_in_its_pla
     """The notebook reads its model from a variable; the test defines that variable in a cell before all others."""
     sources = [STAND_IN, *(source.replace("{model}", "model") for source in NOTEBOOK)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    client = NotebookClient(notebook, timeout=100, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(notebook, timeout=HANG, resources={"metadata": {"path": str(tmp_path)}})
     client.execute(env={name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")})
     assert notebook.cells[-1].outputs[0].text == "Plan a trip: at 9; downtown\n"

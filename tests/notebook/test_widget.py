@@ -14,6 +14,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Token
 from rlm_notebook.notebook.widget import TreeView
+from tests.support.waiting import HANG
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3"}}}
 
@@ -46,12 +47,6 @@ def of(sent: list[Any], kind: str) -> list[dict[str, Any]]:
 async def settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for comes from another thread
-            await asyncio.sleep(0.005)
 
 
 def snapshot(view: TreeView) -> dict[str, Any]:
@@ -248,7 +243,7 @@ def in_thread(action: Callable[[], Any]) -> None:
 
     thread = threading.Thread(target=work, name="subshell")
     thread.start()
-    thread.join(timeout=10)
+    thread.join(HANG)
     assert not thread.is_alive()
     assert failures == []
 
@@ -261,7 +256,7 @@ async def test_handlers_called_from_another_thread_act_on_the_loop(sent: list[An
     assert of(sent, "ack") == [], "the thread itself did nothing"
     assert run.status == "running"
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(run._result(), 5)
+        await asyncio.wait_for(run._result(), HANG)
     assert of(sent, "ack")[0]["ok"]
     assert {thread for message, thread in sent if message["t"] in ("ack", "p")} == {threading.current_thread().name}
 
@@ -286,7 +281,7 @@ async def test_the_state_may_be_asked_for_in_another_thread_all_the_time(sent: l
     await run
     done.set()
     for thread in asking:
-        thread.join(timeout=10)
+        thread.join(HANG)
     await settled()
     assert problems == []
     numbers = [message["s"] for message, _ in sent if message["t"] == "p"]

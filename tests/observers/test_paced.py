@@ -3,9 +3,13 @@
 import asyncio
 import time
 
+import pytest
+
 from rlm_notebook.observers.paced import Paced
+from tests.support.virtual_time import in_virtual_time
 
 
+@in_virtual_time
 async def test_a_burst_is_drawn_at_once_and_its_end_soon_after() -> None:
     drawn: list[float] = []
     paced = Paced(asyncio.get_running_loop(), lambda: drawn.append(time.monotonic()), 0.1)
@@ -16,9 +20,10 @@ async def test_a_burst_is_drawn_at_once_and_its_end_soon_after() -> None:
         paced.changed()
     await asyncio.sleep(0.2)
     assert len(drawn) == 2
-    assert drawn[1] - drawn[0] >= 0.09
+    assert drawn[1] - drawn[0] == pytest.approx(0.1)
 
 
+@in_virtual_time
 async def test_after_stop_nothing_is_drawn() -> None:
     drawn: list[int] = []
     paced = Paced(asyncio.get_running_loop(), lambda: drawn.append(1), 0.01)

@@ -23,6 +23,7 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request, ToolCall
 from rlm_notebook.wrappers.cached import Cached, MemoryCache
+from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"
@@ -159,7 +160,7 @@ def test_one_cache_serves_several_event_loops_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(HANG)
 
     assert [reply.content for reply in found] == ["answer to: t"] * 6
     assert model.calls == 1

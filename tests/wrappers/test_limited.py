@@ -13,6 +13,8 @@ from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from rlm_notebook.wrappers.cached import Cached
 from rlm_notebook.wrappers.limited import Limited
 from rlm_notebook.wrappers.retried import Retried
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG
 
 
 class Time:
@@ -186,22 +188,26 @@ async def test_without_limits_only_the_wishes_of_the_provider_are_kept() -> None
 
 
 def test_one_limit_holds_over_several_event_loops() -> None:
-    model = Limited(scripted := ScriptedModel(), requests_per_minute=600)  # 60 at once, then 9 in a second
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock.now += seconds
+
+    clock = Time()
+    model = Limited(scripted := ScriptedModel(), requests_per_minute=600, clock=clock, sleep=sleep)  # 60 at once
     started: list[float] = []
     threads = [
         threading.Thread(target=lambda: started.extend([len(asyncio.run(ask(model)).content) for _ in range(16)]))
         for _ in range(4)
     ]
-    import time
-
-    before = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(HANG)
 
     assert scripted.calls == 64
-    assert time.monotonic() - before >= 0.3, "four of them had to wait"
+    assert len(waits) >= 4, "four of them had to wait"
 
 
 @pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan"), "60", True])
@@ -240,6 +246,7 @@ async def test_wrappers_compose_in_any_order(wrapped: Any) -> None:
     assert (model.name, model.capabilities) == (inside.name, inside.capabilities)
 
 
+@in_virtual_time
 async def test_waiting_for_a_turn_is_not_counted_as_time_of_the_call() -> None:
     model = Limited(ScriptedModel({"t": list("abcdefgh")}, latency=0.01), requests_per_minute=10)
     object.__setattr__(model, "sleep", lambda seconds: asyncio.sleep(0.03))

@@ -17,6 +17,7 @@ from rlm_notebook.models.scripted import Fault, ScriptedModel
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from rlm_notebook.wrappers.retried import Retried
 from tests.fault_server import Act, FaultServer, refusal
+from tests.support.waiting import HANG
 
 QUICK = RetryPolicy(attempts=4, initial=0.01, maximum=0.02)
 BUSY = ModelError("busy", retryable=True)
@@ -129,7 +130,7 @@ class TestWaits:
     async def test_nobody_waits_for_an_hour(self):
         model = failing(ModelError("come back tomorrow", retryable=True, retry_after=3600.0), None)
         with pytest.raises(ModelError, match="tomorrow"):
-            await asyncio.wait_for(collect(Retried(model, QUICK)), 5)
+            await asyncio.wait_for(collect(Retried(model, QUICK)), HANG)
         assert model.calls == 1
 
     @given(attempt=st.integers(1, 5000), chance=st.floats(0, 1), asked=st.none() | st.floats(0, 1000))
@@ -192,5 +193,5 @@ class TestOverTheWire:
 def test_importing_it_does_not_import_tenacity():
     code = "import sys, rlm_notebook.wrappers.retried; print('tenacity' in sys.modules)"
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, cwd=root)
     assert done.stdout.strip() == "False"
