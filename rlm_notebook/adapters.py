@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "patience",
     "recorded_in",
     "remembering",
+    "require_at_rest",
     "resolve_model",
     "view_of",
 ]
@@ -85,7 +86,9 @@ def found_beside(path: Path | None, wanted: Recorded, store: Store) -> Journal |
     """The file beside that at `path` which holds the same edit of the same run, if there is one."""
     if path is None or not wanted.tree.settings.get("edit"):
         return None
-    for place in sorted(path.parent.glob(f"{_stem_of_edits(path)}-edit*.json")):
+    is_edit = re.compile(re.escape(_stem_of_edits(path)) + r"-edit(-\d+)?\.json")
+    # Of an edit that was kept under a number, because another took its place, nothing is found.
+    for place in sorted(each for each in path.parent.iterdir() if is_edit.fullmatch(each.name)):
         try:
             recorded = recorded_in(place)
         except CheckpointError:
@@ -109,14 +112,18 @@ def kept_beside(path: Path | None, recorded: Recorded, store: Store) -> Journal:
 
     Raises `CheckpointError` where that cannot be written.
     """
-    beside = journal_for(_free_beside(path) if path is not None else None, request_key="", task="", store=store)
-    beside.read()
-    beside.open()
-    try:
-        beside.compact(recorded)
-    finally:
-        beside.close()
-    return beside
+    if path is None:
+        memory = journal_for(None, request_key="", task="", store=store)
+        memory.open()
+        memory.compact(recorded)
+        memory.close()
+        return memory
+    for place in _names_beside(path):
+        file: Any = journal_for(place, request_key="", task="", store=store)
+        if file.claim(recorded):
+            kept: Journal = file
+            return kept
+    raise AssertionError("unreachable: there are names without end")
 
 
 def baseline_of(path: Path) -> Path:
@@ -124,14 +131,16 @@ def baseline_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}-baseline.json")
 
 
-def _free_beside(path: Path) -> Path:
+def _names_beside(path: Path) -> Iterator[Path]:
     stem = _stem_of_edits(path)
-    names = itertools.chain([f"{stem}-edit"], (f"{stem}-edit-{number}" for number in itertools.count(2)))
-    return next(
-        path.with_name(f"{name}.json")
-        for name in names
-        if not any(path.with_name(name + suffix).exists() for suffix in (".json", ".journal.jsonl", ".json.lock"))
-    )
+    yield path.with_name(f"{stem}-edit.json")
+    for number in itertools.count(2):
+        yield path.with_name(f"{stem}-edit-{number}.json")
+
+
+def require_at_rest(path: Path) -> None:
+    """Raises `ConfigurationError` while a run is being written there, by this process or another one."""
+    _load("checkpoints.json_file", "require_at_rest")(path)
 
 
 def recorded_in(path: Path) -> Recorded | None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering
+from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering, require_at_rest
 from .configuration import (
     Configuration,
     Job,
@@ -220,7 +220,7 @@ class AsyncRecursiveEngine:
         and `context` of the run. Needs a running event loop. Raises as `run.edit` does, and `CheckpointError` for a
         file that cannot be used.
         """
-        ended = self._ended(run, variables, output_type, context)
+        ended = self._ended(run, variables, output_type, context, at_rest=True)
         return self.start_fork(ended, edited(ended, node_id, task, plan_given(plan), result))
 
     def retry_run(
@@ -233,7 +233,7 @@ class AsyncRecursiveEngine:
         context: RLMContext | None = None,
     ) -> Run:
         """`run.retry(...)`, for runs as `edit` takes them."""
-        ended = self._ended(run, variables, output_type, context)
+        ended = self._ended(run, variables, output_type, context, at_rest=True)
         return self.start_fork(ended, retried(ended, node_id))
 
     def baseline(
@@ -253,11 +253,15 @@ class AsyncRecursiveEngine:
         variables: Mapping[str, Any] | None,
         output_type: Any,
         context: RLMContext | None,
+        *,
+        at_rest: bool = False,
     ) -> Run:
-        """The run as one of this engine."""
+        """The run as one of this engine; `at_rest`: none that is still under way, here or in another process."""
         if isinstance(run, Run):
             return run
         _require_loop()
+        if at_rest:
+            require_at_rest(run.path if isinstance(run, RecordedRun) else Path(run))
         recorded = run if isinstance(run, RecordedRun) else load_run(run)
         _require_texts(recorded)
         wanted_type = OutputType(output_type) if output_type is not None else None

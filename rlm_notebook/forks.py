@@ -55,7 +55,7 @@ class Fork:
         if self.task != self.recorded.tree.task:
             # What the cell said is not what is asked now.
             tree.settings.pop("title", None)
-        tree.started, tree.ended = at, at
+        tree.started, tree.ended, tree.execution = at, at, secrets.token_hex(8)
         return Recorded(tree, self.recorded.earlier)
 
 
@@ -83,7 +83,7 @@ def retried(run: _Forked, node_id: str | None) -> Fork:
     node, recorded = _node(run, node_id), run.snapshot()
     if node.state is NodeState.DONE:
         recorded = without(recorded, node)
-    return Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id})
+    return Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id}, digest(["retry", node_id]))
 
 
 def plan_given(plan: Any) -> Execute | Recurse | None:

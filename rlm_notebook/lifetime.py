@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ class Lifetime:
             RunStarted(
                 at=run.clock(),
                 run_id=run.run_id,
+                execution=secrets.token_hex(8),
                 task=run.task,
                 request_key=run.request_key,
                 settings=run.settings,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .core.limits import NOTHING, Usage
-from .core.records import Recorded, Records
+from .core.records import Recorded, Records, retells
 from .core.store import store_of
 from .core.tree import Node, NodeState, Tree
 from .memory import SharedMemory
@@ -129,10 +129,17 @@ class Past:
         if not self.records or self.recorded is None:
             return
         known = {node.plan_key for node in tree} | {node.result_key for node in tree}
-        told = {node.plan_key for node in tree if node.rounds or node.result is not None}
+        answered, stopped = {node.plan_key for node in tree if node.result is not None}, Records.of(tree).stopped
         for node in (*self.recorded.earlier, *self.recorded.tree):
-            if {node.plan_key, node.result_key} - known - {""} or (node.rounds and node.plan_key not in told):
+            told = stopped.get(node.plan_key, node.id)
+            more = node.rounds and node.plan_key not in answered and (told is None or _is_continued(told, node))
+            if more or {node.plan_key, node.result_key} - known - {""}:
                 yield node
+
+
+def _is_continued(told: Node, node: Node) -> bool:
+    """Whether the transcript of a recorded node goes on where what was told of it again ends."""
+    return retells(told, node) and not retells(node, told)
 
 
 def _is_planned(node: Node) -> bool:

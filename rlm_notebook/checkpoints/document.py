@@ -188,6 +188,7 @@ class Document(_Part):
     format: Literal["rlm-checkpoint"]
     version: Literal[1]
     run_id: str
+    execution: str = ""
     request_key: str
     cell_id: str = ""
     created: Moment
@@ -222,6 +223,7 @@ def document_of(recorded: Recorded) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "run_id": tree.run_id,
+        "execution": tree.execution,
         "request_key": tree.request_key,
         "cell_id": recorded.cell_id,
         "created": recorded.created or started,
@@ -306,7 +308,7 @@ def recorded_of(data: object) -> Recorded:
     tree = Tree.of(_restored(node) for node in document.nodes)
     tree.run_id, tree.request_key, tree.task = document.run_id, document.request_key, document.task
     tree.status, tree.error, tree.settings = document.status, document.error, document.engine
-    tree.started, tree.ended = document.started, document.updated
+    tree.started, tree.ended, tree.execution = document.started, document.updated, document.execution
     tree.parent = document.parent.model_dump() if document.parent else None
     return Recorded(
         tree,

@@ -25,13 +25,13 @@ from ..core.limits import NOTHING
 from ..core.records import Recorded
 from ..core.store import narrower, store_of
 from ..core.tree import NodeState, Tree
-from ..exceptions import CheckpointError
+from ..exceptions import CheckpointError, ConfigurationError
 from .document import FORMAT, VERSION, document_of, recorded_of, require_no_circle
 from .journal import line_of, read_journal
 from .ordinary import decoded, read_whole, require_ordinary, unusable
 from .replacing import keep_numbered, numbered, set_aside, temporary, write_whole
 
-__all__ = ["JsonFile", "load_recorded"]
+__all__ = ["JsonFile", "load_recorded", "require_at_rest"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -54,6 +54,10 @@ def _no_collection() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+class _InUse(CheckpointError):
+    """Another run is writing there."""
 
 
 class JsonFile:
@@ -118,6 +122,32 @@ class JsonFile:
         self.close()
         self.path = None
 
+    def claim(self, recorded: Recorded) -> bool:
+        """Put down `recorded` as what a new run begins with; false where a run is kept already, or is being made.
+
+        What a process left that died before it had put anything down is in nobody's way. Raises `CheckpointError`
+        where nothing can be written.
+        """
+        try:
+            self._require_ordinary()
+            if self._is_taken():
+                return False
+            self._acquire()
+            if self._is_taken():
+                return False
+            self._journal.unlink(missing_ok=True)
+            write_whole(self._file, document_of(replace(recorded, cell_id=self._cell())))
+        except _InUse:
+            return False
+        except OSError as error:
+            raise _cannot_write(self._file, error) from error
+        finally:
+            self.close()
+        return True
+
+    def _is_taken(self) -> bool:
+        return self._file.exists() or (self._journal.exists() and self._journal.stat().st_size > 0)
+
     def append(self, event: Event) -> None:
         if self._lines is None:
             self._held.append(event)
@@ -151,6 +181,8 @@ class JsonFile:
         self._journal.unlink(missing_ok=True)
 
     def close(self) -> None:
+        # What a run told that kept nothing is not part of the next one in this file.
+        self._held.clear()
         with suppress(OSError):
             self._let_go()
         if self._lock is not None:
@@ -196,12 +228,13 @@ class JsonFile:
         path = self._lock_path
         lock = filelock.FileLock(path, thread_local=False)
         try:
-            lock.acquire(timeout=0)
+            # Who only looks whether a run is under way has it for a moment.
+            lock.acquire(timeout=0.1, poll_interval=0.02)
         except filelock.Timeout:
             if not path.exists():
                 # Where nothing can be made, a lock cannot be had either; nobody holds it.
                 raise _cannot_write(self._file, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
-            raise CheckpointError(self._in_use(_holder(path))) from None
+            raise _InUse(self._in_use(_holder(path))) from None
         self._lock = lock
         # Only for the message that a second writer gets; the lock itself is the operating system's, and where that
         # locks the bytes too (Windows), they cannot be written.
@@ -276,12 +309,33 @@ def _call_later(seconds: float, action: Callable[[], None]) -> asyncio.TimerHand
         return None
 
 
-def _signature(path: Path) -> tuple[int, int] | None:
+def _signature(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    # What is replaced is another file, whatever the clock says.
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def require_at_rest(path: Path) -> None:
+    """Raises `ConfigurationError` while a run is being written there, by this process or another one."""
+    import filelock
+
+    lock = path.with_name(path.name + ".lock")
+    if not lock.exists():
+        return
+    holder, held = _holder(lock), filelock.FileLock(lock, thread_local=False)
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ConfigurationError(
+            f"the run in {path} is under way ({holder}); wait until it has ended, or cancel it first"
+        ) from None
+    except OSError:
+        # Nothing can be locked here, so nobody has it locked.
+        return
+    held.release()
 
 
 def load_recorded(path: Path) -> Recorded | None:
@@ -305,10 +359,16 @@ def _loaded(path: Path) -> tuple[Recorded | None, bool]:
         raise unusable(path, f"its journal is damaged: {error}") from None
     if document is None:
         return journal.recorded, journal.damaged
-    if document.tree.started == journal.recorded.tree.started:
+    if _same_execution(document.tree, journal.recorded.tree):
         # The crash came between writing the document and removing the journal.
         return document, journal.damaged
     return _over(document, journal.recorded, fresh=journal.fresh), journal.damaged
+
+
+def _same_execution(tree: Tree, other: Tree) -> bool:
+    """Earlier versions gave executions no name; of those, the time tells."""
+    named = tree.execution or other.execution
+    return tree.execution == other.execution if named else tree.started == other.started
 
 
 def _over(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:

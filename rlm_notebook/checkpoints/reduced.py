@@ -29,8 +29,15 @@ class Reduced:
         found, known = self._journal.read(), self._known
         if found is None or known is None:
             return found
-        same = (found.tree.run_id, found.tree.ended) == (known.tree.run_id, known.tree.ended)
+        same = (found.tree.execution, found.tree.status) == (known.tree.execution, known.tree.status)
         return known if same else found
+
+    def claim(self, recorded: Recorded) -> bool:
+        """As that of the file, which does not hold more than it may."""
+        claimed: bool = self._journal.claim(kept_run(recorded, self._store))  # type: ignore[attr-defined]
+        if claimed:
+            self._known = recorded
+        return claimed
 
     def open(self) -> None:
         self._journal.open()

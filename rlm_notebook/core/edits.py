@@ -145,5 +145,5 @@ def copy_of(tree: Tree, nodes: Iterable[Node]) -> Tree:
     copy = Tree.of(nodes)
     copy.run_id, copy.request_key, copy.task = tree.run_id, tree.request_key, tree.task
     copy.status, copy.error, copy.settings = tree.status, tree.error, tree.settings
-    copy.started, copy.ended, copy.parent = tree.started, tree.ended, tree.parent
+    copy.started, copy.ended, copy.parent, copy.execution = tree.started, tree.ended, tree.parent, tree.execution
     return copy

@@ -52,7 +52,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """`fresh`: nothing that was recorded before is part of this run."""
+    """`fresh`: nothing that was recorded before is part of this run. `execution` is another one each time that the run
+    is started, also where no time has passed in between; `run_id` stays."""
 
     run_id: str
     task: str
@@ -60,6 +61,7 @@ class RunStarted(Event):
     settings: dict[str, Any] = field(default_factory=dict)
     parent: dict[str, Any] | None = None
     fresh: bool = False
+    execution: str = ""
 
 
 @quickly_made

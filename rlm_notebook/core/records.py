@@ -27,7 +27,17 @@ from .events import (
 from .limits import Usage
 from .tree import Node, NodeState, Phase, ToolUse, Tree
 
-__all__ = ["Found", "Recorded", "Records", "created_fact", "end_facts", "plan_facts", "result_facts", "tool_facts"]
+__all__ = [
+    "Found",
+    "Recorded",
+    "Records",
+    "created_fact",
+    "end_facts",
+    "plan_facts",
+    "result_facts",
+    "retells",
+    "tool_facts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +93,22 @@ class Records:
         if node.result is not None and node.result_key:
             self.results.add(node.result_key, node)
         if node.rounds and node.plan_key:
-            self.stopped.add(node.plan_key, node)
+            known = self.stopped.get(node.plan_key, node.id)
+            # One that was stopped while it was told again holds less than what it was told from.
+            if known is None or not retells(node, known):
+                self.stopped.add(node.plan_key, node)
 
     def __bool__(self) -> bool:
-        return bool(self.plans or self.results)
+        return bool(self.plans or self.results or self.stopped)
+
+
+def retells(node: Node, known: Node) -> bool:
+    """Whether all that the transcript of `node` holds, replies and what tools returned, is in that of `known`."""
+    said = [(told.content, told.calls) for told in node.rounds]
+    same = {(at, use.call, use.content) for at, use in enumerate(known.tool_calls) if use.ended is not None}
+    return said == [(told.content, told.calls) for told in known.rounds[: len(said)]] and all(
+        (at, use.call, use.content) in same for at, use in enumerate(node.tool_calls) if use.ended is not None
+    )
 
 
 def created_fact(node: Node) -> NodeCreated:

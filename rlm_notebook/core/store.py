@@ -108,7 +108,7 @@ def kept_run(recorded: Recorded, store: Store) -> Recorded:
     kept.run_id, kept.request_key, kept.task = tree.run_id, tree.request_key, hashed(tree.task)
     kept.status, kept.settings = tree.status, _settings(tree.settings, store)
     kept.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
-    kept.started, kept.ended, kept.parent = tree.started, tree.ended, tree.parent
+    kept.started, kept.ended, kept.parent, kept.execution = tree.started, tree.ended, tree.parent, tree.execution
     earlier = tuple(_kept_node(node, store) for node in recorded.earlier) if store == "outputs" else ()
     return replace(recorded, tree=kept, earlier=earlier)
 

@@ -76,6 +76,7 @@ class Tree:
         self._above: tuple[str, tuple[str, ...]] = ("", ())
         self._usage = NOTHING
         self.run_id = ""
+        self.execution = ""
         self.task = ""
         self.request_key = ""
         self.settings: dict[str, Any] = {}
@@ -234,7 +235,7 @@ def _run_started(tree: Tree, event: RunStarted) -> None:
     if tree.status != "pending":
         raise IllegalEvent("a run starts once")
     tree.run_id, tree.task, tree.request_key = event.run_id, event.task, event.request_key
-    tree.settings, tree.parent = event.settings, event.parent
+    tree.settings, tree.parent, tree.execution = event.settings, event.parent, event.execution
     tree.started, tree.status = event.at, "running"
 
 
