@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["described", "error_text"]
+__all__ = ["described", "encodable", "error_text"]
+
+
+def encodable(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair.
+
+    UTF-8 has no form for them: a kernel that is to send such a text fails while it reports the failure, and the cell
+    never ends.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def error_text(error: BaseException) -> str:
-    """`str(error)`, or a statement that it has no text where asking for it raises an error."""
+    """`str(error)` as UTF-8 can hold it, or a statement that it has no text where asking for it raises an error."""
     try:
-        return str(error)
+        return encodable(str(error))
     except BaseException as second:
         if isinstance(second, KeyboardInterrupt):
             raise

@@ -27,7 +27,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from .error_text import described
+from .error_text import described, encodable
 from .portable import is_portable, portable_type
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class RLMError(Exception):
     """Any error of this package; `.run` is the run that it ended, if one did."""
 
     run: Any = None
+
+    def __str__(self) -> str:
+        return encodable(super().__str__())
 
     # What `Exception` has for these calls the class with `args`, which is not what a subclass takes.
     def __copy__(self) -> Self:

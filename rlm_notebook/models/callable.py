@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..core.text import well_formed_value
 from ..error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
 from ..threads import DaemonThreads
-from .callable_reply import reply_from, unexpected
+from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
-from .deadline import keeping, too_late, within
+from .callable_stream import Told
+from .deadline import Deadline, Pieces, keeping, too_late, within
+from .exchange import Patience, steadily
 from .openai_errors import one_line
 from .time_limit import TimeLimit
 
@@ -35,8 +38,9 @@ class CallableModel:
     depth, breadcrumbs, goal, agent, tools, schema, parts and dependencies. Coroutines are awaited, async generators
     stream (text, then optionally one mapping with the whole), all else runs in daemon threads: at most
     `max_threads`, or one at a time with `thread_safe=False` (said here, or an attribute of the callable).
-    `metadata` may hold "model", "usage" (prompt_tokens,
-    completion_tokens, ...) and "cost_usd"; without the last, the cost is unknown (`None`).
+    `metadata` may hold "model", "usage" (prompt_tokens, completion_tokens, ...), "finish_reason" and "cost_usd";
+    without the last, the cost is unknown (`None`). `inputs` can be given to OpenAI's SDK as they are, and what its or
+    Anthropic's SDK gives back (a reply, or a stream of events) can be returned as it is.
 
     Raises `ConfigurationError` for what cannot be called with two arguments; a call raises `ModelError`.
     """
@@ -89,13 +93,17 @@ class CallableModel:
             yield whole
             return
         left = None if request.deadline is None else limit.end - asyncio.get_running_loop().time()
-        async with aclosing(within(left, self._pieces(result, request), name=self.name)) as pieces:  # type: ignore[type-var]
+        made = partial(self._made, result, request)
+        async with aclosing(within(left, made, name=self.name)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 yield piece
 
-    async def _pieces(self, result: Any, request: Request) -> AsyncGenerator[str | Reply, None]:
+    async def _made(self, result: Any, request: Request, deadline: Deadline) -> Pieces:
+        return self._pieces(result, request, deadline)
+
+    async def _pieces(self, result: Any, request: Request, deadline: Deadline) -> Pieces:
         try:
-            async with aclosing(_streamed(result, request, self.name)) as pieces:
+            async with aclosing(_streamed(result, request, self.name, deadline)) as pieces:
                 async for piece in pieces:
                     yield piece
         except RLMError:
@@ -121,12 +129,22 @@ def _one_thread_of(function: Callable[..., Any]) -> DaemonThreads:
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a blocking function returns; a generator is run to its end here, in its own turn."""
     result = function(*arguments)
-    return _one_by_one(list(result)) if inspect.isgenerator(result) else result
+    if not isinstance(result, Iterator):
+        return result
+    pieces: list[Any] = []
+    try:
+        pieces.extend(result)
+    except Exception as error:
+        # What came before is not lost by that: it may have been the whole.
+        return _one_by_one(pieces, error)
+    return _one_by_one(pieces)
 
 
-async def _one_by_one(pieces: list[Any]) -> AsyncGenerator[Any, None]:
+async def _one_by_one(pieces: list[Any], error: Exception | None = None) -> AsyncGenerator[Any, None]:
     for piece in pieces:
         yield piece
+    if error is not None:
+        raise error
 
 
 def _is(test: Callable[[Any], bool], function: Any) -> bool:
@@ -163,31 +181,30 @@ def _name_of(function: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-async def _streamed(pieces: Any, request: Request, name: str) -> AsyncGenerator[str | Reply, None]:
-    """Text is passed on; a mapping is the whole and must be the last thing that comes."""
-    text: list[str] = []
-    whole: Any = None
+async def _streamed(pieces: Any, request: Request, name: str, deadline: Deadline) -> AsyncGenerator[str | Reply, None]:
+    """Text is passed on, and that in the events of an SDK; a mapping is the whole and must be the last that comes."""
+    told = Told(request, name)
     try:
-        async for piece in pieces:
-            if whole is not None:
-                raise unexpected(name, piece, "nothing after the mapping that holds the whole reply")
-            if isinstance(piece, str):
-                text.append(piece)
-                yield piece
-            else:
-                whole = piece
+        coming, patience = aiter(pieces), Patience(None, deadline)
+        async with aclosing(steadily(coming, told, patience, told.caller)) as steady:
+            async for piece in steady:
+                if text := told.add(piece):
+                    yield text
     finally:
         if hasattr(pieces, "aclose"):
-            await pieces.aclose()
-    if isinstance(whole, Mapping) and whole.get("content") is None:
-        whole = {**whole, "content": "".join(text)}
-    yield reply_from("".join(text) if whole is None else whole, request, name)
+            with suppress(Exception) if told.finished else nullcontext():
+                await pieces.aclose()
+    if rest := told.rest():
+        yield rest
+    yield told.reply()
 
 
 def _raised(error: Exception, name: str) -> ModelError:
     status = getattr(error, "status_code", getattr(error, "status", None))
     status = status if isinstance(status, int) else None
     retryable, wait = getattr(error, "retryable", None), getattr(error, "retry_after", None)
+    # The error is shown as the cause of ours, with its own text.
+    error.args = tuple(well_formed_value(argument) for argument in error.args)
     return ModelError(
         f"{name} raised {one_line(described(error))}",
         causes=[error],

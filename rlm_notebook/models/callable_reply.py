@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..core.limits import Usage
+from ..core.text import well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
+from .finish_reason import finish_reason
+from .openai_reply import thoughts_in
+from .openai_request import called
+from .sdk_reply import plain, sdk_reply
+from .tool_calls import arguments_from
 
 __all__ = ["reply_from", "unexpected"]
 
@@ -19,28 +26,55 @@ EXPECTED = '{"content": "text", "metadata": {...}}, a str, or {"tool_calls": [{"
 def reply_from(result: Any, request: Request, name: str) -> Reply:
     """What a callable returned, as a `Reply`; raises `ModelError` if that is not clear."""
     if isinstance(result, Reply):
-        return result
+        return _well_formed(result)
     given = _as_mapping(result)
     if given is None:
         raise unexpected(name, result, EXPECTED)
+    if (reply := sdk_reply(given, request, name)) is not None:
+        return reply
     content, asked = given.get("content"), given.get("tool_calls")
-    calls = _tool_calls(asked, request, name) if asked else ()
-    if not (isinstance(content, str) or (content is None and calls)):
+    calls = _tool_calls(plain(asked), request, name) if asked else ()
+    reasoning = thoughts_in(given)
+    if not (isinstance(content, str) or (content is None and (calls or reasoning))):
         raise unexpected(name, result, EXPECTED)
-    if not calls and not (content or "").strip():
+    if not (calls or reasoning or (content or "").strip()):
         raise ModelError(f'{name} returned an empty reply; return the answer as text in "content"')
     metadata = _as_json(given.get("metadata"), name)
     usage = _usage(metadata) if metadata else None
-    return Reply(content or "", calls, usage, str(metadata.get("model") or name), metadata=metadata)
+    said = next((source["finish_reason"] for source in (given, metadata) if source.get("finish_reason")), None)
+    ended = finish_reason(said, calls=bool(calls)) or ("tool_calls" if calls else "stop")
+    model = str(metadata.get("model") or name)
+    return _well_formed(Reply(content or "", calls, usage, model, ended, metadata, reasoning=reasoning))
+
+
+def _well_formed(reply: Reply) -> Reply:
+    """The reply with texts that can be kept and shown; a model of the user's own may give anything."""
+    texts = {"content": reply.content, "model": reply.model, "reasoning": reply.reasoning, "metadata": reply.metadata}
+    changed = {part: clean for part, value in texts.items() if (clean := well_formed_value(value)) is not value}
+    calls = reply.tool_calls
+    if isinstance(calls, tuple | list) and all(isinstance(call, ToolCall) for call in calls):
+        clean_calls = tuple(map(_well_formed_call, calls))
+        if any(clean is not call for clean, call in zip(clean_calls, calls, strict=True)):
+            changed["tool_calls"] = clean_calls
+    return replace(reply, **changed) if changed else reply
+
+
+def _well_formed_call(call: ToolCall) -> ToolCall:
+    parts = (call.id, call.name, call.arguments)
+    clean = [well_formed_value(part) for part in parts]
+    return ToolCall(*clean) if any(new is not old for new, old in zip(clean, parts, strict=True)) else call
 
 
 def _as_mapping(result: Any) -> Mapping[str, Any] | None:
-    if isinstance(result, Mapping):
-        return result
     if isinstance(result, str):
         return {"content": result}
+    result = plain(result)
+    if isinstance(result, Mapping):
+        content = result.get("content")
+        return {**result, "content": plain(content)} if isinstance(content, list | tuple) else result
     if isinstance(getattr(result, "content", None), str):
-        return {part: getattr(result, part, None) for part in ("content", "metadata", "tool_calls")}
+        parts = ("content", "metadata", "tool_calls", "reasoning", "reasoning_content", "finish_reason")
+        return {part: getattr(result, part, None) for part in parts}
     return None
 
 
@@ -61,24 +95,14 @@ def _tool_calls(given: Any, request: Request, name: str) -> tuple[ToolCall, ...]
 def _tool_call(given: Any, default_id: str, name: str) -> ToolCall:
     if isinstance(given, ToolCall):
         return given
-    inner = given.get("function", given) if isinstance(given, Mapping) else None
+    inner = called(given) if isinstance(given, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise unexpected(name, given, 'for each of "tool_calls" {"name": ..., "arguments": {...}}')
-    return ToolCall(str(given.get("id") or default_id), inner["name"], _arguments(inner.get("arguments"), name))
-
-
-def _arguments(given: Any, name: str) -> dict[str, Any] | str:
-    if given is None or given == "":
-        return {}
-    if isinstance(given, Mapping):
-        return dict(given)
-    if not isinstance(given, str):
-        raise unexpected(name, given, 'for "arguments" a dict or its JSON text')
-    try:
-        decoded = json.loads(given)
-    except ValueError:
-        return given
-    return decoded if isinstance(decoded, dict) else given
+    # "args" and "input" are what other libraries call them.
+    arguments = next((inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), None)
+    if not isinstance(arguments, Mapping | str | None):
+        raise unexpected(name, arguments, 'for "arguments" a dict or its JSON text')
+    return ToolCall(str(given.get("id") or default_id), inner["name"], arguments_from(arguments))
 
 
 def _as_json(metadata: Any, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ports import Message, Part, Request
+from .openai_request import wire_message
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]
 
@@ -15,7 +16,10 @@ def inputs_of(request: Request) -> list[dict[str, Any]]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    return vars(_Said(message["role"], message["content"])) if len(message) == 2 else _copied(message)
+    if len(message) == 2:
+        return vars(_Said(message["role"], message["content"]))
+    # Calls of tools in the form of the wire: such messages can be given to an SDK as they are.
+    return wire_message(message)
 
 
 class _Said:

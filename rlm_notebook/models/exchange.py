@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..core.text import Halves
 from ..ports import Reply
 from .deadline import Deadline, Pieces
-from .openai_errors import Target
+from .openai_reply import Asked
 from .sse import END, Event, Whole, events
 
 __all__ = ["Patience", "Writing", "reply_of", "steadily"]
@@ -34,9 +34,10 @@ class Writing(Protocol):
     `flowing` while it should go on coming, `finished` once it is complete, `counted` once its tokens are known.
     """
 
-    flowing: bool
-    finished: bool
-
+    @property
+    def flowing(self) -> bool: ...
+    @property
+    def finished(self) -> bool: ...
     @property
     def counted(self) -> bool: ...
     def cut_off(self) -> Exception: ...
@@ -64,12 +65,12 @@ async def reply_of(
     add: Callable[[Event], str],
     add_whole: Callable[[Any], None],
     patience: Patience,
-    target: Target,
+    target: Asked,
     *,
     streaming: bool,
 ) -> Pieces:
     """The new text of each event as it comes (if it was to be streamed), then the reply."""
-    halves, whole = Halves(), False
+    halves, whole, ended = Halves(), False, False
     async with aclosing(events(response)) as coming, aclosing(steadily(coming, written, patience, target)) as steady:
         async for event in steady:
             if isinstance(event, Whole):
@@ -77,7 +78,7 @@ async def reply_of(
                 whole = True
                 break
             if event is END:
-                written.finished = True
+                ended = True
                 break
             try:
                 text = halves.add(add(event))
@@ -87,7 +88,7 @@ async def reply_of(
                 raise
             if text and streaming:
                 yield text
-    if not (whole or written.finished):
+    if not (whole or ended or written.finished):
         raise written.cut_off()
     reply = written.reply()
     rest = reply.content if whole else halves.rest()
@@ -97,7 +98,7 @@ async def reply_of(
 
 
 async def steadily(
-    coming: AsyncIterator[Any], written: Writing, patience: Patience, target: Target
+    coming: AsyncIterator[Any], written: Writing, patience: Patience, target: Asked
 ) -> AsyncGenerator[Any, None]:
     """The same events; raises a retryable `ModelError` for a silence of more seconds than there is patience for."""
     while True:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..core.limits import Usage
+from ..core.text import well_formed
 from ..exceptions import ModelError
 from .clients import is_loopback, proxy_for
 from .openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
@@ -110,7 +111,7 @@ def one_line(text: str, *secrets: str) -> str:
     for secret in secrets:
         # A short key is a placeholder for a server without keys; masking it would only garble the text.
         text = text.replace(secret, "***") if len(secret) >= 8 else text
-    line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", text).split())
+    line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", well_formed(text)).split())
     return line if len(line) <= 300 else line[:297] + "..."
 
 
