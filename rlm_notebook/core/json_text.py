@@ -18,10 +18,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .text import well_formed_value
+
 __all__ = ["DECODER", "JsonText", "json_values", "json_whole"]
 
+_ESCAPED_HALF = re.compile(r"\\u(?:d[89a-f]|0000)", re.IGNORECASE)
+
+
+class _Decoder(json.JSONDecoder):
+    """Escapes may spell what no text can hold: such texts are made well formed."""
+
+    def decode(self, s: str, *args: Any, **kwargs: Any) -> Any:
+        value = super().decode(s, *args, **kwargs)
+        return well_formed_value(value) if _ESCAPED_HALF.search(s) else value
+
+
 #: Control characters inside strings are let pass: models put line breaks there.
-DECODER = json.JSONDecoder(strict=False)
+DECODER = _Decoder(strict=False)
 
 # A string. One that never ends goes to the end of the text: a reply that was cut off in the middle of one must not be
 # searched again from each of its quotes.

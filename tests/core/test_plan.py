@@ -18,7 +18,9 @@ from rlm_notebook.core.plan import (
     plan_from_json,
 )
 
-texts = st.text(min_size=1).filter(lambda text: text.strip())
+#: NUL is replaced wherever it comes from.
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(characters, min_size=1).filter(lambda text: text.strip())
 
 
 @st.composite
@@ -33,15 +35,15 @@ def recursions(draw: st.DrawFn) -> dict[str, Any]:
         }
         for index in range(count)
     ]
-    return {"thoughts": draw(st.text()), "decision": "RECURSE", "answer": None, "sub_tasks": parts}
+    return {"thoughts": draw(st.text(characters)), "decision": "RECURSE", "answer": None, "sub_tasks": parts}
 
 
 def executions() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
-            "thoughts": st.text(),
+            "thoughts": st.text(characters),
             "decision": st.just("EXECUTE"),
-            "answer": st.none() | st.text(),
+            "answer": st.none() | st.text(characters),
             "sub_tasks": st.just([]),
         }
     )
@@ -211,7 +213,7 @@ def test_half_an_emoji_in_a_plan_is_no_reason_to_refuse_it() -> None:
     plan = parse_plan('{"decision": "RECURSE", "sub_tasks": ["a \\ud83d", "b \\u0000"]}')
 
     assert isinstance(plan, Recurse)
-    assert [part.task for part in plan.sub_tasks] == ["a \ud83d", "b \0"]
+    assert [part.task for part in plan.sub_tasks] == ["a \ufffd", "b \ufffd"]
 
 
 def test_the_schema_asks_for_what_is_read() -> None:
