@@ -46,6 +46,7 @@ from .retelling import replay
 from .run import Run
 from .team import Team
 from .tools import as_tools
+from .turns import Slots
 from .typed import OutputType
 from .types import Output
 
@@ -358,8 +359,13 @@ class AsyncRecursiveEngine:
         place = baseline_of(path) if path is not None else None
         journal = journal_for(place, request_key=run.request_key, task=run.task, store=run.job.store)
         mode = _mode("resume", kept=place is not None)
-        plain = self.replaced(max_depth=1, approve=False)
+        plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)
         return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False, baseline=True))
+
+    def _sharing(self, slots: Slots) -> AsyncRecursiveEngine:
+        """This engine, whose calls count among those of another."""
+        object.__setattr__(self, "_configuration", replace(self._configuration, slots=slots))
+        return self
 
     def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again from the same facts."""
@@ -376,14 +382,11 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     prices = Prices(engine.prices)
     cache = cache_of(engine.cache)
     models = [(agent.name, agent.resolved) for agent in (team.default, *team.agents.values())]
+    concurrency = engine.max_concurrency if engine.thread_safe else 1
+    limits = Limits(engine.max_depth, engine.max_steps, concurrency, engine.max_tool_rounds)
     return Configuration(
         team=team,
-        limits=Limits(
-            engine.max_depth,
-            engine.max_steps,
-            engine.max_concurrency if engine.thread_safe else 1,
-            engine.max_tool_rounds,
-        ),
+        limits=limits,
         on_limit=one_of("on_limit", engine.on_limit, ("execute", "raise")),
         on_failure=one_of("on_failure", engine.on_failure, ("raise", "synthesize")),
         budget=priced(instance("budget", engine.budget, Budget, "Budget(usd=0.5)") or Budget(), team, prices),
@@ -395,6 +398,7 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
         default_model=instance("default_model", engine.default_model, str, '"my-model"') or "",
         cached=cache is not None,
         remember=remembering(cache, models),
+        slots=Slots(limits.max_concurrency),
     )
 
 

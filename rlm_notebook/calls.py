@@ -25,6 +25,7 @@ from .failures import without_node
 from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
 from .pricing import estimate, is_free
 from .run import Run
+from .turns import held
 
 __all__ = ["TextReader", "ask", "tell_work"]
 
@@ -238,6 +239,7 @@ class _Asking:
                 reserved, used, told = self._reserved(request), NOTHING, True
                 await self.run.permits.take(self.node, self.model.name, priority, reserved)
                 try:
+                    held.set(self.run.configuration.slots)
                     paced = self._begin_call(request.mode)
                     pieces, reply = answering(self.model, request), None
                     try:
@@ -266,6 +268,7 @@ class _Asking:
                         used = _priced(self.run, self.model, error.usage)
                     self._hold(error)
                 finally:
+                    held.set(None)
                     _set_begin(None)
                     # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
                     self.run.permits.give_back(self.node, reserved if told else NOTHING, used)

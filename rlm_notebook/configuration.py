@@ -18,6 +18,7 @@ from .ports import Journal, Model, Observer
 from .pricing import Prices, is_free
 from .prompts import PROMPTS_VERSION
 from .team import Team
+from .turns import Slots
 from .typed import OutputType
 
 __all__ = [
@@ -58,6 +59,8 @@ class Configuration:
     #: Whether an answer may come from a cache, and what puts the cache before what asks a model.
     cached: bool
     remember: Callable[[Model, Model], Model]
+    #: For the calls of all its runs.
+    slots: Slots
 
     def to_json(self) -> dict[str, Any]:
         """What checkpoints record of an engine."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
 from .secrecy import is_masked, masked, secrets_of, without
-from .threads import in_daemon_thread
+from .threads import calling_thread, in_daemon_thread
 from .tools import Tool, as_text
 from .values import NoText
 
@@ -344,10 +344,18 @@ async def _called(wanted: Tool, arguments: dict[str, Any] | str) -> str:
     if inspect.iscoroutinefunction(wanted.function):
         result = await wanted.function(**given)
     else:
-        result = await in_daemon_thread(lambda: _text_unless_awaited(wanted.function(**given)))
+        result = await _in_its_thread(wanted, lambda: _text_unless_awaited(wanted.function(**given)))
     while inspect.isawaitable(result):
         result = await result
     return as_text([item async for item in result] if isinstance(result, AsyncIterator) else result)
+
+
+async def _in_its_thread(wanted: Tool, call: Callable[[], Any]) -> Any:
+    """A limit of time can be kept only beside the thread that waits for the run."""
+    caller = calling_thread.get()
+    if caller is not None and caller.for_all and wanted.timeout is None:
+        return await caller.call(call)
+    return await in_daemon_thread(call)
 
 
 def _text_unless_awaited(result: Any) -> Any:

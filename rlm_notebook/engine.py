@@ -95,7 +95,8 @@ class RecursiveEngine:
                 variables=variables,
                 keep_plan=keep_plan,
                 store=store,
-            )
+            ),
+            thread_safe=self.thread_safe,
         )
 
     def edit(
@@ -124,7 +125,7 @@ class RecursiveEngine:
                 context=context,
             )
 
-        return run_blocking(edited)
+        return run_blocking(edited, thread_safe=self.thread_safe)
 
     def retry_run(
         self,
@@ -142,4 +143,4 @@ class RecursiveEngine:
                 run, node_id, variables=variables, output_type=output_type, context=context
             )
 
-        return run_blocking(retried)
+        return run_blocking(retried, thread_safe=self.thread_safe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from .core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
@@ -61,29 +61,36 @@ class Permits:
             if (turn := self._turns.ask(priority)) is not None:
                 try:
                     await turn
-                except asyncio.CancelledError:
+                except BaseException:
                     self._turns.forget(turn)
                     raise
-            if not self._held or (wait := self._held.get(model, 0.0) - self._loop.time()) <= 0:
+            try:
+                hindrance = self._hindrance(model, reserved)
+            except OverBudget as problem:
+                self._turns.give_back()
+                raise budget_error(problem) from None
+            except BaseException:
+                self._turns.give_back()
+                raise
+            if hindrance is None:
                 break
-            # Its provider asked for patience: meanwhile others have their turns.
+            # Other nodes, and other runs of the engine, have their turns meanwhile.
             self._turns.give_back()
-            await asyncio.sleep(wait)
-        await self._begin(node, reserved)
+            await hindrance
+        self._begin(node, reserved)
 
-    async def _begin(self, node: str, reserved: Usage) -> None:
-        """It is the node's turn: whatever stands against the call gives the turn back."""
-        try:
-            if not self._going.is_set():
-                await self._going.wait()
-            self._stopwatch.require_time()
-            await self.meter.reserve(reserved)
-        except OverBudget as problem:
-            self._turns.give_back()
-            raise budget_error(problem) from None
-        except BaseException:
-            self._turns.give_back()
-            raise
+    def _hindrance(self, model: str, reserved: Usage) -> Awaitable[Any] | None:
+        """What has to be waited for before the call can be made; if nothing, its place in the budget is taken."""
+        if not self._going.is_set():
+            return self._going.wait()
+        if self._held and (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
+            # Its provider asked for patience.
+            return asyncio.sleep(wait)
+        self._stopwatch.require_time()
+        settled = self.meter.reserve_now(reserved)
+        return asyncio.shield(settled) if settled is not None else None
+
+    def _begin(self, node: str, reserved: Usage) -> None:
         self._add_claim(node, ONE_CALL)
         try:
             self._log.open()

@@ -9,10 +9,13 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["Portal", "run_blocking"]
+from .threads import CallingThread, calling_thread
+
+__all__ = ["Portal", "blocks_a_loop", "run_blocking"]
 
 T = TypeVar("T")
 #: How long work that was interrupted may take to put away what it holds, in seconds.
@@ -57,32 +60,45 @@ async def _cancelled_all() -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def run_blocking(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+#: A loop stands still until the coroutine, in a portal, has its result.
+blocks_a_loop: ContextVar[bool] = ContextVar("blocks_a_loop", default=False)
+
+
+def run_blocking(make: Callable[[], Coroutine[Any, Any, T]], *, thread_safe: bool = True) -> T:
     """The result of a coroutine, waited for: by `asyncio.run`, or in a portal if this thread's loop is running.
 
-    An interrupt (or cancelling the task that waits) cancels the work, waits until it has put away what it holds, and
-    is raised again.
+    What is not thread-safe is called in this thread; without `thread_safe`, every blocking function is. An interrupt
+    (or cancelling the task that waits) cancels the work, waits until it has put away what it holds, and is raised
+    again.
     """
+    caller = CallingThread(for_all=not thread_safe)
+    return contextvars.copy_context().run(_run_blocking, make, caller)
+
+
+def _run_blocking(make: Callable[[], Coroutine[Any, Any, T]], caller: CallingThread) -> T:
+    """In a context of its own."""
+    calling_thread.set(caller)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        blocks_a_loop.set(False)
         return asyncio.run(make())
+    blocks_a_loop.set(True)
     portal = Portal()
     try:
-        return _wait(portal.submit(make()))
+        return _wait(portal.submit(make()), caller)
     finally:
         portal.close()
 
 
-def _wait(future: Future[T]) -> T:
+def _wait(future: Future[T], caller: CallingThread) -> T:
     task = asyncio.current_task()
     cancelled_before = task.cancelling() if task is not None else 0
+    future.add_done_callback(lambda _: caller.wake())
     while True:
-        try:
-            return future.result(timeout=_GLANCE)
-        except TimeoutError:
-            if future.done():
-                return future.result()
+        caller.serve(_GLANCE)
+        if future.done():
+            return future.result()
         if task is not None and task.cancelling() > cancelled_before:
             # Under `asyncio.run` an interrupt cancels the task that waits here, and raises nothing.
             raise asyncio.CancelledError

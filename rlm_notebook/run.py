@@ -39,7 +39,7 @@ from .ports import Message, Observer, Reply, current_host
 from .readings import ReadableRun, best_of, trace_of, written
 from .stopwatch import Stopwatch
 from .succession import Succession
-from .turns import Meter, Splits, Steps, Turns
+from .turns import Meter, Splits, Steps, Turns, slots_for
 from .types import Output, TraceObject
 from .urgency import Urgency
 
@@ -105,7 +105,7 @@ class Run:
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, clock)
         meter = Meter(self.budget, self.past.spent)
-        turns = Turns(self.limits.max_concurrency)
+        turns = Turns(slots_for(configuration.slots))
         self.steps = Steps(self.limits.max_steps)
         self.splits = Splits()
         self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)

@@ -1,31 +1,110 @@
-"""What a run may still do: so many model calls at once (the most urgent first), so much spent, so many nodes."""
+"""What a run may still do: its part of the calls that its engine makes at once, so much spent, so many nodes."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from contextvars import ContextVar
 
 from .core.limits import NOTHING, ONE_CALL, Budget, Usage
+from .portal import blocks_a_loop
 
-__all__ = ["Meter", "OverBudget", "Splits", "Steps", "Turns"]
+__all__ = ["Meter", "OverBudget", "Slots", "Splits", "Steps", "Turns", "held", "slots_for"]
+
+
+#: The slots of which the call that is being made holds one.
+held: ContextVar[Slots | None] = ContextVar("held", default=None)
+
+
+class Slots:
+    """At most `limit` calls at once, over all runs of an engine, whatever event loops and threads they live on.
+
+    The runs that wait are served in rotation, so that a small one is not held up until a large one has ended; which of
+    a run's calls goes first is decided by its `Turns`. Each run is served on its own event loop, which for this reason
+    has to be running: one that was stopped is passed over. Whenever a slot is free and somebody waits, serving is on
+    its way.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.free = limit
+        #: Guards what is here, and who waits in each `Turns`.
+        self.lock = threading.Lock()
+        #: The runs with calls that wait, the next one first.
+        self.waiting: OrderedDict[Turns, None] = OrderedDict()
+
+    def give_back(self) -> None:
+        """A call is over."""
+        with self.lock:
+            self.free += 1
+            if not self.waiting:
+                return
+        self.serve_soon()
+
+    def serve_soon(self) -> None:
+        """Have the next run served, on its loop."""
+        run = self._next()
+        if run is None:
+            return
+        if _runs_here(run.loop):
+            run.loop.call_soon(self._serve, run.loop, _STEPS_TO_UNLOCK)
+        else:
+            # It may be closed by now: then whoever waited there is gone, or tells so.
+            with suppress(RuntimeError):
+                run.loop.call_soon_threadsafe(self._serve, run.loop, 0)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, after: int) -> None:
+        """Give slots to those who wait on this loop, so many steps of it from now, as long as it is their turn."""
+        if after:
+            loop.call_soon(self._serve, loop, after - 1)
+            return
+        while (run := self._next()) is not None and run.loop is loop:
+            run.begin_next()
+        if run is not None:
+            self.serve_soon()
+
+    def _next(self) -> Turns | None:
+        """The run whose turn it is, if a slot is free; one whose loop stands still is called when that goes on."""
+        with self.lock:
+            if not self.free:
+                return None
+            gone: list[Turns] = []
+            found = next((run for run in self.waiting if run.can_be_served(gone)), None)
+            for run in gone:
+                del self.waiting[run]
+            return found
 
 
 class Turns:
-    """At most `limit` holders at once; of those who wait, the one with the highest priority goes first."""
+    """A run's part in the slots of its engine; of its calls that wait, the one with the highest priority goes first.
 
-    def __init__(self, limit: int) -> None:
-        self._free = limit
+    Used on the run's event loop alone.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._slots = slots
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
+        #: It is told when its loop, which stands still, goes on.
+        self._called = False
 
     def ask(self, priority: float) -> asyncio.Future[None] | None:
         """A turn: at once (`None`), or when the future is done; who gives up waiting says so with `forget`."""
-        if self._free > 0 and not self._waiting:
-            self._free -= 1
-            return None
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-priority, next(self._number), turn))
+        slots = self._slots
+        with slots.lock:
+            if slots.free > 0 and not slots.waiting:
+                slots.free -= 1
+                return None
+            turn: asyncio.Future[None] = self.loop.create_future()
+            heapq.heappush(self._waiting, (-priority, next(self._number), turn))
+            slots.waiting.setdefault(self)
+            free = slots.free > 0
+        if free:
+            slots.serve_soon()
         return turn
 
     def forget(self, turn: asyncio.Future[None]) -> None:
@@ -35,20 +114,66 @@ class Turns:
             self.give_back()
 
     def give_back(self) -> None:
-        self._free += 1
-        if self._waiting:
-            self._hand_out(_STEPS_TO_UNLOCK)
+        self._slots.give_back()
 
-    def _hand_out(self, after: int) -> None:
-        """Give free turns to those who wait, so many steps of the event loop from now."""
-        if after:
-            asyncio.get_running_loop().call_soon(self._hand_out, after - 1)
-            return
-        while self._free and self._waiting:
+    def can_be_served(self, gone: list[Turns]) -> bool:
+        """Whether its loop is running; if none of its calls waits any more, it is put to those that are `gone`."""
+        if not self._waits():
+            gone.append(self)
+            return False
+        if self.loop.is_running():
+            return True
+        try:
+            self._call_when_it_runs()
+        except RuntimeError:
+            gone.append(self)
+        return False
+
+    def _call_when_it_runs(self) -> None:
+        """Raises `RuntimeError` for a loop that was closed."""
+        if not self._called or self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._goes_on)
+            self._called = True
+
+    def _goes_on(self) -> None:
+        self._called = False
+        self._slots.serve_soon()
+
+    def _waits(self) -> bool:
+        """With the lock of the slots held."""
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+        return bool(self._waiting)
+
+    def begin_next(self) -> None:
+        """The most urgent call has a slot, and the run goes to the end of the rotation."""
+        with self._slots.lock:
+            if not self._slots.free or not self._waits():
+                return
+            self._slots.free -= 1
             turn = heapq.heappop(self._waiting)[2]
-            if not turn.done():
-                self._free -= 1
-                turn.set_result(None)
+            if self._waits():
+                self._slots.waiting.move_to_end(self)
+            else:
+                del self._slots.waiting[self]
+        turn.set_result(None)
+
+
+def slots_for(slots: Slots) -> Slots:
+    """The slots for a run of an engine that has these.
+
+    Who starts a run from inside a call of the same engine, or blocks the loop that others of its runs are on, waits for
+    the run and holds a slot meanwhile: if the run waited for that in turn, neither would end.
+    """
+    waited_for = held.get() is slots or blocks_a_loop.get()
+    return Slots(slots.limit) if waited_for else slots
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 #: A reply that has just come may unlock what is more urgent than all that waits: from a task's end it takes three
@@ -150,17 +275,23 @@ class Meter:
         return any(limit is not None and 2 * used > limit for used, limit in shares)
 
     async def reserve(self, estimate: Usage) -> None:
-        """Count one call, and set aside what it may use."""
-        while (problem := self._problem(estimate)) is not None:
-            if problem.name == "calls" or not self._under_way:
-                raise problem
-            if self._settled is None:
-                self._settled = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._settled)
-        self._reserved += estimate
-        self._usd_reserved += estimate.cost_usd or 0.0
-        self._under_way += 1
-        self.spent += ONE_CALL
+        """Count one call, and set aside what it may use, as soon as that fits."""
+        while (settled := self.reserve_now(estimate)) is not None:
+            await asyncio.shield(settled)
+
+    def reserve_now(self, estimate: Usage) -> asyncio.Future[None] | None:
+        """Count one call, and set aside what it may use; if it does not fit yet, what is done when more may be left."""
+        if (problem := self._problem(estimate)) is None:
+            self._reserved += estimate
+            self._usd_reserved += estimate.cost_usd or 0.0
+            self._under_way += 1
+            self.spent += ONE_CALL
+            return None
+        if problem.name == "calls" or not self._under_way:
+            raise problem
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+        return self._settled
 
     def settle(self, estimate: Usage, used: Usage) -> None:
         """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""

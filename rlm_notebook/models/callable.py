@@ -16,7 +16,7 @@ from ..core.text import well_formed_value
 from ..error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
-from ..threads import DaemonThreads
+from ..threads import DaemonThreads, OneThread, calling_thread
 from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
 from .callable_stream import Told
@@ -51,6 +51,7 @@ class CallableModel:
     max_threads: int = field(default=256, kw_only=True)
     _threads: DaemonThreads = field(init=False, repr=False, compare=False)
     _schema: OwnCopy = field(init=False, repr=False, compare=False)
+    _safe: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_signature(self.function)
@@ -58,6 +59,7 @@ class CallableModel:
         object.__setattr__(self, "_schema", OwnCopy())
         safe = self.thread_safe and getattr(self.function, "thread_safe", True) is not False
         object.__setattr__(self, "_threads", DaemonThreads(self.max_threads) if safe else _one_thread_of(self.function))
+        object.__setattr__(self, "_safe", safe)
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
     @property
@@ -114,16 +116,21 @@ class CallableModel:
     def _called(self, request: Request) -> Any:
         """What the callable returns, or what gives it when it is awaited."""
         arguments = (inputs_of(request), vars(Context(request, self._schema.of(request.schema))))
-        return self.function(*arguments) if self._is_async else self._threads.call(_finished, self.function, *arguments)
+        if self._is_async:
+            return self.function(*arguments)
+        caller = calling_thread.get()
+        if caller is not None and (caller.for_all or not self._safe):
+            return caller.call(self._threads.alone, _finished, self.function, *arguments)
+        return self._threads.call(_finished, self.function, *arguments)
 
 
 #: One at a time is meant of the callable, whatever the number of agents that it stands behind.
-_SERIAL: WeakValueDictionary[tuple[int, int], DaemonThreads] = WeakValueDictionary()
+_SERIAL: WeakValueDictionary[tuple[int, int], OneThread] = WeakValueDictionary()
 
 
-def _one_thread_of(function: Callable[..., Any]) -> DaemonThreads:
+def _one_thread_of(function: Callable[..., Any]) -> OneThread:
     which = id(getattr(function, "__self__", None)), id(getattr(function, "__func__", function))
-    return _SERIAL.setdefault(which, DaemonThreads(1))
+    return _SERIAL.setdefault(which, OneThread())
 
 
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
