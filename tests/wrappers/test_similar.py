@@ -25,8 +25,9 @@ from rlm_notebook.wrappers.retried import Retried
 from rlm_notebook.wrappers.similar import Similar, _Answer, _Answers, _normalized
 from tests.fault_server import FaultServer
 from tests.support.waiting import HANG
+from tests.wrappers.alike import DIFFERENT, NOT_FOUND, REWORDED, long_pairs
 
-FRUIT, SAME, OTHER = "What colour is an apple?", "Which colour has an apple?", "How deep is the sea?"
+FRUIT, SAME, OTHER = "What colour is an apple?", "Which color is an apple, please?", "How deep is the sea?"
 MEANINGS = {FRUIT: [1.0, 0.0, 0.1], SAME: [1.0, 0.0, 0.12], OTHER: [0.0, 1.0, 0.0]}
 
 
@@ -126,7 +127,7 @@ async def test_plans_and_syntheses_are_never_taken_from_others(mode: Any) -> Non
         ("2 and 3", "3 and 2", False),
         ("add -5", "add 5", False),
         ("version 1.5", "version 15", False),
-        ("the rain in 2023.", "rainfall, 2023", True),
+        ("the rain in 2023.", "please the rain in 2023", True),
     ],
 )
 async def test_tasks_of_other_numbers_are_not_alike_whatever_their_vectors(one: str, two: str, alike: bool) -> None:
@@ -177,15 +178,84 @@ async def test_a_goal_that_repeats_the_task_is_no_wording_of_the_task() -> None:
 words = st.text("abc d", min_size=1, max_size=6).filter(str.strip)
 
 
-@given(words, words, st.text("abc d", max_size=8), st.text("abc d", max_size=8))
-def test_requests_of_one_frame_differ_in_the_wording_of_the_task_and_nothing_else(
-    one: str, two: str, before: str, after: str
+@given(words, st.text("abc d", max_size=8), st.text("abc d", max_size=8))
+def test_requests_of_one_frame_differ_in_how_the_task_is_put_and_in_nothing_else(
+    task: str, before: str, after: str
 ) -> None:
-    first, second = (request(task, before=before) for task in (one, two))
-    other = request(two, before=after)
-    assert similar._frame("m", first) == similar._frame("m", second)
-    assert (similar._frame("m", first) == similar._frame("m", other)) == (before == after)
-    assert similar._frame("n", first) != similar._frame("m", first)
+    again = f"please {task}, please"
+    first, second = (request(each, before=before) for each in (task, again))
+    other = request(again, before=after)
+    assert similar._frame("m", first, 256) == similar._frame("m", second, 256)
+    assert (similar._frame("m", first, 256) == similar._frame("m", other, 256)) == (before == after)
+    assert similar._frame("n", first, 256) != similar._frame("m", first, 256)
+
+
+def the_same(text: str) -> list[float]:
+    """The worst embedding: all texts are alike."""
+    return [1.0]
+
+
+async def found(one: str, two: str, **options: Any) -> bool:
+    """Whether the answer of one task is given for the other, either way round."""
+    marks = []
+    for first, second in ((one, two), (two, one)):
+        model = Similar(ScriptedModel(), the_same, **options)
+        await answered(model, request(first))
+        marks.append((await answered(model, request(second))).mark)
+    return "cached" in marks
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+async def test_no_task_gets_the_answer_of_one_that_asks_for_something_else(kind: str) -> None:
+    assert [pair for pair in DIFFERENT[kind] if await found(*pair)] == []
+
+
+async def test_tasks_longer_than_an_embedding_reads_are_never_similar() -> None:
+    assert [pair for pair in long_pairs() if await found(*pair)] == []
+    long = f"Sort the words: {'word ' * 130}"
+    assert not await found(long, f"Please sort the words: {'word ' * 130}")
+    assert await found(long, f"Please sort the words: {'word ' * 130}", max_tokens=1000)
+
+
+async def test_what_is_only_put_in_other_words_is_found() -> None:
+    """The figures are those of the docstring."""
+    assert [pair for pair in REWORDED if not await found(*pair)] == []
+    assert [pair for pair in NOT_FOUND if await found(*pair)] == []
+    different = sum(map(len, DIFFERENT.values())) + len(long_pairs())
+    assert (different, len(REWORDED), len(REWORDED + NOT_FOUND)) == (131, 21, 24)
+    assert "Of 131 pairs" in (Similar.__doc__ or "")
+    assert "of 24 pairs in other words it finds 21" in (Similar.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("Ist das Haus rot?", "Ist das Haus nicht rot?"),
+        ("Traduis la lettre en anglais.", "Traduis la lettre en allemand."),
+        ("東京から大阪へ", "大阪から東京へ"),
+        ("Run:\nif a:\n  b\nc", "Run:\nif a:\n  b\n\nc"),
+        ("a\u0301", "a"),
+        ("5 \u00b5g", "5 mg"),
+        ("", "the"),
+        ("of the", "please"),
+    ],
+)
+async def test_other_languages_layouts_and_odd_texts_are_compared_as_they_stand(one: str, two: str) -> None:
+    assert not await found(one, two)
+
+
+async def test_a_task_with_what_looks_like_a_key_is_neither_compared_nor_kept() -> None:
+    seen: list[str] = []
+
+    def noting(text: str) -> list[float]:
+        seen.append(text)
+        return [1.0]
+
+    model = Similar(inner := ScriptedModel(), noting)
+    for _ in range(2):
+        await answered(model, request("Log in with sk-1234567890abcdef"))
+
+    assert (inner.calls, seen, len(model._answers._by_age)) == (2, [], 0)
 
 
 # -- what is kept --------------------------------------------------------------------------------------------------
@@ -206,8 +276,8 @@ async def test_only_whole_texts_are_kept_and_calls_of_tools_are_made_for_one_tas
 async def test_the_answer_of_another_task_is_not_handed_on_from_task_to_task() -> None:
     inner = Similar(ScriptedModel(), lambda text: [1.0])
     outer = Similar(inner, embed)
-    await answered(inner, request(OTHER))
-    assert (await answered(outer, request())).metadata["similar_to"] == OTHER
+    await answered(inner, request(SAME))
+    assert (await answered(outer, request())).metadata["similar_to"] == SAME
 
     assert len(outer._answers._by_age) == 0
 
@@ -393,7 +463,7 @@ async def test_nobody_waits_longer_for_an_embedding_than_for_the_call() -> None:
 @pytest.mark.parametrize(
     "options",
     [{"threshold": value} for value in (0, -1, 1.01, math.nan, "1", None, True)]
-    + [{"max_entries": value} for value in (0, 1.5, True, "x")]
+    + [{name: value} for name in ("max_entries", "max_tokens") for value in (0, 1.5, True, "x")]
     + [{"embed": [1.0]}],
     ids=str,
 )
