@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .notebook.loop import enable_nested_loops
     from .recorded_run import RecordedRun, load_run
     from .run import Run
+    from .run_list import RunList, RunSummary, list_runs
     from .tools import Tool, tool
     from .types import Output
 
@@ -73,6 +74,8 @@ __all__ = [
     "ReplayError",
     "RetryPolicy",
     "Run",
+    "RunList",
+    "RunSummary",
     "ScriptedModel",
     "SharedMemory",
     "Tool",
@@ -80,6 +83,7 @@ __all__ = [
     "Usage",
     "__version__",
     "enable_nested_loops",
+    "list_runs",
     "load_run",
     "tool",
 ]
@@ -99,6 +103,7 @@ _HOMES = {
     "notebook.loop": ["enable_nested_loops"],
     "recorded_run": ["RecordedRun", "load_run"],
     "run": ["Run"],
+    "run_list": ["RunList", "RunSummary", "list_runs"],
     "tools": ["Tool", "tool"],
     "types": ["Output"],
 }

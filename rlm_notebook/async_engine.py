@@ -21,6 +21,7 @@ from .configuration import (
     OnFailure,
     OnLimit,
     RunMode,
+    copied,
     each_called,
     instance,
     one_of,
@@ -97,6 +98,9 @@ class AsyncRecursiveEngine:
     def __post_init__(self) -> None:
         # What can be gone through only once is kept as a tuple; an engine made of this one shares its cache.
         for name, value in (
+            # What is done to a dict of the caller's later changes nothing here.
+            ("agents", copied(self.agents)),
+            ("prices", copied(self.prices)),
             ("tools", as_tools(self.tools)),
             ("observers", each_called("observers", self.observers)),
             ("cache", cache_of(self.cache)),
@@ -113,8 +117,8 @@ class AsyncRecursiveEngine:
     async def solve(
         self,
         task: str,
-        *,
         context: RLMContext | None = None,
+        *,
         checkpoint: Any = None,
         mode: RunMode = "resume",
         output_type: Any = None,
@@ -144,8 +148,8 @@ class AsyncRecursiveEngine:
     def start(
         self,
         task: str,
-        *,
         context: RLMContext | None = None,
+        *,
         checkpoint: Any = None,
         mode: RunMode = "resume",
         output_type: Any = None,
@@ -172,8 +176,8 @@ class AsyncRecursiveEngine:
     async def stream(
         self,
         task: str,
-        *,
         context: RLMContext | None = None,
+        *,
         checkpoint: Any = None,
         mode: RunMode = "resume",
         output_type: Any = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +27,7 @@ __all__ = [
     "OnFailure",
     "OnLimit",
     "RunMode",
+    "copied",
     "each_called",
     "instance",
     "one_of",
@@ -141,6 +142,11 @@ def seconds(name: str, value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ConfigurationError(f"{name}={value!r}: expected seconds, more than 0, or None for no limit")
     return value
+
+
+def copied(given: Any) -> Any:
+    """A dict of its own, of a mapping; what is none is left to be refused."""
+    return dict(given) if isinstance(given, Mapping) else given
 
 
 def each_called(name: str, values: Any) -> tuple[Any, ...]:

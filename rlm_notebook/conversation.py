@@ -63,18 +63,22 @@ class Conversation:
 
         Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
         """
+        said: list[str] = []
         for left in range(self._rounds, -1, -1):
             reply, uses = await self._reply(request)
             if not reply.tool_calls:
                 # What took a round that was paid for does not come from a cache, whatever its last words do.
                 return replace(reply, mark="") if self._paid and reply.mark else reply
+            said.append(self._telling(reply).content.strip())
             if left:
                 told = await self._use_tools(reply.tool_calls, uses)
                 request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
+        partial = "\n\n".join(filter(None, said))
         raise ToolError(
             f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds; "
-            "raise max_tool_rounds, or make the task or the tools clearer",
+            f"raise max_tool_rounds, or make the task or the tools clearer{_so_far(partial)}",
             node=self._node,
+            partial=partial,
         )
 
     def refuse(self, reply: Reply) -> None:
@@ -175,6 +179,18 @@ class Conversation:
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
         )
         return content
+
+
+def _so_far(partial: str) -> str:
+    """The end of what was written; the error has all of it."""
+    if not partial:
+        return ""
+    shown = partial if len(partial) <= _SHOWN else f"[…] {partial[-_SHOWN:]}"
+    return f". What it had written by then: {shown}"
+
+
+#: How many characters of an unfinished answer the message of an error shows.
+_SHOWN = 1_000
 
 
 class _Transcript:

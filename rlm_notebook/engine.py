@@ -65,6 +65,9 @@ class RecursiveEngine:
                 "AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
             )
         object.__setattr__(self, "async_engine", made)
+        for name in ("agents", "prices", "tools", "observers", "cache"):
+            # As the other keeps them: what can be gone through only once, or changed by the caller later, is not.
+            object.__setattr__(self, name, getattr(made, name))
 
     def __repr__(self) -> str:
         return repr(self.async_engine).replace("Async", "", 1)
@@ -72,8 +75,8 @@ class RecursiveEngine:
     def solve(
         self,
         task: str,
-        *,
         context: RLMContext | None = None,
+        *,
         checkpoint: Any = None,
         mode: RunMode = "resume",
         output_type: Any = None,

@@ -183,13 +183,23 @@ class InvalidJSONError(PlanError):
 
 
 class ToolError(ExecutionError):
-    """A tool failed. Raise it with `fatal=True` in a tool to end the node; else the model is told and may go on."""
+    """A tool failed. Raise it with `fatal=True` in a tool to end the node; else the model is told and may go on.
+
+    `.partial` is what the model had written beside its calls, where it used up its rounds of them.
+    """
 
     def __init__(
-        self, message: str, *, node: str | None = None, causes: Sequence[BaseException] = (), fatal: bool = False
+        self,
+        message: str,
+        *,
+        node: str | None = None,
+        causes: Sequence[BaseException] = (),
+        fatal: bool = False,
+        partial: str = "",
     ) -> None:
         super().__init__(message, node=node, causes=causes)
         self.fatal = fatal
+        self.partial = partial
 
 
 class LimitError(RLMError):

@@ -100,8 +100,28 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "run_id": run.run_id,
         "checkpoint": run.checkpoint,
         "changed": list(run.changed),
+        "sub_results": _sub_results(run.tree, root),
     }
     return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
+
+
+def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
+    """The answers that the root's was joined from, in the plan's order, each as an output reads."""
+    return [
+        {
+            "content": node.result,
+            "metadata": {
+                "task": node.task,
+                "task_id": node.id,
+                "depth": node.depth,
+                "model": node.model,
+                "usage": node.usage.tokens_to_json(),
+                "cost_usd": node.usage.cost_usd,
+            },
+        }
+        for node in tree.children(root.id)
+        if node.result is not None and node.state is NodeState.DONE
+    ]
 
 
 def _parsed(output_type: OutputType | None, content: str) -> Any:

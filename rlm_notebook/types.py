@@ -124,7 +124,11 @@ class Output(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         shown = self.content if len(self.content) <= 200 else self.content[:200] + "…"
-        return f"Output(content={shown!r}, metadata={self.metadata!r})"
+        # Of the parts, only how many: they are as long as all of the run.
+        metadata = {
+            name: f"<{len(value)}>" if name == "sub_results" else value for name, value in self.metadata.items()
+        }
+        return f"Output(content={shown!r}, metadata={metadata!r})"
 
     def __copy__(self) -> Output:
         return self._with(run=self.run)

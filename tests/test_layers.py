@@ -41,6 +41,7 @@ LAYERS = [
         "planning",
         "readings",
         "recorded_run",
+        "run_list",
         "forks",
         "frames",
     },

@@ -35,9 +35,11 @@ class CallableModel:
     """A model out of any callable `(inputs, context) -> {"content": ..., "metadata": {...}}`.
 
     `inputs` are the messages with the system prompt; `context` holds mode, system_prompt, temperature, task, task_id,
-    depth, breadcrumbs, goal, agent, tools, schema, parts and dependencies. Coroutines are awaited, async generators
-    stream (text, then optionally one mapping with the whole), all else runs in daemon threads: at most
-    `max_threads`, or one at a time with `thread_safe=False` (said here, or an attribute of the callable).
+    depth, breadcrumbs, goal, agent, tools, schema, parts and dependencies; temperature and max_output_tokens only where
+    they were asked for. Coroutines are awaited, async generators stream (text, then optionally one mapping with the
+    whole), all else runs in daemon threads: at most `max_threads`, or one at a time with `thread_safe=False` (said
+    here, or an attribute of the callable), and then in the thread that waits for the run, where one does
+    (`RecursiveEngine.solve`). An object that has a method `stream(inputs, context)`, too, streams by it.
     `metadata` may hold "model", "usage" (prompt_tokens, completion_tokens, ...), "finish_reason" and "cost_usd";
     without the last, the cost is unknown (`None`). `inputs` can be given to OpenAI's SDK as they are, and what its or
     Anthropic's SDK gives back (a reply, or a stream of events) can be returned as it is.
@@ -68,11 +70,18 @@ class CallableModel:
 
     @cached_property
     def _capabilities(self) -> Capabilities:
-        return Capabilities(tools=True, stream=_is(inspect.isasyncgenfunction, self.function))
+        streams = _is(inspect.isasyncgenfunction, self.function) or self._streaming is not None
+        return Capabilities(tools=True, stream=streams)
+
+    @cached_property
+    def _streaming(self) -> Callable[..., Any] | None:
+        """The method `stream` of an object that can be called, too: the same, in pieces."""
+        method = None if isinstance(self.function, type) else getattr(self.function, "stream", None)
+        return method if callable(method) and _takes_two(method) is not False else None
 
     @cached_property
     def _is_async(self) -> bool:
-        return self.capabilities.stream or _is(inspect.iscoroutinefunction, self.function)
+        return _is_async(self.function)
 
     @keeping
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
@@ -116,12 +125,16 @@ class CallableModel:
     def _called(self, request: Request) -> Any:
         """What the callable returns, or what gives it when it is awaited."""
         arguments = (inputs_of(request), vars(Context(request, self._schema.of(request.schema))))
-        if self._is_async:
-            return self.function(*arguments)
+        function, is_async = self.function, self._is_async
+        # Tools are called in what `__call__` returns; pieces of text have no place for that.
+        if request.streaming and not request.tools and self._streaming is not None:
+            function, is_async = self._streaming, _is_async(self._streaming)
+        if is_async:
+            return function(*arguments)
         caller = calling_thread.get()
         if caller is not None and (caller.for_all or not self._safe):
-            return caller.call(self._threads.alone, _finished, self.function, *arguments)
-        return self._threads.call(_finished, self.function, *arguments)
+            return caller.call(self._threads.alone, _finished, function, *arguments)
+        return self._threads.call(_finished, function, *arguments)
 
 
 #: One at a time is meant of the callable, whatever the number of agents that it stands behind.
@@ -161,20 +174,29 @@ def _is(test: Callable[[Any], bool], function: Any) -> bool:
     return test(function) or test(getattr(type(function), "__call__", None))  # noqa: B004
 
 
+def _is_async(function: Any) -> bool:
+    return _is(inspect.iscoroutinefunction, function) or _is(inspect.isasyncgenfunction, function)
+
+
 def _check_signature(function: Any) -> None:
     if not callable(function):
         raise ConfigurationError(f"CallableModel({function!r}): expected a callable (inputs, context)")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return  # builtins do not say
-    try:
-        signature.bind([], {})
-    except TypeError:
-        message = (
-            f"CallableModel({_name_of(function)}): expected a callable (inputs, context), this one takes {signature}"
+    if _takes_two(function) is False:
+        taken = inspect.signature(function)
+        raise ConfigurationError(
+            f"CallableModel({_name_of(function)}): expected a callable (inputs, context), this one takes {taken}"
         )
-        raise ConfigurationError(message) from None
+
+
+def _takes_two(function: Any) -> bool | None:
+    """Whether it can be called with inputs and a context; `None` for builtins, which do not say."""
+    try:
+        inspect.signature(function).bind([], {})
+    except TypeError:
+        return False
+    except ValueError:
+        return None
+    return True
 
 
 def _name_of(function: Any) -> str:

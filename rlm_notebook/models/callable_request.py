@@ -64,8 +64,6 @@ class Context:
         facts = request.facts
         self.mode = request.mode
         self.system_prompt = next((m["content"] for m in request.messages if m["role"] == "system"), "")
-        self.temperature = request.temperature
-        self.max_output_tokens = request.max_output_tokens
         self.tools = [_copied(tool) for tool in request.tools]
         self.schema = schema
         self.task = facts.task
@@ -76,6 +74,12 @@ class Context:
         self.agent = facts.agent
         self.parts = [_part(part) for part in facts.parts]
         self.dependencies = [_part(part) for part in facts.dependencies]
+        # There when they were asked for: `context.get("temperature", 0.7)` is what callables say. Last, so that all
+        # that have none share one table of keys.
+        if request.temperature is not None:
+            self.temperature = request.temperature
+        if request.max_output_tokens is not None:
+            self.max_output_tokens = request.max_output_tokens
 
 
 def _part(part: Part) -> dict[str, str]:

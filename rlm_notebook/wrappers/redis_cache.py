@@ -41,8 +41,8 @@ class RedisCache:
     """A cache for `AsyncRecursiveEngine(cache=RedisCache("redis://127.0.0.1:6379/0"))`.
 
     `ttl` is how long a reply is kept, in seconds (default: until Redis drops it); `prefix` begins every key, so that
-    several projects can share a server. Raises `ConfigurationError` for what is no address of Redis; never while a run
-    goes on.
+    several projects can share a server; `hits` and `misses` count what this object was asked for. Raises
+    `ConfigurationError` for what is no address of Redis; never while a run goes on.
     """
 
     def __init__(self, url: str, *, ttl: float | None = None, prefix: str = "rlm_notebook:") -> None:
@@ -58,6 +58,7 @@ class RedisCache:
                 "RedisCache: that is no address of Redis; expected redis://HOST:PORT/DB, rediss:// or unix://"
             ) from None
         self._ttl = ttl
+        self.hits = self.misses = 0
         self._prefix = prefix
         self._rests_until = 0.0
 
@@ -66,6 +67,12 @@ class RedisCache:
 
     def get(self, key: str) -> Reply | None:
         """The reply that is kept under `key`, or `None`."""
+        reply = self._kept(key)
+        self.hits += reply is not None
+        self.misses += reply is None
+        return reply
+
+    def _kept(self, key: str) -> Reply | None:
         kept = self._asked("get", self._prefix + key)
         if kept is None:
             return None
