@@ -51,6 +51,11 @@ class Agent:
         """What enters content keys, as JSON."""
         return as_json(self.to_json())
 
+    def renewed(self) -> Agent:
+        """The agent as the code of its tools is now; this one, if nothing changed."""
+        tools = tuple(tool.renewed() for tool in self.tools)
+        return self if tools == self.tools else replace(self, tools=tools)
+
     def to_json(self) -> dict[str, Any]:
         """What a checkpoint records."""
         return {
@@ -58,7 +63,8 @@ class Agent:
             "description": self.description,
             "instructions": self.instructions,
             "temperature": self.temperature,
-            "tools": [{"name": t.name, "schema": t.parameters, "version": t.version} for t in self.tools],
+            "tools": [tool.identity for tool in self.tools],
+            **({"settings": settings} if (settings := dict(self.resolved.capabilities.settings)) else {}),
         }
 
 

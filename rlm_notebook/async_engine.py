@@ -309,7 +309,15 @@ class AsyncRecursiveEngine:
 
     # -- for its runs --------------------------------------------------------------------------------------------
 
+    def _renew(self) -> None:
+        """What tools use may have been defined anew since the engine was made: a run is keyed by what runs in it."""
+        team = self._configuration.team.renewed()
+        if team is not self._configuration.team:
+            object.__setattr__(self, "_configuration", replace(self._configuration, team=team))
+            object.__setattr__(self, "_recursion", Recursion(self._configuration))
+
     def _start(self, job: Job) -> Run:
+        self._renew()
         configuration = self._configuration.for_joining() if job.joins_only else self._configuration
         # Also read when it is not used: a journal has to know what it is about to replace.
         recorded = job.journal.read()

@@ -65,14 +65,13 @@ class Briefs:
         )
 
     def _surroundings(self, run: Run, node: Node) -> str:
-        """What nodes share that can enter a request: the team, the names of references, at the root the output type."""
+        """What nodes share that can enter a request: the team, what is told of references, at the root the type."""
         job = run.job
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
         if not output_type and not job.memory:
             return self._team.fingerprint
-        # Names and kinds, not sizes: a value that changes concerns those who read it, and nobody else.
-        named = [(reference.name, reference.kind) for reference in job.memory]
-        return digest([self._team.fingerprint, named, output_type])
+        # What prompts tell of them: name, kind and size. The content concerns those who read it, and nobody else.
+        return digest([self._team.fingerprint, job.memory.described, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
         messages = planner_messages(facts, self._system_prompt)

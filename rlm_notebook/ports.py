@@ -6,7 +6,7 @@ protocols, and features compose by wrapping them. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,9 @@ class Capabilities:
     usage: bool = False
     #: Reads references whole, from `NodeFacts.texts` and not from a prompt: for what runs in this very process.
     whole_references: bool = False
+    #: What of the model's own enters its requests beside its name: temperature, effort, limits, ... . It is part of the
+    #: content keys. Only what is not the default, as JSON values, and no secrets: they are recorded.
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @quickly_made

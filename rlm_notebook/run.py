@@ -12,6 +12,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,8 +166,19 @@ class Run:
 
     @property
     def notes(self) -> list[str]:
-        """What is different from when the run was recorded, a line each: variables that changed, other prompts."""
-        return self.past.notes
+        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
+        of which of its tools nobody knows whether they changed."""
+        return [*self.past.notes, *self._unseen]
+
+    @cached_property
+    def _unseen(self) -> list[str]:
+        recorded = self.recorded
+        called = {use.name for node in recorded.tree for use in node.tool_calls} if recorded is not None else set()
+        return [
+            f"the version of the tool {name} does not tell when this changes: {what}; @tool(version=...) can"
+            for name, what in self.configuration.team.unseen.items()
+            if name in called
+        ]
 
     @property
     def status(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,8 @@ def _same(one: Model, other: Model) -> bool:
     """Whether two models answer alike: a spec names one model, but two functions may well have the same name."""
     if one is other or one == other:
         return True
-    return one.name == other.name and (":" in one.name or one.name == "offline")
+    named_alike = one.name == other.name and (":" in one.name or one.name == "offline")
+    return named_alike and dict(one.capabilities.settings) == dict(other.capabilities.settings)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,21 @@ class Team:
         offered = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
         return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval))
 
+    def renewed(self) -> Team:
+        """The team as the code of its tools is now; this one, if nothing changed."""
+        changes: dict[str, Any] = {"tools": tuple(tool.renewed() for tool in self.tools)}
+        changes["agents"] = {name: agent.renewed() for name, agent in self.agents.items()}
+        if changes == {"tools": self.tools, "agents": self.agents}:
+            return self
+        planner = next((name for name, agent in self.agents.items() if agent is self.planner), "")
+        return replace(self, planner=changes["agents"].get(planner, self.planner), **changes)
+
+    @property
+    def unseen(self) -> dict[str, str]:
+        """By the names of tools, what they depend on without their versions telling when it changes."""
+        tools = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
+        return {tool.name: ", ".join(tool.unseen) for tool in tools if tool.unseen}
+
     def require_ready(self, *, planned: bool) -> None:
         """Raises what the model that is asked first would raise anyway, if it knows that beforehand: a key is missing.
 
@@ -108,7 +124,7 @@ class Team:
                 "planner": self.planner.to_json(),
                 "synthesizer": self.synthesizer.to_json(),
                 "agents": {name: agent.to_json() for name, agent in self.agents.items()},
-                "tools": [{"name": t.name, "schema": t.parameters, "version": t.version} for t in self.tools],
+                "tools": [tool.identity for tool in self.tools],
             }
         )
 

@@ -11,12 +11,12 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from .core.keys import digest
+from .code_version import code_version
 from .core.outline import printable
 from .exceptions import ConfigurationError
 from .types import Output
@@ -25,14 +25,22 @@ from .values import json_text, table_text
 __all__ = ["Tool", "as_tools", "tool"]
 
 
+class _OfCode(str):
+    """A version that nobody gave: that of the code."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function a model may call: its name, what it does, and the JSON Schema of its parameters.
 
     `@tool` makes one of a function; of one made by hand, the arguments reach the function as the model gave them.
     `timeout` is in seconds, of one attempt; `retries`: how often the function is called again after it raised or took
-    too long (0: it may not bear that); `version` enters the content keys (by default a digest of the source), so that
-    a changed tool re-runs what used it; `requires_approval`: it is called after `run.approve(node)`, or a click.
+    too long (0: it may not bear that); `version` enters the content keys, so that a changed tool re-runs what used it;
+    `requires_approval`: it is called after `run.approve(node)`, or a click. By default `version` is a digest of the
+    code that runs, with the functions, classes and small data that it uses; give one where what the tool returns
+    depends on more (`unseen`): the state of an object, functions of another module, files, a database.
     Raises `ConfigurationError` for values that cannot be.
     """
 
@@ -58,6 +66,9 @@ class Tool:
                 f"tool {self.name}: parameters={self.parameters!r:.60} is no JSON Schema of an object; write "
                 '{"type": "object", "properties": {...}}'
             )
+        if not self.version or isinstance(self.version, _OfCode):
+            # Also of a copy: its function may be another one.
+            object.__setattr__(self, "version", _OfCode(code_version(self.function).digest))
         if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
             raise ConfigurationError(f"tool {self.name}: timeout={self.timeout!r}: expected seconds, more than 0")
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
@@ -67,6 +78,25 @@ class Tool:
     def schema(self) -> dict[str, Any]:
         """What a model is told: name, description, parameters."""
         return {"name": self.name, "description": self.description, "parameters": self.parameters}
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """What the tool depends on, as far as that is known, without its version telling when it changes."""
+        return code_version(self.function).unseen if isinstance(self.version, _OfCode) else ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What enters content keys: all that a model is told of the tool, and its version."""
+        found = {"name": self.name, "schema": self.parameters, "version": str(self.version)}
+        in_code = isinstance(self.version, _OfCode) and inspect.isroutine(self.function)
+        if in_code and self.description == (inspect.getdoc(self.function) or ""):
+            return found
+        return {**found, "description": self.description}
+
+    def renewed(self) -> Tool:
+        """The tool with the version that its code has now: what it uses may have been defined anew."""
+        current = replace(self)
+        return self if current.version == self.version else current
 
     def validated(self, arguments: dict[str, Any] | str) -> dict[str, Any]:
         """The arguments as the function takes them; raises `ValueError` in words for the model."""
@@ -106,15 +136,14 @@ def tool(
         if not callable(target):
             raise ConfigurationError(f"tool: {printable(f'{target!r:.60}')} cannot be called; give a function")
         title = name if name is not None else _name_of(target)
-        _check_name(title)
-        model, parameters = _arguments_model(target, title)
+        model, parameters = _arguments_model(target, str(title) or "tool")
         return Tool(
             name=title,
             description=description or inspect.getdoc(target) or "",
             function=target,
             parameters=_parameters(model),
             timeout=timeout,
-            version=version if version is not None else _source_digest(target),
+            version=version or "",
             retries=retries,
             requires_approval=requires_approval,
             arguments_model=model,
@@ -246,17 +275,11 @@ def _with_none(hint: Any) -> Any:
 def _name_of(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
+    # No provider takes the brackets of "<lambda>".
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
 
 
 def _parameters(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     schema.pop("title", None)
     return schema
-
-
-def _source_digest(function: Callable[..., Any]) -> str:
-    try:
-        return digest(inspect.getsource(function))
-    except (OSError, TypeError):
-        return ""

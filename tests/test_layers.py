@@ -14,7 +14,7 @@ LAYERS = [
     {"core"},
     {"ports", "types", "threads", "portal", "containment"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
-    {"adapters", "secrecy", "tools", "values", "prompts", "pricing"},
+    {"adapters", "secrecy", "tools", "values", "code_version", "prompts", "pricing"},
     {
         "memory",
         "typed",

@@ -343,10 +343,12 @@ def test_a_function_without_a_fit_name_is_refused_until_it_is_given_one() -> Non
     def größe() -> str:
         return "L"
 
-    for function in (lambda: "x", größe):
-        with pytest.raises(ConfigurationError, match="cannot be named"):
-            as_tools([function])
-        assert tool(function, name="fit").name == "fit"
+    with pytest.raises(ConfigurationError, match="cannot be named"):
+        as_tools([größe])
+    assert tool(größe, name="fit").name == "fit"
+    assert as_tools([lambda: "x"])[0].name == "lambda"
+    with pytest.raises(ConfigurationError, match="two tools are named 'lambda'"):
+        as_tools([lambda: "x", lambda: "y"])
     assert tool(weather, name="x" * 64).name == "x" * 64
 
 

@@ -27,6 +27,7 @@ from .exchange import Patience, reply_of
 from .openai_errors import Target
 from .pace import Ticket, Told
 from .paced import Paced
+from .settings import settings_of
 
 __all__ = ["OFFICIAL_URL", "AnthropicModel"]
 
@@ -74,7 +75,9 @@ class AnthropicModel:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(json_schema=True, json_object=True, tools=True, stream=True, usage=True)
+        return Capabilities(
+            json_schema=True, json_object=True, tools=True, stream=True, usage=True, settings=settings_of(self)
+        )
 
     @property
     def free(self) -> bool:

@@ -29,6 +29,7 @@ from .openai_reply import Written
 from .openai_request import Wanted
 from .pace import Ticket, Told
 from .paced import Paced
+from .settings import settings_of
 from .sse import Event
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
@@ -99,7 +100,9 @@ class OpenAIModel:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(json_schema=True, json_object=True, tools=True, stream=True, usage=True)
+        return Capabilities(
+            json_schema=True, json_object=True, tools=True, stream=True, usage=True, settings=settings_of(self)
+        )
 
     @property
     def free(self) -> bool:

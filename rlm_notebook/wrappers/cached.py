@@ -93,9 +93,9 @@ class Flights:
 class Cached:
     """The same model, asked once for each request: an equal one gets the same reply, marked "cached", at no cost.
 
-    Equal is what has the same model name, mode, messages, tools, schema, temperature and maximum of tokens. Only whole
-    replies are kept; errors, and replies that are empty or were cut off, are not. Equal requests at the same time are
-    one call. `salt` keeps apart models that share a name.
+    Equal is what has the same model name and settings, mode, messages, tools, schema, temperature and maximum of
+    tokens. Only whole replies are kept; errors, and replies that are empty or were cut off, are not. Equal requests at
+    the same time are one call. `salt` keeps apart models that share a name.
     """
 
     model: Model
@@ -117,8 +117,10 @@ class Cached:
 
     def key(self, request: Request) -> str:
         """The digest of all that can enter the reply."""
+        settings = dict(self.capabilities.settings)
         return digest(
             [
+                *([settings] if settings else []),
                 [self.name, self.salt, request.mode, request.temperature, request.max_output_tokens],
                 list(request.messages),
                 list(request.tools),
