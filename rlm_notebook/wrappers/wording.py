@@ -116,7 +116,7 @@ def wording(task: str) -> tuple[str, ...]:
     if words.startswith(("translate ", "convert ")):
         words = words.replace(" into ", " to ")
     dropped = _FILLERS | _HELPING if _QUESTION.match(words) else _FILLERS
-    return tuple(word for word in _owned(words.split(" ")) if word not in dropped)
+    return tuple(word for word in _owned(words.split(" ")) if word and word not in dropped)
 
 
 def most_tokens(text: str) -> int:
