@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from typing import Any
 
@@ -41,8 +42,10 @@ class RedisCache:
     """A cache for `AsyncRecursiveEngine(cache=RedisCache("redis://127.0.0.1:6379/0"))`.
 
     `ttl` is how long a reply is kept, in seconds (default: until Redis drops it); `prefix` begins every key, so that
-    several projects can share a server; `hits` and `misses` count what this object was asked for. Raises
-    `ConfigurationError` for what is no address of Redis; never while a run goes on.
+    several projects can share a server. `hits` and `misses` count what this object was asked for; a miss is also what
+    could not be read or asked for. Raises `ConfigurationError` for what is no address of Redis; never while a run goes
+    on: a server that fails is left alone for 30 s and then tried again, with one warning until it answers; one that is
+    full is read from, and written to again after 30 s.
     """
 
     def __init__(self, url: str, *, ttl: float | None = None, prefix: str = "rlm_notebook:") -> None:
@@ -57,45 +60,80 @@ class RedisCache:
             raise ConfigurationError(
                 "RedisCache: that is no address of Redis; expected redis://HOST:PORT/DB, rediss:// or unix://"
             ) from None
-        self._ttl = ttl
-        self.hits = self.misses = 0
+        self._ttl = None if ttl is None else max(1, round(ttl * 1000))
         self._prefix = prefix
-        self._rests_until = 0.0
+        self._server = _Outage("Redis cannot be used", "models are asked without it")
+        self._writing = _Outage("Redis keeps nothing more", "what it has is used")
+        self._lock = threading.Lock()
+        self.hits = self.misses = 0
 
     def __repr__(self) -> str:
-        return f"RedisCache(ttl={self._ttl}, prefix={self._prefix!r})"
+        ttl = None if self._ttl is None else self._ttl / 1000
+        return f"RedisCache(ttl={ttl}, prefix={self._prefix!r})"
 
     def get(self, key: str) -> Reply | None:
         """The reply that is kept under `key`, or `None`."""
-        reply = self._kept(key)
-        self.hits += reply is not None
-        self.misses += reply is None
+        reply = self._read(key)
+        with self._lock:
+            self.hits += reply is not None
+            self.misses += reply is None
         return reply
-
-    def _kept(self, key: str) -> Reply | None:
-        kept = self._asked("get", self._prefix + key)
-        if kept is None:
-            return None
-        try:
-            return _REPLY.validate_json(kept)
-        except ValidationError:
-            log.warning("the reply in Redis under %s%s cannot be read; the model is asked", self._prefix, key)
-            return None
 
     def put(self, key: str, reply: Reply) -> None:
         """Keep a reply, if it can be written as JSON and read again."""
+        if self._server.lasts or self._writing.lasts:
+            return
         try:
             text = json.dumps(_REPLY.dump_python(reply, mode="json"))
-        except ValueError:
+            self._client.set(self._prefix + key, text, px=self._ttl)
+        except (ValueError, RecursionError):
             return
-        self._asked("set", self._prefix + key, text, px=round(self._ttl * 1000) if self._ttl else None)
+        except redis.RedisError as error:
+            # A server that refuses to write (it is full, or read-only) can still be read.
+            refused = isinstance(error, redis.ResponseError)
+            (self._writing if refused else self._server).begins(error)
+        else:
+            self._writing.ends()
+            self._server.ends()
 
-    def _asked(self, command: str, *arguments: Any, **options: Any) -> Any:
-        if time.monotonic() < self._rests_until:
+    def _read(self, key: str) -> Reply | None:
+        if self._server.lasts:
             return None
         try:
-            return getattr(self._client, command)(*arguments, **options)
+            kept = self._client.get(self._prefix + key)
+            self._server.ends()
+            return None if kept is None else _REPLY.validate_json(kept)
         except redis.RedisError as error:
-            self._rests_until = time.monotonic() + REST
-            log.warning("Redis cannot be used (%s); models are asked without it for %d s", type(error).__name__, REST)
-            return None
+            # Something of another type may lie under this one key.
+            if not str(error).startswith("WRONGTYPE"):
+                self._server.begins(error)
+                return None
+        except (ValidationError, RecursionError):
+            pass
+        log.warning("the reply in Redis under %s%s cannot be read; the model is asked", self._prefix, key)
+        return None
+
+
+class _Outage:
+    """Something that does not work for a while; told once, until it works again. May be used from several threads."""
+
+    def __init__(self, wrong: str, instead: str) -> None:
+        self._wrong = wrong
+        self._instead = instead
+        self._until = 0.0
+        self._told = False
+
+    @property
+    def lasts(self) -> bool:
+        return time.monotonic() < self._until
+
+    def begins(self, error: Exception) -> None:
+        self._until = time.monotonic() + REST
+        if not self._told:
+            self._told = True
+            # Not what it says: that may hold an address with a password.
+            kind = type(error).__name__
+            log.warning("%s (%s); %s, and it is tried again every %d s", self._wrong, kind, self._instead, REST)
+
+    def ends(self) -> None:
+        self._told = False
