@@ -21,7 +21,7 @@ from .core.plan import (
     parse_plan,
     plan_from_json,
 )
-from .core.plan_stream import PlanReader
+from .core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
 from .core.records import plan_facts
 from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
@@ -29,10 +29,17 @@ from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .retelling import tell_recorded
 from .run import Run
+from .threads import in_daemon_thread
 
 __all__ = ["Planning"]
 
 ATTEMPTS = 3
+#: A reply of so many characters is read in some milliseconds, whatever it holds; longer ones in a thread.
+READ_AT_ONCE = 50_000
+#: What is read of a plan where `max_steps` asks for no more.
+MOST_TASKS = 10_000
+MOST_CHARACTERS = 2_000_000
+CHARACTERS_PER_TASK = 200
 
 
 @quickly_made
@@ -83,7 +90,10 @@ class Planning:
             attempt += 1
             reply = await self._reply(run, node, request, children)
             try:
-                plan = parse_plan(reply.content)
+                plan = await self._read(run, reply.content)
+            except TooManyTasks:
+                await children.abandon("the plan is over the limit")
+                return self._beyond_all(run, node, draft.key, reply)
             except UnusablePlan as problem:
                 await children.abandon("its plan could not be used")
                 if attempt == ATTEMPTS:
@@ -92,6 +102,23 @@ class Planning:
                 request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
             else:
                 return await self._settled(run, node, draft.key, reply, plan, children)
+
+    async def _read(self, run: Run, text: str) -> Execute | Recurse:
+        """The plan that is written there; a long text is read beside the event loop."""
+        if len(text) <= READ_AT_ONCE:
+            return parse_plan(text)
+        steps = run.limits.max_steps
+        most = max(MOST_TASKS, steps), max(MOST_CHARACTERS, CHARACTERS_PER_TASK * steps)
+        return await in_daemon_thread(parse_long_plan, text, *most)
+
+    def _beyond_all(self, run: Run, node: Node, key: str, reply: Reply) -> Execute:
+        """A split that goes so far beyond the limit that it is not even recorded."""
+        executed = Execute().to_json()
+        event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
+        run.emit(replace(event, model=reply.model, limited="max_steps"))
+        if self._on_limit == "raise":
+            raise _limit_error("max_steps", run, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
+        return Execute()
 
     async def followed(
         self, run: Run, node_id: str, draft: Draft, split: Recurse, children: Children
@@ -164,7 +191,7 @@ class Planning:
         limit = self._beyond(run, node, plan, begun)
         if limit and self._on_limit == "raise":
             run.emit(event)
-            raise _limit_error(limit, run, node, plan)
+            raise _limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
         run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - begun)
@@ -186,13 +213,12 @@ class Planning:
         return ask(run, node.id, self._planner, request, self._retry, beginner)
 
 
-def _limit_error(limit: str, run: Run, node: Node, plan: Execute | Recurse) -> LimitError:
+def _limit_error(limit: str, run: Run, node: Node, wanted: str) -> LimitError:
     if limit == "max_depth":
         return RecursionDepthError(
             f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
             'raise max_depth, or use on_limit="execute"'
         )
-    wanted = len(plan.sub_tasks) if isinstance(plan, Recurse) else 0
     return MaxStepsError(
         f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={run.limits.max_steps} "
         'leaves; raise max_steps, or use on_limit="execute"'
@@ -236,7 +262,7 @@ def _continues(plan: Execute | Recurse, begun: Sequence[PlannedTask]) -> bool:
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
     kind = InvalidJSONError if isinstance(problem, NotJSON) else PlanError
-    seen = " ".join(reply.content.split())[:200] or "(nothing)"
+    seen = " ".join(reply.content[:2_000].split())[:200] or "(nothing)"
     return kind(
         f"node {node.id}: {reply.model} gave no usable plan in {ATTEMPTS} attempts: {problem}. "
         f"It wrote: {seen!r}. Use a model that can reply in JSON, or max_depth=1 to answer without planning",

@@ -160,6 +160,19 @@ def with_instructions(messages: tuple[Message, ...], instructions: str) -> tuple
 
 def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> tuple[Message, ...]:
     """The same conversation, with what was wrong about the last reply."""
-    said: Any = {"role": "assistant", "content": reply or "(nothing)"}
+    said: Any = {"role": "assistant", "content": _quoted(reply) or "(nothing)"}
     told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON only."}
     return (*messages, said, told)
+
+
+def _quoted(reply: str) -> str:
+    """What can be mended of a reply that is too long to be one is its manner: the beginning and the end show that."""
+    left_out = len(reply) - MOST_QUOTED
+    if left_out <= 0:
+        return reply
+    half = MOST_QUOTED // 2
+    return f"{reply[:half]}\n[… {left_out:,} characters left out …]\n{reply[-half:]}"
+
+
+#: How much of a reply that could not be used its model is shown again, in characters.
+MOST_QUOTED = 50_000

@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterator
 
 from .json_text import DECODER
-from .plan import PlannedTask, planned_task
+from .plan import Execute, PlannedTask, Recurse, UnusablePlan, parse_plan, planned_task
 
-__all__ = ["PlanReader"]
+__all__ = ["PlanReader", "TooManyTasks", "parse_long_plan"]
 
 _ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
 _JOINING = re.compile(r'"joining"\s*:\s*([1-5])\b')
@@ -102,6 +102,30 @@ class PlanReader:
             return None
         self._given += 1
         return task
+
+
+class TooManyTasks(Exception):
+    """A plan has more sub-tasks than any run could begin."""
+
+
+def parse_long_plan(text: str, most_tasks: int, most_characters: int) -> Execute | Recurse:
+    """As `parse_plan`, for a text of any length, in steps that are short whatever it holds.
+
+    Raises `TooManyTasks` for a plan with more than `most_tasks`, before they are built.
+    """
+    reader, count = PlanReader(), 0
+    for start in range(0, len(text), _SLICE):
+        for _ in reader.feed(text[start : start + _SLICE]):
+            count += 1
+            if count > most_tasks:
+                raise TooManyTasks
+    if len(text) > most_characters:
+        # The decoder and regular expressions are one step each, which nothing else can interrupt.
+        raise UnusablePlan(f"it has {len(text):,} characters, and at most {most_characters:,} are read; be brief")
+    return parse_plan(text)
+
+
+_SLICE = 10_000
 
 
 class _Element:
