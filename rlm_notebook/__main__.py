@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 from . import __version__
 from .async_engine import AsyncRecursiveEngine
 from .checkpoints.json_file import JsonFile, load_recorded
-from .core.gate import terminal_text
 from .core.limits import Budget
 from .core.outline import outline
 from .core.stretches import breaks_of
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
+from .plain_text import terminal_text
 from .recorded_run import load_run
 
 __all__ = ["main"]

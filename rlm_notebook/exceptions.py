@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .error_text import described, encodable
+from .plain_text import terminal_text
 from .portable import is_portable, portable_type
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class RLMError(Exception):
     run: Any = None
 
     def __str__(self) -> str:
-        return encodable(super().__str__())
+        """The message, which may quote models and servers, without what could drive a terminal."""
+        return terminal_text(encodable(super().__str__()))
 
     # What `Exception` has for these calls the class with `args`, which is not what a subclass takes.
     def __copy__(self) -> Self:

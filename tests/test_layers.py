@@ -10,7 +10,7 @@ import rlm_notebook
 PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
-    {"exceptions", "error_text", "portable"},
+    {"exceptions", "error_text", "plain_text", "portable"},
     {"core"},
     {"ports", "types", "threads", "portal", "containment"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.

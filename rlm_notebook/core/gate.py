@@ -4,7 +4,8 @@ Outputs that a kernel sends are trusted by notebooks, so what a model wrote must
 Markdown is parsed and written anew from what was understood, because readers differ (markdown-it, marked, mistune; in
 JupyterLab, formulas are taken out before): what is written here is plain enough to mean the same to all of them.
 
-- Raw HTML is text. An image is a link to it. A link leads to `http`, `https`, `mailto` or `#`, else it stays text.
+- Raw HTML is text, but for `<br>`. An image is a link to it. A link leads to `http`, `https`, `mailto` or `#`, else it
+  stays text. Signs are escaped as entities: after an address, some readers take a backslash for a part of it.
 - Formulas stay as they are, without the commands that make links, styles, identifiers or requests.
 - Code at the top and in lists stays in its fence, with blank lines around it, which end any formula. In quotes, code
   that could mean something outside its fence is written with a numbered entity for each sign.
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
-__all__ = ["LONGEST", "code_block", "html_text", "markdown", "shortened", "terminal_text"]
+__all__ = ["LONGEST", "code_block", "html_text", "markdown", "shortened"]
 
 #: So many characters of an answer are shown in a cell; more would freeze the page.
 LONGEST = 100_000
@@ -45,7 +46,7 @@ _UNSAFE_IN_DIAGRAMS = re.compile(
 )
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}", re.ASCII)
 #: The beginning of a line that could begin a block: of a list, a heading, a quote, a table, a fence, an underlining.
-_BLOCK_START = re.compile(r"[-+*#>=~|:]|\d{1,9}(?=[.)])")
+_BLOCK_START = re.compile(r"\A(?:[-+*#>=~|:]|\[(?![ xX]\] )|\d{1,9}(?=[.)]))")
 _MARKS = re.compile(r"[*_~]+")
 
 
@@ -82,18 +83,6 @@ def shortened(text: str) -> str:
 def html_text(text: str) -> str:
     """The text in HTML: escaped, and no formula, which notebooks find in any text with dollars or backslashes."""
     return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
-
-
-def terminal_text(text: str) -> str:
-    """The text without what drives a terminal: escape codes, carriage returns, direction overrides."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else _shown(char) for char in text)
-
-
-def _shown(char: str) -> str:
-    """Joiners are parts of ordinary words and emoji, and separators are spaces; all else is no text."""
-    return char if char in "\u200c\u200d" else " " if char.isspace() else "\ufffd"
 
 
 def _markdown(text: str) -> str:
@@ -243,18 +232,15 @@ class _Writer:
         pieces = _pieces(nodes)
         if self._typeset:
             pieces = tamed(pieces)
-        written = [escaped or self._escaped(text, cell) for text, escaped in pieces]
-        if begins and not pieces[0][1]:
-            written[0] = _BLOCK_START.sub(_begun, written[0], count=1) if _BLOCK_START.match(written[0]) else written[0]
-        return "".join(written)
+        written = "".join(escaped or self._escaped(text, cell) for text, escaped in pieces)
+        return _BLOCK_START.sub(_begun, written, count=1) if begins else written
 
     def _escaped(self, text: str, cell: bool) -> str:
         """Text that means nothing more, to any reader."""
         text = re.sub(r"&(?=#|[A-Za-z])", "&amp;", text)
-        text = re.sub(r"<(?=[A-Za-z!/?]|$)", "&lt;", text)
-        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|(?<=\])[(:\[]", r"\\\g<0>", text)
+        text = re.sub(r"<(?!br ?/?>)(?=[A-Za-z!/?]|$)", "&lt;", text)
+        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|\\$", _as_entity, text)
         text = re.sub(r"(?<!http)(?<!https)://", "&#58;//", text, flags=re.IGNORECASE)
-        text = re.sub(r"\\$", r"\\\\", text)
         if self._typeset:
             # A reader that puts formulas back after it made links would put quotes of a formula into an address.
             text = text.replace('"', "&quot;")
@@ -305,6 +291,8 @@ def _pieces(nodes: Sequence[SyntaxTreeNode]) -> list[tuple[str, str]]:
     pieces: list[tuple[str, str]] = []
     for node in nodes:
         escaped = node.markup if node.type == "text_special" and node.markup != node.content else ""
+        if node.content in "<[]()!`" and escaped:
+            escaped = f"&#{ord(node.content)};"
         if not escaped and pieces and not pieces[-1][1]:
             pieces[-1] = (pieces[-1][0] + node.content, "")
         else:
@@ -368,4 +356,11 @@ def _percent(signs: str) -> str:
 
 
 def _begun(found: re.Match[str]) -> str:
-    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
+    if found[0].isdigit():
+        return f"{found[0]}\\"
+    # Some readers look for the end of a definition beyond the paragraph.
+    return "&#91;" if found[0] == "[" else f"\\{found[0]}"
+
+
+def _as_entity(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
-from .gate import LONGEST, code_block, markdown, shortened, terminal_text
+from ..plain_text import terminal_text, without_links
+from .gate import LONGEST, code_block, markdown, shortened
 from .json_text import json_values
 from .table import Table
 
@@ -24,7 +25,9 @@ _FENCED = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^\1[ \t]*$", 
 def rendered(content: str, parsed: Any, form: Format) -> dict[str, Any]:
     """The MIME bundle of an answer, in which nothing can act; it has a text/plain in every form."""
     bundle = {"markdown": _markdown, "text": _text, "json": _json, "code": _code}[form](content, parsed)
-    return {**bundle, "text/plain": terminal_text(shortened(bundle["text/plain"]))}
+    text = terminal_text(shortened(bundle["text/plain"]))
+    # Where nothing else is shown, notebooks make links of what looks like an address.
+    return {**bundle, "text/plain": text if len(bundle) > 1 else without_links(text)}
 
 
 def _markdown(content: str, parsed: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from ..core.outline import printable
 from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, LimitError, RLMError
+from ..plain_text import without_links
 from ..run import Run
 from .blame import place_of
 from .quantities import BUDGET_OPTIONS
@@ -54,7 +55,7 @@ def in_one_line(error: Exception, shell: Any = None) -> Exception:
     said = str(error) if isinstance(error, RunInterrupted) else f"{type(error).__name__}: {_said(error)}"
     # A limit was reached wherever the run just was: that is no place to look at.
     place = "" if isinstance(error, LimitError) else place_of(error, shell)
-    line = printable(f"{said} ({place}; --debug shows the traceback)" if place else said)
+    line = without_links(printable(f"{said} ({place}; --debug shows the traceback)" if place else said))
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     error.__cause__ = error.__context__ = None
     return error

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rlm_notebook.core.gate import markdown
+from rlm_notebook.core.gate import LONGEST, code_block, html_text, markdown
+from rlm_notebook.plain_text import terminal_text
 from tests.hostile_answers import ANSWERS, PIECES
 
 TAGS = {
@@ -124,3 +125,95 @@ ORDINARY = [
 @pytest.mark.parametrize("answer", ORDINARY)
 def test_an_ordinary_answer_looks_as_it_did(answer: str) -> None:
     assert reading(markdown(answer + " [x](https://x.org)")) == reading(answer + " [x](https://x.org)", html=False)
+
+
+def test_formulas_are_as_they_were() -> None:
+    for formula in (
+        r"$E = mc^2$ and $a_1 < b_2$ and \\(x_1 * y_2 * z\\)",
+        "$$\n\\begin{aligned}\nf(x) &= \\int_0^1 x\\,dx \\\\\n+ &c\n\\end{aligned}\n$$",
+        "\\begin{align}\na &= b \\\\\n- c\n\\end{align}",
+        r"$\left[\begin{matrix} a & b \\ c & d \end{matrix}\right]$ and $\{x \mid x_1 > 0\}$",
+    ):
+        assert markdown(f"{formula}\n\n[a](https://x.org)") == f"{formula}\n\n[a](https://x.org)"
+    assert markdown("$x<y$ [a](https://x.org)") == "$x< y$ [a](https://x.org)"
+    assert markdown("It costs $5 ([a](https://x.org)) or $6.") == "It costs $5 ([a](https://x.org)) or $6."
+
+
+def test_tasks_are_ticked_as_they_were() -> None:
+    assert markdown("- [ ] open\n- [x] done, `a`") == "- [ ] open\n- [x] done, `a`"
+
+
+def test_html_is_shown_as_text() -> None:
+    assert reading(markdown("a <b>b</b><br>c <!-- d -->")) == "<p>a &lt;b&gt;b&lt;/b&gt;<br>c &lt;!-- d --&gt;</p>\n"
+
+
+def test_an_image_is_a_link_to_it() -> None:
+    assert markdown("![a *b*](https://x.org/c.png)") == "[image: a b](https://x.org/c.png)"
+    assert markdown("[![badge](https://x.org/b.png)](https://x.org)") == "[image: badge](https://x.org)"
+    assert markdown("![](javascript:a)") == "&#33;[&#93;(javascript:a)"
+
+
+def test_what_leads_elsewhere_stays_text() -> None:
+    shown = reading(markdown("[a](ftp://x) [b](/api) [c] <file:///d>\n\n[c]: javascript:e"))
+    assert "<a" not in shown
+    assert "[b](/api)" in shown
+
+
+def test_code_with_markup_is_shown_as_it_is() -> None:
+    for code in ("<script>x</script>", "`<b>` ![a](b)", "a\n\n```\n<b>\n```\n\n$x$ \\begin{a}"):
+        for before in ("", "> ", "- ", "> - "):
+            after = before.replace("-", " ")
+            lines = f"{before}````\n{code}\n````".replace("\n", f"\n{after}")
+            html = reading(markdown(lines))
+            assert html.count("<code>") == 1
+            assert code in Unescaped(html).text, (before, html)
+
+
+class Unescaped(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_diagram_that_only_draws_is_drawn() -> None:
+    assert code_block("flowchart TD\n A[User clicks] --> B & C\n style A fill:#f9f", "mermaid").startswith(
+        "```mermaid\n"
+    )
+    for line in ('click A "https://x.org"', "A@{ img: x }", "style A fill:url(x)", "A[<img src=x>]", "%%{init: {}}%%"):
+        assert code_block(f"flowchart TD\n {line}", "mermaid").startswith("```text\n")
+        assert markdown(f"> ```mermaid\n> flowchart TD\n>  {line}\n> ```").count("mermaid") == 0
+
+
+def test_of_a_very_long_answer_the_beginning_is_shown() -> None:
+    shown = markdown("word <b>\n" * 2_000_000)
+    assert len(shown) < 2 * LONGEST
+    assert "of 18,000,000 characters are shown; `.content`" in shown
+    assert page_of(shown).wrong == []
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["# a\n", "```\na\n```\n", "[a](http://b) ", "> ", "- a\n", "[", "![", "*a **b ", "|a", "$ {", "<a", "`", "a\n\n"],
+)
+def test_what_a_page_could_not_lay_out_is_shown_as_it_is(piece: str) -> None:
+    shown = markdown(piece * (1_000_000 // len(piece)))
+    assert len(shown) < 4 * LONGEST
+    assert len(re.findall(r"\n", reading(shown))) < LONGEST
+    assert page_of(shown).wrong == []
+
+
+def test_html_text_has_no_element_and_no_formula() -> None:
+    assert html_text("<b> & $x$ \\(y\\)") == (
+        "&lt;b&gt; &amp; <span>$</span>x<span>$</span> <span>\\</span>(y<span>\\</span>)"
+    )
+
+
+def test_a_terminal_is_not_driven() -> None:
+    said = "\x1b]8;;http://x\x07a\x1b[2J\rb\x9b1m\u202eevil\u2066\tc\n\u05d0 👩\u200d🔬"
+    shown = terminal_text(said)
+    assert not {"\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2066"} & set(shown)
+    assert shown.endswith("evil\ufffd\tc\n\u05d0 👩\u200d🔬")
