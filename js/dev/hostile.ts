@@ -37,3 +37,35 @@ export const HOSTILE_TEXTS: Readonly<Record<string, string>> = {
   names: "__proto__ constructor toString hasOwnProperty",
   long: "A".repeat(1_000_000),
 };
+
+const nested = (levels: number, line: (level: number) => string): string =>
+  Array.from({ length: levels }, (_, level) => line(level)).join("\n");
+
+/** Outputs that are too much for a page, by what there is too much of. */
+export const HUGE_TEXTS: Readonly<Record<string, () => string>> = {
+  headings: () => "# a\n".repeat(50_000),
+  fences: () => "```\na\n```\n".repeat(40_000),
+  links: () => "[a](https://a.invalid) ".repeat(100_000),
+  "links below the limit": () => "[a](b) ".repeat(3990),
+  items: () => "- a\n".repeat(20_000),
+  "items below the limit": () => "- a\n".repeat(1990),
+  cells: () => `${"|a".repeat(500)}|\n${"|-".repeat(500)}|\n${`${"|a".repeat(500)}|\n`.repeat(100)}`,
+  "cells below the limit": () => `|a|b|c|d|\n|-|-|-|-|\n${"|a|b|c|d|\n".repeat(590)}`,
+  paragraphs: () => "a\n\n".repeat(20_000),
+  quotes: () => "> ".repeat(20_000),
+  "nested quotes": () => nested(400, (level) => `${"> ".repeat(level)}a`),
+  "nested lists": () => nested(400, (level) => `${"  ".repeat(level)}- a`),
+  "lists in a line": () => "- 1. ".repeat(5000),
+  brackets: () => "[".repeat(1900).concat(" ").repeat(40),
+  images: () => "![a](".repeat(10_000),
+  emphasis: () => "*a **b _c ".repeat(10_000),
+  "emphasis below the limit": () => "*a _b ".repeat(490),
+  ticks: () => Array.from({ length: 400 }, (_, count) => "`".repeat(count + 1)).join(" "),
+  angles: () => "<a ".repeat(30_000),
+  addresses: () => "http://a.invalid/ a@b.c ".repeat(4000),
+  definitions: () => "[a]: http://b\n".repeat(7000),
+  "ten megabytes": () => "A line of an ordinary text, as long as lines are.\n".repeat(200_000),
+  "ten megabytes without a space": () => "A".repeat(10_000_000),
+  "ten megabytes of spaces": () => " ".repeat(10_000_000),
+  "ten megabytes of lines": () => "\n".repeat(10_000_000),
+};

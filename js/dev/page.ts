@@ -1,18 +1,20 @@
 /**
  * The development page: the widget on a fake model. The query string chooses what is shown:
  * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (the name of a text that tries to break out),
+ * `huge` (the name of an output that is too much),
  * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike),
  * `built` (the committed bundle instead of the sources).
  */
 import { FakeModel, type FakeRun } from "./fake_model";
 import { largeRun, NODES, NOW, OUTPUT, RUN } from "./fixture";
-import { HOSTILE_TEXTS } from "./hostile";
+import { HOSTILE_TEXTS, HUGE_TEXTS } from "./hostile";
 import type { Run, TreeNode } from "../src/protocol/messages";
 
 declare global {
   interface Window {
     model: FakeModel;
     hostileTexts: Readonly<Record<string, string>>;
+    hugeNames: readonly string[];
     nodeIds: readonly string[];
     /** Set by hostile text that got to run. */
     broken?: boolean;
@@ -58,7 +60,8 @@ function chosenRun(): FakeRun {
   const nodes = chosenNodes().map(titled);
   const run = { ...RUN, ...chosenFacts() };
   const text = HOSTILE_TEXTS[options.get("hostile") ?? ""];
-  return text === undefined ? { run, nodes, now: NOW, output: OUTPUT } : spoiled(run, nodes, text);
+  const huge = HUGE_TEXTS[options.get("huge") ?? ""];
+  return text === undefined ? { run, nodes, now: NOW, output: huge?.() ?? OUTPUT } : spoiled(run, nodes, text);
 }
 
 /** Titles as planners write them: all alike at the beginning. */
@@ -67,6 +70,7 @@ function titled(node: TreeNode): TreeNode {
 }
 
 window.hostileTexts = HOSTILE_TEXTS;
+window.hugeNames = Object.keys(HUGE_TEXTS);
 const theme = options.get("theme") ?? "auto";
 const element = document.querySelector<HTMLElement>("#widget") as HTMLElement;
 element.style.maxWidth = `${options.get("width") ?? 1500}px`;

@@ -9,8 +9,20 @@ import { clip } from "./format";
 import { memo } from "./memo";
 import { hasEndlessWord, PlainText } from "./plain_text";
 
-/** Beyond this, laying out Markdown would freeze the page; plain text does not. */
-const LONGEST_MARKDOWN = 200_000;
+/**
+ * Beyond this, reading and laying out Markdown would freeze the page; plain text does not. Reports of a
+ * hundred pages stay below: so many characters, lines that begin a block, cells, and signs that mean something.
+ */
+const LONGEST_MARKDOWN = 100_000;
+const MOST_BLOCKS = 2000;
+const MOST_SIGNS = 4000;
+const MOST_CELLS = 3000;
+const BLOCK = /^[ \t>]*(?:[-+*#>|=]|\d+[.)]|```|~~~|$)/gm;
+const SIGN = /[*_~]+|[[<`\\&@!]|:\/\//g;
+const CELL = /\|/g;
+
+/** Containers in containers, which the lexer reads anew for each level: by their marks, or by indentation. */
+const TOO_DEEP = /^[ \t]*(?:(?:[-+*>]|\d{1,9}[.)])[ \t]*){24}|^[ \t]{64,}(?:[-+*>]|\d{1,9}[.)])/m;
 
 /** Deeper than anyone writes; also what keeps hostile text from exhausting the stack. */
 const DEEPEST = 40;
@@ -192,9 +204,15 @@ class BoundedLexer extends Lexer {
   }
 }
 
-/** What cannot be read as Markdown (nested too deep for the lexer, too long) is shown as it is. */
+function isTooMuch(text: string): boolean {
+  const count = (pattern: RegExp): number => text.match(pattern)?.length ?? 0;
+  if (text.length > LONGEST_MARKDOWN || TOO_DEEP.test(text)) return true;
+  return count(BLOCK) > MOST_BLOCKS || count(SIGN) > MOST_SIGNS || count(CELL) > MOST_CELLS;
+}
+
+/** What cannot be read as Markdown (nested too deep for the lexer, too much) is shown as it is. */
 function parse(text: string): readonly Token[] | null {
-  if (text.length > LONGEST_MARKDOWN || hasEndlessWord(text)) return null;
+  if (isTooMuch(text) || hasEndlessWord(text)) return null;
   try {
     return new BoundedLexer({ gfm: true }).lex(text);
   } catch {

@@ -1,8 +1,9 @@
 /**
  * Text as it is, of any length. A browser takes a time that grows with the square of a line that it
  * cannot break (16 s for 100,000 characters), so such lines are cut into pieces; and pieces out of
- * sight are not laid out at all.
+ * sight are not laid out at all. Of a very long text a portion is shown, and the rest on request.
  */
+import { useState } from "preact/hooks";
 
 /** Up to this length a text is one piece, and a line is not cut. */
 const PIECE_LENGTH = 2000;
@@ -35,9 +36,22 @@ export function hasEndlessWord(text: string): boolean {
 /** For a field in which pieces are not possible: it does not break lines then. */
 export const wrapOf = (text: string): "soft" | "off" => (hasEndlessWord(text) ? "off" : "soft");
 
+/** So many characters are added at a time: a few milliseconds. */
+export const PORTION = 100_000;
+
 export function PlainText({ text }: { text: string }) {
-  const parts = pieces(text);
+  const [length, setLength] = useState(PORTION);
+  const left = text.length - length;
+  const shown = left > 0 ? text.slice(0, length) : text;
+  const parts = pieces(shown);
   return (
-    <div class="rn-plain">{parts.length === 1 ? text : parts.map((part) => <div class="rn-piece">{part}</div>)}</div>
+    <>
+      <div class="rn-plain">{parts.length === 1 ? shown : parts.map((part) => <div class="rn-piece">{part}</div>)}</div>
+      {left > 0 && (
+        <button type="button" class="rn-button rn-more" onClick={() => setLength(length + PORTION)}>
+          Show more ({left.toLocaleString("en")} characters are left)
+        </button>
+      )}
+    </>
   );
 }

@@ -113,9 +113,23 @@ describe("markdown", () => {
     expect(opened).toEqual(["0.2"]);
   });
 
-  it("shows very long text as it is", () => {
-    const text = "# word ".repeat(40_000);
+  it.each([
+    ["long", "# word\nof text\n".repeat(10_000)],
+    ["full of blocks", "# a\n".repeat(3000)],
+    ["full of signs", "[a](b) ".repeat(5000)],
+    ["full of cells", "|a|b|c|d|e|f|g|h|i|\n".repeat(700)],
+    ["deep by its marks", `${"- > ".repeat(20)}a`],
+    ["deep by its indentation", Array.from({ length: 60 }, (_, level) => `${"  ".repeat(level)}- a`).join("\n")],
+  ])("shows what is too %s as it is", (_, text) => {
+    const element = show(text);
 
-    expect(show(text).querySelector(".rn-plain")?.textContent).toBe(text);
+    expect(element.querySelector(".rn-markdown")).toBeNull();
+    expect(element.querySelector(".rn-plain")?.textContent?.replaceAll("\n", "").slice(0, 80_000)).toBe(text.replaceAll("\n", "").slice(0, 80_000));
+  });
+
+  it("still reads a long report", () => {
+    const section = "## Part\n\nSome **bold** text with a [link](https://a.b) and `code`.\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n";
+
+    expect(show(`${section}${"word ".repeat(60)}\n\n`.repeat(140)).querySelectorAll("h4")).toHaveLength(140);
   });
 });

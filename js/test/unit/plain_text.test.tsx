@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { describe, expect, it } from "vitest";
-import { hasEndlessWord, pieces, PlainText, wrapOf } from "../../src/ui/plain_text";
+import { hasEndlessWord, pieces, PlainText, PORTION, wrapOf } from "../../src/ui/plain_text";
 
 describe("plain text", () => {
   it.each([
@@ -35,6 +35,21 @@ describe("plain text", () => {
 
     expect(element.textContent).toBe("B".repeat(5000));
     expect(element.querySelectorAll(".rn-piece")).toHaveLength(3);
+  });
+
+  it("is shown in portions where it is very long", async () => {
+    const element = document.createElement("div");
+    const text = "a line\n".repeat(30_000);
+    render(<PlainText text={text} />, element);
+    const shown = () => [...element.querySelectorAll(".rn-piece")].map((piece) => piece.textContent).join("\n");
+
+    expect(shown()).toBe(text.slice(0, PORTION));
+    expect(element.querySelector("button")?.textContent).toBe("Show more (110,000 characters are left)");
+    for (let button = element.querySelector("button"); button; button = element.querySelector("button")) {
+      button.click();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(shown()).toBe(text);
   });
 
   it("knows words without an end", () => {
