@@ -7,7 +7,7 @@ import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -15,8 +15,10 @@ from .adapters import answering
 from .adapters import patience as patience_with
 from .containment import is_being_cancelled, is_failure, is_running
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
+from .core.finish_reason import advice, cut_off, ended_early
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
+from .core.reasoning import ThoughtFilter, last_value, split_thoughts
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
 from .error_text import described, error_text
@@ -84,7 +86,9 @@ async def _remembered(asking: _Asking, remembering: Model, request: Request) -> 
             async for piece in pieces:
                 tell_work(asking.run, asking.node, request.mode)
                 if isinstance(piece, Reply):
-                    reply = piece
+                    # What a cache holds may be from somebody who does not tell thoughts from answers.
+                    asking.take_rest(request)
+                    reply = _answered(_without_thoughts(piece), request, asking.model.name)
                 else:
                     asking.take_in(request, piece)
         return asking.settled(reply)
@@ -181,6 +185,8 @@ class _Asking:
     retry: RetryPolicy | None
     reader: TextReader | None
     key: Any
+    #: Between what the model writes and what is taken in of it; made with the first piece.
+    filter: ThoughtFilter | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -248,7 +254,9 @@ class _Asking:
                                 tell_work(self.run, self.node, request.mode)
                             if isinstance(piece, Reply):
                                 _require_whole(piece, self.model.name)
-                                reply, used, told = piece, _used(self.run, self.model, piece), piece.usage is not None
+                                used, told = _used(self.run, self.model, piece), piece.usage is not None
+                                reply = _without_thoughts(piece)
+                                self.take_rest(request)
                             else:
                                 self.take_in(request, piece)
                     except BaseException as error:
@@ -260,6 +268,7 @@ class _Asking:
                         # An async generator that is left open goes on holding its connection until it is collected.
                         await _closed(pieces, quietly=reply is not None)
                     self.run.permits.answered.add(self.model.name)
+                    reply = _answered(reply, request, self.model.name)
                     break
                 except ModelError as error:
                     failure = error
@@ -299,12 +308,28 @@ class _Asking:
         return priority + _BEFORE_ALL if finishing else priority
 
     def take_in(self, request: Request, text: str) -> None:
-        """A piece of a streamed reply: a plan is read, an answer is shown."""
-        run = self.run
+        """A piece of a streamed reply: a plan is read, an answer is shown; thoughts are neither."""
+        if not isinstance(text, str):
+            # A model of somebody else's may yield anything; what counts is its reply.
+            return
+        self.filter = self.filter or ThoughtFilter()
+        self._take(request, self.filter.feed(text), self.filter)
+
+    def take_rest(self, request: Request) -> None:
+        """The reply is whole."""
+        if self.filter is not None:
+            self._take(request, self.filter.rest(), self.filter)
+
+    def _take(self, request: Request, text: str, told_from: ThoughtFilter) -> None:
+        if not text and not told_from.took_back:
+            return
+        anew, told_from.took_back = told_from.took_back, False
         if self.reader is not None:
+            if anew:
+                self.reader.restart()
             self.reader.feed(text)
-        elif request.streaming and request.mode != "planner" and run.log.watched:
-            run.emit(Token(at=run.clock(), node=self.node, text=text))
+        elif request.streaming and request.mode != "planner" and self.run.log.watched:
+            self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
 
     def _reserved(self, request: Request) -> Usage:
         if not self.run.budget.needs_estimates:
@@ -323,6 +348,7 @@ class _Asking:
         run = self.run
         reason = f"{error_text(error)} (attempt {attempt}, again in {delay:.1f} s)"
         run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=run.claim(self.node)))
+        self.filter = None
         if self.reader is not None:
             self.reader.restart()
 
@@ -368,6 +394,32 @@ def _require_whole(reply: Reply, name: str) -> None:
         raise ModelError(f"the model {name} gave a reply with something among its tool calls that is none")
     if not (reply.usage is None or isinstance(reply.usage, Usage)) or not isinstance(reply.metadata, dict | Mapping):
         raise ModelError(f"the model {name} gave a reply whose usage is no Usage, or whose metadata is no mapping")
+
+
+def _without_thoughts(reply: Reply) -> Reply:
+    """The reply with the thoughts that stand in its text beside it."""
+    thoughts, content = split_thoughts(reply.content)
+    known = reply.reasoning if isinstance(reply.reasoning, str) else ""
+    if content == reply.content and known is reply.reasoning:
+        return reply
+    return replace(reply, content=content, reasoning="\n\n".join(filter(None, (known, thoughts))))
+
+
+def _answered(reply: Reply | None, request: Request, name: str) -> Reply | None:
+    """The reply; where JSON is wanted and was given in the thoughts alone, at their end, with that as its answer.
+
+    Raises `ModelError` for one that holds nothing but thoughts.
+    """
+    if reply is None or reply.content.strip() or reply.tool_calls or not reply.reasoning.strip():
+        return reply
+    reason = ended_early(reply.finish_reason, reply.metadata)
+    value = last_value(reply.reasoning) if request.schema is not None and not reason else None
+    if value is not None:
+        return replace(reply, content=value)
+    thought = f"the model {name} only thought ({len(reply.reasoning)} characters of reasoning) and gave no answer"
+    if reason:
+        raise ModelError(f"{thought}: it was {cut_off(reason)}; {advice(reason)}, or of reasoning")
+    raise ModelError(f"{thought}; run again, or choose another model", retryable=True)
 
 
 def _of_node(error: ExecutionError, node: str) -> ExecutionError:

@@ -18,6 +18,7 @@ from typing import Any
 from .calls import ask, tell_work
 from .containment import apart, is_failure
 from .core.events import Replied, ToolCalled, ToolReturned
+from .core.finish_reason import cut_off, ended_early
 from .core.limits import Usage
 from .core.records import tool_facts
 from .core.retry import RetryPolicy
@@ -57,6 +58,11 @@ class Conversation:
         stopped = run.past.records.stopped.get(node.plan_key, node.id)
         self._recorded = _Transcript(stopped, run.job.memory, self._rounds)
         self._paid = False
+        #: What the model thought in the rounds so far, and what of it nobody may read.
+        self._thoughts: list[str] = []
+        self._secrets: list[str] = []
+        #: The id of a call that the model did not write to its end, and why.
+        self._cut_off: tuple[str, str] = ("", "")
 
     async def answer(self, request: Request) -> Reply:
         """Ask until the model answers without calling a tool.
@@ -66,16 +72,19 @@ class Conversation:
         said: list[str] = []
         for left in range(self._rounds, -1, -1):
             reply, uses = await self._reply(request)
+            self._note_thoughts(reply)
             if not reply.tool_calls:
                 # What took a round that was paid for does not come from a cache, whatever its last words do.
-                return replace(reply, mark="") if self._paid and reply.mark else reply
+                reply = replace(reply, mark="") if self._paid and reply.mark else reply
+                return replace(reply, reasoning="\n\n".join(self._thoughts)) if self._thoughts else reply
             said.append(self._telling(reply).content.strip())
             if left:
                 told = await self._use_tools(reply.tool_calls, uses)
                 request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
         partial = "\n\n".join(filter(None, said))
+        early = f" (the last call was {self._cut_off[1]})" if self._cut_off[1] else ""
         raise ToolError(
-            f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds; "
+            f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds{early}; "
             f"raise max_tool_rounds, or make the task or the tools clearer{_so_far(partial)}",
             node=self._node,
             partial=partial,
@@ -97,6 +106,7 @@ class Conversation:
             self._paid = self._paid or usage.calls > 0
             return reply, uses
         reply = _distinct(await ask(self._run, self._node, self._model, request, self._retry))
+        self._cut_off = _cut_off_call(reply)
         if reply.tool_calls:
             self._tell(reply)
         return reply, [None] * len(reply.tool_calls)
@@ -114,6 +124,11 @@ class Conversation:
                 model=reply.model,
             )
         )
+
+    def _note_thoughts(self, reply: Reply) -> None:
+        self._secrets += [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
+        if reply.reasoning:
+            self._thoughts.append(without(reply.reasoning, self._secrets))
 
     def _telling(self, reply: Reply) -> Reply:
         """The reply without what is secret in it."""
@@ -151,7 +166,7 @@ class Conversation:
 
     def _asks_somebody(self, call: ToolCall) -> bool:
         """Whether somebody has to allow the call; what the model has to mend first is nobody's business yet."""
-        wanted = self._tools.get(call.name)
+        wanted = self._tools.get(call.name) if call.id != self._cut_off[0] else None
         return wanted is not None and wanted.requires_approval and _fits(wanted, call)
 
     def _tell_again(self, use: ToolUse) -> None:
@@ -168,7 +183,7 @@ class Conversation:
     async def _use(self, call: ToolCall) -> str:
         secrets = secrets_of(call, self._tools)
         try:
-            content, ok = await _outcome(self._node, call, self._tools)
+            content, ok = await self._outcome(call)
         except ToolError as error:
             if not secrets:
                 raise
@@ -179,6 +194,11 @@ class Conversation:
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
         )
         return content
+
+    async def _outcome(self, call: ToolCall) -> tuple[str, bool]:
+        if call.id == self._cut_off[0]:
+            return f"This call was not made: your output was {self._cut_off[1]}. Call again, with less text.", False
+        return await _outcome(self._node, call, self._tools)
 
 
 def _so_far(partial: str) -> str:
@@ -249,6 +269,14 @@ def _distinct(reply: Reply) -> Reply:
     return replace(
         reply, tool_calls=tuple(replace(call, id=f"{call.id}#{at}") for at, call in enumerate(reply.tool_calls))
     )
+
+
+def _cut_off_call(reply: Reply) -> tuple[str, str]:
+    """The id of the call with which a reply breaks off, and why; what its arguments would have been nobody knows."""
+    reason = ended_early(reply.finish_reason, reply.metadata) if reply.tool_calls else ""
+    last = reply.tool_calls[-1] if reason else None
+    broken = last is not None and (not last.arguments or isinstance(last.arguments, str))
+    return (last.id, cut_off(reason)) if last is not None and broken else ("", "")
 
 
 def _calls(reply: Reply) -> tuple[dict[str, Any], ...]:

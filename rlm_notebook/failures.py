@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from .core.finish_reason import advice, cut_off, ended_early
+from .core.node import ENDED, THOUGHTS
 from .core.tree import Node
 from .error_text import error_text
 from .exceptions import ExecutionError, ModelError, PlanError
 from .ports import Reply
 from .typed import Unfit
 
-__all__ = ["TYPE_ATTEMPTS", "failed_parts", "not_empty", "unfit", "without_node"]
+__all__ = [
+    "TYPE_ATTEMPTS",
+    "failed_parts",
+    "not_empty",
+    "told_beside",
+    "unfit",
+    "what_to_do",
+    "what_was_wrong",
+    "without_node",
+]
 
 #: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
 CAUSES_SHOWN = 20
 CAUSE_CHARACTERS = 500
 #: How often a model may try to give an answer of the wanted type.
 TYPE_ATTEMPTS = 3
+#: How much is kept of what a model thought for one reply, in characters: the beginning and the end.
+MOST_THOUGHTS = 100_000
 
 
 def failed_parts(node: str, failed: list[Exception], total: int) -> ExecutionError:
@@ -65,10 +79,32 @@ def not_empty(node: Node, reply: Reply) -> Reply:
     return reply
 
 
+def told_beside(reply: Reply) -> dict[str, Any]:
+    """What is recorded of a reply beside what it says: how it ended, if early, and what the model thought."""
+    reason = ended_early(reply.finish_reason, reply.metadata)
+    thoughts = reply.reasoning.strip()
+    if len(thoughts) > MOST_THOUGHTS:
+        half = MOST_THOUGHTS // 2
+        thoughts = f"{thoughts[:half]}\n[…]\n{thoughts[-half:]}"
+    return {**({ENDED: reason} if reason else {}), **({THOUGHTS: thoughts} if thoughts else {})}
+
+
+def what_was_wrong(reply: Reply, problem: ValueError) -> str:
+    """Why a reply cannot be used, in words for its model: first of all, that it was cut off."""
+    reason = ended_early(reply.finish_reason, reply.metadata)
+    return f"your output was {cut_off(reason)}, so be brief: {problem}" if reason else str(problem)
+
+
+def what_to_do(reply: Reply) -> str:
+    """What a user can do about replies that cannot be used."""
+    said = advice(ended_early(reply.finish_reason, reply.metadata)) or "use a model that can reply in JSON"
+    return said[0].upper() + said[1:]
+
+
 def unfit(node: Node, reply: Reply, problem: Unfit) -> PlanError:
     """The error of an answer that does not fit the output type after all attempts."""
     return PlanError(
-        f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: {problem}. "
-        "Use a model that can reply in JSON, or a simpler output_type",
+        f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "
+        f"{what_was_wrong(reply, problem)}. {what_to_do(reply)}, or a simpler output_type",
         node=node.id,
     )

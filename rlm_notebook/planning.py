@@ -25,6 +25,7 @@ from .core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
 from .core.records import plan_facts
 from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
+from .failures import told_beside, what_to_do, what_was_wrong
 from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .retelling import tell_recorded
@@ -98,8 +99,9 @@ class Planning:
                 await children.abandon("its plan could not be used")
                 if attempt == ATTEMPTS:
                     raise _no_plan(node, reply, problem) from problem
-                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
-                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+                wrong = what_was_wrong(reply, problem)
+                run.emit(Retried(at=run.clock(), node=node.id, reason=wrong, usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
                 return await self._settled(run, node, draft.key, reply, plan, children)
 
@@ -174,7 +176,7 @@ class Planning:
         event = Planned(
             at=run.clock(),
             node=node.id,
-            plan=plan.to_json(),
+            plan={**plan.to_json(), **told_beside(reply)},
             key=key,
             usage=run.claim(node.id),
             model=reply.model,
@@ -236,8 +238,14 @@ class _Beginner:
     def restart(self) -> None:
         self._reader = PlanReader()
         self._seen = 0
+        self._begun = False
 
     def feed(self, text: str) -> None:
+        if not self._begun and (led := text.lstrip()):
+            self._begun = True
+            if led[0] not in "{`":
+                # It begins with prose: what a plan is of that, and what only was considered, its end decides.
+                self._reader.stop()
         for planned in self._reader.feed(text):
             if not self._begin(planned):
                 self._reader.stop()
@@ -264,7 +272,7 @@ def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
     kind = InvalidJSONError if isinstance(problem, NotJSON) else PlanError
     seen = " ".join(reply.content[:2_000].split())[:200] or "(nothing)"
     return kind(
-        f"node {node.id}: {reply.model} gave no usable plan in {ATTEMPTS} attempts: {problem}. "
-        f"It wrote: {seen!r}. Use a model that can reply in JSON, or max_depth=1 to answer without planning",
+        f"node {node.id}: {reply.model} gave no usable plan in {ATTEMPTS} attempts: {what_was_wrong(reply, problem)}. "
+        f"It wrote: {seen!r}. {what_to_do(reply)}, or max_depth=1 to answer without planning",
         node=node.id,
     )

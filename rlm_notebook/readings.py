@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from .core.finish_reason import advice, cut_off
 from .core.limits import Usage
+from .core.node import THOUGHTS
 from .core.tree import Node, NodeState, Tree
 from .exceptions import ExecutionError
 from .typed import OutputType, Unfit
@@ -101,6 +103,8 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "checkpoint": run.checkpoint,
         "changed": list(run.changed),
         "sub_results": _sub_results(run.tree, root),
+        **({THOUGHTS: root.reasoning} if root.reasoning else {}),
+        **({"notes": notes} if (notes := list(_cut_off(run.tree))) else {}),
     }
     return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
 
@@ -122,6 +126,13 @@ def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
         for node in tree.children(root.id)
         if node.result is not None and node.state is NodeState.DONE
     ]
+
+
+def _cut_off(tree: Tree) -> Iterator[str]:
+    """Which answers that this one rests on are not whole, a line each."""
+    for node in tree:
+        if node.ended_early and node.state is NodeState.DONE:
+            yield f"node {node.id} was {cut_off(node.ended_early)}: {advice(node.ended_early)}"
 
 
 def _parsed(output_type: OutputType | None, content: str) -> Any:

@@ -18,13 +18,15 @@ from .children import Children, end_node
 from .configuration import Configuration
 from .conversation import Conversation
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
+from .core.finish_reason import ended_early
 from .core.keys import result_key
+from .core.node import ENDED, THOUGHTS
 from .core.plan import Execute
 from .core.sources import placeless, sources_in
 from .core.tree import Node
 from .error_text import error_text
 from .exceptions import CheckpointError, LimitError
-from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, unfit, without_node
+from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions
@@ -124,7 +126,9 @@ class Recursion:
         reads: set[str] = set()
         if execute is not None and execute.answer and self._fuses(run, node):
             mark: Literal["", "cached"] = "cached" if self._configuration.cached and not node.plan_usage.calls else ""
-            reply = Reply(execute.answer, model=node.plan_model, mark=mark)
+            beside = node.plan or {}
+            ended, thoughts = str(beside.get(ENDED) or "stop"), str(beside.get(THOUGHTS) or "")
+            reply = Reply(execute.answer, model=node.plan_model, mark=mark, finish_reason=ended, reasoning=thoughts)
         elif parts:
             reply = await self._synthesize(run, node, parts)
         else:
@@ -136,7 +140,7 @@ class Recursion:
                 node=node.id,
                 content=reply.content,
                 key=key,
-                metadata=dict(reply.metadata),
+                metadata={**reply.metadata, **told_beside(reply)},
                 usage=usage,
                 model=reply.model,
                 mark=reply.mark if not usage.calls else "",
@@ -197,13 +201,15 @@ class Recursion:
         for attempt in range(1, TYPE_ATTEMPTS + 1):
             reply = not_empty(node, await ask_once(request))
             try:
-                run.job.output_type.parse(reply.content)
+                ended = ended_early(reply.finish_reason, reply.metadata)
+                run.job.output_type.parse(reply.content, cut_off=bool(ended))
             except Unfit as problem:
                 if attempt == TYPE_ATTEMPTS:
                     raise unfit(node, reply, problem) from problem
                 refuse(reply)
-                run.emit(Retried(at=run.clock(), node=node.id, reason=str(problem), usage=run.claim(node.id)))
-                request = replace(request, messages=repair_messages(request.messages, reply.content, str(problem)))
+                wrong = what_was_wrong(reply, problem)
+                run.emit(Retried(at=run.clock(), node=node.id, reason=wrong, usage=run.claim(node.id)))
+                request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
                 return reply
         raise AssertionError("unreachable: the loop returns or raises")

@@ -102,10 +102,14 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token(Event):
-    """A piece of an answer as it streams in; never plan JSON, never kept."""
+    """A piece of an answer as it streams in; never plan JSON, never thoughts, never kept.
+
+    `anew`: what was told of the answer before is none of it (it turned out to be thoughts), and it begins here.
+    """
 
     durable: ClassVar[bool] = False
     text: str
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,10 @@ class JsonText:
             for span in reversed(spans):
                 yield from _decoded(self.text[span.start : span.end])
 
+    def places(self) -> list[tuple[int, int]]:
+        """Where the whole values begin and end, in the order of the text; of very many, the last ones."""
+        return sorted((span.start, span.end) for spans in (self._fenced, self._plain, self._quoted) for span in spans)
+
 
 def json_whole(text: str) -> tuple[Any] | None:
     """The JSON value that is all of a text, or of its only fenced block, in a tuple; `None` for any other text."""

@@ -7,9 +7,15 @@ from enum import StrEnum
 from typing import Any
 
 from .construction import quickly_made
+from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 
-__all__ = ["Node", "NodeState", "Phase", "Round", "ToolUse"]
+__all__ = ["ENDED", "THOUGHTS", "Node", "NodeState", "Phase", "Round", "ToolUse"]
+
+
+#: Beside what a planner wrote, and among the metadata of an answer: how it ended, if early, and what was thought.
+ENDED = "finish_reason"
+THOUGHTS = "reasoning"
 
 
 class NodeState(StrEnum):
@@ -119,7 +125,21 @@ class Node:
     def remark(self) -> str:
         """What is to be known of the node beside its state and error: what limited it, what its model notes."""
         limited = f"limited: {self.limited}" if self.limited else ""
-        return limited or self.note or str(self.metadata.get("note") or "")
+        noted = limited or self.note or str(self.metadata.get("note") or "")
+        return "; ".join(filter(None, (cut_off(self.ended_early), noted)))
+
+    @property
+    def ended_early(self) -> str:
+        """The finish reason of an answer, or of a plan, that its model did not write to the end; "" for others."""
+        reason = self.metadata.get(ENDED) if self.result is not None else (self.plan or {}).get(ENDED)
+        return ended_early(reason)
+
+    @property
+    def reasoning(self) -> str:
+        """What its models thought, apart from what they said: planning, then answering."""
+        thoughts = ((self.plan or {}).get(THOUGHTS), self.metadata.get(THOUGHTS))
+        told = [each for each in thoughts if isinstance(each, str) and each]
+        return "\n\n".join(dict.fromkeys(told))
 
     @property
     def title(self) -> str:

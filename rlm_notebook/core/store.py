@@ -3,7 +3,7 @@
 - "full": everything.
 - "outputs": what models made - plans, results, errors - so that the run can be resumed and replayed; hashes in the
   place of what they were given: the task of the root, the instructions of agents, what tools were called with and
-  what they returned. What planners thought is left out, and so are unfinished rounds of tool calls.
+  what they returned. What models thought is left out, and so are unfinished rounds of tool calls.
 - "hashes": tree, states, times and usage, and hashes in the place of every text: such a run can be shown and compared,
   nothing of it can be used again. A short text can be guessed from its hash.
 """
@@ -29,7 +29,9 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
+from .finish_reason import ended_early
 from .keys import digest
+from .node import ENDED, THOUGHTS
 from .records import Recorded
 from .tree import Node, Tree
 
@@ -70,7 +72,9 @@ def kept_event(event: Event, store: Store) -> Event:
 def _without_inputs(event: Event) -> Event:
     match event:
         case Planned():
-            return replace(event, plan={**event.plan, "thoughts": ""})
+            return replace(event, plan=_without_thoughts(event.plan))
+        case Finished():
+            return replace(event, metadata=_without(event.metadata, THOUGHTS))
         case Replied():
             return replace(event, content="", calls=())
         case ToolCalled():
@@ -118,9 +122,10 @@ def _kept_node(node: Node, store: Store) -> Node:
         replace(use, arguments=_hashed_values(use.arguments), content=_hashed_or_none(use.content))
         for use in node.tool_calls
     )
-    plan = {**node.plan, "thoughts": ""} if node.plan is not None else None
+    plan = _without_thoughts(node.plan) if node.plan is not None else None
     task = hashed(node.task) if node.parent is None else node.task
-    node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=())
+    metadata = _without(node.metadata, THOUGHTS)
+    node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata)
     if store == "outputs":
         return node
     return replace(
@@ -132,6 +137,14 @@ def _kept_node(node: Node, store: Store) -> Node:
         metadata=_plain(node.metadata),
         error=node.error_kind if node.error is not None else None,
     )
+
+
+def _without_thoughts(plan: dict[str, Any]) -> dict[str, Any]:
+    return {**_without(plan, THOUGHTS), "thoughts": ""}
+
+
+def _without(given: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key != name} if name in given else given
 
 
 def hashed(text: Any) -> str:
@@ -161,7 +174,8 @@ def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {name: metadata[name] for name in _PLAIN if name in metadata}
+    told = {name: metadata[name] for name in _PLAIN if name in metadata}
+    return {**told, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else told
 
 
 def _settings(settings: dict[str, Any], store: Store) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
 from ..core.text import well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
-from .finish_reason import finish_reason
 from .openai_reply import thoughts_in
 from .openai_request import called
 from .sdk_reply import plain, sdk_reply

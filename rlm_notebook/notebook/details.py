@@ -34,7 +34,8 @@ class Details:
 
     def _prompt(self, node: Node) -> list[dict[str, str]]:
         messages = self.run.describe_prompt(node.id)
-        return [{"role": message["role"], "content": message["content"]} for message in messages]
+        sent = [{"role": message["role"], "content": message["content"]} for message in messages]
+        return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
 
     def _plan(self, node: Node) -> dict[str, Any] | None:
         """As planners write plans, so that an edited one can be sent back."""

@@ -72,6 +72,8 @@ class Feed:
         """Take in an event; true if it should be shown at once."""
         node = event.node
         if isinstance(event, Token):
+            if event.anew:
+                self._texts.pop(node, None)
             self._texts.setdefault(node, StreamedText()).add(event.text)
             self._growing[node] = None
             return False

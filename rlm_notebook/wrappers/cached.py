@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..core.finish_reason import ended_early
 from ..core.keys import digest
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
@@ -173,7 +174,8 @@ class Cached:
 
 def is_whole(reply: Reply) -> bool:
     """Whether a reply ended as it should, and says something: no other is worth keeping."""
-    return reply.finish_reason in _WHOLE and bool(reply.tool_calls or reply.content.strip())
+    whole = reply.finish_reason in _WHOLE and not ended_early(reply.finish_reason, reply.metadata)
+    return whole and bool(reply.tool_calls or reply.content.strip())
 
 
 def remembered(reply: Reply) -> Reply:

@@ -1,0 +1,255 @@
+"""What a model thinks aloud, told from what it answers: `<think>...</think>` and its relatives.
+
+Some servers put thoughts into the text of a reply, between tags. The rule, for a text as a whole:
+
+- From an opening tag to the closing tag that balances it (else to the last closing tag, else to the end) are thoughts.
+- Before a closing tag that nothing opened, everything is thoughts: the chat template had opened them.
+- A tag is only spoken of in fenced code, in a JSON value, in quotes or backticks; where a sentence goes on around it
+  (`the tag <think> opens`), or it encloses no more than a word in the middle of one; and where it opens in the middle
+  of a line and never closes.
+
+While a text streams in the end is not known. A `ThoughtFilter` holds back what it cannot tell yet; only where a closing
+tag was never opened, it has to take back what it gave.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from .json_text import JsonText, json_whole
+
+__all__ = ["ThoughtFilter", "last_value", "split_thoughts"]
+
+_TAG = re.compile(
+    r"<\s*(?P<a>/?)\s*(?:\w+:)?(?:think|thinking|thought|reasoning)(?:\s[^<>]*)?>"
+    r"|\[(?P<b>/?)THINK\]|◁(?P<c>/?)think▷|<\|(?:begin|(?P<d>end))_of_thought\|>",
+    re.IGNORECASE,
+)
+#: What may become a tag, or a longer row of backticks, with the next piece.
+_UNFINISHED = re.compile(r"(?:<[^<>\n]{0,80}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[/\w]{0,6}|`+)\Z", re.IGNORECASE)
+_FENCE = re.compile(r"`{3,}|^~{3,}", re.MULTILINE)
+_BLACK = re.compile(r"\S")
+_WORD = re.compile(r"[^\W_]+")
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»"}
+#: So much of what came before decides whether a tag is meant.
+_CONTEXT = 200
+
+
+def split_thoughts(text: str) -> tuple[str, str]:
+    """What a whole text holds of thoughts, and the rest; the text as it is where there are none."""
+    if _TAG.search(text) is None or json_whole(text) is not None:
+        return "", text
+    found = ThoughtFilter(JsonText.of(text).places())
+    content, found.took_back = found.feed(text), False
+    rest = found.rest()
+    content = rest if found.took_back else content + rest
+    thoughts = "\n\n".join(each.strip() for each in found.thoughts if each.strip())
+    return thoughts, content.rstrip() if content != text else text
+
+
+def last_value(thoughts: str) -> str | None:
+    """The JSON value that thoughts end with, as text: an answer that was given nowhere else."""
+    places = JsonText.of(thoughts).places()
+    if not places or _WORD.search(thoughts, places[-1][1]):
+        return None
+    return thoughts[slice(*places[-1])]
+
+
+class ThoughtFilter:
+    """Takes the thoughts out of a text that comes in pieces. `places` are those of JSON values, if they are known.
+
+    `took_back` is set when all that was given turns out to have been thoughts, for whoever reads that to unset.
+    """
+
+    def __init__(self, places: Sequence[tuple[int, int]] | None = None) -> None:
+        self.thoughts: list[str] = []
+        self.took_back = False
+        self._places = places
+        #: All that was given since it was last taken back, where it may still turn out to be thoughts.
+        self._given: list[str] = []
+        #: The end of it.
+        self._before = ""
+        #: Not decided yet, from `_next` on; `_at` is where that stands in the text.
+        self._pending = ""
+        self._next = 0
+        self._at = 0
+        #: From an opening tag on: its pieces, how many tags are open, and where the last one closed.
+        self._held: list[str] = []
+        self._held_length = 0
+        self._depth = 0
+        self._closed = 0
+        self._fences = 0
+        self._is_json: bool | None = None
+        #: White space in front of all else, and whether that behind thoughts is left out.
+        self._blank = ""
+        self._strips = False
+        #: Openings that were only spoken of: so are the closings that go with them.
+        self._spoken = 0
+
+    def feed(self, text: str) -> str:
+        """What is certain to be no thoughts as far as can be told now."""
+        if self._is_json:
+            return text
+        self._pending, self._next = self._pending[self._next :] + text, 0
+        if self._is_json is None and self._places is None:
+            led = self._pending.lstrip()
+            if led and _UNFINISHED.fullmatch(led) is None:
+                # A value is no thoughts; nor is a tag in one of its strings meant.
+                self._is_json = led[0] in "{[" and _TAG.match(led) is None
+        return self._give(self._pending) if self._is_json else self._read(final=False)
+
+    def rest(self) -> str:
+        """What is left when the text has ended."""
+        given = "" if self._is_json else self._read(final=True)
+        if not self._held:
+            return given
+        held = self._end_held()
+        if self._closed:
+            self.thoughts.append(_inside(held[: self._closed]))
+            return given + self._behind_thoughts(held[self._closed :])
+        if self._begins_line():
+            self.thoughts.append(_inside(held))
+            return given
+        return given + self._give(held)
+
+    def _read(self, final: bool) -> str:
+        given: list[str] = []
+        while True:
+            if self._held:
+                if not self._hold(given):
+                    break
+                continue
+            tag = _TAG.search(self._pending, self._next)
+            if tag is None:
+                given.append(self._give(self._take(len(self._pending) if final else self._certain(self._next))))
+                break
+            given.append(self._give(self._take(tag.start())))
+            behind = tag.end()
+            if not final and _BLACK.search(self._pending, behind) is None:
+                # What follows decides whether it is meant.
+                break
+            if self._is_quoted(behind):
+                given.append(self._give(self._take(behind)))
+            elif _closes(tag):
+                self._close(behind, given)
+            elif self._is_spoken_of(behind):
+                self._spoken += 1
+                given.append(self._give(self._take(behind)))
+            else:
+                self._held, self._held_length, self._depth, self._closed = [self._take(behind)], len(tag[0]), 1, 0
+        return "".join(given)
+
+    def _close(self, behind: int, given: list[str]) -> None:
+        """A closing tag that goes with nothing that is held."""
+        if self._spoken:
+            self._spoken -= 1
+            given.append(self._give(self._take(behind)))
+        elif self._is_spoken_of(behind):
+            given.append(self._give(self._take(behind)))
+        else:
+            self.thoughts.append("".join(self._given))
+            self.took_back = self.took_back or any(each.strip() for each in self._given)
+            self._take(behind)
+            self._given, self._before, self._blank, self._strips = [], "", "", True
+            given.clear()
+
+    def _hold(self, given: list[str]) -> bool:
+        """Go on with what is held; false if its end is not there yet."""
+        position = self._next
+        while self._depth and (tag := _TAG.search(self._pending, position)):
+            position = tag.end()
+            self._depth += -1 if _closes(tag) else 1
+            if _closes(tag):
+                self._closed = self._held_length + position - self._next
+        if self._depth:
+            position = self._certain(position)
+        taken = self._take(position)
+        self._held.append(taken)
+        self._held_length += len(taken)
+        if self._depth:
+            return False
+        held = self._end_held()
+        if self._encloses_a_word(held):
+            given.append(self._give(held))
+        else:
+            self.thoughts.append(_inside(held))
+            self._behind_thoughts("")
+        return True
+
+    def _end_held(self) -> str:
+        held = "".join(self._held)
+        self._held, self._depth = [], 0
+        return held
+
+    def _certain(self, position: int) -> int:
+        """How far what is pending holds no tag, and no beginning of one."""
+        partial = _UNFINISHED.search(self._pending, max(position, len(self._pending) - _CONTEXT))
+        return partial.start() if partial else len(self._pending)
+
+    def _take(self, end: int) -> str:
+        """What is pending, up to there."""
+        taken = self._pending[self._next : end]
+        self._at += end - self._next
+        self._next = end
+        return taken
+
+    def _give(self, text: str) -> str:
+        if self._strips:
+            text = text.lstrip()
+            self._strips = not text
+        if not self._before:
+            text = self._blank + text
+            self._blank = "" if text.strip() else text
+        if not text or text is self._blank:
+            return ""
+        self._given.append(text)
+        self._before = (self._before + text)[-_CONTEXT:]
+        self._fences += sum(1 for _ in _FENCE.finditer(text))
+        return text
+
+    def _behind_thoughts(self, text: str) -> str:
+        self._blank = ""
+        self._strips = self._strips or not self._before or self._before[-1].isspace()
+        return self._give(text)
+
+    def _begins_line(self) -> bool:
+        return not self._before.rpartition("\n")[2].strip()
+
+    def _is_quoted(self, behind: int) -> bool:
+        """Whether the tag with which the pending text begins is code, a part of a value, or in quotes."""
+        if self._places is not None and _is_within(self._at, self._places):
+            return True
+        if self._fences % 2 and (self._places is None or _FENCE.search(self._pending, behind)):
+            return True
+        return bool(self._before) and _QUOTES.get(self._before[-1], "\0") == self._pending[behind : behind + 1]
+
+    def _is_spoken_of(self, behind: int) -> bool:
+        """Whether a sentence goes on around a tag: `the tag <think> opens`."""
+        following = self._pending[behind : behind + _CONTEXT]
+        spaced = self._before[-1:] == following[:1] == " "
+        return spaced and self._before.rstrip(" ")[-1:].isalnum() and following.lstrip(" ")[:1].islower()
+
+    def _encloses_a_word(self, held: str) -> bool:
+        """Whether a pair of tags encloses no thought: nothing, or a single word in the middle of a sentence."""
+        if self._begins_line():
+            return False
+        words = len(_WORD.findall(_inside(held)))
+        return not words or (words == 1 and (self._before.rstrip(" ")[-1:].isalnum() or self._before[-1:] == ","))
+
+
+def _closes(tag: re.Match[str]) -> bool:
+    return any(tag.group(name) for name in "abcd")
+
+
+def _inside(held: str) -> str:
+    """The text between the tags of a pair, of which the last may be missing."""
+    opening, *others = _TAG.finditer(held)
+    closed = bool(others) and _closes(others[-1]) and others[-1].end() == len(held)
+    return held[opening.end() : others[-1].start() if closed else len(held)]
+
+
+def _is_within(at: int, places: Sequence[tuple[int, int]]) -> bool:
+    index = bisect_right(places, (at, len(places) and places[-1][1] + 1)) - 1
+    return index >= 0 and at < places[index][1]

@@ -1,0 +1,147 @@
+"""Thoughts are told from answers, in a whole text and in one that streams in; a tag that is spoken of is none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm_notebook.core.reasoning import ThoughtFilter, last_value, split_thoughts
+
+pytestmark = pytest.mark.timeout(120)
+
+PLAN = '{"decision": "RECURSE", "sub_tasks": [{"description": "x"}]}'
+
+
+def streamed(text: str, size: int) -> str:
+    """What is left to be seen of a text that comes in pieces."""
+    reading, seen = ThoughtFilter(), ""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    for read in (*(lambda piece=piece: reading.feed(piece) for piece in pieces), reading.rest):
+        given = read()
+        if given:
+            seen, reading.took_back = ("" if reading.took_back else seen) + given, False
+    return "" if reading.took_back else seen
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "answer"),
+    [
+        ("<think>\nHmm.\n</think>\n\nRome", "Hmm.", "Rome"),
+        ("  <think>Hmm.</think>Rome", "Hmm.", "Rome"),
+        ("<THINKING effort='high'>a</THINKING>Rome", "a", "Rome"),
+        ("<thought>a</thought>\n<reasoning>b</reasoning>\nRome", "a\n\nb", "Rome"),
+        ("<seed:think>a</seed:think>Rome", "a", "Rome"),
+        ("[THINK]a[/THINK]Rome", "a", "Rome"),
+        ("◁think▷a◁/think▷Rome", "a", "Rome"),
+        ("<|begin_of_thought|>a<|end_of_thought|>Rome", "a", "Rome"),
+        ("<think>a<think>b</think>c</think>Rome", "a<think>b</think>c", "Rome"),
+        ("<think>I use <think> tags</think>Rome", "I use <think> tags", "Rome"),
+        ("<think>write </think> first. Yes.</think>Rome", "write\n\nfirst. Yes.", "Rome"),
+        ("<think>\n\n</think>\n\nRome", "", "Rome"),
+        ("<think>cut off", "cut off", ""),
+        ("Hmm.\n</think>\n\nRome", "Hmm.", "Rome"),
+        ("Hmm.</think>Rome", "Hmm.", "Rome"),
+        ("Hmm. </think> rome", "Hmm.", "rome"),
+        ("</think>Rome", "", "Rome"),
+        (f"I could: {PLAN}? No.\n</think>\nRome", f"I could: {PLAN}? No.", "Rome"),
+        ("Well.\n<think>is it?</think>\nRome", "is it?", "Well.\nRome"),
+        ("It is <think>let me see</think> Rome", "let me see", "It is Rome"),
+        ("Well. <think>hm</think> Rome", "hm", "Well. Rome"),
+        ("Rome\n<think>cut off again", "cut off again", "Rome"),
+        ("<think>a ```x</think>Rome ```y```", "a ```x", "Rome ```y```"),
+    ],
+)
+def test_thoughts_are_kept_apart(text: str, thoughts: str, answer: str) -> None:
+    assert split_thoughts(text) == (thoughts, answer)
+    for size in (1, 2, 3, 7, 1000):
+        assert streamed(text, size).strip() == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rome",
+        "",
+        "  a\n",
+        "a < b and <thinking about>",
+        "Use <think> and </think> to delimit thoughts.",
+        "The tag </think> ends them.",
+        "Models write <think>.",
+        "Put it in <think>...</think> tags.",
+        "Models emit <think>reasoning</think> first.",
+        "It is `<think>`, then `</think>`.",
+        'It ends with "</think>".',
+        "So:\n```xml\n<think>\na thought\n</think>\n```\nThat is all.",
+        "So:\n```\n</think>\n```\n",
+        '{"answer": "it ends with </think>, always"}',
+        '{"a": "<think>x y</think>", "b": 1}',
+        '[{"a": "x</think>y"}]',
+        '```json\n{"a": "x</think>y"}\n```',
+    ],
+)
+def test_a_tag_that_is_only_spoken_of_is_none(text: str) -> None:
+    assert split_thoughts(text) == ("", text)
+    for size in (1, 2, 3, 7, 1000):
+        assert streamed(text, size) == text
+
+
+def test_in_a_whole_text_values_are_known_and_so_is_a_block_that_never_ends() -> None:
+    assert split_thoughts('Here: {"a": "x</think>y"}, as JSON.') == ("", 'Here: {"a": "x</think>y"}, as JSON.')
+    assert split_thoughts('{"a": 1}? No.\n</think>\n{"a": 2}') == ('{"a": 1}? No.', '{"a": 2}')
+    assert split_thoughts("see ```python\nx\n</think>\nRome") == ("see ```python\nx", "Rome")
+
+
+PIECES = [
+    "<think>",
+    "</think>",
+    "<",
+    "think",
+    ">",
+    "/",
+    "a b",
+    "Rome. ",
+    "\n",
+    " ",
+    "`",
+    "```",
+    '"',
+    "{",
+    "}",
+    "[THINK]",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.integers(1, 5))
+def test_any_text_is_told_apart_and_none_of_it_is_made_up(text: str, size: int) -> None:
+    thoughts, answer = split_thoughts(text)
+
+    assert set(thoughts + answer) <= set(text) | {"\n"}
+    assert "".join(answer.split()) in "".join(text.split()) or thoughts
+    assert streamed(text, size) is not None
+
+
+@given(st.text(alphabet="ab .\n", max_size=20), st.text(alphabet="ab .\n", max_size=20), st.integers(1, 9))
+def test_what_streams_in_is_told_apart_as_the_whole_is(thought: str, answer: str, size: int) -> None:
+    for text in (f"<think>{thought}</think>{answer}", f"{thought}\n</think>\n{answer}"):
+        assert split_thoughts(text) == (thought.strip(), answer.strip())
+        assert streamed(text, size).strip() == answer.strip()
+
+
+@pytest.mark.parametrize("piece", ["<think>", "</think>", "a</think>", "<", "`", "<think ", "[", "<think>a</think>b"])
+def test_a_long_text_of_nothing_but_tags_is_read_through(piece: str) -> None:
+    text = piece * 100_000
+    split_thoughts(text)
+    streamed(text, 50)
+
+
+@pytest.mark.parametrize(
+    ("thoughts", "value"),
+    [
+        ('So it is {"name": "Rome"}', '{"name": "Rome"}'),
+        ('{"name": "Paris"}? No:\n```json\n{"name": "Rome"}\n```\n', '{"name": "Rome"}'),
+        ('Maybe {"name": "Paris"}, but I am not sure', None),
+        ('Maybe {"name": "Par', None),
+        ("no", None),
+    ],
+)
+def test_an_answer_in_thoughts_is_what_they_end_with(thoughts: str, value: str | None) -> None:
+    assert last_value(thoughts) == value
