@@ -101,7 +101,8 @@ class Tool:
     def validated(self, arguments: dict[str, Any] | str) -> dict[str, Any]:
         """The arguments as the function takes them; raises `ValueError` in words for the model."""
         if isinstance(arguments, str):
-            raise ValueError(f"the arguments of {self.name} are not a JSON object: {arguments[:200]}")
+            wrong = f"the arguments of {self.name} are not a JSON object ({_not_an_object(arguments)})"
+            raise ValueError(f"{wrong}: {arguments[:200]}")
         if self.arguments_model is None:
             return dict(arguments)
         try:
@@ -210,6 +211,14 @@ def as_text(value: Any) -> str:
         if isinstance(value, BaseModel)
         else text
     )
+
+
+def _not_an_object(arguments: str) -> str:
+    """What is wrong with arguments that are no JSON object, in words for the model."""
+    try:
+        return f"a {type(json.loads(arguments)).__name__} came; write {{...}}"
+    except (ValueError, RecursionError) as error:
+        return f"{error}; write one complete object"
 
 
 def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[BaseModel], dict[str, str]]:

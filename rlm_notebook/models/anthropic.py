@@ -20,7 +20,7 @@ from ..exceptions import ConfigurationError, ModelError
 from ..ports import Capabilities, Reply, Request
 from .anthropic_errors import announced, model_error, refused
 from .anthropic_reply import MessageWritten
-from .anthropic_request import body_of
+from .anthropic_request import arguments_for, body_of
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
 from .deadline import Deadline, Pieces, within
 from .exchange import Patience, reply_of
@@ -29,7 +29,7 @@ from .pace import Ticket, Told
 from .paced import Paced
 from .settings import settings_of
 
-__all__ = ["OFFICIAL_URL", "AnthropicModel"]
+__all__ = ["OFFICIAL_URL", "AnthropicModel", "arguments_for"]
 
 OFFICIAL_URL = "https://api.anthropic.com"
 DEFAULT_DEADLINE = 600.0

@@ -35,7 +35,7 @@ class _Block:
     @property
     def content(self) -> str:
         """The text; of a tool that was called in one piece, the JSON of what it was given."""
-        return self.text if self.text or not self.input else json.dumps(self.input, ensure_ascii=False)
+        return self.text if self.text or self.input is None else json.dumps(self.input, ensure_ascii=False)
 
 
 @dataclass

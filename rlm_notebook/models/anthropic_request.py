@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.keys import digest
-from ..ports import Message, Request
+from ..ports import Request
 from .openai_request import STREAM, STREAM_WITH_TOOLS, called
 from .tool_calls import arguments_as_object, arguments_from
 
-__all__ = ["body_of"]
+__all__ = ["arguments_for", "body_of"]
 
 #: The tool whose arguments are the reply, where a model cannot be held to a schema otherwise.
 REPLY_TOOL = "reply"
@@ -31,7 +31,7 @@ def body_of(
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": min(limit, known.get("max_tokens", limit)),
-        "messages": list(_turns(request)),
+        "messages": list(_turns(request.messages)),
         "stream": request.streaming and STREAM not in known and not (request.tools and STREAM_WITH_TOOLS in known),
         "temperature": temperature if request.temperature is None else request.temperature,
         "thinking": {"type": "disabled"} if "thinking" in known else None,
@@ -98,13 +98,32 @@ def _system(request: Request, rung: str) -> str:
     said = [message["content"] for message in request.messages if message["role"] == "system"]
     if request.schema is not None and not rung:
         said.append(f"Reply with one JSON value that matches this JSON Schema:\n{json.dumps(request.schema)}")
-    return "\n\n".join(text for text in said if text)
+    return _joined(said)
 
 
-def _turns(request: Request) -> Iterator[dict[str, Any]]:
+def arguments_for(inputs: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What a callable was given, for Anthropic's SDK: the keywords "system", "messages" and "tools" of a call.
+
+    That API takes no system prompt among the messages, and calls of tools and their results as blocks of its own:
+
+        client.messages.create(model=..., max_tokens=..., **arguments_for(inputs, context["tools"]))
+    """
+    said = {
+        "system": _joined(message["content"] for message in inputs if message["role"] == "system"),
+        "messages": list(_turns(inputs)),
+        "tools": [_tool(tool) for tool in tools],
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n\n".join(text for text in texts if text)
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """The conversation in turns of blocks; what the tools returned is the user's turn, all of a round in one."""
     turn: dict[str, Any] | None = None
-    for message in request.messages:
+    for message in messages:
         if message["role"] == "system":
             continue
         role = "assistant" if message["role"] == "assistant" else "user"
@@ -120,7 +139,7 @@ def _turns(request: Request) -> Iterator[dict[str, Any]]:
 _SAY_SOMETHING = [{"type": "text", "text": "Go on."}]
 
 
-def _blocks(message: Message) -> list[dict[str, Any]]:
+def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = message["content"] or ""
     if message["role"] == "tool":
         return [{"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id", "")), "content": content}]
