@@ -101,8 +101,8 @@ class Tool:
     def validated(self, arguments: dict[str, Any] | str) -> dict[str, Any]:
         """The arguments as the function takes them; raises `ValueError` in words for the model."""
         if isinstance(arguments, str):
-            wrong = f"the arguments of {self.name} are not a JSON object ({_not_an_object(arguments)})"
-            raise ValueError(f"{wrong}: {arguments[:200]}")
+            wrong = f"the arguments of {self.name} are not a JSON object: {arguments[:200]}"
+            raise ValueError(f"{wrong} ({_not_an_object(arguments)})")
         if self.arguments_model is None:
             return dict(arguments)
         try:
