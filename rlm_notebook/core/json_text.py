@@ -148,6 +148,8 @@ class _Reader:
         self._open = 0
         self._whole: deque[_Span] | None = None
         self._tries = _MOST_TRIES
+        #: Brackets that may yet be matched one by one, in all values that the decoder cannot read.
+        self._left = _MOST_BRACKETS
 
     def read(self) -> None:
         position, found = 0, self._found
@@ -201,7 +203,8 @@ class _Reader:
         limit = self._limit(at)
         opened, counts, position = [self._text[at]], {"{": 0, "[": 0}, at + 1
         counts[self._text[at]] = 1
-        while len(opened) < _DEEPEST:
+        while len(opened) < _DEEPEST and self._left:
+            self._left -= 1
             position = _INSIDE.match(self._text, position, limit).end()  # type: ignore[union-attr]
             if position >= limit:
                 return None

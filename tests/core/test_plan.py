@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm_notebook.core import json_text
 from rlm_notebook.core.plan import (
     PLAN_SCHEMA,
     Execute,
@@ -283,3 +284,29 @@ def test_single_quotes_hold_sub_tasks_too() -> None:
 def test_a_text_of_nothing_but_quotes_keeps_nobody_busy(text: str) -> None:
     with pytest.raises(UnusablePlan):
         parse_plan(text)
+
+
+class Counting:
+    """A pattern that counts how often it is matched."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+        self.calls = 0
+
+    def match(self, *where: Any) -> Any:
+        self.calls += 1
+        return self._pattern.match(*where)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"decision":' + "{}" * 1_000_000, '{"a":x,"b":[' + "[[]]," * 500_000, "{'a':{}}" * 300_000]
+)
+def test_megabytes_of_broken_brackets_take_a_bounded_number_of_steps(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = Counting(json_text._INSIDE)
+    monkeypatch.setattr(json_text, "_INSIDE", inside)
+    with pytest.raises(UnusablePlan):
+        parse_plan(text)
+
+    assert 0 < inside.calls <= 200_000
