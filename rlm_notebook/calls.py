@@ -24,6 +24,7 @@ from .core.tree import NodeState
 from .error_text import described, error_text
 from .exceptions import ExecutionError, ModelError, RLMError
 from .failures import without_node
+from .known_keys import without_keys
 from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
 from .pricing import estimate, is_free
 from .run import Run
@@ -112,7 +113,7 @@ def _explained(error: BaseException, node: str, model: Model) -> BaseException:
         # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
         message = f"node {node}: the model {model.name} cancelled its own call"
     else:
-        message = f"node {node}: the model {model.name} raised {described(error)}"
+        message = f"node {node}: the model {model.name} raised {without_keys(described(error))}"
     told = ModelError(message, node=node, causes=[error])
     told.__cause__ = error
     return told
@@ -425,6 +426,6 @@ def _answered(reply: Reply | None, request: Request, name: str) -> Reply | None:
 def _of_node(error: ExecutionError, node: str) -> ExecutionError:
     """The error as this node's, which it names; a copy, because the model may raise the same object again."""
     named = copy.copy(error)
-    named.args, named.node = (f"node {node}: {without_node(error)}",), node
+    named.args, named.node = (f"node {node}: {without_keys(without_node(error))}",), node
     named.__cause__, named.__suppress_context__ = error.__cause__, True
     return named.with_traceback(error.__traceback__)

@@ -25,6 +25,7 @@ from .core.retry import RetryPolicy
 from .core.tree import Node, Round, ToolUse
 from .error_text import described, error_text
 from .exceptions import ToolError
+from .known_keys import without_keys
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
@@ -345,13 +346,13 @@ async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tupl
 
 def _in_words(wanted: Tool, error: BaseException) -> str:
     if isinstance(error, ToolError | _Unfit):
-        return error_text(error)
+        return without_keys(error_text(error))
     if isinstance(error, _TooLong):
         return f"{wanted.name} did not finish (limit: {wanted.timeout} s)."
     if isinstance(error, NoText):
         kinds = "text, numbers, dates, lists, dicts, models, dataclasses, arrays or tables"
         return f"{wanted.name} returned {error}: its result cannot be read. A tool has to return {kinds}."
-    return f"{wanted.name} raised {described(error)}"
+    return f"{wanted.name} raised {without_keys(described(error))}"
 
 
 class _TooLong(Exception):
@@ -391,7 +392,7 @@ async def _called(wanted: Tool, arguments: dict[str, Any] | str) -> str:
         result = await _in_its_thread(wanted, lambda: _text_unless_awaited(wanted.function(**given)))
     while inspect.isawaitable(result):
         result = await result
-    return as_text([item async for item in result] if isinstance(result, AsyncIterator) else result)
+    return _told([item async for item in result] if isinstance(result, AsyncIterator) else result)
 
 
 async def _in_its_thread(wanted: Tool, call: Callable[[], Any]) -> Any:
@@ -402,6 +403,11 @@ async def _in_its_thread(wanted: Tool, call: Callable[[], Any]) -> Any:
     return await in_daemon_thread(call)
 
 
+def _told(result: Any) -> str:
+    """What a tool returned, as the model reads it: no key of this process is told to anybody."""
+    return without_keys(as_text(result))
+
+
 def _text_unless_awaited(result: Any) -> Any:
     """What a blocking tool returned, as text already: writing a large table, too, is work for the tool's thread."""
-    return result if inspect.isawaitable(result) or isinstance(result, AsyncIterator) else as_text(result)
+    return result if inspect.isawaitable(result) or isinstance(result, AsyncIterator) else _told(result)

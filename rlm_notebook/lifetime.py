@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .core.events import Cancelled, RunFinished, RunStarted
 from .error_text import described
 from .exceptions import CheckpointError, RLMError
+from .known_keys import without_keys
 from .permits import budget_error
 from .readings import output_of
 from .succession import Succession
@@ -104,7 +105,7 @@ class Lifetime:
 
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         run = self._run
-        said = described(error) if error is not None and status == "failed" else ""
+        said = without_keys(described(error)) if error is not None and status == "failed" else ""
         try:
             run.log.end(RunFinished(at=run.clock(), status=status, error=said), run.snapshot)
         except CheckpointError as problem:

@@ -27,6 +27,7 @@ from .core.tree import Node
 from .error_text import error_text
 from .exceptions import CheckpointError, LimitError
 from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
+from .known_keys import without_keys
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions
@@ -92,7 +93,10 @@ class Recursion:
         except CheckpointError:
             raise
         except Exception as error:
-            end_node(run, Failed(at=run.clock(), node=node_id, error=error_text(error), kind=type(error).__name__))
+            end_node(
+                run,
+                Failed(at=run.clock(), node=node_id, error=without_keys(error_text(error)), kind=type(error).__name__),
+            )
             raise
         finally:
             run.control.node_tasks.pop(node_id, None)

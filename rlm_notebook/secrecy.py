@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .core.redaction import redacted
 from .ports import ToolCall
 from .tools import Tool
 
@@ -52,9 +53,7 @@ def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
 
 def without(text: str, secrets: list[str]) -> str:
     """The text with a mask for each secret: a tool may repeat what it was given, above all in its errors."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+    return redacted(text, secrets, MASK)
 
 
 def _secret_parameters(tool: Tool | None) -> set[str]:

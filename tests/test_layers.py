@@ -12,7 +12,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 LAYERS = [
     {"exceptions", "error_text", "plain_text", "portable"},
     {"core"},
-    {"ports", "types", "threads", "portal", "containment"},
+    {"ports", "types", "threads", "portal", "containment", "known_keys"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "secrecy", "tools", "values", "code_version", "prompts", "pricing"},
     {

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from ..exceptions import ConfigurationError
+from ..known_keys import remember_key
 
 __all__ = ["Endpoint", "check_url", "client_for", "is_loopback", "let_go", "proxy_for", "without_credentials"]
 
@@ -46,6 +47,10 @@ class Endpoint:
     max_connections: int
     sdk: str = "openai"
     transport: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        remember_key(self.key, parts.password or "", unquote(parts.password or ""), *self.query.values())
 
     @property
     def shown_url(self) -> str:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..core.limits import Usage
+from ..core.redaction import redacted
 from ..core.text import well_formed
 from ..exceptions import ModelError
+from ..known_keys import remember_key, without_keys
 from .clients import is_loopback, proxy_for
 from .openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from .pace import Announced
@@ -90,6 +92,9 @@ class Target:
     key_env: str = ""
     key: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        remember_key(self.key)
+
     @property
     def free(self) -> bool:
         """A server on this machine costs nothing."""
@@ -108,9 +113,8 @@ class Target:
 
 def one_line(text: str, *secrets: str) -> str:
     """The text as one line of bounded length, the secrets and whatever looks like a key masked."""
-    for secret in secrets:
-        # A short key is a placeholder for a server without keys; masking it would only garble the text.
-        text = text.replace(secret, "***") if len(secret) >= 8 else text
+    # A short key is a placeholder for a server without keys; masking it would only garble the text.
+    text = without_keys(redacted(text, (secret for secret in secrets if len(secret) >= 8)))
     line = " ".join(_LOOKS_LIKE_A_KEY.sub("***", well_formed(text)).split())
     return line if len(line) <= 300 else line[:297] + "..."
 
