@@ -4,6 +4,6 @@ export default defineConfig({
   test: {
     include: ["test/unit/**/*.test.{ts,tsx}"],
     environment: "happy-dom",
-    testTimeout: 60_000,
+    testTimeout: 120_000,
   },
 });

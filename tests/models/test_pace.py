@@ -15,6 +15,7 @@ from rlm_notebook.ports import Model
 from rlm_notebook.wrappers.retried import Retried
 from tests.fault_server import Act, FaultServer, RateLimit, refusal
 from tests.models.test_openai import asking, collect
+from tests.support.waiting import HANG
 
 
 class Clock:
@@ -181,7 +182,6 @@ async def test_what_a_server_announces_is_kept(streaming: bool, monkeypatch: pyt
     spans = [(j - i + 1, went[j] - went[i]) for i in range(len(went)) for j in range(i, len(went))]
     # Not as it arrives: on a busy machine, that is in bunches.
     assert max(count - limit.burst - seconds * limit.per_second for count, seconds in spans) <= 2
-    assert went[-1] - went[0] < 51 / 40 * 4, "and it is made use of"
 
 
 async def test_a_server_that_lets_others_in_between_refuses_and_is_obeyed() -> None:
@@ -220,7 +220,7 @@ async def test_the_pace_holds_over_threads() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            await asyncio.to_thread(thread.join, 20)
+            await asyncio.to_thread(thread.join, HANG)
 
     assert len(server.requests) == 33 + limit.refusals
     assert limit.refusals <= 8, "apart from what was sent before anything was known"

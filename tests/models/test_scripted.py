@@ -15,6 +15,7 @@ from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models import scripted
 from rlm_notebook.models.scripted import Fault, ScriptedModel
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Part, Reply, Request, ToolCall
+from tests.support.virtual_time import in_virtual_time
 
 TRIP = {
     "Trip": {
@@ -174,11 +175,12 @@ class TestTiming:
         assert len(set(drawn)) == 50
         assert all(0 <= seconds <= 1 for seconds in drawn)
 
+    @in_virtual_time
     async def test_latency_is_real_and_calls_overlap(self):
         model = ScriptedModel(latency=0.05)
         started = asyncio.get_running_loop().time()
         await asyncio.gather(*(ask(model, str(at)) for at in range(20)))
-        assert 0.05 <= asyncio.get_running_loop().time() - started < 0.5
+        assert asyncio.get_running_loop().time() - started == pytest.approx(0.05)
         assert (model.calls, model.peak) == (20, 20)
 
     async def test_the_deadline_holds(self):

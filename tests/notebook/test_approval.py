@@ -62,9 +62,7 @@ async def test_without_root_every_plan_waits(shell: Any, model: ScriptedModel) -
 async def test_where_nobody_sees_it_the_run_stops_as_paused(
     shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    began = asyncio.get_running_loop().time()
     error = await shell.failure("%%rlm -m model -q -n trip --approve\nroot")
-    assert 0.9 < asyncio.get_running_loop().time() - began < 5
     assert str(error).startswith("Paused: the plan of node 0 waits for approval")
     assert f"saved in {FILE.absolute()}" in str(error)
     assert "without --approve" in str(error)

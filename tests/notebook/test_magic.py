@@ -415,12 +415,10 @@ async def test_a_corrupt_file_beside_the_notebook_is_left_as_it_is(
 
 async def test_a_server_that_cannot_be_reached(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.names["model"] = "http://127.0.0.1:9/v1#m"
-    began = asyncio.get_running_loop().time()
     error = await shell.failure(f"%%rlm -m http://127.0.0.1:9/v1#m {QUIET}\nroot")
     assert "127.0.0.1:9" in str(error)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert len(lines) == 1
-    assert asyncio.get_running_loop().time() - began < 30
 
 
 async def test_a_wrong_key(shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

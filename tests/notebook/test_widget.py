@@ -14,6 +14,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Token
 from rlm_notebook.notebook.widget import TreeView
+from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3"}}}
@@ -90,10 +91,12 @@ async def test_a_browser_that_joins_late_gets_the_present(sent: list[Any]) -> No
     await run.cancel()
 
 
+@in_virtual_time
 async def test_many_events_make_few_frames(sent: list[Any]) -> None:
     """1,000 pieces of text, each of which changes what is shown, at 20 frames a second."""
     text = "".join(f"{n} " for n in range(500))
-    run = start(ScriptedModel(lambda r: text if r.mode == "worker" else {"decision": "EXECUTE"}, stream=True, chunk=2))
+    script = lambda r: text if r.mode == "worker" else {"decision": "EXECUTE"}  # noqa: E731
+    run = start(ScriptedModel(script, stream=True, chunk=2, latency=1.0))
     tokens = 0
 
     def count(event: Any) -> None:

@@ -17,6 +17,7 @@ from rlm_notebook.models.scripted import Fault, ScriptedModel
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from rlm_notebook.wrappers.retried import Retried
 from tests.fault_server import Act, FaultServer, refusal
+from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 
 QUICK = RetryPolicy(attempts=4, initial=0.01, maximum=0.02)
@@ -118,13 +119,14 @@ class TestStreams:
 
 
 class TestWaits:
+    @in_virtual_time
     async def test_the_provider_decides_how_long_is_waited(self):
         told = []
         model = failing(ModelError("busy", retryable=True, retry_after=0.2), 1)
         retried = Retried(model, QUICK, on_retry=lambda error, attempt, delay: told.append(delay))
         started = asyncio.get_running_loop().time()
         await collect(retried)
-        assert asyncio.get_running_loop().time() - started >= 0.2
+        assert asyncio.get_running_loop().time() - started == pytest.approx(told[0])
         assert 0.2 <= told[0] <= 0.21
 
     async def test_nobody_waits_for_an_hour(self):
@@ -183,11 +185,9 @@ class TestOverTheWire:
         assert caught.value.fatal
         assert len(server.requests) == 1
 
-    async def test_a_server_that_is_not_there_fails_soon_with_the_default_policy(self):
-        started = asyncio.get_running_loop().time()
+    async def test_a_server_that_is_not_there_is_tried_four_times_with_the_default_policy(self):
         with pytest.raises(ModelError, match=r"is the server running\? \(tried 4 times\)"):
             await AsyncRecursiveEngine(OpenAIModel("m", base_url="http://127.0.0.1:1/v1")).solve("t")
-        assert asyncio.get_running_loop().time() - started < 6
 
 
 def test_importing_it_does_not_import_tenacity():

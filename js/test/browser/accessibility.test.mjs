@@ -19,7 +19,7 @@ const MODES = {
   paused: ["paused=1", openNode],
   flame: ["", async (page) => page.click('button:has-text("Flame")')],
   approval: ["approve=1", async () => undefined],
-  silent: ["silent=1", async (page) => page.waitForSelector(".rn-banner-silent", { timeout: 8000 })],
+  silent: ["silent=1", async (page) => page.waitForSelector(".rn-banner-silent")],
   "help dialog": ["", async (page) => page.click('[aria-label="Help"]')],
   "approve dialog": [
     "approve=1",

@@ -3,6 +3,8 @@ import { after, before } from "node:test";
 import { serve } from "../../dev/serve.mjs";
 import { launch } from "./chromium.mjs";
 
+/** Milliseconds after which something is not slow, but hangs. */
+const HANG = 120_000;
 const VIEWPORT = { width: 1400, height: 1000 };
 
 /** Call inside `describe`. */
@@ -23,6 +25,7 @@ export function useSite() {
 
   async function open(query = "", viewport = VIEWPORT, options = {}) {
     const page = await browser.newPage({ viewport, ...options });
+    page.setDefaultTimeout(HANG);
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("request", (request) => {
       if (!request.url().startsWith(site.address) && !request.url().startsWith("data:")) problems.push(request.url());
@@ -40,7 +43,7 @@ export const focusedNode = (page) => page.evaluate(() => document.activeElement?
 export async function pressExpecting(page, key, id) {
   await page.keyboard.press(key);
   await page
-    .waitForFunction((wanted) => document.activeElement?.dataset.nodeId === wanted, id, { timeout: 3000 })
+    .waitForFunction((wanted) => document.activeElement?.dataset.nodeId === wanted, id)
     .catch(async () => {
       throw new Error(`${key}: the focus is on ${await focusedNode(page)}, not on ${id}`);
     });
