@@ -268,6 +268,8 @@ class _Asking:
                     finally:
                         # An async generator that is left open goes on holding its connection until it is collected.
                         await _closed(pieces, quietly=reply is not None)
+                        if reply is None and self.filter is not None:
+                            self._take(request, self.filter.rest(), self.filter)
                     self.run.permits.answered.add(self.model.name)
                     reply = _answered(reply, request, self.model.name)
                     break
@@ -320,6 +322,8 @@ class _Asking:
         """The reply is whole."""
         if self.filter is not None:
             self._take(request, self.filter.rest(), self.filter)
+            self.filter = None
+            self.run.drafts.pop(self.node, None)
 
     def _take(self, request: Request, text: str, told_from: ThoughtFilter) -> None:
         if not text and not told_from.took_back:
@@ -329,7 +333,14 @@ class _Asking:
             if anew:
                 self.reader.restart()
             self.reader.feed(text)
-        elif request.streaming and request.mode != "planner" and self.run.log.watched:
+            return
+        if request.mode == "planner" or not request.streaming:
+            return
+        draft = self.run.drafts.setdefault(self.node, [])
+        if anew:
+            draft.clear()
+        draft.append(text)
+        if self.run.log.watched:
             self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
 
     def _reserved(self, request: Request) -> Usage:
@@ -348,7 +359,8 @@ class _Asking:
     def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run
         reason = f"{error_text(error)} (attempt {attempt}, again in {delay:.1f} s)"
-        run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=run.claim(self.node)))
+        usage, text = run.claim(self.node), run.take_draft(self.node)
+        run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=usage, text=text))
         self.filter = None
         if self.reader is not None:
             self.reader.restart()

@@ -197,6 +197,6 @@ def _concerns_run(error: BaseException) -> bool:
 
 
 def end_node(run: Run, event: Failed | Cancelled) -> None:
-    """Tell that a node ended and what it used, unless it has ended already."""
+    """Tell that a node ended, what it used and what had come of its answer, unless it has ended already."""
     if not run.tree[event.node].state.final:
-        run.emit(replace(event, usage=run.claim(event.node)))
+        run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node)))

@@ -95,7 +95,8 @@ class Lifetime:
         for node in list(run.tree):
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
-                    run.emit(Cancelled(at=run.clock(), node=node.id, usage=run.claim(node.id)))
+                    usage, text = run.claim(node.id), run.take_draft(node.id)
+                    run.emit(Cancelled(at=run.clock(), node=node.id, usage=usage, text=text))
         status = self.stops_as if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
         try:
             self._finish(status, error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from .core.finish_reason import advice, cut_off
@@ -49,19 +50,24 @@ def trace_of(tree: Tree) -> list[TraceObject]:
     ]
 
 
-def best_of(tree: Tree) -> str:
-    """The finished parts nearest to the root, in the plan's order, each under its title."""
-    return "\n\n".join(f"## [{node.id}] {node.title}\n\n{node.result}" for node in _topmost_finished(tree))
+def best_of(tree: Tree, drafts: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """The finished parts nearest to the root, in the plan's order, each under its title; and what has come of answers
+    that broke off, or are being written now (`drafts`)."""
+    parts = (f"## [{node.id}] {node.title}\n\n{text}" for node, text in _topmost_written(tree, drafts))
+    return "\n\n".join(parts)
 
 
-def _topmost_finished(tree: Tree) -> Iterator[Node]:
+def _topmost_written(tree: Tree, drafts: Mapping[str, Sequence[str]]) -> Iterator[tuple[Node, str]]:
     stack = [tree.root] if tree.root else []
     while stack:
         node = stack.pop()
         if node.result is not None:
-            yield node
-        else:
-            stack.extend(reversed(tree.children(node.id)))
+            yield node, node.result
+            continue
+        text = "".join(drafts.get(node.id, ())) or node.partial
+        if text.strip() and node.state is not NodeState.SUPERSEDED:
+            yield node, f"{text}\n\n(not whole: it {'breaks off' if node.state.final else 'goes on'} here)"
+        stack.extend(reversed(tree.children(node.id)))
 
 
 class AnsweredRun(ReadableRun, Protocol):

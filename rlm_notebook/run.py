@@ -47,6 +47,8 @@ from .urgency import Urgency
 __all__ = ["Origin", "Run"]
 
 _END = object()
+#: How much is kept of an answer that broke off, in characters.
+MOST_OF_A_DRAFT = 200_000
 
 
 class Origin(Protocol):
@@ -113,6 +115,8 @@ class Run:
         self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, clock)
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
         self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
+        #: Answers that are being written, as far as they have come, by node.
+        self.drafts: dict[str, list[str]] = {}
         self.urgency = Urgency(self.tree)
         self._succession = Succession()
         self._lifetime = Lifetime(self, self._succession)
@@ -268,10 +272,13 @@ class Run:
             stop()
 
     def partial(self) -> Output:
-        """The best answer so far: the answer if there is one, else the finished parts in the plan's order."""
+        """The best answer so far: the answer if there is one, else the finished parts in the plan's order, with what
+        has come of those that are being written or broke off."""
         if self.output is not None:
             return self.output
-        return Output(best_of(self.tree), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
+        return Output(
+            best_of(self.tree, self.drafts), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self
+        )
 
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
@@ -425,6 +432,10 @@ class Run:
         self.control.approve(node_id, plan_given(plan))
 
     # -- for the engine ------------------------------------------------------------------------------------------
+
+    def take_draft(self, node: str) -> str:
+        """What has come of a node's answer, which goes no further."""
+        return "".join(self.drafts.pop(node, ()))[:MOST_OF_A_DRAFT]
 
     def claim(self, node: str) -> Usage:
         """What the node used since its last event that told of usage."""

@@ -175,6 +175,7 @@ class NodeDocument(_Part):
     attempts: int = Field(default=0, ge=0)
     reads: Digests = Field(default_factory=dict)
     rounds: Many[RoundDocument] = Field(default_factory=list)
+    partial: str = ""
 
 
 class ParentDocument(_Part):
@@ -271,6 +272,7 @@ def _node(node: Node) -> dict[str, Any]:
         "reads": node.reads,
         # Only what is unfinished has any.
         **({"rounds": [_round(told) for told in node.rounds]} if node.rounds else {}),
+        **({"partial": node.partial} if node.partial else {}),
     }
 
 
@@ -383,6 +385,7 @@ def _restored(node: NodeDocument) -> Node:
         reads=node.reads,
         tool_calls=tuple(ToolUse(**use.model_dump()) for use in node.tool_calls),
         rounds=tuple(_restored_round(told) for told in node.rounds),
+        partial=node.partial,
     )
 
 

@@ -41,13 +41,26 @@ def _failed(node: Node, event: Failed, state: NodeState) -> Node:
     phases = _closed(node.phases, event.at, kind="failed" if node.at_work else None)
     usage = node.usage + event.usage
     return changed(
-        node, state=state, ended=event.at, error=event.error, error_kind=event.kind, usage=usage, phases=phases
+        node,
+        state=state,
+        ended=event.at,
+        error=event.error,
+        error_kind=event.kind,
+        usage=usage,
+        phases=phases,
+        partial=_longer(node, event.text),
     )
 
 
 def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
     usage, note = node.usage + event.usage, event.reason or node.note
-    return changed(node, state=state, ended=event.at, note=note, usage=usage, phases=_closed(node.phases, event.at))
+    phases, partial = _closed(node.phases, event.at), _longer(node, event.text)
+    return changed(node, state=state, ended=event.at, note=note, usage=usage, phases=phases, partial=partial)
+
+
+def _longer(node: Node, text: str) -> str:
+    """Of what came in several attempts, the most."""
+    return text if len(text) > len(node.partial) else node.partial
 
 
 def _superseded(node: Node, event: Superseded, state: NodeState) -> Node:
@@ -139,6 +152,7 @@ def _retried(node: Node, event: Retried) -> Node:
         attempts=node.attempts + 1,
         usage=node.usage + event.usage,
         phases=_entered(_closed(node.phases, event.at, kind="failed"), "wait", event.at),
+        partial=_longer(node, event.text),
     )
 
 
@@ -157,6 +171,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         mark=event.mark,
         phases=_answered(node, event.content, event.at),
         rounds=(),
+        partial="",
     )
 
 

@@ -146,10 +146,12 @@ class ToolReturned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(Event):
-    """An attempt failed and another one follows; `usage` is what the failed one cost."""
+    """An attempt failed and another one follows; `usage` is what the failed one cost, `text` what had come of an
+    answer when it broke off (of `Failed` and `Cancelled`, too)."""
 
     reason: str
     usage: Usage = NOTHING
+    text: str = ""
 
 
 @quickly_made
@@ -180,12 +182,14 @@ class Failed(Event):
     error: str
     kind: str = "ExecutionError"
     usage: Usage = NOTHING
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
     reason: str = ""
     usage: Usage = NOTHING
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,8 @@ class Node:
     reads: dict[str, str] = field(default_factory=dict)
     #: Until the node has its answer: what it takes to go on after the last finished call of a tool.
     rounds: tuple[Round, ...] = ()
+    #: Of a node without an answer: what had come of one when it broke off.
+    partial: str = ""
 
     @property
     def depth(self) -> int:

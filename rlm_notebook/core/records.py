@@ -196,11 +196,11 @@ def end_facts(node: Node) -> Iterator[Event]:
     if node.state is NodeState.DONE:
         yield from result_facts(node, node.id)
     elif node.state is NodeState.FAILED:
-        yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind, usage=usage)
+        yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind, usage=usage, text=node.partial)
     elif node.state is NodeState.SUPERSEDED:
         yield Superseded(at=at, node=node.id, reason=node.note)
     else:
-        yield Cancelled(at=at, node=node.id, reason=node.note, usage=usage)
+        yield Cancelled(at=at, node=node.id, reason=node.note, usage=usage, text=node.partial)
 
 
 def _planning(phases: Sequence[Phase]) -> Sequence[Phase]:

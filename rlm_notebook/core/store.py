@@ -95,8 +95,12 @@ def _without_texts(event: Event) -> Event:
         case Finished():
             return replace(event, content=hashed(event.content), metadata=_plain(event.metadata))
         case Failed():
-            return replace(event, error=event.kind)
-        case Cancelled() | Superseded():
+            return replace(event, error=event.kind, text="")
+        case Retried():
+            return replace(event, text="")
+        case Cancelled():
+            return replace(event, reason="", text="")
+        case Superseded():
             return replace(event, reason="")
         case RunFinished():
             return replace(event, error=event.error.partition(":")[0])
@@ -136,6 +140,7 @@ def _kept_node(node: Node, store: Store) -> Node:
         result=_hashed_or_none(node.result),
         metadata=_plain(node.metadata),
         error=node.error_kind if node.error is not None else None,
+        partial="",
     )
 
 

@@ -30,7 +30,7 @@ class Details:
         return reader(self, node) if node is not None and reader is not None else None
 
     def _output(self, node: Node) -> str | None:
-        return node.result if node.result is not None else self.streamed(node.id)
+        return node.result if node.result is not None else self.streamed(node.id) or node.partial or None
 
     def _prompt(self, node: Node) -> list[dict[str, str]]:
         messages = self.run.describe_prompt(node.id)
