@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .core.events import Cancelled, RunFinished, RunStarted
@@ -16,6 +17,7 @@ from .known_keys import without_keys
 from .permits import budget_error
 from .readings import output_of
 from .succession import Succession
+from .threads import read_beside
 from .turns import OverBudget
 from .types import Output
 
@@ -75,7 +77,10 @@ class Lifetime:
     async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
         self._emit_start()
         try:
-            self.output = output_of(self._run, await self._in_time(main), self._run.job.output_type)
+            content, wanted = await self._in_time(main), self._run.job.output_type
+            answered = partial(output_of, self._run, output_type=wanted)
+            # Only what has a type is read once more.
+            self.output = answered(content) if wanted is None else await read_beside(answered, content)
         except BaseException as error:
             self._end_badly(error)
             raise

@@ -30,13 +30,11 @@ from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .retelling import tell_recorded
 from .run import Run
-from .threads import in_daemon_thread
+from .threads import READ_AT_ONCE, in_daemon_thread
 
 __all__ = ["Planning"]
 
 ATTEMPTS = 3
-#: A reply of so many characters is read in some milliseconds, whatever it holds; longer ones in a thread.
-READ_AT_ONCE = 50_000
 #: What is read of a plan where `max_steps` asks for no more.
 MOST_TASKS = 10_000
 MOST_CHARACTERS = 2_000_000

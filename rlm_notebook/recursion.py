@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from .agent import Agent
@@ -34,6 +35,7 @@ from .prompts import repair_messages, with_instructions
 from .retelling import ROOT, tell_all, tell_result, unchanged
 from .run import Run
 from .team import DEFAULT_AGENT
+from .threads import read_beside
 from .tools import Tool
 from .typed import Unfit
 
@@ -206,7 +208,7 @@ class Recursion:
             reply = not_empty(node, await ask_once(request))
             try:
                 ended = ended_early(reply.finish_reason, reply.metadata)
-                run.job.output_type.parse(reply.content, cut_off=bool(ended))
+                await read_beside(partial(run.job.output_type.parse, cut_off=bool(ended)), reply.content)
             except Unfit as problem:
                 if attempt == TYPE_ATTEMPTS:
                     raise unfit(node, reply, problem) from problem

@@ -23,7 +23,15 @@ from typing import Any, TypeVar
 
 from .error_text import described
 
-__all__ = ["CallingThread", "DaemonThreads", "OneThread", "calling_thread", "in_daemon_thread"]
+__all__ = [
+    "READ_AT_ONCE",
+    "CallingThread",
+    "DaemonThreads",
+    "OneThread",
+    "calling_thread",
+    "in_daemon_thread",
+    "read_beside",
+]
 
 T = TypeVar("T")
 
@@ -157,6 +165,15 @@ def _interruptible() -> Iterator[None]:
 async def in_daemon_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """The result (or exception) of `function(*args, **kwargs)`, run in a daemon thread with this task's context."""
     return await _unlimited.call(functools.partial(function, *args, **kwargs))
+
+
+#: A text of so many characters is read in some milliseconds, whatever it holds.
+READ_AT_ONCE = 50_000
+
+
+async def read_beside(read: Callable[[str], T], text: str) -> T:
+    """`read(text)`; a long text is read in a thread, so that the event loop goes on."""
+    return read(text) if len(text) <= READ_AT_ONCE else await in_daemon_thread(read, text)
 
 
 def _work(

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 import rlm_notebook.core.plan
 import rlm_notebook.core.plan_stream
@@ -145,3 +146,21 @@ async def test_the_loop_goes_on_while_a_long_plan_is_read(monkeypatch: pytest.Mo
         await asyncio.sleep(0.001)
     went_on.set()
     assert (await asyncio.wait_for(run, 60)).metadata["steps"] == 4
+
+
+async def test_a_long_typed_answer_is_read_in_a_thread() -> None:
+    threads: list[bool] = []
+
+    def noted(value: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return value
+
+    async def model(inputs: Any, context: Any) -> Any:
+        return {"content": json.dumps({"result": ["x" * 10] * count})}
+
+    for count in (3, 10_000):
+        engine = AsyncRecursiveEngine(model, max_depth=1)
+        output = await engine.solve("t", output_type=Annotated[list[str], AfterValidator(noted)])
+        assert len(output.parsed) == count
+    assert set(threads[:2]) == {True}
+    assert set(threads[2:]) == {False}
