@@ -1,5 +1,8 @@
 """What all tests share: the same examples in every run, and an environment that decides nothing."""
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -23,3 +26,17 @@ def _nothing_chosen_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a browser come last: Playwright keeps an event loop in this thread, which no other test can bear."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Reports travel between processes as UTF-8, which has no lone surrogates; what tests print and compare has."""
+    return _fit_for_utf8((yield))
+
+
+def _fit_for_utf8(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(data, dict):
+        return {_fit_for_utf8(key): _fit_for_utf8(value) for key, value in data.items()}
+    return [_fit_for_utf8(each) for each in data] if isinstance(data, list | tuple) else data
