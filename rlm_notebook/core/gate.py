@@ -29,8 +29,13 @@ __all__ = ["LONGEST", "code_block", "html_text", "markdown", "shortened"]
 
 #: So many characters of an answer are shown in a cell; more would freeze the page.
 LONGEST = 100_000
-#: So many paragraphs, headings, items and cells are laid out; a text with more is shown as it is.
-MOST_BLOCKS = 4_000
+#: What a page lays out in time, of an ordinary long report and more; a text with more of it is shown as it is.
+MOST_BLOCKS = 1_500
+MOST_HEADINGS = 300
+MOST_SIGNS = 4_000
+MOST_FORMULAS = 500
+#: So many characters of such a text are shown.
+LONGEST_PLAIN = 50_000
 #: Emphasis that does not close costs a reader the square of the marks in a paragraph.
 MOST_EFFORT = 1_000**2
 #: Deeper than anyone writes; readers differ in what they make of more.
@@ -52,18 +57,15 @@ _MARKS = re.compile(r"[*_~]+")
 
 def markdown(text: str) -> str:
     """The text as Markdown that does nothing but show it; of a very long one the beginning, and how to get the rest."""
-    if len(text) <= LONGEST:
-        return _markdown(text)
-    shown = text[: _end_of_beginning(text)]
-    return f"{_markdown(shown)}\n\n___\n\n{_account(shown, text)}"
-
-
-def _end_of_beginning(text: str) -> int:
-    return max(text.rfind("\n", LONGEST // 2, LONGEST), 0) or LONGEST
-
-
-def _account(shown: str, text: str) -> str:
-    return f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
+    text = re.sub(r"\r\n?", "\n", text).replace("\ufdd0", "\ufffd").replace("\ufdd1", "\ufffd").replace("\0", "\ufffd")
+    if len(text) < 2_000 and not re.search(r"[<\[&`~@$\\]|://", text):
+        return text
+    shown = text if len(text) <= LONGEST else text[: _end_of_beginning(text, LONGEST)]
+    try:
+        written = _Writer(shown).whole()
+    except (_TooMuch, RecursionError):
+        return _fence(shortened(text, LONGEST_PLAIN), "text")
+    return written if shown is text else f"{written}\n\n___\n\n{_account(shown, text)}"
 
 
 def code_block(code: str, language: str = "") -> str:
@@ -72,11 +74,11 @@ def code_block(code: str, language: str = "") -> str:
     return _fence(shortened(code), _drawn_as(name[0] if name else "", code))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST) -> str:
     """Of a very long text the beginning, and how to get the rest."""
-    if len(text) <= LONGEST:
+    if len(text) <= longest:
         return text
-    shown = text[: _end_of_beginning(text)]
+    shown = text[: _end_of_beginning(text, longest)]
     return f"{shown}\n\n{_account(shown, text)}"
 
 
@@ -85,14 +87,12 @@ def html_text(text: str) -> str:
     return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
 
 
-def _markdown(text: str) -> str:
-    text = re.sub(r"\r\n?", "\n", text).replace("\ufdd0", "\ufffd").replace("\ufdd1", "\ufffd").replace("\0", "\ufffd")
-    if not re.search(r"[<\[&`~@$\\]|://", text) and len(text) < 2_000:
-        return text
-    try:
-        return _Writer(text).whole()
-    except (_TooMuch, RecursionError):
-        return _fence(text, "text")
+def _end_of_beginning(text: str, longest: int) -> int:
+    return max(text.rfind("\n", longest // 2, longest), 0) or longest
+
+
+def _account(shown: str, text: str) -> str:
+    return f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
 
 
 class _TooMuch(Exception):
@@ -117,7 +117,11 @@ class _Writer:
         if self._typeset:
             text = taken_out(text, _code_lines(parser, text), self._formulas)
         tokens = _parsed(parser, text, self._formulas)
-        if len(tokens) > 4 * MOST_BLOCKS or any(token.level >= DEEPEST for token in tokens):
+        if (
+            len(self._formulas) > MOST_FORMULAS
+            or len(tokens) > 6 * MOST_BLOCKS
+            or any(token.level >= DEEPEST for token in tokens)
+        ):
             raise _TooMuch
         blocks = self._blocks(SyntaxTreeNode(tokens).children, "")
         formulas = [harmless_formula(each) for each in self._formulas]
@@ -281,9 +285,13 @@ def _code_lines(parser: MarkdownIt, text: str) -> Iterator[tuple[int, int]]:
 
 def _cheap(text: str) -> bool:
     """Whether a page can lay out the text, and a reader find its emphasis in time."""
-    blocks = len(re.findall(r"\n[ \t>]*(?:[-+*#>|\n]|\d+[.)])|\|", text))
+    blocks = len(re.findall(r"\n[ \t>]*(?:[-+*>|\n]|\d+[.)])", text))
+    headings = len(re.findall(r"^[ \t>]*(?:#|=|--)", text, re.MULTILINE))
+    signs = len(re.findall(r"[*_~]+|[\[<`&@!|]|://", text))
+    if blocks > MOST_BLOCKS or headings > MOST_HEADINGS or signs > MOST_SIGNS:
+        return False
     effort = sum(len(_MARKS.findall(part)) ** 2 for part in re.split(r"\n(?=\s*(?:\n|[|#>+*-]|\d+[.)]))", text))
-    return blocks <= MOST_BLOCKS and effort <= MOST_EFFORT
+    return effort <= MOST_EFFORT
 
 
 def _pieces(nodes: Sequence[SyntaxTreeNode]) -> list[tuple[str, str]]:

@@ -23,12 +23,14 @@ FOUND = """() => {
     const outputs = [...document.querySelectorAll('.jp-RenderedMarkdown, .jp-RenderedHTML, .jp-RenderedText')];
     const all = selector => outputs.flatMap(output => [...output.querySelectorAll(selector)]);
     const drawn = element => element.closest('.jp-RenderedMermaid, .rlm-static, .jp-ToolbarButton');
+    // JupyterLab makes links in the traceback of any error.
+    const theirs = element => element.closest('.jp-CodeCell').innerText.includes('RecursiveEngine(fails)');
     return {
         ran: window.ran ?? 0,
         outputs: outputs.length,
         elements: all('ELEMENTS').filter(each => !drawn(each)).map(each => each.outerHTML.slice(0, 120)),
         images: all('img').filter(each => !each.src.startsWith('data:')).map(each => each.outerHTML.slice(0, 120)),
-        links: all('a').map(each => each.getAttribute('href') ?? '').filter(
+        links: all('a').filter(each => !theirs(each)).map(each => each.getAttribute('href') ?? '').filter(
             href => href && !/^(https?:|mailto:|#)/i.test(href)),
         handlers: all('*').flatMap(each => each.getAttributeNames()).filter(name => name.startsWith('on')),
         styled: all('[style]').filter(each => /url|fixed/.test(each.getAttribute('style'))).length,
@@ -150,11 +152,15 @@ display({"text/html": Output("", parsed=[{answer: answer} for answer in answers[
 display(Output(joined))
 load_run("NAME.rlm/stranger.json").output
 """
+FAILED_CELL = "%%rlm -m fails --name failing\nWhat does it say?"
 REPLAYED = "%%rlm --mode replay --name stranger\nWhat does it say?"
 FAILED = """
 def fails(inputs, context):
-    raise ValueError("\\x1b]8;;javascript:window.ran=1\\x07" + joined)
-RecursiveEngine(fails).solve(answers[0])
+    raise ValueError("\\x1b]8;;javascript:window.ran=1\\x07 javascript://%0awindow.ran=1 " + joined)
+try:
+    RecursiveEngine(fails).solve(answers[0])
+except Exception:
+    get_ipython().showtraceback()
 """
 
 
@@ -165,7 +171,7 @@ def test_no_answer_acts(lab: Any, open_notebook: Any, there: There, host: str) -
     answers = [answer.replace(THERE, there.url) for answer in ANSWERS]
     (lab.root / f"{name}.json").write_text(json.dumps(answers))
     strangers_file(lab, name, "\n\n".join([*answers[:55], *answers[-18:]]))
-    cells = [cell.replace("NAME", name) for cell in (SHOWN, FORMS, REPLAYED, FAILED)]
+    cells = [cell.replace("NAME", name) for cell in (SHOWN, FORMS, REPLAYED, FAILED, FAILED_CELL)]
     page = open_notebook(lab.write(name, *cells), host)
     watched = Watched(page)
     page.run_all()
