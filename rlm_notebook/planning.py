@@ -22,6 +22,7 @@ from .core.plan import (
     plan_from_json,
 )
 from .core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
+from .core.reasoning import begins_with_thoughts, split_thoughts
 from .core.records import plan_facts
 from .core.tree import Node
 from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
@@ -101,7 +102,7 @@ class Planning:
                 run.emit(Retried(at=run.clock(), node=node.id, reason=wrong, usage=run.claim(node.id)))
                 request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
-                return await self._settled(run, node, draft.key, reply, plan, children)
+                return await self._settled(run, node, draft.key, *_told_apart(reply, plan), children)
 
     async def _read(self, run: Run, text: str) -> Execute | Recurse:
         """The plan that is written there; a long text is read beside the event loop."""
@@ -259,6 +260,15 @@ class _Beginner:
         self._children.early = (*begun, planned)
         self._children.begin([planned], self._reader.joining)
         return True
+
+
+def _told_apart(reply: Reply, plan: Execute | Recurse) -> tuple[Reply, Execute | Recurse]:
+    """The thoughts that the answer beside a plan begins with are told from it, too."""
+    if not isinstance(plan, Execute) or plan.answer is None or not begins_with_thoughts(plan.answer):
+        return reply, plan
+    thoughts, answer = split_thoughts(plan.answer)
+    reasoning = "\n\n".join(filter(None, (reply.reasoning, thoughts)))
+    return replace(reply, reasoning=reasoning), replace(plan, answer=answer or None)
 
 
 def _continues(plan: Execute | Recurse, begun: Sequence[PlannedTask]) -> bool:

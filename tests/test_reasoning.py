@@ -208,6 +208,13 @@ async def test_a_plan_in_which_a_tag_is_spoken_of_is_read_as_it_stands() -> None
     assert "reasoning" not in output.metadata
 
 
+async def test_thoughts_within_the_answer_beside_a_plan_are_told_from_it() -> None:
+    plan = json.dumps({"decision": "EXECUTE", "answer": "<think>Paris? No.</think>\n\nRome"})
+    output = await AsyncRecursiveEngine(model := saying(plan), max_depth=3).solve("t")
+
+    assert (output.content, output.metadata["reasoning"], model.calls) == ("Rome", "Paris? No.", 1)
+
+
 async def test_more_thoughts_than_anybody_reads_are_kept_in_part() -> None:
     output = await AsyncRecursiveEngine(saying("<think>" + "hm " * 200_000 + "</think>Rome"), max_depth=1).solve("t")
 

@@ -5,8 +5,8 @@ Some servers put thoughts into the text of a reply, between tags. The rule, for 
 - From an opening tag to the closing tag that balances it (else to the last closing tag, else to the end) are thoughts.
 - Before a closing tag that nothing opened, everything is thoughts: the chat template had opened them.
 - A tag is only spoken of in fenced code, in a JSON value, in quotes or backticks; where a sentence goes on around it
-  (`the tag <think> opens`), or it encloses no more than a word in the middle of one; and where it opens in the middle
-  of a line and never closes.
+  (`the tag <think> opens`, `then comes </think>.`), or it encloses no more than a word in the middle of one; and where
+  it opens in the middle of a line and never closes.
 
 While a text streams in the end is not known. A `ThoughtFilter` holds back what it cannot tell yet; only where a closing
 tag was never opened, it has to take back what it gave.
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from .json_text import JsonText, json_whole
 
-__all__ = ["ThoughtFilter", "last_value", "split_thoughts"]
+__all__ = ["ThoughtFilter", "begins_with_thoughts", "last_value", "split_thoughts"]
 
 _TAG = re.compile(
     r"<\s*(?P<a>/?)\s*(?:\w+:)?(?:think|thinking|thought|reasoning)(?:\s[^<>]*)?>"
@@ -47,6 +47,12 @@ def split_thoughts(text: str) -> tuple[str, str]:
     content = rest if found.took_back else content + rest
     thoughts = "\n\n".join(each.strip() for each in found.thoughts if each.strip())
     return thoughts, content.rstrip() if content != text else text
+
+
+def begins_with_thoughts(text: str) -> bool:
+    """Whether an opening tag is the first of a text."""
+    first = _TAG.match(text.lstrip())
+    return first is not None and not _closes(first)
 
 
 def last_value(thoughts: str) -> str | None:
@@ -228,8 +234,10 @@ class ThoughtFilter:
     def _is_spoken_of(self, behind: int) -> bool:
         """Whether a sentence goes on around a tag: `the tag <think> opens`."""
         following = self._pending[behind : behind + _CONTEXT]
-        spaced = self._before[-1:] == following[:1] == " "
-        return spaced and self._before.rstrip(" ")[-1:].isalnum() and following.lstrip(" ")[:1].islower()
+        if self._before[-1:] != " " or not self._before.rstrip(" ")[-1:].isalnum():
+            return False
+        punctuated = following[:1] in tuple(",;:.!?)") and following[:3] != "..."
+        return punctuated or (following[:1] == " " and following.lstrip(" ")[:1].islower())
 
     def _encloses_a_word(self, held: str) -> bool:
         """Whether a pair of tags encloses no thought: nothing, or a single word in the middle of a sentence."""

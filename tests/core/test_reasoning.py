@@ -66,6 +66,8 @@ def test_thoughts_are_kept_apart(text: str, thoughts: str, answer: str) -> None:
         "Use <think> and </think> to delimit thoughts.",
         "The tag </think> ends them.",
         "Models write <think>.",
+        "They end with </think>, and begin with <think>.",
+        "First comes <think>: then all that was thought. Then </think>.",
         "Put it in <think>...</think> tags.",
         "Models emit <think>reasoning</think> first.",
         "It is `<think>`, then `</think>`.",
