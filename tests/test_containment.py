@@ -297,6 +297,12 @@ class Written:
         yield Reply(_said({"mode": request.mode, "task": request.facts.task, "parts": parts})["content"])
 
 
+def returning(error: Callable[[], BaseException]) -> Any:
+    """A blocking callable whose result is awaited."""
+    make = awaited(error)
+    return lambda inputs, context: make(inputs, context)
+
+
 def wrapped(error: Callable[[], BaseException]) -> Any:
     return Limited(Written(error), 60_000)
 
@@ -309,7 +315,7 @@ def _said(context: Any) -> Any:
     return {"content": f"{context['task']} is done"}
 
 
-MODELS = [blocking, awaited, streamed, Written, wrapped]
+MODELS = [blocking, awaited, returning, streamed, Written, wrapped]
 
 
 @erring
@@ -330,6 +336,22 @@ async def test_and_the_error_says_what_it_was(make: Any) -> None:
     run = AsyncRecursiveEngine(make(lambda: SystemExit(3)), max_depth=2, retry=None).start("top")
     with pytest.raises(ExecutionError, match="SystemExit: 3"):
         await run
+
+
+@pytest.mark.parametrize("cancels", [cancels_itself, leaves_a_scope_open, awaits_what_was_cancelled])
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_callable_that_cancels_cancels_itself_alone(cancels: Any, is_async: bool) -> None:
+    async def model(inputs: Any, context: Any) -> Any:
+        if context["task"] == "one" and context["mode"] == "worker":
+            return {"content": await cancels()}
+        return _said(context)
+
+    given = model if is_async else lambda inputs, context: model(inputs, context)
+    run = AsyncRecursiveEngine(given, max_depth=2, retry=None, on_failure="synthesize").start("top")
+    output = await asyncio.wait_for(run, 60)
+    assert output.content == "joined"
+    assert [node.state for node in run.tree] == ["done", "failed", "done"]
+    assert "cancelled its own call" in (run.tree["0.0"].error or "")
 
 
 async def test_a_model_that_keeps_its_cancellation_to_itself_is_asked_nothing_more() -> None:

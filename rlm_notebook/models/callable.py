@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..containment import apart
 from ..core.text import well_formed_value
 from ..error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
@@ -89,10 +90,10 @@ class CallableModel:
         limit = TimeLimit(request.deadline)
         try:
             with limit:
-                result = self._called(request)
-                # Sync functions may return awaitables too.
+                result = await self._called(request)
+                # What a blocking function returns may be awaitable, too.
                 while inspect.isawaitable(result):
-                    result = await result
+                    result = await _settled(result)
             whole = None if hasattr(result, "__aiter__") else reply_from(result, request, self.name)
         except RLMError:
             raise
@@ -122,8 +123,8 @@ class CallableModel:
         except Exception as error:
             raise _raised(error, self.name) from error
 
-    def _called(self, request: Request) -> Any:
-        """What the callable returns, or what gives it when it is awaited."""
+    async def _called(self, request: Request) -> Any:
+        """What the callable returns: of an asynchronous one, what has to be awaited."""
         arguments = (inputs_of(request), vars(Context(request, self._schema.of(request.schema))))
         function, is_async = self.function, self._is_async
         # Tools are called in what `__call__` returns; pieces of text have no place for that.
@@ -133,8 +134,8 @@ class CallableModel:
             return function(*arguments)
         caller = calling_thread.get()
         if caller is not None and (caller.for_all or not self._safe):
-            return caller.call(self._threads.alone, _finished, function, *arguments)
-        return self._threads.call(_finished, function, *arguments)
+            return await caller.call(self._threads.alone, _finished, function, *arguments)
+        return await self._threads.call(_finished, function, *arguments)
 
 
 #: One at a time is meant of the callable, whatever the number of agents that it stands behind.
@@ -144,6 +145,18 @@ _SERIAL: WeakValueDictionary[tuple[int, int], OneThread] = WeakValueDictionary()
 def _one_thread_of(function: Callable[..., Any]) -> OneThread:
     which = id(getattr(function, "__self__", None)), id(getattr(function, "__func__", function))
     return _SERIAL.setdefault(which, OneThread())
+
+
+async def _settled(awaitable: Awaitable[Any]) -> Any:
+    """What is awaited, in a task of its own: it may cancel that, or leave a scope of cancellation open in it."""
+
+    async def awaited() -> Any:
+        return await awaitable
+
+    value, error = await apart(awaited)
+    if error is not None:
+        raise error
+    return value
 
 
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
