@@ -11,6 +11,7 @@ from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
 from ..core.text import well_formed
 from ..ports import Reply, ToolCall
+from .deadline import END_SECONDS
 from .openai_errors import require_no_error
 from .openai_reply import Asked, excerpt, listed, text_of
 from .sse import Event
@@ -56,6 +57,8 @@ class MessageWritten:
     #: Whether text was the last that came: only then is silence a bad sign.
     flowing: bool = False
     finished: bool = False
+    #: The event that says how the reply ended tells its tokens, too.
+    grace: float = END_SECONDS
     _places: dict[Any, _Block] = field(default_factory=dict)
 
     def add_whole(self, message: Any) -> None:
@@ -94,11 +97,6 @@ class MessageWritten:
     def _add_facts(self, message: Mapping[str, Any]) -> None:
         self._count(message.get("usage"))
         self.model = text_of(message.get("model")) or self.model
-
-    @property
-    def counted(self) -> bool:
-        """Whether the last event but one has come, which tells the tokens."""
-        return self.finished
 
     def _count(self, usage: Any) -> None:
         """The counts so far: each event tells some of them, and the last word holds."""

@@ -233,12 +233,19 @@ async def _streamed(pieces: Any, request: Request, name: str, deadline: Deadline
                 if text := told.add(piece):
                     yield text
     finally:
-        if hasattr(pieces, "aclose"):
-            with suppress(Exception) if told.finished else nullcontext():
-                await pieces.aclose()
+        with suppress(Exception) if told.finished else nullcontext():
+            await _closed(pieces)
     if rest := told.rest():
         yield rest
     yield told.reply()
+
+
+async def _closed(pieces: Any) -> None:
+    """Generators are closed by `aclose`, the streams of SDKs by `close`."""
+    close = getattr(pieces, "aclose", None) or getattr(pieces, "close", None)
+    closing = close() if close is not None else None
+    if inspect.isawaitable(closing):
+        await closing
 
 
 def _raised(error: Exception, name: str) -> ModelError:

@@ -8,6 +8,7 @@ from typing import Any
 from ..core.text import Halves
 from ..ports import Reply, Request
 from .callable_reply import reply_from, unexpected
+from .deadline import COUNT_SECONDS
 from .exchange import Writing
 from .sdk_reply import Caller, events_of, plain
 from .sse import Event
@@ -19,7 +20,6 @@ class Told:
     """Takes in the pieces; it is a `Writing`, whose reply is complete once the whole, or the last event, has come."""
 
     flowing = False
-    counted = False
 
     def __init__(self, request: Request, name: str) -> None:
         self.caller = Caller(name)
@@ -33,6 +33,10 @@ class Told:
     @property
     def finished(self) -> bool:
         return self._whole is not None or (self._events is not None and self._events[0].finished)
+
+    @property
+    def grace(self) -> float:
+        return COUNT_SECONDS if self._events is None else self._events[0].grace
 
     def add(self, piece: Any) -> str:
         """The new text."""

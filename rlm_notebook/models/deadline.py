@@ -11,7 +11,23 @@ from typing import Any
 from ..exceptions import ModelError
 from ..ports import Reply
 
-__all__ = ["Deadline", "Pieces", "keeping", "keeps_deadline", "too_late", "within"]
+__all__ = [
+    "COUNT_SECONDS",
+    "DOUBT_SECONDS",
+    "END_SECONDS",
+    "Deadline",
+    "Pieces",
+    "keeping",
+    "keeps_deadline",
+    "too_late",
+    "within",
+]
+
+#: Seconds that a complete reply waits: for the end of the stream, for the count of its tokens, and where it is not sure
+#: that it is complete.
+END_SECONDS = 0.25
+COUNT_SECONDS = 2.0
+DOUBT_SECONDS = 10.0
 
 Pieces = AsyncGenerator[str | Reply, None]
 

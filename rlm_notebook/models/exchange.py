@@ -21,9 +21,6 @@ from .sse import END, Event, Whole, events
 
 __all__ = ["Patience", "Writing", "reply_of", "steadily"]
 
-#: Seconds that a complete reply waits for the count of its tokens, and for the end of the stream.
-COUNT_SECONDS = 2.0
-END_SECONDS = 0.25
 #: The call's own deadline must not end what is complete.
 BEFORE_DEADLINE = 0.1
 
@@ -31,7 +28,8 @@ BEFORE_DEADLINE = 0.1
 class Writing(Protocol):
     """A reply while it is being written.
 
-    `flowing` while it should go on coming, `finished` once it is complete, `counted` once its tokens are known.
+    `flowing` while it should go on coming, `finished` once it is complete; for what may follow then, `grace` seconds
+    are waited.
     """
 
     @property
@@ -39,7 +37,7 @@ class Writing(Protocol):
     @property
     def finished(self) -> bool: ...
     @property
-    def counted(self) -> bool: ...
+    def grace(self) -> float: ...
     def cut_off(self) -> Exception: ...
     def reply(self) -> Reply: ...
 
@@ -55,8 +53,7 @@ class Patience:
         if not written.finished:
             # Before the first text a model may think for minutes, and a server may load it.
             return self.stall if written.flowing else None
-        grace = END_SECONDS if written.counted else COUNT_SECONDS
-        return max(0.0, min(grace, self.deadline.left - BEFORE_DEADLINE))
+        return max(0.0, min(written.grace, self.deadline.left - BEFORE_DEADLINE))
 
 
 async def reply_of(

@@ -73,15 +73,17 @@ def add(written: Written, event: Event) -> str:
     choice = _choice(chunk)
     if not choice:
         # The chunk with the usage, which is the last, has none.
-        written.finished = written.finished or usage is not None
+        written.finished = written.finished or (usage is not None and written.flowing)
         return ""
     # Some servers put a whole message into a chunk.
     message = choice.get("delta") or choice.get("message") or {}
     written.calls.add(message.get("tool_calls"))
     text = _add_choice(written, message, choice)
     written.flowing = written.flowing or bool(written.calls)
+    ends = bool(choice.get("finish_reason"))
     # Text after a reason to finish: the reason was none.
-    written.finished = bool(choice.get("finish_reason")) or (written.finished and not text)
+    written.finished = ends or (written.finished and not text)
+    written.doubtful = bool(text) if ends else written.doubtful
     return text
 
 

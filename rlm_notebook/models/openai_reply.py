@@ -14,6 +14,7 @@ from ..core.limits import Usage
 from ..core.text import well_formed
 from ..exceptions import ModelError
 from ..ports import Reply
+from .deadline import COUNT_SECONDS, DOUBT_SECONDS, END_SECONDS
 from .tool_calls import CallsWritten
 
 __all__ = ["Asked", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]
@@ -49,13 +50,18 @@ class Written:
     flowing: bool = False
     #: The reply is complete. Nothing but its usage can follow, and nothing that follows can spoil it.
     finished: bool = False
+    #: Text came together with the reason to finish. Some servers give a reason with each piece.
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         self.calls = CallsWritten(self.offered)
 
     @property
-    def counted(self) -> bool:
-        return self.usage is not None
+    def grace(self) -> float:
+        """How long to wait for what may follow a complete reply."""
+        if self.doubtful:
+            return DOUBT_SECONDS
+        return COUNT_SECONDS if self.usage is None else END_SECONDS
 
     def add_text(self, text: str) -> str:
         self.text.append(text)

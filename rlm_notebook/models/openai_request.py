@@ -79,7 +79,7 @@ class Wanted:
             return None
         if self.rung == "json_object":
             return {"type": self.rung}
-        title = re.sub(r"[^\w-]", "_", str(schema.get("title", "reply")))[:64]
+        title = re.sub(r"[^a-zA-Z0-9_-]", "_", str(schema.get("title") or "reply"))[:64]
         return {"type": self.rung, "name": title, "schema": schema, "strict": is_strict(schema)}
 
     @property

@@ -89,10 +89,10 @@ def add(written: Written, event: Event) -> str:
         written.calls.add_piece(_key(said), arguments=delta)
         written.flowing = True
     elif kind in ("response.output_item.added", "response.output_item.done"):
-        item = said.get("item")
-        _add_call(written, said.get("output_index"), item if isinstance(item, Mapping) else {})
+        item, ends = said.get("item"), kind.endswith("done")
         # Between two items a model may think again.
-        written.flowing = written.flowing and kind.endswith("added")
+        written.flowing = written.flowing and not ends
+        return _take_item(written, said.get("output_index"), item if isinstance(item, Mapping) else {}, ends=ends)
     elif kind in _LAST:
         response = said.get("response")
         return _finish(written, response if isinstance(response, Mapping) else {})
@@ -105,27 +105,36 @@ def _finish(written: Written, response: Mapping[str, Any]) -> str:
     """Takes in the whole that the last event repeats; the text in it that was not streamed."""
     _end(written, response)
     written.finished = True
-    seen = bool(written.text) or bool(written.refusal)
-    before = len(written.text)
+    unseen = not (any(written.text) or written.refusal)
+    texts = []
     for index, item in enumerate(listed(response.get("output"))):
-        kind = item.get("type")
-        if (kind == "message" and not seen) or (kind == "reasoning" and not any(written.reasoning)):
-            _add_item(written, index, item)
-        elif kind == "function_call" and not written.calls.has(_key_of(item, index), item.get("call_id")):
-            _add_call(written, index, item)
-    return "".join(written.text[before:])
+        if item.get("type") == "message" and unseen:
+            texts.append(_add_item(written, index, item))
+        elif not written.calls.has(_key_of(item, index), item.get("call_id")):
+            texts.append(_take_item(written, index, item, ends=True))
+    return "".join(texts)
 
 
-def _add_item(written: Written, index: int, item: Mapping[str, Any]) -> None:
+def _take_item(written: Written, index: Any, item: Mapping[str, Any], *, ends: bool) -> str:
+    """Takes in an item of a stream; the text in it that was not streamed."""
+    kind = item.get("type")
+    if kind == "function_call":
+        _add_call(written, index, item)
+    elif ends and kind == "reasoning" and not any(written.reasoning):
+        _add_item(written, index, item)
+    elif ends and kind == "message" and not (any(written.text) or written.refusal):
+        return _add_item(written, index, item)
+    return ""
+
+
+def _add_item(written: Written, index: Any, item: Mapping[str, Any]) -> str:
     _add_call(written, index, item)
     if item.get("type") == "reasoning":
         summary = [text_of(part) for part in listed(item.get("summary"))]
         written.reasoning.append("\n\n".join(summary) or text_of(item.get("content")))
-    if item.get("type") != "message":
-        return
-    for part in listed(item.get("content")):
-        written.add_text(text_of(part))
-        written.refusal += text_of(part.get("refusal"))
+    parts = list(listed(item.get("content"))) if item.get("type") == "message" else []
+    written.refusal += "".join(text_of(part.get("refusal")) for part in parts)
+    return written.add_text("".join(map(text_of, parts)))
 
 
 def _add_call(written: Written, index: Any, item: Mapping[str, Any]) -> None:

@@ -91,7 +91,7 @@ class _Decoder:
 
     def end(self) -> Iterator[Event | Whole]:
         if self._is_stream is False:
-            yield Whole(decoded(b"".join((self._bytes, *self._body))))
+            yield from _whole(b"".join((self._bytes, *self._body)))
             return
         for line in (self._bytes.rstrip(b"\r"), b""):
             yield from self._line(line)
@@ -103,6 +103,9 @@ class _Decoder:
         field, _, value = line.partition(b":")
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
+        elif line.lstrip()[:1] == b"{":
+            # Behind comments that keep a connection alive, some servers send a plain body.
+            self._data.append(line)
         elif field == b"event":
             self._name = value.strip().decode("utf-8", "replace")
 
@@ -112,7 +115,31 @@ class _Decoder:
         if data.strip() == b"[DONE]":
             yield END
         elif data.strip():
-            yield Event(name, decoded(data))
+            yield from _events(name, data)
+
+
+def _whole(body: bytes) -> Iterator[Event | Whole]:
+    """A body that is no stream of events; or one with an event in each line."""
+    try:
+        yield Whole(decoded(body))
+    except NotJSON:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if len(lines) == 1 or not all(line.startswith(b"{") for line in lines):
+            raise
+        yield from (Event("", decoded(line)) for line in lines)
+        yield END
+
+
+def _events(name: str, data: bytes) -> Iterator[Event]:
+    """The event in some data; or those in its lines, where a server leaves out the empty lines between them."""
+    try:
+        yield Event(name, decoded(data))
+    except NotJSON:
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        if len(lines) == 1:
+            raise
+        for line in lines:
+            yield END if line.strip() == b"[DONE]" else Event(name, decoded(line))
 
 
 def decoded(body: bytes) -> Any:

@@ -242,6 +242,15 @@ class TestFinished:
         assert (await collect(model_of(server), asking(streaming=True)))[1].content == "42!"
         assert (await failure(model_of(server), asking(streaming=True))).retryable
 
+    async def test_a_reason_and_a_count_with_each_piece_end_nothing(self, serve):
+        """As some gateways stream; the pauses are longer than what a complete reply is granted."""
+        chunks = [{**text(piece, finish_reason="stop"), "usage": USAGE["usage"]} for piece in ("4", "2")]
+        first = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+        body = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in (first, *chunks)) + b"data: [DONE]\n\n"
+        server = await serve([Act(body=body, content_type="text/event-stream", drip=0.003)])
+        _, reply = await collect(model_of(server), asking(streaming=True))
+        assert (reply.content, reply.usage) == ("42", Usage(3, 2, cost_usd=0.0))
+
     async def test_a_run_pays_once(self, serve):
         server = await serve(lambda seen: Act(chunks=[text("42"), FINISH, USAGE, "x"], broken="reset", after=3))
         output = await AsyncRecursiveEngine(model_of(server), max_depth=1).solve("t")
@@ -352,6 +361,13 @@ class TestCallsOfResponses:
         _, reply = await collect(model_of(server, "responses"), asking(streaming=True, tools=(WEATHER,)))
         assert [(call.id, call.arguments) for call in reply.tool_calls] == [("a", {"n": "a"}), ("b", {"n": "b"})]
 
+    async def test_text_that_only_its_finished_item_holds(self, serve):
+        said = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "42"}]}
+        done = {"type": "response.output_item.done", "output_index": 0, "item": said}
+        server = await serve([Act(chunks=[done, COMPLETED])])
+        pieces, reply = await collect(model_of(server, "responses"), asking(streaming=True))
+        assert (pieces, reply.content) == (["42"], "42")
+
     async def test_calls_that_only_the_last_event_holds(self, serve):
         item = {"type": "function_call", "id": "f", "call_id": "a", "name": "weather", "arguments": '{"n": 1}'}
         last = {"type": "response.completed", "response": {"status": "completed", "output": [item]}}
@@ -381,6 +397,21 @@ class TestTexts:
         chunk = json.dumps(text("a\u2028b\x85c"), ensure_ascii=False)
         server = await serve([Act(chunks=[chunk, FINISH, "[DONE]"])])
         assert (await collect(model_of(server), asking(streaming=True)))[1].content == "a\u2028b\x85c"
+
+    @pytest.mark.parametrize(
+        ("before", "between", "after"),
+        [
+            (b": processing\n\n", b"\n", b""),
+            (b"", b"\n", b""),
+            (b"data: ", b"\ndata: ", b"\ndata: [DONE]\n"),
+            (b"\xef\xbb\xbf\n\ndata: ", b"\n\ndata: ", b"\n\n"),
+        ],
+        ids=["comments, then plain lines", "plain lines", "no empty lines between", "odd beginning"],
+    )
+    async def test_streams_that_are_none_by_the_letter(self, serve, before, between, after):
+        body = before + between.join(json.dumps(each).encode() for each in (text("4"), text("2"), FINISH)) + after
+        server = await serve([Act(body=body, content_type="text/event-stream")])
+        assert (await collect(model_of(server), asking(streaming=True)))[1].content == "42"
 
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
     async def test_any_line_ends_comments_and_pieces_of_bytes(self, serve, end):
