@@ -11,15 +11,16 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from .calls import ask, tell_work
 from .containment import apart, is_failure
-from .core.events import Replied, ToolCalled, ToolReturned
+from .core.events import Replied, Retried, ToolCalled, ToolReturned
 from .core.finish_reason import cut_off, ended_early
 from .core.limits import Usage
+from .core.recordable import plain_text
 from .core.records import tool_facts
 from .core.retry import RetryPolicy
 from .core.tree import Node, Round, ToolUse
@@ -29,7 +30,7 @@ from .known_keys import without_keys
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
-from .secrecy import is_masked, masked, secrets_of, without
+from .secrecy import is_masked, masked, secrets_of, told_call, without
 from .threads import calling_thread, in_daemon_thread
 from .tools import Tool, as_text
 from .values import NoText
@@ -57,11 +58,12 @@ class Conversation:
         self._reads = reads
         self._rounds = run.limits.max_tool_rounds
         stopped = run.past.records.stopped.get(node.plan_key, node.id)
-        self._recorded = _Transcript(stopped, run.job.memory, self._rounds)
-        self._paid = False
-        #: What the model thought in the rounds so far, and what of it nobody may read.
-        self._thoughts: list[str] = []
+        self._recorded = _Transcript(stopped, run.job.memory, self._rounds, tools)
+        #: What the model gave to tools and nobody is told, the longest first.
         self._secrets: list[str] = []
+        self._paid = False
+        #: What the model thought in the rounds so far.
+        self._thoughts: list[str] = []
         #: The id of a call that the model did not write to its end, and why.
         self._cut_off: tuple[str, str] = ("", "")
 
@@ -75,10 +77,11 @@ class Conversation:
             reply, uses = await self._reply(request)
             self._note_thoughts(reply)
             if not reply.tool_calls:
+                reply = replace(reply, content=self._hushed(reply.content)) if self._secrets else reply
                 # What took a round that was paid for does not come from a cache, whatever its last words do.
                 reply = replace(reply, mark="") if self._paid and reply.mark else reply
                 return replace(reply, reasoning="\n\n".join(self._thoughts)) if self._thoughts else reply
-            said.append(self._telling(reply).content.strip())
+            said.append(self._hushed(reply.content).strip())
             if left:
                 told = await self._use_tools(reply.tool_calls, uses)
                 request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
@@ -100,11 +103,11 @@ class Conversation:
         """What the model says, or said; and what is known of each call that it makes."""
         known = self._recorded.next()
         if known is not None:
-            reply, uses, usage = known
             tell_work(self._run, self._node, "worker")
-            event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=_calls(reply))
-            self._run.emit(replace(event, usage=usage, model=reply.model, mark="replayed"))
-            self._paid = self._paid or usage.calls > 0
+            reply, uses = await self._with_secrets(request, known) if known.lacking else (known.reply, known.uses)
+            event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=known.told)
+            self._run.emit(replace(event, usage=known.usage, model=reply.model, mark="replayed"))
+            self._paid = self._paid or known.usage.calls > 0
             return reply, uses
         reply = _distinct(await ask(self._run, self._node, self._model, request, self._retry))
         self._cut_off = _cut_off_call(reply)
@@ -112,30 +115,63 @@ class Conversation:
             self._tell(reply)
         return reply, [None] * len(reply.tool_calls)
 
+    async def _with_secrets(self, request: Request, known: _Known) -> tuple[Reply, Sequence[ToolUse | None]]:
+        """A recorded reply with the secret arguments that were not kept: the model is asked for them again.
+
+        Only these are taken of what it says now: other calls of the reply have ended, or are made as recorded. A call
+        that it does not repeat cannot be made, and it is told so.
+        """
+        again = await ask(self._run, self._node, self._model, request, self._retry)
+        names = ", ".join(sorted({known.reply.tool_calls[at].name for at in known.lacking}))
+        reason = f"asked again for the secret arguments of {names}, which are not kept"
+        now = self._run.clock()
+        self._run.emit(Retried(at=now, node=self._node, reason=reason, usage=self._run.claim(self._node)))
+        offered, calls, uses = list(again.tool_calls), list(known.reply.tool_calls), list(known.uses)
+        for at in known.lacking:
+            call = calls[at]
+            told = {**known.told[at], "id": ""}
+            said = next((each for each in offered if self._told(replace(each, id="")) == told), None)
+            if said is not None:
+                offered.remove(said)
+                calls[at] = replace(call, arguments=said.arguments)
+            else:
+                given = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
+                uses[at] = ToolUse(call.id, call.name, given, now, content=_NOT_MADE, ok=False, ended=now)
+        reply = replace(known.reply, tool_calls=tuple(calls))
+        self._learn(reply)
+        return reply, uses
+
+    def _told(self, call: ToolCall) -> dict[str, Any]:
+        return told_call(call, self._tools)
+
+    def _learn(self, reply: Reply) -> None:
+        """Remember what is secret in a reply."""
+        found = [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
+        if found:
+            self._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
+
+    def _hushed(self, text: str) -> str:
+        """The text without what is secret in this conversation."""
+        return without(text, self._secrets)
+
     def _tell(self, reply: Reply) -> None:
+        self._learn(reply)
         usage = self._run.claim(self._node)
         self._paid = self._paid or usage.calls > 0
         self._run.emit(
             Replied(
                 at=self._run.clock(),
                 node=self._node,
-                content=self._telling(reply).content,
-                calls=_calls(self._telling(reply)),
+                content=self._hushed(reply.content),
+                calls=tuple(map(self._told, reply.tool_calls)),
                 usage=usage,
                 model=reply.model,
             )
         )
 
     def _note_thoughts(self, reply: Reply) -> None:
-        self._secrets += [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
         if reply.reasoning:
-            self._thoughts.append(without(reply.reasoning, self._secrets))
-
-    def _telling(self, reply: Reply) -> Reply:
-        """The reply without what is secret in it."""
-        secrets = [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
-        calls = tuple(masked(call, self._tools) for call in reply.tool_calls)
-        return replace(reply, content=without(reply.content, secrets), tool_calls=calls)
+            self._thoughts.append(self._hushed(reply.reasoning))
 
     async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
         """All calls of one reply, in parallel; the answers in the order of the calls."""
@@ -182,14 +218,13 @@ class Conversation:
         self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given, asks=asks))
 
     async def _use(self, call: ToolCall) -> str:
-        secrets = secrets_of(call, self._tools)
         try:
             content, ok = await self._outcome(call)
         except ToolError as error:
-            if not secrets:
+            if not self._secrets:
                 raise
-            raise ToolError(without(error_text(error), secrets), fatal=True, node=self._node) from None
-        content = without(content, secrets)
+            raise ToolError(self._hushed(error_text(error)), fatal=True, node=self._node) from None
+        content = self._hushed(plain_text(content))
         reads = _read_by(call, self._run.job.memory) if ok else {}
         self._run.emit(
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
@@ -214,34 +249,47 @@ def _so_far(partial: str) -> str:
 _SHOWN = 1_000
 
 
+_NOT_MADE = "This call was not made: the run was stopped, and secret arguments are not kept. Call it again if need be."
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A recorded reply, as it was told; what became of each of its calls (`None`: it has to be made again), and which
+    of those are `lacking` secret arguments."""
+
+    reply: Reply
+    told: tuple[dict[str, Any], ...]
+    uses: Sequence[ToolUse | None]
+    usage: Usage
+    lacking: Sequence[int]
+
+
 class _Transcript:
     """The rounds of a node that was stopped, one after the other, as far as they still hold."""
 
-    def __init__(self, node: Node | None, memory: SharedMemory, most_rounds: int) -> None:
+    def __init__(self, node: Node | None, memory: SharedMemory, most_rounds: int, tools: Mapping[str, Tool]) -> None:
         goes_on = node is not None and _open_rounds(node.rounds) <= most_rounds
         # A model that went on calling tools until it was stopped would be stopped again: it begins anew.
         self._rounds = deque(node.rounds if node is not None and goes_on else ())
         self._uses = deque(node.tool_calls if node is not None else ())
         self._memory = memory
+        self._tools = tools
         self._last: Reply | None = None
 
-    def next(self) -> tuple[Reply, Sequence[ToolUse | None], Usage] | None:
-        """The next reply, what became of each of its calls (`None`: it has to be made again), and what it used."""
+    def next(self) -> _Known | None:
+        """The next reply, if there is one."""
         self._last = None
         if not self._rounds:
             return None
         told = self._rounds.popleft()
         calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in told.calls)
         uses = [self._still(call, self._uses.popleft() if self._uses else None) for call in calls]
-        if any(use is None and is_masked(call.arguments) for call, use in zip(calls, uses, strict=True)):
-            # What it would be called with was not kept: the model has to say it again.
-            self._rounds.clear()
-            return None
+        lacking = [at for at, use in enumerate(uses) if use is None and is_masked(told.calls[at], self._tools)]
         if None in uses:
             # What the model said next was said of something else.
             self._rounds.clear()
         self._last = Reply(told.content, calls, model=told.model)
-        return self._last, uses, told.usage
+        return _Known(self._last, told.calls, uses, told.usage, lacking)
 
     def was_last(self, reply: Reply) -> bool:
         return reply is self._last

@@ -1,78 +1,81 @@
 """Arguments of tools that are marked as secret (`SecretStr` and its like): they are used, and told to nobody.
 
-The model gave them and the function gets them; what is logged, kept and shown has a mask in their place. They cannot
-be used again from what is kept, so a call that was stopped before it ended is asked for anew.
+The model gave them and the function gets them; what is logged, kept and shown has a mask in their place, and says by
+name which are masked: a mask is a text like any other, and may be what a model meant. They cannot be used again from
+what is kept, so a call that was stopped before it ended is asked for anew, and that call alone.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from .core.redaction import redacted
+from .core.secret_parameters import secret_parameters
 from .ports import ToolCall
 from .tools import Tool
 
-__all__ = ["MASK", "is_masked", "masked", "secrets_of", "without"]
+__all__ = ["MASK", "is_masked", "masked", "masked_in", "secrets_of", "told_call", "without"]
 
 #: As pydantic shows a secret.
 MASK = "**********"
+#: Stands for all of the arguments, where they are no object.
+WHOLE = ""
 #: What is shorter is in every text, and would only garble it.
 _SHORTEST = 4
 
 
+def masked_in(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
+    """The names of the arguments that are secret, or might be (a name that the tool does not know)."""
+    tool = tools.get(call.name)
+    secret = secret_parameters(tool.parameters) if tool is not None else set()
+    if tool is None or not secret:
+        return []
+    if isinstance(call.arguments, str):
+        return [WHOLE]
+    known = tool.parameters.get("properties", {})
+    return [name for name in call.arguments if name in secret or name not in known]
+
+
 def masked(call: ToolCall, tools: Mapping[str, Tool]) -> ToolCall:
-    """The call as it may be told: what is secret, or might be (a name that the tool does not know), is masked."""
-    secret = _secret_parameters(tools.get(call.name))
-    if not secret:
+    """The call as it may be told."""
+    names = masked_in(call, tools)
+    if not names:
         return call
     if isinstance(call.arguments, str):
         return replace(call, arguments=MASK)
-    known = tools[call.name].parameters.get("properties", {})
-    told = {name: MASK if name in secret or name not in known else given for name, given in call.arguments.items()}
-    return replace(call, arguments=told)
+    return replace(call, arguments={**call.arguments, **dict.fromkeys(names, MASK)})
 
 
-def is_masked(arguments: Mapping[str, Any] | str) -> bool:
-    """Whether these arguments were told with a mask, and cannot be used."""
-    return MASK in (arguments.values() if isinstance(arguments, Mapping) else [arguments])
+def told_call(call: ToolCall, tools: Mapping[str, Tool]) -> dict[str, Any]:
+    """The call as it is recorded: "secret" names what is masked, where something is."""
+    names = masked_in(call, tools)
+    told = {"id": call.id, "name": call.name, "arguments": masked(call, tools).arguments}
+    return {**told, "secret": names} if names else told
+
+
+def is_masked(told: Mapping[str, Any], tools: Mapping[str, Tool]) -> bool:
+    """Whether a recorded call cannot be made, because some of its arguments were not kept."""
+    if told.get("secret"):
+        return True
+    # Earlier versions did not say so: there, a mask in the place of a secret is one.
+    call = ToolCall(told["id"], told["name"], told["arguments"])
+    given = call.arguments if isinstance(call.arguments, dict) else {WHOLE: call.arguments}
+    return any(given[name] == MASK for name in masked_in(call, tools))
 
 
 def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
     """The texts that must not be told, the longest first."""
-    told = masked(call, tools)
-    if told is call:
-        return []
-    if isinstance(call.arguments, str) or isinstance(told.arguments, str):
-        return [str(call.arguments)]
-    hidden = [given for name, given in call.arguments.items() if told.arguments[name] == MASK]
-    return sorted({text for text in _texts(hidden) if len(text) >= _SHORTEST}, key=len, reverse=True)
+    names = masked_in(call, tools)
+    hidden = call.arguments if isinstance(call.arguments, str) else [call.arguments[name] for name in names]
+    found = {text for text in _texts(hidden) if len(text) >= _SHORTEST} if names else set()
+    return sorted(found, key=len, reverse=True)
 
 
 def without(text: str, secrets: list[str]) -> str:
     """The text with a mask for each secret: a tool may repeat what it was given, above all in its errors."""
     return redacted(text, secrets, MASK)
-
-
-def _secret_parameters(tool: Tool | None) -> set[str]:
-    """Pydantic marks what is secret as write-only; so is a parameter that holds something secret."""
-    if tool is None or '"writeOnly": true' not in json.dumps(tool.parameters):
-        return set()
-    shared = tool.parameters.get("$defs", {})
-    return {name for name, schema in tool.parameters["properties"].items() if _is_secret(schema, shared, set())}
-
-
-def _is_secret(schema: Any, shared: Mapping[str, Any], seen: set[str]) -> bool:
-    if isinstance(schema, list):
-        return any(_is_secret(item, shared, seen) for item in schema)
-    if not isinstance(schema, dict):
-        return False
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    if name and name not in seen and _is_secret(shared.get(name), shared, seen | {name}):
-        return True
-    return schema.get("writeOnly") is True or any(_is_secret(item, shared, seen) for item in schema.values())
 
 
 def _texts(value: Any) -> Iterator[str]:

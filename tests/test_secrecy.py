@@ -166,3 +166,182 @@ async def test_a_fatal_error_of_a_tool_says_no_secret(tmp_path: Path) -> None:
     with pytest.raises(RLMError, match=r"cannot unlock with \*{10}"):
         await AsyncRecursiveEngine(ScriptedModel(script), tools=[unlock]).solve("x", checkpoint=tmp_path / "r.json")
     assert SENT not in (tmp_path / "r.json").read_text()
+
+
+# -- a run that is stopped in the middle of a round ------------------------------------------------------------------
+
+
+class Shop:
+    """A reply of several calls, of which one takes a secret; the run is stopped while that one is under way."""
+
+    def __init__(self, tmp_path: Path, *, secret: bool = True) -> None:
+        self.path, self.log = tmp_path / "run.json", list[str]()
+        self.under_way = asyncio.Event()
+        self.says: dict[str, Any] = {"pin": SENT}
+        self.repeats = True
+        self.answer = "all done"
+
+        @tool(version="1")
+        async def pay(amount: int) -> str:
+            """Pay."""
+            self.log.append(f"paid {amount}")
+            return f"receipt {amount}"
+
+        async def unlock(pin: Any) -> str:
+            """Unlock."""
+            said = pin.get_secret_value() if secret else pin
+            self.log.append(f"unlocked with {said}")
+            if not self.under_way.is_set():
+                self.under_way.set()
+                await asyncio.sleep(60)
+            return "open"
+
+        unlock.__annotations__["pin"] = SecretStr if secret else str
+        self.tools = [pay, tool(unlock, version="1")]
+
+    def script(self, request: Any) -> Any:
+        if request.mode != "worker":
+            return {"decision": "EXECUTE"}
+        told = [message["content"] for message in request.messages if message["role"] == "tool"]
+        self.log.append(f"asked after {len(told)}")
+        if told:
+            return self.answer if "open" in told else f"not open: {told[-1]}"
+        calls = [{"name": "pay", "arguments": {"amount": at}} for at in (1, 2)]
+        again = self.log.count("asked after 0") > 1
+        if again and not self.repeats:
+            return {"tool_calls": [{"name": "pay", "arguments": {"amount": 3}}]}
+        return {"tool_calls": [calls[0], {"name": "unlock", "arguments": self.says}, calls[1]]}
+
+    async def stopped(self) -> None:
+        """The run as it is kept when it was stopped there."""
+        run = self.engine().start("go shopping", checkpoint=self.path)
+        await self.under_way.wait()
+        while sum(use.ended is not None for use in run.tree["0"].tool_calls) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await run.cancel()
+        self.log.clear()
+
+    def engine(self, **options: Any) -> AsyncRecursiveEngine:
+        return AsyncRecursiveEngine(ScriptedModel(self.script), tools=self.tools, max_depth=1, **options)
+
+
+async def test_a_call_with_a_secret_costs_only_itself(tmp_path: Path) -> None:
+    """What had returned is not done again; the model is asked for what was not kept, and for nothing else."""
+    shop = Shop(tmp_path)
+    await shop.stopped()
+    assert SENT not in shop.path.read_text()
+    shop.log.append("asked after 0")
+    output = await shop.engine().solve("go shopping", checkpoint=shop.path)
+
+    assert output.content == "all done"
+    assert shop.log[1:] == ["asked after 0", f"unlocked with {SENT}", "asked after 3"]
+    assert [use.content for use in output.run.tree["0"].tool_calls] == ["receipt 1", "open", "receipt 2"]
+    assert output.usage.calls == 3, "each call that was made is counted once"
+    assert SENT not in shop.path.read_text()
+
+
+async def test_a_call_with_a_secret_that_is_not_said_again_is_not_made_and_nothing_else_is(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    await shop.stopped()
+    shop.repeats = False
+    shop.log.append("asked after 0")
+    output = await shop.engine().solve("go shopping", checkpoint=shop.path)
+
+    assert shop.log[1:] == ["asked after 0", "asked after 3"], "nothing is paid again"
+    assert output.run.tree["0"].tool_calls[1].content.startswith("This call was not made")
+
+
+@pytest.mark.parametrize("text", ["**********", "secret", ""])
+async def test_a_mask_is_a_value_where_nothing_is_secret(tmp_path: Path, text: str) -> None:
+    shop = Shop(tmp_path, secret=False)
+    shop.says = {"pin": text}
+    await shop.stopped()
+    output = await shop.engine().solve("go shopping", checkpoint=shop.path)
+
+    assert output.content == "all done"
+    assert shop.log == [f"unlocked with {text}", "asked after 3"]
+
+
+async def test_a_secret_that_looks_like_a_mask_is_asked_for_as_any_other(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.says = {"pin": "**********"}
+    await shop.stopped()
+    shop.log.append("asked after 0")
+    await shop.engine().solve("go shopping", checkpoint=shop.path)
+
+    assert shop.log[1:] == ["asked after 0", "unlocked with **********", "asked after 3"]
+
+
+async def test_a_secret_is_left_out_of_what_is_said_later(tmp_path: Path) -> None:
+    """Also as JSON and Python write it."""
+    shop = Shop(tmp_path)
+    word = 'pass"w\u00f6rd\\1'
+    shop.says, shop.answer = {"pin": word}, f"it was {word}, {json.dumps(word)} or {word!r}"
+    shop.under_way.set()
+    output = await shop.engine().solve("go shopping", checkpoint=shop.path)
+
+    assert output.content == "it was **********, \"**********\" or '**********'"
+    assert "rd" not in output.content
+
+
+class Kept:
+    """A cache that can be looked through."""
+
+    def __init__(self) -> None:
+        self.replies: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self.replies.get(key)
+
+    def put(self, key: str, reply: Any) -> None:
+        self.replies[key] = reply
+
+
+async def test_no_cache_holds_what_was_given_to_a_tool_as_a_secret(tmp_path: Path) -> None:
+    cache, shop = Kept(), Shop(tmp_path)
+    shop.answer = f"open with {SENT}"
+    shop.under_way.set()
+    for _ in range(2):
+        await shop.engine(cache=cache).solve("go shopping")
+    assert shop.log.count(f"unlocked with {SENT}") == 2
+    assert cache.replies == {}
+    assert SENT not in repr(cache.replies)
+
+    plain = Shop(tmp_path, secret=False)
+    plain.under_way.set()
+    for _ in range(2):
+        await plain.engine(cache=cache).solve("go shopping")
+    assert len(cache.replies) == 2, "where nothing is secret, all is kept"
+    assert plain.log.count("asked after 0") == 1
+
+
+@pytest.mark.parametrize(
+    ("annotation", "arguments"),
+    [
+        (list[SecretStr], [SENT]),
+        (dict[str, SecretStr], {"a": SENT}),
+        (SecretStr | None, SENT),
+        (Account, {"user": "ada", "password": SENT}),
+        (list[Account], [{"user": "ada", "password": SENT}]),
+    ],
+)
+async def test_what_is_secret_within_something_is_kept_nowhere(tmp_path: Path, annotation: Any, arguments: Any) -> None:
+    cache = Kept()
+
+    async def unlock(pin: Any) -> str:
+        """Unlock."""
+        return f"open: {arguments}"
+
+    unlock.__annotations__["pin"] = annotation
+
+    def script(request: Any) -> Any:
+        if request.mode != "worker":
+            return {"decision": "EXECUTE"}
+        told = any(message["role"] == "tool" for message in request.messages)
+        return "done" if told else {"tool_calls": [{"name": "unlock", "arguments": {"pin": arguments}}]}
+
+    engine = AsyncRecursiveEngine(ScriptedModel(script), tools=[tool(unlock, version="1")], max_depth=1, cache=cache)
+    output = await engine.solve("x", checkpoint=tmp_path / "run.json")
+    assert SENT not in (tmp_path / "run.json").read_text()
+    assert SENT not in repr(output.run.tree["0"])
+    assert cache.replies == {}

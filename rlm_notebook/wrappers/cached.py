@@ -15,10 +15,11 @@ from typing import Any
 from ..core.finish_reason import ended_early
 from ..core.keys import digest
 from ..core.limits import Usage
+from ..core.secret_parameters import calls_with_secrets
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Cache, Capabilities, Model, Reply, Request
 
-__all__ = ["Cached", "Flights", "MemoryCache", "is_whole", "remembered"]
+__all__ = ["Cached", "Flights", "MemoryCache", "is_confided", "is_whole", "remembered"]
 
 #: Replies that ended as they should; one that was cut off or filtered is asked for again.
 _WHOLE = frozenset({"stop", "tool_calls"})
@@ -162,7 +163,7 @@ class Cached:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         outcome = copy.deepcopy(piece)
-                        if is_whole(outcome):
+                        if is_whole(outcome) and not is_confided(request, outcome):
                             self.cache.put(key, outcome)
                     yield piece
         except ModelError as error:
@@ -176,6 +177,13 @@ def is_whole(reply: Reply) -> bool:
     """Whether a reply ended as it should, and says something: no other is worth keeping."""
     whole = reply.finish_reason in _WHOLE and not ended_early(reply.finish_reason, reply.metadata)
     return whole and bool(reply.tool_calls or reply.content.strip())
+
+
+def is_confided(request: Request, reply: Reply) -> bool:
+    """Whether something secret was given to a tool in this conversation: nothing of it is kept from there on."""
+    before = (call for message in request.messages for call in message.get("tool_calls", ()))
+    called = [*(call["name"] for call in before), *(call.name for call in reply.tool_calls)]
+    return calls_with_secrets(request.tools, called)
 
 
 def remembered(reply: Reply) -> Reply:
