@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +37,7 @@ from .past import Past
 from .permits import Permits
 from .ports import Message, Observer, Reply, current_host
 from .readings import ReadableRun, best_of, trace_of, written
+from .steady_clock import SteadyClock
 from .stopwatch import Stopwatch
 from .succession import Succession
 from .turns import Meter, Splits, Steps, Turns, slots_for
@@ -93,26 +93,26 @@ class Run:
         recorded: Recorded | None,
         origin: Origin,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.job = job
         self.configuration = configuration
         self.budget = configuration.budget
         self.limits = configuration.limits
-        self.clock = clock
+        self.clock = SteadyClock(clock)
         self.past = Past(recorded, job.request_key, job.memory)
         self.run_id = self.past.run_id or secrets.token_hex(8)
         self.log = EventLog(job.journal, configuration.observers)
         self.tree: Tree = self.log.tree
         #: What waits for `approve`, by node: its plan, or its calls of tools.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
-        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, clock)
+        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, self.clock)
         meter = Meter(self.budget, self.past.spent)
         turns = Turns(slots_for(configuration.slots))
         self.steps = Steps(self.limits.max_steps)
         self.splits = Splits()
         self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
-        self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, clock)
+        self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, self.clock)
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
         self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
         #: Answers that are being written, as far as they have come, by node.

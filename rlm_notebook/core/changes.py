@@ -37,13 +37,18 @@ def decision_of(event: Planned) -> Any:
     return "EXECUTE" if event.limited else event.plan.get("decision")
 
 
+def _ended(node: Node, at: float) -> float:
+    """Not before it began: its beginning may be of an execution whose clock was ahead."""
+    return at if node.started is None else max(at, node.started)
+
+
 def _failed(node: Node, event: Failed, state: NodeState) -> Node:
     phases = _closed(node.phases, event.at, kind="failed" if node.at_work else None)
     usage = node.usage + event.usage
     return changed(
         node,
         state=state,
-        ended=event.at,
+        ended=_ended(node, event.at),
         error=event.error,
         error_kind=event.kind,
         usage=usage,
@@ -55,7 +60,8 @@ def _failed(node: Node, event: Failed, state: NodeState) -> Node:
 def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
     usage, note = node.usage + event.usage, event.reason or node.note
     phases, partial = _closed(node.phases, event.at), _longer(node, event.text)
-    return changed(node, state=state, ended=event.at, note=note, usage=usage, phases=phases, partial=partial)
+    at = _ended(node, event.at)
+    return changed(node, state=state, ended=at, note=note, usage=usage, phases=phases, partial=partial)
 
 
 def _longer(node: Node, text: str) -> str:
@@ -129,7 +135,9 @@ def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, 
     """Of several calls with the same id (models number each reply anew), the one that still runs."""
     for place, use in enumerate(uses):
         if use.call == event.call and use.ended is None:
-            ended = replace(use, content=event.content, ok=event.ok, ended=event.at, reads=event.reads)
+            # Told again by an execution whose clock was set back in between, it may have been called later than now.
+            at = max(event.at, use.started)
+            ended = replace(use, content=event.content, ok=event.ok, ended=at, reads=event.reads)
             return (*uses[:place], ended, *uses[place + 1 :])
     return uses
 
@@ -167,7 +175,7 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         usage=node.usage + event.usage,
         model=event.model or node.model,
         started=node.started if node.started is not None else event.at,
-        ended=event.at,
+        ended=_ended(node, event.at),
         mark=event.mark,
         phases=_answered(node, event.content, event.at),
         rounds=(),

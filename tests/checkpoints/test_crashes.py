@@ -6,6 +6,7 @@ A sample of the places is tried; RLM_CRASH_POINTS=all tries each one, and prints
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -17,7 +18,17 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError, Output, RLMError, Run, tool
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    Budget,
+    BudgetExceededError,
+    Output,
+    RLMError,
+    Run,
+    load_run,
+    steady_clock,
+    tool,
+)
 from tests.checkpoints.crashes import Disk, Fault
 
 ALL = os.environ.get("RLM_CRASH_POINTS") == "all"
@@ -67,7 +78,8 @@ class World:
         await asyncio.sleep(0)
         metadata = {"usage": {"prompt_tokens": 2, "completion_tokens": 1}, "cost_usd": 0.5}
         if mode == "planner":
-            parts = ["look", "pay", {"description": "sum", "depends_on": [1]}] if task == "root" else []
+            # One after the other: so at most one thing is under way when the disk comes to its end.
+            parts = ["look", _after("pay", 0), _after("sum", 1)] if task == "root" else []
             plan = {"decision": "RECURSE", "sub_tasks": parts} if parts else {"decision": "EXECUTE"}
             return {"content": json.dumps(plan), "metadata": metadata}
         if task in self.fails and mode == "worker":
@@ -76,6 +88,10 @@ class World:
             calls = [{"name": "pay", "arguments": {"n": told}}]
             return {"content": "", "tool_calls": calls, "metadata": metadata}
         return {"content": f"{mode} of {task} after {told}", "metadata": metadata}
+
+
+def _after(task: str, other: int) -> dict[str, Any]:
+    return {"description": task, "depends_on": [other]}
 
 
 Action = Callable[[World], Any]
@@ -167,6 +183,41 @@ def _changes(folder: Path, disk: Disk, action: Action, base: World | None = None
     disk.start(None)
     asyncio.run(action(world))
     return disk.changes
+
+
+# -- clocks --------------------------------------------------------------------------------------------------------
+
+CLOCKS: dict[str, Callable[[int], float]] = {
+    "stands still": lambda ticks: 1_700_000_000.0,
+    "runs backwards": lambda ticks: 1_700_000_000.0 - ticks,
+    "is before 1970": lambda ticks: -1e6 + ticks,
+    "is after the year 9999": lambda ticks: 1e12 + ticks,
+    "is set back again and again": lambda ticks: 1_700_000_000.0 + ticks % 7,
+}
+
+
+@pytest.mark.timeout(3600 if ALL else 120)
+@pytest.mark.parametrize("name", CLOCKS)
+def test_whatever_the_clock_says_nothing_is_lost(
+    tmp_path: Path, disk: Disk, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(steady_clock.time, "time", lambda: CLOCKS[name](next(ticks)))
+    (tmp_path / "whole").mkdir()
+    whole = World(tmp_path / "whole", disk)
+    answer = attempted(whole, solve, None).content
+    last = _changes(tmp_path / "count", disk, solve)
+    for first in places(last, name):
+        second = random.Random(f"{name} {first}").randrange(1, last)
+        (tmp_path / f"{first}").mkdir()
+        world = World(tmp_path / f"{first}", disk)
+        attempted(world, solve, first)
+        attempted(world, solve, second)
+        check_end(world, solve, whole, answer, 2)
+        tree = load_run(world.path).tree
+        assert all(node.started <= node.ended for node in tree if node.started is not None and node.ended is not None)
+        assert [use.content for use in tree["0.1"].tool_calls] == [f"receipt {n}" for n in range(4)]
+        assert str(tree)
 
 
 # -- edits and the like ------------------------------------------------------------------------------------------
