@@ -19,6 +19,7 @@ from .core.finish_reason import advice, cut_off, ended_early
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
 from .core.reasoning import ThoughtFilter, last_value, split_thoughts
+from .core.recordable import plain, plain_arguments, plain_text, plain_usage
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
 from .error_text import described, error_text
@@ -169,7 +170,23 @@ def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
 def _present(reply: Reply | None, node: str, model: Model) -> Reply:
     if reply is None:
         raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
-    return reply
+    return _recordable(reply)
+
+
+def _recordable(reply: Reply) -> Reply:
+    """The reply with nothing in it that could not be kept: what goes on from here is what is recorded."""
+    texts = {name: plain_text(getattr(reply, name)) for name in ("content", "model", "finish_reason", "reasoning")}
+    calls = tuple(_recordable_call(call) for call in reply.tool_calls)
+    same_calls = all(made is call for made, call in zip(calls, reply.tool_calls, strict=True))
+    changes = {**texts, "metadata": plain(reply.metadata), "tool_calls": reply.tool_calls if same_calls else calls}
+    same = all(value is getattr(reply, name) for name, value in changes.items())
+    return reply if same else replace(reply, **changes)
+
+
+def _recordable_call(call: ToolCall) -> ToolCall:
+    told = plain_text(call.id), plain_text(call.name), plain_arguments(call.arguments)
+    same = told[0] is call.id and told[1] is call.name and told[2] is call.arguments
+    return call if same else ToolCall(*told)
 
 
 @dataclass(slots=True)
@@ -393,6 +410,7 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
 
 
 def _priced(run: Run, model: Model, usage: Usage) -> Usage:
+    usage = plain_usage(usage).not_negative
     if is_free(model):
         return usage.without_calls().with_cost(0.0)
     return run.configuration.prices.settled(model.name, usage.without_calls())

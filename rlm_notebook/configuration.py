@@ -80,6 +80,10 @@ class Configuration:
     ) -> str:
         """What makes two executions the same request."""
         context = instance("context", context, RLMContext, 'RLMContext(breadcrumbs=("outer task",))')
+        if context is not None and not _are_texts(context.breadcrumbs):
+            raise ConfigurationError(
+                'context: the breadcrumbs are no texts; give the outer tasks, RLMContext(breadcrumbs=("outer",))'
+            )
         meaning: dict[str, Any] = {
             "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
             **self.team.meaning,
@@ -177,6 +181,10 @@ def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
             "or limit calls or tokens"
         )
     return budget
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(each, str) for each in values)
 
 
 def _checked_task(task: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from .containment import is_failure
 from .core.events import Event, RunFinished
+from .core.recordable import recordable
 from .core.records import Recorded
 from .core.tree import Tree
 from .exceptions import CheckpointError
@@ -32,6 +33,7 @@ class EventLog:
 
     def emit(self, event: Event) -> None:
         """Apply, keep, tell. A journal that fails fails the run; an observer never does."""
+        event = recordable(event)
         self.tree.apply(event)
         try:
             if event.durable:
@@ -86,6 +88,9 @@ class EventLog:
         Kept first, announced second: who sees "done" can rely on the file. Raises `CheckpointError` where it cannot be
         kept; a run that was done has failed then.
         """
+        recorded = recordable(event)
+        assert isinstance(recorded, RunFinished)
+        event = recorded
         self.tree.apply(event)
         try:
             self.journal.append(event)

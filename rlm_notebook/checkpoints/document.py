@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fai
 
 from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
+from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
 
@@ -23,9 +24,8 @@ __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_no_
 
 FORMAT = "rlm-checkpoint"
 VERSION = 1
-#: Seconds since the epoch that a calendar has a date for, and more tokens than anybody has paid for.
-LATEST = 253_402_300_799.0
-MOST = 2**53
+#: The sum of more calls than anybody has paid for.
+MOST = 2**63 - 1
 #: Lists and objects within each other, in what a model or a tool gave.
 DEEPEST = 100
 SCHEMA_PATH = Path(__file__).with_name("schema.json")
@@ -100,6 +100,8 @@ class CallDocument(_Part):
     id: str
     name: str
     arguments: Anything | str = Field(default_factory=dict)
+    #: The names of the arguments that have a mask in their place.
+    secret: Many[str] = Field(default_factory=list)
 
 
 class RoundDocument(_Part):
@@ -390,7 +392,11 @@ def _restored(node: NodeDocument) -> Node:
 
 
 def _restored_round(told: RoundDocument) -> Round:
-    return Round(told.content, tuple(call.model_dump() for call in told.calls), _usage(told.usage), told.model)
+    return Round(told.content, tuple(map(_restored_call, told.calls)), _usage(told.usage), told.model)
+
+
+def _restored_call(call: CallDocument) -> dict[str, Any]:
+    return call.model_dump(exclude=set() if call.secret else {"secret"})
 
 
 def _usage(usage: UsageDocument) -> Usage:

@@ -26,11 +26,13 @@ from ..core.events import (
 )
 from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
+from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Tree
 from ..exceptions import CheckpointError
-from .document import LATEST, MOST
-from .ordinary import LARGEST_FILE, require_ordinary, unusable
+from . import ordinary
+from .document import MOST
+from .ordinary import require_ordinary, unusable
 
 __all__ = ["Journalled", "checked_line", "line_of", "read_journal"]
 
@@ -74,8 +76,8 @@ def read_journal(path: Path) -> Journalled | None:
     try:
         if not path.exists():
             return None
-        if path.stat().st_size > LARGEST_FILE:
-            raise unusable(path, f"it is larger than {LARGEST_FILE >> 20} MB")
+        if path.stat().st_size > ordinary.LARGEST_FILE:
+            raise unusable(path, f"it is larger than {ordinary.LARGEST_FILE >> 20} MB")
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:

@@ -22,13 +22,14 @@ from typing import IO, Any
 
 from ..core.events import Event
 from ..core.limits import NOTHING
-from ..core.records import Recorded
+from ..core.records import Recorded, adding_to
 from ..core.store import narrower, store_of
 from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError, ConfigurationError
+from . import ordinary
 from .document import FORMAT, VERSION, document_of, recorded_of, require_no_circle
 from .journal import line_of, read_journal
-from .ordinary import decoded, read_whole, require_ordinary, unusable
+from .ordinary import decoded, read_whole, require_ordinary, too_large, unusable
 from .replacing import keep_numbered, numbered, set_aside, temporary, write_whole
 
 __all__ = ["JsonFile", "load_recorded", "require_at_rest"]
@@ -75,6 +76,7 @@ class JsonFile:
         self._held: list[Event] = []
         self._lines: IO[bytes] | None = None
         self._lock: Any = None
+        self._written = 0
         self._synced = 0.0
         self._later: asyncio.TimerHandle | None = None
         self._recorded: Recorded | None = None
@@ -106,7 +108,7 @@ class JsonFile:
             self._acquire()
             self._require_unchanged()
             self._keep_what_was()
-            self._lines = self._journal.open("wb")
+            self._lines, self._written = self._journal.open("wb"), 0
             for event in self._held:
                 self._write(event)
         except OSError as error:
@@ -265,7 +267,11 @@ class JsonFile:
 
     def _write(self, event: Event) -> None:
         assert self._lines is not None
-        self._lines.write(line_of(event, cell_id=self._cell()))
+        line = line_of(event, cell_id=self._cell())
+        self._written += len(line)
+        if self._written > ordinary.LARGEST_JOURNAL:
+            raise too_large(self._journal, ordinary.LARGEST_JOURNAL)
+        self._lines.write(line)
         self._lines.flush()
         since = time.monotonic() - self._synced
         if since >= SYNC_INTERVAL:
@@ -378,7 +384,7 @@ def _over(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:
     same = not fresh and document.tree.request_key == last.tree.request_key
     return replace(
         last,
-        earlier=tuple(node for node in nodes if node.plan_key or node.result_key),
+        earlier=adding_to(last.tree, nodes),
         cell_id=last.cell_id or document.cell_id,
         created=document.created,
         spent=last.spent + (document.spent if same else NOTHING),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +16,16 @@ from typing import Any
 
 from ..exceptions import CheckpointError
 
-__all__ = ["decoded", "head_of", "read_whole", "require_ordinary", "unusable"]
+__all__ = ["LARGEST_FILE", "LARGEST_JOURNAL", "decoded", "head_of", "read_whole", "require_ordinary", "unusable"]
 
-LARGEST_FILE = 512 * 1024 * 1024
+#: What is larger is not read, and so not written either. A document holds the answer twice, a journal once.
+LARGEST_FILE = 2 * 1024 * 1024 * 1024
+LARGEST_JOURNAL = LARGEST_FILE // 2
 #: Of a file this large, a run's texts are the most; one that is all brackets would take a hundred times its size.
 _SUSPICIOUS = 32 * 1024 * 1024
-_BYTES_A_BRACKET = 8
+#: Outside of texts, and fewer than there are where each value has a line of its own, as in what is written here.
+_BYTES_A_BRACKET = 5
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _LONGEST_HEAD = 1024 * 1024
 
 
@@ -57,7 +62,7 @@ def decoded(raw: bytes) -> Any:
     """The JSON value of a file; raises `ValueError` in words. What cannot be a checkpoint is not even parsed."""
     if b"rlm-checkpoint" not in raw:
         raise ValueError(_not_ours(raw))
-    if len(raw) > _SUSPICIOUS and raw.count(b"[") + raw.count(b"{") > len(raw) // _BYTES_A_BRACKET:
+    if len(raw) > _SUSPICIOUS and _brackets(raw) > len(raw) // _BYTES_A_BRACKET and _is_all_brackets(raw):
         raise ValueError("it holds hardly anything but brackets, as no run does")
     try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
@@ -70,6 +75,16 @@ def decoded(raw: bytes) -> Any:
         raise ValueError(f"it is damaged ({error})") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _brackets(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{")
+
+
+def _is_all_brackets(raw: bytes) -> bool:
+    """Whether that is so of what is no text: in an answer there may be as many as one likes."""
+    outside = _TEXT.sub(b"", raw)
+    return _brackets(outside) > len(outside) // _BYTES_A_BRACKET
 
 
 def _not_ours(raw: bytes) -> str:
@@ -97,6 +112,15 @@ def head_of(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError, CheckpointError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def too_large(path: Path, most: int) -> CheckpointError:
+    """Of a run that has begun to spend: what is kept of it can still be read."""
+    return CheckpointError(
+        f"cannot keep more of this run in {path}: it would be larger than {most >> 20} MB, which nothing reads; "
+        "the answer so far is in memory only (error.run.partial(), in a notebook _rlm.partial()). Have models and "
+        "tools return less, or references to it: what was kept before is not asked again"
+    )
 
 
 def unusable(path: Path, why: str) -> CheckpointError:

@@ -9,20 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import ordinary
 from .layout import laid_out
-from .ordinary import require_ordinary
+from .ordinary import require_ordinary, too_large
 
 __all__ = ["keep_numbered", "numbered", "set_aside", "temporary", "write_whole"]
 
 
 def write_whole(path: Path, data: dict[str, Any]) -> None:
     """All or nothing: a reader sees the old file or the new one, also after a power loss."""
-    text = laid_out(data)
+    encoded = _encodable(laid_out(data)).encode("utf-8") + b"\n"
+    if len(encoded) > ordinary.LARGEST_FILE:
+        raise too_large(path, ordinary.LARGEST_FILE)
     beside = temporary(path)
     require_ordinary([beside])
     try:
         with beside.open("wb") as file:
-            file.write(_encodable(text).encode("utf-8") + b"\n")
+            file.write(encoded)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -61,6 +61,15 @@ class Usage:
             self.calls - other.calls,
             cost,
         )
+
+    @property
+    def not_negative(self) -> Usage:
+        """With nothing for a count that is less: no call gives anything back."""
+        counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, self.calls)
+        if min(counts) >= 0 and (self.cost_usd is None or self.cost_usd >= 0):
+            return self
+        cost = None if self.cost_usd is None else max(0.0, self.cost_usd)
+        return Usage(*(max(0, count) for count in counts)).with_cost(cost)
 
     def without_calls(self) -> Usage:
         return replace(self, calls=0)
@@ -161,4 +170,7 @@ class Limits:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # Python knows whole numbers for which there is no finite float.
+    return 0 <= value <= sys.float_info.max

@@ -102,6 +102,28 @@ class Records:
         return bool(self.plans or self.results or self.stopped)
 
 
+def adding_to(tree: Tree, earlier: Sequence[Node]) -> tuple[Node, ...]:
+    """Of earlier nodes, the oldest first, those that know something that no later one at their place knows: without
+    that, what a run leaves would grow each time that it is stopped."""
+    known = set[tuple[str, str, str]]()
+    transcripts = dict[tuple[str, str], Node]()
+
+    def adds(node: Node) -> bool:
+        facts = {("plan", node.plan_key, node.id)} if node.plan is not None and node.plan_key else set()
+        facts |= {("result", node.result_key, node.id)} if node.result is not None and node.result_key else set()
+        new = not facts <= known
+        known.update(facts)
+        told = transcripts.get((node.plan_key, node.id))
+        if node.rounds and node.plan_key and (told is None or not retells(node, told)):
+            transcripts[node.plan_key, node.id] = node
+            return True
+        return new
+
+    for node in tree:
+        adds(node)
+    return tuple(reversed([node for node in reversed(earlier) if adds(node)]))
+
+
 def retells(node: Node, known: Node) -> bool:
     """Whether all that the transcript of `node` holds, replies and what tools returned, is in that of `known`."""
     said = [(told.content, told.calls) for told in node.rounds]
@@ -151,8 +173,7 @@ def result_facts(node: Node, node_id: str, mark: str = "replayed") -> Iterator[E
     yield from stage[:1]
     asked, allowed = _asked(node, node_id)
     begins = [fact for fact in stage[1:] if fact.at not in allowed]
-    tools = [fact for use in node.tool_calls for fact in tool_facts(use, node_id)]
-    yield from sorted([*begins, *asked, *tools], key=_place)
+    yield from _in_order([*begins, *asked], node.tool_calls, node_id)
     yield Finished(
         at=node.ended or 0.0,
         node=node_id,
@@ -174,9 +195,19 @@ def _asked(node: Node, node_id: str) -> tuple[list[ToolCalled], set[float]]:
     return asked, {use.started for use, _ in waited}
 
 
-def _place(fact: Event) -> tuple[float, int]:
-    """When it was; at one moment, a call of the model comes first, then tools are called before they return."""
-    return fact.at, 1 if isinstance(fact, ToolCalled) else 2 if isinstance(fact, ToolReturned) else 0
+def _in_order(others: Iterable[Event], uses: Iterable[ToolUse], node_id: str) -> Iterator[Event]:
+    """Calls of tools among other facts, by time; at one moment, a call of the model comes first, then tools are called
+    before they return. Calls stay in their order, whatever the clocks of the executions said that they are of."""
+    placed: list[tuple[float, int, Event]] = [
+        (fact.at, 1 if isinstance(fact, ToolCalled) else 0, fact) for fact in others
+    ]
+    latest = 0.0
+    for use in uses:
+        latest = max(latest, use.started)
+        called, *returned = tool_facts(use, node_id)
+        placed.append((latest, 1, called))
+        placed += [(max(latest, fact.at), 2, fact) for fact in returned]
+    yield from (fact for *_, fact in sorted(placed, key=lambda each: each[:2]))
 
 
 def tool_facts(use: ToolUse, node_id: str) -> Iterator[Event]:

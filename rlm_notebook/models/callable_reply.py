@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +9,8 @@ from typing import Any
 
 from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
+from ..core.recordable import plain as recordable
+from ..core.recordable import plain_arguments
 from ..core.text import well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
@@ -49,8 +50,11 @@ def reply_from(result: Any, request: Request, name: str) -> Reply:
 
 def _well_formed(reply: Reply) -> Reply:
     """The reply with texts that can be kept and shown; a model of the user's own may give anything."""
-    texts = {"content": reply.content, "model": reply.model, "reasoning": reply.reasoning, "metadata": reply.metadata}
-    changed = {part: clean for part, value in texts.items() if (clean := well_formed_value(value)) is not value}
+    metadata = recordable(reply.metadata) if isinstance(reply.metadata, Mapping) else reply.metadata
+    texts = {"content": reply.content, "model": reply.model, "reasoning": reply.reasoning, "metadata": metadata}
+    changed = {
+        part: clean for part, value in texts.items() if (clean := well_formed_value(value)) is not getattr(reply, part)
+    }
     calls = reply.tool_calls
     if isinstance(calls, tuple | list) and all(isinstance(call, ToolCall) for call in calls):
         clean_calls = tuple(map(_well_formed_call, calls))
@@ -61,7 +65,8 @@ def _well_formed(reply: Reply) -> Reply:
 
 def _well_formed_call(call: ToolCall) -> ToolCall:
     parts = (call.id, call.name, call.arguments)
-    clean = [well_formed_value(part) for part in parts]
+    arguments = plain_arguments(call.arguments) if isinstance(call.arguments, Mapping | str) else call.arguments
+    clean = [well_formed_value(part) for part in (call.id, call.name, arguments)]
     return ToolCall(*clean) if any(new is not old for new, old in zip(clean, parts, strict=True)) else call
 
 
@@ -111,9 +116,8 @@ def _as_json(metadata: Any, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise unexpected(name, metadata, 'for "metadata" a dict')
-    written = json.dumps({str(key): value for key, value in metadata.items()}, default=str)
-    # Numbers that JSON does not know (NaN, Infinity) become text too: a file that holds them cannot be read again.
-    as_json: dict[str, Any] = json.loads(written, parse_constant=str)
+    # The function may go on with its own.
+    as_json: dict[str, Any] = recordable(metadata, fresh=True)
     return as_json
 
 

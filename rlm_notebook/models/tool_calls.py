@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.recordable import plain_arguments
 from ..core.text import well_formed, well_formed_value
 from ..ports import ToolCall
 
@@ -224,7 +225,7 @@ def arguments_from(given: Any) -> dict[str, Any] | str:
             return dict(well_formed_value(decoded))
     except (ValueError, RecursionError):
         pass
-    return well_formed(given if isinstance(given, str) else json.dumps(given, default=str))
+    return well_formed(given) if isinstance(given, str) else plain_arguments(given)
 
 
 def _decoded(text: str) -> Any:
