@@ -34,6 +34,7 @@ LAYERS = [
         "permits",
         "recursion",
         "retelling",
+        "steady_clock",
         "stopwatch",
         "children",
         "succession",
