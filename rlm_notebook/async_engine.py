@@ -9,7 +9,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -108,6 +109,11 @@ class AsyncRecursiveEngine:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_configuration", _configuration(self))
         object.__setattr__(self, "_recursion", Recursion(self._configuration))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its arguments: another process has slots, threads and a cache of its own.
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return partial(type(self), **given), ()
 
     def __repr__(self) -> str:
         limits = self._configuration.limits

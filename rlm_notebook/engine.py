@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ class RecursiveEngine:
         for name in ("agents", "prices", "tools", "observers", "cache"):
             # As the other keeps them: what can be gone through only once, or changed by the caller later, is not.
             object.__setattr__(self, name, getattr(made, name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its arguments: another process has slots, threads and a cache of its own.
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return partial(type(self), **given), ()
 
     def __repr__(self) -> str:
         return repr(self.async_engine).replace("Async", "", 1)

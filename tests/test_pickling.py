@@ -330,3 +330,13 @@ async def test_a_partial_answer_of_a_live_run_comes_back() -> None:
     partial = there_and_back(run.partial())
     assert partial.metadata["partial"] is True
     await run
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": True, "agents": {"planner": paid}, "budget": Budget(calls=9)}])
+def test_an_engine_goes_into_a_worker_process(workers: Any, options: Any) -> None:
+    engine = RecursiveEngine(paid, max_depth=1, **options)
+    assert workers.submit(engine.solve, "t").result(100).content.startswith("{")
+
+    back = there_and_back(engine)
+    assert (back.max_depth, back.budget, sorted(back.agents or {})) == (1, engine.budget, sorted(engine.agents or {}))
+    assert repr(there_and_back(engine.async_engine)) == repr(engine.async_engine)

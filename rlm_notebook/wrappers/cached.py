@@ -40,6 +40,10 @@ class MemoryCache:
         self._replies: OrderedDict[str, Reply] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process begins with an empty one.
+        return type(self), (self._most,)
+
     def __len__(self) -> int:
         return len(self._replies)
 
