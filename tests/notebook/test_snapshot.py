@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Finished, NodeCreated, Planned
 from rlm_notebook.core.limits import Usage
+from rlm_notebook.core.text import well_formed
 from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.snapshot import bundle_of
@@ -143,7 +144,7 @@ async def test_hostile_titles_are_text(title: str) -> None:
     bundle = bundle_of(run)
     page = Page(bundle["text/html"])
     assert set(page.tags) <= Page.ALLOWED
-    shown = " ".join("".join(c if c.isprintable() else " " for c in f"x {title}".splitlines()[0]).split())
+    shown = " ".join("".join(c if c.isprintable() else " " for c in well_formed(f"x {title}").splitlines()[0]).split())
     assert shown in page.text
     assert all(c.isprintable() or c == "\n" for text in bundle.values() for c in text)
     assert bundle["text/markdown"].count("```") == 2
