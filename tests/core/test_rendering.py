@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from rlm_notebook import Output
 from rlm_notebook.core.rendering import FORMATS, rendered, table_of
 from rlm_notebook.core.table import Table
+from rlm_notebook.exceptions import ModelError
 
 
 class Book(BaseModel):
@@ -91,3 +93,35 @@ def test_any_answer_has_a_text_in_every_form(content: str, form: str) -> None:
     shown = rendered(content, None, form)  # type: ignore[arg-type]
     assert isinstance(shown["text/plain"], str)
     assert all(isinstance(data, str) for mime, data in shown.items() if mime.startswith("text/"))
+
+
+def test_an_answer_is_shown_as_text_and_kept_as_it_is() -> None:
+    said = "a <b onclick=x>b</b> ![c](https://x.org/c.png)\x1b[31m\rd"
+    output = Output(said)
+    assert output.content == str(output) == said
+    assert output._repr_markdown_() == "a &lt;b onclick=x>b&lt;/b> [image: c](https://x.org/c.png)\x1b[31m\nd"
+    assert rendered(said, None, "markdown")["text/plain"].endswith("\ufffd[31m d")
+
+
+def test_plain_text_leads_to_the_web_only() -> None:
+    shown = rendered("javascript://%0ax data:text/html,x https://x.org", None, "text")["text/plain"]
+    assert "javascript\u2060://" in shown
+    assert "data\u2060:text" in shown
+    assert shown.endswith(" https://x.org")
+
+
+def test_a_table_holds_no_formula() -> None:
+    html = rendered("", [{"a": r"\begin{a}\href{javascript:b}{c}\end{a} $d$"}], "markdown")["text/html"]
+    assert r"\begin" not in html
+    assert r"\href" not in html
+    assert "$d" not in html
+
+
+def test_json_that_is_too_much_for_a_tree_is_text() -> None:
+    shown = rendered("", list(range(200_000)), "json")
+    assert set(shown) == {"text/plain"}
+    assert "characters are shown; `.content`" in shown["text/plain"]
+
+
+def test_an_error_drives_no_terminal() -> None:
+    assert str(ModelError("a\x1b]8;;x\x07b\rc\nd")) == "a\ufffd]8;;x\ufffdb c\nd"
