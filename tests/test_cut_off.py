@@ -15,6 +15,8 @@ from rlm_notebook.notebook.snapshot import bundle_of
 from rlm_notebook.ports import Reply, Request, ToolCall
 from rlm_notebook.wrappers.cached import MemoryCache, is_whole
 
+pytestmark = pytest.mark.timeout(120)
+
 LIMIT = "cut off at the limit of output tokens"
 FILTER = "cut off by the provider's content filter"
 
