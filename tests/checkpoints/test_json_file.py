@@ -39,7 +39,8 @@ from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, 
 from rlm_notebook.core.text import well_formed
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
-from tests.support.waiting import HANG
+from tests.support.virtual_time import in_virtual_time
+from tests.support.waiting import HANG, until
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"
@@ -179,11 +180,8 @@ async def test_a_line_is_synced_soon_also_when_no_other_one_follows(
         journal_of(path).read_bytes().count(b"\n"),
         len(synced),
     )
-    for _ in range(100):
-        if synced[-1] == written:
-            break
-        await asyncio.sleep(0.05)
-    assert synced[-1] == written, "all is on the disk while the model still thinks"
+    # All is on the disk while the model still thinks.
+    await until(lambda: synced[-1] == written)
     assert grouped < lines, "not each line by itself"
     done.set()
     await run
@@ -455,6 +453,7 @@ async def test_the_fold_of_the_journal_is_the_tree(path: Path) -> None:
     assert run.usage.calls == model.calls
 
 
+@in_virtual_time
 async def test_compaction_loses_nothing(path: Path) -> None:
     await journal_left_by_a_crash(path)
     from_journal = load_recorded(path)

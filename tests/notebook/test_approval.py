@@ -14,6 +14,7 @@ import pytest
 from rlm_notebook import ScriptedModel, load_run, tool
 from rlm_notebook.notebook import approval
 from tests.notebook.conftest import Kernel, one_line
+from tests.support.waiting import until
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3"}}, "four": "4"}
 FILE = Path("notebook.rlm/trip.json")
@@ -29,12 +30,8 @@ def model(shell: Any, monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
 
 async def waiting(shell: Any, node: str) -> Any:
     """The run, once the plan of a node waits."""
-    for _ in range(200):
-        run = shell.names.get("_rlm")
-        if run is not None and node in run.awaiting:
-            return run
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"node {node} never waited")
+    await until(lambda: (run := shell.names.get("_rlm")) is not None and node in run.awaiting)
+    return shell.names["_rlm"]
 
 
 async def test_an_edited_plan_is_what_runs(shell: Any, model: ScriptedModel) -> None:
