@@ -3,6 +3,7 @@
 A sample of the places is tried; RLM_CRASH_POINTS=all tries each one, and prints how many there were.
 """
 
+# ruff: noqa: ASYNC220
 from __future__ import annotations
 
 import asyncio
@@ -11,17 +12,21 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from rlm_notebook import (
     AsyncRecursiveEngine,
     Budget,
     BudgetExceededError,
+    ConfigurationError,
     Output,
     RLMError,
     Run,
@@ -315,3 +320,41 @@ def test_what_follows_from_a_run_is_found_again_wherever_it_was_stopped(
             if name != "synthesize anyway":
                 assert {each: (again.folder / each).read_bytes() for each in kept} == kept, "the old run stays"
     print(f"\n{name}, {fault}: {tried} places")
+
+
+# -- a run that is under way ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["another process", "this process"])
+async def test_a_run_that_is_under_way_is_not_edited_by_its_path(tmp_path: Path, where: str) -> None:
+    """Its file is being written: an edit would build on half of it."""
+    world = World(tmp_path, Disk())
+    await solve(world)
+    before, lock = world.path.read_bytes(), world.path.with_name("run.json.lock")
+    holder = None
+    if where == "another process":
+        hold = "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); sys.stdin.read()"
+        holder = subprocess.Popen(
+            [sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert holder.stdout is not None
+        holder.stdout.readline()
+    else:
+        held = filelock.FileLock(lock, thread_local=False)
+        held.acquire()
+    try:
+        for attempt in (
+            lambda: world.engine().edit(world.path, "0.0", result="x"),
+            lambda: world.engine().edit(load_run(world.path), "0.1", task="x"),
+            lambda: world.engine().retry_run(world.path, "0.0"),
+        ):
+            with pytest.raises(ConfigurationError, match=r"is under way.*wait until it has ended, or cancel it first"):
+                attempt()
+        assert world.files == ["run.json"]
+        assert world.path.read_bytes() == before
+    finally:
+        if holder is not None:
+            holder.communicate()
+        else:
+            held.release()
+    assert (await edit_result(world)).content, "as soon as it has ended"
