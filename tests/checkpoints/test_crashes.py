@@ -333,7 +333,7 @@ async def test_a_run_that_is_under_way_is_not_edited_by_its_path(tmp_path: Path,
     before, lock = world.path.read_bytes(), world.path.with_name("run.json.lock")
     holder = None
     if where == "another process":
-        hold = "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); sys.stdin.read()"
+        hold = "import sys, filelock as f; lock = f.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
         holder = subprocess.Popen(
             [sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
