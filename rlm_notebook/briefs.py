@@ -56,22 +56,39 @@ class Briefs:
         return tuple(Part(each.id, each.task, each.result or "") for each in known)
 
     def key(self, run: Run, node: Node, facts: NodeFacts) -> str:
+        return self._key(run, node, facts, self._team.agent(node).identity, self._team.fingerprint)
+
+    def stopped(self, run: Run, node: Node) -> tuple[Node | None, frozenset[str]]:
+        """The recorded node that was stopped between two calls of this one, and the tools that have changed since.
+
+        No request tells a version of a tool. So replies stay what they are if a tool is changed while the run is
+        stopped, and so does what the other tools returned: they may not bear to be called again.
+        """
+        records = run.past.records.stopped
+        if (same := records.get(node.plan_key, node.id)) is not None or not records or run.past.recorded is None:
+            return same, frozenset()
+        settings = run.past.recorded.tree.settings
+        agent, fingerprint, changed = self._team.recorded_as(self._team.agent(node), settings)
+        key = self._key(run, node, self.facts(run, node), agent, fingerprint)
+        return records.get(key, node.id), changed
+
+    def _key(self, run: Run, node: Node, facts: NodeFacts, agent: str, fingerprint: str) -> str:
         return plan_key(
             task=node.task,
             ancestors=ancestors_shown(facts.breadcrumbs),
             dependencies=[placeless(part.content, part.id) for part in facts.dependencies],
-            agent=self._team.agent(node).identity,
-            surroundings=self._surroundings(run, node),
+            agent=agent,
+            surroundings=self._surroundings(run, node, fingerprint),
         )
 
-    def _surroundings(self, run: Run, node: Node) -> str:
+    def _surroundings(self, run: Run, node: Node, fingerprint: str) -> str:
         """What nodes share that can enter a request: the team, what is told of references, at the root the type."""
         job = run.job
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
         if not output_type and not job.memory:
-            return self._team.fingerprint
+            return fingerprint
         # What prompts tell of them: name, kind and size. The content concerns those who read it, and nobody else.
-        return digest([self._team.fingerprint, job.memory.described, output_type])
+        return digest([fingerprint, job.memory.described, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
         messages = planner_messages(facts, self._system_prompt)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from .threads import calling_thread, in_daemon_thread
 from .tools import Tool, as_text
 from .values import NoText
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "Transcript"]
 
 
 class Conversation:
@@ -44,21 +44,21 @@ class Conversation:
     def __init__(
         self,
         run: Run,
-        node: Node,
+        node: str,
         model: Model,
         tools: Mapping[str, Tool],
         retry: RetryPolicy | None,
         reads: set[str],
+        recorded: Transcript,
     ) -> None:
         self._run = run
-        self._node = node.id
+        self._node = node
         self._model = model
         self._tools = tools
         self._retry = retry
         self._reads = reads
         self._rounds = run.limits.max_tool_rounds
-        stopped = run.past.records.stopped.get(node.plan_key, node.id)
-        self._recorded = _Transcript(stopped, run.job.memory, self._rounds, tools)
+        self._recorded = recorded
         #: What the model gave to tools and nobody is told, the longest first.
         self._secrets: list[str] = []
         self._paid = False
@@ -264,16 +264,27 @@ class _Known:
     lacking: Sequence[int]
 
 
-class _Transcript:
-    """The rounds of a node that was stopped, one after the other, as far as they still hold."""
+class Transcript:
+    """The rounds of a node that was stopped, one after the other, as far as they still hold.
 
-    def __init__(self, node: Node | None, memory: SharedMemory, most_rounds: int, tools: Mapping[str, Tool]) -> None:
+    What `changed` tools returned holds no longer.
+    """
+
+    def __init__(
+        self,
+        node: Node | None,
+        memory: SharedMemory,
+        most_rounds: int,
+        tools: Mapping[str, Tool],
+        changed: Collection[str] = (),
+    ) -> None:
         goes_on = node is not None and _open_rounds(node.rounds) <= most_rounds
         # A model that went on calling tools until it was stopped would be stopped again: it begins anew.
         self._rounds = deque(node.rounds if node is not None and goes_on else ())
         self._uses = deque(node.tool_calls if node is not None else ())
         self._memory = memory
         self._tools = tools
+        self._changed = changed
         self._last: Reply | None = None
 
     def next(self) -> _Known | None:
@@ -295,8 +306,10 @@ class _Transcript:
         return reply is self._last
 
     def _still(self, call: ToolCall, use: ToolUse | None) -> ToolUse | None:
-        """What a call returned, if it had ended and the references that it read are the same."""
+        """What a call returned, if it had ended, and the tool and the references that it read are the same."""
         if use is None or use.ended is None or (use.call, use.name) != (call.id, call.name):
+            return None
+        if use.name in self._changed:
             return None
         same = all(self._memory.digest(name) == digest for name, digest in use.reads.items())
         return use if same else None

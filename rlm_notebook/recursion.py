@@ -17,7 +17,7 @@ from .briefs import Briefs
 from .calls import ask
 from .children import Children, end_node
 from .configuration import Configuration
-from .conversation import Conversation
+from .conversation import Conversation, Transcript
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.finish_reason import ended_early
 from .core.keys import result_key
@@ -165,7 +165,9 @@ class Recursion:
         agent = self._team.agent(node)
         tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
         request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
-        talk = Conversation(run, run.tree[node.id], agent.resolved, tools, self._retry, reads)
+        stopped, changed = self._briefs.stopped(run, run.tree[node.id])
+        transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
+        talk = Conversation(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._fitting(run, node, request, talk.answer, talk.refuse)
 
     def _readers(self, run: Run, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .agent import Agent, agents_of
-from .core.keys import digest
+from .core.keys import as_json, digest
 from .core.tree import Node
 from .exceptions import ConfigurationError
 from .ports import Checking, Model
@@ -119,14 +119,27 @@ class Team:
     @cached_property
     def fingerprint(self) -> str:
         """What all nodes of a run share, as far as a request can tell: it enters every content key."""
-        return digest(
-            {
-                "planner": self.planner.to_json(),
-                "synthesizer": self.synthesizer.to_json(),
-                "agents": {name: agent.to_json() for name, agent in self.agents.items()},
-                "tools": [tool.identity for tool in self.tools],
-            }
+        return digest(self._shared({}))
+
+    def recorded_as(self, agent: Agent, settings: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]:
+        """An agent as JSON and the fingerprint as they were with the versions of tools that a checkpoint recorded; and
+        which of the agent's tools have another version now."""
+        versions = _recorded_versions(settings)
+        changed = (
+            name
+            for owner, tools in (("", self.tools), (agent.name, agent.tools))
+            for name, version in ((tool.name, str(tool.version)) for tool in tools)
+            if versions.get((owner, name), version) != version
         )
+        return as_json(_at(agent, versions)), digest(self._shared(versions)), frozenset(changed)
+
+    def _shared(self, versions: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+        return {
+            "planner": _at(self.planner, versions),
+            "synthesizer": _at(self.synthesizer, versions),
+            "agents": {name: _at(agent, versions) for name, agent in self.agents.items()},
+            "tools": [_tool_at(tool.identity, "", versions) for tool in self.tools],
+        }
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
@@ -148,4 +161,27 @@ class Team:
             "planner": self.planner.resolved.name,
             "agents": {agent.name: agent.to_json() for agent in agents},
             "tools": [tool.name for tool in self.tools],
+            **({"tool_versions": {tool.name: str(tool.version) for tool in self.tools}} if self.tools else {}),
         }
+
+
+def _recorded_versions(settings: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """The versions of tools in what a checkpoint recorded, by agent ("" for the tools of all) and name."""
+    shared = settings.get("tool_versions")
+    versions = {("", name): str(version) for name, version in shared.items()} if isinstance(shared, dict) else {}
+    agents = settings.get("agents")
+    for owner, agent in agents.items() if isinstance(agents, dict) else ():
+        tools = agent.get("tools") if isinstance(agent, dict) else None
+        for tool in tools if isinstance(tools, list) else ():
+            if isinstance(tool, dict) and "name" in tool:
+                versions[owner, str(tool["name"])] = str(tool.get("version"))
+    return versions
+
+
+def _at(agent: Agent, versions: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    described = agent.to_json()
+    return {**described, "tools": [_tool_at(tool, agent.name, versions) for tool in described["tools"]]}
+
+
+def _tool_at(tool: dict[str, Any], owner: str, versions: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    return {**tool, "version": versions.get((owner, tool["name"]), tool["version"])}
