@@ -50,9 +50,11 @@ def requested(client: Any) -> Any:
 
 def add_whole(written: Written, completion: Any) -> None:
     """A reply that is not streamed."""
-    choice = _choice(completion)
+    choice = _choice(written, completion) or {}
     message = choice.get("message") or choice.get("delta")
     written.usage = _usage(_member(completion, "usage"), written.target)
+    if choice.get("error"):
+        require_no_error(completion, midway=True)
     if not isinstance(message, Mapping):
         require_no_error(completion, midway=False)
         wrong = f"the reply holds no answer ({excerpt(completion)})"
@@ -70,13 +72,14 @@ def add(written: Written, event: Event) -> str:
     usage = _usage(_member(chunk, "usage"), written.target)
     written.usage = usage or written.usage
     written.model = text_of(_member(chunk, "model")) or written.model
-    choice = _choice(chunk)
-    if not choice:
-        # The chunk with the usage, which is the last, has none.
-        written.finished = written.finished or (usage is not None and written.flowing)
+    choice = _choice(written, chunk)
+    if choice is None:
+        # The chunk with the usage, which is the last, has none. Without a reason to finish it may be a count so far.
+        if usage is not None and written.flowing and not written.finished:
+            written.finished, written.doubtful = True, True
         return ""
-    # Some servers put a whole message into a chunk.
-    message = choice.get("delta") or choice.get("message") or {}
+    # Some servers put a whole message into a chunk, or all that was said once more.
+    message = choice.get("delta") or _not_said(written, choice.get("message")) or {}
     written.calls.add(message.get("tool_calls"))
     text = _add_choice(written, message, choice)
     written.flowing = written.flowing or bool(written.calls)
@@ -97,8 +100,22 @@ def _add_choice(written: Written, message: Mapping[str, Any], choice: Mapping[st
     return written.add_text(text_of(message.get("content")))
 
 
-def _choice(reply: Any) -> Mapping[str, Any]:
-    return next(listed(_member(reply, "choices")), {})
+def _not_said(written: Written, message: Any) -> Mapping[str, Any]:
+    """A message without the text that came before."""
+    if not isinstance(message, Mapping) or not written.flowing:
+        return message if isinstance(message, Mapping) else {}
+    content, said = text_of(message.get("content")), "".join(written.text)
+    return {**message, "content": content.removeprefix(said)}
+
+
+def _choice(written: Written, reply: Any) -> Mapping[str, Any] | None:
+    """The first choice, and in a stream the further pieces of that one; `None` where there is no choice at all."""
+    choices = list(listed(_member(reply, "choices")))
+    if not choices:
+        return None
+    if written.choice is None:
+        written.choice = (choices[0].get("index"),)
+    return next((each for each in choices if each.get("index") in (None, *written.choice)), {})
 
 
 def _member(reply: Any, name: str) -> Any:

@@ -169,12 +169,17 @@ def require_no_error(body: Any, *, midway: bool, named: str = "") -> None:
         if named == "error":
             raise ErrorWithin(body, midway=midway)
         return
-    told = body.get("error")
+    told = body.get("error") or next((each["error"] for each in _choices(body) if each.get("error")), None)
     if told or named == "error":
         raise ErrorWithin(told or body, midway=midway)
     told = body.get("detail") or body.get("message") or body.get("errors")
     if not body.get("choices") and isinstance(told, str | list):
         raise ErrorWithin({**body, "message": told}, midway=midway)
+
+
+def _choices(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    choices = body.get("choices")
+    return (each for each in (choices if isinstance(choices, list | tuple) else ()) if isinstance(each, Mapping))
 
 
 def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:

@@ -106,6 +106,10 @@ class _Decoder:
         elif line.lstrip()[:1] == b"{":
             # Behind comments that keep a connection alive, some servers send a plain body.
             self._data.append(line)
+        elif field == b"error":
+            # No field of the standard, but what some servers write when they fail in the middle.
+            self._name = "error"
+            self._data.append(value.removeprefix(b" "))
         elif field == b"event":
             self._name = value.strip().decode("utf-8", "replace")
 

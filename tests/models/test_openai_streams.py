@@ -125,6 +125,22 @@ class TestRefused:
         assert (await engine.solve("both\nsplit: a | b")).metadata["steps"] == 3
 
 
+def text(content, **facts):
+    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None, **facts}]}
+
+
+FAILED = {
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": ""},
+            "finish_reason": "error",
+            "error": {"code": 502, "message": "the provider is down"},
+        }
+    ]
+}
+
+
 class TestSomethingElse:
     """A streaming request, and what comes is no stream."""
 
@@ -158,6 +174,7 @@ class TestSomethingElse:
             (Act(chunks=['{"error": {"message": "out of memory", "code": 500}}']), "out of memory"),
             (Act(chunks=['{"message": "boom"}\nevent: error']), "boom"),
             (Act(chunks=["it broke\nevent: error"]), "it broke"),
+            (Act(body=b'error: {"code": 500, "message": "no slot"}\n\n', content_type="text/event-stream"), "no slot"),
             (Act(body="<html><title>Sign in</title></html>", content_type="text/html"), "Sign in"),
             (Act(body="<!doctype html><p>502 Bad Gateway", content_type="text/event-stream"), "502 Bad Gateway"),
         ],
@@ -168,6 +185,11 @@ class TestSomethingElse:
             pytest.skip("those are events")
         server = await serve([act])
         assert words in str(await failure(model_of(server, wire), asking(streaming=streaming)))
+
+    @pytest.mark.parametrize("act", [Act(chunks=[text("4"), FAILED]), Act(body=FAILED)], ids=["streamed", "whole"])
+    async def test_an_error_within_a_choice_is_told_in_its_own_words(self, serve, act):
+        error = await failure(model_of(await serve([act])), asking(streaming=True))
+        assert ("the provider is down" in str(error), error.retryable, error.status) == (True, True, 502)
 
     @pytest.mark.parametrize(("code", "retryable"), [(503, True), (429, True), (400, False), (None, True)])
     async def test_a_code_within_says_whether_to_try_again(self, serve, code, retryable):
@@ -183,10 +205,6 @@ async def body_of(serve, wire, **facts) -> dict[str, Any]:
     return whole(
         Act(**facts), Seen(0, "POST", "/v1/responses" if wire == "responses" else "/v1/chat/completions", {}, {})
     )
-
-
-def text(content, **facts):
-    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None, **facts}]}
 
 
 FINISH = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -250,6 +268,33 @@ class TestFinished:
         server = await serve([Act(body=body, content_type="text/event-stream", drip=0.003)])
         _, reply = await collect(model_of(server), asking(streaming=True))
         assert (reply.content, reply.usage) == ("42", Usage(3, 2, cost_usd=0.0))
+
+    async def test_a_count_so_far_ends_nothing(self, serve):
+        """The pause that follows is longer than what a complete reply is granted."""
+        chunks = [text("4"), USAGE, text("2"), FINISH, USAGE]
+        body = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in chunks) + b"data: [DONE]\n\n"
+        server = await serve([Act(body=body, content_type="text/event-stream", drip=0.004)])
+        assert (await collect(model_of(server), asking(streaming=True)))[1].content == "42"
+
+    @pytest.mark.parametrize("index", [0, 1, None])
+    async def test_of_several_choices_one_is_read(self, serve, index):
+        mine = [text(piece, index=index) for piece in ("4", "2")]
+        other = text("7", index=5)
+        both = {"choices": [other["choices"][0], text("!", index=index)["choices"][0]]}
+        chunks = [mine[0], other, mine[1], {**other, "usage": USAGE["usage"]}, both]
+        chunks.append(text("", index=index, finish_reason="stop"))
+        server = await serve([Act(chunks=[*chunks, "[DONE]"])])
+        pieces, reply = await collect(model_of(server), asking(streaming=True))
+        assert (pieces, reply.content) == (["4", "2", "!"], "42!")
+
+    @pytest.mark.parametrize("delta", [{}, None])
+    @pytest.mark.parametrize("said", ["42", "42!"])
+    async def test_a_message_that_repeats_the_text_adds_what_is_new(self, serve, delta, said):
+        message = {"role": "assistant", "content": said}
+        last = {"choices": [{"index": 0, "delta": delta, "message": message, "finish_reason": "stop"}]}
+        server = await serve([Act(chunks=[text("4"), text("2"), last, "[DONE]"])])
+        pieces, reply = await collect(model_of(server), asking(streaming=True))
+        assert ("".join(pieces), reply.content) == (said, said)
 
     async def test_a_run_pays_once(self, serve):
         server = await serve(lambda seen: Act(chunks=[text("42"), FINISH, USAGE, "x"], broken="reset", after=3))
