@@ -62,7 +62,8 @@ class OutputType:
         """The value in a reply: the text as a whole, else the last value that begins a fenced block, else the last
         one in it; what resembles nothing of the type is passed over. Else the text itself, for a type such as `str`.
 
-        Of a reply that was `cut_off`, a bare number is none: its beginning looks like the whole. Raises `Unfit`.
+        Of a reply that was `cut_off`, a bare number or word is none: its beginning looks like the whole.
+        Raises `Unfit`.
         """
         found, problem = JsonText.of(text), "the reply holds no JSON value"
         for value in self._candidates(text, found):
@@ -75,11 +76,16 @@ class OutputType:
         if found.unclosed:
             problem = "the JSON value is not whole: its outermost bracket never closes"
         try:
-            if not found.unclosed or self._described.get("type") == "string":
+            if self._is_any_text or not (found.unclosed or cut_off):
                 return self._adapter.validate_python(text.strip(), strict=False)
         except ValidationError:
             pass
         raise Unfit(problem)
+
+    @property
+    def _is_any_text(self) -> bool:
+        """Whether the type takes texts of any form, so that one which was cut off is still one."""
+        return self._described.get("type") == "string" and not {"enum", "const", "format"} & set(self._described)
 
     def _candidates(self, text: str, found: JsonText) -> Iterator[Any]:
         """The one value that is meant; only if that is no text of JSON, whatever else the text may be read as."""

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -202,6 +203,21 @@ def test_a_bare_number_that_was_cut_off_is_none() -> None:
     assert OutputType(bool).parse("true", cut_off=True) is True
     with pytest.raises(Unfit, match="ends before"):
         OutputType(int).parse("42", cut_off=True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [(Literal["a", "ab"], "a"), (datetime, "2024-01-10"), (timedelta, "P1D"), (Literal["a", "ab"] | int, "a")],
+)
+def test_a_bare_word_that_was_cut_off_is_none(wanted: Any, text: str) -> None:
+    OutputType(wanted).parse(text)
+    OutputType(wanted).parse(f'{{"result": "{text}"}}', cut_off=True)
+    with pytest.raises(Unfit):
+        OutputType(wanted).parse(text, cut_off=True)
+
+
+def test_a_text_that_was_cut_off_is_still_a_text() -> None:
+    assert OutputType(str).parse("as far as {", cut_off=True) == "as far as {"
 
 
 def test_a_type_without_a_schema_is_refused_before_any_call() -> None:
