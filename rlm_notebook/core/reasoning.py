@@ -20,15 +20,25 @@ from collections.abc import Sequence
 
 from .json_text import JsonText, json_whole
 
-__all__ = ["ThoughtFilter", "begins_with_thoughts", "last_value", "split_thoughts"]
+__all__ = ["ThoughtFilter", "begins_with_thoughts", "last_value", "only_closes_thoughts", "split_thoughts"]
 
 _TAG = re.compile(
-    r"<\s*(?P<a>/?)\s*(?:\w+:)?(?:think|thinking|thought|reasoning)(?:\s[^<>]*)?>"
-    r"|\[(?P<b>/?)THINK\]|◁(?P<c>/?)think▷|<\|(?:begin|(?P<d>end))_of_thought\|>",
+    r"<\|?\s*(?P<a>/?)\s*(?:\w+:)?(?:think|thinking|thoughts?|reasoning)(?:\s[^<>]*)?\|?>"
+    r"|\[(?P<b>/?)THINK\]|◁(?P<c>/?)think▷|<\|(?:begin|start|(?P<d>end))_(?:of_thought|thinking)\|>"
+    # The channels of some models, where a server leaves their marks in the text.
+    r"|(?:<\|end\|>\s*)?(?:<\|start\|>assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|(?P<e>final))\b[^<>]*"
+    r"(?:<\|constrain\|>[^<>]*)?<\|message\|>"
+    r"|<\|channel>\s*thought\b|(?P<f><channel\|>)",
     re.IGNORECASE,
 )
+#: A text without any of these has no tag; to look for them is ten times as quick.
+_WORDS = ("think", "thought", "reasoning", "<|channel")
 #: What may become a tag, or a longer row of backticks, with the next piece.
-_UNFINISHED = re.compile(r"(?:<[^<>\n]{0,80}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[/\w]{0,6}|`+)\Z", re.IGNORECASE)
+_UNFINISHED = re.compile(
+    r"(?:(?:<\|(?:start|channel|end|constrain)\|?>[^<>\n]{0,80}){1,4}(?:<[^<>\n]{0,80})?"
+    r"|<[^<>\n]{0,80}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[/\w]{0,6}|`+)\Z",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"`{3,}|^~{3,}", re.MULTILINE)
 _BLACK = re.compile(r"\S")
 _WORD = re.compile(r"[^\W_]+")
@@ -39,9 +49,8 @@ _CONTEXT = 200
 
 def split_thoughts(text: str) -> tuple[str, str]:
     """What a whole text holds of thoughts, and the rest; the text as it is where there are none."""
-    # Ten times as quick as the search, for replies of megabytes.
     folded = text.lower()
-    if not any(word in folded for word in ("think", "thought", "reasoning")):
+    if not any(word in folded for word in _WORDS):
         return "", text
     if _TAG.search(text) is None or json_whole(text) is not None:
         return "", text
@@ -59,6 +68,12 @@ def begins_with_thoughts(text: str) -> bool:
     return first is not None and not _closes(first)
 
 
+def only_closes_thoughts(text: str) -> bool:
+    """Whether the first tag of a text that holds thoughts is a closing one: the chat template had opened them."""
+    first = _TAG.search(text)
+    return first is not None and _closes(first)
+
+
 def last_value(thoughts: str) -> str | None:
     """The JSON value that thoughts end with, as text: an answer that was given nowhere else."""
     places = JsonText.of(thoughts).places()
@@ -71,9 +86,10 @@ class ThoughtFilter:
     """Takes the thoughts out of a text that comes in pieces. `places` are those of JSON values, if they are known.
 
     `took_back` is set when all that was given turns out to have been thoughts, for whoever reads that to unset.
+    With `opened` the text is known to begin within thoughts: nothing is given before they close.
     """
 
-    def __init__(self, places: Sequence[tuple[int, int]] | None = None) -> None:
+    def __init__(self, places: Sequence[tuple[int, int]] | None = None, *, opened: bool = False) -> None:
         self.thoughts: list[str] = []
         self.took_back = False
         self._places = places
@@ -97,6 +113,8 @@ class ThoughtFilter:
         self._strips = False
         #: Openings that were only spoken of: so are the closings that go with them.
         self._spoken = 0
+        if opened:
+            self.feed("<think>\n")
 
     def feed(self, text: str) -> str:
         """What is certain to be no thoughts as far as can be told now."""
@@ -252,7 +270,7 @@ class ThoughtFilter:
 
 
 def _closes(tag: re.Match[str]) -> bool:
-    return any(tag.group(name) for name in "abcd")
+    return any(tag.group(name) for name in "abcdef")
 
 
 def _inside(held: str) -> str:
