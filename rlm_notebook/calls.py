@@ -6,10 +6,11 @@ import asyncio
 import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, cast
+from weakref import WeakSet
 
 from .adapters import answering
 from .adapters import patience as patience_with
@@ -18,7 +19,7 @@ from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.finish_reason import advice, cut_off, ended_early
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
-from .core.reasoning import ThoughtFilter, last_value, split_thoughts
+from .core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, only_closes_thoughts, split_thoughts
 from .core.recordable import plain, plain_arguments, plain_text, plain_usage
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
@@ -42,6 +43,9 @@ _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeStat
 
 
 log = logging.getLogger("rlm_notebook")
+
+#: The models that close thoughts without opening them: what streams in of a plan then begins with a draft.
+_opened_unseen: WeakSet[Model] = WeakSet()
 
 #: More than anything is urgent.
 _BEFORE_ALL = 1e9
@@ -274,6 +278,7 @@ class _Asking:
                                 _require_whole(piece, self.model.name)
                                 used, told = _used(self.run, self.model, piece), piece.usage is not None
                                 reply = _without_thoughts(piece)
+                                _remember_thoughts(self.model, piece, reply)
                                 self.take_rest(request)
                             else:
                                 self.take_in(request, piece)
@@ -332,7 +337,8 @@ class _Asking:
         if not isinstance(text, str):
             # A model of somebody else's may yield anything; what counts is its reply.
             return
-        self.filter = self.filter or ThoughtFilter()
+        if self.filter is None:
+            self.filter = ThoughtFilter(opened=self.reader is not None and _opens_unseen(self.model))
         self._take(request, self.filter.feed(text), self.filter)
 
     def take_rest(self, request: Request) -> None:
@@ -434,6 +440,24 @@ def _without_thoughts(reply: Reply) -> Reply:
     if content == reply.content and known is reply.reasoning:
         return reply
     return replace(reply, content=content, reasoning="\n\n".join(filter(None, (known, thoughts))))
+
+
+def _remember_thoughts(model: Model, said: Reply, told_apart: Reply) -> None:
+    """Whether this model, or its server, opens the thoughts that it closes."""
+    if told_apart is said:
+        return
+    # Nothing is remembered of a model that cannot stand in a set.
+    with suppress(TypeError):
+        if only_closes_thoughts(said.content):
+            _opened_unseen.add(model)
+        elif begins_with_thoughts(said.content):
+            _opened_unseen.discard(model)
+
+
+def _opens_unseen(model: Model) -> bool:
+    with suppress(TypeError):
+        return model in _opened_unseen
+    return False
 
 
 def _answered(reply: Reply | None, request: Request, name: str) -> Reply | None:

@@ -75,6 +75,36 @@ async def test_a_plan_behind_thoughts_still_begins_its_parts_early() -> None:
     assert seen.index(("NodeCreated", "0.0")) < seen.index(("Planned", "0"))
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("draft", [f"{SPLIT}? No.", f"```json\n{SPLIT}\n```\nNo."], ids=["bare", "fenced"])
+async def test_a_model_that_only_closes_its_thoughts_begins_no_draft_again(draft: str, chunk: int) -> None:
+    created: list[str] = []
+    engine = AsyncRecursiveEngine(
+        model := saying(f"{draft}\n</think>\n{DONE}", chunk=chunk),
+        observers=[lambda event: created.append(event.node) if isinstance(event, NodeCreated) else None],
+    )
+    assert (await engine.solve("first")).content == "Rome"
+    created.clear()
+    calls = model.calls
+    output = await engine.solve("second")
+
+    assert (output.content, created, model.calls - calls) == ("Rome", ["0"], 1)
+
+
+@pytest.mark.parametrize("thought", [f"{DONE}? No, two.\n</think>\n", "<think>Two.</think>", "Two.\n</think>\n"])
+async def test_what_follows_thoughts_that_only_close_still_begins_early(thought: str) -> None:
+    seen: list[tuple[str, str]] = []
+    model = ScriptedModel(
+        lambda r: Reply(f"{thought}{SPLIT}") if not r.facts.breadcrumbs else None, stream=True, chunk=3
+    )
+    engine = AsyncRecursiveEngine(model, observers=[lambda event: seen.append((type(event).__name__, event.node))])
+    await engine.solve("first")
+    seen.clear()
+    await engine.solve("second")
+
+    assert seen.index(("NodeCreated", "0.0")) < seen.index(("Planned", "0"))
+
+
 @pytest.mark.parametrize("chunk", [0, 1, 7])
 @pytest.mark.parametrize(
     ("text", "wanted", "value"),
