@@ -48,6 +48,8 @@ class Written:
     finish_reason: str = ""
     #: The index of the choice that is read, once there is one.
     choice: tuple[Any] | None = None
+    #: The ids of items, by their index in the output.
+    items: dict[Any, str] = field(default_factory=dict)
     #: Text or arguments are coming in: from here on a long silence is a broken stream, and not a model that thinks.
     flowing: bool = False
     #: The reply is complete. Nothing but its usage can follow, and nothing that follows can spoil it.

@@ -86,10 +86,12 @@ def add(written: Written, event: Event) -> str:
     elif kind == "response.reasoning_summary_part.added" and written.reasoning:
         written.reasoning.append("\n\n")
     elif kind == "response.function_call_arguments.delta":
-        written.calls.add_piece(_key(said), arguments=delta)
+        written.calls.add_piece(_key(written, said), arguments=delta)
         written.flowing = True
     elif kind in ("response.output_item.added", "response.output_item.done"):
         item, ends = said.get("item"), kind.endswith("done")
+        if isinstance(item, Mapping) and item.get("id"):
+            written.items[said.get("output_index")] = item["id"]
         # Between two items a model may think again.
         written.flowing = written.flowing and not ends
         return _take_item(written, said.get("output_index"), item if isinstance(item, Mapping) else {}, ends=ends)
@@ -149,8 +151,10 @@ def _key_of(item: Mapping[str, Any], index: Any) -> Any:
     return item.get("id") or index
 
 
-def _key(event: Mapping[str, Any]) -> Any:
-    return event.get("item_id") or event.get("output_index")
+def _key(written: Written, event: Mapping[str, Any]) -> Any:
+    """The same for a piece of it, which some servers give the index alone."""
+    index = event.get("output_index")
+    return event.get("item_id") or written.items.get(index, index)
 
 
 def _end(written: Written, response: Mapping[str, Any]) -> None:

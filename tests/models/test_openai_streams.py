@@ -406,6 +406,19 @@ class TestCallsOfResponses:
         _, reply = await collect(model_of(server, "responses"), asking(streaming=True, tools=(WEATHER,)))
         assert [(call.id, call.arguments) for call in reply.tool_calls] == [("a", {"n": "a"}), ("b", {"n": "b"})]
 
+    async def test_pieces_that_name_their_call_by_its_index_alone(self, serve):
+        events = []
+        for index, name in enumerate(("a", "b")):
+            item = {"type": "function_call", "id": f"fc_{name}", "call_id": name, "name": "weather", "arguments": ""}
+            events.append({"type": "response.output_item.added", "output_index": index, "item": item})
+        for piece in ('{"n": ', "1}"):
+            for index in (1, 0):
+                delta = {"type": "response.function_call_arguments.delta", "output_index": index, "delta": piece}
+                events.append(delta)
+        server = await serve([Act(chunks=[*events, COMPLETED])])
+        _, reply = await collect(model_of(server, "responses"), asking(streaming=True, tools=(WEATHER,)))
+        assert [(call.id, call.arguments) for call in reply.tool_calls] == [("a", {"n": 1}), ("b", {"n": 1})]
+
     async def test_text_that_only_its_finished_item_holds(self, serve):
         said = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "42"}]}
         done = {"type": "response.output_item.done", "output_index": 0, "item": said}
