@@ -88,7 +88,8 @@ class Briefs:
         if not output_type and not job.memory:
             return fingerprint
         # What prompts tell of them: name, kind and size. The content concerns those who read it, and nobody else.
-        return digest([fingerprint, job.memory.described, output_type])
+        told = [reference.identity for reference in job.memory]
+        return digest([fingerprint, told, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
         messages = planner_messages(facts, self._system_prompt)

@@ -62,10 +62,32 @@ class Reference:
         return hashed.hexdigest()
 
     @property
+    def size(self) -> str:
+        """How large it is, up to the next power of ten: prompts tell no more.
+
+        So what was planned and answered without reading a value still holds when the value grows a little.
+        """
+        characters, lines = _bound(len(self.text), 1_000), _bound(self.text.count("\n") + 1, 100)
+        return f"up to {characters:,} characters, up to {lines:,} lines"
+
+    @property
     def described(self) -> str:
         """Name, kind and size: all that a prompt says of it."""
-        lines = self.text.count("\n") + 1
-        return f"{self.name} ({self.kind}, {len(self.text):,} characters, {lines:,} lines)"
+        return f"{self.name} ({self.kind}, {self.size})"
+
+    @property
+    def identity(self) -> list[str]:
+        """What enters the keys of all who are told of it; a size that most values have is left out."""
+        return [self.name, self.kind, *([self.size] if self.size != _SMALL else [])]
+
+
+def _bound(count: int, bound: int) -> int:
+    while bound < count:
+        bound *= 10
+    return bound
+
+
+_SMALL = Reference("", "", lambda: ("", "")).size
 
 
 class SharedMemory:

@@ -203,6 +203,22 @@ async def test_the_size_that_a_prompt_tells_is_in_its_key(tmp_path: Path) -> Non
     first = await asked("ten signs.")
     assert any(request.startswith("planner") for request in first)
     assert await asked("ten signs.") == []
-    assert await asked("TEN SIGNS!") == [], "nobody read it, and what all are told of it is the same"
-    assert await asked("some more signs") == first
-    assert await asked("some\nmore sign") == first, "lines are told, too"
+    assert await asked("a little more, and nobody read it\n") == [], "what all are told of it is the same"
+    assert await asked("ten signs." * 1_000) == first
+    assert await asked("\n" * 1_000) == first, "lines are told, too"
+
+
+async def test_prompts_tell_no_more_of_a_value_than_its_key_holds() -> None:
+    """Two values of one key are told of in the same words, by whoever lists them, too."""
+
+    def listing(request: Request) -> Any:
+        told = [message["content"] for message in request.messages if message["role"] == "tool"]
+        return told[-1] if told else {"tool_calls": [{"name": "list_references", "arguments": {}}]}
+
+    said: dict[str, set[str]] = {}
+    for length in (1, 999, 1_000, 1_001, 9_000, 99_999, 100_001):
+        engine = AsyncRecursiveEngine(model := ScriptedModel(listing), max_depth=1)
+        output = await engine.solve("t", variables={"book": "x" * length})
+        said.setdefault(output.run.tree["0"].plan_key, set()).add(str([r.messages for r in model.requests]))
+
+    assert [len(prompts) for prompts in said.values()] == [1, 1, 1, 1]

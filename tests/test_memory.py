@@ -51,7 +51,7 @@ def test_values_of_many_kinds_are_read_as_text(tmp_path: Path) -> None:
     assert json.loads(found["items"]) == [1, {"a": None}]
     assert json.loads(found["pairs"]) == {"key": "välue"}
     assert found["number"] == "3.5"
-    assert memory.described[2] == "file (file notes.txt, 13 characters, 1 lines)"
+    assert memory.described[2] == "file (file notes.txt, up to 1,000 characters, up to 100 lines)"
 
 
 async def test_what_cannot_be_offered_is_refused_before_any_call(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_a_shared_memory_may_be_given_as_it_is() -> None:
     model = ScriptedModel()
     await AsyncRecursiveEngine(model).solve("t", variables=SharedMemory({"notes": "short"}))  # type: ignore[arg-type]
 
-    assert "notes (text, 5 characters" in model.requests[0].messages[1]["content"]
+    assert "notes (text, up to 1,000 characters" in model.requests[0].messages[1]["content"]
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -224,17 +224,18 @@ def library(request: Request) -> Any:
     return seen[0].splitlines()[1] if seen else tool("read_reference", name=request.facts.task)
 
 
-async def test_a_change_runs_again_who_read_it_and_what_rests_on_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["B!", "another length altogether\nand lines"], ids=["same size", "another size"])
+async def test_a_change_runs_again_who_read_it_and_what_rests_on_that(tmp_path: Path, changed: str) -> None:
     path = tmp_path / "run.json"
     engine = AsyncRecursiveEngine(model := ScriptedModel(library))
     await engine.solve("t", variables={"a": "A1", "b": "B1"}, checkpoint=path)
     model.requests.clear()
     same = await engine.solve("t", variables={"a": "A1", "b": "B1"}, checkpoint=path)
     assert model.calls == 0
-    output = await engine.solve("t", variables={"a": "A1", "b": "B!"}, checkpoint=path)
+    output = await engine.solve("t", variables={"a": "A1", "b": changed}, checkpoint=path)
 
     assert [(r.mode, r.facts.task) for r in model.requests] == [("worker", "b"), ("worker", "b"), ("synthesizer", "t")]
-    assert output.content == "t: A1; B!; answer to: none"
+    assert output.content == f"t: A1; {changed.splitlines()[0]}; answer to: none"
     assert same.content == "t: A1; B1; answer to: none"
 
 
