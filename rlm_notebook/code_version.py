@@ -22,20 +22,25 @@ import inspect
 import io
 import linecache
 import os
+import re
 import sys
 import sysconfig
 import textwrap
 import tokenize
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
+from pathlib import PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from .core.keys import digest
-from .values import NoText, typed_text
+from .values import typed_text
 
 __all__ = ["CodeVersion", "code_version"]
 
@@ -77,9 +82,10 @@ class _Walk:
             named = {name: self._value(name, value) for name, value in sorted(function.keywords.items())}
             return ["partial", self.of(function.func), given, named]
         if isinstance(function, MethodType):
-            if not isinstance(function.__self__, type):
-                self._not(f"the state of the {type(function.__self__).__name__} that it belongs to")
-            return self.of(function.__func__)
+            owner = function.__self__
+            if not isinstance(owner, type):
+                self._not(f"the state of the {type(owner).__name__} that it belongs to")
+            return self._method(function.__func__, owner if isinstance(owner, type) else type(owner))
         if isinstance(function, FunctionType):
             return self._function(function)
         if isinstance(function, type):
@@ -88,8 +94,23 @@ class _Walk:
             return self.of(wrapped)
         if isinstance(called := getattr(type(function), "__call__", None), FunctionType):  # noqa: B004
             self._not(f"the state of a {type(function).__name__}")
-            return self.of(called)
+            return self._method(called, type(function))
         return [getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__name__)]
+
+    def _method(self, function: Any, owner: type) -> Any:
+        """A function of a class, with the others of that class that it names."""
+        own = self.of(function)
+        if not isinstance(function, FunctionType):
+            return own
+        codes = (function.__code__, *_codes_in(function.__code__))
+        others: list[Any] = []
+        for name in sorted({name for code in codes for name in code.co_names}):
+            other = inspect.getattr_static(owner, name, None)
+            other = getattr(other, "__func__", getattr(other, "fget", other))
+            if isinstance(other, FunctionType) and not _is_made(other.__code__.co_filename):
+                known = id(other) in self._numbers
+                others.append([name, self.of(other) if known else self._method(other, owner)])
+        return [own, others] if others else own
 
     def _function(self, function: FunctionType) -> Any:
         code = function.__code__
@@ -135,13 +156,13 @@ class _Walk:
             return self.of(value)
         if callable(function := getattr(value, "function", None)) and hasattr(value, "arguments_model"):
             return self.of(function)
-        if not _is_small(value):
-            return self._not(f"{name}, which is large")
+        if _SECRET.search(name):
+            return self._not(f"{name}, which may be a secret")
         try:
-            return ["data", typed_text(value)]
-        except NoText:
-            if callable(value):
-                return self.of(value)
+            if not _is_data(value):
+                return self.of(value) if callable(value) else self._not(f"{name}, a {type(value).__name__}")
+            return ["data", typed_text(value)] if _is_small(value) else self._not(f"{name}, which is large")
+        except Exception:  # of whatever kind the object is
             return self._not(f"{name}, a {type(value).__name__}")
 
     def _class(self, kind: type) -> Any:
@@ -175,6 +196,21 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     yield from zip(names[len(names) - len(positional) :], positional, strict=True)
     yield from sorted((function.__kwdefaults__ or {}).items())
+
+
+#: A key that is renewed is no other tool, and not even a digest of it should be kept.
+_SECRET = re.compile(r"api_?key|token|secret|passw|credential", re.IGNORECASE)
+_PLAIN = (*_IMMUTABLE, list, dict, set, date, time, timedelta, Decimal, PurePath, UUID, re.Pattern, BaseModel)
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is one that does nothing when it is written down: no cursor, no table of a cluster."""
+    if isinstance(value, _PLAIN) or (is_dataclass(value) and not isinstance(value, type)):
+        return True
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
+        return True
+    return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
 
 
 def _is_small(value: Any, most: int = MOST_DATA) -> bool:

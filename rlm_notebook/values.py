@@ -235,9 +235,9 @@ class _Plain:
             return None
         if isinstance(value, BaseException):
             return f"{type(value).__name__}: {value}"
-        if type(value).__module__.partition(".")[0] in ("pandas", "numpy"):
-            # Timestamps to the nanosecond, periods, intervals: pydantic would cut them.
-            return spoken_text(value)
+        if type(value).__module__.partition(".")[0] == "pandas":
+            # Times to the nanosecond, which pydantic would cut, periods, intervals.
+            return value.isoformat() if hasattr(value, "isoformat") else spoken_text(value)
         if isinstance(value, type) or callable(value):
             raise NoText(f"{value.__name__ if hasattr(value, '__name__') else type(value).__name__}, which is code")
         try:

@@ -86,6 +86,10 @@ PARTS: list[tuple[str, str, str]] = [
     ("a callable object", "class C:\n  def __call__(self, x: int): return x + 1\nf = C()", "+ 2"),
     ("a bound method", "class C:\n  def m(self, x: int): return x + 1\nf = C().m", "+ 2"),
     ("a method of the class", "class C:\n  @classmethod\n  def m(cls, x: int): return x + 1\nf = C.m", "+ 2"),
+    ("a method that a method calls", "class C:\n  def n(self): return + 1\n  def o(self): return self.n()\n"
+     "  def m(self, x: int): return self.o()\nf = C().m", "+ 2"),
+    ("a method that an object calls", "class C:\n  @property\n  def n(self): return + 1\n"
+     "  def __call__(self, x: int): return self.n\nf = C()", "+ 2"),
     ("a lambda", "f = lambda x: x + 1", "+ 2"),
     ("one lambda of two in a line", "f, g = [lambda x: x + 1, lambda x: x * 2]", "+ 2"),
     ("a nested function", "def f(x: int):\n  def g(): return + 1\n  return g()", "+ 2"),
@@ -369,6 +373,36 @@ async def test_an_old_answer_is_not_given_for_new_code(tmp_path: Path, way: str)
     assert await answer(helped) == ("2", 0)
     assert await answer(f"OTHER = 1\n\n{helped}  # the same") == ("2", 0)
     assert await answer(helped.replace("+ 1", "+ 2")) == ("3", 2)
+
+
+def test_other_methods_of_an_object_are_no_part_of_a_tool() -> None:
+    source = "class C:\n  def m(self, x: int): return x\n  def n(self): return + 1\nf = C().m"
+    assert version(source) == version(source.replace("+ 1", "+ 2"))
+
+
+def test_a_key_that_is_renewed_is_no_other_version() -> None:
+    source = "API_KEY = + 1\ndef f(x: int): return (x, API_KEY)"
+    assert version(source) == version(source.replace("+ 1", "+ 2"))
+    assert code_version(cell(source)).unseen == ("API_KEY, which may be a secret",)
+
+
+class Cursor:
+    """Going through it has effects."""
+
+    size = 3
+
+    def __iter__(self) -> Any:
+        raise AssertionError("a cursor was moved")
+
+    def tolist(self) -> Any:
+        raise AssertionError("a cursor was moved")
+
+    to_csv = tolist
+
+
+def test_objects_are_not_read_to_find_a_version() -> None:
+    function = cell("def f(x: int): return source", "f", {"__name__": "__main__", "source": Cursor()})
+    assert code_version(function).unseen == ("source, a Cursor",)
 
 
 async def test_an_engine_keeps_up_with_what_its_tools_use(tmp_path: Path) -> None:
