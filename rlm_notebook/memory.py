@@ -20,7 +20,7 @@ from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
 from .types import Output
-from .values import NoText, is_table, json_text, table_text, typed_text
+from .values import NoText, is_table, json_text, table_text, typed_text, unspoken_text
 
 __all__ = ["Reference", "SharedMemory"]
 
@@ -252,10 +252,9 @@ def _table(name: str, value: Any) -> tuple[str, str]:
 
 def _json(name: str, value: Any) -> tuple[str, str]:
     try:
-        text, typed = json_text(value, indent=1), typed_text(value)
+        return json_text(value, indent=1), unspoken_text(value)
     except NoText as problem:
         raise _refused(name, value, problem) from None
-    return text, typed if typed != json_text(value) else ""
 
 
 def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:

@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from .types import Output
 
-__all__ = ["MOST_ITEMS", "NoText", "is_table", "json_text", "spoken_text", "table_text", "typed_text"]
+__all__ = ["MOST_ITEMS", "NoText", "is_table", "json_text", "spoken_text", "table_text", "typed_text", "unspoken_text"]
 
 #: What holds itself, or is nested as deeply, is no JSON that a model can read.
 MOST_LEVELS = 200
@@ -84,6 +84,13 @@ def typed_text(value: Any) -> str:
     return _written(_Plain(typed=True).of(value, 0), None)
 
 
+def unspoken_text(value: Any) -> str:
+    """The `typed_text` of a value of which its JSON does not tell all; "" of any other."""
+    plain = _Plain(typed=True)
+    typed = plain.of(value, 0)
+    return _written(typed, None) if plain.noted else ""
+
+
 def spoken_text(value: Any) -> str:
     """What an object's own `__str__` gives. Raises `NoText` if it has none, or if that text is an excerpt."""
     named = f"a {type(value).__name__}"
@@ -118,6 +125,8 @@ class _Plain:
         self._spoken = spoken
         self._typed = typed
         self._above: set[int] = set()
+        #: Whether anything was changed on the way.
+        self.noted = False
 
     def of(self, value: Any, level: int) -> Any:
         kind = type(value)
@@ -248,6 +257,7 @@ class _Plain:
         raise NoText(f"a {type(value).__name__}, which cannot be written as JSON")
 
     def _noted(self, kind: str, plain: Any) -> Any:
+        self.noted = True
         return {"": [kind, plain]} if self._typed else plain
 
 
