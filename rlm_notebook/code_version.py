@@ -105,11 +105,12 @@ class _Walk:
         codes = (function.__code__, *_codes_in(function.__code__))
         others: list[Any] = []
         for name in sorted({name for code in codes for name in code.co_names}):
-            other = inspect.getattr_static(owner, name, None)
-            other = getattr(other, "__func__", getattr(other, "fget", other))
-            if isinstance(other, FunctionType) and not _is_made(other.__code__.co_filename):
-                known = id(other) in self._numbers
-                others.append([name, self.of(other) if known else self._method(other, owner)])
+            # Of all classes above, too: `super()` calls those.
+            for found in (vars(base)[name] for base in owner.__mro__ if name in vars(base)):
+                other = getattr(found, "__func__", getattr(found, "fget", found))
+                if isinstance(other, FunctionType) and not _is_made(other.__code__.co_filename):
+                    known = id(other) in self._numbers
+                    others.append([name, self.of(other) if known else self._method(other, owner)])
         return [own, others] if others else own
 
     def _function(self, function: FunctionType) -> Any:
@@ -154,11 +155,11 @@ class _Walk:
     def _value(self, name: str, value: Any) -> Any:
         if isinstance(value, FunctionType | type | MethodType | functools.partial):
             return self.of(value)
-        if callable(function := getattr(value, "function", None)) and hasattr(value, "arguments_model"):
-            return self.of(function)
         if _SECRET.search(name):
             return self._not(f"{name}, which may be a secret")
         try:
+            if callable(function := getattr(value, "function", None)) and hasattr(value, "arguments_model"):
+                return self.of(function)
             if not _is_data(value):
                 return self.of(value) if callable(value) else self._not(f"{name}, a {type(value).__name__}")
             return ["data", typed_text(value)] if _is_small(value) else self._not(f"{name}, which is large")

@@ -250,6 +250,7 @@ def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[Bas
     try:
         config = ConfigDict(extra="forbid", protected_namespaces=())
         made: type[BaseModel] = create_model(title, __config__=config, **fields)
+        made.model_json_schema()
     except Exception as error:
         raise ConfigurationError(f"tool {title}: its parameters cannot be described as JSON Schema: {error}") from error
     return made, parameters

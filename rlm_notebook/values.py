@@ -58,13 +58,16 @@ def table_text(value: Any) -> str | None:
     except Exception as error:
         raise NoText(f"a {type(value).__name__} that cannot be written as CSV ({error})") from None
     if not isinstance(written, str):
-        raise NoText(f"a {type(value).__name__} whose `{write.__name__}()` gives no text")
+        raise NoText(f"a {type(value).__name__} whose CSV is no text")
     return written
 
 
 def _writer(value: Any) -> Any:
-    found = (getattr(value, name, None) for name in ("to_csv", "write_csv"))
-    return None if isinstance(value, type) else next(filter(callable, found), None)
+    try:
+        found = (getattr(value, name, None) for name in ("to_csv", "write_csv"))
+        return None if isinstance(value, type) else next(filter(callable, found), None)
+    except Exception:  # an object whose attributes cannot even be asked for
+        return None
 
 
 def json_text(value: Any, *, indent: int | None = None, collecting: bool = False, spoken: bool = False) -> str:
@@ -139,6 +142,10 @@ class _Plain:
         self._above.add(id(value))
         try:
             return self._reduced(value, level + 1)
+        except (NoText, RecursionError, MemoryError):
+            raise
+        except Exception as error:  # of whatever kind the object is
+            raise NoText(f"a {kind.__name__} that cannot be read ({type(error).__name__}: {error})") from None
         finally:
             self._above.discard(id(value))
 

@@ -88,6 +88,8 @@ PARTS: list[tuple[str, str, str]] = [
     ("a method of the class", "class C:\n  @classmethod\n  def m(cls, x: int): return x + 1\nf = C.m", "+ 2"),
     ("a method that a method calls", "class C:\n  def n(self): return + 1\n  def o(self): return self.n()\n"
      "  def m(self, x: int): return self.o()\nf = C().m", "+ 2"),
+    ("a method of a class above", "class B:\n  def m(self, x: int): return + 1\nclass C(B):\n"
+     "  def m(self, x: int): return super().m(x)\nf = C().m", "+ 2"),
     ("a method that an object calls", "class C:\n  @property\n  def n(self): return + 1\n"
      "  def __call__(self, x: int): return self.n\nf = C()", "+ 2"),
     ("a lambda", "f = lambda x: x + 1", "+ 2"),
@@ -398,6 +400,16 @@ class Cursor:
         raise AssertionError("a cursor was moved")
 
     to_csv = tolist
+
+
+class Broken:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("no attributes today")
+
+
+def test_an_object_that_cannot_be_asked_for_anything_is_named() -> None:
+    function = cell("def f(x: int): return source", "f", {"__name__": "__main__", "source": Broken()})
+    assert code_version(function).unseen == ("source, a Broken",)
 
 
 def test_objects_are_not_read_to_find_a_version() -> None:

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -93,9 +94,13 @@ def positional(x: int, /) -> None: ...
 def unresolved(x: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
+def no_json(x: Callable[[], int]) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
+        (no_json, "no_json: its parameters cannot be described as JSON Schema"),
         (bare, "bare: parameter 'x' has no annotation; write `x: str`"),
         (star, r"star: parameter \*args"),
         (double_star, "double_star: parameter"),

@@ -12,6 +12,7 @@ import pathlib
 import types
 import uuid
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,11 @@ class City(BaseModel):
 
 class Opaque:
     """Its text is an address."""
+
+
+class Broken:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("no attributes today")
 
 
 class Named:
@@ -180,6 +186,8 @@ def deep(levels: int) -> Any:
         (deep(1000), "nested deeper than 200"),
         (iter([1]), "only once"),
         (print, "print, which is code"),
+        (Broken(), "a Broken that cannot be read"),
+        (MagicMock(), "a MagicMock"),
         (np.random.default_rng(0), "a Generator"),
         (pd.DataFrame({"a": [1]}).groupby("a"), "a DataFrameGroupBy"),
         (City, "City, which is code"),
