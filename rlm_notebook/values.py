@@ -13,7 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import islice
@@ -163,6 +163,8 @@ class _Plain:
             return int(value)
         if isinstance(value, float):
             return self._noted(kind, self.of(float(value), level))
+        if isinstance(value, MappingView):
+            return self._noted(kind, self._each(value, level))
         if isinstance(value, Set):
             return self._noted(
                 kind, sorted(self._each(value, level), key=lambda item: json.dumps(item, sort_keys=True))
@@ -172,7 +174,7 @@ class _Plain:
         if isinstance(value, bytes | bytearray | memoryview):
             return self._noted(kind, self._bytes(bytes(value)))
         if (table := table_text(value)) is not None:
-            return self._noted(f"{kind} {_column_kinds(value)}", table)
+            return self._noted(f"{kind} {self._unsaid(value)}" if self._typed else kind, table)
         if (items := _array_items(value)) is not _NO_ARRAY:
             return self._noted(f"{kind} {_array_kind(value)}", self.of(items, level))
         if isinstance(value, BaseModel) or is_dataclass(value) or hasattr(type(value), "__attrs_attrs__"):
@@ -190,6 +192,8 @@ class _Plain:
         return self._noted(kind, self._scalar(value))
 
     def _each(self, values: Any, level: int) -> list[Any]:
+        if isinstance(values, range) and len(values) > MOST_ITEMS:
+            raise NoText(f"a range of more than {MOST_ITEMS:,} items; give fewer")
         return [self.of(value, level) for value in values]
 
     def _mapping(self, values: Mapping[Any, Any], level: int) -> Any:
@@ -225,7 +229,7 @@ class _Plain:
             return self.of(other, level)
 
         try:
-            return to_jsonable_python(value, fallback=rest, inf_nan_mode="strings")
+            return to_jsonable_python(value, fallback=rest, inf_nan_mode="strings", **_WITH_FIELDS_OF_SUBCLASSES)
         except NoText:
             raise
         except Exception as error:
@@ -242,6 +246,28 @@ class _Plain:
             raise NoText(f"a {kind} of more than {MOST_ITEMS:,} items; give fewer")
         return self._each(items, level)
 
+    def _unsaid(self, table: Any) -> str:
+        """What the CSV of a table does not tell: `1` from `"1"`, nothing from an empty text, a list from its JSON."""
+        kinds = _column_kinds(table)
+        if not _is_of_pandas(table):
+            return kinds
+        columns = [table] if table.ndim == 1 else [table.iloc[:, at] for at in range(table.shape[1])]
+        labels = [level for axis in reversed(_axes(table)) for level in _levels(getattr(table, axis))]
+        # Of most tables nothing is unsaid: texts in columns, texts as names of columns, numbers as those of rows.
+        cells = [(at, self._kinds(each)) for at, each in enumerate(columns) if each.dtype.kind == "O"]
+        named = [
+            (at, self._kinds(each) if each.dtype.kind == "O" else each.dtype.kind) for at, each in enumerate(labels)
+        ]
+        unsaid = [[at, kind] for at, kind in cells if kind != "str"]
+        unsaid += [[f"label {at}", kind] for at, kind in named if kind != ("i" if at == len(named) - 1 else "str")]
+        return f"{kinds} {_written(unsaid, None)}" if unsaid else kinds
+
+    def _kinds(self, cells: Iterable[Any]) -> Any:
+        """The types of cells, and of those that hold more, all that is in them; one type, if all have the same."""
+        typed = _Plain(typed=True, spoken=True)
+        found = [typed.of(cell, 1) if _is_nested(cell) else type(cell).__name__ for cell in cells]
+        return found[0] if found and all(each == found[0] for each in found) else found
+
     def _bytes(self, value: bytes) -> str:
         return value.hex() if self._typed else value.decode("utf-8", "backslashreplace")
 
@@ -250,7 +276,8 @@ class _Plain:
         if _is_missing(value):
             return None
         if isinstance(value, BaseException):
-            return f"{type(value).__name__}: {value}"
+            within = value.exceptions if isinstance(value, BaseExceptionGroup) else ()
+            return "; ".join([f"{type(value).__name__}: {value}", *map(self._scalar, within)])
         if type(value).__module__.partition(".")[0] == "pandas":
             # Times to the nanosecond, which pydantic would cut, periods, intervals.
             return value.isoformat() if hasattr(value, "isoformat") else spoken_text(value)
@@ -268,6 +295,12 @@ class _Plain:
         return {"": [kind, plain]} if self._typed else plain
 
 
+#: Older versions of pydantic write of a field only what its annotation has.
+_WITH_FIELDS_OF_SUBCLASSES: Any = (
+    {"polymorphic_serialization": True}
+    if "polymorphic" in str(getattr(to_jsonable_python, "__text_signature__", ""))
+    else {}
+)
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _NO_ARRAY: Any = object()
 _AS_LIST = ("tolist", "to_pylist", "to_list")
@@ -288,6 +321,10 @@ def _array_items(value: Any) -> Any:
         return _numpy_items(value)
     if hasattr(value, "dims") and hasattr(value, "coords") and callable(getattr(value, "to_dict", None)):
         return value.to_dict()
+    if callable(dense := getattr(value, "toarray", None)):  # a sparse matrix, whose text leaves out the middle
+        if math.prod(value.shape) > MOST_ITEMS:
+            raise NoText(f"a {type(value).__name__} of more than {MOST_ITEMS:,} items; give fewer")
+        return dense().tolist()
     give = next((found for name in _AS_LIST if callable(found := getattr(value, name, None))), None)
     return give() if give is not None else _NO_ARRAY
 
@@ -317,21 +354,48 @@ def _column_kinds(value: Any) -> str:
 
 
 def _with_plain_cells(value: Any, write: Any) -> Any:
-    """What writes a pandas table: a cell that holds an array, a list or an object is JSON, not its `str()`."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or not isinstance(value, pandas.DataFrame | pandas.Series):
+    """What writes a pandas table: a cell or a label that is an array, a list or an object is JSON, not its `str()`."""
+    if not _is_of_pandas(value):
         return write
-    if isinstance(value, pandas.Series):
-        return value.map(_cell).to_csv if value.dtype.kind == "O" else write
+    if isinstance(value, _pandas().Series):
+        plain = value.map(_cell) if value.dtype.kind == "O" else value
+        return _with_plain_labels(plain).to_csv
     objects = [at for at, dtype in enumerate(value.dtypes) if dtype.kind == "O"]
     nested = [at for at in objects if value.iloc[:, at].map(_is_nested).any()]
-    if not nested:
-        return write
-    # By position: labels may be there twice.
-    columns = [value.iloc[:, at].map(_cell) if at in nested else value.iloc[:, at] for at in range(value.shape[1])]
-    plain = pandas.concat(columns, axis=1)
-    plain.columns = value.columns
-    return plain.to_csv
+    plain = value
+    if nested:
+        # By position: labels may be there twice.
+        columns = [value.iloc[:, at].map(_cell) if at in nested else value.iloc[:, at] for at in range(value.shape[1])]
+        plain = _pandas().concat(columns, axis=1)
+        plain.columns = value.columns
+    return _with_plain_labels(plain).to_csv
+
+
+def _pandas() -> Any:
+    return sys.modules.get("pandas")
+
+
+def _is_of_pandas(value: Any) -> bool:
+    return _pandas() is not None and isinstance(value, _pandas().DataFrame | _pandas().Series)
+
+
+def _axes(table: Any) -> list[str]:
+    return ["index", "columns"][: table.ndim]
+
+
+def _with_plain_labels(table: Any) -> Any:
+    for axis in _axes(table):
+        labels = getattr(table, axis)
+        if any(level.dtype.kind == "O" and any(map(_is_nested, level)) for level in _levels(labels)):
+            table = table.copy(deep=False)
+            several = labels.nlevels > 1
+            plain = labels.set_levels([level.map(_cell) for level in labels.levels]) if several else labels.map(_cell)
+            setattr(table, axis, plain)
+    return table
+
+
+def _levels(labels: Any) -> list[Any]:
+    return list(labels.levels) if labels.nlevels > 1 else [labels]
 
 
 def _is_nested(cell: Any) -> bool:

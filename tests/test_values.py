@@ -44,6 +44,10 @@ class City(BaseModel):
     tags: set[str] = set()
 
 
+class District(City):
+    people: int = 0
+
+
 class Opaque:
     """Its text is an address."""
 
@@ -80,6 +84,9 @@ TABLE = pd.DataFrame({"x": range(300), "note": ["word " * 50 + "END"] * 300})
         (City(name="Rome", data=Price(decimal.Decimal(2))).data, {"amount": "2", "at": None}),
         (City(name="Rome", data=[{Colour.RED}]), {"name": "Rome", "data": [["red"]], "tags": []}),
         (collections.deque([1, 2]), [1, 2]),
+        ({"b": 1, "a": 2}.items(), [["b", 1], ["a", 2]]),
+        ({"b": 1, "a": 2}.keys(), ["b", "a"]),
+        ({"b": 2, "a": 1}.values(), [2, 1]),
         (collections.Counter("aab"), {"a": 2, "b": 1}),
         (types.MappingProxyType({"a": {1}}), {"a": [1]}),
         (types.SimpleNamespace(a=Colour.RED), {"a": "red"}),
@@ -87,6 +94,7 @@ TABLE = pd.DataFrame({"x": range(300), "note": ["word " * 50 + "END"] * 300})
         (b"caf\xc3\xa9", "café"),
         (b"\xff!", "\\xff!"),
         (ValueError("no such city"), "ValueError: no such city"),
+        (ExceptionGroup("one", [ValueError("a")]), "ExceptionGroup: one (1 sub-exception); ValueError: a"),
         ([float("nan"), float("inf"), -float("inf"), 1.5], ["NaN", "Infinity", "-Infinity", 1.5]),
         (SecretStr("tops3cret"), "**********"),
         ({"key": SecretStr("tops3cret")}, {"key": "**********"}),
@@ -134,6 +142,49 @@ def test_cells_that_hold_more_than_a_text_are_whole_too() -> None:
     assert (table_text(doubled) or "").count(", 1500, ") == 2
     with pytest.raises(NoText, match="a Opaque"):
         table_text(pd.DataFrame({"v": [Opaque()]}))
+
+
+def test_labels_that_hold_more_than_a_text_are_whole_too() -> None:
+    rows = pd.Series([1], index=pd.Index([np.arange(3000)], dtype=object))
+    levels = pd.MultiIndex.from_tuples([("a", frozenset({2, 1}))], names=["k", "v"])
+
+    assert ", 1500, " in (table_text(rows) or "")
+    assert table_text(pd.DataFrame({"x": [5]}, index=levels)) == 'k,v,x\na,"[1, 2]",5\n'
+    for labels in ({"index": [Opaque()]}, {"columns": pd.Index([Opaque()])}):
+        with pytest.raises(NoText, match="a Opaque"):
+            table_text(pd.DataFrame([[1]], **labels))
+
+
+class Holder(BaseModel):
+    place: City
+    places: list[City] = []
+
+
+def test_a_model_in_the_place_of_its_base_keeps_its_own_fields() -> None:
+    held = Holder(place=District(name="a", people=1), places=[District(name="b", people=2)])
+    told = json.loads(json_text(held))
+
+    assert [told["place"]["people"], told["places"][0]["people"]] == [1, 2]
+    assert typed_text(held) != typed_text(Holder(place=District(name="a", people=3), places=held.places))
+
+
+class Sparse:
+    """A matrix whose text leaves out the middle without saying so by dots."""
+
+    def __init__(self, rows: int) -> None:
+        self.shape = (rows, 2)
+
+    def __str__(self) -> str:
+        return "(0, 0) 1.0\n:  :\n(9, 1) 1.0"
+
+    def toarray(self) -> Any:
+        return np.eye(*self.shape)
+
+
+def test_a_sparse_matrix_is_written_whole_or_refused() -> None:
+    assert json.loads(json_text(Sparse(3), spoken=True)) == [[1, 0], [0, 1], [0, 0]]
+    with pytest.raises(NoText, match="more than 1,000,000 items"):
+        json_text(Sparse(600_000), spoken=True)
 
 
 class Frame:
@@ -185,6 +236,7 @@ def deep(levels: int) -> Any:
         (cyclic(), "holds itself"),
         (deep(1000), "nested deeper than 200"),
         (iter([1]), "only once"),
+        (range(10**12), "more than 1,000,000 items"),
         (print, "print, which is code"),
         (Broken(), "a Broken that cannot be read"),
         (MagicMock(), "a MagicMock"),
@@ -241,6 +293,15 @@ def test_values_that_differ_never_share_a_text() -> None:
         [b"\xff", b"\\xff", "\\xff", b"ff", "ff", bytearray(b"\xff")],
         [np.zeros((0, 3)), np.zeros((3, 0)), np.zeros(0), []],
         [pd.DataFrame({"a": ["1"]}), pd.DataFrame({"a": [1]}), pd.Series([1], name="a")],
+        [pd.DataFrame({"a": [1, "x"]}), pd.DataFrame({"a": ["1", "x"]})],
+        [pd.DataFrame({"a": ["", None], "b": 1}), pd.DataFrame({"a": [None, ""], "b": 1})],
+        [pd.DataFrame({"a": [1.5, None]}, dtype=object), pd.DataFrame({"a": [1.5, ""]}, dtype=object)],
+        [pd.DataFrame({"a": [[1]]}), pd.DataFrame({"a": ["[1]"]}), pd.DataFrame({"a": [{1}]})],
+        [pd.DataFrame({"a": [{1: 2}]}), pd.DataFrame({"a": [{"1": 2}]})],
+        [pd.DataFrame({"a": [DAY]}), pd.DataFrame({"a": [str(DAY)]})],
+        [pd.DataFrame({"a": [1]}, index=[5]), pd.DataFrame({"a": [1]}, index=["5"])],
+        [pd.DataFrame({1: [1]}), pd.DataFrame({"1": [1]})],
+        [{"b": 1, "a": 2}.items(), {"a": 2, "b": 1}.items()],
         [Colour.RED, "red", pathlib.PurePosixPath("red"), SecretStr("red")],
     ]
     for family in families:
@@ -257,4 +318,5 @@ def test_equal_values_share_a_text_in_every_process() -> None:
     assert json.loads(json_text(set(words))) == sorted(words)
     assert json.loads(json_text(City(name="x", tags=set(words))))["tags"] == sorted(words)
     assert typed_text(np.arange(9)) == typed_text(np.arange(9).copy())
+    assert typed_text(pd.DataFrame({"n": [1], "t": ["x"]})) == '{"": ["DataFrame iO", ",n,t\\n0,1,x\\n"]}'
     assert typed_text({"a": [1, None, "x", 0.5]}) == json_text({"a": [1, None, "x", 0.5]})

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from ..exceptions import ConfigurationError
@@ -93,6 +94,8 @@ MOST_OF_A_TABLE = 5_000
 
 
 def _pasted(name: str, value: Any) -> str:
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, str):
         return str(value)
     try:
@@ -114,7 +117,10 @@ def _pasted(name: str, value: Any) -> str:
 
 def _whole(value: Any) -> str:
     if value is None or isinstance(value, int | float | complex | Output):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as error:  # Python writes no integer of more than 4,300 digits
+            raise NoText(f"a number that cannot be written ({error})") from None
     text = json_text(value, spoken=True)
     if isinstance(value, bytes | bytearray):
         return str(json.loads(text))

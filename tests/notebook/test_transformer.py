@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import datetime
 import decimal
+import enum
 import json
 import pathlib
 import re
@@ -147,6 +148,13 @@ class Price:
     amount: decimal.Decimal
 
 
+class Spoken(enum.StrEnum):
+    LOUD = "loud"
+
+    def __str__(self) -> str:
+        return "Spoken.LOUD"
+
+
 class Opaque:
     """Its text is an address."""
 
@@ -173,6 +181,7 @@ TABLE = pd.DataFrame({"x": range(200)})
         (np.float32(0.1), "0.1"),
         (b"caf\xc3\xa9", "café"),
         (Output(content="the answer"), "the answer"),
+        (Spoken.LOUD, "loud"),
         (True, "True"),
         (None, "None"),
         (1.5, "1.5"),
@@ -194,6 +203,7 @@ def test_a_value_is_pasted_as_a_whole(value: object, pasted: str | None) -> None
         (Opaque(), "a Opaque"),
         ([Opaque()], "a Opaque"),
         (iter([1]), "a list_iterator"),
+        (10**5000, "a number that cannot be written"),
         (print, "print, which is code"),
         (type("Long", (), {"__str__": lambda self: "[0 1 ... 9]"})(), "leaves something out"),
     ],
