@@ -18,6 +18,7 @@ import ast
 import dis
 import enum
 import functools
+import importlib.util
 import inspect
 import io
 import linecache
@@ -58,7 +59,10 @@ class CodeVersion(NamedTuple):
 
 def code_version(function: Any) -> CodeVersion:
     """The version of anything that can be called; the same in every process in which the same code runs."""
-    walk = _Walk()
+    first = _Walk(frozenset())
+    first.of(function)
+    # A list that one function adds to is another one after each call for all who read it.
+    walk = _Walk(frozenset(first.changes))
     found = walk.of(function)
     return CodeVersion(found if isinstance(found, str) else digest(found), tuple(dict.fromkeys(walk.unseen)))
 
@@ -66,17 +70,19 @@ def code_version(function: Any) -> CodeVersion:
 class _Walk:
     """From a function to all that it consists of; each part is described once."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: frozenset[tuple[int, str]]) -> None:
         self.unseen: list[str] = []
+        #: The variables of modules that any of the code changes: whose they are, and their names.
+        self.changes: set[tuple[int, str]] = set()
+        self._changed = changed
         self._numbers: dict[int, int] = {}
 
     def of(self, function: Any) -> Any:
         """A digest of code that stands alone, else a JSON value of it and what it needs."""
-        if id(function) in self._numbers:
-            return ["again", self._numbers[id(function)]]
-        if len(self._numbers) >= MOST_PARTS:
-            return self._not("more than it can follow")
-        self._numbers[id(function)] = len(self._numbers)
+        if isinstance(function, type):
+            return self._class(function)
+        if (known := self._known(function)) is not None:
+            return known
         if isinstance(function, functools.partial):
             given = [self._value(str(at), value) for at, value in enumerate(function.args)]
             named = {name: self._value(name, value) for name, value in sorted(function.keywords.items())}
@@ -88,14 +94,30 @@ class _Walk:
             return self._method(function.__func__, owner if isinstance(owner, type) else type(owner))
         if isinstance(function, FunctionType):
             return self._function(function)
-        if isinstance(function, type):
-            return self._class(function)
-        if inspect.isfunction(wrapped := getattr(function, "__wrapped__", None)):
-            return self.of(wrapped)
-        if isinstance(called := getattr(type(function), "__call__", None), FunctionType):  # noqa: B004
-            self._not(f"the state of a {type(function).__name__}")
-            return self._method(called, type(function))
-        return [getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__name__)]
+        return self._callable(function)
+
+    def _known(self, part: Any) -> Any:
+        """What stands for a part that was described, or for one too many; `None` for a new one, which is counted."""
+        if id(part) in self._numbers:
+            return ["again", self._numbers[id(part)]]
+        if len(self._numbers) >= MOST_PARTS:
+            return self._not("more than it can follow")
+        self._numbers[id(part)] = len(self._numbers)
+        return None
+
+    def _callable(self, function: Any) -> Any:
+        """An object that can be called: what it wraps, and its own code if a user wrote that."""
+        kind = type(function)
+        called = getattr(kind, "__call__", None)  # noqa: B004
+        parts = [self.of(wrapped)] if inspect.isfunction(wrapped := getattr(function, "__wrapped__", None)) else []
+        if isinstance(called, FunctionType) and not (parts and _is_library(called.__code__.co_filename)):
+            self._not(f"the state of a {kind.__name__}")
+            parts.append(self._method(called, kind))
+        if parts:
+            return parts[0] if len(parts) == 1 else parts
+        if kind.__module__ in ("functools", "operator"):
+            self._not(f"the state of a {kind.__name__}")
+        return [getattr(function, "__module__", ""), getattr(function, "__qualname__", kind.__name__)]
 
     def _method(self, function: Any, owner: type) -> Any:
         """A function of a class, with the others of that class that it names."""
@@ -117,20 +139,31 @@ class _Walk:
         code = function.__code__
         source = _source_of(code)
         changed = _changed_names(source) if source else None
+        self.changes |= {(id(function.__globals__), name) for name in changed or ()}
+        self._note_imports(code)
         needs: list[Any] = []
+        written = _written_defaults(source)
         for name, value in _defaults(function):
-            # A plain default is in the source, or in the schema that a model is told.
-            if not isinstance(value, _SCALAR):
+            if name in written and name in (changed or ()):
+                self._not(f"{name}, which it changes itself")
+            elif name not in written or not isinstance(value, _SCALAR):
                 needs.append(["default", name, self._value(name, value)])
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             if name != "__class__" and (found := self._cell(name, cell, changed)) is not None:
                 needs.append(["closure", name, found])
         for name in _globals_of(code):
             if name in function.__globals__:
-                found = self._named(name, function.__globals__[name], changed)
+                by_others = (id(function.__globals__), name) in self._changed
+                above = (changed or frozenset()) | {name} if by_others else changed
+                found = self._named(name, function.__globals__[name], above)
                 needs += [["global", name, found]] if found is not None else []
         own = digest(source) if source else digest(_described(code))
         return [own, needs] if needs else own
+
+    def _note_imports(self, code: CodeType) -> None:
+        for name in _imports_of(code):
+            if not _is_library(_origin_of(name)):
+                self._not(f"what it uses of the module {name}")
 
     def _cell(self, name: str, cell: Any, changed: frozenset[str] | None) -> Any:
         try:
@@ -144,8 +177,16 @@ class _Walk:
             if not _is_library(getattr(value, "__file__", None)):
                 self._not(f"what it uses of the module {value.__name__}")
             return None
-        if isinstance(value, FunctionType | type | MethodType | functools.partial):
-            return None if _is_library(_file_of(value)) else self.of(value)
+        if isinstance(value, functools.partial):
+            return self.of(value)
+        if isinstance(value, FunctionType | type | MethodType):
+            if not _is_library(_file_of(value)):
+                return self._class(value, name in (changed or ())) if isinstance(value, type) else self.of(value)
+            # What a decorator of a library makes of a function of the user's is code of that library.
+            if hasattr(value, "registry"):
+                self._not(f"what is registered with {name}")
+            wrapped = getattr(value, "__wrapped__", None)
+            return self._named(name, wrapped, changed) if isinstance(wrapped, FunctionType) else None
         if changed is not None and name in changed:
             return self._not(f"{name}, which it changes itself")
         if changed is None and not isinstance(value, _IMMUTABLE):
@@ -162,11 +203,24 @@ class _Walk:
                 return self.of(function)
             if not _is_data(value):
                 return self.of(value) if callable(value) else self._not(f"{name}, a {type(value).__name__}")
-            return ["data", typed_text(value)] if _is_small(value) else self._not(f"{name}, which is large")
+            if not _is_small(value):
+                return self._not(f"{name}, which is large")
+            functions = isinstance(value, dict | list | tuple) and self._functions_in(name, value)
+            return functions or ["data", typed_text(value)]
         except Exception:  # of whatever kind the object is
             return self._not(f"{name}, a {type(value).__name__}")
 
-    def _class(self, kind: type) -> Any:
+    def _functions_in(self, name: str, held: Any) -> Any:
+        """A table of functions, as those are; nothing for one that holds none."""
+        items = list(held.items() if isinstance(held, dict) else enumerate(held))
+        if not any(isinstance(value, FunctionType | MethodType | functools.partial) for _, value in items):
+            return None
+        return ["table", [[typed_text(key), self._value(f"{name}[{key!r:.40}]", value)] for key, value in items]]
+
+    def _class(self, kind: type, changed: bool = False) -> Any:
+        """A class of the user's; `changed`: its attributes are assigned by whoever uses it."""
+        if (known := self._known(kind)) is not None:
+            return known
         found: list[Any] = []
         for base in kind.__mro__:
             if base is object or _is_library(_file_of(base)):
@@ -175,13 +229,41 @@ class _Walk:
                 found.append([[each.name, repr(each.type)] for each in base.__dataclass_fields__.values()])
             if issubclass(base, BaseModel):
                 found.append([[name, repr(each.annotation)] for name, each in base.model_fields.items()])
+            found += [["default", name, made] for name, made in self._defaults_of_fields(base)]
+            codes = [code for value in vars(base).values() for code in _functions_of(value)]
+            own = changed or any(_changes_class(code.__code__, base.__name__) for code in codes)
             for name, value in sorted(vars(base).items()):
-                inner = getattr(value, "__func__", getattr(value, "fget", value))
-                if isinstance(inner, FunctionType) and not _is_made(inner.__code__.co_filename):
-                    found.append([name, self.of(inner)])
-                elif isinstance(value, _SCALAR | enum.Enum) and not name.startswith("_"):
-                    found.append([name, typed_text(value)])
+                found += self._attribute(name, value, own, base)
         return [kind.__qualname__, found]
+
+    def _defaults_of_fields(self, kind: type) -> Iterator[tuple[str, Any]]:
+        """What fields of dataclasses and models are filled with, where that is no attribute of the class."""
+        given: dict[str, Any] = dict(getattr(kind, "__dataclass_fields__", {}))
+        if issubclass(kind, BaseModel):
+            given = dict(kind.model_fields)
+            for name, each in given.items():
+                if not each.is_required() and each.default_factory is None:
+                    yield name, self._value(name, each.default)
+        for name, each in given.items():
+            if isinstance(each.default_factory, FunctionType) and not _is_library(_file_of(each.default_factory)):
+                yield name, self.of(each.default_factory)
+
+    def _attribute(self, name: str, value: Any, changed: bool, owner: type) -> list[Any]:
+        functions = [each for each in _functions_of(value) if not _is_made(each.__code__.co_filename)]
+        if functions:
+            return [[name, self.of(each)] for each in functions]
+        if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
+            return []  # what Python and its libraries keep there
+        if isinstance(value, type):
+            return [] if _is_library(_file_of(value)) else [[name, self.of(value)]]
+        if not (isinstance(value, _SCALAR | enum.Enum) or _is_data(value)):
+            return []
+        if changed:
+            self._not(f"{owner.__name__}.{name}, which it changes itself")
+            return []
+        if isinstance(value, _SCALAR | enum.Enum) and not _SECRET.search(name):
+            return [[name, typed_text(value)]]
+        return [[name, self._value(f"{owner.__name__}.{name}", value)]]
 
     def _not(self, what: str) -> str:
         self.unseen.append(what)
@@ -197,6 +279,15 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     yield from zip(names[len(names) - len(positional) :], positional, strict=True)
     yield from sorted((function.__kwdefaults__ or {}).items())
+
+
+def _functions_of(value: Any) -> list[FunctionType]:
+    """The functions of an attribute of a class: a method, and those of a property or its like."""
+    if isinstance(value, property):
+        found = [value.fget, value.fset, value.fdel]
+    else:
+        found = [getattr(value, "__func__", getattr(value, "func", value))]
+    return [each for each in found if isinstance(each, FunctionType)]
 
 
 #: A key that is renewed is no other tool, and not even a digest of it should be kept.
@@ -351,6 +442,24 @@ def _globals_of(code: CodeType) -> tuple[str, ...]:
     return tuple(sorted(read - written))
 
 
+@lru_cache(maxsize=1024)
+def _imports_of(code: CodeType) -> tuple[str, ...]:
+    """The modules that code imports when it runs."""
+    codes = [code, *_codes_in(code)]
+    found = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME"}
+    return tuple(sorted(name for name in found if name))
+
+
+def _origin_of(name: str) -> str | None:
+    """The file of a module, without importing anything."""
+    try:
+        module = sys.modules.get(name)
+        spec = module.__spec__ if module is not None else importlib.util.find_spec(name.partition(".")[0])
+        return spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
 _READ = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 
@@ -364,6 +473,31 @@ def _changed_names(source: str) -> frozenset[str]:
     return frozenset(name for node in ast.walk(tree) for name in _changed_by(node))
 
 
+@lru_cache(maxsize=1024)
+def _written_defaults(source: str) -> frozenset[str]:
+    """The parameters whose defaults are written out in a source: all of them is said there."""
+    try:
+        function = ast.parse(source).body[0] if source else None
+    except (SyntaxError, IndexError):
+        return frozenset()
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return frozenset()
+    given, defaults = function.args, function.args.defaults
+    positional = [*given.posonlyargs, *given.args]
+    pairs = [*zip(positional[len(positional) - len(defaults) :], defaults, strict=True)]
+    pairs += [(one, other) for one, other in zip(given.kwonlyargs, given.kw_defaults, strict=True) if other is not None]
+    return frozenset(parameter.arg for parameter, default in pairs if _is_written(default))
+
+
+def _is_written(expression: ast.expr) -> bool:
+    return not any(isinstance(node, ast.Name | ast.Call | ast.Lambda) for node in ast.walk(expression))
+
+
+@lru_cache(maxsize=1024)
+def _changes_class(code: CodeType, name: str) -> bool:
+    return bool(_changed_names(_source_of(code)) & {name, "cls"})
+
+
 def _changed_by(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Global | ast.Nonlocal):
         yield from node.names
@@ -374,12 +508,20 @@ def _changed_by(node: ast.AST) -> Iterator[str]:
         target = node.value
     elif isinstance(node, ast.AugAssign):
         target = node.target
+    if (
+        isinstance(node, ast.Call)
+        and node.args
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in _FILLING
+    ):
+        target = node.args[0]
     while isinstance(target, ast.Subscript | ast.Attribute):
         target = target.value
     if isinstance(target, ast.Name):
         yield target.id
 
 
+#: Functions that change their first argument.
+_FILLING = frozenset({"heappush", "heappop", "heapify", "insort", "insort_left", "insort_right", "shuffle", "setattr"})
 _CHANGING = frozenset(
     [
         *("append", "appendleft", "extend", "insert", "add", "update", "setdefault", "pop", "popleft", "popitem"),

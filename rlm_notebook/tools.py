@@ -140,7 +140,7 @@ def tool(
         model, parameters = _arguments_model(target, str(title) or "tool")
         return Tool(
             name=title,
-            description=description or inspect.getdoc(target) or "",
+            description=description or _doc_of(target),
             function=target,
             parameters=_parameters(model),
             timeout=timeout,
@@ -183,7 +183,18 @@ def _check_name(name: Any) -> None:
 def _is_object_schema(schema: Any) -> bool:
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return False
-    return isinstance(schema.get("properties", {}), dict) and isinstance(schema.get("required", []), list)
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list | tuple):
+        return False
+    named = all(isinstance(name, str) for name in (*properties, *required))
+    return named and all(isinstance(each, dict | bool) for each in properties.values()) and _is_json(schema)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _from(item: Any) -> Tool:
@@ -287,6 +298,15 @@ def _name_of(function: Any) -> str:
         function = function.func
     # No provider takes the brackets of "<lambda>".
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
+def _doc_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    own = inspect.getdoc(function)
+    if own or isinstance(function, type) or inspect.isroutine(function):
+        return own or ""
+    return inspect.getdoc(type(function).__call__) or ""
 
 
 def _parameters(model: type[BaseModel]) -> dict[str, Any]:

@@ -95,6 +95,32 @@ PARTS: list[tuple[str, str, str]] = [
     ("a lambda", "f = lambda x: x + 1", "+ 2"),
     ("one lambda of two in a line", "f, g = [lambda x: x + 1, lambda x: x * 2]", "+ 2"),
     ("a nested function", "def f(x: int):\n  def g(): return + 1\n  return g()", "+ 2"),
+    ("what a helper's default was", "K = + 1\ndef g(x, k=K): return x + k\ndef f(x: int): return g(x)", "+ 2"),
+    ("what its own default was", "K = + 1\ndef f(x: int, *, k: int = K): return x + k", "+ 2"),
+    ("the default of a lambda", "def make(n):\n  return lambda x, k=n: x + k\nf = make(+ 1)", "+ 2"),
+    ("a class around a function", "import functools\nclass D:\n  def __init__(self, g):\n"
+     "    functools.update_wrapper(self, g)\n    self.g = g\n  def __call__(self, x): return self.g(x) + 1\n"
+     "@D\ndef f(x: int): return x", "+ 2"),
+    ("what a class is around", "import functools\nclass D:\n  def __init__(self, g):\n"
+     "    functools.update_wrapper(self, g)\n    self.g = g\n  def __call__(self, x): return self.g(x)\n"
+     "@D\ndef f(x: int): return x + 1", "+ 2"),
+    ("a helper that a library wraps", "import contextlib\n@contextlib.contextmanager\ndef g():\n  yield + 1\n"
+     "def f(x: int):\n  with g() as n: return n", "+ 2"),
+    ("a partial of a function of Python", "import functools\ng = functools.partial(max, + 1)\n"
+     "def f(x: int): return g(x)", "+ 2"),
+    ("a table of functions", "def g(x): return x + 1\nT = {'add': g}\ndef f(x: int): return T['add'](x)", "+ 2"),
+    ("a list of lambdas", "T = [lambda x: x + 1]\ndef f(x: int): return T[0](x)", "+ 2"),
+    ("a private attribute of a class", "class C:\n  _n = + 1\ndef f(x: int): return C._n", "+ 2"),
+    ("a table of a class", "class C:\n  n = {'a': + 1}\ndef f(x: int): return C.n", "+ 2"),
+    ("a class within a class", "class C:\n  class D:\n    n = + 1\ndef f(x: int): return C.D.n", "+ 2"),
+    ("a remembered property", "import functools\nclass C:\n  @functools.cached_property\n  def n(self): return + 1\n"
+     "def f(x: int): return C().n", "+ 2"),
+    ("a property that is set", "class C:\n  @property\n  def n(self): return self.m\n  @n.setter\n"
+     "  def n(self, to): self.m = to + 1\ndef f(x: int): return C()", "+ 2"),
+    ("the default of a model's field", "from pydantic import BaseModel\nclass C(BaseModel):\n  n: int = + 1\n"
+     "def f(x: int): return C().n", "+ 2"),
+    ("what makes the default of a field", "from dataclasses import dataclass, field\n@dataclass\nclass C:\n"
+     "  n: list = field(default_factory=lambda: [+ 1])\ndef f(x: int): return C().n", "+ 2"),
     ("a set of constants", "def f(x: int): return x in {+ 1, 5}", "+ 2"),
 ]  # fmt: skip
 
@@ -130,6 +156,12 @@ def test_what_a_tool_keeps_count_of_is_not_its_version() -> None:
         "calls = {}\ndef f(x: int):\n    calls[x] = calls.get(x, 0) + 1\n    return x",
         "calls = 0\ndef f(x: int):\n    global calls\n    calls += 1\n    return x",
         "def make():\n  calls = []\n  def f(x: int):\n    calls.append(x)\n    return x\n  return f\nf = make()",
+        "calls = []\ndef note(x): calls.append(x)\ndef f(x: int):\n    note(x)\n    return len(calls)",
+        "calls = None\ndef load():\n    global calls\n    calls = 1\ndef f(x: int):\n    load()\n    return calls",
+        "import heapq\nqueue = []\ndef f(x: int):\n    heapq.heappush(queue, x)\n    return x",
+        "def f(x: int, calls=[]):\n    calls.append(x)\n    return x",
+        "class Counter:\n    n = 0\ndef f(x: int):\n    Counter.n += 1\n    return x",
+        "class Counter:\n    n = 0\n    @classmethod\n    def up(cls): cls.n += 1\ndef f(x: int):\n    Counter.up()",
         "class Counter:\n    n = 0\ncounter = Counter()\ndef f(x: int):\n    counter.n += 1\n    return x",
     ):
         function = cell(source)
@@ -231,7 +263,8 @@ class Looker:
         return x + self.state
 
 
-def test_what_is_not_seen_is_named() -> None:
+def test_what_is_not_seen_is_named(module: Any) -> None:
+    module("def g(x): return x", "own_tables")
     assert code_version(Looker(1)).unseen == ("the state of a Looker",)
     assert code_version(Looker(1).look).unseen == ("the state of the Looker that it belongs to",)
     assert code_version(functools.partial(Looker(1).look)).unseen == ("the state of the Looker that it belongs to",)
@@ -240,6 +273,14 @@ def test_what_is_not_seen_is_named() -> None:
     )
     assert (
         code_version(cell("import json\nimport numpy as np\ndef f(x: int): return json.dumps(np.sum(x))")).unseen == ()
+    )
+    for imported in ("import own_tables", "from own_tables import g"):
+        assert code_version(cell(f"def f(x: int):\n    {imported}")).unseen == (
+            "what it uses of the module own_tables",
+        )
+    assert code_version(cell("def f(x: int):\n    import json\n    from os import path")).unseen == ()
+    assert code_version(cell("import operator\ng = operator.itemgetter(1)\ndef f(x: int): return g(x)")).unseen == (
+        "the state of a itemgetter",
     )
     large = "N = list(range(100_000))\ndef f(x: int): return N[x]"
     assert code_version(cell(large)).unseen == ("N, which is large",)

@@ -335,6 +335,22 @@ async def test_whatever_can_be_called_can_be_a_tool(function: Any, name: str, pa
     assert str(answer) == told
 
 
+class Finder:
+    def __call__(self, title: str) -> str:
+        """Finds a book."""
+        return title
+
+
+def undescribed(title: str) -> str:
+    return title
+
+
+def test_what_a_partial_or_an_object_does_is_said_by_its_own_code() -> None:
+    assert tool(functools.partial(weather, unit="F")).description == weather.__doc__
+    assert tool(Finder()).description == tool(functools.partial(Finder())).description == "Finds a book."
+    assert tool(undescribed).description == tool(functools.partial(undescribed)).description == ""
+
+
 @pytest.mark.parametrize("name", ["", "web.search", "größe", "two words", "x" * 65, "a/b", "tool\n", None, 3])
 def test_a_name_that_providers_refuse_is_refused_when_it_is_defined(name: Any) -> None:
     if name is not None:
@@ -367,6 +383,10 @@ def test_a_function_without_a_fit_name_is_refused_until_it_is_given_one() -> Non
         ({"parameters": {"properties": {}}}, "no JSON Schema of an object"),
         ({"parameters": {"type": "object", "properties": []}}, "no JSON Schema of an object"),
         ({"parameters": None}, "no JSON Schema of an object"),
+        ({"parameters": {"type": "object", "properties": {"x": None}}}, "no JSON Schema of an object"),
+        ({"parameters": {"type": "object", "properties": {1: {}}}}, "no JSON Schema of an object"),
+        ({"parameters": {"type": "object", "required": [1]}}, "no JSON Schema of an object"),
+        ({"parameters": {"type": "object", "properties": {"x": {"enum": {1, 2}}}}}, "no JSON Schema of an object"),
         ({"description": None}, "expected a text"),
     ],
 )
