@@ -19,6 +19,7 @@ from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.finish_reason import advice, cut_off, ended_early
 from .core.keys import digest
 from .core.limits import NOTHING, UNKNOWN_COST, Usage
+from .core.plan_stream import answer_so_far
 from .core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, only_closes_thoughts, split_thoughts
 from .core.recordable import plain, plain_arguments, plain_text, plain_usage
 from .core.retry import RetryPolicy
@@ -209,6 +210,8 @@ class _Asking:
     key: Any
     #: Between what the model writes and what is taken in of it; made with the first piece.
     filter: ThoughtFilter | None = field(default=None, init=False)
+    #: The plan that streams in.
+    plan: list[str] = field(default_factory=list, init=False)
 
     @property
     def name(self) -> str:
@@ -292,6 +295,7 @@ class _Asking:
                         await _closed(pieces, quietly=reply is not None)
                         if reply is None and self.filter is not None:
                             self._take(request, self.filter.rest(), self.filter)
+                            self._keep_answer()
                     self.run.permits.answered.add(self.model.name)
                     reply = _answered(reply, request, self.model.name)
                     break
@@ -346,18 +350,17 @@ class _Asking:
         if self.filter is not None:
             self._take(request, self.filter.rest(), self.filter)
             self.filter = None
+            self.plan.clear()
             self.run.drafts.pop(self.node, None)
 
     def _take(self, request: Request, text: str, told_from: ThoughtFilter) -> None:
         if not text and not told_from.took_back:
             return
         anew, told_from.took_back = told_from.took_back, False
-        if self.reader is not None:
-            if anew:
-                self.reader.restart()
-            self.reader.feed(text)
+        if request.mode == "planner":
+            self._take_plan(text, anew)
             return
-        if request.mode == "planner" or not request.streaming:
+        if not request.streaming:
             return
         draft = self.run.drafts.setdefault(self.node, [])
         if anew:
@@ -365,6 +368,22 @@ class _Asking:
         draft.append(text)
         if self.run.log.watched:
             self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
+
+    def _take_plan(self, text: str, anew: bool) -> None:
+        if anew:
+            self.plan.clear()
+        self.plan.append(text)
+        if self.reader is None:
+            return
+        if anew:
+            self.reader.restart()
+        self.reader.feed(text)
+
+    def _keep_answer(self) -> None:
+        """Of a plan that broke off, the answer in it is what a user asked for."""
+        if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
+            self.run.drafts[self.node] = [answer]
+        self.plan.clear()
 
     def _reserved(self, request: Request) -> Usage:
         if not self.run.budget.needs_estimates:

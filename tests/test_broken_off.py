@@ -138,10 +138,42 @@ async def test_thoughts_are_no_part_of_it(pieces: list[Any], kept: str) -> None:
     assert run.tree["0"].partial == kept
 
 
-async def test_a_plan_that_breaks_off_is_no_answer() -> None:
-    run = await failed(Breaking(['{"decision": "EXECUTE", "answer": "Ro', LOST], mode="planner"))
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        (['{"decision": "EXECUTE", "ans', 'wer": "Ro'], "Ro"),
+        (['{"answer": "\\"Ro\\"', "\\nis \\"], '"Ro"\nis '),
+        (['```json\n{"decision": "EXECUTE", "answer": "a \\u00e9 \\ud83d'], "a é "),
+        (['{"decision": "EXECUTE", "answer": "Rome", "sub_t'], "Rome"),
+        (['<think>{"answer": "no"}</think>{"answer": "Ro'], "Ro"),
+        (['{"answer": "no"} hm', '</think>{"answer": "Ro'], "Ro"),
+        (['<think>{"answer": "no'], ""),
+        (['{"thoughts": "\\"answer\\": \\"no'], ""),
+        (['{"decision": "RECURSE", "answer": "no", "sub_tasks": ["a"'], ""),
+        (['{"decision": "EXECUTE", "answer": null, "sub'], ""),
+        (["Ro"], ""),
+    ],
+)
+@pytest.mark.parametrize("max_depth", [2, 3])
+async def test_of_a_plan_that_breaks_off_the_answer_is_kept(
+    tmp_path: Path, pieces: list[str], kept: str, max_depth: int
+) -> None:
+    path = tmp_path / "run.json"
+    model = Breaking([*pieces, LOST], mode="planner")
+    with pytest.raises(ModelError) as error:
+        await AsyncRecursiveEngine(model, retry=None, max_depth=max_depth).solve("t", checkpoint=path)
 
-    assert (run.tree["0"].partial, run.partial().content) == ("", "")
+    for known in (error.value.run, load_run(path)):
+        assert known.tree["0"].partial == kept
+
+
+async def test_of_a_plan_that_was_asked_for_again_nothing_is_left(tmp_path: Path) -> None:
+    plan = ['{"decision": "EXECUTE", ', '"answer": "Rome"}']
+    engine = AsyncRecursiveEngine(Breaking([*plan[:1], '"answer": "Pa', LOST], plan, mode="planner"), retry=QUICK)
+    output = await engine.solve("t")
+
+    assert (output.content, output.run.tree["0"].partial) == ("Rome", "")
+    assert "Pa" not in output.run.partial().content
 
 
 async def test_of_an_endless_answer_the_beginning_is_kept(tmp_path: Path) -> None:

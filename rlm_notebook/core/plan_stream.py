@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from .json_text import DECODER
 from .plan import Execute, PlannedTask, Recurse, UnusablePlan, parse_plan, planned_task
 
-__all__ = ["PlanReader", "TooManyTasks", "parse_long_plan"]
+__all__ = ["PlanReader", "TooManyTasks", "answer_so_far", "parse_long_plan"]
 
 _ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
 _JOINING = re.compile(r'"joining"\s*:\s*([1-5])\b')
@@ -31,6 +31,8 @@ _LONGEST_KEY = 100
 
 _BETWEEN = re.compile(r"[\s,]*+")
 _MARK = re.compile(r'["{}\[\]]')
+_ANSWER = re.compile(r'"answer"\s*:\s*"((?:[^"\\]++|\\.)*+)', re.DOTALL)
+_HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z|\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 _IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 #: Brackets and strings in one element. A sub-task has about ten; each of them is a step in Python.
 _MOST_MARKS = 10_000
@@ -184,3 +186,14 @@ class _Element:
         self._in_string = text[end] != '"'
         self._escaped = self._in_string  # a backslash is the last character of this piece
         return end + 1
+
+
+def answer_so_far(text: str) -> str:
+    """What has come of the answer in a plan that broke off; "" where it has none, or splits the task."""
+    found = _ANSWER.search(text) if text.lstrip()[:1] in ("{", "`") else None
+    if found is None or _RECURSE.search(text):
+        return ""
+    try:
+        return str(DECODER.decode(f'"{_HALF_ESCAPE.sub("", found[1])}"'))
+    except ValueError:
+        return ""
