@@ -222,12 +222,12 @@ class _Writer:
 
     def _link(self, node: SyntaxTreeNode, cell: bool, linked: bool) -> str:
         text = self._inline(node.children, cell=cell, linked=True)
-        return text if linked else f"[{text}]({_address(str(node.attrs['href']))})"
+        return text if linked else _linked(text, str(node.attrs["href"]))
 
     def _image(self, node: SyntaxTreeNode, cell: bool, linked: bool) -> str:
         said = "".join(child.content for child in node.walk() if child.type in ("text", "text_special", "code_inline"))
         text = self._escaped(f"image: {said}" if said else "image", cell)
-        return text if linked else f"[{text}]({_address(str(node.attrs['src']))})"
+        return text if linked else _linked(text, str(node.attrs["src"]))
 
     def _plain(self, nodes: Sequence[SyntaxTreeNode], cell: bool, begins: bool) -> str:
         """Neighbouring texts, of which some were written as entities or with a backslash."""
@@ -350,6 +350,11 @@ def _code_span(code: str, cell: bool) -> str:
 def _entities(code: str, kept: str) -> str:
     """Each sign as a number, which is a character to every reader, wherever it stands."""
     return "".join(char if char.isalnum() or char in kept else f"&#{ord(char)};" for char in code)
+
+
+def _linked(text: str, address: str) -> str:
+    """A link; without an address it would lead to the page itself, which a click loads again, so it stays text."""
+    return f"[{text}]({_address(address)})" if address else f"&#91;{text}&#93;()"
 
 
 def _address(url: str) -> str:

@@ -159,6 +159,14 @@ def test_what_leads_elsewhere_stays_text() -> None:
     assert "[b](/api)" in shown
 
 
+@pytest.mark.parametrize("text", ["[a]()", "![a]()", "x [a]( ) y", '[~~~]()\n\n```html\n~~~\n<img src="x">\n```'])
+def test_a_link_without_an_address_stays_text(text: str) -> None:
+    shown = reading(markdown(text))
+    assert "<a" not in shown
+    assert "<img" not in shown
+    assert "]()" in shown
+
+
 def test_code_with_markup_is_shown_as_it_is() -> None:
     for code in ("<script>x</script>", "`<b>` ![a](b)", "a\n\n```\n<b>\n```\n\n$x$ \\begin{a}"):
         for before in ("", "> ", "- ", "> - "):
