@@ -28,14 +28,14 @@ _TAG = re.compile(
     # The channels of some models, where a server leaves their marks in the text.
     r"|(?:<\|end\|>\s*)?(?:<\|start\|>assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|(?P<e>final))\b[^<>]*"
     r"(?:<\|constrain\|>[^<>]*)?<\|message\|>"
-    r"|<\|channel>\s*thought\b|(?P<f><channel\|>)",
+    r"|<\|channel>\s*thought(?=\s)|(?P<f><channel\|>)",
     re.IGNORECASE,
 )
 #: A text without any of these has no tag; to look for them is ten times as quick.
-_WORDS = ("think", "thought", "reasoning", "<|channel")
+_WORDS = ("think", "thought", "reasoning", "<|channel", "<channel|>")
 #: What may become a tag, or a longer row of backticks, with the next piece.
 _UNFINISHED = re.compile(
-    r"(?:(?:<\|(?:start|channel|end|constrain)\|?>[^<>\n]{0,80}){1,4}(?:<[^<>\n]{0,80})?"
+    r"(?:(?:<\|(?:start|channel|end|constrain)\|?>[^<>]{0,80}){1,4}(?:<[^<>\n]{0,80})?"
     r"|<[^<>\n]{0,80}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[/\w]{0,6}|`+)\Z",
     re.IGNORECASE,
 )
@@ -54,7 +54,9 @@ def split_thoughts(text: str) -> tuple[str, str]:
         return "", text
     if _TAG.search(text) is None or json_whole(text) is not None:
         return "", text
-    found = ThoughtFilter(JsonText.of(text).places())
+    # A tag in brackets may look like a list.
+    places = [place for place in JsonText.of(text).places() if _TAG.fullmatch(text, *place) is None]
+    found = ThoughtFilter(places)
     content, found.took_back = found.feed(text), False
     rest = found.rest()
     content = rest if found.took_back else content + rest
