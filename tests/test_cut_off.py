@@ -3,6 +3,7 @@
 import html
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,21 @@ async def test_whole_answers_say_nothing_of_it() -> None:
 
     assert not {"finish_reason", "notes"} & set(output.metadata)
     assert output.run.tree["0"].ended_early == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"stop_reason": "max_tokens"},
+        {"done_reason": "length"},
+        {"metadata": {"stop_reason": "max_tokens"}},
+        {"finish_reason": None, "stop_reason": "max_tokens"},
+    ],
+)
+async def test_a_callable_may_say_so_in_the_words_of_other_libraries(said: dict[str, Any]) -> None:
+    for given in ({"content": "1. Fi", **said}, SimpleNamespace(content="1. Fi", **said)):
+        engine = AsyncRecursiveEngine(lambda inputs, context, given=given: given, max_depth=1)
+        assert (await engine.solve("t")).metadata["finish_reason"] == "length"
 
 
 async def test_an_answer_beside_a_plan_that_was_cut_off_is_one_that_was() -> None:

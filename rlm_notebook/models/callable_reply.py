@@ -23,6 +23,9 @@ __all__ = ["reply_from", "unexpected"]
 
 EXPECTED = '{"content": "text", "metadata": {...}}, a str, or {"tool_calls": [{"name": ..., "arguments": {...}}]}'
 
+#: What libraries call the reason for which a reply ended.
+ENDED = ("finish_reason", "stop_reason", "done_reason")
+
 
 def reply_from(result: Any, request: Request, name: str) -> Reply:
     """What a callable returned, as a `Reply`; raises `ModelError` if that is not clear."""
@@ -42,7 +45,7 @@ def reply_from(result: Any, request: Request, name: str) -> Reply:
         raise ModelError(f'{name} returned an empty reply; return the answer as text in "content"')
     metadata = _as_json(given.get("metadata"), name)
     usage = _usage(metadata) if metadata else None
-    said = next((source["finish_reason"] for source in (given, metadata) if source.get("finish_reason")), None)
+    said = next((source[name] for source in (given, metadata) for name in ENDED if source.get(name)), None)
     ended = finish_reason(said, calls=bool(calls)) or ("tool_calls" if calls else "stop")
     model = str(metadata.get("model") or name)
     return _well_formed(Reply(content or "", calls, usage, model, ended, metadata, reasoning=reasoning))
@@ -78,7 +81,7 @@ def _as_mapping(result: Any) -> Mapping[str, Any] | None:
         content = result.get("content")
         return {**result, "content": plain(content)} if isinstance(content, list | tuple) else result
     if isinstance(getattr(result, "content", None), str):
-        parts = ("content", "metadata", "tool_calls", "reasoning", "reasoning_content", "finish_reason")
+        parts = ("content", "metadata", "tool_calls", "reasoning", "reasoning_content", *ENDED)
         return {part: getattr(result, part, None) for part in parts}
     return None
 
