@@ -30,7 +30,7 @@ from .known_keys import without_keys
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
-from .secrecy import is_masked, masked, secrets_of, told_call, without
+from .secrecy import is_masked, masked, secrets_of, told_call, without, without_in
 from .threads import calling_thread, in_daemon_thread
 from .tools import Tool, as_text
 from .values import NoText
@@ -77,7 +77,9 @@ class Conversation:
             reply, uses = await self._reply(request)
             self._note_thoughts(reply)
             if not reply.tool_calls:
-                reply = replace(reply, content=self._hushed(reply.content)) if self._secrets else reply
+                if self._secrets:
+                    metadata = without_in(dict(reply.metadata), self._secrets)
+                    reply = replace(reply, content=self._hushed(reply.content), metadata=metadata)
                 # What took a round that was paid for does not come from a cache, whatever its last words do.
                 reply = replace(reply, mark="") if self._paid and reply.mark else reply
                 return replace(reply, reasoning="\n\n".join(self._thoughts)) if self._thoughts else reply

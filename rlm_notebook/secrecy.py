@@ -7,6 +7,7 @@ what is kept, so a call that was stopped before it ended is asked for anew, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from .core.secret_parameters import secret_parameters
 from .ports import ToolCall
 from .tools import Tool
 
-__all__ = ["MASK", "is_masked", "masked", "masked_in", "secrets_of", "told_call", "without"]
+__all__ = ["MASK", "is_masked", "masked", "masked_in", "secrets_of", "told_call", "without", "without_in"]
 
 #: As pydantic shows a secret.
 MASK = "**********"
@@ -68,7 +69,11 @@ def is_masked(told: Mapping[str, Any], tools: Mapping[str, Tool]) -> bool:
 def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
     """The texts that must not be told, the longest first."""
     names = masked_in(call, tools)
-    hidden = call.arguments if isinstance(call.arguments, str) else [call.arguments[name] for name in names]
+    if isinstance(call.arguments, str):
+        # Of what is no JSON the values as far as they can be made out, too: the model will say them again.
+        hidden = [call.arguments, *_VALUE.findall(call.arguments)]
+    else:
+        hidden = [call.arguments[name] for name in names]
     found = {text for text in _texts(hidden) if len(text) >= _SHORTEST} if names else set()
     return sorted(found, key=len, reverse=True)
 
@@ -76,6 +81,20 @@ def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
 def without(text: str, secrets: list[str]) -> str:
     """The text with a mask for each secret: a tool may repeat what it was given, above all in its errors."""
     return redacted(text, secrets, MASK)
+
+
+_VALUE = re.compile(r'[:\[,]\s*"((?:[^"\\]|\\.)+)')
+
+
+def without_in(value: Any, secrets: list[str]) -> Any:
+    """The same for all texts in a value."""
+    if isinstance(value, str):
+        return without(value, secrets)
+    if isinstance(value, dict):
+        return {without_in(key, secrets): without_in(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [without_in(item, secrets) for item in value]
+    return MASK if not isinstance(value, bool) and str(value) in secrets else value
 
 
 def _texts(value: Any) -> Iterator[str]:

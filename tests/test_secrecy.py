@@ -284,6 +284,31 @@ async def test_a_secret_is_left_out_of_what_is_said_later(tmp_path: Path) -> Non
     assert "rd" not in output.content
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"pin": SENT}, f'{{"pin": "{SENT}"', f'{{"pin": ["{SENT}'], ids=["whole", "cut off", "nested"]
+)
+async def test_a_secret_is_left_out_of_what_is_told_beside_an_answer(tmp_path: Path, arguments: Any) -> None:
+    @tool
+    def unlock(pin: SecretStr) -> str:
+        return "open"
+
+    def model(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        if not any(message["role"] == "tool" for message in inputs):
+            return {"content": None, "tool_calls": [{"id": "1", "name": "unlock", "arguments": arguments}]}
+        kept = {"note": f"with {SENT}", "parts": [{SENT: [SENT, 3, True]}]}
+        return {"content": f"opened by {SENT}", "metadata": kept}
+
+    path, events = tmp_path / "run.json", list[Event]()
+    engine = AsyncRecursiveEngine(model, tools=[unlock], max_depth=1, observers=[events.append])
+    output = await engine.solve("t", checkpoint=path)
+
+    assert output.content == "opened by **********"
+    assert output.metadata["note"] == "with **********"
+    assert output.metadata["parts"] == [{"**********": ["**********", 3, True]}]
+    for told in (repr(events), path.read_text(), repr(output.metadata)):
+        assert SENT not in told
+
+
 class Kept:
     """A cache that can be looked through."""
 
