@@ -210,7 +210,7 @@ def _named_values(variables: Any) -> Iterator[tuple[str, Any]]:
         raise ConfigurationError(f"variables={type(variables).__name__}: expected a dict from names to values")
     for name, value in variables.items():
         if not isinstance(name, str):
-            raise ConfigurationError(f"variables: {name!r} is no name; expected text")
+            raise ConfigurationError(f"variables: a {type(name).__name__} is no name of a variable; expected text")
         yield name, value
 
 

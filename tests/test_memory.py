@@ -62,7 +62,8 @@ async def test_what_cannot_be_offered_is_refused_before_any_call(tmp_path: Path)
         ({"x": object()}, "variable 'x' is a object"),
         ({"x": tmp_path / "missing"}, "'x'.*cannot be read"),
         ({"x": endless}, "'x' cannot be written as JSON"),
-        ({3: "x"}, "3 is no name"),
+        ({3: "x"}, "a int is no name"),
+        ({10**5000: "x"}, "a int is no name"),
         (["x"], "variables=list"),
     ):
         with pytest.raises(ConfigurationError, match=said):
