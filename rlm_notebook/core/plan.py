@@ -6,6 +6,7 @@ unambiguous. What is not is refused with a message that the planner can act on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
@@ -49,6 +50,11 @@ class NotJSON(UnusablePlan):
 
 def _as_text(value: object) -> object:
     return "" if value is None else value
+
+
+def _answer(value: object) -> object:
+    """An answer that is a number or a list, say, may come as that: as text it is its JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _not_blank(value: str) -> str:
@@ -101,7 +107,7 @@ class Execute:
 
     decision: Literal["EXECUTE"] = "EXECUTE"
     thoughts: Text = ""
-    answer: str | None = None
+    answer: Annotated[str | None, BeforeValidator(_answer)] = None
 
     def __str__(self) -> str:
         return "EXECUTE: the task is answered as it is" + (", and here is the answer" if self.answer else "")

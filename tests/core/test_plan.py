@@ -310,3 +310,11 @@ def test_megabytes_of_broken_brackets_take_a_bounded_number_of_steps(
         parse_plan(text)
 
     assert 0 < inside.calls <= 200_000
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [("42", "42"), ("true", "true"), ('["é", 1.5]', '["é", 1.5]'), ('{"name": "Rome"}', '{"name": "Rome"}')],
+)
+def test_an_answer_that_is_no_text_is_its_json(given: str, answer: str) -> None:
+    assert parse_plan(f'{{"decision": "EXECUTE", "answer": {given}}}') == Execute(answer=answer)
