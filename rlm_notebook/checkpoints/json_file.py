@@ -57,10 +57,6 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-class _InUse(CheckpointError):
-    """Another run is writing there."""
-
-
 class JsonFile:
     """The `Journal` that keeps a run in `path`, a `.json` file.
 
@@ -132,15 +128,10 @@ class JsonFile:
         """
         try:
             self._require_ordinary()
-            if self._is_taken():
-                return False
-            self._acquire()
-            if self._is_taken():
+            if self._is_taken() or not self._locked() or self._is_taken():
                 return False
             self._journal.unlink(missing_ok=True)
             write_whole(self._file, document_of(replace(recorded, cell_id=self._cell())))
-        except _InUse:
-            return False
         except OSError as error:
             raise _cannot_write(self._file, error) from error
         finally:
@@ -223,10 +214,15 @@ class JsonFile:
             )
 
     def _acquire(self) -> None:
+        if not self._locked():
+            raise CheckpointError(self._in_use(_holder(self._lock_path)))
+
+    def _locked(self) -> bool:
+        """Take the lock; false where another run has it."""
         import filelock
 
         if self._lock is not None:
-            return
+            return True
         path = self._lock_path
         lock = filelock.FileLock(path, thread_local=False)
         try:
@@ -236,12 +232,13 @@ class JsonFile:
             if not path.exists():
                 # Where nothing can be made, a lock cannot be had either; nobody holds it.
                 raise _cannot_write(self._file, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
-            raise _InUse(self._in_use(_holder(path))) from None
+            return False
         self._lock = lock
         # Only for the message that a second writer gets; the lock itself is the operating system's, and where that
         # locks the bytes too (Windows), they cannot be written.
         with suppress(OSError):
             path.write_text(str(os.getpid()), encoding="ascii")
+        return True
 
     def _in_use(self, holder: str) -> str:
         if self._recorded is not None and self._recorded.tree.parent is not None:

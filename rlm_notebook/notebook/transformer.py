@@ -18,7 +18,6 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..types import Output
-from ..values import NoText, json_text, table_text
 
 __all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal", "readers_own"]
 
@@ -98,6 +97,9 @@ def _pasted(name: str, value: Any) -> str:
         value = value.value
     if isinstance(value, str):
         return str(value)
+    # Here and not above: it needs pydantic, and `%load_ext` is to be quick.
+    from ..values import NoText, table_text
+
     try:
         table = table_text(value)
         text = _whole(value) if table is None else table
@@ -116,6 +118,8 @@ def _pasted(name: str, value: Any) -> str:
 
 
 def _whole(value: Any) -> str:
+    from ..values import NoText, json_text
+
     if value is None or isinstance(value, int | float | complex | Output):
         try:
             return str(value)

@@ -15,8 +15,10 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel, load_run
 from tests.support.virtual_time import in_virtual_time
 
-HOSTILE = "</script><script>alert(1)</script><!-- <![CDATA[ & \u2028 \ud800 \x00"
-SCRIPT = {"Weigh it": {HOSTILE: HOSTILE, "b": "2"}}
+HOSTILE = "</script><script>alert(1)</script><!-- <![CDATA[ & \u2028"
+#: What models say is fit for UTF-8 before it is shown.
+UNFIT, FIT = f"{HOSTILE} \ud800 \x00", f"{HOSTILE} \ufffd \ufffd"
+SCRIPT = {"Weigh it": {HOSTILE: UNFIT, "b": "2"}}
 
 
 async def solved(checkpoint: Any = None) -> Run:
@@ -53,7 +55,7 @@ async def test_text_of_a_model_ends_no_element(tmp_path: Path) -> None:
     # The data, and the program; each ends once, and nothing begins in between.
     assert page.count("<script") == page.count("</script>") == 2
     assert "<script>alert" not in page
-    assert data_of(page)["details"]["0.0"]["output"] == HOSTILE
+    assert data_of(page)["details"]["0.0"]["output"] == FIT
 
 
 async def test_a_page_asks_nobody_for_anything() -> None:
