@@ -109,5 +109,5 @@ async def test_a_planner_is_told_of_agents_tools_and_references() -> None:
 
     assert "writer" in system
     assert "look" in system
-    assert "book (text, 50 characters" in user
+    assert "book (text, up to 1,000 characters" in user
     assert not model.requests[0].tools, "planners do not call tools"
