@@ -321,7 +321,8 @@ def _array_items(value: Any) -> Any:
         return _numpy_items(value)
     if hasattr(value, "dims") and hasattr(value, "coords") and callable(getattr(value, "to_dict", None)):
         return value.to_dict()
-    if callable(dense := getattr(value, "toarray", None)):  # a sparse matrix, whose text leaves out the middle
+    dense: Any = getattr(value, "toarray", None)
+    if callable(dense):  # a sparse matrix, whose text leaves out the middle
         if math.prod(value.shape) > MOST_ITEMS:
             raise NoText(f"a {type(value).__name__} of more than {MOST_ITEMS:,} items; give fewer")
         return dense().tolist()
