@@ -212,8 +212,8 @@ def _drop(result: Any) -> None:
 def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:
     if outcome.done():
         return
-    if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit):
-        # These mean something else to a future or to the loop that awaits it.
+    if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit | GeneratorExit):
+        # These mean something else to a future, to a generator or to the loop that awaits it.
         meant, error = error, RuntimeError(described(error))
         error.__cause__ = meant
     outcome.set_exception(error)

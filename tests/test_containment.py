@@ -332,9 +332,12 @@ async def test_what_a_model_raises_fails_that_node_and_its_sibling_finishes(make
 
 
 @pytest.mark.parametrize("make", MODELS)
-async def test_and_the_error_says_what_it_was(make: Any) -> None:
-    run = AsyncRecursiveEngine(make(lambda: SystemExit(3)), max_depth=2, retry=None).start("top")
-    with pytest.raises(ExecutionError, match="SystemExit: 3"):
+@pytest.mark.parametrize(
+    ("error", "said"), [(SystemExit(3), "SystemExit: 3"), (GeneratorExit("x"), "GeneratorExit: x")]
+)
+async def test_and_the_error_says_what_it_was(make: Any, error: BaseException, said: str) -> None:
+    run = AsyncRecursiveEngine(make(lambda: error), max_depth=2, retry=None).start("top")
+    with pytest.raises(ExecutionError, match=said):
         await run
 
 
