@@ -231,9 +231,11 @@ class _Walk:
                 found.append([[name, repr(each.annotation)] for name, each in base.model_fields.items()])
             found += [["default", name, made] for name, made in self._defaults_of_fields(base)]
             codes = [code for value in vars(base).values() for code in _functions_of(value)]
-            own = changed or any(_changes_class(code.__code__, base.__name__) for code in codes)
+            names = frozenset(name for code in codes for name in _changed_names(_source_of(code.__code__)))
             for name, value in sorted(vars(base).items()):
-                found += self._attribute(name, value, own, base)
+                # A number that is set through an object is that object's own; a list is the class's.
+                through = {base.__name__, "cls", *(() if isinstance(value, _IMMUTABLE) else ("self",))}
+                found += self._attribute(name, value, changed or not through.isdisjoint(names), base)
         return [kind.__qualname__, found]
 
     def _defaults_of_fields(self, kind: type) -> Iterator[tuple[str, Any]]:
@@ -251,7 +253,8 @@ class _Walk:
     def _attribute(self, name: str, value: Any, changed: bool, owner: type) -> list[Any]:
         functions = [each for each in _functions_of(value) if not _is_made(each.__code__.co_filename)]
         if functions:
-            return [[name, self.of(each)] for each in functions]
+            given = [value.args, value.keywords] if isinstance(value, functools.partialmethod) else []
+            return [[name, self.of(each)] for each in functions] + [[name, self._value(name, each)] for each in given]
         if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
             return []  # what Python and its libraries keep there
         if isinstance(value, type):
@@ -491,11 +494,6 @@ def _written_defaults(source: str) -> frozenset[str]:
 
 def _is_written(expression: ast.expr) -> bool:
     return not any(isinstance(node, ast.Name | ast.Call | ast.Lambda) for node in ast.walk(expression))
-
-
-@lru_cache(maxsize=1024)
-def _changes_class(code: CodeType, name: str) -> bool:
-    return bool(_changed_names(_source_of(code)) & {name, "cls"})
 
 
 def _changed_by(node: ast.AST) -> Iterator[str]:

@@ -112,6 +112,10 @@ PARTS: list[tuple[str, str, str]] = [
     ("a list of lambdas", "T = [lambda x: x + 1]\ndef f(x: int): return T[0](x)", "+ 2"),
     ("a private attribute of a class", "class C:\n  _n = + 1\ndef f(x: int): return C._n", "+ 2"),
     ("a table of a class", "class C:\n  n = {'a': + 1}\ndef f(x: int): return C.n", "+ 2"),
+    ("a number that its objects set anew", "class C:\n  n = + 1\n  def up(self): self.n += 5\n"
+     "def f(x: int): return C().n", "+ 2"),
+    ("a partial method", "import functools\nclass C:\n  def m(self, n, x): return x + n\n"
+     "  p = functools.partialmethod(m, + 1)\ndef f(x: int): return C().p(x)", "+ 2"),
     ("a class within a class", "class C:\n  class D:\n    n = + 1\ndef f(x: int): return C.D.n", "+ 2"),
     ("a remembered property", "import functools\nclass C:\n  @functools.cached_property\n  def n(self): return + 1\n"
      "def f(x: int): return C().n", "+ 2"),
@@ -161,6 +165,7 @@ def test_what_a_tool_keeps_count_of_is_not_its_version() -> None:
         "import heapq\nqueue = []\ndef f(x: int):\n    heapq.heappush(queue, x)\n    return x",
         "def f(x: int, calls=[]):\n    calls.append(x)\n    return x",
         "class Counter:\n    n = 0\ndef f(x: int):\n    Counter.n += 1\n    return x",
+        "class Shelf:\n    kept = {}\n    def put(self, x): self.kept[x] = x\ndef f(x: int):\n    Shelf().put(x)",
         "class Counter:\n    n = 0\n    @classmethod\n    def up(cls): cls.n += 1\ndef f(x: int):\n    Counter.up()",
         "class Counter:\n    n = 0\ncounter = Counter()\ndef f(x: int):\n    counter.n += 1\n    return x",
     ):
