@@ -321,11 +321,10 @@ def _array_items(value: Any) -> Any:
         return _numpy_items(value)
     if hasattr(value, "dims") and hasattr(value, "coords") and callable(getattr(value, "to_dict", None)):
         return value.to_dict()
-    dense: Any = getattr(value, "toarray", None)
-    if callable(dense):  # a sparse matrix, whose text leaves out the middle
+    if hasattr(value, "toarray"):  # a sparse matrix, whose text leaves out the middle
         if math.prod(value.shape) > MOST_ITEMS:
             raise NoText(f"a {type(value).__name__} of more than {MOST_ITEMS:,} items; give fewer")
-        return dense().tolist()
+        return value.toarray().tolist()
     give = next((found for name in _AS_LIST if callable(found := getattr(value, name, None))), None)
     return give() if give is not None else _NO_ARRAY
 
