@@ -223,9 +223,10 @@ class Conversation:
         try:
             content, ok = await self._outcome(call)
         except ToolError as error:
-            if not self._secrets:
+            said = error_text(error)
+            if (told := self._hushed(without_keys(said))) == said:
                 raise
-            raise ToolError(self._hushed(error_text(error)), fatal=True, node=self._node) from None
+            raise ToolError(told, fatal=True, node=self._node) from None
         content = self._hushed(plain_text(content))
         reads = _read_by(call, self._run.job.memory) if ok else {}
         self._run.emit(

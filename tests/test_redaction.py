@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import string
+import traceback
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -14,7 +15,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr
 
-from rlm_notebook import AsyncRecursiveEngine, ModelError, RecursiveEngine, ScriptedModel
+from rlm_notebook import AsyncRecursiveEngine, ModelError, RecursiveEngine, ScriptedModel, ToolError
 from rlm_notebook.core.redaction import redacted, without_basic
 from rlm_notebook.known_keys import remember_key, without_keys
 from rlm_notebook.models.openai_errors import one_line
@@ -209,6 +210,20 @@ def test_neither_does_a_tool_tell_it_to_the_model(raises: bool, known: str, tmp_
         assert basic(known)[6:] not in text
     assert "***" in seen[0]
     assert raises or "text/html" in seen[0]
+
+
+@pytest.mark.parametrize("encode", [str, basic, quote])
+def test_nor_does_the_last_word_of_a_tool(encode: Any, known: str, tmp_path: Path) -> None:
+    def headers() -> str:
+        "Show the headers."
+        raise ToolError(f"refused with {encode(known)}", fatal=True)
+
+    model = ScriptedModel(lambda request: Reply("", (ToolCall("1", "headers", {}),)))
+    with pytest.raises(ToolError, match=r"refused with .*\*\*\*") as caught:
+        RecursiveEngine(model, tools=[headers], max_depth=1).solve("t", checkpoint=tmp_path / "run.json")
+    written = (tmp_path / "run.json").read_text()
+    for text in (str(caught.value), repr(caught.value), "".join(traceback.format_exception(caught.value)), written):
+        assert encode(known) not in text
 
 
 def test_a_model_of_a_users_own_does_not_either(known: str) -> None:
