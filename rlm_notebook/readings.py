@@ -110,7 +110,7 @@ def output_of(run: AnsweredRun, content: str, output_type: OutputType | None) ->
         "changed": list(run.changed),
         "sub_results": _sub_results(run.tree, root),
         **({THOUGHTS: root.reasoning} if root.reasoning else {}),
-        **({"notes": notes} if (notes := list(_cut_off(run.tree))) else {}),
+        **({"notes": notes} if (notes := list(cut_off_answers(run.tree))) else {}),
     }
     return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
 
@@ -134,7 +134,7 @@ def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
     ]
 
 
-def _cut_off(tree: Tree) -> Iterator[str]:
+def cut_off_answers(tree: Tree) -> Iterator[str]:
     """Which answers that this one rests on are not whole, a line each."""
     for node in tree:
         if node.ended_early and node.state is NodeState.DONE:

@@ -1,5 +1,6 @@
 """A reply that ended early is never taken for a whole one in silence: every view, the repair and the errors say so."""
 
+import gzip
 import html
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from rlm_notebook import AsyncRecursiveEngine, InvalidJSONError, PlanError, ScriptedModel, ToolError, load_run, tool
 from rlm_notebook.core.finish_reason import cut_off, ended_early
+from rlm_notebook.notebook.feed import Feed
 from rlm_notebook.notebook.rows import Timeline, node_row
 from rlm_notebook.notebook.snapshot import bundle_of
 from rlm_notebook.ports import Reply, Request, ToolCall
@@ -58,7 +60,9 @@ async def test_an_answer_that_was_cut_off_says_so_in_every_view(tmp_path: Path, 
         assert said in node.remark
         assert said in output.metadata["notes"][0]
         assert said in str(output.run)
-        assert said in node_row(node, Timeline(0.0), tail="", awaiting=False, recalled=None)["note"]
+        row = node_row(node, Timeline(0.0), tail="", awaiting=False, recalled=None)
+        assert (row["ended_early"], said in row["note"]) == (True, True)
+        assert said in json.loads(gzip.decompress(Feed(output.run).snapshot()))["run"]["notes"][-1]
         assert said in html.unescape(bundle_of(output.run)["text/html"])
     assert model.calls == 1
     assert said in load_run(path).tree["0"].remark

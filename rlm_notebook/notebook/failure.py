@@ -31,7 +31,7 @@ def _kept_beside(run: Run) -> str:
     """What was paid for of nodes that are not done, and is not paid for again."""
     unfinished = [node for node in run.tree if node.state is not NodeState.DONE]
     planned = sum(node.plan is not None and not node.limited for node in unfinished)
-    talks = sum(bool(node.rounds) for node in unfinished)
+    talks = sum(any(use.ended is not None for use in node.tool_calls) for node in unfinished if node.rounds)
     plans = f"the plan{'s' if planned > 1 else ''} of {planned} more" if planned else ""
     rounds = f"what the tools of {talks} returned" if talks else ""
     return "".join(f", and {kept}" for kept in (plans, rounds) if kept)

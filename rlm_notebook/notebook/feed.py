@@ -15,6 +15,7 @@ from typing import Any
 from ..core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ..core.stretches import breaks_of
 from ..core.tree import Node, NodeState
+from ..readings import cut_off_answers
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .details import DETAIL_FIELDS, Details
@@ -28,6 +29,8 @@ TAIL_CHARACTERS = 120
 TAILS_A_FRAME = 6
 #: So many browsers may have nodes open at once; who has not been heard of for longest is taken to be gone.
 MOST_CLIENTS = 8
+#: So many answers that are not whole are named above the tree.
+MOST_LINES = 3
 _URGENT = ("Failed", "RunFinished", "RunPaused", "RunResumed")
 
 
@@ -244,12 +247,17 @@ class Feed:
             self._timeline,
             title=self._title,
             notice=self._notice,
-            notes=(*self._run.notes, *self._notes),
+            notes=(*self._run.notes, *self._notes, *self._cut_off()),
             label=self._label,
         )
         row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._rests()]
         # A copy stands still, also that of a run that goes on.
         return {**row, **self._standing_still()} if self._readonly else row
+
+    def _cut_off(self) -> list[str]:
+        """Which answers are not whole, once the run is over: an answer that reads well may be the half of one."""
+        lines = list(cut_off_answers(self._run.tree)) if self._run.finished else []
+        return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
 
     def _standing_still(self) -> dict[str, Any]:
         """What a copy says of a run in place of what is so here and now; where this machine keeps it is nobody's."""

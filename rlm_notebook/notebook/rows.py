@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "note": "",
     "tail": "",
     "awaiting": False,
+    "ended_early": False,
 }
 NODE_FIELDS = tuple(DEFAULTS)
 
@@ -109,6 +110,7 @@ def node_row(
         "note": (node.error or (_allowed(node) if awaiting else "") or node.remark)[:NOTE_CHARACTERS],
         "tail": tail,
         "awaiting": awaiting,
+        "ended_early": bool(node.ended_early),
     }
 
 

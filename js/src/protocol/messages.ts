@@ -49,6 +49,8 @@ export interface TreeNode {
   readonly tail: string;
   /** Whether the plan waits for approval. */
   readonly awaiting: boolean;
+  /** Whether the answer, or the plan, was cut off; the note says by what. */
+  readonly ended_early: boolean;
 }
 
 export interface Budget {
@@ -186,6 +188,7 @@ export const EMPTY_NODE: TreeNode = {
   note: "",
   tail: "",
   awaiting: false,
+  ended_early: false,
 };
 
 export const EMPTY_RUN: Run = {

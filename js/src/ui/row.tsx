@@ -122,12 +122,13 @@ function Attempts({ count }: { count: number }) {
   );
 }
 
-/** Why it failed: beside the title there is more room than beside the bar. */
+/** Why it failed, or that it is not whole: beside the title there is more room than beside the bar. */
 function Reason({ node }: { node: TreeNode }) {
-  if (node.state !== "failed" || node.note === "" || node.phases.length === 0) return null;
+  const isWhole = node.state !== "failed" && !(node.state === "done" && node.ended_early);
+  if (isWhole || node.note === "" || node.phases.length === 0) return null;
   const reason = clip(reasonOf(node));
   return (
-    <span class="rn-tail rn-reason" title={reason}>
+    <span class={`rn-tail rn-reason${node.state === "done" ? " rn-early" : ""}`} title={reason}>
       {reason}
     </span>
   );

@@ -102,6 +102,17 @@ describe("a task that failed", () => {
   });
 });
 
+describe("an answer that was cut off", () => {
+  it("says so in its row, and other notes of what is done do not", async () => {
+    const phases = [["execute", 0, 1]] as const;
+    const early = node("0.0", { state: "done", note: "cut off at the limit", ended_early: true, phases });
+    const { row } = await mount({ nodes: [node("0", { state: "done", note: "limited: max_depth", phases }), early] });
+
+    expect(row("0.0")?.querySelector(".rn-reason")?.textContent).toBe("cut off at the limit");
+    expect(row("0")?.querySelector(".rn-reason")).toBeNull();
+  });
+});
+
 describe("commands", () => {
   it("are offered only if the kernel accepts them", async () => {
     const { button } = await mount({ run: { can: ["cancel"] } });
