@@ -251,6 +251,8 @@ class _Walk:
                 yield name, self.of(each.default_factory)
 
     def _attribute(self, name: str, value: Any, changed: bool, owner: type) -> list[Any]:
+        if name in _ANNOTATE:
+            return []
         functions = [each for each in _functions_of(value) if not _is_made(each.__code__.co_filename)]
         if functions:
             given = [value.args, value.keywords] if isinstance(value, functools.partialmethod) else []
@@ -273,6 +275,8 @@ class _Walk:
         return ""
 
 
+#: Python 3.14 makes a function of the annotations of a class; those of fields count already, others do nothing.
+_ANNOTATE = ("__annotate__", "__annotate_func__")
 _SCALAR = str | int | float | bool | bytes | None
 _IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, enum.Enum, type(None))
 
