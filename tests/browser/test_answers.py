@@ -188,16 +188,18 @@ def test_no_answer_acts(lab: Any, open_notebook: Any, there: There, host: str) -
 
 @pytest.mark.usefixtures("whole_outputs")
 def test_it_would_be_noticed(lab: Any, browser: Any, there: There) -> None:
-    """The same answers as they are."""
+    """The same answers as they are, but for those that would take the page away from the others: it goes elsewhere,
+    is hidden, or loads JupyterLab's own scripts from elsewhere."""
     from .conftest import Page
 
-    answers = [answer.replace(THERE, there.url) for answer in ANSWERS if "refresh" not in answer]
+    spoil = ("refresh", "display:none", "<base")
+    answers = [answer.replace(THERE, there.url) for answer in ANSWERS if not any(each in answer for each in spoil)]
     (lab.root / "raw.json").write_text(json.dumps(answers[:80]))
     show = "from IPython.display import Markdown, display\nimport json\n"
     show += "for answer in json.load(open('raw.json')): display(Markdown(answer))"
     page = Page(browser, lab, lab.write("raw", show, "1"))
     page.run_all()
-    page.tab.wait_for_function("() => window.ran > 3")
+    page.tab.wait_for_function("() => window.ran > 2")
     page.tab.wait_for_timeout(1_000)
     seen = page.tab.evaluate(FOUND)
     page.close()
