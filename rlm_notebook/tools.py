@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from .code_version import code_version
-from .core.outline import printable
+from .core.text import printable
 from .exceptions import ConfigurationError
 from .types import Output
 from .values import json_text, table_text

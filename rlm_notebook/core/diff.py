@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .outline import printable
+from .text import printable
 from .tree import Node, NodeState, Tree
 
 __all__ = ["Change", "Difference", "difference"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from .outline import SYMBOLS, printable, shown_state
+from .outline import SYMBOLS, shown_state
+from .text import printable
 from .tree import Node, Tree
 
 __all__ = ["mermaid"]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from .limits import Usage
 from .stretches import Break, without_breaks
+from .text import duration, printable
+from .tree import Node, Tree
 
-if TYPE_CHECKING:
-    from .limits import Usage
-    from .tree import Node, Tree
-
-__all__ = ["SYMBOLS", "duration", "outline", "outline_rows", "printable", "reason", "shown_state", "tokens"]
+__all__ = ["SYMBOLS", "outline", "outline_rows", "reason", "shown_state", "tokens"]
 
 SYMBOLS = {
     "pending": "·",
@@ -88,26 +86,9 @@ def _asking(node: Node) -> str:
     return f"waits for approval: {', '.join(asked)}" if asked and not node.state.final else ""
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "0.4s", "12s", "3m 05s", "1h 02m"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
-
-
 def tokens(usage: Usage) -> str:
     """What was used, and how much of the prompts the provider knew already: cached tokens cost a fraction."""
     said = f"{usage.total_tokens:,} tokens"
     if not usage.cached_tokens:
         return said
     return f"{said}, {usage.cached_tokens / max(usage.prompt_tokens, usage.cached_tokens):.0%} of the prompts cached"
-
-
-def printable(text: str) -> str:
-    """Text of a model without what could drive a terminal (escape codes, direction overrides, line breaks)."""
-    return "".join(char if char.isprintable() else " " for char in text)

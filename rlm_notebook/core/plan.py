@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from .json_text import JsonText
-from .outline import printable
+from .text import printable
 
 __all__ = [
     "PLAN_SCHEMA",

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .tree import Tree
+from .tree import Tree
 
 __all__ = ["Break", "breaks_of", "stretches_of", "without_breaks"]
 

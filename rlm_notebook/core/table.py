@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .gate import html_text
-from .outline import printable
+from .text import printable
 
 __all__ = ["Table"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "well_formed", "well_formed_value"]
+__all__ = ["Halves", "duration", "printable", "well_formed", "well_formed_value"]
 
 REPLACEMENT = "\ufffd"
 
@@ -73,3 +73,20 @@ class Halves:
         """What was held back, at the end of the text."""
         half, self._half = self._half, ""
         return well_formed(half)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "0.4s", "12s", "3m 05s", "1h 02m"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def printable(text: str) -> str:
+    """Text of a model without what could drive a terminal (escape codes, direction overrides, line breaks)."""
+    return "".join(char if char.isprintable() else " " for char in text)

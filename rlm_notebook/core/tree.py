@@ -6,6 +6,7 @@ key. The tree never looks at a clock: times are those of the events.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,10 +22,12 @@ from .events import (
 )
 from .limits import NOTHING, Usage
 from .node import Node, NodeState, Phase, Round, ToolUse
-from .outline import outline
+from .text import printable
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
 
+#: How many nodes are listed when a tree is printed.
+TEXT_LINES = 400
 
 _S = NodeState
 _ANYWHERE: dict[str, NodeState] = {"Failed": _S.FAILED, "Cancelled": _S.CANCELLED, "Superseded": _S.SUPERSEDED}
@@ -96,7 +99,14 @@ class Tree:
         return tree
 
     def __str__(self) -> str:
-        return outline(self)
+        """A node a line, the first 400; `views.outline` draws them with symbols and durations."""
+        lines = [
+            f"{'  ' * node.depth}{node.state}  {printable(node.title)}  {printable(node.remark)}".rstrip()
+            for node in itertools.islice(self, TEXT_LINES)
+        ]
+        if len(self) > TEXT_LINES:
+            lines.append(f"… and {len(self) - TEXT_LINES} more nodes")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<Tree: {len(self)} nodes, {self.status}>"

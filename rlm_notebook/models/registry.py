@@ -11,7 +11,7 @@ import re
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from ..core.outline import printable
+from ..core.text import printable
 from ..exceptions import ConfigurationError
 from ..ports import Model
 from .anthropic import AnthropicModel

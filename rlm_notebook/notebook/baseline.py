@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..async_engine import AsyncRecursiveEngine
 from ..core.gate import html_text, shortened
-from ..core.outline import duration, printable
 from ..core.table import Table
+from ..core.text import duration, printable
 from ..exceptions import ConfigurationError
 from ..recorded_run import RecordedRun, load_run
 from ..run import Run

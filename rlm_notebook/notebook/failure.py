@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ..core.outline import printable
+from ..core.text import printable
 from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, LimitError, RLMError
 from ..plain_text import without_links

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..core.outline import printable
+from ..core.text import printable
 from ..recorded_run import RecordedRun
 from ..run import Run
 from .feed import Feed

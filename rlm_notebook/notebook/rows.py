@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..core.outline import printable
 from ..core.stretches import Break, breaks_of
+from ..core.text import printable
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run

@@ -13,8 +13,9 @@ from html import escape
 from pathlib import Path
 
 from ..core.gate import html_text
-from ..core.outline import SYMBOLS, duration, printable, reason, shown_state, tokens
+from ..core.outline import SYMBOLS, reason, shown_state, tokens
 from ..core.stretches import Break, breaks_of, without_breaks
+from ..core.text import duration, printable
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run

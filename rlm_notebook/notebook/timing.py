@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.outline import duration, tokens
+from ..core.outline import tokens
+from ..core.text import duration
 from ..run import Run
 
 __all__ = ["took"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..core.events import Event, Failed, Retried, Token
-from ..core.outline import printable
+from ..core.text import printable
 
 __all__ = ["LoggingObserver"]
 

@@ -10,8 +10,9 @@ from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
-from ..core.outline import SYMBOLS, outline_rows, printable, reason, shown_state
+from ..core.outline import SYMBOLS, outline_rows, reason, shown_state
 from ..core.stretches import breaks_of
+from ..core.text import printable
 from ..run import Run
 from .paced import Paced
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.outline import SYMBOLS, duration, outline, printable, tokens
+from rlm_notebook.core.outline import SYMBOLS, outline, tokens
+from rlm_notebook.core.text import duration, printable
 from rlm_notebook.core.tree import Node, NodeState, Phase, ToolUse, Tree
 
 TREE = Tree.of(

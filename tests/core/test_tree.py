@@ -30,7 +30,6 @@ from rlm_notebook.core.events import (
     ToolReturned,
 )
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.outline import outline
 from rlm_notebook.core.tree import TRANSITIONS, IllegalEvent, Node, NodeState, Tree
 
 RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
@@ -416,8 +415,15 @@ def test_a_reply_with_something_among_its_calls_that_is_none_is_refused(call: di
         tree.apply(Replied(at=1, node="0", content="", calls=(CALL, call)))
 
 
-def test_a_tree_prints_as_its_outline() -> None:
+def test_a_tree_prints_a_node_a_line_as_deep_as_it_stands() -> None:
     tree = grown()
 
-    assert str(tree) == outline(tree)
+    lines = str(tree).splitlines()
+    assert [line.split()[0] for line in lines] == [str(node.state) for node in tree]
+    assert [len(line) - len(line.lstrip()) for line in lines] == [2 * node.depth for node in tree]
+    many = Tree.of(
+        [Node(id="0", parent=None, task="all")]
+        + [Node(id=f"0.{number}", parent="0", task="one") for number in range(500)]
+    )
+    assert str(many).splitlines()[-1] == "… and 101 more nodes"
     assert repr(tree) == f"<Tree: {len(tree)} nodes, {tree.status}>"
