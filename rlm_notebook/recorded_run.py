@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from .adapters import page_of, recorded_in, view_of
-from .core.diff import Difference, difference
 from .core.events import Cancelled, Event
 from .core.limits import Budget, Usage
-from .core.mermaid import mermaid
-from .core.outline import outline
 from .core.plan import Plan
 from .core.records import Recorded
 from .core.store import Store, store_of
-from .core.stretches import breaks_of
 from .core.tree import Tree
 from .exceptions import CheckpointError, ConfigurationError, ExecutionError
-from .frames import frame_of
 from .ports import Message, Observer, current_host
 from .readings import ReadableRun, best_of, output_of, trace_of, written
 from .types import Output, TraceObject
+from .views.dataframe import frame_of
+from .views.diff import Difference, difference
+from .views.idle_time import breaks_of
+from .views.mermaid import mermaid
+from .views.outline import outline
 
 __all__ = ["RecordedRun", "load_run"]
 

@@ -19,19 +19,14 @@ from .adapters import page_of, view_of
 from .configuration import Configuration, Job
 from .containment import is_being_cancelled
 from .control import Control
-from .core.diff import Difference, difference
 from .core.events import Event
 from .core.limits import Usage
-from .core.mermaid import mermaid
-from .core.outline import outline
 from .core.plan import Plan
 from .core.records import Recorded
-from .core.stretches import breaks_of
 from .core.tree import Tree
 from .event_log import EventLog
 from .exceptions import ConfigurationError, ExecutionError
 from .forks import Fork, edited, plan_given, retried
-from .frames import frame_of
 from .lifetime import Lifetime
 from .past import Past
 from .permits import Permits
@@ -43,6 +38,11 @@ from .succession import Succession
 from .turns import Meter, Splits, Steps, Turns, slots_for
 from .types import Output, TraceObject
 from .urgency import Urgency
+from .views.dataframe import frame_of
+from .views.diff import Difference, difference
+from .views.idle_time import breaks_of
+from .views.mermaid import mermaid
+from .views.outline import outline
 
 __all__ = ["Origin", "Run"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from .adapters import recorded_in
 from .core.records import Recorded
-from .core.table import Table
 from .error_text import described
 from .exceptions import CheckpointError
+from .views.table import Table
 
 __all__ = ["RunList", "RunSummary", "list_runs"]
 

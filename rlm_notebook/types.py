@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
-from .core.rendering import Format, rendered
 from .portable import is_portable
+from .views.rendering import Format, rendered
 
 __all__ = [
     "AsyncLLMCaller",

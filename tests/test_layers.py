@@ -12,6 +12,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 LAYERS = [
     {"exceptions", "error_text", "plain_text", "portable"},
     {"core"},
+    {"views"},
     {"ports", "types", "threads", "portal", "containment", "known_keys"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "secrecy", "tools", "values", "code_version", "prompts", "pricing"},
@@ -44,7 +45,6 @@ LAYERS = [
         "recorded_run",
         "run_list",
         "forks",
-        "frames",
     },
     {"async_engine", "engine"},
     {"models", "wrappers", "checkpoints", "observers"},

@@ -20,8 +20,8 @@ from rlm_notebook import (
     load_run,
 )
 from rlm_notebook.core.events import Finished
-from rlm_notebook.core.outline import outline
 from rlm_notebook.models.scripted import Fault
+from rlm_notebook.views.outline import outline
 
 TRIP = {"trip": {"flights": "at 9", "food": {"lunch": "soup", "dinner": "stew"}}}
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..async_engine import AsyncRecursiveEngine
-from ..core.gate import html_text, shortened
-from ..core.table import Table
 from ..core.text import duration, printable
 from ..exceptions import ConfigurationError
 from ..recorded_run import RecordedRun, load_run
 from ..run import Run
+from ..views.gate import html_text, shortened
+from ..views.table import Table
 from .commands import Command
 from .folder import file_of
 from .line_parser import LineParser

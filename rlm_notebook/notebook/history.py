@@ -12,13 +12,13 @@ from IPython.core.error import UsageError
 
 from ..adapters import recorded_in
 from ..checkpoints.document import document_of
-from ..core.diff import Difference
 from ..core.records import Recorded
-from ..core.table import Table
 from ..core.tree import NodeState
 from ..exceptions import CheckpointError, ConfigurationError
 from ..recorded_run import RecordedRun
 from ..run import Run
+from ..views.diff import Difference
+from ..views.table import Table
 from .commands import Command
 from .folder import file_of, folders, live_run, run_named, runs_kept
 from .line_parser import LineParser

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..async_engine import AsyncRecursiveEngine
-from ..core.table import Table
 from ..engine import RecursiveEngine
 from ..models.availability import default_choice, forms, price_of
 from ..models.detection import local_servers
 from ..models.registry import resolve_model
 from ..ports import Model
+from ..views.table import Table
 from .commands import Command
 from .line_parser import LineParser
 from .model_choice import OFFLINE, keys_from, said_model

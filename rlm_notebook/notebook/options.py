@@ -10,7 +10,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ..core.rendering import FORMATS, Format
+from ..views.rendering import FORMATS, Format
 from .line_parser import LineParser, words_of
 from .quantities import dollars, seconds, temperature, whole_number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..core.table import Table
+from ..views.table import Table
 from .commands import Command, help_text
 from .options import parser
 from .session import Session

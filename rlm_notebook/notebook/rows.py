@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..core.stretches import Break, breaks_of
 from ..core.text import printable
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
+from ..views.idle_time import Break, breaks_of
 from .steering import commands_for
 
 __all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of"]

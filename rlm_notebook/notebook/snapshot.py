@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ..core.gate import html_text
-from ..core.outline import SYMBOLS, reason, shown_state, tokens
-from ..core.stretches import Break, breaks_of, without_breaks
 from ..core.text import duration, printable
 from ..core.tree import Node, NodeState, Tree
 from ..recorded_run import RecordedRun
 from ..run import Run
+from ..views.gate import html_text
+from ..views.idle_time import Break, breaks_of, without_breaks
+from ..views.outline import SYMBOLS, reason, shown_state, tokens
 from .rows import settings_of
 
 __all__ = ["bundle_of", "summary_of"]

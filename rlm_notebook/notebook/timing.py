@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.outline import tokens
 from ..core.text import duration
 from ..run import Run
+from ..views.outline import tokens
 
 __all__ = ["took"]
 

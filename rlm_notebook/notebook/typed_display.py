@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.rendering import table_of
+from ..views.rendering import table_of
 
 __all__ = ["TypedTables"]
 

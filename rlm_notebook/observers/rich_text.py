@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.events import Event, Token
-from ..core.outline import SYMBOLS, outline_rows
-from ..core.stretches import breaks_of
 from ..run import Run
+from ..views.idle_time import breaks_of
+from ..views.outline import SYMBOLS, outline_rows
 from .paced import Paced
 from .text import cache_line
 

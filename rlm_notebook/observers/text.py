@@ -10,10 +10,10 @@ from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
-from ..core.outline import SYMBOLS, outline_rows, reason, shown_state
-from ..core.stretches import breaks_of
 from ..core.text import printable
 from ..run import Run
+from ..views.idle_time import breaks_of
+from ..views.outline import SYMBOLS, outline_rows, reason, shown_state
 from .paced import Paced
 
 __all__ = ["Progress", "TextProgress", "cache_line", "progress_of"]

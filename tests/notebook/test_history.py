@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Run, ScriptedModel, load_run
-from rlm_notebook.core.diff import Difference
-from rlm_notebook.core.table import Table
 from rlm_notebook.recorded_run import RecordedRun
+from rlm_notebook.views.diff import Difference
+from rlm_notebook.views.table import Table
 
 FOLDER = Path("notebook.rlm")
 HEAD = "%%rlm -m model --view none -n trip\n"

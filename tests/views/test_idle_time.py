@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.core.stretches import breaks_of, stretches_of, without_breaks
 from rlm_notebook.core.tree import Node, NodeState, Phase, Tree
+from rlm_notebook.views.idle_time import breaks_of, stretches_of, without_breaks
 
 
 def worked(*stretches: tuple[float, float]) -> Tree:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.core.mermaid import MOST_NODES, mermaid
 from rlm_notebook.core.tree import Node, NodeState, Tree
+from rlm_notebook.views.mermaid import MOST_NODES, mermaid
 
 TREE = Tree.of(
     [

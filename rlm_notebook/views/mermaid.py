@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from ..core.text import printable
+from ..core.tree import Node, Tree
 from .outline import SYMBOLS, shown_state
-from .text import printable
-from .tree import Node, Tree
 
 __all__ = ["mermaid"]
 

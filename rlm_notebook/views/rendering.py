@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
+from ..core.json_text import json_values
 from ..plain_text import terminal_text, without_links
 from .gate import LONGEST, code_block, markdown, shortened
-from .json_text import json_values
 from .table import Table
 
 __all__ = ["FORMATS", "Format", "rendered", "table_of"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .limits import Usage
-from .stretches import Break, without_breaks
-from .text import duration, printable
-from .tree import Node, Tree
+from ..core.limits import Usage
+from ..core.text import duration, printable
+from ..core.tree import Node, Tree
+from .idle_time import Break, without_breaks
 
 __all__ = ["SYMBOLS", "outline", "outline_rows", "reason", "shown_state", "tokens"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .core.tree import Node, Tree
-from .exceptions import ConfigurationError
+from ..core.tree import Node, Tree
+from ..exceptions import ConfigurationError
 
 __all__ = ["frame_of"]
 

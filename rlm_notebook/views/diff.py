@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .text import printable
-from .tree import Node, NodeState, Tree
+from ..core.text import printable
+from ..core.tree import Node, NodeState, Tree
 
 __all__ = ["Change", "Difference", "difference"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.text import printable
 from .gate import html_text
-from .text import printable
 
 __all__ = ["Table"]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from rlm_notebook import Output
-from rlm_notebook.core.rendering import FORMATS, rendered, table_of
-from rlm_notebook.core.table import Table
 from rlm_notebook.exceptions import ModelError
+from rlm_notebook.views.rendering import FORMATS, rendered, table_of
+from rlm_notebook.views.table import Table
 
 
 class Book(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .tree import Tree
+from ..core.tree import Tree
 
 __all__ = ["Break", "breaks_of", "stretches_of", "without_breaks"]
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.outline import SYMBOLS, outline, tokens
 from rlm_notebook.core.text import duration, printable
 from rlm_notebook.core.tree import Node, NodeState, Phase, ToolUse, Tree
+from rlm_notebook.views.outline import SYMBOLS, outline, tokens
 
 TREE = Tree.of(
     [

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel, Usage
-from rlm_notebook.core.diff import MOST_LINES, difference
 from rlm_notebook.core.tree import Node, NodeState, Phase, Tree
+from rlm_notebook.views.diff import MOST_LINES, difference
 
 DONE = NodeState.DONE
 ROOT = Node("0", None, "trip", state=DONE, result="all")
