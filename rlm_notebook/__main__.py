@@ -18,9 +18,9 @@ from . import __version__
 from .async_engine import AsyncRecursiveEngine
 from .checkpoints.json_file import JsonFile, load_recorded
 from .core.limits import Budget
+from .core.plain_text import terminal_text
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
-from .plain_text import terminal_text
 from .recorded_run import load_run
 from .views.idle_time import breaks_of
 from .views.outline import outline

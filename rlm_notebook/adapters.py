@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .core.records import Recorded
+from .core.redaction import Store
 from .core.retry import RetryPolicy
-from .core.store import Store
 from .exceptions import CheckpointError, ConfigurationError
 from .ports import Cache, Journal, Model, Request, current_host
 
@@ -62,7 +62,7 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str, store: Store = 
     journal = _journal(checkpoint, request_key, task)
     if store == "full" or journal.path is None:
         return journal
-    reduced: Journal = _load("checkpoints.reduced", "Reduced")(journal, store)
+    reduced: Journal = _load("checkpoints.redacted", "Reduced")(journal, store)
     return reduced
 
 

@@ -34,8 +34,8 @@ from .core.events import Event
 from .core.limits import Budget, Limits
 from .core.plan import Plan
 from .core.records import Recorded
+from .core.redaction import STORES, Store
 from .core.retry import RetryPolicy
-from .core.store import STORES, Store
 from .core.tree import NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .forks import Fork, edited, plan_given, retried

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from .agent import Agent
+from .core.citations import placeless
 from .core.keys import digest, plan_key
 from .core.plan import PLAN_SCHEMA
-from .core.sources import placeless
 from .core.tree import Node, NodeState
 from .ports import Message, Mode, NodeFacts, Part, Request
 from .prompts import (

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from .adapters import answering
 from .adapters import patience as patience_with
 from .containment import is_being_cancelled, is_failure, is_running
+from .core.error_text import described, error_text
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.finish_reason import advice, cut_off, ended_early
 from .core.keys import digest
@@ -24,10 +25,9 @@ from .core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, onl
 from .core.recordable import plain, plain_arguments, plain_text, plain_usage
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
-from .error_text import described, error_text
+from .credentials import without_keys
 from .exceptions import ExecutionError, ModelError, RLMError
 from .failures import without_node
-from .known_keys import without_keys
 from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
 from .pricing import estimate, is_free
 from .run import Run

@@ -10,8 +10,8 @@ from . import __version__
 from .core.context import RLMContext
 from .core.keys import request_key
 from .core.limits import Budget, Limits
+from .core.redaction import Store
 from .core.retry import RetryPolicy
-from .core.store import Store
 from .exceptions import ConfigurationError
 from .memory import SharedMemory
 from .ports import Journal, Model, Observer

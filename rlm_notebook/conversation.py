@@ -17,6 +17,7 @@ from typing import Any
 
 from .calls import ask, tell_work
 from .containment import apart, is_failure
+from .core.error_text import described, error_text
 from .core.events import Replied, Retried, ToolCalled, ToolReturned
 from .core.finish_reason import cut_off, ended_early
 from .core.limits import Usage
@@ -24,9 +25,8 @@ from .core.recordable import plain_text
 from .core.records import tool_facts
 from .core.retry import RetryPolicy
 from .core.tree import Node, Round, ToolUse
-from .error_text import described, error_text
+from .credentials import without_keys
 from .exceptions import ToolError
-from .known_keys import without_keys
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run

@@ -13,8 +13,8 @@ from .configuration import OnFailure, OnLimit, RunMode
 from .core.context import RLMContext
 from .core.limits import Budget
 from .core.plan import Plan
+from .core.redaction import Store
 from .core.retry import RetryPolicy
-from .core.store import Store
 from .exceptions import ConfigurationError
 from .portal import run_blocking
 from .ports import Cache, Observer

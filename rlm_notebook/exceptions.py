@@ -27,9 +27,9 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from .error_text import described, encodable
-from .plain_text import terminal_text
-from .portable import is_portable, portable_type
+from .core.error_text import described, encodable
+from .core.pickling import is_portable, portable_type
+from .core.plain_text import terminal_text
 
 if TYPE_CHECKING:
     from .core.limits import Usage

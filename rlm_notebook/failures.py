@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .core.error_text import error_text
 from .core.finish_reason import advice, cut_off, ended_early
 from .core.node import ENDED, THOUGHTS
 from .core.tree import Node
-from .error_text import error_text
 from .exceptions import ExecutionError, ModelError, PlanError
 from .ports import Reply
 from .typed import Unfit

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .core.error_text import described
 from .core.events import Cancelled, RunFinished, RunStarted
-from .error_text import described
+from .credentials import without_keys
 from .exceptions import CheckpointError, RLMError
-from .known_keys import without_keys
 from .permits import budget_error
 from .readings import output_of
 from .succession import Succession

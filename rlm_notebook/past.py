@@ -9,7 +9,7 @@ from typing import Any
 
 from .core.limits import NOTHING, Usage
 from .core.records import Recorded, Records, retells
-from .core.store import store_of
+from .core.redaction import store_of
 from .core.tree import Node, NodeState, Tree
 from .memory import SharedMemory
 from .prompts import PROMPTS_VERSION

@@ -14,7 +14,7 @@ from .core.events import Cancelled, Event
 from .core.limits import Budget, Usage
 from .core.plan import Plan
 from .core.records import Recorded
-from .core.store import Store, store_of
+from .core.redaction import Store, store_of
 from .core.tree import Tree
 from .exceptions import CheckpointError, ConfigurationError, ExecutionError
 from .ports import Message, Observer, current_host

@@ -18,17 +18,17 @@ from .calls import ask
 from .children import Children, end_node
 from .configuration import Configuration
 from .conversation import Conversation, Transcript
+from .core.citations import placeless, sources_in
+from .core.error_text import error_text
 from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from .core.finish_reason import ended_early
 from .core.keys import result_key
 from .core.node import ENDED, THOUGHTS
 from .core.plan import Execute
-from .core.sources import placeless, sources_in
 from .core.tree import Node
-from .error_text import error_text
+from .credentials import without_keys
 from .exceptions import CheckpointError, LimitError
 from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
-from .known_keys import without_keys
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions

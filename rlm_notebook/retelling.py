@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from .core.citations import moved, sources_in
 from .core.events import Event
 from .core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
-from .core.sources import moved, sources_in
-from .core.store import hashed, store_of
+from .core.redaction import hashed, store_of
 from .core.tree import IllegalEvent, Node, NodeState, Tree
 from .exceptions import CheckpointError, ReplayError
 from .ports import Part

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .adapters import recorded_in
+from .core.error_text import described
 from .core.records import Recorded
-from .error_text import described
 from .exceptions import CheckpointError
 from .views.table import Table
 

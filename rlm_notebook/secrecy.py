@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .core.redaction import redacted
+from .core.masking import redacted
 from .core.secret_parameters import secret_parameters
 from .ports import ToolCall
 from .tools import Tool

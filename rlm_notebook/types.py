@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
-from .portable import is_portable
+from .core.pickling import is_portable
 from .views.rendering import Format, rendered
 
 __all__ = [

@@ -10,10 +10,9 @@ import rlm_notebook
 PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
-    {"exceptions", "error_text", "plain_text", "portable"},
-    {"core"},
+    {"exceptions", "core"},
     {"views"},
-    {"ports", "types", "threads", "portal", "containment", "known_keys"},
+    {"ports", "types", "threads", "portal", "containment", "credentials"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "secrecy", "tools", "values", "code_version", "prompts", "pricing"},
     {

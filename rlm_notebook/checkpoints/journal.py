@@ -30,9 +30,9 @@ from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Tree
 from ..exceptions import CheckpointError
-from . import ordinary
+from . import safe_files
 from .document import MOST
-from .ordinary import require_ordinary, unusable
+from .safe_files import require_ordinary, unusable
 
 __all__ = ["Journalled", "checked_line", "line_of", "read_journal"]
 
@@ -76,8 +76,8 @@ def read_journal(path: Path) -> Journalled | None:
     try:
         if not path.exists():
             return None
-        if path.stat().st_size > ordinary.LARGEST_FILE:
-            raise unusable(path, f"it is larger than {ordinary.LARGEST_FILE >> 20} MB")
+        if path.stat().st_size > safe_files.LARGEST_FILE:
+            raise unusable(path, f"it is larger than {safe_files.LARGEST_FILE >> 20} MB")
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:

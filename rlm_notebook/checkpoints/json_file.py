@@ -23,14 +23,14 @@ from typing import IO, Any
 from ..core.events import Event
 from ..core.limits import NOTHING
 from ..core.records import Recorded, adding_to
-from ..core.store import narrower, store_of
+from ..core.redaction import narrower, store_of
 from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError, ConfigurationError
-from . import ordinary
+from . import safe_files
+from .atomic_write import keep_numbered, numbered, set_aside, temporary, write_whole
 from .document import FORMAT, VERSION, document_of, recorded_of, require_no_circle
 from .journal import line_of, read_journal
-from .ordinary import decoded, read_whole, require_ordinary, too_large, unusable
-from .replacing import keep_numbered, numbered, set_aside, temporary, write_whole
+from .safe_files import decoded, read_whole, require_ordinary, too_large, unusable
 
 __all__ = ["JsonFile", "load_recorded", "require_at_rest"]
 
@@ -266,8 +266,8 @@ class JsonFile:
         assert self._lines is not None
         line = line_of(event, cell_id=self._cell())
         self._written += len(line)
-        if self._written > ordinary.LARGEST_JOURNAL:
-            raise too_large(self._journal, ordinary.LARGEST_JOURNAL)
+        if self._written > safe_files.LARGEST_JOURNAL:
+            raise too_large(self._journal, safe_files.LARGEST_JOURNAL)
         self._lines.write(line)
         self._lines.flush()
         since = time.monotonic() - self._synced

@@ -1,122 +1,196 @@
-"""A secret in a text, whatever form it was written in: as it is, escaped, percent-encoded, as hex or in base64.
+"""How much of a run's texts is kept: all of them, what a later run builds on, or hashes alone.
 
-Base64 writes three bytes as four characters, so what a secret becomes depends on how many bytes stand before it. For
-each of the three places that it can have there is a core of characters that its own bytes alone decide; where a core
-is found, all of the encoded word around it is masked, because a header such as `Basic dXNlcjprZXk=` holds nothing else.
-The cost is bounded: some twenty searches of a text for each secret, all of them linear.
+- "full": everything.
+- "outputs": what models made - plans, results, errors - so that the run can be resumed and replayed; hashes in the
+  place of what they were given: the task of the root, the instructions of agents, what tools were called with and
+  what they returned. What models thought is left out, and so are unfinished rounds of tool calls.
+- "hashes": tree, states, times and usage, and hashes in the place of every text: such a run can be shown and compared,
+  nothing of it can be used again. A short text can be guessed from its hash.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import html
-import json
 import re
-from collections.abc import Iterable
-from functools import lru_cache
-from urllib.parse import quote, quote_plus
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
-__all__ = ["MASK", "redacted", "without_basic"]
+from .events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    NodeCreated,
+    Planned,
+    Replied,
+    Retried,
+    RunFinished,
+    RunStarted,
+    Superseded,
+    ToolCalled,
+    ToolReturned,
+)
+from .finish_reason import ended_early
+from .keys import digest
+from .node import ENDED, THOUGHTS
+from .records import Recorded
+from .tree import Node, Tree
 
-MASK = "***"
-#: What is shorter is in every text, and would only garble it; encoded forms are looked for from here on.
-_SHORTEST_ENCODED = 8
-#: Up to here a text is also looked through for what was broken over lines, in characters.
-_LONGEST_UNFOLDED = 2_000_000
-_WORD = re.compile(r"[A-Za-z0-9+/_=-]*")
-_WORD_BEFORE = re.compile(r"[A-Za-z0-9+/_-]*\Z")
-_BASIC = re.compile(r"\b(Basic\s+)([A-Za-z0-9+/_-]{8,}={0,2})", re.IGNORECASE)
+__all__ = ["STORES", "Store", "hashed", "kept_event", "kept_run", "narrower", "store_of"]
 
-
-def redacted(text: str, secrets: Iterable[str], mask: str = MASK) -> str:
-    """The text with a mask for each secret, in any form."""
-    for secret in sorted(filter(None, set(secrets)), key=len, reverse=True):
-        written, cores = _forms_of(secret)
-        for form in written:
-            text = text.replace(form, mask)
-        for core in cores:
-            text = _without_word(text, core, mask)
-        if cores and len(text) <= _LONGEST_UNFOLDED and ("\n" in text or "\\n" in text):
-            text = _without_folded(text, (secret, *cores), mask)
-    return text
-
-
-def without_basic(text: str) -> str:
-    """The text without the user and the password of a `Basic` authorization, whoever they are."""
-    return _BASIC.sub(lambda found: f"{found[1]}{MASK}" if _is_pair(found[2]) else found[0], text)
-
-
-def _is_pair(encoded: str) -> bool:
-    try:
-        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_" if set("-_") & set(encoded) else None)
-        return ":" in decoded.decode() and decoded.decode().isprintable()
-    except (binascii.Error, ValueError):
-        return False
+Store = Literal["full", "outputs", "hashes"]
+#: From the most to the least.
+STORES: tuple[Store, ...] = get_args(Store)
+#: What is kept of a result's metadata where its text is not: nothing that a model wrote.
+_PLAIN = ("sources", "edited")
 
 
-@lru_cache(maxsize=256)
-def _forms_of(secret: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """How the secret is written where it stands alone, and the cores of its base64."""
-    if len(secret) < _SHORTEST_ENCODED:
-        return (secret,), ()
-    data = secret.encode("utf-8", "surrogatepass")
-    quoted = json.dumps(secret)[1:-1]
-    percent = "".join(f"%{byte:02X}" for byte in data)
-    written = [
-        secret,
-        quoted,
-        quoted.replace("/", "\\/"),
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(quoted)[1:-1],
-        repr(secret)[1:-1],
-        html.escape(secret),
-        *(form for made in (quote, quote_plus) for form in _either_case(made(data, safe=""))),
-        *(form for made in (quote, quote_plus) for form in _either_case(made(data, safe="/:"))),
-        percent,
-        percent.lower(),
-        data.hex(),
-        data.hex().upper(),
-    ]
-    cores = [_core(data, before).translate(alphabet) for before in range(3) for alphabet in ({}, _URL_SAFE)]
-    longest_first = sorted(dict.fromkeys(written), key=len, reverse=True)
-    return tuple(longest_first), tuple(dict.fromkeys(cores))
+def store_of(recorded: Recorded) -> Store:
+    """What a recorded run holds of its texts."""
+    said = recorded.tree.settings.get("store")
+    known: Store = said if said in STORES else "full"
+    return known
 
 
-_URL_SAFE = str.maketrans("+/", "-_")
+def narrower(store: Store, other: Store) -> bool:
+    """Whether less is kept with `store` than with `other`."""
+    return STORES.index(store) > STORES.index(other)
 
 
-def _either_case(percent: str) -> tuple[str, str]:
-    """Both ways of writing what is percent-encoded."""
-    return percent, re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
+def kept_event(event: Event, store: Store) -> Event:
+    """The event with as much of its texts as is to be kept."""
+    if store == "full":
+        return event
+    if isinstance(event, RunStarted):
+        return replace(event, task=hashed(event.task), settings=_settings(event.settings, store))
+    if isinstance(event, NodeCreated) and event.parent is None:
+        event = replace(event, task=hashed(event.task))
+        return event if store == "outputs" else replace(event, note="")
+    event = _without_inputs(event)
+    return _without_texts(event) if store == "hashes" else event
 
 
-def _core(data: bytes, before: int) -> str:
-    """The characters of base64 that these bytes alone decide, with so many bytes before them."""
-    encoded = base64.b64encode(bytes(before) + data).decode()
-    return encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+def _without_inputs(event: Event) -> Event:
+    match event:
+        case Planned():
+            return replace(event, plan=_without_thoughts(event.plan))
+        case Finished():
+            return replace(event, metadata=_without(event.metadata, THOUGHTS))
+        case Replied():
+            return replace(event, content="", calls=())
+        case ToolCalled():
+            return replace(event, arguments=_hashed_values(event.arguments))
+        case ToolReturned():
+            return replace(event, content=hashed(event.content))
+        case Retried():
+            return replace(event, reason="")
+    return event
 
 
-def _without_word(text: str, core: str, mask: str) -> str:
-    """The text with a mask for each encoded word that holds the core."""
-    at, parts, behind = text.find(core), [], 0
-    while at >= 0:
-        begins = at - len(_WORD_BEFORE.search(text[max(behind, at - _LONGEST_WORD) : at])[0])  # type: ignore[index]
-        end = _WORD.match(text, at + len(core)).end()  # type: ignore[union-attr]
-        parts += [text[behind:begins], mask]
-        behind = end
-        at = text.find(core, behind)
-    return "".join([*parts, text[behind:]])
+def _without_texts(event: Event) -> Event:
+    match event:
+        case NodeCreated():
+            return replace(event, task=hashed(event.task), note="")
+        case Planned():
+            return replace(event, plan=_hashed_plan(event.plan))
+        case Finished():
+            return replace(event, content=hashed(event.content), metadata=_plain(event.metadata))
+        case Failed():
+            return replace(event, error=event.kind, text="")
+        case Retried():
+            return replace(event, text="")
+        case Cancelled():
+            return replace(event, reason="", text="")
+        case Superseded():
+            return replace(event, reason="")
+        case RunFinished():
+            return replace(event, error=event.error.partition(":")[0])
+    return event
 
 
-#: How much of the encoded word before a core is masked with it, in characters.
-_LONGEST_WORD = 10_000
+def kept_run(recorded: Recorded, store: Store) -> Recorded:
+    """The run with as much of its texts as is to be kept; what holds less already stays as it is."""
+    if not narrower(store, store_of(recorded)):
+        return recorded
+    tree = recorded.tree
+    kept = Tree.of(_kept_node(node, store) for node in tree)
+    kept.run_id, kept.request_key, kept.task = tree.run_id, tree.request_key, hashed(tree.task)
+    kept.status, kept.settings = tree.status, _settings(tree.settings, store)
+    kept.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
+    kept.started, kept.ended, kept.parent, kept.execution = tree.started, tree.ended, tree.parent, tree.execution
+    earlier = tuple(_kept_node(node, store) for node in recorded.earlier) if store == "outputs" else ()
+    return replace(recorded, tree=kept, earlier=earlier)
 
 
-def _without_folded(text: str, forms: Iterable[str], mask: str) -> str:
-    """The text with a mask for what was broken over lines."""
-    unfolded = "".join(text.replace("\\r", "").replace("\\n", "").split())
-    for form in forms:
-        if form in unfolded:
-            text = re.sub(r"(?:\s|\\[rn])*".join(map(re.escape, form)), lambda _: mask, text)
-    return text
+def _kept_node(node: Node, store: Store) -> Node:
+    uses = tuple(
+        replace(use, arguments=_hashed_values(use.arguments), content=_hashed_or_none(use.content))
+        for use in node.tool_calls
+    )
+    plan = _without_thoughts(node.plan) if node.plan is not None else None
+    task = hashed(node.task) if node.parent is None else node.task
+    metadata = _without(node.metadata, THOUGHTS)
+    node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata)
+    if store == "outputs":
+        return node
+    return replace(
+        node,
+        task=task if node.parent is None else hashed(task),
+        note="",
+        plan=_hashed_plan(plan) if plan is not None else None,
+        result=_hashed_or_none(node.result),
+        metadata=_plain(node.metadata),
+        error=node.error_kind if node.error is not None else None,
+        partial="",
+    )
+
+
+def _without_thoughts(plan: dict[str, Any]) -> dict[str, Any]:
+    return {**_without(plan, THOUGHTS), "thoughts": ""}
+
+
+def _without(given: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key != name} if name in given else given
+
+
+def hashed(text: Any) -> str:
+    """What was hashed already stays: a run that goes on tells again what it found."""
+    return text if isinstance(text, str) and _HASH.fullmatch(text) else f"#{digest(text)}"
+
+
+_HASH = re.compile(r"#[0-9a-f]{32}")
+
+
+def _hashed_or_none(text: str | None) -> str | None:
+    return hashed(text) if text is not None else None
+
+
+def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: hashed(value) for name, value in given.items()}
+
+
+def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan of the same shape."""
+    reduced = {**plan, "thoughts": ""}
+    if plan.get("answer"):
+        reduced["answer"] = hashed(plan["answer"])
+    if plan.get("sub_tasks"):
+        reduced["sub_tasks"] = [{**part, "task": hashed(part["task"])} for part in plan["sub_tasks"]]
+    return reduced
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    told = {name: metadata[name] for name in _PLAIN if name in metadata}
+    return {**told, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else told
+
+
+def _settings(settings: dict[str, Any], store: Store) -> dict[str, Any]:
+    agents = {name: _agent(agent) for name, agent in settings.get("agents", {}).items()}
+    # A title is some of what was asked.
+    kept = {name: value for name, value in settings.items() if name != "title"}
+    return {**kept, **({"agents": agents} if agents else {}), "store": store}
+
+
+def _agent(agent: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: hashed(agent[name]) for name in ("description", "instructions") if agent.get(name)}
+    tools = [{"name": tool["name"], "version": tool["version"]} for tool in agent.get("tools", ())]
+    return {**agent, **texts, "tools": tools}

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .changes import CHANGES, NEW, IllegalEvent, changed, decision_of
 from .events import (
     Event,
     NodeCreated,
@@ -23,6 +22,7 @@ from .events import (
 from .limits import NOTHING, Usage
 from .node import Node, NodeState, Phase, Round, ToolUse
 from .text import printable
+from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..containment import apart
+from ..core.error_text import described
 from ..core.text import well_formed_value
-from ..error_text import described
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
 from ..threads import DaemonThreads, OneThread, calling_thread

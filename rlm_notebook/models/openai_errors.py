@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..core.limits import Usage
-from ..core.redaction import redacted
+from ..core.masking import redacted
 from ..core.text import well_formed
+from ..credentials import remember_key, without_keys
 from ..exceptions import ModelError
-from ..known_keys import remember_key, without_keys
 from .clients import is_loopback, proxy_for
 from .openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from .pace import Announced

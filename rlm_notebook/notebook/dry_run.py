@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from ..core.estimate import Estimate, estimated
+from ..core.cost_estimate import Estimate, estimated
 from ..core.events import Event, Planned, RunFinished
 from ..core.limits import Usage
 from ..core.plan import Execute, Recurse, plan_from_json

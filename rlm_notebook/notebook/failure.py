@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ..core.plain_text import without_links
 from ..core.text import printable
 from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, LimitError, RLMError
-from ..plain_text import without_links
 from ..run import Run
 from .blame import place_of
 from .quantities import BUDGET_OPTIONS

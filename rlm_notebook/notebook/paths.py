@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.ordinary import head_of
+from ..checkpoints.safe_files import head_of
 from ..exceptions import CheckpointError, ConfigurationError
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 from ..adapters import recorded_in
 from ..checkpoints.json_file import JsonFile
 from ..core.records import Recorded
-from ..core.store import store_of
+from ..core.redaction import store_of
 from ..exceptions import CheckpointError, ConfigurationError
 from ..team import DEFAULT_AGENT
 from .cell import Value, answer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.plan import Execute, Recurse
-from ..core.reruns import Reruns, after_plan, after_result, after_retry, after_task
+from ..core.rerun_scope import Reruns, after_plan, after_result, after_retry, after_task
 from ..core.tree import NodeState
 from ..exceptions import ConfigurationError
 from ..forks import edited, plan_given, retried

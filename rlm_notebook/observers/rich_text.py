@@ -12,7 +12,7 @@ from ..core.events import Event, Token
 from ..run import Run
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows
-from .paced import Paced
+from .redraw_throttle import Paced
 from .text import cache_line
 
 __all__ = ["RichProgress"]

@@ -14,7 +14,7 @@ from ..core.text import printable
 from ..run import Run
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows, reason, shown_state
-from .paced import Paced
+from .redraw_throttle import Paced
 
 __all__ = ["Progress", "TextProgress", "cache_line", "progress_of"]
 

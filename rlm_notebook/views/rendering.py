@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
 from ..core.json_text import json_values
-from ..plain_text import terminal_text, without_links
+from ..core.plain_text import terminal_text, without_links
 from .gate import LONGEST, code_block, markdown, shortened
 from .table import Table
 

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..core.error_text import error_text
 from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
-from ..error_text import error_text
 from ..exceptions import ModelError
 from ..ports import Capabilities, Model, Reply, Request
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 
-from rlm_notebook.checkpoints import replacing
+from rlm_notebook.checkpoints import atomic_write
 
 Fault = Literal["killed", "torn", "full"]
 
@@ -56,7 +56,7 @@ class Disk:
         with monkeypatch.context() as patch:
             for name in ("fsync", "replace", "unlink"):
                 patch.setattr(os, name, self._counted(name, getattr(os, name)))
-            patch.setattr(replacing.shutil, "copyfile", self._counted("write", shutil.copyfile))
+            patch.setattr(atomic_write.shutil, "copyfile", self._counted("write", shutil.copyfile))
             patch.setattr(Path, "open", self._opened(Path.open))
             yield self
 

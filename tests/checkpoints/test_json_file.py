@@ -31,7 +31,7 @@ from rlm_notebook import (
     RetryPolicy,
     ScriptedModel,
 )
-from rlm_notebook.checkpoints import ordinary
+from rlm_notebook.checkpoints import safe_files
 from rlm_notebook.checkpoints.document import json_schema
 from rlm_notebook.checkpoints.journal import checked_line
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
@@ -629,7 +629,7 @@ async def test_a_wrong_field_is_named_with_its_place(path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordinary, "LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr(safe_files, "LARGEST_FILE", 1 << 20)
     path.write_bytes(b" " * ((1 << 20) + 1))
     with pytest.raises(CheckpointError, match="larger than 1 MB"):
         load_recorded(path)

@@ -24,10 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, RLMContext, RLMError, load_run, tool
-from rlm_notebook.checkpoints import ordinary
+from rlm_notebook.checkpoints import safe_files
 from rlm_notebook.checkpoints.document import SCHEMA_PATH, document_of
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
-from rlm_notebook.checkpoints.ordinary import decoded
+from rlm_notebook.checkpoints.safe_files import decoded
 from rlm_notebook.core import events
 from rlm_notebook.core.events import Event
 from rlm_notebook.core.limits import Usage
@@ -467,7 +467,7 @@ def test_an_option_is_refused_before_a_call_or_what_ended_can_be_read(option: st
 
 
 async def test_an_answer_of_nothing_but_brackets_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordinary, "_SUSPICIOUS", 10_000)
+    monkeypatch.setattr(safe_files, "_SUSPICIOUS", 10_000)
     text = '[{"\\"' * 10_000
 
     def model(inputs: Any, context: Any) -> Any:
@@ -494,8 +494,8 @@ async def test_more_than_can_be_read_again_is_never_written(
 
     engine = AsyncRecursiveEngine(model, max_depth=2, max_concurrency=1)
     with monkeypatch.context() as small:
-        small.setattr(ordinary, "LARGEST_JOURNAL", room)
-        small.setattr(ordinary, "LARGEST_FILE", room)
+        small.setattr(safe_files, "LARGEST_JOURNAL", room)
+        small.setattr(safe_files, "LARGEST_FILE", room)
         with pytest.raises(CheckpointError, match=r"nothing reads.*the answer so far is in memory only"):
             await engine.solve("root", checkpoint=path)
         assert all(each.stat().st_size <= room for each in tmp_path.iterdir())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rlm_notebook.plain_text import terminal_text
+from rlm_notebook.core.plain_text import terminal_text
 from rlm_notebook.views.gate import LONGEST, code_block, html_text, markdown
 from tests.hostile_answers import ANSWERS, PIECES
 

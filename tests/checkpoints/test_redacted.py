@@ -92,7 +92,7 @@ async def test_an_unfinished_run_holds_no_more(store: Any, tmp_path: Path) -> No
 
 SCRIPT = """
 import asyncio, os, signal, sys
-from tests.checkpoints.test_reduced import engine
+from tests.checkpoints.test_redacted import engine
 run = None
 def kill(event):
     if type(event).__name__ == "Finished":

@@ -7,8 +7,8 @@ import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ModelError, ScriptedModel
 from rlm_notebook.checkpoints.memory import MemoryJournal
+from rlm_notebook.core.citations import moved, placeless, sources_in
 from rlm_notebook.core.plan import PlannedTask, Recurse
-from rlm_notebook.core.sources import moved, placeless, sources_in
 from rlm_notebook.core.tree import Node
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request

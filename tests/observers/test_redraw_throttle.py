@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rlm_notebook.observers.paced import Paced
+from rlm_notebook.observers.redraw_throttle import Paced
 from tests.support.virtual_time import in_virtual_time
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..core.events import Event
 from ..core.records import Recorded
-from ..core.store import Store, kept_event, kept_run
+from ..core.redaction import Store, kept_event, kept_run
 from ..ports import Journal
 
 __all__ = ["Reduced"]

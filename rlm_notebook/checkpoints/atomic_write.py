@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import ordinary
-from .layout import laid_out
-from .ordinary import require_ordinary, too_large
+from . import safe_files
+from .json_format import laid_out
+from .safe_files import require_ordinary, too_large
 
 __all__ = ["keep_numbered", "numbered", "set_aside", "temporary", "write_whole"]
 
@@ -19,8 +19,8 @@ __all__ = ["keep_numbered", "numbered", "set_aside", "temporary", "write_whole"]
 def write_whole(path: Path, data: dict[str, Any]) -> None:
     """All or nothing: a reader sees the old file or the new one, also after a power loss."""
     encoded = _encodable(laid_out(data)).encode("utf-8") + b"\n"
-    if len(encoded) > ordinary.LARGEST_FILE:
-        raise too_large(path, ordinary.LARGEST_FILE)
+    if len(encoded) > safe_files.LARGEST_FILE:
+        raise too_large(path, safe_files.LARGEST_FILE)
     beside = temporary(path)
     require_ordinary([beside])
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from .core.redaction import redacted, without_basic
+from .core.masking import redacted, without_basic
 
 __all__ = ["remember_key", "without_keys"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rlm_notebook.core.events import NodeCreated, RunStarted, to_json
 from rlm_notebook.core.records import Recorded
-from rlm_notebook.core.store import STORES, kept_event, kept_run, narrower, store_of
+from rlm_notebook.core.redaction import STORES, kept_event, kept_run, narrower, store_of
 from rlm_notebook.core.tree import Tree
 from tests.core.test_tree import random_history
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.checkpoints.layout import laid_out
+from rlm_notebook.checkpoints.json_format import laid_out
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT

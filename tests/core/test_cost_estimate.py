@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.core.estimate import ANSWER_TOKENS, Estimate, estimated
+from rlm_notebook.core.cost_estimate import ANSWER_TOKENS, Estimate, estimated
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
 
