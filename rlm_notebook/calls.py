@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from .adapters import answering
 from .adapters import patience as patience_with
-from .containment import is_being_cancelled, is_failure, is_running
+from .concurrency.cancellation import is_being_cancelled, is_failure, is_running
 from .core.error_text import described, error_text
 from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from .core.finish_reason import advice, cut_off, ended_early

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from .calls import ask, tell_work
-from .containment import apart, is_failure
+from .concurrency.cancellation import apart, is_failure
+from .concurrency.threads import calling_thread, in_daemon_thread
 from .core.error_text import described, error_text
 from .core.events import Replied, Retried, ToolCalled, ToolReturned
 from .core.finish_reason import cut_off, ended_early
@@ -31,7 +32,6 @@ from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
 from .run import Run
 from .secrecy import is_masked, masked, secrets_of, told_call, without, without_in
-from .threads import calling_thread, in_daemon_thread
 from .tools import Tool, as_text
 from .values import NoText
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .async_engine import AsyncRecursiveEngine
+from .concurrency.loop_thread import run_blocking
 from .configuration import OnFailure, OnLimit, RunMode
 from .core.context import RLMContext
 from .core.limits import Budget
@@ -16,7 +17,6 @@ from .core.plan import Plan
 from .core.redaction import Store
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
-from .portal import run_blocking
 from .ports import Cache, Observer
 from .recorded_run import RecordedRun
 from .run import Run

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from .containment import is_failure
+from .concurrency.cancellation import is_failure
 from .core.events import Event, RunFinished
 from .core.recordable import recordable
 from .core.records import Recorded

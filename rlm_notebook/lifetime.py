@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .concurrency.threads import read_beside
 from .core.error_text import described
 from .core.events import Cancelled, RunFinished, RunStarted
 from .credentials import without_keys
@@ -17,7 +18,6 @@ from .exceptions import CheckpointError, RLMError
 from .permits import budget_error
 from .readings import output_of
 from .succession import Succession
-from .threads import read_beside
 from .turns import OverBudget
 from .types import Output
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from .briefs import Briefs
 from .calls import ask
 from .children import Children
+from .concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from .configuration import Configuration
 from .core.construction import quickly_made
 from .core.events import Planned, Retried
@@ -31,7 +32,6 @@ from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .retelling import tell_recorded
 from .run import Run
-from .threads import READ_AT_ONCE, in_daemon_thread
 
 __all__ = ["Planning"]
 

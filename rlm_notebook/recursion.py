@@ -16,6 +16,7 @@ from .agent import Agent
 from .briefs import Briefs
 from .calls import ask
 from .children import Children, end_node
+from .concurrency.threads import read_beside
 from .configuration import Configuration
 from .conversation import Conversation, Transcript
 from .core.citations import placeless, sources_in
@@ -35,7 +36,6 @@ from .prompts import repair_messages, with_instructions
 from .retelling import ROOT, tell_all, tell_result, unchanged
 from .run import Run
 from .team import DEFAULT_AGENT
-from .threads import read_beside
 from .tools import Tool
 from .typed import Unfit
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .adapters import page_of, view_of
+from .concurrency.cancellation import is_being_cancelled
 from .configuration import Configuration, Job
-from .containment import is_being_cancelled
 from .control import Control
 from .core.events import Event
 from .core.limits import Usage

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BeforeValidator
 
 from rlm_notebook import AsyncRecursiveEngine, ExecutionError, ModelError, ScriptedModel, tool
-from rlm_notebook.containment import apart
+from rlm_notebook.concurrency.cancellation import apart
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 from rlm_notebook.wrappers.limited import Limited
 

@@ -12,7 +12,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 LAYERS = [
     {"exceptions", "core"},
     {"views"},
-    {"ports", "types", "threads", "portal", "containment", "credentials"},
+    {"concurrency", "ports", "types", "credentials"},
     # Connects the engine with who implements the ports, by name and on first use: so it needs none of them.
     {"adapters", "secrecy", "tools", "values", "code_version", "prompts", "pricing"},
     {

@@ -12,12 +12,12 @@ from functools import cached_property, partial
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..containment import apart
+from ..concurrency.cancellation import apart
+from ..concurrency.threads import DaemonThreads, OneThread, calling_thread
 from ..core.error_text import described
 from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import Capabilities, Reply, Request
-from ..threads import DaemonThreads, OneThread, calling_thread
 from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
 from .callable_stream import Told

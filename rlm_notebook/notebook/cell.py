@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 
-from ..containment import is_being_cancelled
+from ..concurrency.cancellation import is_being_cancelled
+from ..concurrency.loop_thread import run_blocking
 from ..core.plan import Execute, Recurse
 from ..exceptions import ConfigurationError, RLMError
-from ..portal import run_blocking
 from ..ports import Journal
 from ..run import Run
 from ..types import Output

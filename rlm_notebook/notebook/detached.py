@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
+from ..concurrency.loop_thread import Portal
 from ..core.events import Event, RunFinished
-from ..portal import Portal
 from ..ports import Journal
 from ..run import Run
 from .launch import start

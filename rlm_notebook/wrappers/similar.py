@@ -23,11 +23,11 @@ from dataclasses import astuple, dataclass, field, replace
 from operator import mul
 from typing import Any
 
+from ..concurrency.threads import in_daemon_thread
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
 from ..models.openai_errors import one_line
 from ..ports import Capabilities, Model, NodeFacts, Reply, Request
-from ..threads import in_daemon_thread
 from .cached import is_whole, remembered
 from .wording import most_tokens, wording
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rlm_notebook.portal import Portal, run_blocking
+from rlm_notebook.concurrency.loop_thread import Portal, run_blocking
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 

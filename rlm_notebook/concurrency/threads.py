@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from .core.error_text import described
+from ..core.error_text import described
 
 __all__ = [
     "READ_AT_ONCE",

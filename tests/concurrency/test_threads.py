@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from rlm_notebook.threads import in_daemon_thread
+from rlm_notebook.concurrency.threads import in_daemon_thread
 from tests.support.waiting import HANG, until
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
@@ -75,7 +75,7 @@ async def test_many_run_side_by_side() -> None:
 def test_a_process_can_end_while_a_function_blocks() -> None:
     code = """
 import asyncio, time
-from rlm_notebook.threads import in_daemon_thread
+from rlm_notebook.concurrency.threads import in_daemon_thread
 
 async def main():
     task = asyncio.create_task(in_daemon_thread(time.sleep, 3600))

@@ -1,0 +1,1 @@
+"""Threads, loops and cancellation; knows nothing of runs."""
