@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from .memory import SharedMemory
     from .models.scripted import Fault, ScriptedModel
     from .notebook.loop import enable_nested_loops
-    from .recorded_run import RecordedRun, load_run
-    from .run import Run
-    from .run_list import RunList, RunSummary, list_runs
+    from .runtime.recorded_run import RecordedRun, load_run
+    from .runtime.run import Run
+    from .runtime.run_list import RunList, RunSummary, list_runs
     from .tools import Tool, tool
     from .types import Output
 
@@ -101,9 +101,9 @@ _HOMES = {
     "memory": ["SharedMemory"],
     "models.scripted": ["Fault", "ScriptedModel"],
     "notebook.loop": ["enable_nested_loops"],
-    "recorded_run": ["RecordedRun", "load_run"],
-    "run": ["Run"],
-    "run_list": ["RunList", "RunSummary", "list_runs"],
+    "runtime.recorded_run": ["RecordedRun", "load_run"],
+    "runtime.run": ["Run"],
+    "runtime.run_list": ["RunList", "RunSummary", "list_runs"],
     "tools": ["Tool", "tool"],
     "types": ["Output"],
 }

@@ -21,7 +21,7 @@ from .core.limits import Budget
 from .core.plain_text import terminal_text
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
-from .recorded_run import load_run
+from .runtime.recorded_run import load_run
 from .views.idle_time import breaks_of
 from .views.outline import outline
 

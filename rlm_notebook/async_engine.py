@@ -16,7 +16,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering, require_at_rest
-from .configuration import (
+from .core.context import RLMContext
+from .core.events import Event
+from .core.limits import Budget, Limits
+from .core.plan import Plan
+from .core.records import Recorded
+from .core.redaction import STORES, Store
+from .core.retry import RetryPolicy
+from .core.tree import NodeState
+from .exceptions import CheckpointError, ConfigurationError, ReplayError
+from .memory import SharedMemory
+from .output_type import OutputType
+from .ports import Cache, Message, Observer
+from .pricing import Prices
+from .recursion import Recursion
+from .retelling import replay
+from .runtime.config import (
     Configuration,
     Job,
     OnFailure,
@@ -29,27 +44,12 @@ from .configuration import (
     priced,
     seconds,
 )
-from .core.context import RLMContext
-from .core.events import Event
-from .core.limits import Budget, Limits
-from .core.plan import Plan
-from .core.records import Recorded
-from .core.redaction import STORES, Store
-from .core.retry import RetryPolicy
-from .core.tree import NodeState
-from .exceptions import CheckpointError, ConfigurationError, ReplayError
-from .forks import Fork, edited, plan_given, retried
-from .memory import SharedMemory
-from .ports import Cache, Message, Observer
-from .pricing import Prices
-from .recorded_run import RecordedRun, load_run
-from .recursion import Recursion
-from .retelling import replay
-from .run import Run
-from .team import Team
+from .runtime.forks import Fork, edited, plan_given, retried
+from .runtime.recorded_run import RecordedRun, load_run
+from .runtime.run import Run
+from .runtime.scheduler import Slots
+from .runtime.team import Team
 from .tools import as_tools
-from .turns import Slots
-from .typed import OutputType
 from .types import Output
 
 __all__ = ["AsyncRecursiveEngine"]

@@ -19,8 +19,8 @@ from .prompts import (
     synthesizer_messages,
     worker_messages,
 )
-from .run import Run
-from .team import Team
+from .runtime.run import Run
+from .runtime.team import Team
 from .tools import Tool
 
 __all__ = ["Briefs"]

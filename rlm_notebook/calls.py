@@ -30,8 +30,8 @@ from .exceptions import ExecutionError, ModelError, RLMError
 from .failures import without_node
 from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
 from .pricing import estimate, is_free
-from .run import Run
-from .turns import held
+from .runtime.run import Run
+from .runtime.scheduler import held
 
 __all__ = ["TextReader", "ask", "tell_work"]
 

@@ -14,7 +14,7 @@ from .core.plan import PlannedTask
 from .core.tree import NodeState
 from .exceptions import ExecutionError, LimitError, ModelError
 from .ports import Part
-from .run import Run
+from .runtime.run import Run
 
 __all__ = ["Children", "end_node"]
 

@@ -30,7 +30,7 @@ from .credentials import without_keys
 from .exceptions import ToolError
 from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from .ports import Message, Model, Reply, Request, ToolCall
-from .run import Run
+from .runtime.run import Run
 from .secrecy import is_masked, masked, secrets_of, told_call, without, without_in
 from .tools import Tool, as_text
 from .values import NoText

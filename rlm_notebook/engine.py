@@ -10,7 +10,6 @@ from typing import Any
 
 from .async_engine import AsyncRecursiveEngine
 from .concurrency.loop_thread import run_blocking
-from .configuration import OnFailure, OnLimit, RunMode
 from .core.context import RLMContext
 from .core.limits import Budget
 from .core.plan import Plan
@@ -18,8 +17,9 @@ from .core.redaction import Store
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
 from .ports import Cache, Observer
-from .recorded_run import RecordedRun
-from .run import Run
+from .runtime.config import OnFailure, OnLimit, RunMode
+from .runtime.recorded_run import RecordedRun
+from .runtime.run import Run
 from .types import Output
 
 __all__ = ["RecursiveEngine"]

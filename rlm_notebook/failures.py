@@ -10,8 +10,8 @@ from .core.finish_reason import advice, cut_off, ended_early
 from .core.node import ENDED, THOUGHTS
 from .core.tree import Node
 from .exceptions import ExecutionError, ModelError, PlanError
+from .output_type import Unfit
 from .ports import Reply
-from .typed import Unfit
 
 __all__ = [
     "TYPE_ATTEMPTS",

@@ -9,7 +9,6 @@ from .briefs import Briefs
 from .calls import ask
 from .children import Children
 from .concurrency.threads import READ_AT_ONCE, in_daemon_thread
-from .configuration import Configuration
 from .core.construction import quickly_made
 from .core.events import Planned, Retried
 from .core.keys import normalized
@@ -31,7 +30,8 @@ from .failures import told_beside, what_to_do, what_was_wrong
 from .ports import NodeFacts, Reply, Request
 from .prompts import repair_messages
 from .retelling import tell_recorded
-from .run import Run
+from .runtime.config import Configuration
+from .runtime.run import Run
 
 __all__ = ["Planning"]
 

@@ -17,7 +17,6 @@ from .briefs import Briefs
 from .calls import ask
 from .children import Children, end_node
 from .concurrency.threads import read_beside
-from .configuration import Configuration
 from .conversation import Conversation, Transcript
 from .core.citations import placeless, sources_in
 from .core.error_text import error_text
@@ -30,14 +29,15 @@ from .core.tree import Node
 from .credentials import without_keys
 from .exceptions import CheckpointError, LimitError
 from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
+from .output_type import Unfit
 from .planning import Planning
 from .ports import Message, Part, Reply, Request
 from .prompts import repair_messages, with_instructions
 from .retelling import ROOT, tell_all, tell_result, unchanged
-from .run import Run
-from .team import DEFAULT_AGENT
+from .runtime.config import Configuration
+from .runtime.run import Run
+from .runtime.team import DEFAULT_AGENT
 from .tools import Tool
-from .typed import Unfit
 
 __all__ = ["Recursion"]
 

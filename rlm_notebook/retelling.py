@@ -12,7 +12,7 @@ from .core.redaction import hashed, store_of
 from .core.tree import IllegalEvent, Node, NodeState, Tree
 from .exceptions import CheckpointError, ReplayError
 from .ports import Part
-from .run import Run
+from .runtime.run import Run
 
 __all__ = ["replay", "tell_all", "tell_recorded", "tell_result", "unchanged"]
 

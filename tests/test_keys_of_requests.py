@@ -13,7 +13,7 @@ from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.models.openai import OpenAIModel
 from rlm_notebook.models.settings import settings_of
 from rlm_notebook.ports import Capabilities, Model, Reply, Request
-from rlm_notebook.team import Team
+from rlm_notebook.runtime.team import Team
 from rlm_notebook.wrappers.cached import Cached
 from rlm_notebook.wrappers.limited import Limited
 from rlm_notebook.wrappers.retried import Retried

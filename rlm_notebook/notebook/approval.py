@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..run import Run
+from ..runtime.run import Run
 from ..types import Output
 from .failure import RunInterrupted
 

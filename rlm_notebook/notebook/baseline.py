@@ -9,8 +9,8 @@ from pathlib import Path
 from ..async_engine import AsyncRecursiveEngine
 from ..core.text import duration, printable
 from ..exceptions import ConfigurationError
-from ..recorded_run import RecordedRun, load_run
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun, load_run
+from ..runtime.run import Run
 from ..views.gate import html_text, shortened
 from ..views.table import Table
 from .commands import Command

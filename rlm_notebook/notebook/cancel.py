@@ -7,7 +7,7 @@ from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ..run import Run
+from ..runtime.run import Run
 from .commands import Command
 from .line_parser import LineParser
 from .session import Session

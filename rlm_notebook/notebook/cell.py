@@ -16,7 +16,7 @@ from ..concurrency.loop_thread import run_blocking
 from ..core.plan import Execute, Recurse
 from ..exceptions import ConfigurationError, RLMError
 from ..ports import Journal
-from ..run import Run
+from ..runtime.run import Run
 from ..types import Output
 from .approval import approved
 from .comm_pump import pumped_comms

@@ -14,7 +14,7 @@ from functools import cache
 from ..concurrency.loop_thread import Portal
 from ..core.events import Event, RunFinished
 from ..ports import Journal
-from ..run import Run
+from ..runtime.run import Run
 from .launch import start
 from .options import CellOptions
 from .session import Session

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.tree import Node
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from .rows import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]

@@ -11,7 +11,7 @@ from ..core.limits import Usage
 from ..core.plan import Execute, Recurse, plan_from_json
 from ..exceptions import ConfigurationError
 from ..pricing import CHARACTERS_PER_TOKEN
-from ..run import Run
+from ..runtime.run import Run
 
 __all__ = ["account_of", "planned"]
 

@@ -8,7 +8,7 @@ from ..core.plain_text import without_links
 from ..core.text import printable
 from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, LimitError, RLMError
-from ..run import Run
+from ..runtime.run import Run
 from .blame import place_of
 from .quantities import BUDGET_OPTIONS
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ..core.tree import Node, NodeState
-from ..readings import cut_off_answers
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from ..views.idle_time import breaks_of
+from ..views.run_view import cut_off_answers
 from .details import DETAIL_FIELDS, Details
 from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
 from .streamed import StreamedText

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..exceptions import ConfigurationError
-from ..recorded_run import RecordedRun, load_run
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun, load_run
+from ..runtime.run import Run
 from .line_parser import close_to
 from .paths import is_numbered, kept_files, notebook_path, run_folder, run_folders
 from .session import Session

@@ -15,8 +15,8 @@ from ..checkpoints.document import document_of
 from ..core.records import Recorded
 from ..core.tree import NodeState
 from ..exceptions import CheckpointError, ConfigurationError
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from ..views.diff import Difference
 from ..views.table import Table
 from .commands import Command

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from .paths import Cell, FilesInUse, checkpoint_for, notebook_path
 
 if TYPE_CHECKING:
-    from ..recorded_run import RecordedRun
-    from ..run import Run
+    from ..runtime.recorded_run import RecordedRun
+    from ..runtime.run import Run
 
 __all__ = ["NotebookHost"]
 

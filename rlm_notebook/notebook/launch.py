@@ -16,7 +16,7 @@ from ..exceptions import ConfigurationError
 from ..models.absent import AbsentModel
 from ..models.registry import default_model
 from ..ports import Journal
-from ..run import Run
+from ..runtime.run import Run
 from .folder import live_run
 from .model_choice import OFFLINE, keys_from, recorded_model, said_model, suggestions, told_of, variable
 from .options import CellOptions

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.text import printable
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from .feed import Feed
 from .snapshot import bundle_of, summary_of
 

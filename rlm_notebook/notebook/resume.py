@@ -12,7 +12,7 @@ from ..checkpoints.json_file import JsonFile
 from ..core.records import Recorded
 from ..core.redaction import store_of
 from ..exceptions import CheckpointError, ConfigurationError
-from ..team import DEFAULT_AGENT
+from ..runtime.team import DEFAULT_AGENT
 from .cell import Value, answer
 from .commands import Command
 from .folder import file_of

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..core.text import printable
 from ..core.tree import Node, NodeState, Tree
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from ..views.idle_time import Break, breaks_of
 from .steering import commands_for
 

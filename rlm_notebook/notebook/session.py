@@ -11,7 +11,7 @@ from .host import NotebookHost
 from .typed_display import TypedTables
 
 if TYPE_CHECKING:
-    from ..run import Run
+    from ..runtime.run import Run
 
 __all__ = ["Defaults", "Session"]
 
@@ -47,7 +47,7 @@ class Session:
     @property
     def last(self) -> Run | None:
         """`_rlm`, if it still is a run."""
-        from ..run import Run
+        from ..runtime.run import Run
 
         found = self.variables.get("_rlm")
         return found if isinstance(found, Run) else None
@@ -65,7 +65,7 @@ class Session:
 
     def under_way(self) -> Iterator[Run]:
         """The runs of this session that have not ended: those of its cells, and those that its variables hold."""
-        from ..run import Run
+        from ..runtime.run import Run
 
         held = [value for value in list(self.variables.values()) if isinstance(value, Run)]
         return (run for run in {*self._runs, *held} if not run.ended)

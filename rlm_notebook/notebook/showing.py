@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.events import Event, RunFinished
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 
 if TYPE_CHECKING:
     from .widget import TreeView

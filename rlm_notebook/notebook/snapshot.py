@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ..core.text import duration, printable
 from ..core.tree import Node, NodeState, Tree
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from ..views.gate import html_text
 from ..views.idle_time import Break, breaks_of, without_breaks
 from ..views.outline import SYMBOLS, reason, shown_state, tokens

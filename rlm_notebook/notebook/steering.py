@@ -9,9 +9,9 @@ from ..core.plan import Execute, Recurse
 from ..core.rerun_scope import Reruns, after_plan, after_result, after_retry, after_task
 from ..core.tree import NodeState
 from ..exceptions import ConfigurationError
-from ..forks import edited, plan_given, retried
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.forks import edited, plan_given, retried
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 
 __all__ = ["commands_for", "obey"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.text import duration
-from ..run import Run
+from ..runtime.run import Run
 from ..views.outline import tokens
 
 __all__ = ["took"]

@@ -18,8 +18,8 @@ import traitlets
 
 from ..core.events import Event, RunFinished
 from ..exceptions import RLMError
-from ..recorded_run import RecordedRun
-from ..run import Run
+from ..runtime.recorded_run import RecordedRun
+from ..runtime.run import Run
 from .feed import Feed
 from .packing import packed
 from .steering import obey

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.events import Event, Token
-from ..run import Run
+from ..runtime.run import Run
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows
 from .redraw_throttle import Paced

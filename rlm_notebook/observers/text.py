@@ -11,7 +11,7 @@ from typing import IO, Protocol
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
 from ..core.text import printable
-from ..run import Run
+from ..runtime.run import Run
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows, reason, shown_state
 from .redraw_throttle import Paced

@@ -31,9 +31,9 @@ from rlm_notebook import (
     RLMError,
     Run,
     load_run,
-    steady_clock,
     tool,
 )
+from rlm_notebook.runtime import steady_clock
 from tests.checkpoints.crashes import Disk, Fault
 
 ALL = os.environ.get("RLM_CRASH_POINTS") == "all"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Run, ScriptedModel, load_run
-from rlm_notebook.recorded_run import RecordedRun
+from rlm_notebook.runtime.recorded_run import RecordedRun
 from rlm_notebook.views.diff import Difference
 from rlm_notebook.views.table import Table
 

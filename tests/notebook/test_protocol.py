@@ -28,10 +28,10 @@ from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core import events
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.tree import IllegalEvent, NodeState, Tree
-from rlm_notebook.event_log import EventLog
 from rlm_notebook.notebook import packing
 from rlm_notebook.notebook.rows import DEFAULTS
 from rlm_notebook.notebook.widget import TreeView
+from rlm_notebook.runtime.event_log import EventLog
 from tests.support.waiting import HANG
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]

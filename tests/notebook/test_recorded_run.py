@@ -15,7 +15,7 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.host import NotebookHost
 from rlm_notebook.notebook.snapshot import bundle_of
 from rlm_notebook.notebook.widget import TreeView
-from rlm_notebook.recorded_run import RecordedRun
+from rlm_notebook.runtime.recorded_run import RecordedRun
 
 
 @pytest.fixture

@@ -36,5 +36,5 @@ def test_loading_loads_little_and_opens_no_socket(tmp_path: Path) -> None:
     loaded = json.loads(ran.stdout.splitlines()[-1])
     heavy = {"pydantic", "openai", "anthropic", "pandas", "anywidget", "ipywidgets", "genai_prices", "ssl", "filelock"}
     assert heavy & {name.partition(".")[0] for name in loaded} == set()
-    assert not {"rlm_notebook.run", "rlm_notebook.async_engine", "rlm_notebook.models.registry"} & set(loaded)
+    assert not {"rlm_notebook.runtime.run", "rlm_notebook.async_engine", "rlm_notebook.models.registry"} & set(loaded)
     assert "rlm_notebook.notebook.magic" in loaded

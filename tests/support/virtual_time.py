@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook.run import Run
+from rlm_notebook.runtime.run import Run
 
 __all__ = ["in_virtual_time"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError, ModelError, RecursiveEngine
-from rlm_notebook.turns import Slots, Turns
+from rlm_notebook.runtime.scheduler import Slots, Turns
 
 SPLIT = json.dumps({"decision": "RECURSE", "sub_tasks": [f"part {number}" for number in range(6)]})
 

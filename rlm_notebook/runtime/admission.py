@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from .core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
+from ..core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
+from ..exceptions import BudgetExceededError
+from .active_time import Stopwatch
 from .event_log import EventLog
-from .exceptions import BudgetExceededError
-from .stopwatch import Stopwatch
-from .turns import Meter, OverBudget, Turns
+from .scheduler import Meter, OverBudget, Turns
 
 __all__ = ["Permits", "budget_error"]
 

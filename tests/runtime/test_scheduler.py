@@ -9,7 +9,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedModel
 from rlm_notebook.core.limits import Budget, Usage
 from rlm_notebook.ports import Request
-from rlm_notebook.turns import Meter, OverBudget, Splits
+from rlm_notebook.runtime.scheduler import Meter, OverBudget, Splits
 from tests.support.waiting import HANG
 
 TEN = Usage(prompt_tokens=10, cost_usd=0.1)

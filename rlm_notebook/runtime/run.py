@@ -15,34 +15,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from .adapters import page_of, view_of
-from .concurrency.cancellation import is_being_cancelled
-from .configuration import Configuration, Job
+from ..adapters import page_of, view_of
+from ..concurrency.cancellation import is_being_cancelled
+from ..core.events import Event
+from ..core.limits import Usage
+from ..core.plan import Plan
+from ..core.records import Recorded
+from ..core.tree import Tree
+from ..exceptions import ConfigurationError, ExecutionError
+from ..ports import Message, Observer, Reply, current_host
+from ..types import Output, TraceObject
+from ..views.dataframe import frame_of
+from ..views.diff import Difference, difference
+from ..views.idle_time import breaks_of
+from ..views.mermaid import mermaid
+from ..views.outline import outline
+from ..views.run_view import ReadableRun, best_of, trace_of, written
+from .active_time import Stopwatch
+from .admission import Permits
+from .config import Configuration, Job
+from .continuation import Succession
 from .control import Control
-from .core.events import Event
-from .core.limits import Usage
-from .core.plan import Plan
-from .core.records import Recorded
-from .core.tree import Tree
 from .event_log import EventLog
-from .exceptions import ConfigurationError, ExecutionError
 from .forks import Fork, edited, plan_given, retried
-from .lifetime import Lifetime
-from .past import Past
-from .permits import Permits
-from .ports import Message, Observer, Reply, current_host
-from .readings import ReadableRun, best_of, trace_of, written
+from .lifecycle import Lifetime
+from .priority import Urgency
+from .recall import Past
+from .scheduler import Meter, Splits, Steps, Turns, slots_for
 from .steady_clock import SteadyClock
-from .stopwatch import Stopwatch
-from .succession import Succession
-from .turns import Meter, Splits, Steps, Turns, slots_for
-from .types import Output, TraceObject
-from .urgency import Urgency
-from .views.dataframe import frame_of
-from .views.diff import Difference, difference
-from .views.idle_time import breaks_of
-from .views.mermaid import mermaid
-from .views.outline import outline
 
 __all__ = ["Origin", "Run"]
 

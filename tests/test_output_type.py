@@ -22,8 +22,8 @@ from rlm_notebook import (
 )
 from rlm_notebook.core.events import Retried
 from rlm_notebook.core.keys import digest
+from rlm_notebook.output_type import OutputType, Unfit
 from rlm_notebook.ports import Request
-from rlm_notebook.typed import OutputType, Unfit
 
 
 class Color(StrEnum):

@@ -6,7 +6,7 @@ import pytest
 
 from rlm_notebook import Agent, ConfigurationError, ScriptedModel
 from rlm_notebook.core.tree import Node
-from rlm_notebook.team import Team
+from rlm_notebook.runtime.team import Team
 
 
 def team(llm: Any = None, agents: Any = None, router: str = "planner", **options: Any) -> Team:

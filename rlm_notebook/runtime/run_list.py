@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .adapters import recorded_in
-from .core.error_text import described
-from .core.records import Recorded
-from .exceptions import CheckpointError
-from .views.table import Table
+from ..adapters import recorded_in
+from ..core.error_text import described
+from ..core.records import Recorded
+from ..exceptions import CheckpointError
+from ..views.table import Table
 
 __all__ = ["RunList", "RunSummary", "list_runs"]
 

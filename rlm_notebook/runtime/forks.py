@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
-from .core.keys import digest
-from .core.limits import Limits
-from .core.plan import Execute, Recurse, plan_from_json
-from .core.records import Recorded
-from .core.tree import Node, NodeState, Tree
-from .exceptions import ConfigurationError
+from ..core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
+from ..core.keys import digest
+from ..core.limits import Limits
+from ..core.plan import Execute, Recurse, plan_from_json
+from ..core.records import Recorded
+from ..core.tree import Node, NodeState, Tree
+from ..exceptions import ConfigurationError
 
 __all__ = ["Fork", "edited", "plan_given", "retried"]
 

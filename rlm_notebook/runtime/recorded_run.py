@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from .adapters import page_of, recorded_in, view_of
-from .core.events import Cancelled, Event
-from .core.limits import Budget, Usage
-from .core.plan import Plan
-from .core.records import Recorded
-from .core.redaction import Store, store_of
-from .core.tree import Tree
-from .exceptions import CheckpointError, ConfigurationError, ExecutionError
-from .ports import Message, Observer, current_host
-from .readings import ReadableRun, best_of, output_of, trace_of, written
-from .types import Output, TraceObject
-from .views.dataframe import frame_of
-from .views.diff import Difference, difference
-from .views.idle_time import breaks_of
-from .views.mermaid import mermaid
-from .views.outline import outline
+from ..adapters import page_of, recorded_in, view_of
+from ..core.events import Cancelled, Event
+from ..core.limits import Budget, Usage
+from ..core.plan import Plan
+from ..core.records import Recorded
+from ..core.redaction import Store, store_of
+from ..core.tree import Tree
+from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
+from ..ports import Message, Observer, current_host
+from ..types import Output, TraceObject
+from ..views.dataframe import frame_of
+from ..views.diff import Difference, difference
+from ..views.idle_time import breaks_of
+from ..views.mermaid import mermaid
+from ..views.outline import outline
+from ..views.run_view import ReadableRun, best_of, output_of, trace_of, written
 
 __all__ = ["RecordedRun", "load_run"]
 

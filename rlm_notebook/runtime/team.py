@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from .agent import Agent, agents_of
-from .core.keys import as_json, digest
-from .core.tree import Node
-from .exceptions import ConfigurationError
-from .ports import Checking, Model
-from .tools import Tool, as_tools
+from ..agent import Agent, agents_of
+from ..core.keys import as_json, digest
+from ..core.tree import Node
+from ..exceptions import ConfigurationError
+from ..ports import Checking, Model
+from ..tools import Tool, as_tools
 
 __all__ = ["DEFAULT_AGENT", "Team"]
 

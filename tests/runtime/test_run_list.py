@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import CheckpointError, ModelError, RecursiveEngine, ScriptedModel, list_runs
-from rlm_notebook.run_list import RunList
+from rlm_notebook.runtime.run_list import RunList
 
 
 def kept(path: Path, task: str = "add it up", model: Any = None) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from .concurrency.cancellation import is_failure
-from .core.events import Event, RunFinished
-from .core.recordable import recordable
-from .core.records import Recorded
-from .core.tree import Tree
-from .exceptions import CheckpointError
-from .ports import Journal, Observer
+from ..concurrency.cancellation import is_failure
+from ..core.events import Event, RunFinished
+from ..core.recordable import recordable
+from ..core.records import Recorded
+from ..core.tree import Tree
+from ..exceptions import CheckpointError
+from ..ports import Journal, Observer
 
 __all__ = ["EventLog"]
 

@@ -6,8 +6,8 @@ asked, or under which key an answer is recorded.
 
 from __future__ import annotations
 
-from .core.tree import Tree
-from .ports import Mode
+from ..core.tree import Tree
+from ..ports import Mode
 
 __all__ = ["Urgency"]
 

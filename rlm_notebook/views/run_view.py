@@ -7,13 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from .core.finish_reason import advice, cut_off
-from .core.limits import Usage
-from .core.node import THOUGHTS
-from .core.tree import Node, NodeState, Tree
-from .exceptions import ExecutionError
-from .typed import OutputType, Unfit
-from .types import Output, TraceObject
+from ..core.finish_reason import advice, cut_off
+from ..core.limits import Usage
+from ..core.node import THOUGHTS
+from ..core.tree import Node, NodeState, Tree
+from ..exceptions import ExecutionError
+from ..output_type import OutputType, Unfit
+from ..types import Output, TraceObject
 
 __all__ = ["ReadableRun", "best_of", "output_of", "trace_of", "written"]
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from .core.limits import NOTHING, Usage
-from .core.records import Recorded, Records, retells
-from .core.redaction import store_of
-from .core.tree import Node, NodeState, Tree
-from .memory import SharedMemory
-from .prompts import PROMPTS_VERSION
+from ..core.limits import NOTHING, Usage
+from ..core.records import Recorded, Records, retells
+from ..core.redaction import store_of
+from ..core.tree import Node, NodeState, Tree
+from ..memory import SharedMemory
+from ..prompts import PROMPTS_VERSION
 
 __all__ = ["Past"]
 

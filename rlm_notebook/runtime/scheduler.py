@@ -10,8 +10,8 @@ from collections import OrderedDict
 from contextlib import suppress
 from contextvars import ContextVar
 
-from .concurrency.loop_thread import blocks_a_loop
-from .core.limits import NOTHING, ONE_CALL, Budget, Usage
+from ..concurrency.loop_thread import blocks_a_loop
+from ..core.limits import NOTHING, ONE_CALL, Budget, Usage
 
 __all__ = ["Meter", "OverBudget", "Slots", "Splits", "Steps", "Turns", "held", "slots_for"]
 

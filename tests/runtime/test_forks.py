@@ -21,8 +21,8 @@ from rlm_notebook import (
     ScriptedModel,
     load_run,
 )
-from rlm_notebook.forks import plan_given
 from rlm_notebook.models.scripted import Fault
+from rlm_notebook.runtime.forks import plan_given
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
 ANSWER = "trip: at 9; downtown; food: soup; stew"

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .concurrency.threads import read_beside
-from .core.error_text import described
-from .core.events import Cancelled, RunFinished, RunStarted
-from .credentials import without_keys
-from .exceptions import CheckpointError, RLMError
-from .permits import budget_error
-from .readings import output_of
-from .succession import Succession
-from .turns import OverBudget
-from .types import Output
+from ..concurrency.threads import read_beside
+from ..core.error_text import described
+from ..core.events import Cancelled, RunFinished, RunStarted
+from ..credentials import without_keys
+from ..exceptions import CheckpointError, RLMError
+from ..types import Output
+from ..views.run_view import output_of
+from .admission import budget_error
+from .continuation import Succession
+from .scheduler import OverBudget
 
 if TYPE_CHECKING:
     from .run import Run

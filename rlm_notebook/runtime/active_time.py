@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from .turns import OverBudget
+from .scheduler import OverBudget
 
 __all__ = ["Stopwatch"]
 

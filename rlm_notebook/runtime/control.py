@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any
 
-from .core.events import RunPaused, RunResumed
-from .core.plan import Execute, Recurse
-from .core.tree import NodeState, Tree
+from ..core.events import RunPaused, RunResumed
+from ..core.plan import Execute, Recurse
+from ..core.tree import NodeState, Tree
+from .active_time import Stopwatch
+from .admission import Permits
 from .event_log import EventLog
-from .permits import Permits
-from .stopwatch import Stopwatch
 
 __all__ = ["Control"]
 

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from . import __version__
-from .core.context import RLMContext
-from .core.keys import request_key
-from .core.limits import Budget, Limits
-from .core.redaction import Store
-from .core.retry import RetryPolicy
-from .exceptions import ConfigurationError
-from .memory import SharedMemory
-from .ports import Journal, Model, Observer
-from .pricing import Prices, is_free
-from .prompts import PROMPTS_VERSION
+from .. import __version__
+from ..core.context import RLMContext
+from ..core.keys import request_key
+from ..core.limits import Budget, Limits
+from ..core.redaction import Store
+from ..core.retry import RetryPolicy
+from ..exceptions import ConfigurationError
+from ..memory import SharedMemory
+from ..output_type import OutputType
+from ..ports import Journal, Model, Observer
+from ..pricing import Prices, is_free
+from ..prompts import PROMPTS_VERSION
+from .scheduler import Slots
 from .team import Team
-from .turns import Slots
-from .typed import OutputType
 
 __all__ = [
     "Configuration",

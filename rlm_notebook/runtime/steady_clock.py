@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .core.recordable import moment
+from ..core.recordable import moment
 
 __all__ = ["SteadyClock"]
 

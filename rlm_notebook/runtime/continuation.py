@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .exceptions import ConfigurationError, RLMError
+from ..exceptions import ConfigurationError, RLMError
 
 if TYPE_CHECKING:
     from .run import Run
