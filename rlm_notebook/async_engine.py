@@ -29,8 +29,6 @@ from .memory import SharedMemory
 from .output_type import OutputType
 from .ports import Cache, Message, Observer
 from .pricing import Prices
-from .recursion import Recursion
-from .retelling import replay
 from .runtime.config import (
     Configuration,
     Job,
@@ -49,6 +47,8 @@ from .runtime.recorded_run import RecordedRun, load_run
 from .runtime.run import Run
 from .runtime.scheduler import Slots
 from .runtime.team import Team
+from .solver.recursion import Recursion
+from .solver.replay import replay
 from .tools import as_tools
 from .types import Output
 

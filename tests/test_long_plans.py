@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 
 import rlm_notebook.core.plan
 import rlm_notebook.core.plan_stream
-import rlm_notebook.planning
+import rlm_notebook.solver.planning
 from rlm_notebook import AsyncRecursiveEngine, MaxStepsError, PlanError, load_run
 from rlm_notebook.core.plan import UnusablePlan, parse_plan
 from rlm_notebook.core.plan_stream import TooManyTasks, parse_long_plan
@@ -108,7 +108,7 @@ async def test_a_long_plan_is_read_in_a_thread_and_a_short_one_is_not(monkeypatc
         threads.append(threading.current_thread() is threading.main_thread())
         return parse(text)
 
-    for module in (rlm_notebook.planning, rlm_notebook.core.plan_stream):
+    for module in (rlm_notebook.solver.planning, rlm_notebook.core.plan_stream):
         monkeypatch.setattr(module, "parse_plan", noted)
     broken = '{"decision": "RECURSE", "thoughts": "' + "x" * 60_000
     planner = Planner(broken, '{"decision": "EXECUTE"}')
@@ -138,7 +138,7 @@ async def test_the_loop_goes_on_while_a_long_plan_is_read(monkeypatch: pytest.Mo
         assert went_on.wait(60)
         return parse(*arguments)
 
-    monkeypatch.setattr(rlm_notebook.planning, "parse_long_plan", waits)
+    monkeypatch.setattr(rlm_notebook.solver.planning, "parse_long_plan", waits)
     run = AsyncRecursiveEngine(Planner(split(3, PART) + " " * 60_000), max_depth=2).start("t")
     while len(run.tree) == 0:  # noqa: ASYNC110 - the run tells nobody that it begins
         await asyncio.sleep(0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from .core.citations import moved, sources_in
-from .core.events import Event
-from .core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
-from .core.redaction import hashed, store_of
-from .core.tree import IllegalEvent, Node, NodeState, Tree
-from .exceptions import CheckpointError, ReplayError
-from .ports import Part
-from .runtime.run import Run
+from ..core.citations import moved, sources_in
+from ..core.events import Event
+from ..core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
+from ..core.redaction import hashed, store_of
+from ..core.tree import IllegalEvent, Node, NodeState, Tree
+from ..exceptions import CheckpointError, ReplayError
+from ..ports import Part
+from ..runtime.run import Run
 
 __all__ = ["replay", "tell_all", "tell_recorded", "tell_result", "unchanged"]
 

@@ -12,32 +12,32 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from .agent import Agent
-from .briefs import Briefs
-from .calls import ask
-from .children import Children, end_node
-from .concurrency.threads import read_beside
-from .conversation import Conversation, Transcript
-from .core.citations import placeless, sources_in
-from .core.error_text import error_text
-from .core.events import Cancelled, Failed, Finished, NodeCreated, Retried
-from .core.finish_reason import ended_early
-from .core.keys import result_key
-from .core.node import ENDED, THOUGHTS
-from .core.plan import Execute
-from .core.tree import Node
-from .credentials import without_keys
-from .exceptions import CheckpointError, LimitError
-from .failures import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
-from .output_type import Unfit
+from ..agent import Agent
+from ..concurrency.threads import read_beside
+from ..core.citations import placeless, sources_in
+from ..core.error_text import error_text
+from ..core.events import Cancelled, Failed, Finished, NodeCreated, Retried
+from ..core.finish_reason import ended_early
+from ..core.keys import result_key
+from ..core.node import ENDED, THOUGHTS
+from ..core.plan import Execute
+from ..core.tree import Node
+from ..credentials import without_keys
+from ..exceptions import CheckpointError, LimitError
+from ..output_type import Unfit
+from ..ports import Message, Part, Reply, Request
+from ..prompts import repair_messages, with_instructions
+from ..runtime.config import Configuration
+from ..runtime.run import Run
+from ..runtime.team import DEFAULT_AGENT
+from ..tools import Tool
+from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
+from .model_calls import ask
 from .planning import Planning
-from .ports import Message, Part, Reply, Request
-from .prompts import repair_messages, with_instructions
-from .retelling import ROOT, tell_all, tell_result, unchanged
-from .runtime.config import Configuration
-from .runtime.run import Run
-from .runtime.team import DEFAULT_AGENT
-from .tools import Tool
+from .replay import ROOT, tell_all, tell_result, unchanged
+from .requests import Briefs
+from .subtasks import Children, end_node
+from .tool_loop import Conversation, Transcript
 
 __all__ = ["Recursion"]
 

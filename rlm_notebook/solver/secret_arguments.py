@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .core.masking import redacted
-from .core.secret_parameters import secret_parameters
-from .ports import ToolCall
-from .tools import Tool
+from ..core.masking import redacted
+from ..core.secret_parameters import secret_parameters
+from ..ports import ToolCall
+from ..tools import Tool
 
 __all__ = ["MASK", "is_masked", "masked", "masked_in", "secrets_of", "told_call", "without", "without_in"]
 

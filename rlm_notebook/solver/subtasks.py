@@ -9,12 +9,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from .core.events import Cancelled, Failed, NodeCreated, Superseded
-from .core.plan import PlannedTask
-from .core.tree import NodeState
-from .exceptions import ExecutionError, LimitError, ModelError
-from .ports import Part
-from .runtime.run import Run
+from ..core.events import Cancelled, Failed, NodeCreated, Superseded
+from ..core.plan import PlannedTask
+from ..core.tree import NodeState
+from ..exceptions import ExecutionError, LimitError, ModelError
+from ..ports import Part
+from ..runtime.run import Run
 
 __all__ = ["Children", "end_node"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .core.error_text import error_text
-from .core.finish_reason import advice, cut_off, ended_early
-from .core.node import ENDED, THOUGHTS
-from .core.tree import Node
-from .exceptions import ExecutionError, ModelError, PlanError
-from .output_type import Unfit
-from .ports import Reply
+from ..core.error_text import error_text
+from ..core.finish_reason import advice, cut_off, ended_early
+from ..core.node import ENDED, THOUGHTS
+from ..core.tree import Node
+from ..exceptions import ExecutionError, ModelError, PlanError
+from ..output_type import Unfit
+from ..ports import Reply
 
 __all__ = [
     "TYPE_ATTEMPTS",

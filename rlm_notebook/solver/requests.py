@@ -6,22 +6,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .agent import Agent
-from .core.citations import placeless
-from .core.keys import digest, plan_key
-from .core.plan import PLAN_SCHEMA
-from .core.tree import Node, NodeState
-from .ports import Message, Mode, NodeFacts, Part, Request
-from .prompts import (
+from ..agent import Agent
+from ..core.citations import placeless
+from ..core.keys import digest, plan_key
+from ..core.plan import PLAN_SCHEMA
+from ..core.tree import Node, NodeState
+from ..ports import Message, Mode, NodeFacts, Part, Request
+from ..prompts import (
     ancestors_shown,
     planner_messages,
     planner_system_prompt,
     synthesizer_messages,
     worker_messages,
 )
-from .runtime.run import Run
-from .runtime.team import Team
-from .tools import Tool
+from ..runtime.run import Run
+from ..runtime.team import Team
+from ..tools import Tool
 
 __all__ = ["Briefs"]
 

@@ -18,10 +18,10 @@ from rlm_notebook import (
     ScriptedModel,
     ToolError,
 )
-from rlm_notebook.calls import ask
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Reply, Request, ToolCall
+from rlm_notebook.solver.model_calls import ask
 
 
 def others() -> set[asyncio.Task[Any]]:

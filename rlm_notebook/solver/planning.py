@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
-from .briefs import Briefs
-from .calls import ask
-from .children import Children
-from .concurrency.threads import READ_AT_ONCE, in_daemon_thread
-from .core.construction import quickly_made
-from .core.events import Planned, Retried
-from .core.keys import normalized
-from .core.plan import (
+from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
+from ..core.construction import quickly_made
+from ..core.events import Planned, Retried
+from ..core.keys import normalized
+from ..core.plan import (
     Execute,
     NotJSON,
     PlannedTask,
@@ -21,17 +18,20 @@ from .core.plan import (
     parse_plan,
     plan_from_json,
 )
-from .core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
-from .core.reasoning import begins_with_thoughts, split_thoughts
-from .core.records import plan_facts
-from .core.tree import Node
-from .exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
-from .failures import told_beside, what_to_do, what_was_wrong
-from .ports import NodeFacts, Reply, Request
-from .prompts import repair_messages
-from .retelling import tell_recorded
-from .runtime.config import Configuration
-from .runtime.run import Run
+from ..core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
+from ..core.reasoning import begins_with_thoughts, split_thoughts
+from ..core.records import plan_facts
+from ..core.tree import Node
+from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
+from ..ports import NodeFacts, Reply, Request
+from ..prompts import repair_messages
+from ..runtime.config import Configuration
+from ..runtime.run import Run
+from .errors import told_beside, what_to_do, what_was_wrong
+from .model_calls import ask
+from .replay import tell_recorded
+from .requests import Briefs
+from .subtasks import Children
 
 __all__ = ["Planning"]
 

@@ -15,25 +15,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from .calls import ask, tell_work
-from .concurrency.cancellation import apart, is_failure
-from .concurrency.threads import calling_thread, in_daemon_thread
-from .core.error_text import described, error_text
-from .core.events import Replied, Retried, ToolCalled, ToolReturned
-from .core.finish_reason import cut_off, ended_early
-from .core.limits import Usage
-from .core.recordable import plain_text
-from .core.records import tool_facts
-from .core.retry import RetryPolicy
-from .core.tree import Node, Round, ToolUse
-from .credentials import without_keys
-from .exceptions import ToolError
-from .memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
-from .ports import Message, Model, Reply, Request, ToolCall
-from .runtime.run import Run
-from .secrecy import is_masked, masked, secrets_of, told_call, without, without_in
-from .tools import Tool, as_text
-from .values import NoText
+from ..concurrency.cancellation import apart, is_failure
+from ..concurrency.threads import calling_thread, in_daemon_thread
+from ..core.error_text import described, error_text
+from ..core.events import Replied, Retried, ToolCalled, ToolReturned
+from ..core.finish_reason import cut_off, ended_early
+from ..core.limits import Usage
+from ..core.recordable import plain_text
+from ..core.records import tool_facts
+from ..core.retry import RetryPolicy
+from ..core.tree import Node, Round, ToolUse
+from ..credentials import without_keys
+from ..exceptions import ToolError
+from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
+from ..ports import Message, Model, Reply, Request, ToolCall
+from ..runtime.run import Run
+from ..tools import Tool, as_text
+from ..values import NoText
+from .model_calls import ask, tell_work
+from .secret_arguments import is_masked, masked, secrets_of, told_call, without, without_in
 
 __all__ = ["Conversation", "Transcript"]
 

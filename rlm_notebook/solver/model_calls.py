@@ -12,26 +12,26 @@ from functools import partial
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from .adapters import answering
-from .adapters import patience as patience_with
-from .concurrency.cancellation import is_being_cancelled, is_failure, is_running
-from .core.error_text import described, error_text
-from .core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
-from .core.finish_reason import advice, cut_off, ended_early
-from .core.keys import digest
-from .core.limits import NOTHING, UNKNOWN_COST, Usage
-from .core.plan_stream import answer_so_far
-from .core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, only_closes_thoughts, split_thoughts
-from .core.recordable import plain, plain_arguments, plain_text, plain_usage
-from .core.retry import RetryPolicy
-from .core.tree import NodeState
-from .credentials import without_keys
-from .exceptions import ExecutionError, ModelError, RLMError
-from .failures import without_node
-from .ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
-from .pricing import estimate, is_free
-from .runtime.run import Run
-from .runtime.scheduler import held
+from ..adapters import answering
+from ..adapters import patience as patience_with
+from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
+from ..core.error_text import described, error_text
+from ..core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
+from ..core.finish_reason import advice, cut_off, ended_early
+from ..core.keys import digest
+from ..core.limits import NOTHING, UNKNOWN_COST, Usage
+from ..core.plan_stream import answer_so_far
+from ..core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, only_closes_thoughts, split_thoughts
+from ..core.recordable import plain, plain_arguments, plain_text, plain_usage
+from ..core.retry import RetryPolicy
+from ..core.tree import NodeState
+from ..credentials import without_keys
+from ..exceptions import ExecutionError, ModelError, RLMError
+from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
+from ..pricing import estimate, is_free
+from ..runtime.run import Run
+from ..runtime.scheduler import held
+from .errors import without_node
 
 __all__ = ["TextReader", "ask", "tell_work"]
 
