@@ -160,7 +160,7 @@ def _task(options: argparse.Namespace) -> str:
 
 
 def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
-    from .notebook.paths import place_without_cell
+    from .checkpoints.location import place_without_cell
 
     return place_without_cell(options.name, request_key, task)
 
@@ -234,8 +234,8 @@ def _execute(path: Path) -> None:
 
 
 def _tell(notebook: Path) -> None:
+    from .checkpoints.location import run_folder
     from .demo.quickstart import NAME
-    from .notebook.paths import run_folder
 
     kept = run_folder(notebook) / f"{NAME}.json"
     recorded = load_recorded(kept)

@@ -75,7 +75,7 @@ def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
         return given
     if checkpoint is True:
         found = current_host().checkpoint_path(None, request_key, task)
-        checkpoint = found or _load("notebook.paths", "place_without_cell")(None, request_key, task)
+        checkpoint = found or _load("checkpoints.location", "place_without_cell")(None, request_key, task)
     if not isinstance(checkpoint, str | Path):
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
     file: Journal = _load("checkpoints.json_file", "JsonFile")(checkpoint)

@@ -13,7 +13,7 @@ LAYERS = [
     {"exceptions", "core"},
     {"concurrency", "credentials"},
     {"views", "types", "ports", "values", "output_type"},
-    {"adapters", "tools", "code_version", "prompts", "pricing", "memory"},
+    {"adapters", "tools", "prompts", "pricing", "memory"},
     {"agent", "runtime"},
     {"solver"},
     {"engine", "async_engine"},

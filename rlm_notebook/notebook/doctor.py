@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.location import notebook_found, run_folder, run_folders
 from ..exceptions import RLMError
 from ..models.detection import local_servers
 from ..models.registry import KEYS, default_model
 from ..views.table import Table
-from .paths import notebook_found, run_folder, run_folders
 
 __all__ = ["examined"]
 

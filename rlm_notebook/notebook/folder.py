@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..checkpoints.location import is_numbered, kept_files, notebook_path, run_folder, run_folders
 from ..exceptions import ConfigurationError
 from ..runtime.recorded_run import RecordedRun, load_run
 from ..runtime.run import Run
 from .line_parser import close_to
-from .paths import is_numbered, kept_files, notebook_path, run_folder, run_folders
 from .session import Session
 
 __all__ = ["file_of", "folders", "live_run", "run_named", "run_names", "runs_kept"]

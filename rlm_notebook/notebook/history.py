@@ -12,6 +12,7 @@ from IPython.core.error import UsageError
 
 from ..adapters import recorded_in
 from ..checkpoints.document import document_of
+from ..checkpoints.location import is_numbered
 from ..core.records import Recorded
 from ..core.tree import NodeState
 from ..exceptions import CheckpointError, ConfigurationError
@@ -22,7 +23,6 @@ from ..views.table import Table
 from .commands import Command
 from .folder import file_of, folders, live_run, run_named, runs_kept
 from .line_parser import LineParser
-from .paths import is_numbered
 from .session import Session
 
 __all__ = ["DIFF", "EXPORT", "GC", "RUNS", "SHOW"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .paths import Cell, FilesInUse, checkpoint_for, notebook_path
+from ..checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path
 
 if TYPE_CHECKING:
     from ..runtime.recorded_run import RecordedRun

@@ -29,8 +29,8 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, CheckpointError, ConfigurationError, ScriptedModel, load_run
 from rlm_notebook.checkpoints.journal import checked_line
 from rlm_notebook.checkpoints.json_file import load_recorded
+from rlm_notebook.checkpoints.location import checked_name
 from rlm_notebook.models.scripted import Fault
-from rlm_notebook.notebook.paths import checked_name
 from rlm_notebook.tools import tool
 from tests.support.waiting import HANG
 

@@ -470,7 +470,7 @@ async def test_a_node_that_waited_in_vain_has_no_place_for_a_result() -> None:
 
 
 async def test_the_cell_of_a_run_does_not_find_an_edit_of_it(tmp_path: Path) -> None:
-    from rlm_notebook.notebook.paths import Cell, checkpoint_for
+    from rlm_notebook.checkpoints.location import Cell, checkpoint_for
 
     folder = tmp_path / "trips.rlm"
     calls = Calls()

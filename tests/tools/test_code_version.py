@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel, Tool, tool
-from rlm_notebook.code_version import code_version
+from rlm_notebook.tools.code_version import code_version
 
 FRESH = iter(range(10**6))
 
@@ -296,7 +296,7 @@ def test_what_is_not_seen_is_named(module: Any) -> None:
 SCRIPT = """
 import sys
 sys.path[:0] = {path!r}
-from rlm_notebook.code_version import code_version
+from rlm_notebook.tools.code_version import code_version
 import tools_of_all
 print(*[code_version(getattr(tools_of_all, name)).digest for name in tools_of_all.NAMES])
 """
@@ -365,7 +365,7 @@ partial = functools.partial(plain, y="b")
 
 
 def versions_in(python: str, folder: Path, seed: str) -> str:
-    paths = [str(folder), str(Path(__file__).parent.parent)]
+    paths = [str(folder), str(Path(__file__).parents[2])]
     ended = subprocess.run(
         [python, "-c", SCRIPT.format(path=paths)],
         capture_output=True,

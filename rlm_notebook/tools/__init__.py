@@ -16,11 +16,11 @@ from typing import Annotated, Any, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from ..core.text import printable
+from ..exceptions import ConfigurationError
+from ..types import Output
+from ..values import json_text, table_text
 from .code_version import code_version
-from .core.text import printable
-from .exceptions import ConfigurationError
-from .types import Output
-from .values import json_text, table_text
 
 __all__ = ["Tool", "as_tools", "tool"]
 

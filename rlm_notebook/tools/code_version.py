@@ -33,15 +33,15 @@ from dataclasses import is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from .core.keys import digest
-from .values import typed_text
+from ..core.keys import digest
+from ..values import typed_text
 
 __all__ = ["CodeVersion", "code_version"]
 
@@ -330,7 +330,7 @@ def _is_small(value: Any, most: int = MOST_DATA) -> bool:
 
 _PATHS = tuple(
     {os.path.realpath(path) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")}
-    | {os.path.dirname(os.path.realpath(__file__))}
+    | {str(Path(__file__).resolve().parents[1])}
 )
 
 

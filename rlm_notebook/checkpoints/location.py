@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.safe_files import head_of
 from ..exceptions import CheckpointError, ConfigurationError
+from .safe_files import head_of
 
 __all__ = [
     "Cell",

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
 from rlm_notebook.checkpoints.json_file import JsonFile
-from rlm_notebook.core.events import RunStarted
-from rlm_notebook.exceptions import CheckpointError, ConfigurationError
-from rlm_notebook.notebook.paths import (
+from rlm_notebook.checkpoints.location import (
     Cell,
     FilesInUse,
     checked_name,
@@ -22,6 +20,8 @@ from rlm_notebook.notebook.paths import (
     run_folder,
     slug_of,
 )
+from rlm_notebook.core.events import RunStarted
+from rlm_notebook.exceptions import CheckpointError, ConfigurationError
 
 
 def cell(task: str = "Say so", *, name: str | None = None, cell_id: str = "", key: str = "", run: str = "") -> Cell:
