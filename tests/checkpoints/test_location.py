@@ -24,6 +24,13 @@ from rlm_notebook.core.events import RunStarted
 from rlm_notebook.exceptions import CheckpointError, ConfigurationError
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RLM_NOTEBOOK_PATH", "JPY_SESSION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
 def cell(task: str = "Say so", *, name: str | None = None, cell_id: str = "", key: str = "", run: str = "") -> Cell:
     return Cell(name=name, cell_id=cell_id, request_key=key, task=task, execution=run)
 
