@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from .memory import SharedMemory
     from .models.scripted import Fault, ScriptedModel
-    from .notebook.loop import enable_nested_loops
+    from .notebook.kernel.event_loop import enable_nested_loops
     from .runtime.recorded_run import RecordedRun, load_run
     from .runtime.run import Run
     from .runtime.run_list import RunList, RunSummary, list_runs
@@ -100,7 +100,7 @@ _HOMES = {
     "exceptions": [name for name in __all__ if name.endswith("Error")],
     "memory": ["SharedMemory"],
     "models.scripted": ["Fault", "ScriptedModel"],
-    "notebook.loop": ["enable_nested_loops"],
+    "notebook.kernel.event_loop": ["enable_nested_loops"],
     "runtime.recorded_run": ["RecordedRun", "load_run"],
     "runtime.run": ["Run"],
     "runtime.run_list": ["RunList", "RunSummary", "list_runs"],

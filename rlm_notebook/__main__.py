@@ -20,7 +20,7 @@ from .checkpoints.json_file import JsonFile, load_recorded
 from .core.limits import Budget
 from .core.plain_text import terminal_text
 from .exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
-from .notebook.quantities import BUDGET_OPTIONS, dollars, seconds, whole_number
+from .notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from .runtime.recorded_run import load_run
 from .views.idle_time import breaks_of
 from .views.outline import outline
@@ -177,7 +177,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .notebook.doctor import examined
+    from .notebook.commands.doctor import examined
 
     for what, found in examined().rows:
         print(f"{what}: {found}")

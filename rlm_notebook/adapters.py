@@ -151,7 +151,7 @@ def recorded_in(path: Path) -> Recorded | None:
 
 def page_of(run: Any) -> str:
     """The run, recorded or not, as an HTML page that needs nothing but a browser."""
-    page: str = _load("notebook.page", "page_of")(run)
+    page: str = _load("notebook.display.html_page", "page_of")(run)
     return page
 
 

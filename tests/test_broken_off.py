@@ -10,8 +10,8 @@ import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, load_run
 from rlm_notebook.core.events import Failed, Retried, from_json, to_json
-from rlm_notebook.notebook.details import Details
-from rlm_notebook.notebook.rows import Timeline
+from rlm_notebook.notebook.widget.details import Details
+from rlm_notebook.notebook.widget.rows import Timeline
 from rlm_notebook.ports import Capabilities, Reply, Request
 from rlm_notebook.runtime.run import MOST_OF_A_DRAFT
 

@@ -14,14 +14,14 @@ from traitlets import Float, Int, Unicode
 
 from ..exceptions import RLMError
 from ..ports import PlainHost, install_host
-from .host import NotebookHost
-from .matcher import matcher_of
-from .options import parser
-from .session import Session
-from .transformer import ASYNC_MAGIC, await_rlm
+from .cell.options import parser
+from .cell.transformer import ASYNC_MAGIC, await_rlm
+from .commands.matcher import matcher_of
+from .kernel.host import NotebookHost
+from .kernel.session import Session
 
 if TYPE_CHECKING:
-    from .cell import Value
+    from .cell.run_cell import Value
 
 __all__ = ["RLMMagics", "load", "unload"]
 
@@ -60,7 +60,7 @@ class RLMMagics(Magics):
     @_magic(cell_magic, ASYNC_MAGIC)
     def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Value | None]:
         """What an awaited `%%rlm` cell calls."""
-        from .cell import run_cell
+        from .cell.run_cell import run_cell
 
         return run_cell(self.session, line, cell)
 
@@ -70,7 +70,7 @@ class RLMMagics(Magics):
 
         This form waits, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell of its own is awaited.
         """
-        from .cell import run_cell, wait_for
+        from .cell.run_cell import run_cell, wait_for
 
         found: Value | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
         return found
@@ -78,8 +78,8 @@ class RLMMagics(Magics):
     @_magic(line_magic, "rlm", documented=True)
     def line(self, line: str) -> Any:
         """`%rlm` lists its commands and this help; a task goes into a `%%rlm` cell."""
-        from .commands import run_command
-        from .failure import in_one_line
+        from .cell.errors import in_one_line
+        from .commands.registry import run_command
 
         try:
             return run_command(self.session, line)

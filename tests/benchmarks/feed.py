@@ -21,8 +21,8 @@ from jupyter_client.session import Session
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, PlanStarted, Started, Token
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.notebook.feed import Feed
-from rlm_notebook.notebook.packing import packed
+from rlm_notebook.notebook.widget.compression import packed
+from rlm_notebook.notebook.widget.feed import Feed
 from rlm_notebook.runtime.event_log import EventLog
 
 NODES = 10_000

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 MODEL = """
 %load_ext rlm_notebook
 from rlm_notebook import ScriptedModel
-import rlm_notebook.notebook.approval as approval
+import rlm_notebook.notebook.cell.approval as approval
 approval.PATIENCE = 3.0
 model = ScriptedModel({"Plan a trip": {"Flights": "at 9", "Hotel": "downtown"}})
 """

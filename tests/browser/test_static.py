@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
-from rlm_notebook.notebook.snapshot import bundle_of
+from rlm_notebook.notebook.display.static_tree import bundle_of
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.browser

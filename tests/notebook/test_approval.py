@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import ScriptedModel, load_run, tool
-from rlm_notebook.notebook import approval
+from rlm_notebook.notebook.cell import approval
 from tests.notebook.conftest import Kernel, one_line
 from tests.support.waiting import until
 
@@ -112,8 +112,8 @@ async def test_a_failure_and_an_interrupt_are_what_they_are_without_it(shell: An
 
 DEFINED = """
 from rlm_notebook import ScriptedModel
-import rlm_notebook.notebook.approval
-rlm_notebook.notebook.approval.PATIENCE = 2.0
+import rlm_notebook.notebook.cell.approval
+rlm_notebook.notebook.cell.approval.PATIENCE = 2.0
 m = ScriptedModel({"root": {"one": "1"}, "four": "4"})
 import ipywidgets
 other = ipywidgets.IntSlider()

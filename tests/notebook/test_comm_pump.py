@@ -13,8 +13,8 @@ import pytest
 import zmq
 from jupyter_client.session import Session
 
-from rlm_notebook.notebook import comm_pump
-from rlm_notebook.notebook.comm_pump import pumped_comms
+from rlm_notebook.notebook.kernel import comm_pump
+from rlm_notebook.notebook.kernel.comm_pump import pumped_comms
 
 
 class OldKernel:

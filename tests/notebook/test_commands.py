@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 
-from rlm_notebook.notebook.commands import command, command_names
+from rlm_notebook.notebook.commands.registry import command, command_names
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -93,7 +93,7 @@ async def test_a_cell_without_a_word_offers_all_options(filled: Any) -> None:
 
 async def test_models_of_a_server_on_this_machine(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "rlm_notebook.notebook.completion.local_servers",
+        "rlm_notebook.notebook.commands.completion.local_servers",
         lambda known: [LocalServer("ollama", "http://127.0.0.1:11434/v1", ("tiny", "large"))],
     )
     assert offered(filled, "%%rlm -m ollama:t") == ["%%rlm -m ollama:tiny"]

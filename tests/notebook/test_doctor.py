@@ -12,7 +12,7 @@ import pytest
 
 from rlm_notebook import __version__
 from rlm_notebook.__main__ import main
-from rlm_notebook.notebook.doctor import examined
+from rlm_notebook.notebook.commands.doctor import examined
 from rlm_notebook.views.table import Table
 from tests.notebook.conftest import Kernel
 

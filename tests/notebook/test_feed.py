@@ -18,8 +18,8 @@ from rlm_notebook import AsyncRecursiveEngine, RetryPolicy, Run, ScriptedModel, 
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Retried, Started, Token
 from rlm_notebook.exceptions import ModelError, RLMError
 from rlm_notebook.models.scripted import Fault
-from rlm_notebook.notebook.feed import NODE_FIELDS, TAIL_CHARACTERS, Feed
-from rlm_notebook.notebook.rows import DEFAULTS, TITLE_CHARACTERS
+from rlm_notebook.notebook.widget.feed import NODE_FIELDS, TAIL_CHARACTERS, Feed
+from rlm_notebook.notebook.widget.rows import DEFAULTS, TITLE_CHARACTERS
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 

@@ -22,10 +22,10 @@ VERY_WIDE = {"root": {f"part {n}": {f"leaf {n}.{m}": f"{n}{m}" for m in range(14
 KERNEL_VERSION = tuple(int(part) for part in version("ipykernel").split(".")[:2])
 WITHOUT_ITS_SUCCESSOR = """
 import asyncio
-import rlm_notebook.notebook.loop as loop
-real = loop._version
-loop._version = lambda package: () if package == "nest_asyncio2" else real(package)
-loop.enable_nested_loops()
+import rlm_notebook.notebook.kernel.event_loop as event_loop
+real = event_loop._version
+event_loop._version = lambda package: () if package == "nest_asyncio2" else real(package)
+event_loop.enable_nested_loops()
 """
 TASKS_LEFT = (
     "import asyncio\n"
@@ -77,7 +77,7 @@ def static(ran: Ran) -> Any:
 
 
 def test_the_static_copy_is_refreshed_while_the_run_goes_on(kernel: Kernel) -> None:
-    kernel.run("import rlm_notebook.notebook.showing as showing; showing.REFRESH_INTERVAL = 0.3")
+    kernel.run("import rlm_notebook.notebook.display.show as showing; showing.REFRESH_INTERVAL = 0.3")
     define(kernel, {"root": {"a": {"b": {"c": "1"}}}}, latency=0.2)
     ran = kernel.run("%%rlm -m model --no-checkpoint\nroot")
     kernel.run("host.REFRESH_INTERVAL = 5.0")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 
-from rlm_notebook.notebook.line_parser import words_of
+from rlm_notebook.notebook.cell.line_parser import words_of
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from IPython.core.error import UsageError
 from rlm_notebook import AsyncRecursiveEngine, Budget, Output, Run, ScriptedModel, Tool
 from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
-from rlm_notebook.notebook.transformer import await_rlm
+from rlm_notebook.notebook.cell.transformer import await_rlm
 from rlm_notebook.ports import PlainHost, current_host
 from tests.fault_server import FaultServer, refusal
 from tests.support.waiting import HANG
@@ -482,7 +482,7 @@ async def test_a_view_that_cannot_be_shown_leaves_no_run_behind(
     def broken(*values: Any, **options: Any) -> Any:
         raise OSError("no display")
 
-    monkeypatch.setattr("rlm_notebook.notebook.cell.show", broken)
+    monkeypatch.setattr("rlm_notebook.notebook.cell.run_cell.show", broken)
     assert isinstance(await shell.failure("%%rlm -m model\nroot"), OSError)
     assert shell.names["_rlm"].ended
     assert tasks() == set()

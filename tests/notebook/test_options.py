@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.error import UsageError
 
-from rlm_notebook.notebook.options import CellOptions, parse_options, parser
+from rlm_notebook.notebook.cell.options import CellOptions, parse_options, parser
 
 
 def parsed(line: str) -> CellOptions:

@@ -28,9 +28,8 @@ from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.core import events
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.tree import IllegalEvent, NodeState, Tree
-from rlm_notebook.notebook import packing
-from rlm_notebook.notebook.rows import DEFAULTS
-from rlm_notebook.notebook.widget import TreeView
+from rlm_notebook.notebook.widget import TreeView, compression
+from rlm_notebook.notebook.widget.rows import DEFAULTS
 from rlm_notebook.runtime.event_log import EventLog
 from tests.support.waiting import HANG
 
@@ -256,7 +255,7 @@ class Game:
         self.faulty = True
         self.operations = self.packed = self.mismatches = self.checks = self.restarts = 0
         # Of each kind some: by itself, few frames of so small a run are large.
-        monkeypatch.setattr(packing, "PACKED_FROM", 6)
+        monkeypatch.setattr(compression, "PACKED_FROM", 6)
         self._real = real
         self._joined = itertools.count(1)
         self._life = Life(self.chance, self.clock)

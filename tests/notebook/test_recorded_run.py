@@ -12,8 +12,8 @@ from rlm_notebook import AsyncRecursiveEngine, ModelError, RecursiveEngine, Scri
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
-from rlm_notebook.notebook.host import NotebookHost
-from rlm_notebook.notebook.snapshot import bundle_of
+from rlm_notebook.notebook.display.static_tree import bundle_of
+from rlm_notebook.notebook.kernel.host import NotebookHost
 from rlm_notebook.notebook.widget import TreeView
 from rlm_notebook.runtime.recorded_run import RecordedRun
 

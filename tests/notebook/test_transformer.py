@@ -20,7 +20,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from rlm_notebook import Output
 from rlm_notebook.exceptions import ConfigurationError
-from rlm_notebook.notebook.transformer import await_rlm, interpolated
+from rlm_notebook.notebook.cell.transformer import await_rlm, interpolated
 
 
 def transformed(cell: str) -> str:

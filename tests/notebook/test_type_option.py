@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from rlm_notebook import ConfigurationError, ScriptedModel
-from rlm_notebook.notebook.type_option import type_named
+from rlm_notebook.notebook.cell.type_option import type_named
 
 
 class City(BaseModel):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, SecretStr
 from rlm_notebook import AsyncRecursiveEngine, RLMError, ScriptedModel, ToolError, tool
 from rlm_notebook.core.events import Event
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.notebook.feed import Feed
+from rlm_notebook.notebook.widget.feed import Feed
 from tests.fault_server import Act, FaultServer, Seen, refusal
 
 KEY, USER, WORD, SENT, ENVIRONMENT = "sk-k3y-4711-abcdef", "us3r-4712", "w0rd-4713", "s3nt-4714-p", "3nv-4715-secret"

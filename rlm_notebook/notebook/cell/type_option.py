@@ -1,0 +1,54 @@
+"""`--type`: a type as it is written in Python, of names of the notebook and of what Python brings along."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any, Literal, Optional, Union
+
+from ...exceptions import ConfigurationError
+from .default_model import variable
+
+__all__ = ["type_named"]
+
+_BUILTIN = {each.__name__: each for each in (bool, bytes, dict, float, frozenset, int, list, set, str, tuple)}
+_KNOWN: dict[str, Any] = {**_BUILTIN, "Literal": Literal, "Optional": Optional, "Union": Union}
+
+
+def type_named(said: str, variables: Mapping[str, Any]) -> Any:
+    """The type that `--type` says: `City`, `int`, `list[City]`, `dict[str, int]`, `City | None`, `models.City`.
+
+    Nothing is called. Raises `ConfigurationError` for an unknown name, and for what is no type.
+    """
+    try:
+        return _value(ast.parse(said.strip(), mode="eval").body, variables)
+    except (SyntaxError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"--type {said}: it cannot be read as a type ({_short(error)}); write the name of one, or list[NAME], say"
+        ) from None
+
+
+def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Name(id=name):
+            known = name not in variables and name in _KNOWN
+            return _KNOWN[name] if known else variable(name, "--type", variables)
+        case ast.Attribute(value=owner, attr=name):
+            return getattr(_value(owner, variables), name)
+        case ast.Subscript(value=owner, slice=part):
+            return _value(owner, variables)[_value(part, variables)]
+        case ast.Tuple(elts=parts):
+            return tuple(_value(part, variables) for part in parts)
+        case ast.List(elts=parts):
+            return [_value(part, variables) for part in parts]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _value(left, variables) | _value(right, variables)
+        case ast.Constant(value=constant):
+            return constant
+    raise SyntaxError(f"{ast.unparse(node)} is no name")
+
+
+def _short(error: Exception) -> str:
+    return str(error).partition("(<")[0].strip() or type(error).__name__

@@ -1,0 +1,165 @@
+"""What Tab offers in `%%rlm` and `%rlm` lines: options, their values, runs, models, and variables of the right kind."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ...async_engine import AsyncRecursiveEngine
+from ...engine import RecursiveEngine
+from ...exceptions import RLMError
+from ...models.detection import KNOWN_SERVERS, local_servers
+from ...models.registry import KEYS, LOCAL_SERVERS
+from ...ports import Model
+from ...pricing import priced_models
+from ...tools import Tool
+from ..cell.line_parser import LineParser
+from ..cell.options import parser as cell_parser
+from ..kernel.session import Session
+from .registry import command, command_names
+from .run_lookup import run_names
+
+__all__ = ["Completion", "completions"]
+
+#: What is completed (the end of the line that is replaced), and by what.
+Completion = tuple[str, list[str]]
+
+_CELL = re.compile(r"%%rlm\s")
+_LINE = re.compile(r"(?:^|=)\s*%rlm\s")
+_REFERENCE = re.compile(r"(?<!\\)\{\{([^\W\d]\w*)?$")
+
+
+def completions(session: Session, text: str) -> Completion | None:
+    """What may stand at the end of `text`, a cell up to the cursor; `None` where that is not for us to say."""
+    head, _, body = text.partition("\n")
+    if _CELL.match(head):
+        return _in_body(session, text) if body or text.endswith("\n") else _in_cell(session, head[len("%%rlm") :])
+    line = text.rpartition("\n")[2]
+    found = _LINE.search(line)
+    return _in_line(session, line[found.end() :]) if found else None
+
+
+def _in_body(session: Session, text: str) -> Completion | None:
+    """`{{na` becomes `{{name}}`."""
+    found = _REFERENCE.search(text)
+    if found is None:
+        return None
+    return found[0], _starting(found[0], (f"{{{{{name}}}}}" for name in _variables(session, lambda value: True)))
+
+
+def _in_cell(session: Session, line: str) -> Completion | None:
+    return _word(session, cell_parser(), line)
+
+
+def _in_line(session: Session, line: str) -> Completion | None:
+    name, _, rest = line.lstrip().partition(" ")
+    if name == line.lstrip():
+        return name, _starting(name, command_names())
+    if name not in command_names():
+        return None
+    return _word(session, command(name).parser(name), f" {rest}")
+
+
+def _word(session: Session, parser: LineParser, line: str) -> Completion | None:
+    """The last word of a line: an option, the value of one, or what the command is about."""
+    *before, word = re.split(r"\s+", line)
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("-"):
+        return _value(session, _option(parser, option), value)
+    given = _option(parser, before[-1]) if before else None
+    if given is not None and given.nargs in (None, "?") and not word.startswith("-"):
+        found = _value(session, given, word)
+        if found is None or found[1] or given.nargs is None:
+            return found
+    if word.startswith("-") or not _positionals(parser):
+        return word, _starting(word, parser.option_names)
+    return _value(session, _positionals(parser)[0], word)
+
+
+def _option(parser: LineParser, name: str) -> argparse.Action | None:
+    """The option of that name, if it takes a value."""
+    found = next((action for action in parser._actions if name in action.option_strings), None)
+    return found if found is not None and found.nargs != 0 else None
+
+
+def _positionals(parser: LineParser) -> list[argparse.Action]:
+    return [action for action in parser._actions if not action.option_strings]
+
+
+def _value(session: Session, action: argparse.Action | None, word: str) -> Completion | None:
+    if action is None:
+        return None
+    if action.choices is not None:
+        return word, _starting(word, map(str, action.choices))
+    known = _BY_OPTION.get(action.dest) or _BY_METAVAR.get(str(action.metavar))
+    if known is None:
+        return None
+    # Several names with commas: the last one is being written.
+    last = word.rpartition(",")[2] if action.metavar == "NAMES" else word
+    return last, _starting(last, known(session, last))
+
+
+def _starting(word: str, known: Iterable[str]) -> list[str]:
+    return sorted({each for each in known if each.startswith(word)})
+
+
+# -- what there is -------------------------------------------------------------------------------------------------
+
+
+def _models(session: Session, word: str) -> list[str]:
+    kind, colon, _ = word.partition(":")
+    if not colon:
+        kinds = [f"{name}:" for name in (*(rule.spec.partition(":")[0] for rule in KEYS), *LOCAL_SERVERS)]
+        return ["offline", *kinds, *_variables(session, _is_model)]
+    if kind in KNOWN_SERVERS:
+        return [spec for server in local_servers({kind: KNOWN_SERVERS[kind]}) for spec in server.specs]
+    return [f"{kind}:{name}" for name in priced_models(kind)]
+
+
+def _variables(session: Session, fits: Callable[[Any], bool]) -> list[str]:
+    hidden = session.shell.user_ns_hidden
+    return [
+        name
+        for name, value in session.variables.items()
+        if not name.startswith("_") and name not in hidden and not isinstance(value, types.ModuleType) and fits(value)
+    ]
+
+
+def _is_model(value: Any) -> bool:
+    known = Model | AsyncRecursiveEngine | RecursiveEngine | types.FunctionType
+    return isinstance(value, known) and not isinstance(value, type)
+
+
+def _is_tool(value: Any) -> bool:
+    return isinstance(value, types.FunctionType | Tool)
+
+
+def _is_context(value: Any) -> bool:
+    return isinstance(value, str | bytes | Path | list | dict | tuple) or hasattr(value, "columns")
+
+
+def _is_type(value: Any) -> bool:
+    return isinstance(value, type) or typing.get_origin(value) is not None
+
+
+def _runs(session: Session, word: str) -> list[str]:
+    try:
+        return run_names(session)
+    except RLMError:
+        return []
+
+
+_BY_OPTION: dict[str, Callable[[Session, str], list[str]]] = {
+    "agents": lambda session, word: _variables(session, lambda value: isinstance(value, dict)),
+    "tools": lambda session, word: _variables(session, _is_tool),
+    "context": lambda session, word: _variables(session, _is_context),
+    "type": lambda session, word: _variables(session, _is_type),
+    "out": lambda session, word: _variables(session, lambda value: True),
+    "name": _runs,
+}
+_BY_METAVAR: dict[str, Callable[[Session, str], list[str]]] = {"SPEC": _models, "RUN": _runs}

@@ -1,0 +1,34 @@
+"""`%rlm`, `%rlm doctor` and `%rlm version`: what there is, and what state it is in."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...views.table import Table
+from ..cell.options import parser
+from ..kernel.session import Session
+from .registry import Command, help_text
+
+__all__ = ["DOCTOR", "HELP", "VERSION"]
+
+
+def _help(session: Session, options: argparse.Namespace) -> None:
+    print(f"last run: {session.last!r}" if session.last is not None else "no run yet in this session")
+    print(f"\nline commands (each has --help):\n{help_text()}\n\ncells:\n{parser().format_help()}")
+
+
+def _version(session: Session, options: argparse.Namespace) -> None:
+    from ... import __version__
+
+    print(__version__)
+
+
+def _doctor(session: Session, options: argparse.Namespace) -> Table:
+    from .doctor import examined
+
+    return examined(session.shell, session.defaults.model)
+
+
+HELP = Command("this help, and the last run", _help)
+VERSION = Command("the version of this package", _version)
+DOCTOR = Command("what was found here: versions, keys by name, servers, where runs are kept", _doctor)

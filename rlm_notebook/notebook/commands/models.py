@@ -1,0 +1,73 @@
+"""`%rlm models`: what could answer here, what it needs and costs, and what answers where nothing is named."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from ...async_engine import AsyncRecursiveEngine
+from ...engine import RecursiveEngine
+from ...models.availability import default_choice, forms, price_of
+from ...models.detection import local_servers
+from ...models.registry import resolve_model
+from ...ports import Model
+from ...views.table import Table
+from ..cell.default_model import OFFLINE, keys_from, said_model
+from ..cell.line_parser import LineParser
+from ..kernel.session import Session
+from .registry import Command
+
+__all__ = ["MODELS"]
+
+_COLUMNS = ("model", "what is there, or missing", "price")
+
+
+def _options(parser: LineParser) -> None:
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="only this one: what it is, and what it costs")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first")
+
+
+def _models(session: Session, options: argparse.Namespace) -> Table:
+    if options.env_file:
+        print(keys_from(options.env_file))
+    if options.spec:
+        return _one(options.spec, session.variables)
+    choice = default_choice(session.defaults.model)
+    rows = [(form.spec, form.state, form.price) for form in forms()]
+    rows += [(name, _described(value), price_of(value)) for name, value in _models_among(session.variables)]
+    note = f"Where a cell names no model and none is recorded for it: {choice.spec}, because {choice.why}."
+    return Table(_COLUMNS, tuple(rows), note)
+
+
+def _one(spec: str, variables: Mapping[str, Any]) -> Table:
+    """Raises `ConfigurationError` for what is no model, with what may be meant."""
+    said = said_model(spec, "", variables)
+    if isinstance(said, AsyncRecursiveEngine | RecursiveEngine):
+        return Table(_COLUMNS, ((spec, "an engine", ""),))
+    model = resolve_model(said)
+    state = _described(model) if spec in variables else _needs(spec)
+    return Table(_COLUMNS, ((model.name, state, price_of(model)),))
+
+
+def _needs(spec: str) -> str:
+    kind, _, name = spec.partition(":")
+    if spec == OFFLINE:
+        return "rule-based, extractive, not a language model"
+    servers = local_servers()
+    server = next((each for each in servers if each.name == kind), None)
+    if server is not None and name not in server.models:
+        return f"answers at {server.url}, but does not list {name}; it lists {', '.join(server.models) or 'nothing'}"
+    return next((form.state for form in forms(servers) if form.spec == f"{kind}:NAME"), "a server, by its address")
+
+
+def _models_among(variables: Mapping[str, Any]) -> list[tuple[str, Model]]:
+    found = [(name, value) for name, value in variables.items() if not name.startswith("_")]
+    return [(name, value) for name, value in found if isinstance(value, Model) and not isinstance(value, type)]
+
+
+def _described(model: Model) -> str:
+    return f"a variable of this notebook: {type(model).__name__} {model.name!r}"
+
+
+MODELS = Command("what could answer, what it needs and costs, and what answers by default", _models, _options)

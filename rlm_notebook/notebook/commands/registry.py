@@ -1,0 +1,103 @@
+"""`%rlm NAME ...`: the line commands, by name.
+
+To add one, say `models`:
+
+1. Write it in a module of this package that holds what belongs together (`model_commands.py`), as a `Command`: what it
+   does in one line, its options, and a function of the session and the options that were read.
+
+        def _options(parser: LineParser) -> None:
+            parser.add_argument("spec", nargs="?", metavar="SPEC")
+
+        def _run(session: Session, options: argparse.Namespace) -> Any:
+            ...                                     # print, or return the line's value
+
+        MODELS = Command("what could answer, and what it costs", _run, _options)
+
+2. Name it in `_HOMES` below. Modules are loaded on first use, so that `%load_ext` costs nothing.
+
+Unknown commands and options, `--help`, completion and errors in one line are taken care of. Completion goes by
+metavars: RUN completes to names of runs, SPEC to models, PATH to files, NAME to nothing; `choices` to themselves.
+A function that returns a coroutine is waited for. Errors of ours (`RLMError`, `UsageError`) fail the cell in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from ..cell.line_parser import LineParser, close_to, words_of
+from ..cell.run_cell import wait_for
+from ..kernel.session import Session
+
+__all__ = ["Command", "command", "command_names", "help_text", "run_command"]
+
+#: Where each command is: module and name in it.
+_HOMES = {
+    "help": "help.HELP",
+    "runs": "runs.RUNS",
+    "show": "runs.SHOW",
+    "resume": "resume.RESUME",
+    "cancel": "cancel.CANCEL",
+    "diff": "runs.DIFF",
+    "export": "runs.EXPORT",
+    "gc": "runs.GC",
+    "baseline": "baseline.BASELINE",
+    "models": "models.MODELS",
+    "doctor": "help.DOCTOR",
+    "version": "help.VERSION",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line command; `help` is one line that says what it does.
+
+    `options` adds to a parser, whose result `run` is given. What `run` returns is the value of the line.
+    """
+
+    help: str
+    run: Callable[[Session, argparse.Namespace], Any]
+    options: Callable[[LineParser], None] = lambda parser: None
+
+    def parser(self, name: str) -> LineParser:
+        made = LineParser(f"%rlm {name}", self.help)
+        self.options(made)
+        return made
+
+
+def command_names() -> list[str]:
+    return list(_HOMES)
+
+
+def command(name: str) -> Command:
+    """Raises `UsageError` for an unknown name, with the one that was probably meant."""
+    if name not in _HOMES:
+        hint = close_to(name, _HOMES) or "`%rlm` lists the commands, and a task goes into a cell below `%%rlm`"
+        raise UsageError(f"%rlm {name}: there is no such command; {hint}")
+    module, _, constant = _HOMES[name].partition(".")
+    found: Command = getattr(import_module(f".{module}", __package__), constant)
+    return found
+
+
+def run_command(session: Session, line: str) -> Any:
+    """The value of a line. Raises `UsageError` and `RLMError`; waits for commands that need an event loop."""
+    name, *words = words_of(line, "%rlm") or ["help"]
+    wanted = command(name)
+    parser = wanted.parser(name)
+    options = parser.read(words)
+    if options.help:
+        print(parser.format_help())
+        return None
+    value = wanted.run(session, options)
+    return wait_for(session, lambda: value) if inspect.iscoroutine(value) else value
+
+
+def help_text() -> str:
+    """The commands, one a line."""
+    return "\n".join(f"  %rlm {name:10} {command(name).help}" for name in _HOMES)

@@ -1,0 +1,66 @@
+"""The runs that are kept beside the notebook: where they are, and which one a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...checkpoints.location import is_numbered, kept_files, notebook_path, run_folder, run_folders
+from ...exceptions import ConfigurationError
+from ...runtime.recorded_run import RecordedRun, load_run
+from ...runtime.run import Run
+from ..cell.line_parser import close_to
+from ..kernel.session import Session
+
+__all__ = ["file_of", "folders", "live_run", "run_named", "run_names", "runs_kept"]
+
+
+def folders(session: Session) -> list[Path]:
+    """The folder beside the notebook; where no front end says which that is, all of the working directory."""
+    notebook = notebook_path(session.variables)
+    return [run_folder(notebook)] if notebook is not None else run_folders(Path.cwd())
+
+
+def runs_kept(session: Session) -> list[Path]:
+    """The JSON of each run, kept copies among them; it may be a journal's that has not become one yet."""
+    return [path for folder in folders(session) for path in kept_files(folder)]
+
+
+def run_names(session: Session) -> list[str]:
+    return [path.stem for path in runs_kept(session)]
+
+
+def file_of(session: Session, name: str) -> Path:
+    """The JSON that a name, or a path, means. Raises `ConfigurationError`, naming the closest."""
+    if name.endswith(".json") or "/" in name or "\\" in name:
+        return Path(name).expanduser().absolute()
+    found = [path for path in runs_kept(session) if path.stem == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigurationError(f"several runs are named {name!r}: {', '.join(map(str, found))}; give the path of one")
+    known = [path.stem for path in runs_kept(session) if not is_numbered(path)]
+    hint = close_to(name, run_names(session)) or (f"there are: {', '.join(known)}" if known else _nothing(session))
+    raise ConfigurationError(f"there is no run named {name!r} here; {hint}")
+
+
+def _nothing(session: Session) -> str:
+    """Where was looked in vain."""
+    looked = ", ".join(map(str, folders(session))) or f"{Path.cwd()} (no *.rlm folder)"
+    return f"nothing is kept in {looked}: run a %%rlm cell first, or give the path of a run's JSON"
+
+
+def run_named(session: Session, name: str) -> Run | RecordedRun:
+    """The run that a name means: one under way, a variable that holds one, or a file."""
+    found = session.variables.get(name)
+    if isinstance(found, Run | RecordedRun):
+        return found
+    path = file_of(session, name)
+    return live_run(session, path) or load_run(path)
+
+
+def live_run(session: Session, path: Path) -> Run | None:
+    """The run of this session that is writing this file; one that only went on in another file is not."""
+    mine = (run for run in session.under_way() if run.checkpoint == str(path))
+    writing: Iterator[Run] = (run for run in mine if not run.control.ended)
+    return next(writing, None)

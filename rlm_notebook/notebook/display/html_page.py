@@ -1,0 +1,104 @@
+"""A run as one HTML file: the same widget on the recorded facts, for a browser without kernel and without network.
+
+The file allows no script but its own two (by their hashes), no request of any kind, and holds what models wrote only
+as data: JSON without a `<`, or escaped text.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ...core.text import printable
+from ...runtime.recorded_run import RecordedRun
+from ...runtime.run import Run
+from ..widget.feed import Feed
+from .static_tree import bundle_of, summary_of
+
+__all__ = ["page_of"]
+
+_BUNDLE = Path(__file__).parents[2] / "static" / "widget.js"
+_EXPORT = re.compile(r"export\s*\{\s*(\w+) as default\s*\};?\s*$")
+_TITLE_CHARACTERS = 120
+
+
+def page_of(run: Run | RecordedRun) -> str:
+    """The whole page. What is under way is shown as it stands now."""
+    feed = Feed(run, readonly=True)
+    if run.reused:
+        feed.show_recorded_times()
+    feed.frame()
+    script = _script()
+    title = printable(run.task)[:_TITLE_CHARACTERS].strip() or "rlm"
+    return _PAGE.format(
+        policy=f"default-src 'none'; script-src 'sha256-{_hash_of(script)}'; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'",
+        title=escape(title),
+        summary=escape(summary_of(run)),
+        static=bundle_of(run)["text/html"].replace("<details>", "<details open>", 1),
+        data=_data_of(run, feed),
+        script=script,
+    )
+
+
+def _data_of(run: Run | RecordedRun, feed: Feed) -> str:
+    """All that the widget may ask for. No character of it can end the element that it is in."""
+    data = {
+        "run_id": run.run_id,
+        "snapshot": b64encode(feed.snapshot()).decode(),
+        "details": b64encode(_details_of(run, feed)).decode(),
+    }
+    return _harmless(data)
+
+
+def _details_of(run: Run | RecordedRun, feed: Feed) -> bytes:
+    """The long fields of all nodes: packed, because prompts say the same again and again."""
+    fields = feed.detail_fields
+    details = {node.id: {field: feed.detail(node.id, field) for field in fields} for node in run.tree}
+    return gzip.compress(_harmless(details).encode(), compresslevel=6, mtime=0)
+
+
+def _harmless(data: Any) -> str:
+    """JSON in ASCII, without what HTML gives a meaning."""
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+@cache
+def _script() -> str:
+    """The widget's bundle with its last line replaced: it is no module to be imported, but draws itself."""
+    bundle = _BUNDLE.read_text(encoding="utf-8")
+    code, found = _EXPORT.subn(lambda match: f"const createWidget={match[1]};", bundle)
+    assert found == 1, "the bundle exports the widget at its end"
+    return f"{code}\n{(Path(__file__).parent / 'page.js').read_text(encoding='utf-8')}"
+
+
+def _hash_of(script: str) -> str:
+    return b64encode(sha256(script.encode()).digest()).decode()
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width">
+<meta name="generator" content="rlm_notebook">
+<meta name="description" content="{summary}">
+<title>{title}</title>
+<style>:root{{color-scheme:light dark}}body{{margin:12px;font-family:system-ui,sans-serif}}</style>
+</head>
+<body>
+<main id="rlm"></main>
+{static}
+<script type="application/json" id="rlm-run">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""

@@ -1,0 +1,202 @@
+"""What remains of a run in a saved notebook: a static tree, as HTML, Markdown and text.
+
+It is shown where no kernel and no script is (GitHub, nbviewer, a colleague's untrusted copy), so it is self-contained,
+escaped, and readable with every style stripped. It is deterministic: the same recorded run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from ...core.text import duration, printable
+from ...core.tree import Node, NodeState, Tree
+from ...runtime.recorded_run import RecordedRun
+from ...runtime.run import Run
+from ...views.gate import html_text
+from ...views.idle_time import Break, breaks_of, without_breaks
+from ...views.outline import SYMBOLS, reason, shown_state, tokens
+from ..widget.rows import settings_of
+
+__all__ = ["bundle_of", "summary_of"]
+
+#: So many rows are written, in so many bytes; the rest is counted.
+MOST_ROWS = 400
+MOST_BYTES = 150_000
+_TITLE_CHARACTERS = 140
+_FACT_CHARACTERS = 160
+_DEEPEST_INDENT = 30
+
+_COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
+_RUNNING = "#2f7de1"
+#: On each element: where a style sheet is dropped (an untrusted notebook), an element's own style mostly is not.
+_INDENTED = ' style="margin-left:1.1em"'
+_INDENTED_LEAF = ' style="margin-left:2.2em"'
+_HIDE_DEAD_WIDGET = (
+    "<style>.jp-OutputArea:has(.rlm-static) .jupyter-widgets:not(:has(*)){display:none}"
+    ".rlm-static summary{cursor:default}</style>"
+)
+
+
+def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
+    """The MIME bundle of a run's static tree."""
+    shown = _Shown(run.tree, breaks_of(run.tree, run.active_seconds))
+    summary = summary_of(run)
+    text = "\n".join([summary, *shown.lines()])
+    return {
+        "text/html": (
+            f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}">{_HIDE_DEAD_WIDGET}'
+            f"<details><summary><b>{html_text(summary)}</b></summary>{''.join(shown.elements())}</details></div>"
+        ),
+        "text/markdown": f"```text\n{text.replace('```', '` ` `')}\n```",
+        "text/plain": text,
+    }
+
+
+def summary_of(run: Run | RecordedRun) -> str:
+    """One line: how it went, what it took, where it is kept."""
+    tree, usage = run.tree, run.tree.usage
+    finished = sum(node.state is NodeState.DONE for node in tree)
+    status = "running" if tree.status == "pending" else tree.status
+    facts = [
+        f"rlm {status}: {finished} of {len(tree)} nodes",
+        f"{usage.calls} calls",
+        tokens(usage),
+        duration(run.active_seconds),
+    ]
+    if usage.cost_usd:
+        facts.append(f"${usage.cost_usd:.4f}")
+    if model := settings_of(run).get("model"):
+        facts.append(f"model {printable(str(model))}")
+    if run.checkpoint is not None:
+        facts.append(f"saved in {printable(_short(Path(run.checkpoint)))}")
+    return " · ".join(facts)
+
+
+def _short(path: Path) -> str:
+    """Folder and name: what is the same on every machine that has the notebook."""
+    return f"{path.parent.name}/{path.name}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One node in words."""
+
+    symbol: str
+    color: str
+    state: str
+    title: str
+    facts: str
+
+    def text(self) -> str:
+        return f"{self.symbol} {self.title}  {self.facts}".rstrip()
+
+    def html(self) -> str:
+        mark = f'<span style="color:{self.color}" title="{self.state}">{self.symbol}</span>'
+        return f"{mark} {html_text(self.title)} <small>{html_text(self.facts)}</small>"
+
+    def size(self) -> int:
+        """In the whole bundle: once as HTML, twice as text."""
+        return len(self.html().encode()) + 2 * len(self.text().encode()) + 80
+
+
+class _Shown:
+    """The upper part of a tree that there is room for; what is below is counted where it is missing."""
+
+    def __init__(self, tree: Tree, breaks: Sequence[Break]) -> None:
+        self._tree = tree
+        self._rows = _upper(tree, breaks)
+        self._hidden = _hidden_below(tree, self._rows)
+
+    def lines(self) -> Iterator[str]:
+        """The rows as indented text."""
+        for node, row, leaving in self._walk():
+            if not leaving:
+                yield _indent(node.depth) + row.text()
+            elif hidden := self._hidden[node.id]:
+                yield _indent(node.depth + 1) + _more(hidden)
+
+    def elements(self) -> Iterator[str]:
+        """The rows as nested HTML."""
+        for node, row, leaving in self._walk():
+            branch = bool(self._tree.children(node.id))
+            if not leaving:
+                yield (
+                    f"<details open{_INDENTED}><summary>{row.html()}</summary>"
+                    if branch
+                    else f"<div{_INDENTED_LEAF}>{row.html()}"
+                )
+                continue
+            if hidden := self._hidden[node.id]:
+                yield f"<div{_INDENTED_LEAF}>{_more(hidden)}</div>"
+            yield "</details>" if branch else "</div>"
+
+    def _walk(self) -> Iterator[tuple[Node, _Row, bool]]:
+        """Depth first, each node when it is reached and when it is left."""
+        pending = [(node.id, False) for node in [self._tree.root] if node is not None]
+        while pending:
+            node_id, leaving = pending.pop()
+            yield self._tree[node_id], self._rows[node_id], leaving
+            if not leaving:
+                pending.append((node_id, True))
+                below = (child.id for child in reversed(self._tree.children(node_id)))
+                pending.extend((child, False) for child in below if child in self._rows)
+
+
+def _upper(tree: Tree, breaks: Sequence[Break]) -> dict[str, _Row]:
+    """Breadth first, so that the large structure is there and details are what is left out."""
+    rows: dict[str, _Row] = {}
+    waiting = deque([tree.root] if tree.root is not None else [])
+    room = MOST_BYTES
+    while waiting and len(rows) < MOST_ROWS:
+        node = waiting.popleft()
+        row = _row(node, breaks)
+        room -= row.size() + 2 * len(_indent(node.depth))
+        if room < 0 and rows:
+            break
+        rows[node.id] = row
+        waiting.extend(tree.children(node.id))
+    return rows
+
+
+def _hidden_below(tree: Tree, rows: dict[str, _Row]) -> Counter[str]:
+    """For each node that is shown, how many of those below it are not and have no nearer ancestor that is."""
+    hidden: Counter[str] = Counter()
+    above: dict[str, str] = {}
+    for node in tree:
+        if node.id in rows or node.parent is None:
+            above[node.id] = node.id
+        else:
+            above[node.id] = above[node.parent]
+            hidden[above[node.id]] += 1
+    return hidden
+
+
+def _indent(depth: int) -> str:
+    return "  " * min(depth, _DEEPEST_INDENT)
+
+
+def _more(count: int) -> str:
+    return f"… and {count} more {'node' if count == 1 else 'nodes'} below"
+
+
+def _row(node: Node, breaks: Sequence[Break]) -> _Row:
+    state = shown_state(node)
+    return _Row(
+        symbol=SYMBOLS[state],
+        color=_COLORS.get(state, _RUNNING),
+        state=state,
+        title=printable(node.title)[:_TITLE_CHARACTERS],
+        facts=" · ".join(_facts(node, breaks)),
+    )
+
+
+def _facts(node: Node, breaks: Sequence[Break]) -> list[str]:
+    facts = [shown_state(node) if node.state is not NodeState.DONE else ""]
+    if node.started is not None and node.ended is not None:
+        facts.append(duration(without_breaks(node.started, node.ended, breaks)))
+    facts.append(printable(reason(node) or node.remark)[:_FACT_CHARACTERS])
+    return [fact for fact in facts if fact]

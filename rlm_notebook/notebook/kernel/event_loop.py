@@ -1,0 +1,93 @@
+"""The loop that a cell is awaited on: woken for interrupts, and patched only on explicit demand."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from ...exceptions import ConfigurationError
+
+__all__ = ["enable_nested_loops", "heartbeat", "interruptible"]
+
+#: A signal is handled when the loop next wakes: so long may an interrupt wait, in seconds.
+_BEAT = 0.05
+
+
+@contextmanager
+def heartbeat() -> Iterator[None]:
+    """Wake the running loop often within the block, so that an interrupt is noticed at once."""
+    loop = asyncio.get_running_loop()
+
+    beating = True
+
+    def beat() -> None:
+        if beating:
+            loop.call_later(_BEAT, beat)
+
+    beat()
+    try:
+        yield
+    finally:
+        beating = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt (Ctrl-C) cancels the current task, as it does in kernels.
+
+    In a terminal, IPython leaves it to Python, which raises `KeyboardInterrupt` wherever the loop happens to be: the
+    task would neither end nor learn of it. Where somebody else handles the signal already, nothing is changed.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is None or not _left_to_python():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(task.cancel))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _left_to_python() -> bool:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def enable_nested_loops() -> None:
+    """Let synchronous code of yours re-enter the running event loop (`asyncio.run` inside a cell).
+
+    Patches the loop, with `nest_asyncio2` (1.7.3 or newer) if it is installed, else with `nest_asyncio`. Nothing in
+    this package needs it: `%%rlm`, `await engine.solve(...)` and `RecursiveEngine` work without.
+    Raises `ConfigurationError` where patching would lose cells that wait in the queue (ipykernel 7.1 and newer with
+    `nest_asyncio`).
+    """
+    if _version("nest_asyncio2") >= (1, 7, 3):
+        import_module("nest_asyncio2").apply()
+        return
+    if _version("ipykernel") >= (7, 1) and _in_kernel():
+        raise ConfigurationError(
+            "enable_nested_loops(): on ipykernel 7.1 and newer, nest_asyncio silently loses cells that wait in the "
+            "queue (Run All); use `await engine.solve(...)` or RecursiveEngine, which need no patch, "
+            "or `pip install 'nest_asyncio2>=1.7.3'`"
+        )
+    import_module("nest_asyncio").apply()
+
+
+def _version(package: str) -> tuple[int, ...]:
+    """The numbers of a version; none where the package is not installed."""
+    try:
+        return tuple(int(part) for part in version(package).split(".")[:3] if part.isdigit())
+    except PackageNotFoundError:
+        return ()
+
+
+def _in_kernel() -> bool:
+    from IPython.core.getipython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None

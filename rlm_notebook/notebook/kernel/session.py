@@ -1,0 +1,77 @@
+"""What the parts of one notebook session share: the shell, its host, the defaults, and the runs it started."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..display.typed_tables import TypedTables
+from .host import NotebookHost
+
+if TYPE_CHECKING:
+    from ...runtime.run import Run
+
+__all__ = ["Defaults", "Session"]
+
+
+class Defaults(Protocol):
+    """What `%config RLMMagics` sets."""
+
+    model: str
+    max_depth: int
+    max_steps: int
+    budget: float
+    concurrency: int
+    view: str
+
+
+class Session:
+    """One loaded extension: made by `%load_ext`, passed to whatever answers a cell or a line."""
+
+    def __init__(self, shell: Any, host: NotebookHost, defaults: Defaults) -> None:
+        self.shell = shell
+        self.host = host
+        self.defaults = defaults
+        self.tables = TypedTables(shell)
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._told: set[str] = set()
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The names of the notebook."""
+        found: dict[str, Any] = self.shell.user_ns
+        return found
+
+    @property
+    def last(self) -> Run | None:
+        """`_rlm`, if it still is a run."""
+        from ...runtime.run import Run
+
+        found = self.variables.get("_rlm")
+        return found if isinstance(found, Run) else None
+
+    def began(self, run: Run) -> None:
+        """Keep a run that was started here in mind, as `_rlm` and among those that `%rlm cancel` finds."""
+        self.variables["_rlm"] = run
+        self._runs.add(run)
+        run.follow(self.began)
+
+    def kept_in(self, path: Path) -> Run | None:
+        """The last run of this session, as far as it is still there, that is kept in this file."""
+        found = [run for run in list(self._runs) if run.checkpoint == str(path)]
+        return max(found, key=lambda run: run.tree.started or 0.0, default=None)
+
+    def under_way(self) -> Iterator[Run]:
+        """The runs of this session that have not ended: those of its cells, and those that its variables hold."""
+        from ...runtime.run import Run
+
+        held = [value for value in list(self.variables.values()) if isinstance(value, Run)]
+        return (run for run in {*self._runs, *held} if not run.ended)
+
+    def tell_once(self, line: str) -> None:
+        """Print a line that is worth reading once in a session."""
+        if line not in self._told:
+            self._told.add(line)
+            print(line)

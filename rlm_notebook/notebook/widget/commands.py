@@ -1,0 +1,151 @@
+"""What a browser tells a run to do: looked up by name, checked, refused in words, done on the run's event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...core.plan import Execute, Recurse
+from ...core.rerun_scope import Reruns, after_plan, after_result, after_retry, after_task
+from ...core.tree import NodeState
+from ...exceptions import ConfigurationError
+from ...runtime.forks import edited, plan_given, retried
+from ...runtime.recorded_run import RecordedRun
+from ...runtime.run import Run
+
+__all__ = ["commands_for", "obey"]
+
+Arguments = Mapping[str, Any]
+
+
+def obey(run: Run | RecordedRun, op: Any, node: str | None, arguments: Arguments) -> Any:
+    """Do what was said; what is to be told of it, if anything. Raises `ConfigurationError` for what cannot be done."""
+    command = _COMMANDS.get(op) if isinstance(op, str) else None
+    if command is None:
+        raise ConfigurationError(f"unknown command {op!r}")
+    if not isinstance(run, Run):
+        raise ConfigurationError("this run was loaded from a file: execute its cell again to go on with it")
+    return command(run, node, arguments)
+
+
+def commands_for(run: Run | RecordedRun) -> list[str]:
+    """What can be done with a run as it is now."""
+    if not isinstance(run, Run):
+        return []
+    if run.finished:
+        return [*_AFTER, *(["answer"] if run.status != "done" and _has_parts(run) else [])]
+    return _DURING.get(run.status, ["cancel"])
+
+
+def _has_parts(run: Run) -> bool:
+    """There is something to answer with."""
+    return any(node.state == "done" for node in run.tree)
+
+
+_AFTER = ["retry", "edit"]
+_DURING = {
+    "running": ["cancel", "pause", "retry", "edit", "approve"],
+    "paused": ["cancel", "resume", "retry", "edit", "approve"],
+}
+
+
+def _pause(run: Run, node: str | None, arguments: Arguments) -> None:
+    _require_going(run)
+    run.pause()
+
+
+def _resume(run: Run, node: str | None, arguments: Arguments) -> None:
+    _require_going(run)
+    run.resume()
+
+
+def _cancel(run: Run, node: str | None, arguments: Arguments) -> None:
+    _require_going(run)
+    run.cancel(node)
+
+
+def _approve(run: Run, node: str | None, arguments: Arguments) -> None:
+    run.approve(node or "0", arguments.get("plan"))
+
+
+def _retry(run: Run, node: str | None, arguments: Arguments) -> None:
+    """What is not done is tried again by the same request, in the same file; what is done needs records without it."""
+    retried(run, node)
+    if node is None or run.tree[node].state is not NodeState.DONE:
+        run.go_on_as(run.again)
+    else:
+        run.go_on_as(lambda: run.retry(node))
+
+
+def _edit(run: Run, node: str | None, arguments: Arguments) -> None:
+    wanted, part, value = node or "0", *_part(arguments)
+    _require_possible(run, wanted, part, value)
+    run.go_on_as(lambda: run.edit(wanted, **{part: value}))
+
+
+def _answer(run: Run, node: str | None, arguments: Arguments) -> None:
+    if run.status == "done":
+        raise ConfigurationError("this run has its answer")
+    run.go_on_as(run.synthesize_anyway)
+
+
+def _preview(run: Run, node: str | None, arguments: Arguments) -> dict[str, Any]:
+    wanted = node or "0"
+    if not arguments:
+        retried(run, node)
+        return _told(after_retry(run.tree, run.tree[node] if node is not None else None))
+    part, value = _part(arguments)
+    _require_possible(run, wanted, part, value)
+    return _told(_after(run, wanted, part, value))
+
+
+def _after(run: Run, node: str, part: str, value: Any) -> Reruns:
+    tree = run.tree
+    if part == "plan":
+        return after_plan(tree, tree[node], value)
+    return after_task(tree, tree[node]) if part == "task" else after_result(tree, tree[node])
+
+
+def _told(reruns: Reruns) -> dict[str, Any]:
+    usage = reruns.usage
+    return {
+        "nodes": list(reruns.nodes),
+        "calls": usage.calls,
+        "tokens": usage.total_tokens,
+        "cost_usd": usage.cost_usd,
+    }
+
+
+def _part(arguments: Arguments) -> tuple[str, Any]:
+    """The one part of a node that is edited, and what it is to be."""
+    given = {name: value for name, value in arguments.items() if name in _PARTS and value is not None}
+    if len(given) != 1:
+        raise ConfigurationError(f"give one of {', '.join(_PARTS)}; {' and '.join(given) or 'nothing'} was given")
+    ((part, value),) = given.items()
+    return part, plan_given(value) if part == "plan" else value
+
+
+_PARTS = ("task", "plan", "result")
+
+
+def _require_possible(run: Run, node: str, part: str, value: str | Execute | Recurse) -> None:
+    """An edit is refused at once, and not when the calls under way have ended."""
+    given: dict[str, Any] = {"task": None, "plan": None, "result": None, part: value}
+    edited(run, node, given["task"], given["plan"], given["result"])
+
+
+def _require_going(run: Run) -> None:
+    if run.finished:
+        raise ConfigurationError("the run is over")
+
+
+_COMMANDS: dict[str, Callable[[Run, str | None, Arguments], Any]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "cancel": _cancel,
+    "approve": _approve,
+    "retry": _retry,
+    "edit": _edit,
+    "answer": _answer,
+    "preview": _preview,
+}

@@ -1,0 +1,89 @@
+"""The long fields of a node, which are fetched when they are looked at: task, output, prompt, plan, tools, events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.tree import Node
+from ...runtime.recorded_run import RecordedRun
+from ...runtime.run import Run
+from .rows import Timeline
+
+__all__ = ["DETAIL_FIELDS", "Details"]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Reads the fields of a run's nodes; `streamed` gives the text of a node that is being written."""
+
+    run: Run | RecordedRun
+    timeline: Timeline
+    streamed: Callable[[str], str | None]
+
+    def read(self, node_id: str, field: str) -> Any:
+        """One field of a node; `None` if there is none."""
+        tree = self.run.tree
+        node = tree[node_id] if node_id in tree else None  # noqa: SIM401 - a tree is no dict
+        reader = _READERS.get(field)
+        return reader(self, node) if node is not None and reader is not None else None
+
+    def _output(self, node: Node) -> str | None:
+        return node.result if node.result is not None else self.streamed(node.id) or node.partial or None
+
+    def _prompt(self, node: Node) -> list[dict[str, str]]:
+        messages = self.run.describe_prompt(node.id)
+        sent = [{"role": message["role"], "content": message["content"]} for message in messages]
+        return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
+
+    def _plan(self, node: Node) -> dict[str, Any] | None:
+        """As planners write plans, so that an edited one can be sent back."""
+        if node.plan is None:
+            return None
+        told = {name: value for name, value in node.plan.items() if name in ("thoughts", "answer") and value}
+        sub_tasks = [_sub_task(each) for each in node.plan.get("sub_tasks") or ()]
+        return {"decision": node.plan.get("decision"), **told, "sub_tasks": sub_tasks}
+
+    def _tools(self, node: Node) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": use.name,
+                "arguments": use.arguments,
+                "result": use.content,
+                "ok": use.ok,
+                "asks": use.asks,
+                "started": self.timeline.since(use.started),
+                "ended": self.timeline.since(use.ended),
+            }
+            for use in node.tool_calls
+        ]
+
+    def _events(self, node: Node) -> list[dict[str, Any]]:
+        since = self.timeline.since
+        events = [{"at": since(phase.started), "type": phase.kind, "text": ""} for phase in node.phases]
+        if node.state.final:
+            events.append({"at": since(node.ended), "type": str(node.state), "text": node.error or node.note})
+        return events
+
+
+def _sub_task(planned: Any) -> dict[str, Any]:
+    """One sub-task of a recorded plan, which may be from a file of an earlier version."""
+    if not isinstance(planned, dict):
+        return {"description": str(planned), "agent": None, "depends_on": []}
+    return {
+        "description": planned.get("task") or planned.get("description") or "",
+        "agent": planned.get("agent") or planned.get("assigned_agent"),
+        "depends_on": list(planned.get("depends_on") or ()),
+    }
+
+
+_READERS: dict[str, Callable[[Details, Node], Any]] = {
+    "task": lambda details, node: node.task,
+    "output": Details._output,
+    "prompt": Details._prompt,
+    "plan": Details._plan,
+    "tools": Details._tools,
+    "events": Details._events,
+}
+DETAIL_FIELDS = tuple(_READERS)
