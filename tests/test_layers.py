@@ -19,7 +19,7 @@ LAYERS = [
     {"engine", "async_engine"},
     {"models", "wrappers", "checkpoints", "observers"},
     {"notebook"},
-    {"demo", "__main__", "__init__"},
+    {"demo", "cli", "__main__", "__init__"},
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -79,5 +79,5 @@ def test_only_the_notebook_knows_ipython_and_widgets() -> None:
             for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom) and node.level == 0
         }
-        if path.parts[0] not in ("notebook", "demo", "__main__.py"):
+        if path.parts[0] not in ("notebook", "demo", "cli"):
             assert not names & {"IPython", "anywidget", "ipywidgets", "traitlets"}, path

@@ -86,7 +86,7 @@ def test_the_refusal_works(tmp_path: Path) -> None:
         _SHELL + 'assert "5" in str(cell("%%rlm -m offline --view none\\nWhat is 2 + 3?"))',
         _SHELL + 'cell("%rlm"); cell("%rlm runs"); cell("%rlm version")',
         "from rlm_notebook import RecursiveEngine, ScriptedModel; RecursiveEngine(ScriptedModel()).solve('Hello')",
-        "from rlm_notebook.__main__ import main; assert main(['run', 'What is 2 + 3?']) == 0",
+        "from rlm_notebook.cli.main import main; assert main(['run', 'What is 2 + 3?']) == 0",
     ],
     ids=["import", "load_ext", "offline", "line commands", "scripted", "terminal"],
 )

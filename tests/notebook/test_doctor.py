@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import __version__
-from rlm_notebook.__main__ import main
+from rlm_notebook.cli.main import main
 from rlm_notebook.notebook.commands.doctor import examined
 from rlm_notebook.views.table import Table
 from tests.notebook.conftest import Kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm_notebook.__main__ import main
+from rlm_notebook.cli.main import main
 from tests.support.waiting import HANG
 
 
@@ -90,7 +90,7 @@ def test_a_mode_and_a_file_are_those_of_the_library(capsys: pytest.CaptureFixtur
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert main(["run", TASK, "--checkpoint", "kept.json"]) == 0
-    show = f"import sys; from rlm_notebook.__main__ import main; sys.exit(main(['show', {'kept.json'!r}]))"
+    show = f"import sys; from rlm_notebook.cli.main import main; sys.exit(main(['show', {'kept.json'!r}]))"
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run([sys.executable, "-c", show], stdout=writer, stderr=subprocess.PIPE, timeout=HANG)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, RecursiveEngine, ScriptedModel, load_run
-from rlm_notebook.__main__ import main
+from rlm_notebook.cli.main import main
 from tests.support.virtual_time import in_virtual_time
 
 

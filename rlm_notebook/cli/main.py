@@ -1,0 +1,259 @@
+"""The command `rlm-notebook`: the demonstration, a run in the terminal, a look at a recorded run, what was found."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+from ..async_engine import AsyncRecursiveEngine
+from ..checkpoints.json_file import JsonFile, load_recorded
+from ..core.limits import Budget
+from ..core.plain_text import terminal_text
+from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
+from ..runtime.recorded_run import load_run
+from ..views.idle_time import breaks_of
+from ..views.outline import outline
+
+__all__ = ["main"]
+
+DEMO_FOLDER = "rlm-demo"
+DEMO_SECONDS = 120
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Errors are one line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough (`| head`); nothing more may be written, not even when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RLMError, OSError) as error:
+        print(f"rlm-notebook: {_said(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rlm-notebook: interrupted; what finished is saved: run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
+        return f"{error.spent}: run the same command with a larger {BUDGET_OPTIONS[error.budget]} to go on"
+    return str(error)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and which command or option was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"(?:unrecognized arguments: |invalid choice: )'?([\w-]+)", message)
+        close = difflib.get_close_matches(unknown[1], _words(), n=2) if unknown else []
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        first = message.splitlines()[0]
+        self.exit(2, f"{self.prog}: {first}; {hint}`{self.prog} --help` lists what there is\n")
+
+
+def _words() -> list[str]:
+    """All commands and their options."""
+    commands: Any = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    return [*commands, *(name for each in commands.values() for name in each._option_string_actions)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _demo_options(commands.add_parser("demo", help="write and execute the quickstart notebook here"))
+    _run_options(commands.add_parser("run", help="solve a task in the terminal"))
+    show = commands.add_parser("show", help="print a recorded run")
+    show.add_argument("path", type=Path, help="the JSON of the run")
+    show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
+    show.set_defaults(command=_show)
+    doctor = commands.add_parser("doctor", help="say what was found here: versions, keys by name, where runs are kept")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
+    parser.set_defaults(command=_demo)
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", help="what is to be solved")
+    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
+    parser.add_argument("-f", "--file", type=Path, help="a text that the task is about")
+    parser.add_argument("-n", "--name", help="name of the JSON that the run is kept in")
+    parser.add_argument("--checkpoint", type=Path, help="keep the run in this file instead")
+    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
+    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
+    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
+    parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of the whole run")
+    parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
+    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; those set already stay")
+    parser.set_defaults(command=_run)
+
+
+# -- run and show ------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    import asyncio
+
+    return asyncio.run(_solve(options))
+
+
+async def _solve(options: argparse.Namespace) -> int:
+    from ..models.env_file import load_env_file
+    from ..observers.text import progress_of
+
+    if options.env_file:
+        names = load_env_file(options.env_file)
+        print(f"set from {options.env_file}: {', '.join(names) or 'nothing that was not set already'}", file=sys.stderr)
+    engine = AsyncRecursiveEngine(
+        options.model or os.environ.get("RLM_MODEL") or "offline",
+        max_depth=options.max_depth,
+        max_steps=options.max_steps,
+        budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
+    )
+    task = _task(options)
+    journal = JsonFile(options.checkpoint or _place(options, engine.request_key(task), task))
+    run = engine.start(task, checkpoint=journal, mode=options.mode)
+    progress = progress_of(run)
+    try:
+        output = await run
+    finally:
+        progress.close()
+    print(terminal_text(str(output)))
+    label = output.metadata.get("label")
+    print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
+    return 0
+
+
+def _task(options: argparse.Namespace) -> str:
+    if options.file is None:
+        return str(options.task)
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--file {options.file}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--file {options.file}: it is not UTF-8 text; give a text file") from None
+    return f"{options.task}\n\n{text}"
+
+
+def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
+    from ..checkpoints.location import place_without_cell
+
+    return place_without_cell(options.name, request_key, task)
+
+
+def _show(options: argparse.Namespace) -> int:
+    run = load_run(options.path)
+    if options.mermaid:
+        print(run.to_mermaid(), end="")
+        return 0
+    print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.active_seconds)))
+    root = run.tree.root
+    print(f"\n{terminal_text(root.result) if root is not None and root.result else f'({run.status})'}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from ..notebook.commands.doctor import examined
+
+    for what, found in examined().rows:
+        print(f"{what}: {found}")
+    return 0
+
+
+# -- the demonstration -------------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> int:
+    _require("nbclient", "demo")
+    _require("ipykernel", "demo")
+    notebook = Path.cwd() / DEMO_FOLDER / "quickstart.ipynb"
+    _write_notebook(notebook)
+    print(f"Executing {notebook} ...", flush=True)
+    _execute(notebook)
+    _tell(notebook)
+    return _open_lab(notebook) if options.lab else 0
+
+
+def _require(package: str, extra: str) -> None:
+    if find_spec(package) is None:
+        raise ConfigurationError(f"this needs {package}: pip install 'rlm-notebook[{extra}]'")
+
+
+def _write_notebook(path: Path) -> None:
+    """The quickstart, unless one is there already: it may hold changes of its reader."""
+    from ..demo.quickstart import written
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(written(), encoding="utf-8")
+
+
+def _execute(path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook: Any = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=DEMO_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute(env={**os.environ, "RLM_NOTEBOOK_PATH": str(path)})
+    except CellExecutionError as error:
+        raise ConfigurationError(f"a cell of {path} failed: {error.ename}: {error.evalue}") from None
+    finally:
+        nbformat.write(notebook, path)
+
+
+def _tell(notebook: Path) -> None:
+    from ..checkpoints.location import run_folder
+    from ..demo.quickstart import NAME
+
+    kept = run_folder(notebook) / f"{NAME}.json"
+    recorded = load_recorded(kept)
+    if recorded is None or recorded.tree.root is None:
+        raise CheckpointError(f"the notebook ran, but kept no run in {kept}; delete {notebook.parent} and try again")
+    drawn = outline(recorded.tree, breaks=breaks_of(recorded.tree, recorded.active_seconds))
+    print(f"\n{drawn}\n\n{recorded.tree.root.result}\n")
+    print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
+    print(f"Notebook: {notebook}\nRun:      {kept}")
+    lab = Path(sys.executable).with_name("jupyter")
+    print(f"Open it:  {_near(lab)} lab {_near(notebook)}   (JupyterLab comes with the extra: lab)")
+
+
+def _near(path: Path) -> Path:
+    """As it is called from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _open_lab(notebook: Path) -> int:
+    _require("jupyterlab", "lab")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
