@@ -1,12 +1,14 @@
 """What a model thinks is no part of what it says: no plan, no value, no answer; it is kept beside it."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+import rlm_notebook.core.reasoning
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, ScriptedModel, load_run
 from rlm_notebook.core.events import NodeCreated, Token
 from rlm_notebook.notebook.widget.details import Details
@@ -249,6 +251,21 @@ async def test_more_thoughts_than_anybody_reads_are_kept_in_part() -> None:
     output = await AsyncRecursiveEngine(saying("<think>" + "hm " * 200_000 + "</think>Rome"), max_depth=1).solve("t")
 
     assert 90_000 < len(output.metadata["reasoning"]) < 110_000
+
+
+async def test_the_thoughts_of_a_long_reply_are_taken_out_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_loop: list[bool] = []
+    read = rlm_notebook.core.reasoning.json_whole
+
+    def noted(text: str) -> tuple[Any] | None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        return read(text)
+
+    monkeypatch.setattr(rlm_notebook.core.reasoning, "json_whole", noted)
+    for count in (1, 20_000):
+        engine = AsyncRecursiveEngine(saying("<think>" + "hm " * count + "</think>Rome"), max_depth=1)
+        assert (await engine.solve("t")).content == "Rome"
+    assert on_loop == [True, False]
 
 
 async def test_a_model_may_yield_what_is_no_text() -> None:

@@ -173,11 +173,13 @@ class _Plain:
     def _can_be_written(self, value: Any) -> bool:
         """What holds itself, or the same list again and again, has no end."""
         level = [value]
-        while level and self._values <= _MOST_VALUES:
+        while level:
             inner = level.pop()
             self._values += len(inner)
+            if self._values > _MOST_VALUES:
+                return False
             level += [each for each in _items(inner) if isinstance(each, dict | list | tuple)]
-        return not level
+        return True
 
     def _odd(self, value: Any, depth: int) -> Any:
         """Subclasses as what they are of; what is left as pydantic writes it."""

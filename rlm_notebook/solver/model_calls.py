@@ -15,6 +15,7 @@ from weakref import WeakSet
 from ..adapters import answering
 from ..adapters import patience as patience_with
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
+from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.error_text import described, error_text
 from ..core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from ..core.finish_reason import advice, cut_off, ended_early
@@ -280,7 +281,10 @@ class _Asking:
                             if isinstance(piece, Reply):
                                 _require_whole(piece, self.model.name)
                                 used, told = _used(self.run, self.model, piece), piece.usage is not None
-                                reply = _without_thoughts(piece)
+                                if len(piece.content) <= READ_AT_ONCE:
+                                    reply = _without_thoughts(piece)
+                                else:
+                                    reply = await in_daemon_thread(_without_thoughts, piece)
                                 _remember_thoughts(self.model, piece, reply)
                                 self.take_rest(request)
                             else:

@@ -286,6 +286,10 @@ def test_a_value_without_an_end_is_said_to_be_left_out() -> None:
     assert "left out: more than" in json.dumps(plain(nested(64, lambda inner: [inner, inner])))
 
 
+def test_arguments_with_more_values_than_are_kept_are_said_to_be_left_out() -> None:
+    assert "left out: more than" in plain_arguments({"x": [0] * 1_000_001})
+
+
 def test_a_tool_never_gets_other_arguments_than_those_that_are_recorded() -> None:
     assert plain_arguments({"x": nested(200)}) == json.dumps({"x": nested(200)}), "as text, which no tool takes"
     assert plain_arguments({"x": {1}}) == {"x": [1]}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.core.reasoning import ThoughtFilter, last_value, split_thoughts
+from rlm_notebook.core.reasoning import MOST_CHARACTERS, ThoughtFilter, last_value, split_thoughts
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -143,6 +143,18 @@ def test_a_long_text_of_nothing_but_tags_is_read_through(piece: str) -> None:
     text = piece * 100_000
     split_thoughts(text)
     streamed(text, 50)
+
+
+@pytest.mark.parametrize("inside", [" ", "\n", "a", "|", "think "])
+def test_a_tag_that_never_ends_is_read_through(inside: str) -> None:
+    text = "<" + inside * 1_000_000
+    assert split_thoughts(text) == ("", text)
+
+
+def test_a_text_longer_than_any_model_writes_is_left_as_it_is() -> None:
+    thought = "<think>" + "x" * (MOST_CHARACTERS - 20) + "</think>"
+    assert split_thoughts(f"{thought}Rome")[1] == "Rome"
+    assert split_thoughts(f"{thought}Rome{'.' * 20}") == ("", f"{thought}Rome{'.' * 20}")
 
 
 @pytest.mark.parametrize(
