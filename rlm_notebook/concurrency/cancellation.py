@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 __all__ = ["apart", "is_being_cancelled", "is_failure", "is_running"]
@@ -41,26 +41,30 @@ def is_failure(error: BaseException) -> bool:
     return not (isinstance(error, asyncio.CancelledError) and is_being_cancelled())
 
 
-async def apart(call: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None, BaseException | None]:
+async def apart(call: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
     """What `call` returns, or the error it fails with; it runs in a task of its own.
 
     So it can neither cancel its caller nor leave a scope of cancellation open around it. If the caller is cancelled,
     so is the call, and its end is waited for. An interrupt by the user is raised.
     """
-    task = asyncio.get_running_loop().create_task(_outcome(call))
+    caller = asyncio.current_task()
+    assert caller is not None
+    cancelling = caller.cancelling()
+    # Awaiting a task hands on each cancellation of the caller, and ends when the task has ended.
     try:
-        await asyncio.wait({task})
-    except asyncio.CancelledError:
-        await _ended(task)
-        raise
-    try:
-        return task.result()
+        outcome = await caller.get_loop().create_task(_outcome(call))
     except asyncio.CancelledError as error:
+        if caller.cancelling() > cancelling:
+            raise
         # Nobody else has this task.
         return None, error
+    if caller.cancelling() > cancelling:
+        # The call made something else of it.
+        raise asyncio.CancelledError
+    return outcome
 
 
-async def _outcome(call: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None, BaseException | None]:
+async def _outcome(call: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
     """Raises nothing that would end the event loop: a task hands `SystemExit` on to whoever runs the loop."""
     me = asyncio.current_task()
     try:
@@ -73,15 +77,3 @@ async def _outcome(call: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None
         if not is_failure(error):
             raise
         return None, error
-
-
-async def _ended(task: asyncio.Task[Any]) -> None:
-    """Cancel the task and wait for its end, whatever it says about it."""
-    task.cancel()
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            task.cancel()
-    if not task.cancelled():
-        task.exception()

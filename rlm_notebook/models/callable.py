@@ -81,6 +81,10 @@ class CallableModel:
         return method if callable(method) and _takes_two(method) is not False else None
 
     @cached_property
+    def _is_coroutine_function(self) -> bool:
+        return _is(inspect.iscoroutinefunction, self.function)
+
+    @cached_property
     def _is_async(self) -> bool:
         return _is_async(self.function)
 
@@ -91,9 +95,6 @@ class CallableModel:
         try:
             with limit:
                 result = await self._called(request)
-                # What a blocking function returns may be awaitable, too.
-                while inspect.isawaitable(result):
-                    result = await _settled(result)
             whole = None if hasattr(result, "__aiter__") else reply_from(result, request, self.name)
         except RLMError:
             raise
@@ -124,18 +125,21 @@ class CallableModel:
             raise _raised(error, self.name) from error
 
     async def _called(self, request: Request) -> Any:
-        """What the callable returns: of an asynchronous one, what has to be awaited."""
+        """What the callable returns in the end: the whole, or what gives pieces."""
         arguments = (inputs_of(request), vars(Context(request, self._schema.of(request.schema))))
         function, is_async = self.function, self._is_async
         # Tools are called in what `__call__` returns; pieces of text have no place for that.
         if request.streaming and not request.tools and self._streaming is not None:
             function, is_async = self._streaming, _is_async(self._streaming)
+        elif self._is_coroutine_function:
+            result = await _awaited(partial(function, *arguments))
+            return result if isinstance(result, dict | str) else await _settled(result)
         if is_async:
-            return function(*arguments)
+            return await _settled(function(*arguments))
         caller = calling_thread.get()
         if caller is not None and (caller.for_all or not self._safe):
-            return await caller.call(self._threads.alone, _finished, function, *arguments)
-        return await self._threads.call(_finished, function, *arguments)
+            return await _settled(await caller.call(self._threads.alone, _finished, function, *arguments))
+        return await _settled(await self._threads.call(_finished, function, *arguments))
 
 
 #: One at a time is meant of the callable, whatever the number of agents that it stands behind.
@@ -147,13 +151,22 @@ def _one_thread_of(function: Callable[..., Any]) -> OneThread:
     return _SERIAL.setdefault(which, OneThread())
 
 
-async def _settled(awaitable: Awaitable[Any]) -> Any:
+async def _settled(result: Any) -> Any:
+    """The result; of an awaitable, as blocking functions may return it too, what it gives."""
+    while inspect.isawaitable(result):
+        awaitable = result
+        try:
+            result = await _awaited(lambda awaitable=awaitable: awaitable)
+        finally:
+            # A coroutine that never began, because the call was cancelled, is closed without a warning.
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+    return result
+
+
+async def _awaited(call: Callable[[], Awaitable[Any]]) -> Any:
     """What is awaited, in a task of its own: it may cancel that, or leave a scope of cancellation open in it."""
-
-    async def awaited() -> Any:
-        return await awaitable
-
-    value, error = await apart(awaited)
+    value, error = await apart(call)
     if error is not None:
         raise error
     return value

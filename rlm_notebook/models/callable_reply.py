@@ -11,7 +11,7 @@ from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
 from ..core.recordable import plain as recordable
 from ..core.recordable import plain_arguments
-from ..core.text import well_formed_value
+from ..core.text import well_formed, well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
 from .openai_reply import thoughts_in
@@ -29,6 +29,14 @@ ENDED = ("finish_reason", "stop_reason", "done_reason")
 
 def reply_from(result: Any, request: Request, name: str) -> Reply:
     """What a callable returned, as a `Reply`; raises `ModelError` if that is not clear."""
+    if isinstance(result, str):
+        result = {"content": result}
+    if type(result) is dict and type(result.get("content")) is str and result.keys() <= _TEXT_ALONE:
+        # What most functions return; all that follows is for what else this may be.
+        metadata = result.get("metadata")
+        if result["content"].strip() and (metadata is None or (type(metadata) is dict and not metadata)):
+            return Reply(well_formed(result["content"]), model=well_formed(name))
+        return _reply_of(result, (), "", name)
     if isinstance(result, Reply):
         return _well_formed(result)
     given = _as_mapping(result)
@@ -41,14 +49,23 @@ def reply_from(result: Any, request: Request, name: str) -> Reply:
     reasoning = thoughts_in(given)
     if not (isinstance(content, str) or (content is None and (calls or reasoning))):
         raise unexpected(name, result, EXPECTED)
-    if not (calls or reasoning or (content or "").strip()):
+    return _reply_of(given, calls, reasoning, name)
+
+
+_TEXT_ALONE = frozenset({"content", "metadata"})
+
+
+def _reply_of(given: Mapping[str, Any], calls: tuple[ToolCall, ...], reasoning: str, name: str) -> Reply:
+    """The reply of these parts; raises `ModelError` for one that says nothing."""
+    content = given.get("content") or ""
+    if not (calls or reasoning or content.strip()):
         raise ModelError(f'{name} returned an empty reply; return the answer as text in "content"')
     metadata = _as_json(given.get("metadata"), name)
     usage = _usage(metadata) if metadata else None
     said = next((source[name] for source in (given, metadata) for name in ENDED if source.get(name)), None)
     ended = finish_reason(said, calls=bool(calls)) or ("tool_calls" if calls else "stop")
     model = str(metadata.get("model") or name)
-    return _well_formed(Reply(content or "", calls, usage, model, ended, metadata, reasoning=reasoning))
+    return _well_formed(Reply(content, calls, usage, model, ended, metadata, reasoning=reasoning))
 
 
 def _well_formed(reply: Reply) -> Reply:
@@ -74,8 +91,6 @@ def _well_formed_call(call: ToolCall) -> ToolCall:
 
 
 def _as_mapping(result: Any) -> Mapping[str, Any] | None:
-    if isinstance(result, str):
-        return {"content": result}
     result = plain(result)
     if isinstance(result, Mapping):
         content = result.get("content")
