@@ -47,21 +47,24 @@ class Slots:
     def serve_soon(self) -> None:
         """Have the next run served, on its loop."""
         run = self._next()
-        if run is None:
+        if run is None or run.served_soon:
             return
+        run.served_soon = True
         if _runs_here(run.loop):
-            run.loop.call_soon(self._serve, run.loop, _STEPS_TO_UNLOCK)
+            run.loop.call_soon(self._serve, run, _STEPS_TO_UNLOCK)
         else:
             # It may be closed by now: then whoever waited there is gone, or tells so.
             with suppress(RuntimeError):
-                run.loop.call_soon_threadsafe(self._serve, run.loop, 0)
+                run.loop.call_soon_threadsafe(self._serve, run, 0)
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, after: int) -> None:
-        """Give slots to those who wait on this loop, so many steps of it from now, as long as it is their turn."""
+    def _serve(self, first: Turns, after: int) -> None:
+        """Give slots to those who wait on the loop of this run, so many steps of it from now, as long as it is their
+        turn: all slots that are free by then."""
         if after:
-            loop.call_soon(self._serve, loop, after - 1)
+            first.loop.call_soon(self._serve, first, after - 1)
             return
-        while (run := self._next()) is not None and run.loop is loop:
+        first.served_soon = False
+        while (run := self._next()) is not None and run.loop is first.loop:
             run.begin_next()
         if run is not None:
             self.serve_soon()
@@ -72,7 +75,11 @@ class Slots:
             if not self.free:
                 return None
             gone: list[Turns] = []
-            found = next((run for run in self.waiting if run.can_be_served(gone)), None)
+            found = None
+            for run in self.waiting:
+                if run.can_be_served(gone):
+                    found = run
+                    break
             for run in gone:
                 del self.waiting[run]
             return found
@@ -91,6 +98,8 @@ class Turns:
         self._number = itertools.count()
         #: It is told when its loop, which stands still, goes on.
         self._called = False
+        #: Serving it is on its way.
+        self.served_soon = False
 
     def ask(self, priority: float) -> asyncio.Future[None] | None:
         """A turn: at once (`None`), or when the future is done; who gives up waiting says so with `forget`."""
