@@ -53,6 +53,8 @@ def finish_reason(said: Any, *, calls: bool) -> str:
 
 def ended_early(said: Any, metadata: Mapping[str, Any] | None = None) -> str:
     """The reason for which a reply is not whole, or "": what it says itself, or else what its metadata say."""
+    if not metadata and (said is None or (type(said) is str and said in ("stop", ""))):
+        return ""
     for each in (said, (metadata or {}).get("finish_reason")):
         if (reason := finish_reason(each, calls=False)) in _EARLY:
             return reason

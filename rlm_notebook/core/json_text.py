@@ -30,7 +30,7 @@ class _Decoder(json.JSONDecoder):
 
     def decode(self, s: str, *args: Any, **kwargs: Any) -> Any:
         value = super().decode(s, *args, **kwargs)
-        return well_formed_value(value) if _ESCAPED_HALF.search(s) else value
+        return well_formed_value(value) if "\\u" in s and _ESCAPED_HALF.search(s) else value
 
 
 #: Control characters inside strings are let pass: models put line breaks there.

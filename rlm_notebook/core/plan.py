@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from .json_text import JsonText
+from .json_text import DECODER, JsonText
 from .text import printable
 
 __all__ = [
@@ -185,6 +185,13 @@ def parse_plan(text: str) -> Execute | Recurse:
     Raises `NotJSON` if there is no whole JSON object, `UnusablePlan` if it is not a plan or its dependencies are
     circular.
     """
+    try:
+        # Most planners write the object and nothing else.
+        whole = DECODER.decode(text)
+    except (ValueError, RecursionError):
+        whole = None
+    if isinstance(whole, dict):
+        return plan_from_json(whole)
     found = JsonText.of(text, "{")
     first: dict[str, Any] | None = None
     for value in found.values():

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from .events import KINDS, Event
-from .limits import Usage
+from .limits import NOTHING, Usage
 
 __all__ = ["DEEPEST", "LATEST", "MOST", "moment", "plain", "plain_arguments", "plain_text", "plain_usage", "recordable"]
 
@@ -42,7 +42,7 @@ def recordable(event: Event) -> Event:
     changes: dict[str, Any] | None = None
     for name, exact, conversion in _FIELDS[type(event)]:
         value = getattr(event, name)
-        if type(value) is exact and exact is str:
+        if type(value) is exact:
             continue
         if (better := conversion(value)) is not value:
             changes = changes or {}
@@ -64,6 +64,8 @@ def plain_text(value: Any) -> str:
 
 def moment(at: Any) -> float:
     """A time that can be recorded: clocks may be set to before 1970, or be broken."""
+    if type(at) is float and 0.0 <= at <= LATEST:
+        return at
     try:
         at = float(at)
     except (TypeError, ValueError, ArithmeticError):
@@ -75,11 +77,12 @@ def plain_usage(usage: Any) -> Usage:
     """Counts as whole numbers, costs as finite ones; what is beyond belief counts as much as can be recorded."""
     if not isinstance(usage, Usage):
         return Usage()
+    if usage is NOTHING:
+        return usage
     cost = usage.cost_usd
     counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens, usage.calls)
-    if all(type(count) is int and -MOST <= count <= MOST for count in counts) and (
-        cost is None or (type(cost) is float and -MOST <= cost <= MOST)
-    ):
+    countable = {*map(type, counts)} == {int} and min(counts) >= -MOST and max(counts) <= MOST
+    if countable and (cost is None or (type(cost) is float and -MOST <= cost <= MOST)):
         return usage
     return Usage(*map(_count, counts)).with_cost(_cost(cost))
 
@@ -102,7 +105,14 @@ def _cost(value: Any) -> float | None:
 def plain(value: Any, *, fresh: bool = False) -> Any:
     """Any value as JSON has it; the very same object where nothing has to be changed, unless it is to be a `fresh`
     one, which nobody else can change."""
+    if not fresh and type(value) is dict and {*map(type, value)} <= _TEXT and {*map(type, value.values())} <= _SIMPLE:
+        return value
     return _Plain(fresh).of(value, 0)
+
+
+#: The types of a dict's keys and values if there is nothing to change about it, as of most there is not.
+_TEXT = frozenset({str})
+_SIMPLE = frozenset({str, bool, type(None)})
 
 
 def plain_arguments(value: Any) -> dict[str, Any] | str:
@@ -268,13 +278,13 @@ def _object_or_none(value: Any) -> Any:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if type(value) is tuple and all(type(each) is str for each in value):
+    if type(value) is tuple and {*map(type, value)} <= _TEXT:
         return value
     return tuple(map(plain_text, value))
 
 
 def _digests(value: Any) -> dict[str, str]:
-    if type(value) is dict and all(type(name) is str and type(text) is str for name, text in value.items()):
+    if type(value) is dict and {*map(type, value)} <= _TEXT and {*map(type, value.values())} <= _TEXT:
         return value
     return {plain_text(name): plain_text(text) for name, text in dict(value).items()}
 
@@ -285,10 +295,6 @@ def _text_or_none(value: Any) -> str | None:
 
 def _flag(value: Any) -> bool:
     return value if type(value) is bool else bool(value)
-
-
-def _moment(value: Any) -> float:
-    return value if type(value) is float and 0.0 <= value <= LATEST else moment(value)
 
 
 def calls_of(value: Any) -> Any:
@@ -313,8 +319,8 @@ def _call(call: Any) -> Any:
 _CONVERSIONS: dict[str, tuple[type | None, Callable[[Any], Any]]] = {
     "str": (str, plain_text),
     "str | None": (str, _text_or_none),
-    "float": (None, _moment),
-    "bool": (None, _flag),
+    "float": (None, moment),
+    "bool": (bool, _flag),
     "Usage": (None, plain_usage),
     "tuple[str, ...]": (None, _texts),
     "dict[str, Any]": (None, _object),

@@ -75,14 +75,10 @@ def _superseded(node: Node, event: Superseded, state: NodeState) -> Node:
     return changed(node, state=state, ended=ended, note=note, phases=_closed(node.phases, event.at))
 
 
-_changed = changer(Node)
+#: `changed(node, name=value, ...)`: the node with some fields changed.
+changed: Callable[..., Node] = changer(Node)
 #: What a node begins as.
 NEW = Node("", None, "")
-
-
-def changed(node: Node, **changes: Any) -> Node:
-    """The node with some fields changed."""
-    return _changed(node, changes)
 
 
 def _planned(node: Node, event: Planned, state: NodeState) -> Node:

@@ -132,8 +132,7 @@ class CallableModel:
         if request.streaming and not request.tools and self._streaming is not None:
             function, is_async = self._streaming, _is_async(self._streaming)
         elif self._is_coroutine_function:
-            result = await _awaited(partial(function, *arguments))
-            return result if isinstance(result, dict | str) else await _settled(result)
+            return await _settled(await _awaited(partial(function, *arguments)))
         if is_async:
             return await _settled(function(*arguments))
         caller = calling_thread.get()
@@ -153,15 +152,14 @@ def _one_thread_of(function: Callable[..., Any]) -> OneThread:
 
 async def _settled(result: Any) -> Any:
     """The result; of an awaitable, as blocking functions may return it too, what it gives."""
-    while inspect.isawaitable(result):
-        awaitable = result
-        try:
-            result = await _awaited(lambda awaitable=awaitable: awaitable)
-        finally:
-            # A coroutine that never began, because the call was cancelled, is closed without a warning.
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
-    return result
+    if isinstance(result, dict | str) or not inspect.isawaitable(result):
+        return result
+    try:
+        return await _settled(await _awaited(lambda: result))
+    finally:
+        # A coroutine that never began, because the call was cancelled, is closed without a warning.
+        if inspect.iscoroutine(result):
+            result.close()
 
 
 async def _awaited(call: Callable[[], Awaitable[Any]]) -> Any:

@@ -181,6 +181,9 @@ def _present(reply: Reply | None, node: str, model: Model) -> Reply:
 
 def _recordable(reply: Reply) -> Reply:
     """The reply with nothing in it that could not be kept: what goes on from here is what is recorded."""
+    said = reply.content, reply.model, reply.finish_reason, reply.reasoning
+    if {*map(type, said)} == {str} and not (reply.tool_calls or reply.metadata):
+        return reply
     texts = {name: plain_text(getattr(reply, name)) for name in ("content", "model", "finish_reason", "reasoning")}
     calls = tuple(_recordable_call(call) for call in reply.tool_calls)
     same_calls = all(made is call for made, call in zip(calls, reply.tool_calls, strict=True))

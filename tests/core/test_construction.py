@@ -61,7 +61,7 @@ def test_no_event_checks_anything_when_it_is_made() -> None:
 
 def test_a_changed_one_is_what_replace_makes() -> None:
     quick = Quick(1, "b", [3])
-    changed = changer(Quick)(quick, {"second": "c", "fourth": 4})
+    changed = changer(Quick)(quick, second="c", fourth=4)
 
     assert type(changed) is Quick
     assert changed == replace(quick, second="c", fourth=4)
