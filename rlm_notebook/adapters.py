@@ -6,32 +6,21 @@ name, so that `import rlm_notebook` stays light and the layers keep pointing one
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from .core.records import Recorded
-from .core.redaction import Store
 from .core.retry import RetryPolicy
-from .exceptions import CheckpointError, ConfigurationError
-from .ports import Cache, Journal, Model, Request, current_host
+from .exceptions import ConfigurationError
+from .ports import Cache, Model, Request
 
 __all__ = [
     "answering",
-    "baseline_of",
     "cache_of",
-    "found_beside",
-    "journal_for",
-    "kept_beside",
     "page_of",
     "patience",
-    "recorded_in",
     "remembering",
-    "require_at_rest",
     "resolve_model",
     "view_of",
 ]
@@ -52,101 +41,6 @@ def resolve_model(spec: Any) -> Model:
         return spec
     model: Model = _load("models.registry", "resolve_model")(spec)
     return model
-
-
-def journal_for(checkpoint: Any, *, request_key: str, task: str, store: Store = "full") -> Journal:
-    """The journal that `checkpoint` asks for: `None` (memory), a path, `True` (beside the notebook), or a journal.
-
-    A file holds as much of the texts as `store` says.
-    """
-    journal = _journal(checkpoint, request_key, task)
-    if store == "full" or journal.path is None:
-        return journal
-    reduced: Journal = _load("checkpoints.redacted", "Reduced")(journal, store)
-    return reduced
-
-
-def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
-    if checkpoint is None or checkpoint is False:
-        memory: Journal = _load("checkpoints.memory", "MemoryJournal")()
-        return memory
-    if hasattr(checkpoint, "append") and hasattr(checkpoint, "compact"):
-        given: Journal = checkpoint
-        return given
-    if checkpoint is True:
-        found = current_host().checkpoint_path(None, request_key, task)
-        checkpoint = found or _load("checkpoints.location", "place_without_cell")(None, request_key, task)
-    if not isinstance(checkpoint, str | Path):
-        raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
-    file: Journal = _load("checkpoints.json_file", "JsonFile")(checkpoint)
-    return file
-
-
-def found_beside(path: Path | None, wanted: Recorded, store: Store) -> Journal | None:
-    """The file beside that at `path` which holds the same edit of the same run, if there is one."""
-    if path is None or not wanted.tree.settings.get("edit"):
-        return None
-    is_edit = re.compile(re.escape(_stem_of_edits(path)) + r"-edit(-\d+)?\.json")
-    # Of an edit that was kept under a number, because another took its place, nothing is found.
-    for place in sorted(each for each in path.parent.iterdir() if is_edit.fullmatch(each.name)):
-        try:
-            recorded = recorded_in(place)
-        except CheckpointError:
-            continue
-        if recorded is not None and _edit_of(recorded) == _edit_of(wanted):
-            return journal_for(place, request_key="", task="", store=store)
-    return None
-
-
-def _edit_of(recorded: Recorded) -> tuple[Any, ...]:
-    tree = recorded.tree
-    return tree.parent, tree.request_key, tree.settings.get("edit")
-
-
-def _stem_of_edits(path: Path) -> str:
-    return re.sub(r"-edit(-\d+)?$", "", path.stem)
-
-
-def kept_beside(path: Path | None, recorded: Recorded, store: Store) -> Journal:
-    """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that at `path`.
-
-    Raises `CheckpointError` where that cannot be written.
-    """
-    if path is None:
-        memory = journal_for(None, request_key="", task="", store=store)
-        memory.open()
-        memory.compact(recorded)
-        memory.close()
-        return memory
-    for place in _names_beside(path):
-        file: Any = journal_for(place, request_key="", task="", store=store)
-        if file.claim(recorded):
-            kept: Journal = file
-            return kept
-    raise AssertionError("unreachable: there are names without end")
-
-
-def baseline_of(path: Path) -> Path:
-    """Where the plain answer is kept that a run in this file is compared with."""
-    return path.with_name(f"{path.stem}-baseline.json")
-
-
-def _names_beside(path: Path) -> Iterator[Path]:
-    stem = _stem_of_edits(path)
-    yield path.with_name(f"{stem}-edit.json")
-    for number in itertools.count(2):
-        yield path.with_name(f"{stem}-edit-{number}.json")
-
-
-def require_at_rest(path: Path) -> None:
-    """Raises `ConfigurationError` while a run is being written there, by this process or another one."""
-    _load("checkpoints.json_file", "require_at_rest")(path)
-
-
-def recorded_in(path: Path) -> Recorded | None:
-    """What is kept in a run's file, or `None` if there is none. Raises `CheckpointError` for what cannot be read."""
-    recorded: Recorded | None = _load("checkpoints.json_file", "load_recorded")(path)
-    return recorded
 
 
 def page_of(run: Any) -> str:

@@ -15,7 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from .adapters import baseline_of, cache_of, found_beside, journal_for, kept_beside, remembering, require_at_rest
+from .adapters import cache_of, remembering
+from .checkpoints.selection import journal_for, require_at_rest
+from .checkpoints.siblings import baseline_path, existing_edit, new_edit
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits
@@ -352,7 +354,7 @@ class AsyncRecursiveEngine:
         job = run.job
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
         seed, path = fork.seed(key, run.clock()), job.journal.path
-        journal = found_beside(path, seed, job.store)
+        journal = existing_edit(path, seed, job.store)
         replaying = _mode("resume", kept=path is not None) == "replay"
         if journal is None and replaying:
             raise ReplayError(
@@ -365,7 +367,7 @@ class AsyncRecursiveEngine:
         return self._start(
             replace(
                 forked,
-                journal=journal or kept_beside(path, seed, job.store),
+                journal=journal or new_edit(path, seed, job.store),
                 mode="replay" if replaying else "resume",
             )
         )
@@ -374,7 +376,7 @@ class AsyncRecursiveEngine:
         """A run of the same request whose root answers by itself."""
         _require_loop()
         path = run.job.journal.path
-        place = baseline_of(path) if path is not None else None
+        place = baseline_path(path) if path is not None else None
         journal = journal_for(place, request_key=run.request_key, task=run.task, store=run.job.store)
         mode = _mode("resume", kept=place is not None)
         plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)

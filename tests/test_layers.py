@@ -1,4 +1,4 @@
-"""Imports point one way: core <- ports <- engine <- models, checkpoints, observers <- notebook."""
+"""Imports point one way: core <- ports <- models, checkpoints <- runtime <- solver <- engine <- notebook."""
 
 import ast
 from pathlib import Path
@@ -13,11 +13,13 @@ LAYERS = [
     {"exceptions", "core"},
     {"concurrency", "credentials"},
     {"views", "types", "ports", "values", "output_type"},
-    {"adapters", "tools", "prompts", "pricing", "memory"},
+    {"tools", "prompts", "pricing", "memory"},
+    # What implements the ports needs nobody who uses it.
+    {"models", "wrappers", "checkpoints"},
+    {"adapters"},
     {"agent", "runtime"},
-    {"solver"},
+    {"solver", "observers"},
     {"engine", "async_engine"},
-    {"models", "wrappers", "checkpoints", "observers"},
     {"notebook"},
     {"demo", "cli", "__main__", "__init__"},
 ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from ..adapters import page_of, recorded_in, view_of
+from ..adapters import page_of, view_of
+from ..checkpoints.selection import recorded_in
 from ..core.events import Cancelled, Event
 from ..core.limits import Budget, Usage
 from ..core.plan import Plan

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..adapters import recorded_in
+from ..checkpoints.selection import recorded_in
 from ..core.error_text import described
 from ..core.records import Recorded
 from ..exceptions import CheckpointError

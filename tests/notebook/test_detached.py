@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rlm_notebook.adapters import recorded_in
+from rlm_notebook.checkpoints.selection import recorded_in
 from tests.notebook.conftest import LOGGING_MODEL, Kernel, calls, one_line
 
 pytestmark = pytest.mark.kernel

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...adapters import recorded_in
 from ...checkpoints.json_file import JsonFile
+from ...checkpoints.selection import recorded_in
 from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError

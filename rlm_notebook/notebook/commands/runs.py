@@ -10,9 +10,9 @@ from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ...adapters import recorded_in
 from ...checkpoints.document import document_of
 from ...checkpoints.location import is_numbered
+from ...checkpoints.selection import recorded_in
 from ...core.records import Recorded
 from ...core.tree import NodeState
 from ...exceptions import CheckpointError, ConfigurationError

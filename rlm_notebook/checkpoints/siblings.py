@@ -1,0 +1,74 @@
+"""Files beside a run's own: its edits (`<name>-edit.json`, `<name>-edit-2.json`, ...) and its baseline."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core.records import Recorded
+from ..core.redaction import Store
+from ..exceptions import CheckpointError
+from ..ports import Journal
+from .memory import MemoryJournal
+from .selection import journal_for, recorded_in
+
+__all__ = ["baseline_path", "existing_edit", "new_edit"]
+
+
+def existing_edit(path: Path | None, wanted: Recorded, store: Store) -> Journal | None:
+    """The file beside that at `path` which holds the same edit of the same run, or `None`."""
+    if path is None or not wanted.tree.settings.get("edit"):
+        return None
+    is_edit = re.compile(re.escape(_stem(path)) + r"-edit(-\d+)?\.json")
+    # An edit that was renamed to a number, because another one took its name, is not found.
+    for place in sorted(each for each in path.parent.iterdir() if is_edit.fullmatch(each.name)):
+        try:
+            recorded = recorded_in(place)
+        except CheckpointError:
+            continue
+        if recorded is not None and _edit(recorded) == _edit(wanted):
+            return journal_for(place, request_key="", task="", store=store)
+    return None
+
+
+def new_edit(path: Path | None, recorded: Recorded, store: Store) -> Journal:
+    """A journal that holds `recorded`: in memory, or a new file `<name>-edit.json` beside that at `path`.
+
+    Raises `CheckpointError` where that cannot be written.
+    """
+    if path is None:
+        memory = MemoryJournal()
+        memory.open()
+        memory.compact(recorded)
+        memory.close()
+        return memory
+    for place in _edit_paths(path):
+        file: Any = journal_for(place, request_key="", task="", store=store)
+        if file.claim(recorded):
+            claimed: Journal = file
+            return claimed
+    raise AssertionError("unreachable: there are names without end")
+
+
+def baseline_path(path: Path) -> Path:
+    """The file with the plain answer that the run at `path` is compared with."""
+    return path.with_name(f"{path.stem}-baseline.json")
+
+
+def _edit(recorded: Recorded) -> tuple[Any, ...]:
+    tree = recorded.tree
+    return tree.parent, tree.request_key, tree.settings.get("edit")
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"-edit(-\d+)?$", "", path.stem)
+
+
+def _edit_paths(path: Path) -> Iterator[Path]:
+    stem = _stem(path)
+    yield path.with_name(f"{stem}-edit.json")
+    for number in itertools.count(2):
+        yield path.with_name(f"{stem}-edit-{number}.json")
