@@ -231,13 +231,13 @@ async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() ->
     await asyncio.sleep(0.5)
     node = run.tree["0"]
     assert not node.at_work
-    assert [use.asks for use in node.tool_calls] == [True, True]
+    assert [use.awaiting_approval for use in node.tool_calls] == [True, True]
     allowed = run.clock()
     run.approve("0")
     await run
 
     node = run.tree["0"]
-    assert [(use.asks, use.started >= allowed) for use in node.tool_calls] == [(False, True)] * 2
+    assert [(use.awaiting_approval, use.started >= allowed) for use in node.tool_calls] == [(False, True)] * 2
     assert [phase.kind for phase in node.phases][:3] == ["execute", "wait", "execute"]
     assert all(phase.ended is not None for phase in node.phases)
     worked = [(phase.ended or 0) - phase.started for phase in node.phases if phase.kind == "execute"]

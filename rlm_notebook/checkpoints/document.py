@@ -292,7 +292,7 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
         "ok": use.ok,
         "ended": use.ended,
         **({"reads": use.reads} if use.reads else {}),
-        **({"asks": True} if use.asks else {}),
+        **({"asks": True} if use.awaiting_approval else {}),
     }
 
 
@@ -385,7 +385,9 @@ def _restored(node: NodeDocument) -> Node:
         plan_model=node.plan_model,
         metadata=node.result.metadata if node.result else {},
         reads=node.reads,
-        tool_calls=tuple(ToolUse(**use.model_dump()) for use in node.tool_calls),
+        tool_calls=tuple(
+            ToolUse(**use.model_dump(exclude={"asks"}), awaiting_approval=use.asks) for use in node.tool_calls
+        ),
         rounds=tuple(_restored_round(told) for told in node.rounds),
         partial=node.partial,
     )

@@ -126,12 +126,13 @@ class Replied(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCalled(Event):
-    """`asks`: not yet, somebody has to allow it first; when that is done it is told again, without."""
+    """A tool call begins; with `awaiting_approval` (in JSON: "asks") it waits for the user's approval first, and the
+    approved call is a second event without it."""
 
     call: str
     name: str
     arguments: dict[str, Any]
-    asks: bool = False
+    awaiting_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,15 +217,19 @@ class RunFinished(Event):
 
 
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
-_FIELDS: dict[type[Event], tuple[str, ...]] = {kind: tuple(f.name for f in fields(kind)) for kind in KINDS.values()}
+#: Keys in JSON that differ from the field's name: files that are there already have them.
+_JSON_KEYS = {"awaiting_approval": "asks"}
+_FIELDS: dict[type[Event], tuple[tuple[str, str], ...]] = {
+    kind: tuple((f.name, _JSON_KEYS.get(f.name, f.name)) for f in fields(kind)) for kind in KINDS.values()
+}
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: its kind under "event", then its fields."""
     data: dict[str, Any] = {"event": type(event).__name__}
-    for name in _FIELDS[type(event)]:
+    for name, key in _FIELDS[type(event)]:
         value = getattr(event, name)
-        data[name] = value.to_json() if isinstance(value, Usage) else value
+        data[key] = value.to_json() if isinstance(value, Usage) else value
     return data
 
 
@@ -233,7 +238,7 @@ def from_json(data: Any) -> Event:
     kind = KINDS.get(str(data.get("event"))) if isinstance(data, dict) else None
     if kind is None:
         raise ValueError(f"it is no event: {str(data)[:80]}")
-    return _reader(kind.__name__).validate_python({name: data[name] for name in _FIELDS[kind] if name in data})
+    return _reader(kind.__name__).validate_python({name: data[key] for name, key in _FIELDS[kind] if key in data})
 
 
 @cache

@@ -54,7 +54,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One tool call of a node, and what it returned (`None` while it runs, or still `asks` to be allowed)."""
+    """One tool call of a node; `content` is what it returned, `None` while it runs or is `awaiting_approval`."""
 
     call: str
     name: str
@@ -64,7 +64,7 @@ class ToolUse:
     ok: bool = True
     ended: float | None = None
     reads: dict[str, str] = field(default_factory=dict)
-    asks: bool = False
+    awaiting_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

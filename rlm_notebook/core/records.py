@@ -191,7 +191,7 @@ def _asked(node: Node, node_id: str) -> tuple[list[ToolCalled], set[float]]:
     """That calls of tools had to be allowed, and when they were: where a wait ends with such a call."""
     ended = {phase.ended: phase for phase in node.phases if phase.kind == "wait"}
     waited = [(use, ended[use.started]) for use in node.tool_calls if use.started in ended]
-    asked = [replace(_called(use, node_id), at=wait.started, asks=True) for use, wait in waited]
+    asked = [replace(_called(use, node_id), at=wait.started, awaiting_approval=True) for use, wait in waited]
     return asked, {use.started for use, _ in waited}
 
 

@@ -111,10 +111,12 @@ def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
 
 def _tool_called(node: Node, event: ToolCalled) -> Node:
     """Work is what a tool does, and not that somebody is asked whether it may."""
-    use = ToolUse(event.call, event.name, event.arguments, event.at, asks=event.asks)
-    asked = next((at for at, other in enumerate(node.tool_calls) if other.asks and other.call == event.call), None)
+    use = ToolUse(event.call, event.name, event.arguments, event.at, awaiting_approval=event.awaiting_approval)
+    asked = next(
+        (at for at, other in enumerate(node.tool_calls) if other.awaiting_approval and other.call == event.call), None
+    )
     if asked is None:
-        phases = _entered(node.phases, "wait", event.at) if event.asks else _worked(node)
+        phases = _entered(node.phases, "wait", event.at) if event.awaiting_approval else _worked(node)
         return changed(node, tool_calls=(*node.tool_calls, use), phases=phases)
     phases = node.phases if node.at_work else _entered(node.phases, "execute", event.at)
     return changed(node, tool_calls=(*node.tool_calls[:asked], use, *node.tool_calls[asked + 1 :]), phases=phases)

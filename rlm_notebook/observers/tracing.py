@@ -131,7 +131,7 @@ class _RunTrace:
         self._end(("phase", event.node), event, _spent(event.usage), event.reason)
 
     def _tool_called(self, event: ToolCalled) -> None:
-        if event.asks:
+        if event.awaiting_approval:
             return
         about = {"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call}
         texts = self._text("tool.arguments", str(event.arguments))

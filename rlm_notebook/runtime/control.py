@@ -183,7 +183,7 @@ class Control:
 def _calls_tools(tree: Tree) -> bool:
     """Whether some tool has been called and has not returned: it may not bear to be called again."""
     running = (node for node in tree if node.state is NodeState.RUNNING)
-    return any(use.ended is None and not use.asks for node in running for use in node.tool_calls)
+    return any(use.ended is None and not use.awaiting_approval for node in running for use in node.tool_calls)
 
 
 class _Ended:

@@ -217,7 +217,9 @@ class Conversation:
         told = masked(call, self._tools).arguments
         given = told if isinstance(told, dict) else {"text": told}
         now = self._run.clock()
-        self._run.emit(ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given, asks=asks))
+        self._run.emit(
+            ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given, awaiting_approval=asks)
+        )
 
     async def _use(self, call: ToolCall) -> str:
         try:

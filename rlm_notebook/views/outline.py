@@ -82,7 +82,7 @@ def reason(node: Node) -> str:
 
 
 def _asking(node: Node) -> str:
-    asked = dict.fromkeys(use.name for use in node.tool_calls if use.asks)
+    asked = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
     return f"waits for approval: {', '.join(asked)}" if asked and not node.state.final else ""
 
 

@@ -162,7 +162,7 @@ ENGINES_OWN = {
     "run_id",
     "execution",
     "fresh",
-    "asks",
+    "awaiting_approval",
     "call",
 }
 FIELDS = [(kind, each.name, str(each.type)) for kind in events.KINDS.values() for each in fields(kind)]

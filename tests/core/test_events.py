@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core import events
-from rlm_notebook.core.events import KINDS, Event, Finished, Token, from_json, to_json
+from rlm_notebook.core.events import KINDS, Event, Finished, Token, ToolCalled, from_json, to_json
 from rlm_notebook.core.limits import Usage
 
 any_text = st.text(st.characters(exclude_categories=[]))
@@ -33,7 +33,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "depends_on": st.lists(any_text, max_size=3).map(tuple),
     "ok": st.booleans(),
     "fresh": st.booleans(),
-    "asks": st.booleans(),
+    "awaiting_approval": st.booleans(),
     "calls": st.lists(objects, max_size=3).map(tuple),
 }
 
@@ -46,6 +46,12 @@ def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:
 def test_every_event_survives_json(event: Event) -> None:
     """Lone surrogates, NUL and all: a model may write them."""
     assert from_json(json.loads(json.dumps(to_json(event)))) == event
+
+
+def test_a_call_that_awaits_approval_has_the_key_of_recorded_files() -> None:
+    event = ToolCalled(at=1.0, node="0", call="c", name="f", arguments={}, awaiting_approval=True)
+    assert to_json(event)["asks"] is True
+    assert "awaiting_approval" not in to_json(event)
 
 
 def test_the_kinds_are_those_that_are_offered() -> None:

@@ -51,7 +51,7 @@ def whole() -> Tree:
         ToolReturned(at=6.5, node="0.0", call="d", content="yes"),
         ToolReturned(at=7, node="0.0", call="c", content="no", ok=False),
         Started(at=7.1, node="0.0"),
-        *(ToolCalled(at=7.2, node="0.0", call=call, name="h", arguments={}, asks=True) for call in "cd"),
+        *(ToolCalled(at=7.2, node="0.0", call=call, name="h", arguments={}, awaiting_approval=True) for call in "cd"),
         ToolCalled(at=7.5, node="0.0", call="c", name="h", arguments={}),
         ToolCalled(at=7.51, node="0.0", call="d", name="h", arguments={}),
         *(ToolReturned(at=7.6, node="0.0", call=call, content="so be it") for call in "dc"),

@@ -30,7 +30,7 @@ def test_a_tree_is_drawn_with_states_times_and_remarks() -> None:
 def test_who_waits_in_the_middle_of_its_work_is_not_drawn_at_work() -> None:
     """For its next attempt, or to be allowed what it wants to do."""
     running = Node("0", None, "Send", state=NodeState.RUNNING, started=0.0, phases=(Phase("execute", 0.0),))
-    ask = ToolUse("c", "send", {}, 1.0, asks=True)
+    ask = ToolUse("c", "send", {}, 1.0, awaiting_approval=True)
     waiting = replace(running, phases=(Phase("execute", 0.0, 1.0), Phase("wait", 1.0)), tool_calls=(ask,))
 
     assert outline(Tree.of([running])) == "▸ Send"

@@ -52,7 +52,7 @@ class Details:
                 "arguments": use.arguments,
                 "result": use.content,
                 "ok": use.ok,
-                "asks": use.asks,
+                "asks": use.awaiting_approval,
                 "started": self.timeline.since(use.started),
                 "ended": self.timeline.since(use.ended),
             }
