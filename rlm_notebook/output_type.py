@@ -13,13 +13,13 @@ from .core.json_text import JsonText, json_whole
 from .core.keys import digest
 from .exceptions import ConfigurationError
 
-__all__ = ["OutputType", "Unfit"]
+__all__ = ["OutputType", "TypeMismatch"]
 
 #: The only member of the object in which a value is given whose type is none.
 WRAPPER = "result"
 
 
-class Unfit(ValueError):
+class TypeMismatch(ValueError):
     """The text is no value of the type; the message says why, in words for the model."""
 
 
@@ -63,12 +63,12 @@ class OutputType:
         one in it; what resembles nothing of the type is passed over. Else the text itself, for a type such as `str`.
 
         Of a reply that was `cut_off`, a bare number or word is none: its beginning looks like the whole.
-        Raises `Unfit`.
+        Raises `TypeMismatch`.
         """
         found, problem = JsonText.of(text), "the reply holds no JSON value"
         for value in self._candidates(text, found):
             if cut_off and isinstance(value, int | float) and not isinstance(value, bool):
-                raise Unfit("the reply ends before its value does")
+                raise TypeMismatch("the reply ends before its value does")
             try:
                 return self._fitted(value)
             except ValidationError as error:
@@ -80,7 +80,7 @@ class OutputType:
                 return self._adapter.validate_python(text.strip(), strict=False)
         except ValidationError:
             pass
-        raise Unfit(problem)
+        raise TypeMismatch(problem)
 
     @property
     def _is_any_text(self) -> bool:

@@ -22,7 +22,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.core.events import Retried
 from rlm_notebook.core.keys import digest
-from rlm_notebook.output_type import OutputType, Unfit
+from rlm_notebook.output_type import OutputType, TypeMismatch
 from rlm_notebook.ports import Request
 
 
@@ -79,7 +79,7 @@ def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value:
     ],
 )
 def test_what_does_not_fit_is_said_in_words_for_the_model(text: str, said: str) -> None:
-    with pytest.raises(Unfit, match=said):
+    with pytest.raises(TypeMismatch, match=said):
         OutputType(City).parse(text)
 
 
@@ -173,7 +173,7 @@ def test_what_a_recorded_run_was_asked_for_is_the_same_as_ever(wanted: Any) -> N
     ],
 )
 def test_a_fragment_is_no_value_and_the_model_is_told_so(wanted: Any, text: str) -> None:
-    with pytest.raises(Unfit, match="not whole"):
+    with pytest.raises(TypeMismatch, match="not whole"):
         OutputType(wanted).parse(text)
 
 
@@ -194,14 +194,14 @@ def test_of_several_values_the_one_that_is_meant_is_taken(wanted: Any, text: str
 
 
 def test_the_last_word_counts_even_if_an_earlier_one_would_fit() -> None:
-    with pytest.raises(Unfit, match="people"):
+    with pytest.raises(TypeMismatch, match="people"):
         OutputType(City).parse(f'At first {TEXT}, but then {{"name": "Ulm", "people": "some"}}')
 
 
 def test_a_bare_number_that_was_cut_off_is_none() -> None:
     assert OutputType(int).parse('{"result": 42}', cut_off=True) == 42
     assert OutputType(bool).parse("true", cut_off=True) is True
-    with pytest.raises(Unfit, match="ends before"):
+    with pytest.raises(TypeMismatch, match="ends before"):
         OutputType(int).parse("42", cut_off=True)
 
 
@@ -212,7 +212,7 @@ def test_a_bare_number_that_was_cut_off_is_none() -> None:
 def test_a_bare_word_that_was_cut_off_is_none(wanted: Any, text: str) -> None:
     OutputType(wanted).parse(text)
     OutputType(wanted).parse(f'{{"result": "{text}"}}', cut_off=True)
-    with pytest.raises(Unfit):
+    with pytest.raises(TypeMismatch):
         OutputType(wanted).parse(text, cut_off=True)
 
 

@@ -28,7 +28,7 @@ from .limits import Usage
 from .tree import Node, NodeState, Phase, ToolUse, Tree
 
 __all__ = [
-    "Found",
+    "NodeIndex",
     "Recorded",
     "Records",
     "created_fact",
@@ -53,7 +53,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NodeIndex:
     """Nodes by a key of theirs."""
 
     by_key: dict[str, Node] = field(default_factory=dict)
@@ -74,9 +74,9 @@ class Found:
 class Records:
     """Plans and results by content key, and by the key of their plan nodes that were stopped between two calls."""
 
-    plans: Found = field(default_factory=Found)
-    results: Found = field(default_factory=Found)
-    stopped: Found = field(default_factory=Found)
+    plans: NodeIndex = field(default_factory=NodeIndex)
+    results: NodeIndex = field(default_factory=NodeIndex)
+    stopped: NodeIndex = field(default_factory=NodeIndex)
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Records:

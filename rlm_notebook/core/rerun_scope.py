@@ -27,12 +27,12 @@ class Reruns:
 
 def after_result(tree: Tree, node: Node) -> Reruns:
     """The node has its answer: only what builds on it is made anew."""
-    return _Spread(tree).on_from([node]).reruns()
+    return RerunScope(tree).on_from([node]).reruns()
 
 
 def after_task(tree: Tree, node: Node) -> Reruns:
     """The node is done anew with all below it."""
-    return _Spread(tree).redo(node).on_from([node]).reruns()
+    return RerunScope(tree).redo(node).on_from([node]).reruns()
 
 
 def after_plan(tree: Tree, node: Node, plan: Execute | Recurse) -> Reruns:
@@ -40,21 +40,21 @@ def after_plan(tree: Tree, node: Node, plan: Execute | Recurse) -> Reruns:
     wanted = plan.sub_tasks if isinstance(plan, Recurse) else ()
     known = {part.task: part for part in _living(tree.children(node.id))}
     new = {position for position, task in enumerate(wanted) if task.task not in known}
-    spread = _Spread(tree)
+    scope = RerunScope(tree)
     for position, task in enumerate(wanted):
         if position not in new and _waits_for(wanted, position, new):
-            spread.redo(known[task.task])
-    return spread.join(node).on_from([node]).reruns(new=len(new))
+            scope.redo(known[task.task])
+    return scope.join(node).on_from([node]).reruns(new=len(new))
 
 
 def after_retry(tree: Tree, node: Node | None) -> Reruns:
     """A node that is done is done anew, with all below it; else everything is that failed or was cancelled."""
     if node is not None and node.state is NodeState.DONE:
         return after_task(tree, node)
-    spread, again = _Spread(tree), unfinished(tree)
+    scope, again = RerunScope(tree), unfinished(tree)
     for each in again:
-        spread.join(each)
-    return spread.on_from(again).reruns()
+        scope.join(each)
+    return scope.on_from(again).reruns()
 
 
 def _waits_for(wanted: tuple[PlannedTask, ...], position: int, new: set[int]) -> bool:
@@ -62,7 +62,7 @@ def _waits_for(wanted: tuple[PlannedTask, ...], position: int, new: set[int]) ->
     return any(before in new or _waits_for(wanted, before, new) for before in wanted[position].depends_on)
 
 
-class _Spread:
+class RerunScope:
     """Nodes that are done anew, and nodes that only join their parts anew."""
 
     def __init__(self, tree: Tree) -> None:
@@ -70,15 +70,15 @@ class _Spread:
         self._redone: set[str] = set()
         self._joined: set[str] = set()
 
-    def redo(self, node: Node) -> _Spread:
+    def redo(self, node: Node) -> RerunScope:
         self._redone.update(below.id for below in _living(self._tree.walk(node.id)))
         return self
 
-    def join(self, node: Node) -> _Spread:
+    def join(self, node: Node) -> RerunScope:
         self._joined.add(node.id)
         return self
 
-    def on_from(self, begun: Iterable[Node]) -> _Spread:
+    def on_from(self, begun: Iterable[Node]) -> RerunScope:
         """What comes after some nodes: what depends on them, with all below, and the ancestors of all of these."""
         waiting, seen = list(begun), set[str]()
         while waiting:

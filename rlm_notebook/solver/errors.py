@@ -10,7 +10,7 @@ from ..core.finish_reason import advice, cut_off, ended_early
 from ..core.node import ENDED, THOUGHTS
 from ..core.tree import Node
 from ..exceptions import ExecutionError, ModelError, PlanError
-from ..output_type import Unfit
+from ..output_type import TypeMismatch
 from ..ports import Reply
 
 __all__ = [
@@ -101,7 +101,7 @@ def what_to_do(reply: Reply) -> str:
     return said[0].upper() + said[1:]
 
 
-def unfit(node: Node, reply: Reply, problem: Unfit) -> PlanError:
+def unfit(node: Node, reply: Reply, problem: TypeMismatch) -> PlanError:
     """The error of an answer that does not fit the output type after all attempts."""
     return PlanError(
         f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "

@@ -24,7 +24,7 @@ from ..core.plan import Execute
 from ..core.tree import Node
 from ..credentials import without_keys
 from ..exceptions import CheckpointError, LimitError
-from ..output_type import Unfit
+from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
 from ..prompts import repair_messages, with_instructions
 from ..runtime.config import Configuration
@@ -211,7 +211,7 @@ class Recursion:
             try:
                 ended = ended_early(reply.finish_reason, reply.metadata)
                 await read_beside(partial(run.job.output_type.parse, cut_off=bool(ended)), reply.content)
-            except Unfit as problem:
+            except TypeMismatch as problem:
                 if attempt == TYPE_ATTEMPTS:
                     raise unfit(node, reply, problem) from problem
                 refuse(reply)

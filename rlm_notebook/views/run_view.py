@@ -12,7 +12,7 @@ from ..core.limits import Usage
 from ..core.node import THOUGHTS
 from ..core.tree import Node, NodeState, Tree
 from ..exceptions import ExecutionError
-from ..output_type import OutputType, Unfit
+from ..output_type import OutputType, TypeMismatch
 from ..types import Output, TraceObject
 
 __all__ = ["ReadableRun", "best_of", "output_of", "trace_of", "written"]
@@ -144,7 +144,7 @@ def cut_off_answers(tree: Tree) -> Iterator[str]:
 def _parsed(output_type: OutputType | None, content: str) -> Any:
     try:
         return output_type.parse(content) if output_type is not None else None
-    except Unfit as problem:
+    except TypeMismatch as problem:
         raise ExecutionError(
             f"node 0: the recorded answer does not fit the output type any more: {problem}; "
             'run with mode="fresh" to have it made again',
