@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from ..core.events import Event
 from ..core.limits import NOTHING
-from ..core.records import Recorded, adding_to
+from ..core.records import Recorded, still_useful
 from ..core.redaction import narrower, store_of
 from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError, ConfigurationError
@@ -381,7 +381,7 @@ def _over(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:
     same = not fresh and document.tree.request_key == last.tree.request_key
     return replace(
         last,
-        earlier=adding_to(last.tree, nodes),
+        earlier=still_useful(last.tree, nodes),
         cell_id=last.cell_id or document.cell_id,
         created=document.created,
         spent=last.spent + (document.spent if same else NOTHING),

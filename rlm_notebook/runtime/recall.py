@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..core.limits import NOTHING, Usage
-from ..core.records import Recorded, Records, retells
+from ..core.records import Recorded, Records, transcript_within
 from ..core.redaction import store_of
 from ..core.tree import Node, NodeState, Tree
 from ..memory import SharedMemory
@@ -139,7 +139,7 @@ class Past:
 
 def _is_continued(told: Node, node: Node) -> bool:
     """Whether the transcript of a recorded node goes on where what was told of it again ends."""
-    return retells(told, node) and not retells(node, told)
+    return transcript_within(told, node) and not transcript_within(node, told)
 
 
 def _is_planned(node: Node) -> bool:

@@ -20,7 +20,7 @@ from ..core.plan import (
 )
 from ..core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
 from ..core.reasoning import begins_with_thoughts, split_thoughts
-from ..core.records import plan_facts
+from ..core.replay_events import plan_events
 from ..core.tree import Node
 from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
 from ..ports import NodeFacts, Reply, Request
@@ -158,7 +158,7 @@ class Planning:
 
     def _recalled(self, run: Run, node: Node, known: Node) -> Execute | Recurse:
         plan = plan_from_json(known.plan)
-        for event in plan_facts(known, node.id):
+        for event in plan_events(known, node.id):
             if isinstance(event, Planned):
                 self._tell(run, node, event, plan, begun=0)
             else:

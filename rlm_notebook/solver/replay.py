@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ..core.citations import moved, sources_in
 from ..core.events import Event
-from ..core.records import Recorded, created_fact, end_facts, plan_facts, result_facts
+from ..core.records import Recorded
 from ..core.redaction import hashed, store_of
+from ..core.replay_events import created_event, end_events, plan_events, result_events
 from ..core.tree import IllegalEvent, Node, NodeState, Tree
 from ..exceptions import CheckpointError, ReplayError
 from ..ports import Part
@@ -22,7 +23,7 @@ ROOT = "0"
 def tell_result(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
     """A recorded answer as that of `node`, whose results are `parts`; gives the text as it reads there."""
     told = _brought_to(run, known, node, parts)
-    _emit_all(run, result_facts(told, node.id))
+    _emit_all(run, result_events(told, node.id))
     return told.result or ""
 
 
@@ -67,12 +68,12 @@ def tell_all(run: Run, tree: Tree) -> str:
     """A whole recorded tree, with the times that were recorded; gives the answer."""
     if ROOT not in run.tree:
         # What was asked may not be in the file; it is the same, or its key were another.
-        _emit_all(run, [replace(created_fact(tree[ROOT]), task=run.task)])
+        _emit_all(run, [replace(created_event(tree[ROOT]), task=run.task)])
     for node in tree:
-        _emit_all(run, [created_fact(node)] if node.id != ROOT else [])
-        _emit_all(run, plan_facts(node, node.id))
+        _emit_all(run, [created_event(node)] if node.id != ROOT else [])
+        _emit_all(run, plan_events(node, node.id))
     for node in reversed(list(tree)):
-        _emit_all(run, end_facts(node))
+        _emit_all(run, end_events(node))
     return tree[ROOT].result or ""
 
 

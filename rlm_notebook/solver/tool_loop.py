@@ -22,7 +22,7 @@ from ..core.events import Replied, Retried, ToolCalled, ToolReturned
 from ..core.finish_reason import cut_off, ended_early
 from ..core.limits import Usage
 from ..core.recordable import plain_text
-from ..core.records import tool_facts
+from ..core.replay_events import tool_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, Round, ToolUse
 from ..credentials import without_keys
@@ -210,7 +210,7 @@ class Conversation:
 
     def _tell_again(self, use: ToolUse) -> None:
         self._reads.update(use.reads)
-        for event in tool_facts(use, self._node):
+        for event in tool_events(use, self._node):
             self._run.emit(event)
 
     def _tell_call(self, call: ToolCall, asks: bool) -> None:

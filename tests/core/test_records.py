@@ -1,4 +1,4 @@
-"""What earlier executions left is found by what it is, and told again as it was."""
+"""Recorded plans and results are found by content key, and replay to the tree that they were recorded from."""
 
 from dataclasses import replace
 
@@ -17,7 +17,8 @@ from rlm_notebook.core.events import (
     ToolReturned,
 )
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.records import Records, created_fact, end_facts, plan_facts, result_facts
+from rlm_notebook.core.records import Records
+from rlm_notebook.core.replay_events import created_event, end_events, plan_events, result_events
 from rlm_notebook.core.tree import Node, NodeState, Phase, ToolUse, Tree
 
 RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
@@ -70,16 +71,16 @@ def without_marks(tree: Tree) -> list[Node]:
     return [replace(node, mark="") for node in tree]
 
 
-def test_a_recorded_tree_told_again_is_the_same_tree() -> None:
+def test_a_replayed_tree_equals_the_recorded_one() -> None:
     """Times, phases, attempts, tools and usage included: so a replay changes no file."""
     tree = whole()
     again = Tree()
     again.apply(RunStarted(at=0, run_id="r", task="root"))
     for node in tree:
-        for event in (created_fact(node), *plan_facts(node, node.id)):
+        for event in (created_event(node), *plan_events(node, node.id)):
             again.apply(event)
     for node in reversed(list(tree)):
-        for event in end_facts(node):
+        for event in end_events(node):
             again.apply(event)
 
     assert without_marks(again) == without_marks(tree)
@@ -87,13 +88,13 @@ def test_a_recorded_tree_told_again_is_the_same_tree() -> None:
     assert again.usage == tree.usage
 
 
-def test_phases_as_they_were_kept_before_waits_were_told_stay_as_they_were() -> None:
+def test_phases_recorded_before_waits_were_events_replay_unchanged() -> None:
     """A second attempt followed the first at once, and tools were part of the work on both sides of them."""
     phases = (Phase("failed", 1, 2), Phase("plan", 2, 3), Phase("failed", 3, 4), Phase("execute", 4, 9))
     uses = (ToolUse("c", "f", {}, 5, "C", True, 6), ToolUse("d", "f", {}, 7, "D", True, 8))
     kept = Node("0", None, "root", state=NodeState.DONE, phases=phases, tool_calls=uses, started=1, ended=9, attempts=3)
     kept = replace(kept, plan={"decision": "EXECUTE"}, decision="EXECUTE", result="A")
-    again = grown(*plan_facts(kept, "0"), *result_facts(kept, "0"))["0"]
+    again = grown(*plan_events(kept, "0"), *result_events(kept, "0"))["0"]
 
     assert again.phases == phases
     assert (again.started, again.ended, again.attempts) == (1, 9, 3)
@@ -128,7 +129,7 @@ def test_a_failed_node_leaves_its_plan_but_no_result() -> None:
 
 
 def test_a_result_found_elsewhere_is_told_of_the_node_that_it_is_for() -> None:
-    facts = list(result_facts(whole()["0.0"], "0.7.1", mark="cached"))
+    facts = list(result_events(whole()["0.0"], "0.7.1", mark="cached"))
 
     assert {fact.node for fact in facts} == {"0.7.1"}
     assert isinstance(facts[-1], Finished)
