@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .memory import SharedMemory
     from .models.scripted import Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
+    from .ports import Capabilities, Model, Observer, Reply, Request
     from .runtime.recorded_run import RecordedRun, load_run
     from .runtime.run import Run
     from .runtime.run_list import RunList, RunSummary, list_runs
@@ -53,6 +54,7 @@ __all__ = [
     "AsyncRecursiveEngine",
     "Budget",
     "BudgetExceededError",
+    "Capabilities",
     "CheckpointError",
     "ConfigurationError",
     "Event",
@@ -61,9 +63,11 @@ __all__ = [
     "InvalidJSONError",
     "LimitError",
     "MaxStepsError",
+    "Model",
     "ModelError",
     "Node",
     "NodeState",
+    "Observer",
     "Output",
     "PlanError",
     "RLMContext",
@@ -72,6 +76,8 @@ __all__ = [
     "RecursionDepthError",
     "RecursiveEngine",
     "ReplayError",
+    "Reply",
+    "Request",
     "RetryPolicy",
     "Run",
     "RunList",
@@ -101,6 +107,7 @@ _HOMES = {
     "memory": ["SharedMemory"],
     "models.scripted": ["Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],
+    "ports": ["Capabilities", "Model", "Observer", "Reply", "Request"],
     "runtime.recorded_run": ["RecordedRun", "load_run"],
     "runtime.run": ["Run"],
     "runtime.run_list": ["RunList", "RunSummary", "list_runs"],

@@ -16,7 +16,7 @@ from .exceptions import ConfigurationError
 from .ports import Cache, Model, Request
 
 __all__ = [
-    "answering",
+    "answer_in_time",
     "cache_of",
     "page_of",
     "patience",
@@ -89,17 +89,9 @@ def remembering(cache: Cache | None, models: Iterable[tuple[str, Model]]) -> Cal
     return remember
 
 
-def answering(model: Model, request: Request) -> Any:
-    """The pieces of an answer, within the request's deadline even if the model does not care for it.
-
-    A wrapper may have to wait for its turn before the time of the call begins: what is inside keeps the deadline.
-    """
-    pieces: Any = model.stream(request)
-    if hasattr(getattr(model, "model", None), "stream"):
-        return pieces
-    if _load("models.deadline", "keeps_deadline")(pieces):
-        return pieces
-    return _load("models.deadline", "within")(request.deadline, pieces, name=model.name)
+def answer_in_time(model: Model, request: Request) -> Any:
+    """The pieces of a model's answer, limited to the request's deadline also where the model does not keep it."""
+    return _load("models.deadline", "answer_in_time")(model, request)
 
 
 def patience(policy: RetryPolicy, on_retry: Any, answered: Callable[[], bool]) -> Any:

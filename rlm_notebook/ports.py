@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from .core.events import Event
     from .core.limits import Usage
     from .core.records import Recorded
+    from .exceptions import RLMError
 
 __all__ = [
+    "FREE",
     "Cache",
     "Capabilities",
-    "Checking",
     "Host",
     "Journal",
     "Message",
@@ -37,14 +38,16 @@ __all__ = [
     "Reply",
     "Request",
     "ToolCall",
-    "call_begins",
+    "call_started",
     "current_host",
     "install_host",
-    "is_paced",
-    "tell_begin",
+    "report_call_started",
 ]
 
 Mode = Literal["planner", "worker", "synthesizer"]
+
+#: The price of a model that costs nothing.
+FREE = (0.0, 0.0)
 
 
 class Message(TypedDict):
@@ -58,8 +61,9 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can be asked for; the engine asks for nothing else."""
+    """What the engine has to know of a model beside its name. A wrapper forwards it, or a copy made with `replace`."""
 
+    #: What a request may contain, and what a reply contains.
     json_schema: bool = False
     json_object: bool = False
     tools: bool = False
@@ -70,6 +74,23 @@ class Capabilities:
     #: What of the model's own enters its requests beside its name: temperature, effort, limits, ... . It is part of the
     #: content keys. Only what is not the default, as JSON values, and no secrets: they are recorded.
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    #: Dollars per million tokens, read and written; (0, 0) for a model that costs nothing, which a price given to the
+    #: engine does not change. `None`: the price table is searched for the model's name.
+    price: tuple[float, float] | None = None
+    #: A call may wait inside `stream` for a rate limit. The model then calls `report_call_started()` after the wait,
+    #: so that the node is shown as waiting until then.
+    waits_for_rate_limit: bool = False
+    #: `stream` raises a retryable `ModelError` by itself once `Request.deadline` has passed. The engine limits the
+    #: calls of all other models, including the time that wrappers take.
+    keeps_deadline: bool = False
+    #: The error that every call would raise at present, because a key is missing for example: the engine raises it
+    #: before the run starts and before anything is written.
+    not_ready: RLMError | None = field(default=None, compare=False)
+
+    @property
+    def free(self) -> bool:
+        """Whether calls cost nothing, so that a budget in dollars needs no price."""
+        return self.price is not None and not any(self.price)
 
 
 @quickly_made
@@ -149,6 +170,8 @@ class ToolCall:
 class Reply:
     """What a model answered; `usage` is `None` when the provider did not say.
 
+    A usage with `cost_usd=None` is priced by the engine: by the model's declared price, or from the price table.
+
     `reasoning` is what it thought before it answered, apart from `content`, as far as its provider tells.
     `finish_reason` is "stop", "tool_calls", "length" (the limit of output tokens), "content_filter", or the provider's
     own word.
@@ -168,8 +191,42 @@ class Reply:
 class Model(Protocol):
     """A language model, or what stands in for one.
 
-    `name` is what is shown, recorded, priced and keyed ("openai:gpt-5-mini"). `stream` yields pieces of text, then
-    exactly one `Reply` with the whole; it raises `ModelError` for anything that the provider did wrong.
+    `name` is what is shown, recorded, priced and keyed ("openai:gpt-5-mini"); `capabilities` is all else that the
+    engine has to know before a call. `stream` yields pieces of text, then exactly one `Reply` with the whole; it raises
+    `ModelError` for anything that the provider did wrong.
+
+    A wrapper is a model that forwards these three to another one and adds one concern. Wrappers can be combined in any
+    order, also with those of `rlm_notebook.wrappers`: the engine looks at the outermost model only, so a wrapper that
+    forwards `name` and `capabilities` keeps the price, the readiness, the rate limit and the deadline of the model
+    inside.
+
+    >>> from collections.abc import AsyncIterator
+    >>> from contextlib import aclosing
+    >>> from rlm_notebook import Capabilities, Model, RecursiveEngine, Reply, Request, ScriptedModel
+    >>> class Counted:  # the same model; counts the tokens of its replies
+    ...     def __init__(self, model: Model) -> None:
+    ...         self.model = model
+    ...         self.tokens = 0
+    ...
+    ...     @property
+    ...     def name(self) -> str:
+    ...         return self.model.name
+    ...
+    ...     @property
+    ...     def capabilities(self) -> Capabilities:
+    ...         return self.model.capabilities
+    ...
+    ...     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+    ...         async with aclosing(self.model.stream(request)) as pieces:
+    ...             async for piece in pieces:
+    ...                 if isinstance(piece, Reply) and piece.usage is not None:
+    ...                     self.tokens += piece.usage.total_tokens
+    ...                 yield piece
+    >>> counted = Counted(ScriptedModel({"Plan a trip": "by train"}))
+    >>> print(RecursiveEngine(counted, max_depth=1).solve("Plan a trip"))
+    by train
+    >>> counted.tokens > 0
+    True
     """
 
     @property
@@ -179,33 +236,15 @@ class Model(Protocol):
     def stream(self, request: Request) -> AsyncIterator[str | Reply]: ...
 
 
-@runtime_checkable
-class Checking(Protocol):
-    """A `Model` that may know before its first call that none can succeed."""
-
-    def require_ready(self) -> None:
-        """Raises the `ModelError` that a call would raise, where a key is missing, say."""
-        ...
+#: Called by a model that waits for a rate limit, when a call starts; set by the engine for each call.
+call_started: ContextVar[Callable[[], None] | None] = ContextVar("call_started", default=None)
 
 
-#: Called by a model that is `paced`, when a call has its turn there; set while the engine asks.
-call_begins: ContextVar[Callable[[], None] | None] = ContextVar("call_begins", default=None)
-
-
-def is_paced(model: Any) -> bool:
-    """Whether a model, or one inside it, may keep a call waiting, and says when it begins (`call_begins`)."""
-    while not (paced := getattr(model, "paced", False)):
-        model = getattr(model, "model", None)
-        if not hasattr(model, "stream"):
-            break
-    return bool(paced)
-
-
-def tell_begin() -> None:
-    """Say that the call that is being made has its turn."""
-    begins = call_begins.get()
-    if begins is not None:
-        begins()
+def report_call_started() -> None:
+    """Tell the engine that the current call has waited for its rate limit and starts now."""
+    report = call_started.get()
+    if report is not None:
+        report()
 
 
 class Cache(Protocol):

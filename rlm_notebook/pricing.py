@@ -14,7 +14,7 @@ from .core.limits import Usage
 from .exceptions import ConfigurationError
 from .ports import Model, Request
 
-__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "is_free", "priced_models"]
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "priced_models"]
 
 #: Tokens that are reserved for a reply where the request names no maximum.
 DEFAULT_OUTPUT_TOKENS = 1_000
@@ -52,17 +52,17 @@ class Prices:
         return self.cost_of(model, Usage(1, 1)) is not None
 
     def cost_of(self, model: Model, usage: Usage) -> float | None:
-        """Dollars for some tokens of a model, which may state its price itself, as scripted ones do."""
-        if is_free(model):
+        """Dollars for some tokens of a model, which may declare its price."""
+        stated = model.capabilities.price
+        if model.capabilities.free:
             return 0.0
-        stated = getattr(model, "price", None)
         if stated is None or {model.name, _short(model.name)} & {*self._own}:
             return self.cost(model.name, usage)
         return Prices({model.name: stated}).cost(model.name, usage)
 
-    def settled(self, model: str, usage: Usage) -> Usage:
+    def settled(self, model: Model, usage: Usage) -> Usage:
         """The usage with its cost filled in, if it came without."""
-        cost = usage.cost_usd if usage.cost_usd is not None else self.cost(model, usage)
+        cost = usage.cost_usd if usage.cost_usd is not None else self.cost_of(model, usage)
         return usage if cost == usage.cost_usd else usage.with_cost(cost)
 
 
@@ -77,11 +77,6 @@ def priced_models(provider: str) -> list[str]:
 def _short(name: str) -> str:
     """The name of a function without its module; a provider's model has but one name."""
     return name if ":" in name else name.rpartition(".")[2]
-
-
-def is_free(model: Model) -> bool:
-    """Whether a model says of itself that its calls cost nothing."""
-    return bool(getattr(model, "free", False))
 
 
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:

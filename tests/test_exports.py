@@ -22,6 +22,7 @@ PROMISED = """
     AsyncRecursiveEngine RecursiveEngine Agent Tool tool Budget RetryPolicy Output Run Node NodeState Event RLMContext
     ScriptedModel enable_nested_loops load_run RLMError ExecutionError LimitError RecursionDepthError MaxStepsError
     BudgetExceededError InvalidJSONError PlanError CheckpointError ReplayError ModelError ToolError ConfigurationError
+    Model Request Reply Capabilities Observer
 """.split()  # noqa: SIM905
 
 

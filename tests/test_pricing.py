@@ -17,7 +17,7 @@ from rlm_notebook import (
     ScriptedModel,
 )
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.ports import Capabilities, Reply, Request
+from rlm_notebook.ports import FREE, Capabilities, Reply, Request
 from rlm_notebook.pricing import Prices
 
 
@@ -90,7 +90,7 @@ async def test_a_cost_that_is_not_known_is_none_and_never_zero() -> None:
 
 async def test_what_costs_nothing_costs_nothing_even_if_it_does_not_count() -> None:
     class Local(Paid):
-        free = True
+        capabilities = Capabilities(price=FREE)
 
     output = await engine(Local(2, tells=False), budget=Budget(usd=0)).solve("t")
 

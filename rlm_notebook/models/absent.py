@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
 
 from ..exceptions import ModelError
-from ..ports import Capabilities, Reply, Request
+from ..ports import FREE, Capabilities, Reply, Request
 
 __all__ = ["AbsentModel"]
 
@@ -20,20 +19,17 @@ class AbsentModel:
     """
 
     name: str
-    capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
-    #: Nothing is asked, and so nothing is paid.
-    free = True
 
-    def require_ready(self) -> None:
-        """Raises `ModelError`: it never is."""
-        self._refuse()
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(tools=True, price=FREE, not_ready=self._error())
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        self._refuse()
+        raise self._error()
         yield ""
 
-    def _refuse(self) -> NoReturn:
-        raise ModelError(
+    def _error(self) -> ModelError:
+        return ModelError(
             f"{self.name} answered this run, and is not here to go on; bring it back (define its variable, set its "
             "key), or name another model: then what depends on the model is asked anew",
             fatal=True,

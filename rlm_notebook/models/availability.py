@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ports import Model
-from ..pricing import Prices, is_free
+from ..pricing import Prices
 from .clients import without_credentials
 from .detection import KNOWN_SERVERS, LocalServer, local_servers
 from .registry import KEYS, LOCAL_SERVERS, KeyRule, default_model
@@ -90,7 +90,7 @@ def _server(name: str, url: str, found: LocalServer | None) -> ModelForm:
 
 def price_of(model: str | Model, prices: Prices | None = None) -> str:
     """Dollars for a million tokens in and out, in words; of a model or of its name."""
-    if not isinstance(model, str) and is_free(model):
+    if not isinstance(model, str) and model.capabilities.free:
         return "free"
     price = (prices or Prices()).per_million(model)
     return "price not known" if price is None else f"${price[0]:g} in, ${price[1]:g} out per million tokens"

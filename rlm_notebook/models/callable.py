@@ -21,7 +21,7 @@ from ..ports import Capabilities, Reply, Request
 from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
 from .callable_stream import Told
-from .deadline import Deadline, Pieces, keeping, too_late, within
+from .deadline import Deadline, Pieces, too_late, within
 from .exchange import Patience, steadily
 from .openai_errors import one_line
 from .time_limit import TimeLimit
@@ -72,7 +72,7 @@ class CallableModel:
     @cached_property
     def _capabilities(self) -> Capabilities:
         streams = _is(inspect.isasyncgenfunction, self.function) or self._streaming is not None
-        return Capabilities(tools=True, stream=streams)
+        return Capabilities(tools=True, stream=streams, keeps_deadline=True)
 
     @cached_property
     def _streaming(self) -> Callable[..., Any] | None:
@@ -88,7 +88,6 @@ class CallableModel:
     def _is_async(self) -> bool:
         return _is_async(self.function)
 
-    @keeping
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         # Most callables return the whole: one generator and no timer, since thousands of calls may be under way.
         limit = TimeLimit(request.deadline)

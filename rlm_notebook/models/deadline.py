@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ..exceptions import ModelError
-from ..ports import Reply
+from ..ports import Model, Reply, Request
 
 __all__ = [
     "COUNT_SECONDS",
@@ -17,8 +17,7 @@ __all__ = [
     "END_SECONDS",
     "Deadline",
     "Pieces",
-    "keeping",
-    "keeps_deadline",
+    "answer_in_time",
     "too_late",
     "within",
 ]
@@ -69,18 +68,12 @@ async def within(
             yield piece
 
 
-def keeps_deadline(pieces: Any) -> bool:
-    """Whether these pieces keep their deadline already: a second timer around each would find nothing to do."""
-    return getattr(pieces, "ag_code", None) in _KEEPING
-
-
-def keeping(stream: Any) -> Any:
-    """Marks an async generator function that keeps the deadline itself."""
-    _KEEPING.add(stream.__code__)
-    return stream
-
-
-_KEEPING = {within.__code__}
+def answer_in_time(model: Model, request: Request) -> Any:
+    """The pieces of a model's answer, limited to the request's deadline also where the model does not keep it."""
+    pieces: Any = model.stream(request)
+    if request.deadline is None or model.capabilities.keeps_deadline:
+        return pieces
+    return within(request.deadline, pieces, name=model.name)
 
 
 def too_late(name: str, seconds: float) -> ModelError:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from ..core.json_text import json_values
 from ..core.text import well_formed_value
-from ..exceptions import ConfigurationError
-from ..ports import Capabilities, Reply, Request
+from ..exceptions import ConfigurationError, RLMError
+from ..ports import FREE, Capabilities, Reply, Request
 from . import openai_chat, openai_responses
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
 from .deadline import Deadline, Pieces, within
@@ -101,18 +101,18 @@ class OpenAIModel:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            json_schema=True, json_object=True, tools=True, stream=True, usage=True, settings=settings_of(self)
+            json_schema=True,
+            json_object=True,
+            tools=True,
+            stream=True,
+            usage=True,
+            settings=settings_of(self),
+            # A server on this machine costs nothing.
+            price=FREE if is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL) else None,
+            waits_for_rate_limit=True,
+            keeps_deadline=True,
+            not_ready=self._not_ready(),
         )
-
-    @property
-    def free(self) -> bool:
-        """A server on this machine costs nothing, so a budget in dollars needs no price."""
-        return is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
-
-    @property
-    def paced(self) -> bool:
-        """A call may have to wait for its turn: providers say how often they may be asked."""
-        return True
 
     def __repr__(self) -> str:
         where = "" if self.base_url is None else f", base_url={without_credentials(self.base_url)!r}"
@@ -163,9 +163,13 @@ class OpenAIModel:
                 return
             ticket = await paced.turn(request)
 
-    def require_ready(self) -> None:
-        """Raises a fatal `ModelError` if a key is needed and not set."""
-        self._target(self._url())
+    def _not_ready(self) -> RLMError | None:
+        """What a call would raise before anything is sent: there is no key, or no valid URL."""
+        try:
+            self._target(self._url())
+        except RLMError as error:
+            return error
+        return None
 
     def _url(self) -> str:
         return self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")

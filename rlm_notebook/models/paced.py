@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from ..exceptions import ModelError
-from ..ports import Request, tell_begin
+from ..ports import Request, report_call_started
 from .deadline import Pieces
 from .openai_errors import Target, headers_of
 from .pace import Announced, LongWait, Pace, Ticket, pace_of
@@ -53,7 +53,7 @@ class Paced:
     def begin(self, ticket: Ticket) -> Callable[[Mapping[str, str]], None]:
         """The request goes now; what is given back is told the headers of the reply."""
         ticket.sent = self.pace.clock()
-        tell_begin()
+        report_call_started()
         return lambda headers: self.pace.told(ticket, self.announced(headers))
 
     async def counted(self, pieces: Pieces, ticket: Ticket) -> Pieces:

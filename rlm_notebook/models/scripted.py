@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import Capabilities, Mode, Reply, Request
+from ..ports import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices
 from .callable_reply import reply_from
 from .deadline import within
@@ -115,7 +115,9 @@ class ScriptedModel:
         price: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
-        self.capabilities = capabilities or Capabilities(True, True, True, stream, True)
+        self._prices = Prices({name: price} if price is not None else None)
+        can = capabilities or Capabilities(True, True, True, stream, True)
+        self.capabilities = replace(can, price=FREE if price is None else price, keeps_deadline=True)
         self.requests: list[Request] = []
         self.peak = 0
         self._script = _Script(script, strict)
@@ -125,14 +127,7 @@ class ScriptedModel:
             (fault, itertools.repeat(None) if fault.times is None else iter(range(fault.times)))
             for fault in _faults(faults)
         ]
-        self.price = price
-        self._prices = Prices({name: price} if price is not None else None)
         self._active = 0
-
-    @property
-    def free(self) -> bool:
-        """Without a price a call costs nothing, and a budget in dollars needs none."""
-        return self.price is None
 
     def __repr__(self) -> str:
         return f"ScriptedModel(name={self.name!r}, calls={self.calls})"
@@ -197,7 +192,7 @@ class ScriptedModel:
             given = await self._script.answer(request)
         reply = reply_from(given, request, self.name)
         usage = Usage(_words(m["content"] for m in request.messages), _words([reply.content]))
-        usage = usage if self.free else usage.with_cost(self._prices.cost(self.name, usage))
+        usage = usage if self.capabilities.free else usage.with_cost(self._prices.cost(self.name, usage))
         return replace(reply, usage=reply.usage or usage, model=self.name)
 
 

@@ -16,7 +16,7 @@ from ..exceptions import ConfigurationError
 from ..memory import SharedMemory
 from ..output_type import OutputType
 from ..ports import Journal, Model, Observer
-from ..pricing import Prices, is_free
+from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
 from .scheduler import Slots
 from .team import Team
@@ -172,7 +172,7 @@ def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
     models = {agent.resolved.name: agent.resolved for agent in (team.default, *team.agents.values())}
     unknown = sorted(name for name, model in models.items() if not prices.known(model))
     if budget.unknown_price == "ignore":
-        costs = [model for name, model in models.items() if name not in unknown and not is_free(model)]
+        costs = [model for name, model in models.items() if name not in unknown and not model.capabilities.free]
         return budget if costs else replace(budget, usd=None)
     if unknown:
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from ..agent import Agent, agents_of
 from ..core.keys import as_json, digest
 from ..core.tree import Node
 from ..exceptions import ConfigurationError
-from ..ports import Checking, Model
+from ..ports import Model
 from ..tools import Tool, as_tools
 
 __all__ = ["DEFAULT_AGENT", "Team"]
@@ -99,13 +99,13 @@ class Team:
         return {tool.name: ", ".join(tool.unseen) for tool in tools if tool.unseen}
 
     def require_ready(self, *, planned: bool) -> None:
-        """Raises what the model that is asked first would raise anyway, if it knows that beforehand: a key is missing.
+        """Raises the error of the first model if it is not ready: nothing is begun then and nothing is written.
 
-        So nothing is begun and nothing is written. Who else is asked shows only when it is planned.
+        Which other models are called is known only after planning.
         """
-        first = (self.planner if planned else self.default).resolved
-        if isinstance(first, Checking):
-            first.require_ready()
+        error = (self.planner if planned else self.default).resolved.capabilities.not_ready
+        if error is not None:
+            raise error
 
     def fuses(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""

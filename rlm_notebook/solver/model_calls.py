@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from ..adapters import answering
+from ..adapters import answer_in_time
 from ..adapters import patience as patience_with
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
@@ -28,8 +28,8 @@ from ..core.retry import RetryPolicy
 from ..core.tree import NodeState
 from ..credentials import without_keys
 from ..exceptions import ExecutionError, ModelError, RLMError
-from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_begins, is_paced
-from ..pricing import estimate, is_free
+from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_started
+from ..pricing import estimate
 from ..runtime.run import Run
 from ..runtime.scheduler import held
 from .errors import without_node
@@ -276,7 +276,7 @@ class _Asking:
                 try:
                     held.set(self.run.configuration.slots)
                     paced = self._begin_call(request.mode)
-                    pieces, reply = answering(self.model, request), None
+                    pieces, reply = answer_in_time(self.model, request), None
                     try:
                         async for piece in pieces:
                             if paced:
@@ -330,8 +330,8 @@ class _Asking:
             raise problem from problem.__cause__
 
     def _begin_call(self, mode: Mode) -> bool:
-        """It is the node's turn. A model that is paced may have it wait on; that it is gives true."""
-        paced = is_paced(self.model)
+        """It is the node's turn. The model may have the call wait for a rate limit; that it may gives true."""
+        paced = self.model.capabilities.waits_for_rate_limit
         _set_begin(partial(tell_work, self.run, self.node, mode) if paced else None)
         if not paced:
             tell_work(self.run, self.node, mode)
@@ -427,8 +427,8 @@ async def _closed(pieces: Any, *, quietly: bool) -> None:
 
 def _set_begin(begins: Callable[[], None] | None) -> None:
     """For the call that is made now: sub-tasks that begin meanwhile, and tools, are to hear nothing of it."""
-    if begins is not None or call_begins.get() is not None:
-        call_begins.set(begins)
+    if begins is not None or call_started.get() is not None:
+        call_started.set(begins)
 
 
 def _used(run: Run, model: Model, reply: Reply) -> Usage:
@@ -437,15 +437,15 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
         # The model was given as one that remembers: what was counted as a call was none.
         return Usage(calls=-1)
     if reply.usage is None:
-        return NOTHING if is_free(model) else UNKNOWN_COST
+        return NOTHING if model.capabilities.free else UNKNOWN_COST
     return _priced(run, model, reply.usage)
 
 
 def _priced(run: Run, model: Model, usage: Usage) -> Usage:
     usage = plain_usage(usage).not_negative
-    if is_free(model):
+    if model.capabilities.free:
         return usage.without_calls().with_cost(0.0)
-    return run.configuration.prices.settled(model.name, usage.without_calls())
+    return run.configuration.prices.settled(model, usage.without_calls())
 
 
 def _require_whole(reply: Reply, name: str) -> None:

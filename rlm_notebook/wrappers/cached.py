@@ -117,10 +117,6 @@ class Cached:
     def capabilities(self) -> Capabilities:
         return self.model.capabilities
 
-    @property
-    def free(self) -> bool:
-        return bool(getattr(self.model, "free", False))
-
     def key(self, request: Request) -> str:
         """The digest of all that can enter the reply."""
         settings = dict(self.capabilities.settings)

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import Capabilities, Model, Reply, Request, tell_begin
+from ..models.deadline import answer_in_time
+from ..ports import Capabilities, Model, Reply, Request, report_call_started
 
 __all__ = ["Limited"]
 
@@ -94,23 +95,16 @@ class Limited:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.model.capabilities
-
-    @property
-    def free(self) -> bool:
-        return bool(getattr(self.model, "free", False))
-
-    @property
-    def paced(self) -> bool:
-        """A call may have to wait for its turn."""
-        return True
+        return replace(self.model.capabilities, waits_for_rate_limit=True, keeps_deadline=True)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         tokens = _estimate(request)
         refusals = await self._turn(tokens)
-        tell_begin()
+        if not self.model.capabilities.waits_for_rate_limit:
+            report_call_started()
         used: float = tokens
-        pieces: Any = self.model.stream(request)
+        # Here and not around this wrapper: the wait for the rate limit is no time of the call.
+        pieces: Any = answer_in_time(self.model, request)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:

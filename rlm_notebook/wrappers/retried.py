@@ -13,6 +13,7 @@ from ..core.error_text import error_text
 from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
 from ..exceptions import ModelError
+from ..models.deadline import answer_in_time
 from ..ports import Capabilities, Model, Reply, Request
 
 if TYPE_CHECKING:
@@ -43,18 +44,15 @@ class Retried:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.model.capabilities
-
-    @property
-    def free(self) -> bool:
-        return bool(getattr(self.model, "free", False))
+        return replace(self.model.capabilities, keeps_deadline=True)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         patience: Patience | None = None
         wasted = NOTHING
         while True:
             try:
-                pieces: Any = self.model.stream(request)
+                # Each attempt has the whole time.
+                pieces: Any = answer_in_time(self.model, request)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         yield _with(wasted, piece) if wasted is not NOTHING else piece

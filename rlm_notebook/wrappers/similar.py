@@ -103,10 +103,6 @@ class Similar:
     def capabilities(self) -> Capabilities:
         return self.model.capabilities
 
-    @property
-    def free(self) -> bool:
-        return bool(getattr(self.model, "free", False))
-
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         frame = _frame(self.name, request, self.max_tokens)
         vector = await self._meanings.of(request.facts.task, request.deadline) if frame is not None else None

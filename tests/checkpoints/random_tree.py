@@ -85,8 +85,6 @@ class Scripted:
     """The model: what it says is a function of the tasks and of what it is shown; it takes random times."""
 
     name = "random-tree"
-    #: A plain number of dollars per call, so that the sums can be checked.
-    free = False
 
     def __init__(self, tasks: dict[str, Task], seed: int, latency: float, log: Callable[..., None]) -> None:
         self.capabilities = Capabilities(True, True, True, bool(seed % 2), True)

@@ -14,7 +14,7 @@ from rlm_notebook.core.plan import Execute, Recurse, parse_plan
 from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models import scripted
 from rlm_notebook.models.scripted import Fault, ScriptedModel
-from rlm_notebook.ports import Capabilities, Model, NodeFacts, Part, Reply, Request, ToolCall
+from rlm_notebook.ports import FREE, Capabilities, Model, NodeFacts, Part, Reply, Request, ToolCall
 from tests.support.virtual_time import in_virtual_time
 
 TRIP = {
@@ -210,7 +210,8 @@ class TestValue:
 
     def test_what_it_can_do_is_yours_to_say(self):
         assert ScriptedModel(stream=True).capabilities.stream
-        assert ScriptedModel(capabilities=Capabilities()).capabilities == Capabilities()
+        given = ScriptedModel(capabilities=Capabilities(tools=True)).capabilities
+        assert given == Capabilities(tools=True, price=FREE, keeps_deadline=True)
 
     async def test_it_keeps_what_it_was_asked(self):
         model = ScriptedModel()

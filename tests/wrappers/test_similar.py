@@ -477,7 +477,7 @@ def test_it_is_the_model_to_everyone_else_and_shows_no_embedder() -> None:
     wrapped = Similar(model, embed)
 
     assert isinstance(wrapped, Model)
-    assert (wrapped.name, wrapped.capabilities, wrapped.free) == ("m", model.capabilities, model.free)
+    assert (wrapped.name, wrapped.capabilities) == ("m", model.capabilities)
     assert "embed" not in repr(wrapped)
 
 
@@ -519,7 +519,8 @@ async def test_wrappers_compose_in_any_order(wrapped: Any) -> None:
     assert [output.metadata["calls"] for output in outputs] == [1, 0, 0, 1]
     assert inside.calls == 3, "two answers, and the call that failed"
     assert outputs[1].metadata["similar_to"] == FRUIT
-    assert (model.name, model.capabilities) == (inside.name, inside.capabilities)
+    limited = replace(inside.capabilities, waits_for_rate_limit=True)
+    assert (model.name, model.capabilities) == (inside.name, limited)
 
 
 async def test_a_replay_asks_neither_the_model_nor_for_embeddings(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from ...core.limits import Usage
-from ...ports import Capabilities, Mode, NodeFacts, Reply, Request
+from ...ports import FREE, Capabilities, Mode, NodeFacts, Reply, Request
 from .planner import plan
 from .synthesizer import synthesize
 from .worker import REFUSAL, answer, is_refusal
@@ -26,9 +26,7 @@ class OfflineModel:
     """
 
     name = "offline"
-    capabilities = Capabilities(stream=True, usage=True, whole_references=True)
-    #: A call costs nothing, so a budget in dollars needs no price.
-    free = True
+    capabilities = Capabilities(stream=True, usage=True, whole_references=True, price=FREE)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         content = _ANSWERS[request.mode](request.facts)
