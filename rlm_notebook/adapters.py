@@ -13,10 +13,9 @@ from typing import Any
 
 from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
-from .ports import Cache, Model, Request
+from .ports import Cache, Model
 
 __all__ = [
-    "answer_in_time",
     "cache_of",
     "page_of",
     "patience",
@@ -87,11 +86,6 @@ def remembering(cache: Cache | None, models: Iterable[tuple[str, Model]]) -> Cal
         return wrapped
 
     return remember
-
-
-def answer_in_time(model: Model, request: Request) -> Any:
-    """The pieces of a model's answer, limited to the request's deadline also where the model does not keep it."""
-    return _load("models.deadline", "answer_in_time")(model, request)
 
 
 def patience(policy: RetryPolicy, on_retry: Any, answered: Callable[[], bool]) -> Any:

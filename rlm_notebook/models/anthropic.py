@@ -15,6 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+from ..concurrency.deadline import Deadline, Pieces, within
 from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError, ModelError, RLMError
 from ..ports import FREE, Capabilities, Reply, Request
@@ -22,7 +23,6 @@ from .anthropic_errors import announced, model_error, refused
 from .anthropic_reply import MessageWritten
 from .anthropic_request import arguments_for, body_of
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .deadline import Deadline, Pieces, within
 from .exchange import Patience, reply_of
 from .openai_errors import Target
 from .pace import Ticket, Told

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..concurrency.deadline import END_SECONDS
 from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
 from ..core.text import well_formed
 from ..ports import Reply, ToolCall
-from .deadline import END_SECONDS
 from .openai_errors import require_no_error
 from .openai_reply import Asked, excerpt, listed, text_of
 from .sse import Event

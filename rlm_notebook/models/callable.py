@@ -13,7 +13,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..concurrency.cancellation import apart
+from ..concurrency.deadline import Deadline, Pieces, too_late, within
 from ..concurrency.threads import DaemonThreads, OneThread, calling_thread
+from ..concurrency.time_limit import TimeLimit
 from ..core.error_text import described
 from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError, ModelError, RLMError
@@ -21,10 +23,8 @@ from ..ports import Capabilities, Reply, Request
 from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
 from .callable_stream import Told
-from .deadline import Deadline, Pieces, too_late, within
 from .exchange import Patience, steadily
 from .openai_errors import one_line
-from .time_limit import TimeLimit
 
 __all__ = ["CallableModel"]
 

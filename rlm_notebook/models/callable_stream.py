@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..concurrency.deadline import COUNT_SECONDS
 from ..core.text import Halves
 from ..ports import Reply, Request
 from .callable_reply import reply_from, unexpected
-from .deadline import COUNT_SECONDS
 from .exchange import Writing
 from .sdk_reply import Caller, events_of, plain
 from .sse import Event

@@ -13,9 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..concurrency.deadline import Deadline, Pieces
 from ..core.text import Halves
 from ..ports import Reply
-from .deadline import Deadline, Pieces
 from .openai_reply import Asked
 from .sse import END, Event, Whole, events
 

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from ..concurrency.deadline import Deadline, Pieces, within
 from ..core.json_text import json_values
 from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError, RLMError
 from ..ports import FREE, Capabilities, Reply, Request
 from . import openai_chat, openai_responses
 from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .deadline import Deadline, Pieces, within
 from .exchange import Patience, reply_of
 from .openai_errors import Target, announced, model_error, refused_part
 from .openai_reply import Written

@@ -16,12 +16,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..concurrency.deadline import within
 from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices
 from .callable_reply import reply_from
-from .deadline import within
 
 __all__ = ["Fault", "ScriptedModel"]
 

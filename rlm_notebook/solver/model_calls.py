@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from ..adapters import answer_in_time
 from ..adapters import patience as patience_with
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
+from ..concurrency.deadline import answer_in_time
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.error_text import described, error_text
 from ..core.events import PlanStarted, Retried, Started, SynthesisStarted, Token

@@ -15,8 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..concurrency.deadline import answer_in_time
 from ..exceptions import ConfigurationError, ModelError
-from ..models.deadline import answer_in_time
 from ..ports import Capabilities, Model, Reply, Request, report_call_started
 
 __all__ = ["Limited"]

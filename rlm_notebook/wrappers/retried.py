@@ -9,11 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency.deadline import answer_in_time
 from ..core.error_text import error_text
 from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
 from ..exceptions import ModelError
-from ..models.deadline import answer_in_time
 from ..ports import Capabilities, Model, Reply, Request
 
 if TYPE_CHECKING:

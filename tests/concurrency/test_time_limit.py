@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from rlm_notebook.models.time_limit import TimeLimit
+from rlm_notebook.concurrency.time_limit import TimeLimit
 from tests.support.virtual_time import in_virtual_time
 
 
