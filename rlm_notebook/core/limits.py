@@ -38,6 +38,8 @@ class Usage:
             return self
         if self is NOTHING:
             return other
+        if other is UNKNOWN_COST and self.cost_usd is None:
+            return self
         cost = None if self.cost_usd is None or other.cost_usd is None else self.cost_usd + other.cost_usd
         return Usage(
             self.prompt_tokens + other.prompt_tokens,

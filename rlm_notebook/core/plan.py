@@ -148,6 +148,8 @@ class Recurse:
 
 Plan = Annotated[Execute | Recurse, Field(discriminator="decision")]
 _PLAN: TypeAdapter[Execute | Recurse] = TypeAdapter(Plan)
+#: The method of the adapter looks for options first, which took a fifth of its time.
+_VALIDATOR = _PLAN.validator
 _TASK: TypeAdapter[PlannedTask] = TypeAdapter(PlannedTask)
 
 #: What a planner is asked for, as JSON Schema.
@@ -210,7 +212,7 @@ def plan_from_json(data: object) -> Execute | Recurse:
     if not isinstance(data, dict):
         raise UnusablePlan(f"a plan is a JSON object, not {type(data).__name__}")
     try:
-        plan = _PLAN.validate_python(_tidied(data))
+        plan: Execute | Recurse = _VALIDATOR.validate_python(_tidied(data))
     except ValidationError as error:
         raise UnusablePlan(_in_words(error)) from error
     if isinstance(plan, Recurse):

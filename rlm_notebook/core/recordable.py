@@ -16,6 +16,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -39,11 +40,12 @@ _MOST_VALUES = 1_000_000
 
 def recordable(event: Event) -> Event:
     """The event, if all its fields can be recorded as they are, else one of which they can."""
+    texts, others, names = _FIELDS[type(event)]
+    if {*map(type, texts(event))} != _TEXT:
+        others = names
     changes: dict[str, Any] | None = None
-    for name, exact, conversion in _FIELDS[type(event)]:
+    for name, conversion in others:
         value = getattr(event, name)
-        if type(value) is exact:
-            continue
         if (better := conversion(value)) is not value:
             changes = changes or {}
             changes[name] = better
@@ -315,22 +317,30 @@ def _call(call: Any) -> Any:
     return {**made, **{name: plain_text(made[name]) for name in ("id", "name") if name in made}}
 
 
-#: By the annotation of an event's field: the type that needs no look, and what makes another value one of it.
-_CONVERSIONS: dict[str, tuple[type | None, Callable[[Any], Any]]] = {
-    "str": (str, plain_text),
-    "str | None": (str, _text_or_none),
-    "float": (None, moment),
-    "bool": (bool, _flag),
-    "Usage": (None, plain_usage),
-    "tuple[str, ...]": (None, _texts),
-    "dict[str, Any]": (None, _object),
-    "dict[str, Any] | None": (None, _object_or_none),
-    "dict[str, str]": (None, _digests),
-    "tuple[dict[str, Any], ...]": (None, calls_of),
+#: By the annotation of an event's field: what makes a value one that can be recorded.
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "str": plain_text,
+    "str | None": _text_or_none,
+    "float": moment,
+    "bool": _flag,
+    "Usage": plain_usage,
+    "tuple[str, ...]": _texts,
+    "dict[str, Any]": _object,
+    "dict[str, Any] | None": _object_or_none,
+    "dict[str, str]": _digests,
+    "tuple[dict[str, Any], ...]": calls_of,
 }
+
+_Conversion = tuple[str, Callable[[Any], Any]]
+
+
+def _fields_of(kind: type[Event]) -> tuple[Callable[[Event], tuple[Any, ...]], list[_Conversion], list[_Conversion]]:
+    """What gives all texts of an event at once, since nearly all are plain; the other fields; all fields."""
+    conversions = [(each.name, _CONVERSIONS[str(each.type)]) for each in fields(kind)]
+    texts = [name for name, conversion in conversions if conversion in (plain_text, _text_or_none)]
+    # Of one name alone it gives no tuple.
+    return attrgetter("node", *texts), [each for each in conversions if each[0] not in texts], conversions
 
 
 #: The fields of each kind of events; one that nothing converts is an error when it is defined, and not in a run.
-_FIELDS: dict[type[Event], tuple[tuple[str, type | None, Callable[[Any], Any]], ...]] = {
-    kind: tuple((each.name, *_CONVERSIONS[str(each.type)]) for each in fields(kind)) for kind in KINDS.values()
-}
+_FIELDS = {kind: _fields_of(kind) for kind in KINDS.values()}

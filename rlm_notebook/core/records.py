@@ -42,6 +42,8 @@ class NodeIndex:
 
     def get(self, key: str, node_id: str) -> Node | None:
         """The node of this key: the one at this place, else any."""
+        if not self.by_key:
+            return None
         return self.by_place.get((key, node_id)) or self.by_key.get(key)
 
     def __bool__(self) -> bool:

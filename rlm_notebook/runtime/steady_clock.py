@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..core.recordable import moment
+from ..core.recordable import LATEST, moment
 
 __all__ = ["SteadyClock"]
 
@@ -20,8 +20,14 @@ class SteadyClock:
         self._behind = 0.0
 
     def __call__(self) -> float:
-        now = moment(self._clock() if self._clock is not None else time.time()) + self._behind
+        now = (time.time() if self._clock is None else moment(self._clock())) + self._behind
+        if not self._last <= now <= LATEST:
+            now = self._steady(moment(now))
+        self._last = now
+        return now
+
+    def _steady(self, now: float) -> float:
+        """The time where the clock was set back, or is beyond what a calendar has."""
         if now < self._last:
             self._behind += self._last - now
-        self._last = moment(max(now, self._last))
-        return self._last
+        return max(now, self._last)
