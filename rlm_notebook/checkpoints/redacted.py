@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..core.events import Event
 from ..core.records import Recorded
-from ..core.redaction import Store, kept_event, kept_run
+from ..core.redaction import Store, redacted_event, redacted_run
 from ..ports import Journal
 
 __all__ = ["Reduced"]
@@ -34,7 +34,7 @@ class Reduced:
 
     def claim(self, recorded: Recorded) -> bool:
         """As that of the file, which does not hold more than it may."""
-        claimed: bool = self._journal.claim(kept_run(recorded, self._store))  # type: ignore[attr-defined]
+        claimed: bool = self._journal.claim(redacted_run(recorded, self._store))  # type: ignore[attr-defined]
         if claimed:
             self._known = recorded
         return claimed
@@ -43,11 +43,11 @@ class Reduced:
         self._journal.open()
 
     def append(self, event: Event) -> None:
-        self._journal.append(kept_event(event, self._store))
+        self._journal.append(redacted_event(event, self._store))
 
     def compact(self, recorded: Recorded) -> None:
         self._known = recorded
-        self._journal.compact(kept_run(recorded, self._store))
+        self._journal.compact(redacted_run(recorded, self._store))
 
     def close(self) -> None:
         self._journal.close()

@@ -1,11 +1,11 @@
-"""How much of a run's texts is kept: all of them, what a later run builds on, or hashes alone.
+"""How much of a run's texts is recorded: all of them, only those that a later run builds on, or hashes alone.
 
 - "full": everything.
-- "outputs": what models made - plans, results, errors - so that the run can be resumed and replayed; hashes in the
-  place of what they were given: the task of the root, the instructions of agents, what tools were called with and
-  what they returned. What models thought is left out, and so are unfinished rounds of tool calls.
-- "hashes": tree, states, times and usage, and hashes in the place of every text: such a run can be shown and compared,
-  nothing of it can be used again. A short text can be guessed from its hash.
+- "outputs": the outputs of models (plans, results, errors), so that the run can be resumed and replayed, and hashes in
+  place of the inputs: the task of the root, the instructions of agents, arguments and results of tools. The reasoning
+  of models and unfinished rounds of tool calls are left out.
+- "hashes": tree, states, times and usage, and a hash in place of every text. Such a run can be displayed and compared,
+  but nothing of it can be reused. A short text can be guessed from its hash.
 """
 
 from __future__ import annotations
@@ -35,29 +35,30 @@ from .node import ENDED, THOUGHTS
 from .records import Recorded
 from .tree import Node, Tree
 
-__all__ = ["STORES", "Store", "hashed", "kept_event", "kept_run", "narrower", "store_of"]
+__all__ = ["STORES", "Store", "hashed", "narrower", "redacted_event", "redacted_run", "store_of"]
 
 Store = Literal["full", "outputs", "hashes"]
 #: From the most to the least.
 STORES: tuple[Store, ...] = get_args(Store)
-#: What is kept of a result's metadata where its text is not: nothing that a model wrote.
-_PLAIN = ("sources", "edited")
+#: The metadata of a result that "hashes" records: nothing that a model wrote.
+_PLAIN_METADATA = ("sources", "edited")
+_HASH = re.compile(r"#[0-9a-f]{32}")
 
 
 def store_of(recorded: Recorded) -> Store:
-    """What a recorded run holds of its texts."""
-    said = recorded.tree.settings.get("store")
-    known: Store = said if said in STORES else "full"
+    """How much of its texts a recorded run holds."""
+    store = recorded.tree.settings.get("store")
+    known: Store = store if store in STORES else "full"
     return known
 
 
 def narrower(store: Store, other: Store) -> bool:
-    """Whether less is kept with `store` than with `other`."""
+    """Whether `store` records less than `other`."""
     return STORES.index(store) > STORES.index(other)
 
 
-def kept_event(event: Event, store: Store) -> Event:
-    """The event with as much of its texts as is to be kept."""
+def redacted_event(event: Event, store: Store) -> Event:
+    """The event with as much of its texts as `store` records."""
     if store == "full":
         return event
     if isinstance(event, RunStarted):
@@ -66,7 +67,7 @@ def kept_event(event: Event, store: Store) -> Event:
         event = replace(event, task=hashed(event.task))
         return event if store == "outputs" else replace(event, note="")
     event = _without_inputs(event)
-    return _without_texts(event) if store == "hashes" else event
+    return _without_outputs(event) if store == "hashes" else event
 
 
 def _without_inputs(event: Event) -> Event:
@@ -86,7 +87,7 @@ def _without_inputs(event: Event) -> Event:
     return event
 
 
-def _without_texts(event: Event) -> Event:
+def _without_outputs(event: Event) -> Event:
     match event:
         case NodeCreated():
             return replace(event, task=hashed(event.task), note="")
@@ -107,23 +108,28 @@ def _without_texts(event: Event) -> Event:
     return event
 
 
-def kept_run(recorded: Recorded, store: Store) -> Recorded:
-    """The run with as much of its texts as is to be kept; what holds less already stays as it is."""
+def redacted_run(recorded: Recorded, store: Store) -> Recorded:
+    """The run with as much of its texts as `store` records; a run that holds less already stays as it is."""
     if not narrower(store, store_of(recorded)):
         return recorded
     tree = recorded.tree
-    kept = Tree.of(_kept_node(node, store) for node in tree)
-    kept.run_id, kept.request_key, kept.task = tree.run_id, tree.request_key, hashed(tree.task)
-    kept.status, kept.settings = tree.status, _settings(tree.settings, store)
-    kept.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
-    kept.started, kept.ended, kept.parent, kept.execution = tree.started, tree.ended, tree.parent, tree.execution
-    earlier = tuple(_kept_node(node, store) for node in recorded.earlier) if store == "outputs" else ()
-    return replace(recorded, tree=kept, earlier=earlier)
+    redacted = Tree.of(_redacted_node(node, store) for node in tree)
+    redacted.run_id, redacted.request_key, redacted.task = tree.run_id, tree.request_key, hashed(tree.task)
+    redacted.status, redacted.settings = tree.status, _settings(tree.settings, store)
+    redacted.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
+    redacted.started, redacted.ended, redacted.parent = tree.started, tree.ended, tree.parent
+    redacted.execution = tree.execution
+    earlier = tuple(_redacted_node(node, store) for node in recorded.earlier) if store == "outputs" else ()
+    return replace(recorded, tree=redacted, earlier=earlier)
 
 
-def _kept_node(node: Node, store: Store) -> Node:
+def _redacted_node(node: Node, store: Store) -> Node:
     uses = tuple(
-        replace(use, arguments=_hashed_values(use.arguments), content=_hashed_or_none(use.content))
+        replace(
+            use,
+            arguments=_hashed_values(use.arguments),
+            content=hashed(use.content) if use.content is not None else None,
+        )
         for use in node.tool_calls
     )
     plan = _without_thoughts(node.plan) if node.plan is not None else None
@@ -137,7 +143,7 @@ def _kept_node(node: Node, store: Store) -> Node:
         task=task if node.parent is None else hashed(task),
         note="",
         plan=_hashed_plan(plan) if plan is not None else None,
-        result=_hashed_or_none(node.result),
+        result=hashed(node.result) if node.result is not None else None,
         metadata=_plain(node.metadata),
         error=node.error_kind if node.error is not None else None,
         partial="",
@@ -153,15 +159,8 @@ def _without(given: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def hashed(text: Any) -> str:
-    """What was hashed already stays: a run that goes on tells again what it found."""
+    """The hash of a text; a hash stays as it is, because a resumed run records its replayed events again."""
     return text if isinstance(text, str) and _HASH.fullmatch(text) else f"#{digest(text)}"
-
-
-_HASH = re.compile(r"#[0-9a-f]{32}")
-
-
-def _hashed_or_none(text: str | None) -> str | None:
-    return hashed(text) if text is not None else None
 
 
 def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
@@ -169,28 +168,26 @@ def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
-    """A plan of the same shape."""
+    """A plan of the same shape, with hashes as texts."""
     reduced = {**plan, "thoughts": ""}
     if plan.get("answer"):
         reduced["answer"] = hashed(plan["answer"])
     if plan.get("sub_tasks"):
-        reduced["sub_tasks"] = [{**part, "task": hashed(part["task"])} for part in plan["sub_tasks"]]
+        reduced["sub_tasks"] = [{**each, "task": hashed(each["task"])} for each in plan["sub_tasks"]]
     return reduced
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    told = {name: metadata[name] for name in _PLAIN if name in metadata}
-    return {**told, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else told
+    plain = {name: metadata[name] for name in _PLAIN_METADATA if name in metadata}
+    return {**plain, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else plain
 
 
 def _settings(settings: dict[str, Any], store: Store) -> dict[str, Any]:
-    agents = {name: _agent(agent) for name, agent in settings.get("agents", {}).items()}
-    # A title is some of what was asked.
-    kept = {name: value for name, value in settings.items() if name != "title"}
-    return {**kept, **({"agents": agents} if agents else {}), "store": store}
-
-
-def _agent(agent: dict[str, Any]) -> dict[str, Any]:
-    texts = {name: hashed(agent[name]) for name in ("description", "instructions") if agent.get(name)}
-    tools = [{"name": tool["name"], "version": tool["version"]} for tool in agent.get("tools", ())]
-    return {**agent, **texts, "tools": tools}
+    agents = {}
+    for name, agent in settings.get("agents", {}).items():
+        texts = {field: hashed(agent[field]) for field in ("description", "instructions") if agent.get(field)}
+        tools = [{"name": tool["name"], "version": tool["version"]} for tool in agent.get("tools", ())]
+        agents[name] = {**agent, **texts, "tools": tools}
+    # The title is part of the task's text.
+    others = {name: value for name, value in settings.items() if name != "title"}
+    return {**others, **({"agents": agents} if agents else {}), "store": store}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rlm_notebook.core.events import NodeCreated, RunStarted, to_json
 from rlm_notebook.core.records import Recorded
-from rlm_notebook.core.redaction import STORES, kept_event, kept_run, narrower, store_of
+from rlm_notebook.core.redaction import STORES, narrower, redacted_event, redacted_run, store_of
 from rlm_notebook.core.tree import Tree
 from tests.core.test_tree import random_history
 
@@ -30,8 +30,8 @@ def test_the_tree_is_the_same_whether_events_or_nodes_are_reduced(seed: int) -> 
     for store in STORES:
         folded = Tree()
         for event in events:
-            folded.apply(kept_event(event, store))
-        reduced = kept_run(Recorded(tree), store).tree
+            folded.apply(redacted_event(event, store))
+        reduced = redacted_run(Recorded(tree), store).tree
         assert [shape(node) for node in folded] == [shape(node) for node in tree] == [shape(node) for node in reduced]
         if store != "full":
             assert [node.result for node in folded] == [node.result for node in reduced]
@@ -47,12 +47,12 @@ def test_what_is_reduced_already_stays(seed: int) -> None:
     tree, events, _ = random_history(seed)
     for store in STORES[1:]:
         for event in events:
-            once = kept_event(event, store)
-            assert kept_event(once, store) == once
-        kept = kept_run(Recorded(tree), store)
+            once = redacted_event(event, store)
+            assert redacted_event(once, store) == once
+        kept = redacted_run(Recorded(tree), store)
         assert store_of(kept) == store
-        assert kept_run(kept, store) is kept
-        assert kept_run(kept, "full") is kept
+        assert redacted_run(kept, store) is kept
+        assert redacted_run(kept, "full") is kept
 
 
 @pytest.mark.parametrize("store", ["outputs", "hashes"])
@@ -66,7 +66,7 @@ def test_instructions_and_schemas_of_agents_are_left_out(store: Any) -> None:
     }
     settings = {"model": "m", "agents": {"default": agent}, "limits": {"max_depth": 5}}
     started = RunStarted(at=0.0, run_id="r", task="PRIVATE", settings=settings)
-    said = json.dumps(to_json(kept_event(started, store)))
+    said = json.dumps(to_json(redacted_event(started, store)))
 
     assert "PRIVATE" not in said
     assert '"version": "1"' in said
@@ -75,5 +75,5 @@ def test_instructions_and_schemas_of_agents_are_left_out(store: Any) -> None:
 
 def test_tasks_of_the_same_words_have_the_same_hash() -> None:
     made = [NodeCreated(at=0.0, node="0", parent=None, task=task) for task in ("a", "a", "b")]
-    one, same, other = (kept_event(event, "hashes") for event in made)
+    one, same, other = (redacted_event(event, "hashes") for event in made)
     assert one == same != other
