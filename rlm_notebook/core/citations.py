@@ -1,4 +1,4 @@
-"""Statements that lead back: references such as [0.2] in an answer to the nodes that it rests on."""
+"""Citations: references such as [0.2] in an answer to the nodes that it is based on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _REFERENCE = re.compile(r"\[(0(?:\.\d+)*)\]")
 
 
 def sources_in(text: str, exists: Callable[[str], bool]) -> list[str]:
-    """The node ids that a text refers to, in the order of their first mention; only those that exist."""
+    """The ids of the nodes that a text cites, in the order of their first mention; only those that exist."""
     return [node for node in dict.fromkeys(_REFERENCE.findall(text)) if exists(node)]
 
 
 def placeless(text: str, node: str) -> str:
-    """A node's text with references to itself and below made relative: equal wherever the node stands."""
+    """A node's text with references to itself and its descendants made relative: equal wherever the node stands."""
     if "[0" not in text:
         return text
 
@@ -28,7 +28,8 @@ def placeless(text: str, node: str) -> str:
 
 
 def moved(text: str, renamed: Iterable[tuple[str, str]]) -> str:
-    """A text whose references below each old id point below the new one: for an answer recalled at another place."""
+    """A text with each reference to an old id, or below it, pointing to the new one: for an answer that is reused at
+    another place."""
     table = {old: new for old, new in renamed if old != new}
     if not table:
         return text

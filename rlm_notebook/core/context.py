@@ -1,4 +1,4 @@
-"""Where a task stands: an immutable position that a caller may pass in, and that every node has."""
+"""The position of a task in a tree of tasks: a caller may pass one in, and every node has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RLMContext"]
 class RLMContext:
     """A position in a tree: the depth (root: 0) and the tasks of the ancestors, root first.
 
-    Pass one to `solve` to continue below an outer task: its breadcrumbs are shown to every prompt of the run.
+    Pass one to `solve` to continue below an outer task: every prompt of the run shows its breadcrumbs.
     """
 
     task_id: str = "0"
@@ -19,7 +19,7 @@ class RLMContext:
     breadcrumbs: tuple[str, ...] = ()
 
     def child(self, task: str, index: int) -> RLMContext:
-        """The position of the `index`-th sub-task of `task`, which stands here."""
+        """The position of sub-task `index` (from 0) of `task`, which is at this position."""
         return replace(
             self,
             task_id=f"{self.task_id}.{index}",

@@ -1,4 +1,4 @@
-"""What an error says, whoever raised it: the text of an error is code of its author, and may fail itself."""
+"""The text of any error. `str(error)` is code of the error's author, and may itself raise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["described", "encodable", "error_text"]
 def encodable(text: str) -> str:
     """The text with a question mark for each half of a surrogate pair.
 
-    UTF-8 has no form for them: a kernel that is to send such a text fails while it reports the failure, and the cell
+    UTF-8 cannot encode them: a kernel that has to send such a text fails while it reports the failure, and the cell
     never ends.
     """
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def error_text(error: BaseException) -> str:
-    """`str(error)` as UTF-8 can hold it, or a statement that it has no text where asking for it raises an error."""
+    """`str(error)` in a form that UTF-8 can encode; if that raises, a statement of the exception's type."""
     try:
         return encodable(str(error))
     except BaseException as second:
@@ -25,7 +25,7 @@ def error_text(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """The type and the text of an error; of a group also those of its members."""
+    """The type and the text of an error; for a group also those of its members."""
     text = error_text(error)
     if isinstance(error, BaseExceptionGroup):
         text = f"{text}: {'; '.join(map(described, error.exceptions))}"

@@ -1,8 +1,8 @@
-"""What can happen in a run: a small closed set of frozen facts.
+"""The events of a run: a small closed set of frozen facts.
 
-A run is the fold of its events. An event says what happened, when (`at`, seconds since the epoch) and to which node
-(`node`, a path such as "0.2.1"; "" for the run). It never says how anything should look. Everything in an event is
-JSON, so the journal is these objects, one a line.
+The state of a run is the fold of its events. An event states what happened, when (`at`, in seconds since the epoch) and
+to which node (`node`, a path such as "0.2.1"; "" for the run). It never states how anything is displayed. All fields
+are JSON values, so the journal is these objects, one a line.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact about a run. `durable` events go to the journal before their result is used further."""
+    """A fact about a run. `durable` events are written to the journal before their result is used."""
 
     durable: ClassVar[bool] = True
     node: str = ""
@@ -52,8 +52,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """`fresh`: nothing that was recorded before is part of this run. `execution` is another one each time that the run
-    is started, also where no time has passed in between; `run_id` stays."""
+    """A run starts, or is resumed: `run_id` then stays the same, and each start has an `execution` id of its own.
+
+    `fresh`: nothing that was recorded before belongs to this run.
+    """
 
     run_id: str
     task: str
@@ -67,6 +69,8 @@ class RunStarted(Event):
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCreated(Event):
+    """A node is added below `parent` (`None`: it is the root); `depends_on` are ids of siblings."""
+
     parent: str | None
     task: str
     agent: str = ""
@@ -78,13 +82,13 @@ class NodeCreated(Event):
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStarted(Event):
-    pass
+    """A call of the planner begins."""
 
 
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
-    """`plan` as the planner gave it (or as a limit forced it); `limited` says which limit made it EXECUTE."""
+    """The node has a plan, from the planner or forced by a limit; `limited` names the limit that made it EXECUTE."""
 
     plan: dict[str, Any]
     key: str = ""
@@ -97,14 +101,14 @@ class Planned(Event):
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The node's agent is asked for its answer."""
+    """A call of the node's agent for its answer begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token(Event):
-    """A piece of an answer as it streams in; never plan JSON, never thoughts, never kept.
+    """A piece of a streamed answer; never plan JSON, never reasoning, never recorded.
 
-    `anew`: what was told of the answer before is none of it (it turned out to be thoughts), and it begins here.
+    `anew`: the answer begins here; the pieces before it turned out to be reasoning and are to be dropped.
     """
 
     durable: ClassVar[bool] = False
@@ -114,8 +118,8 @@ class Token(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replied(Event):
-    """A reply before the last: it asks for tools (`calls`: objects with "id", "name" and "arguments"), or, without
-    any, is an answer that the model has to mend. `mark` is "" (just made) or "replayed"."""
+    """A reply that is not the answer: it calls tools (`calls`: objects with "id", "name" and "arguments") or, without
+    calls, is an answer that the model has to repair. `mark` is "" (from a model call) or "replayed"."""
 
     content: str
     calls: tuple[dict[str, Any], ...] = ()
@@ -137,7 +141,7 @@ class ToolCalled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolReturned(Event):
-    """`reads` are the content hashes of the references that this call read."""
+    """A tool call has returned; `reads` are the content hashes of the references that it read."""
 
     call: str
     content: str
@@ -147,8 +151,8 @@ class ToolReturned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(Event):
-    """An attempt failed and another one follows; `usage` is what the failed one cost, `text` what had come of an
-    answer when it broke off (of `Failed` and `Cancelled`, too)."""
+    """An attempt failed and another one follows; `usage` is that of the failed attempt. `text` (also of `Failed` and
+    `Cancelled`) is the part of an answer that had arrived when it broke off."""
 
     reason: str
     usage: Usage = NOTHING
@@ -158,14 +162,14 @@ class Retried(Event):
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisStarted(Event):
-    pass
+    """A call that joins the results of the sub-tasks begins."""
 
 
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
-    """The node's answer. `mark` is "" (just made), "cached" or "replayed"; `reads` are the content hashes of the
-    references that the node read."""
+    """The node has its answer. `mark` is "" (from model calls), "cached" or "replayed"; `reads` are the content hashes
+    of the references that the node read."""
 
     content: str
     key: str = ""
@@ -178,7 +182,8 @@ class Finished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Event):
-    """`usage` of this and of `Cancelled`: what calls cost of which no event told before."""
+    """The node failed; `kind` is the error's class. `usage` (also of `Cancelled`) is that of calls which no earlier
+    event has accounted for."""
 
     error: str
     kind: str = "ExecutionError"
@@ -188,6 +193,8 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
+    """The node was cancelled, or the run it belongs to."""
+
     reason: str = ""
     usage: Usage = NOTHING
     text: str = ""
@@ -195,29 +202,31 @@ class Cancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Superseded(Event):
+    """The node no longer belongs to the plan of its parent; it stays in the tree, and its result may be reused."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPaused(Event):
-    pass
+    """The run starts no new call until it is resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    pass
+    """A paused run starts calls again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """`status`: "done", "failed" or "cancelled"; `usage` over all executions of this run so far."""
+    """The run ended with `status` "done", "failed" or "cancelled"."""
 
     status: str
     error: str = ""
 
 
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
-#: Keys in JSON that differ from the field's name: files that are there already have them.
+#: Keys in JSON that differ from the field's name: checkpoints that exist already have them.
 _JSON_KEYS = {"awaiting_approval": "asks"}
 _FIELDS: dict[type[Event], tuple[tuple[str, str], ...]] = {
     kind: tuple((f.name, _JSON_KEYS.get(f.name, f.name)) for f in fields(kind)) for kind in KINDS.values()
@@ -237,7 +246,7 @@ def from_json(data: Any) -> Event:
     """The inverse of `to_json`; raises `ValueError` for an unknown kind, missing fields and wrong types."""
     kind = KINDS.get(str(data.get("event"))) if isinstance(data, dict) else None
     if kind is None:
-        raise ValueError(f"it is no event: {str(data)[:80]}")
+        raise ValueError(f"this is not an event: {str(data)[:80]}")
     return _reader(kind.__name__).validate_python({name: data[key] for name, key in _FIELDS[kind] if key in data})
 
 

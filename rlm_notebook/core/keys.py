@@ -1,7 +1,7 @@
-"""Content keys: what a plan, a result and a whole request depend on.
+"""Content keys: digests of everything that a plan, a result or a whole request depends on.
 
-A key hashes what can enter the request, and nothing that cannot: so a node is found again by what it is, not by where
-it stands, and a new version of this package does not make worthless what was paid for.
+A key covers what can enter a model request, and nothing else. So a recorded node is found by its content, not by its
+place in the tree, and results stay reusable when this package changes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from json.encoder import encode_basestring_ascii as _written
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 __all__ = ["as_json", "digest", "normalized", "plan_key", "request_key", "result_key"]
 
 
 def digest(value: Any) -> str:
-    """32 hexadecimal digits of any JSON value; the order of object keys does not matter."""
+    """The digest of any JSON value, as 32 hexadecimal digits; the order of object keys does not matter."""
     return _digest_of(as_json(value))
 
 
@@ -27,48 +27,52 @@ def _digest_of(written: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """The one text of a JSON value that digests are made of."""
+    """The canonical text of a JSON value that digests are computed from."""
     return _ENCODER.encode(value)
 
 
-#: Made once: `json.dumps` with options makes a new one for each value.
+#: One for all: `json.dumps` with options creates an encoder for each call.
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
 
 
-# The two keys that each node has are put together by hand, of the same text that `as_json` gives: an encoder of nested
-# values is made anew for each, and what all nodes of an agent share is written once.
+# The two keys of each node are concatenated from the same text that `as_json` gives: encoding nested values is slower,
+# and the text that all nodes of an agent share is encoded once.
 
 
 def plan_key(
     *, task: str, ancestors: tuple[str, ...], dependencies: Iterable[str], agent: str, surroundings: str
 ) -> str:
-    """`ancestors` as the prompt shows them, `agent` as JSON, `surroundings` the digest of what all nodes share."""
-    above, known = _list_of(ancestors), ",".join(map(_written, dependencies))
-    return _digest_of(f'["plan",{_written(task)},{above},[{known}],{agent},{_written(surroundings)}]')
+    """The key of a node's plan.
+
+    `ancestors` are the tasks that the prompt shows, `dependencies` the results of the nodes it depends on, `agent` its
+    identity as JSON, `surroundings` the digest of what all nodes of the run share.
+    """
+    above, known = _list_of(ancestors), ",".join(map(_quoted, dependencies))
+    return _digest_of(f'["plan",{_quoted(task)},{above},[{known}],{agent},{_quoted(surroundings)}]')
 
 
-# Siblings have the same ancestors.
+# Cached because siblings have the same ancestors.
 @lru_cache(maxsize=16)
 def _list_of(texts: tuple[str, ...]) -> str:
-    return f"[{','.join(map(_written, texts))}]"
+    return f"[{','.join(map(_quoted, texts))}]"
 
 
 def result_key(plan: str, decision: str, parts: Iterable[tuple[str, str]]) -> str:
-    """From the plan's key, what was decided, and (task, content) of the parts in the plan's order."""
-    joined = ",".join(f"[{_written(task)},{_written(content)}]" for task, content in parts)
-    return _digest_of(f'["result",{_written(plan)},{_written(decision)},[{joined}]]')
+    """The key of a node's result: the plan's key, the decision, and (task, content) of the sub-tasks in plan order."""
+    joined = ",".join(f"[{_quoted(task)},{_quoted(content)}]" for task, content in parts)
+    return _digest_of(f'["result",{_quoted(plan)},{_quoted(decision)},[{joined}]]')
 
 
 def request_key(task: str, meaning: Mapping[str, Any]) -> str:
-    """What makes two executions the same cell; the model is not part of it, nor how anything is shown."""
+    """The key of a whole request: two executions with equal keys are the same cell. Model and display do not count."""
     return digest(["request", task, dict(meaning)])
 
 
 _NOISE = re.compile(r"[\W_]+")
 
 
-# As many as the ancestors of the nodes that are being planned: of a leaf it is asked once.
+# Cached for the ancestors of the nodes that are being planned; a leaf's task is normalized only once.
 @lru_cache(maxsize=256)
 def normalized(task: str) -> str:
-    """A task without case, white space and punctuation: equal means "says the same again". Digits count."""
+    """The task without case, white space and punctuation, to detect a sub-task equal to an ancestor. Digits count."""
     return _NOISE.sub("", task).casefold()

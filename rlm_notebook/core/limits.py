@@ -15,7 +15,7 @@ __all__ = ["NOTHING", "ONE_CALL", "UNKNOWN_COST", "Budget", "Limits", "Usage"]
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, calls and cost of some model calls; `+` adds. `cost_usd` is `None` as soon as one price is unknown."""
+    """Tokens, calls and cost of model calls; `+` adds. `cost_usd` is `None` as soon as one price is unknown."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -30,7 +30,7 @@ class Usage:
 
     @property
     def cache_hit_rate(self) -> float | None:
-        """The share of the prompts that came from the provider's cache, from 0 to 1; `None` without prompts."""
+        """The share of prompt tokens that came from the provider's cache, from 0 to 1; `None` without prompt tokens."""
         return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
 
     def __add__(self, other: Usage) -> Usage:
@@ -51,9 +51,10 @@ class Usage:
         )
 
     def minus(self, other: Usage) -> Usage:
-        """What remains when `other`, which is a part of this, is taken away."""
+        """The difference; `other` has to be a part of this."""
         if other is NOTHING:
             return self
+        # Rounded: 0.3 - 0.1 would leave 0.19999999999999998 dollars in a checkpoint.
         cost = None if self.cost_usd is None or other.cost_usd is None else round(self.cost_usd - other.cost_usd, 12)
         return Usage(
             self.prompt_tokens - other.prompt_tokens,
@@ -66,7 +67,7 @@ class Usage:
 
     @property
     def not_negative(self) -> Usage:
-        """With nothing for a count that is less: no call gives anything back."""
+        """The same with 0 for each negative count: no call gives tokens back, whatever a server reports."""
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, self.calls)
         if min(counts) >= 0 and (self.cost_usd is None or self.cost_usd >= 0):
             return self
@@ -80,7 +81,7 @@ class Usage:
         return replace(self, cost_usd=cost_usd)
 
     def to_json(self) -> dict[str, Any]:
-        """The tokens as users know them from providers, `total_tokens` among them; calls and cost beside them."""
+        """The token counts under the names of OpenAI's API, `total_tokens` included, with `calls` and `cost_usd`."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
@@ -92,7 +93,7 @@ class Usage:
         }
 
     def tokens_to_json(self) -> dict[str, int]:
-        """The tokens alone."""
+        """The token counts alone."""
         return {name: value for name, value in self.to_json().items() if name.endswith("_tokens")}
 
     @classmethod
@@ -101,7 +102,7 @@ class Usage:
 
 
 NOTHING = Usage()
-#: Beside the call itself, of a call whose price is not known.
+#: Added to the usage of a call whose price is not known.
 UNKNOWN_COST = Usage(cost_usd=None)
 ONE_CALL = Usage(calls=1)
 
@@ -110,10 +111,12 @@ ONE_CALL = Usage(calls=1)
 class Budget:
     """What one run may spend, over all its resumes: dollars, tokens, seconds of active time, model calls.
 
-    Before each call what it may take is set aside: of tokens, those of the prompt and 1,000 for the reply, or as many
-    as the request allows. So a budget below that allows no call. `None` means no limit. Dollars need prices: with a
-    model whose price is not known, a budget in dollars is refused, unless `unknown_price="ignore"`.
-    Raises `ConfigurationError` for a value that is negative, infinite or no number.
+    Each call reserves its estimated usage before it starts: the tokens of its prompt, and for the reply 1,000 or the
+    request's maximum. A budget below one such reservation therefore allows no call. `None` means no limit. A budget in
+    dollars needs prices: with a model whose price is unknown it is refused, unless `unknown_price="ignore"`.
+    Raises `ConfigurationError` for a value that is negative, infinite or not a number.
+
+        engine = RecursiveEngine("openai:gpt-5-mini", budget=Budget(usd=0.50, calls=200))
     """
 
     usd: float | None = None
@@ -138,11 +141,11 @@ class Budget:
 
     @property
     def needs_estimates(self) -> bool:
-        """Calls and seconds are counted; tokens and dollars have to be reserved before they are known."""
+        """Whether calls have to be estimated: tokens and dollars are reserved before they are known."""
         return self.usd is not None or self.tokens is not None
 
     def to_json(self) -> dict[str, Any]:
-        """Only what is limited."""
+        """The limited amounts by name."""
         limits = ("usd", "tokens", "seconds", "calls")
         return {name: getattr(self, name) for name in limits if getattr(self, name) is not None}
 
@@ -151,9 +154,9 @@ class Budget:
 class Limits:
     """Bounds of the tree: the root has depth 0, a step is one node.
 
-    Nodes that were put aside (superseded), because they were begun early for a plan that then did not hold, are no
-    steps: a plan that comes in pieces has the same room as one that comes whole. But once as many as `max_steps` were
-    put aside in a run, nothing is begun early any more, so that what is paid for them has a bound too.
+    Superseded nodes (started early, for a plan that then turned out invalid) are not steps: a streamed plan has the
+    same room as one that arrives whole. After `max_steps` superseded nodes a run starts nothing early any more, which
+    bounds what they cost.
     """
 
     max_depth: int = 5
@@ -174,5 +177,5 @@ class Limits:
 def _is_amount(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    # Python knows whole numbers for which there is no finite float.
+    # A Python int may be larger than any finite float.
     return 0 <= value <= sys.float_info.max

@@ -1,4 +1,4 @@
-"""A row of the tree, as a value: what is known of a node after the events so far."""
+"""A node of the tree as a frozen value: its state after the events so far."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .limits import NOTHING, Usage
 __all__ = ["ENDED", "THOUGHTS", "Node", "NodeState", "Phase", "Round", "ToolUse"]
 
 
-#: Beside what a planner wrote, and among the metadata of an answer: how it ended, if early, and what was thought.
+#: Keys beside a planner's JSON and in the metadata of an answer: how it ended, if early, and the model's reasoning.
 ENDED = "finish_reason"
 THOUGHTS = "reasoning"
 
 
 class NodeState(StrEnum):
-    """Where a node is on its way; the last four are final."""
+    """The state of a node; the last four are final."""
 
     PENDING = "pending"
     PLANNING = "planning"
@@ -42,9 +42,9 @@ _FINAL = frozenset({NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeS
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
+    """A period of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".
 
-    Work begins when a call has its turn, and not when it asks for one: until then a node that has begun is in "wait".
+    Work begins when the scheduler admits a call, not when the call is queued; until then the node is in "wait".
     """
 
     kind: str
@@ -69,7 +69,7 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A reply of a node's model before the last: what it asked for ("id", "name", "arguments" of each call)."""
+    """A reply of a node's model before its last one: its text, and its tool calls ("id", "name", "arguments")."""
 
     content: str
     calls: tuple[dict[str, Any], ...] = ()
@@ -79,7 +79,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One row of the tree, as it is after the events so far. Times are seconds since the epoch."""
+    """One node of the tree, after the events so far. Times are in seconds since the epoch.
+
+    `mark` is "" (this run computed the result), "cached" or "replayed"; `limited` names the limit that made the node
+    execute; `reads` maps references to the content hashes that were read; `attempts` counts model attempts.
+    """
 
     id: str
     parent: str | None
@@ -108,9 +112,9 @@ class Node:
     metadata: dict[str, Any] = field(default_factory=dict)
     tool_calls: tuple[ToolUse, ...] = ()
     reads: dict[str, str] = field(default_factory=dict)
-    #: Until the node has its answer: what it takes to go on after the last finished call of a tool.
+    #: Until the node has its answer: the transcript that a resume continues after the last finished tool call.
     rounds: tuple[Round, ...] = ()
-    #: Of a node without an answer: what had come of one when it broke off.
+    #: Of a node without an answer: the text that had arrived when its answer broke off.
     partial: str = ""
 
     @property
@@ -120,12 +124,12 @@ class Node:
 
     @property
     def at_work(self) -> bool:
-        """A call of its model or of a tool is under way: it waits neither for a turn nor for anybody."""
+        """A call of its model or of a tool is running: the node waits neither for a slot nor for an approval."""
         return bool(self.phases) and self.phases[-1].ended is None and self.phases[-1].kind != "wait"
 
     @property
     def remark(self) -> str:
-        """What is to be known of the node beside its state and error: what limited it, what its model notes."""
+        """What a user should see beside state and error: a cut-off answer, the limit that applied, notes."""
         limited = f"limited: {self.limited}" if self.limited else ""
         noted = limited or self.note or str(self.metadata.get("note") or "")
         return "; ".join(filter(None, (cut_off(self.ended_early), noted)))
@@ -138,12 +142,12 @@ class Node:
 
     @property
     def reasoning(self) -> str:
-        """What its models thought, apart from what they said: planning, then answering."""
+        """The reasoning of its models, without their answers: that of planning, then that of answering."""
         thoughts = ((self.plan or {}).get(THOUGHTS), self.metadata.get(THOUGHTS))
-        told = [each for each in thoughts if isinstance(each, str) and each]
-        return "\n\n".join(dict.fromkeys(told))
+        # Where the planner's answer is the node's, both hold the same text.
+        return "\n\n".join(dict.fromkeys(each for each in thoughts if isinstance(each, str) and each))
 
     @property
     def title(self) -> str:
-        """The first line of the task that holds text."""
+        """The first line of the task that is not blank."""
         return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)

@@ -1,4 +1,4 @@
-"""What can be taken to another process: `pickle` has a form for it, and can read that again."""
+"""Which values can be sent to another process: `pickle` can write them, and read them back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 def is_portable(value: Any) -> bool:
-    """Whether `pickle` can write the value, and read what it wrote.
+    """Whether `pickle` can write the value and read it back.
 
-    Errors of other libraries often fail at the second, which breaks whoever receives them: a whole pool of processes.
+    Errors of other libraries often fail at the second step, in the receiving process, and break a whole process pool.
     """
     if type(value) in _PLAIN:
         return True
@@ -25,5 +25,5 @@ def is_portable(value: Any) -> bool:
 
 
 def portable_type(kind: type, ground: type) -> type:
-    """The class, or the first of its bases that another process can import; at last the `ground` of them."""
+    """The class, or the first of its bases that another process can import; `ground` if there is none."""
     return next((each for each in kind.__mro__ if issubclass(each, ground) and is_portable(each)), ground)

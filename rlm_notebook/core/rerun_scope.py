@@ -1,7 +1,7 @@
-"""What would run again after an edit, and what that would take: an upper bound, from what is recorded.
+"""Which nodes would run again after an edit, and at what cost: an upper bound, computed from what is recorded.
 
-Results that come out as they were end what has to be done, and what a new plan words as before is reused; neither
-can be known before. So everything is counted that may have to be done.
+A node that gives the same result as before ends the rerun below it, and a sub-task that a new plan words as before is
+reused. Neither is known in advance, so every node that may have to run is counted.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["Reruns", "after_plan", "after_result", "after_retry", "after_task"]
 
 @dataclass(frozen=True, slots=True)
 class Reruns:
-    """Ids of nodes that may run again, and the estimated usage, that of sub-tasks that are not there yet included."""
+    """Ids of nodes that may run again, and the estimated usage, including that of sub-tasks that do not exist yet."""
 
     nodes: tuple[str, ...]
     usage: Usage
 
 
 def after_result(tree: Tree, node: Node) -> Reruns:
-    """The node has its answer: only what builds on it is made anew."""
+    """After an edit of the node's result: the node is not run, only what depends on it."""
     return RerunScope(tree).on_from([node]).reruns()
 
 
 def after_task(tree: Tree, node: Node) -> Reruns:
-    """The node is done anew with all below it."""
+    """After an edit of the node's task: the node runs again with all its descendants."""
     return RerunScope(tree).redo(node).on_from([node]).reruns()
 
 
 def after_plan(tree: Tree, node: Node, plan: Execute | Recurse) -> Reruns:
-    """Parts that stay are reused, unless they depend on one that is new."""
+    """After an edit of the node's plan: unchanged sub-tasks are reused, unless they depend on a new one."""
     wanted = plan.sub_tasks if isinstance(plan, Recurse) else ()
     known = {part.task: part for part in _living(tree.children(node.id))}
     new = {position for position, task in enumerate(wanted) if task.task not in known}
@@ -48,7 +48,7 @@ def after_plan(tree: Tree, node: Node, plan: Execute | Recurse) -> Reruns:
 
 
 def after_retry(tree: Tree, node: Node | None) -> Reruns:
-    """A node that is done is done anew, with all below it; else everything is that failed or was cancelled."""
+    """After a retry: a finished node with its descendants; otherwise every node that failed or was cancelled."""
     if node is not None and node.state is NodeState.DONE:
         return after_task(tree, node)
     scope, again = RerunScope(tree), unfinished(tree)
@@ -58,12 +58,12 @@ def after_retry(tree: Tree, node: Node | None) -> Reruns:
 
 
 def _waits_for(wanted: tuple[PlannedTask, ...], position: int, new: set[int]) -> bool:
-    """Whether a sub-task depends on a new one, directly or through others; plans have no circles."""
+    """Whether a sub-task depends on a new one, directly or through others; plans have no cycles."""
     return any(before in new or _waits_for(wanted, before, new) for before in wanted[position].depends_on)
 
 
 class RerunScope:
-    """Nodes that are done anew, and nodes that only join their parts anew."""
+    """The nodes that run again as a whole, and those that only synthesise again."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
@@ -79,7 +79,7 @@ class RerunScope:
         return self
 
     def on_from(self, begun: Iterable[Node]) -> RerunScope:
-        """What comes after some nodes: what depends on them, with all below, and the ancestors of all of these."""
+        """Add what follows from nodes that run again: their dependents with all descendants, and all ancestors."""
         waiting, seen = list(begun), set[str]()
         while waiting:
             node = waiting.pop()
@@ -95,25 +95,24 @@ class RerunScope:
         return self
 
     def reruns(self, new: int = 0) -> Reruns:
-        """In the tree's order; `new` sub-tasks are not in it yet, and are taken to be as the others were."""
+        """The sum, in the tree's order; each of the `new` sub-tasks counts as an average node of this run."""
         every = [node for node in _living(self._tree.walk()) if node.id in self._redone | self._joined]
-        typical = _typical(self._tree)
-        costs = [*(self._cost_of(node, typical) for node in every), *[typical] * new]
-        return Reruns(tuple(node.id for node in every), sum(costs, start=NOTHING))
+        average = _average_usage(self._tree)
+        total = sum([average] * new, start=NOTHING)
+        for node in every:
+            # A node that only synthesises keeps its plan. A replayed one recorded no call, but may now need one.
+            used = node.usage if node.id in self._redone else node.usage.minus(node.plan_usage)
+            used = used if used.calls else used + ONE_CALL
+            total += used if node.state is NodeState.DONE else average
+        return Reruns(tuple(node.id for node in every), total)
 
-    def _cost_of(self, node: Node, typical: Usage) -> Usage:
-        if node.state is not NodeState.DONE:
-            return typical
-        used = node.usage if node.id in self._redone else node.usage.minus(node.plan_usage)
-        return used if used.calls else used + ONE_CALL
 
-
-def _typical(tree: Tree) -> Usage:
-    """What a node of this run took, on average; one call where none is done."""
+def _average_usage(tree: Tree) -> Usage:
+    """The average usage of a finished node; one call if none is finished."""
     used = [node.usage for node in tree if node.state is NodeState.DONE and node.usage.calls]
-    total = sum(used, start=NOTHING)
     if not used:
         return ONE_CALL
+    total = sum(used, start=NOTHING)
     cost = total.cost_usd / len(used) if total.cost_usd is not None else None
     return Usage(
         prompt_tokens=total.prompt_tokens // len(used),

@@ -1,4 +1,4 @@
-"""How often and how patiently a failed model call is repeated: plain values, no clock and no chance of its own."""
+"""How often a failed model call is repeated, and after which delays: plain values, without a clock or randomness."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["RetryPolicy"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` calls; the waits between them start at `initial` seconds and double up to `maximum`.
+    """At most `attempts` attempts; the delays between them start at `initial` seconds and double up to `maximum`.
 
-    With `jitter` each wait is drawn from its upper half, so that siblings do not come back together. A provider that
-    asks for a certain wait gets it, unless it is longer than `patience` seconds: then the call fails at once.
-    `RetryPolicy(attempts=1)` never repeats. With `at_first`, a model that has answered nothing yet in this run is asked
-    only so often: most likely the address is wrong, or the server not started, and waiting helps nobody.
-    Raises `ConfigurationError` for values that make no sense.
+    With `jitter` each delay is drawn from its upper half, so that siblings do not retry at the same moment. A delay
+    that the provider requests (`Retry-After`) is used instead, unless it is longer than `patience` seconds: then the
+    call fails at once. `RetryPolicy(attempts=1)` never retries. `at_first` limits the attempts for a model that has not
+    answered in this run yet: most likely its address is wrong or its server is not running, and waiting does not help.
+    Raises `ConfigurationError` for negative or infinite seconds and for counts below 1.
     """
 
     attempts: int = 10
@@ -38,17 +38,17 @@ class RetryPolicy:
                 raise ConfigurationError(f"RetryPolicy({name}={value!r}): expected seconds, not negative")
 
     def attempts_of(self, *, answered: bool) -> int:
-        """How often a call may be made, whether or not its model has `answered` anything before."""
+        """How many attempts a call has; `answered`: its model has answered in this run before."""
         return self.attempts if answered or self.at_first is None else min(self.at_first, self.attempts)
 
     def delay(self, attempt: int, *, asked: float | None = None, chance: float = 1.0) -> float:
         """Seconds to wait after the failed `attempt` (from 1); `asked` by the provider, `chance` from 0 to 1."""
-        # Doubling stops long before a float overflows: nobody waits 2**60 times the first delay.
+        # Bounded, because 2.0 ** 1024 overflows.
         backoff = min(self.maximum, self.initial * 2.0 ** min(attempt - 1, 60))
         drawn = backoff * (1 + chance) / 2 if self.jitter else backoff
         if asked is None:
             return drawn
-        # Everyone was asked to wait the same time: the jitter comes on top, never below what was asked.
+        # All waiting calls got the same delay from the provider: jitter is added on top, never subtracted.
         return asked + (self.initial * chance if self.jitter else 0.0)
 
     def to_json(self) -> dict[str, Any]:

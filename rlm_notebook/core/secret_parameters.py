@@ -1,4 +1,4 @@
-"""Which parameters of a tool are secret, by its JSON Schema: pydantic marks `SecretStr` and its like as write-only."""
+"""Which parameters of a tool are secret, by its JSON Schema: pydantic marks `SecretStr` and its like write-only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ __all__ = ["calls_with_secrets", "secret_parameters"]
 
 
 def secret_parameters(parameters: Mapping[str, Any]) -> set[str]:
-    """The names of those that are secret, or hold something that is: a field of a model, an item of a list."""
+    """The names of the parameters that are secret or contain a secret (a field of a model, an item of a list)."""
+    # One search of the text is enough for nearly all schemas.
     if '"writeOnly": true' not in json.dumps(parameters, default=str):
         return set()
     shared = parameters.get("$defs", {})
@@ -19,7 +20,7 @@ def secret_parameters(parameters: Mapping[str, Any]) -> set[str]:
 
 
 def calls_with_secrets(tools: Iterable[Mapping[str, Any]], calls: Iterable[str]) -> bool:
-    """Whether one of these tools that are called takes something secret; `tools` as models are told of them."""
+    """Whether one of the called tools has a secret parameter; `tools` are tool schemas, as sent to a model."""
     called = set(calls)
     return bool(called) and any(
         tool.get("name") in called and secret_parameters(tool.get("parameters") or {}) for tool in tools

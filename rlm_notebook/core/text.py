@@ -1,7 +1,7 @@
-"""Text that can be encoded, shown and kept: what models, tools and file names hold need not be such text.
+"""Text that can be encoded, displayed and stored; text of models, tools and file names may be neither.
 
-A Python `str` may hold halves of surrogate pairs (JSON escapes, cut emoji, file names that are not UTF-8). UTF-8 has no
-form for them, so one of them breaks whatever writes, sends or prints it later; NUL ends the text in many other places.
+A Python `str` may hold halves of surrogate pairs (JSON escapes, cut emoji, file names that are not UTF-8). UTF-8 cannot
+encode them, so one of them breaks whatever writes, sends or prints it later; NUL ends the text in many other places.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ REPLACEMENT = "\ufffd"
 
 
 def well_formed(text: str) -> str:
-    """The text as UTF-8 can hold it: halves of a pair that stand together are joined, lone ones and NUL replaced."""
+    """The text as UTF-8 can encode it: adjacent halves of a pair are joined, lone ones and NUL are replaced."""
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
     if text.isascii():
@@ -28,7 +28,7 @@ def well_formed(text: str) -> str:
 
 
 def well_formed_value(value: Any) -> Any:
-    """A JSON value with all its texts well formed, those in keys too; the same object where nothing has to change.
+    """A JSON value with all its texts well formed, keys included; the same object where nothing has to change.
 
     Raises `RecursionError` for a value that is nested too deeply.
     """
@@ -45,7 +45,7 @@ def well_formed_value(value: Any) -> Any:
     return value
 
 
-#: Asked for first: whether a number is a mapping takes ten times as long to find out, and lists may hold a million.
+#: Tested first: `isinstance(1, Mapping)` takes ten times as long, and lists may hold a million numbers.
 _WITHOUT_TEXT = frozenset({int, float, bool, type(None)})
 
 
@@ -63,20 +63,20 @@ class Halves:
         self._half = ""
 
     def add(self, piece: str) -> str:
-        """What can be passed on of the text so far; the first half of a pair is held back."""
+        """The text that is complete so far; the first half of a pair is held back until the second arrives."""
         text, self._half = self._half + piece, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return well_formed(text)
 
     def rest(self) -> str:
-        """What was held back, at the end of the text."""
+        """The half that is still held back, when the text has ended."""
         half, self._half = self._half, ""
         return well_formed(half)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "0.4s", "12s", "3m 05s", "1h 02m"."""
+    """Seconds in words: "0.4s", "12s", "3m 05s", "1h 02m"."""
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)
@@ -88,5 +88,5 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of a model without what could drive a terminal (escape codes, direction overrides, line breaks)."""
+    """The text in one line, with a space for each control character, direction override and line break."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,7 +1,7 @@
-"""The tree that a run's events fold to.
+"""The tree of a run: the fold of its events.
 
-`Tree.apply` is the only place where state changes. What may follow what is a table, and an illegal event is a missing
-key. The tree never looks at a clock: times are those of the events.
+`Tree.apply` is the only place where state changes. Legal transitions are a table, and an illegal event is a missing
+key. The tree reads no clock: all times are those of the events.
 """
 
 from __future__ import annotations
@@ -26,52 +26,56 @@ from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 
 __all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
 
-#: How many nodes are listed when a tree is printed.
+#: The most nodes that are listed when a tree is printed.
 TEXT_LINES = 400
 
 _S = NodeState
 _ANYWHERE: dict[str, NodeState] = {"Failed": _S.FAILED, "Cancelled": _S.CANCELLED, "Superseded": _S.SUPERSEDED}
-_ASKING: dict[str, None] = dict.fromkeys(["Token", "Retried", "Replied", "ToolCalled", "ToolReturned"])
+_DURING_A_CALL = ("Token", "Retried", "Replied", "ToolCalled", "ToolReturned")
 
 
 def _row(*stays: str, **moves: NodeState) -> dict[str, NodeState | None]:
-    """One row of the table; `None` means: stays where it is."""
+    """One row of the table; `None`: the state stays."""
     return {**dict.fromkeys(stays), **moves, **_ANYWHERE}
 
 
-#: What may happen to a node in which state, and where that leads. Forward only.
+#: For each state the events that may follow, and the state that each leads to. Forward only.
 TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.PENDING: _row(
         "Planned:EXECUTE",
         **{"PlanStarted": _S.PLANNING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
     ),
-    # A stage begins again with each of its calls: a retry, the round after a tool's.
+    # A stage begins again with each of its calls: a retry, the round after a tool call.
     _S.PLANNING: _row(
         "PlanStarted",
-        *_ASKING,
+        *_DURING_A_CALL,
         **{"Planned:EXECUTE": _S.WAITING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
     ),
-    _S.RUNNING: _row("Started", *_ASKING, Finished=_S.DONE),
-    # For its parts, or for its turn. A plan that waits for approval may be replaced by an edited one, before any
-    # sub-task is there.
+    _S.RUNNING: _row("Started", *_DURING_A_CALL, Finished=_S.DONE),
+    # For its sub-tasks, or for a slot. A plan that waits for approval may be replaced by an edited one, as long as no
+    # sub-task exists.
     _S.WAITING: _row(
         "Planned:RECURSE",
         "Planned:EXECUTE",
         **{"Started": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE},
     ),
-    _S.SYNTHESIZING: _row("SynthesisStarted", *_ASKING, Finished=_S.DONE),
+    _S.SYNTHESIZING: _row("SynthesisStarted", *_DURING_A_CALL, Finished=_S.DONE),
     _S.DONE: {"Superseded": _S.SUPERSEDED},
     _S.FAILED: {"Superseded": _S.SUPERSEDED},
     _S.CANCELLED: {"Superseded": _S.SUPERSEDED},
     _S.SUPERSEDED: {},
 }
 
-#: What a node that waits goes on with, by its decision.
-_GOES_ON: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
+#: The decision that a waiting node must have for its next stage to begin.
+_NEEDED_DECISION: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
 
 
 class Tree:
-    """Nodes by id, in the order they came into being, and what is known of the run as a whole; `str()` draws it."""
+    """The nodes by id, in the order of their creation, and the state of the run as a whole; `str()` draws it.
+
+    `status` is "pending", "running", "paused", "done", "failed" or "cancelled"; `started` and `ended` are in seconds
+    since the epoch.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -91,7 +95,7 @@ class Tree:
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Tree:
-        """A tree of nodes as they were recorded; parents come before their children."""
+        """A tree of recorded nodes; parents come before their children."""
         tree = cls()
         for node in nodes:
             tree._add(node)
@@ -99,7 +103,7 @@ class Tree:
         return tree
 
     def __str__(self) -> str:
-        """A node a line, the first 400; `views.outline` draws them with symbols and durations."""
+        """One line a node, at most 400; `views.outline` adds symbols and durations."""
         lines = [
             f"{'  ' * node.depth}{node.state}  {printable(node.title)}  {printable(node.remark)}".rstrip()
             for node in itertools.islice(self, TEXT_LINES)
@@ -132,15 +136,15 @@ class Tree:
 
     @property
     def usage(self) -> Usage:
-        """What all nodes have used."""
+        """The sum over all nodes."""
         return self._usage
 
     def children(self, node_id: str) -> list[Node]:
-        """In the plan's order."""
+        """The children of a node, in the plan's order."""
         return [self._nodes[child] for child in self._children.get(node_id, ())]
 
     def ancestors(self, node_id: str) -> list[Node]:
-        """From the root down to the parent."""
+        """The ancestors of a node, from the root down to its parent."""
         found: list[Node] = []
         parent = self._nodes[node_id].parent
         while parent is not None:
@@ -149,7 +153,7 @@ class Tree:
         return found[::-1]
 
     def tasks_above(self, node_id: str) -> tuple[str, ...]:
-        """The tasks of the ancestors, from the root down; one tuple for siblings that are asked for in a row."""
+        """The tasks of the ancestors, from the root down; siblings that are queried in a row share one tuple."""
         parent = self._nodes[node_id].parent
         if parent is None:
             return ()
@@ -158,7 +162,7 @@ class Tree:
         return self._above[1]
 
     def walk(self, node_id: str = "0") -> Iterator[Node]:
-        """A node and all below it, depth first, in the plan's order."""
+        """A node and its descendants, depth first, in the plan's order."""
         stack = [node_id] if node_id in self._nodes else []
         while stack:
             current = stack.pop()
@@ -166,16 +170,16 @@ class Tree:
             stack.extend(reversed(self._children.get(current, ())))
 
     def critical_path(self) -> list[Node]:
-        """The chain of nodes that decided how long the run took: at each split, the part that ended last."""
+        """The chain of nodes that determined how long the run took: at each split, the sub-task that ended last."""
         path = [self._nodes["0"]] if self._nodes else []
-        while path and (parts := [child for child in self.children(path[-1].id) if child.started is not None]):
-            path.append(max(parts, key=lambda node: node.ended if node.ended is not None else float("inf")))
+        while path and (begun := [child for child in self.children(path[-1].id) if child.started is not None]):
+            path.append(max(begun, key=lambda node: node.ended if node.ended is not None else float("inf")))
         return path
 
     def apply(self, event: Event) -> Node | None:
-        """Change what the event says; returns the node as it is now (`None` for an event of the run).
+        """Apply the event; returns the changed node (`None` for an event of the run).
 
-        Raises `IllegalEvent` if the event cannot follow what happened; the tree is then unchanged.
+        Raises `IllegalEvent` if the event cannot follow the earlier ones; the tree is then unchanged.
         """
         kind = type(event)
         if kind in CHANGES:
@@ -190,8 +194,12 @@ class Tree:
             raise IllegalEvent(f"node {event.node} exists already")
         if event.node.rpartition(".")[0] != (event.parent or "") or (event.parent is None and event.node != "0"):
             raise IllegalEvent(f"node {event.node!r} cannot be a child of {event.parent!r}")
-        if event.parent is not None and not self._may_split(event.parent):
-            raise IllegalEvent(f"node {event.node}: parent {event.parent} is {self._state_of(event.parent)}")
+        if event.parent is not None:
+            parent = self._nodes.get(event.parent)
+            # While the parent is planning, too: a streamed plan starts its sub-tasks early.
+            if parent is None or parent.state not in (_S.PLANNING, _S.WAITING) or parent.decision == "EXECUTE":
+                state = parent.state if parent is not None else None
+                raise IllegalEvent(f"node {event.node}: parent {event.parent} is {state}")
         return self._add(
             changed(
                 NEW,
@@ -213,21 +221,14 @@ class Tree:
             self._children.setdefault(node.parent, []).append(node.id)
         return node
 
-    def _may_split(self, node_id: str) -> bool:
-        node = self._nodes.get(node_id)
-        return node is not None and node.state in (_S.PLANNING, _S.WAITING) and node.decision != "EXECUTE"
-
-    def _state_of(self, node_id: str) -> NodeState | None:
-        node = self._nodes.get(node_id)
-        return node.state if node else None
-
     def _advance(self, event: Event) -> Node:
         node = self._nodes.get(event.node)
         if node is None:
             raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
-        trigger = _trigger(event)
+        trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
         row = TRANSITIONS[node.state]
-        if trigger not in row or (node.state is _S.WAITING and _GOES_ON.get(trigger, node.decision) != node.decision):
+        needed = _NEEDED_DECISION.get(trigger, node.decision)
+        if trigger not in row or (node.state is _S.WAITING and needed != node.decision):
             raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
         state = row[trigger] or node.state
         now = CHANGES[type(event)](node, event, state)
@@ -235,10 +236,6 @@ class Tree:
         if now.usage is not node.usage:
             self._usage += event.usage  # type: ignore[attr-defined]
         return now
-
-
-def _trigger(event: Event) -> str:
-    return f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
 
 
 def _run_started(tree: Tree, event: RunStarted) -> None:
@@ -260,7 +257,7 @@ def _run_resumed(tree: Tree, event: RunResumed) -> None:
 
 
 def _run_finished(tree: Tree, event: RunFinished) -> None:
-    # "done" and then "failed": the answer was there, but could not be kept.
+    # "done" and then "failed": the answer existed, but could not be written to the checkpoint.
     _require(tree, "running", "paused", *(["done"] if event.status == "failed" else []))
     tree.status, tree.error, tree.ended = event.status, event.error, event.at
 

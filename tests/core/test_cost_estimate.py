@@ -81,7 +81,7 @@ def test_an_answer_is_one_call_or_none() -> None:
     assert predicted(Execute(), 5, 50).most.calls == 1
     assert predicted(Execute(), 5, 50).least.calls == 1
     assert predicted(Execute(answer="x"), 5, 50).most.calls == 0
-    assert "nothing more is asked" in str(predicted(Execute(answer="x"), 5, 50))
+    assert "no further call" in str(predicted(Execute(answer="x"), 5, 50))
 
 
 def test_tokens_and_dollars_follow_from_the_assumptions_that_are_shown() -> None:

@@ -39,7 +39,7 @@ async def test_it_asks_the_planner_once_and_gives_the_plan(
     assert tasks() == set()
     printed = capsys.readouterr().out
     assert "the plan took 1 call" in printed
-    assert "if no part splits again    3 calls" in printed
+    assert "if no sub-task splits again  3 calls" in printed
     assert "assumed: " in printed
     assert "RECURSE: 2 sub-tasks\n  0. one\n  1. two" in printed
 
@@ -133,7 +133,7 @@ async def test_the_price_of_a_model_is_used(shell: Any, model: ScriptedModel, ca
         lambda inputs, context: model_reply(context), prices={"gold": (1.0, 10.0)}, default_model="gold"
     )
     await shell.value("%%rlm -m priced --dry-run\nroot")
-    line = next(line for line in capsys.readouterr().out.splitlines() if "no part splits" in line)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "no sub-task splits" in line)
     assert "$0.01" in line
     assert isinstance(shell.names["_rlm"], Run)
 
@@ -156,7 +156,7 @@ async def test_answers_of_other_agents_are_counted_beside_their_plans(shell: Any
     )
     shell.names.update(model=model, team={"planner": model, "writer": Agent("writer", model, instructions="Write.")})
     await shell.value("%%rlm -m model -a team -n told -q --dry-run\nroot")
-    assert "if no part splits again    4 calls" in capsys.readouterr().out
+    assert "if no sub-task splits again  4 calls" in capsys.readouterr().out
     before = model.calls
     await shell.value("%%rlm -m model -a team -n told -q\nroot")
     assert model.calls - before == 4
