@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from .adapters import resolve_model
 from .core.keys import as_json
 from .exceptions import ConfigurationError
 from .ports import Model
@@ -38,7 +37,7 @@ class Agent:
             raise ConfigurationError(f"Agent(name={self.name!r}): give it a name that the planner can assign tasks to")
         if self.temperature is not None and not _is_temperature(self.temperature):
             raise ConfigurationError(f"temperature={self.temperature!r}: expected a number of at least 0, or None")
-        object.__setattr__(self, "resolved", resolve_model(self.model))
+        object.__setattr__(self, "resolved", _resolved(self.model))
         object.__setattr__(self, "tools", as_tools(self.tools))
 
     @property
@@ -87,3 +86,16 @@ def _agent(name: str, value: Any) -> Agent:
     if isinstance(value, Agent):
         return value if value.name == name else replace(value, name=name)
     return Agent(name, value)
+
+
+def _resolved(model: Any) -> Model:
+    """The `Model` for a spec such as "openai:NAME", a model, or any callable; only specs load the adapters."""
+    if model is None:
+        raise ConfigurationError(
+            'llm=None: give a model ("offline", "openai:NAME", a callable); None cannot answer anything'
+        )
+    if not isinstance(model, str | type) and isinstance(model, Model):
+        return model
+    from .models.registry import resolve_model
+
+    return resolve_model(model)

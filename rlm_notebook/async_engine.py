@@ -15,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from .adapters import cache_of, remembering
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import baseline_path, existing_edit, new_edit
 from .core.context import RLMContext
@@ -53,6 +52,7 @@ from .solver.recursion import Recursion
 from .solver.replay import replay
 from .tools import as_tools
 from .types import Output
+from .wrappers.cached import cache_of, remembering
 
 __all__ = ["AsyncRecursiveEngine"]
 

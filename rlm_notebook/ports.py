@@ -33,14 +33,11 @@ __all__ = [
     "NodeFacts",
     "Observer",
     "Part",
-    "PlainHost",
     "ReferencedText",
     "Reply",
     "Request",
     "ToolCall",
     "call_started",
-    "current_host",
-    "install_host",
     "report_call_started",
 ]
 
@@ -300,27 +297,3 @@ class Host(Protocol):
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
         """The JSON file beside the notebook for this task; `None` where there are no cells that files belong to."""
         ...
-
-
-class PlainHost:
-    """A script or a plain interpreter: nothing is shown, files go to the working directory."""
-
-    def display(self, run: Any) -> None:
-        print(run)
-
-    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
-        return None
-
-
-_current: Host = PlainHost()
-
-
-def current_host() -> Host:
-    return _current
-
-
-def install_host(host: Host) -> Host:
-    """Make `host` the current one; returns the one before, to be put back."""
-    global _current
-    before, _current = _current, host
-    return before

@@ -11,12 +11,11 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
     {"exceptions", "core"},
-    {"ports", "concurrency", "credentials"},
+    {"ports", "host", "concurrency", "credentials"},
     {"views", "types", "values", "output_type"},
     {"tools", "prompts", "pricing", "memory"},
     # What implements the ports needs nobody who uses it.
     {"models", "wrappers", "checkpoints"},
-    {"adapters"},
     {"agent", "runtime"},
     {"solver", "observers"},
     {"engine", "async_engine"},

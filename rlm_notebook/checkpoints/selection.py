@@ -11,7 +11,8 @@ from typing import Any
 from ..core.records import Recorded
 from ..core.redaction import Store
 from ..exceptions import ConfigurationError
-from ..ports import Journal, current_host
+from ..host import current_host
+from ..ports import Journal
 from .location import place_without_cell
 from .memory import MemoryJournal
 from .redacted import Reduced

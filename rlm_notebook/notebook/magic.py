@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from traitlets import Float, Int, Unicode
 
 from ..exceptions import RLMError
-from ..ports import PlainHost, install_host
+from ..host import PlainHost, install_host
 from .cell.options import parser
 from .cell.transformer import ASYNC_MAGIC, await_rlm
 from .commands.matcher import matcher_of

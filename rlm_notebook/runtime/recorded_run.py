@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from ..adapters import page_of, view_of
 from ..checkpoints.selection import recorded_in
 from ..core.events import Cancelled, Event
 from ..core.limits import Budget, Usage
@@ -18,7 +17,8 @@ from ..core.records import Recorded
 from ..core.redaction import Store, store_of
 from ..core.tree import Tree
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
-from ..ports import Message, Observer, current_host
+from ..host import current_host, html_page, tree_view
+from ..ports import Message, Observer
 from ..types import Output, TraceObject
 from ..views.dataframe import frame_of
 from ..views.diff import Difference, difference
@@ -161,7 +161,7 @@ class RecordedRun:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to."""
-        return written(page_of(self), path)
+        return written(html_page(self), path)
 
     def to_frame(self) -> Any:
         """The nodes as a `pandas.DataFrame`, one row each. Raises `ConfigurationError` where pandas is missing."""
@@ -249,7 +249,7 @@ class RecordedRun:
 
     def _display_(self) -> Any:
         """What marimo shows."""
-        return view_of(self)
+        return tree_view(self)
 
 
 def _budget_of(kept: dict[str, Any]) -> Budget:

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..adapters import page_of, view_of
 from ..concurrency.cancellation import is_being_cancelled
 from ..core.events import Event
 from ..core.limits import Usage
@@ -23,7 +22,8 @@ from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Tree
 from ..exceptions import ConfigurationError, ExecutionError
-from ..ports import Message, Observer, Reply, current_host
+from ..host import current_host, html_page, tree_view
+from ..ports import Message, Observer, Reply
 from ..types import Output, TraceObject
 from ..views.dataframe import frame_of
 from ..views.diff import Difference, difference
@@ -475,7 +475,7 @@ class Run:
 
         It holds all that models wrote: share it as you would share the notebook.
         """
-        return written(page_of(self), path)
+        return written(html_page(self), path)
 
     def __str__(self) -> str:
         return outline(self.tree, breaks=breaks_of(self.tree, self.active_seconds))
@@ -488,7 +488,7 @@ class Run:
 
     def _display_(self) -> Any:
         """What marimo shows."""
-        return view_of(self)
+        return tree_view(self)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

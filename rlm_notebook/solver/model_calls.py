@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from ..adapters import patience as patience_with
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
 from ..concurrency.deadline import answer_in_time
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
@@ -32,6 +31,7 @@ from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_st
 from ..pricing import estimate
 from ..runtime.run import Run
 from ..runtime.scheduler import held
+from ..wrappers.retried import Patience
 from .errors import without_node
 
 __all__ = ["TextReader", "ask", "tell_work"]
@@ -320,7 +320,7 @@ class _Asking:
                 if self.retry is None:
                     raise failure
                 tell_work(self.run, self.node, request.mode)
-                patience = patience or patience_with(self.retry, self._tell, self._has_answered)
+                patience = patience or Patience(self.retry, self._tell, self._has_answered)
                 await patience.after(failure)
             return self.settled(reply) if shared else _present(reply, self.node, self.model)
         except BaseException as error:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from ..core.secret_parameters import calls_with_secrets
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Cache, Capabilities, Model, Reply, Request
 
-__all__ = ["Cached", "Flights", "MemoryCache", "is_confided", "is_whole", "remembered"]
+__all__ = ["Cached", "Flights", "MemoryCache", "cache_of", "is_confided", "is_whole", "remembered", "remembering"]
 
 #: Replies that ended as they should; one that was cut off or filtered is asked for again.
 _WHOLE = frozenset({"stop", "tool_calls"})
@@ -189,3 +189,36 @@ def is_confided(request: Request, reply: Reply) -> bool:
 def remembered(reply: Reply) -> Reply:
     """A reply of its own, that cost nothing."""
     return replace(copy.deepcopy(reply), usage=Usage(), mark="cached")
+
+
+def cache_of(given: Any) -> Cache | None:
+    """The cache that an engine's `cache` asks for: `True` is one in memory, anything with `get` and `put` itself."""
+    if given is None or given is False:
+        return None
+    if given is True:
+        return MemoryCache()
+    if not (callable(getattr(given, "get", None)) and callable(getattr(given, "put", None))):
+        raise ConfigurationError(f"cache={given!r}: expected True, None or an object with get(key) and put(key, reply)")
+    cache_given: Cache = given
+    return cache_given
+
+
+def remembering(cache: Cache | None, models: Iterable[tuple[str, Model]]) -> Callable[[Model, Model], Model]:
+    """Wraps what asks a model, so that what is in the cache is not asked; `models` are all, by the names of agents.
+
+    A spec names one model. Functions may share a name: all but the first are kept apart by who uses them.
+    """
+    if cache is None:
+        return lambda model, asking: asking
+    flights = Flights()
+    first: dict[str, Model] = {}
+    salts: dict[int, str] = {}
+    for agent, model in models:
+        known = first.setdefault(model.name, model)
+        if known is not model and known != model and ":" not in model.name:
+            salts.setdefault(id(model), agent)
+
+    def remember(model: Model, asking: Model) -> Model:
+        return Cached(asking, cache, flights=flights, salt=salts.get(id(model), ""))
+
+    return remember

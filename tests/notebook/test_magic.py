@@ -18,9 +18,9 @@ from IPython.core.error import UsageError
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, Output, Run, ScriptedModel, Tool
 from rlm_notebook.exceptions import RLMError
+from rlm_notebook.host import PlainHost, current_host
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.cell.transformer import await_rlm
-from rlm_notebook.ports import PlainHost, current_host
 from tests.fault_server import FaultServer, refusal
 from tests.support.waiting import HANG
 

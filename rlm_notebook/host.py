@@ -1,0 +1,49 @@
+"""Where a run is displayed and saved: the notebook that loaded the extension, else a script.
+
+The notebook's half of the package is loaded by name and on first use: it stands above everything that displays a run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .ports import Host
+
+__all__ = ["PlainHost", "current_host", "html_page", "install_host", "tree_view"]
+
+
+class PlainHost:
+    """A script or a plain interpreter: runs are printed, files go to the working directory."""
+
+    def display(self, run: Any) -> None:
+        print(run)
+
+    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
+        return None
+
+
+_current: Host = PlainHost()
+
+
+def current_host() -> Host:
+    return _current
+
+
+def install_host(host: Host) -> Host:
+    """Make `host` the current one; returns the previous one."""
+    global _current
+    before, _current = _current, host
+    return before
+
+
+def html_page(run: Any) -> str:
+    """A run, live or recorded, as one HTML page that needs only a browser."""
+    page: str = import_module(".notebook.display.html_page", __package__).page_of(run)
+    return page
+
+
+def tree_view(run: Any) -> Any:
+    """A run, live or recorded, as the widget."""
+    return import_module(".notebook.widget", __package__).TreeView(run)
