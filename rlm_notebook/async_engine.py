@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -22,7 +23,7 @@ from .core.events import Event
 from .core.limits import Budget, Limits
 from .core.plan import Plan
 from .core.records import Recorded
-from .core.redaction import STORES, Store
+from .core.redaction import STORES, Store, store_of
 from .core.retry import RetryPolicy
 from .core.tree import NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
@@ -43,9 +44,10 @@ from .runtime.config import (
     priced,
     seconds,
 )
-from .runtime.forks import Fork, edited, plan_given, retried
-from .runtime.recorded_run import RecordedRun, load_run
+from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
+from .runtime.recorded_run import load_run
 from .runtime.run import Run
+from .runtime.run_view import RunView
 from .runtime.scheduler import Slots
 from .runtime.team import Team
 from .solver.recursion import Recursion
@@ -217,7 +219,7 @@ class AsyncRecursiveEngine:
 
     def edit(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         node_id: str,
         *,
         task: str | None = None,
@@ -234,11 +236,11 @@ class AsyncRecursiveEngine:
         file that cannot be used.
         """
         ended = self._ended(run, variables, output_type, context, at_rest=True)
-        return self.start_fork(ended, edited(ended, node_id, task, plan_given(plan), result))
+        return self.start_fork(ended.job, edited(ended, node_id, task, plan_given(plan), result))
 
     def retry_run(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         node_id: str | None = None,
         *,
         variables: Mapping[str, Any] | None = None,
@@ -247,49 +249,56 @@ class AsyncRecursiveEngine:
     ) -> Run:
         """`run.retry(...)`, for runs as `edit` takes them."""
         ended = self._ended(run, variables, output_type, context, at_rest=True)
-        return self.start_fork(ended, retried(ended, node_id))
+        return self.start_fork(ended.job, retried(ended, node_id))
 
     def baseline(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         *,
         variables: Mapping[str, Any] | None = None,
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Run:
         """`run.baseline()`, for runs as `edit` takes them."""
-        return self.start_plain(self._ended(run, variables, output_type, context))
+        return self.start_plain(self._ended(run, variables, output_type, context).job)
 
     def _ended(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         variables: Mapping[str, Any] | None,
         output_type: Any,
         context: RLMContext | None,
         *,
         at_rest: bool = False,
-    ) -> Run:
+    ) -> EndedRun:
         """The run as one of this engine; `at_rest`: none that is still under way, here or in another process."""
-        if isinstance(run, Run):
-            return run
-        _require_loop()
-        if at_rest:
-            require_at_rest(run.path if isinstance(run, RecordedRun) else Path(run))
-        recorded = run if isinstance(run, RecordedRun) else load_run(run)
-        _require_texts(recorded)
-        wanted_type = OutputType(output_type) if output_type is not None else None
-        journal = journal_for(recorded.path, request_key=recorded.request_key, task=recorded.task)
-        job = Job(
-            recorded.task,
-            context,
-            SharedMemory(variables or {}),
-            wanted_type,
-            recorded.request_key,
-            journal,
-            "resume",
-            title=str(recorded.settings.get("title") or ""),
+        view = load_run(run) if isinstance(run, str | Path) else run
+        job = view.internals.request
+        if job is None:
+            _require_loop()
+            if at_rest:
+                require_at_rest(Path(view.checkpoint or ""))
+            job = self._request_of(view, variables, output_type, context)
+        return EndedRun(job, view.internals.snapshot(), self._configuration.limits, self.key)
+
+    def _request_of(
+        self, run: RunView, variables: Mapping[str, Any] | None, output_type: Any, context: RLMContext | None
+    ) -> Job:
+        """The request of a loaded run, with what its file does not hold. Raises `CheckpointError` for one of which
+        texts were left out."""
+        recorded = run.internals.snapshot()
+        _require_texts(run.checkpoint, store_of(recorded))
+        key, task = run.internals.request_key, run.task
+        return Job(
+            task=task,
+            context=context,
+            memory=SharedMemory(variables or {}),
+            output_type=OutputType(output_type) if output_type is not None else None,
+            request_key=key,
+            journal=journal_for(run.checkpoint, request_key=key, task=task),
+            mode="resume",
+            title=str(recorded.tree.settings.get("title") or ""),
         )
-        return Run.ended_as(recorded.recorded, job, self._configuration, self)
 
     def replaced(self, **changes: Any) -> AsyncRecursiveEngine:
         """An engine with some arguments changed; this one stays as it is."""
@@ -332,28 +341,26 @@ class AsyncRecursiveEngine:
         known = recorded if job.mode != "fresh" else None
         if _asks_somebody(job, known):
             configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
-        run = Run(job, configuration, known, self)
-        run.begin(lambda: replay(run) if job.mode == "replay" else self._recursion.solve(run))
-        return run
+        main = replay if job.mode == "replay" else self._recursion.solve
+        return Run(job, configuration, known, self, main)
 
-    def join_again(self, run: Run) -> Run:
+    def join_again(self, job: Job) -> Run:
         """A run that joins what is recorded, and solves nothing new."""
-        return self._start(replace(run.job, mode="resume", joins_only=True))
+        return self._start(replace(job, mode="resume", joins_only=True))
 
-    def start_again(self, run: Run) -> Run:
+    def start_again(self, job: Job) -> Run:
         """A run of the same request, over what is recorded, in the same place."""
         _require_loop()
-        return self._start(replace(run.job, mode="resume", joins_only=False))
+        return self._start(replace(job, mode="resume", joins_only=False))
 
-    def start_fork(self, run: Run, fork: Fork) -> Run:
+    def start_fork(self, job: Job, fork: Fork) -> Run:
         """A run over changed records: put in a place of their own first, so that no crash loses them.
 
         The same edit of the same run goes on in the file that it has.
         """
         _require_loop()
-        job = run.job
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
-        seed, path = fork.seed(key, run.clock()), job.journal.path
+        seed, path = fork.seed(key, time.time()), job.journal.path
         journal = existing_edit(path, seed, job.store)
         replaying = _mode("resume", kept=path is not None) == "replay"
         if journal is None and replaying:
@@ -372,26 +379,26 @@ class AsyncRecursiveEngine:
             )
         )
 
-    def start_plain(self, run: Run) -> Run:
+    def start_plain(self, job: Job) -> Run:
         """A run of the same request whose root answers by itself."""
         _require_loop()
-        path = run.job.journal.path
+        path = job.journal.path
         place = baseline_path(path) if path is not None else None
-        journal = journal_for(place, request_key=run.request_key, task=run.task, store=run.job.store)
+        journal = journal_for(place, request_key=job.request_key, task=job.task, store=job.store)
         mode = _mode("resume", kept=place is not None)
         plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)
-        return plain._start(replace(run.job, journal=journal, mode=mode, joins_only=False, baseline=True))
+        return plain._start(replace(job, journal=journal, mode=mode, joins_only=False, baseline=True))
 
     def _sharing(self, slots: Slots) -> AsyncRecursiveEngine:
         """This engine, whose calls count among those of another."""
         object.__setattr__(self, "_configuration", replace(self._configuration, slots=slots))
         return self
 
-    def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
+    def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again from the same facts."""
         return self._recursion.prompt(run, node_id)
 
-    def key(self, run: Run, node_id: str) -> str:
+    def key(self, run: NodeSource, node_id: str) -> str:
         """The key of a node's plan, made again from the same facts."""
         return self._recursion.key(run, node_id)
 
@@ -445,11 +452,11 @@ def _asks_somebody(job: Job, known: Recorded | None) -> bool:
     return not done or known is None or known.tree.request_key != job.request_key
 
 
-def _require_texts(recorded: RecordedRun) -> None:
-    if recorded.store != "full":
+def _require_texts(path: str | None, store: Store) -> None:
+    if store != "full":
         raise CheckpointError(
-            f'{recorded.path} was recorded with store="{recorded.store}": what would have to be asked again is not in '
-            'it; solve the task anew with store="full", or edit the run while its session lasts'
+            f'{path} was recorded with store="{store}": what would have to be asked again is not in it; solve the task '
+            'anew with store="full", or edit the run while its session lasts'
         )
 
 

@@ -18,8 +18,7 @@ from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
 from .ports import Cache, Observer
 from .runtime.config import OnFailure, OnLimit, RunMode
-from .runtime.recorded_run import RecordedRun
-from .runtime.run import Run
+from .runtime.run_view import RunView
 from .types import Output
 
 __all__ = ["RecursiveEngine"]
@@ -110,7 +109,7 @@ class RecursiveEngine:
 
     def edit(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         node_id: str,
         *,
         task: str | None = None,
@@ -138,7 +137,7 @@ class RecursiveEngine:
 
     def retry_run(
         self,
-        run: Run | RecordedRun | str | Path,
+        run: RunView | str | Path,
         node_id: str | None = None,
         *,
         variables: Mapping[str, Any] | None = None,

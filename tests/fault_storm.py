@@ -185,7 +185,7 @@ async def run(
                 finished[run.tree[event.node].task] = time.monotonic()
 
         # Somebody watches, so answers are streamed.
-        run.watch(note)
+        run.internals.watch(note)
         lags = [0.0]
         watching = asyncio.create_task(note_lag(lags))
         output = await run

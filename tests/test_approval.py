@@ -171,9 +171,9 @@ async def test_what_was_approved_and_begun_is_not_asked_about_again(tmp_path: Pa
 async def test_waiting_costs_no_time_of_the_budget() -> None:
     run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root", budget=Budget(seconds=0.1)).start("trip")
     await waiting(run, "0")
-    worked = run.active_seconds
+    worked = run.internals.active_seconds
     await asyncio.sleep(3600)
-    assert run.active_seconds == worked
+    assert run.internals.active_seconds == worked
     run.approve("0")
     output = await run
 
@@ -232,7 +232,7 @@ async def test_waiting_to_be_allowed_is_no_work_of_the_tool_nor_of_the_node() ->
     node = run.tree["0"]
     assert not node.at_work
     assert [use.awaiting_approval for use in node.tool_calls] == [True, True]
-    allowed = run.clock()
+    allowed = run.internals.clock()
     run.approve("0")
     await run
 
@@ -249,9 +249,9 @@ async def test_a_run_that_only_waits_for_somebody_takes_no_time() -> None:
     lever = Lever(1)
     run = lever.engine.start("t")
     await waiting(run, "0")
-    before = run.active_seconds
+    before = run.internals.active_seconds
     await asyncio.sleep(3600)
-    assert run.active_seconds == before
+    assert run.internals.active_seconds == before
     run.approve("0")
     output = await run
     assert output.metadata["duration"] == before
@@ -279,9 +279,9 @@ async def test_a_run_can_go_on_as_another_while_a_call_waits_for_approval() -> N
     lever = Lever(3)
     run = lever.engine.start("t")
     await waiting(run, "0")
-    run.go_on_as(run.again)
-    await until(lambda: run.successor is not None and run.successor.awaiting)
-    run.latest.approve("0")
+    run.internals.continue_as(run.internals.again)
+    await until(lambda: run.internals.successor is not None and run.internals.successor.awaiting)
+    run.internals.latest.approve("0")
     assert (await run).content == "pulled 3"
 
 

@@ -600,7 +600,7 @@ async def test_a_finished_request_makes_no_call() -> None:
     again = await engine.solve("trip", checkpoint=journal)
 
     assert model.calls == calls
-    assert (again.content, again.metadata["calls"], again.run.reused) == (first.content, 0, True)
+    assert (again.content, again.metadata["calls"], again.run.internals.reused) == (first.content, 0, True)
     assert again.metadata["run_id"] == first.metadata["run_id"]
     assert {node.mark for node in again.run.tree} == {"replayed"}
     assert again.usage == first.usage

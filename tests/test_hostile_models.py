@@ -365,7 +365,7 @@ async def test_random_misbehaviour_ends_in_an_answer_or_an_error_of_ours_and_lea
             raise
         except RLMError as error:
             blamed.append(error.run is run)
-        assert run.finished
+        assert run.internals.finished
         assert others() == set(), f"seed {seed}"
         assert all(node.state.final for node in run.tree), f"seed {seed}"
         assert run.usage == run.tree.usage, f"seed {seed}"

@@ -130,11 +130,11 @@ def test_a_live_answer_and_a_loaded_one_come_back(protocol: int, tmp_path: Path)
 
     assert there_and_back(output, protocol).content == output.content
     assert back.output.content == output.content
-    assert (back.path, str(back), back.usage, back.settings) == (
+    assert (back.path, str(back), back.usage, back.internals.settings) == (
         recorded.path,
         str(recorded),
         recorded.usage,
-        recorded.settings,
+        recorded.internals.settings,
     )
     assert list(back.tree) == list(recorded.tree)
     assert list(copy.deepcopy(recorded).tree) == list(recorded.tree)

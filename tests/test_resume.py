@@ -63,7 +63,7 @@ async def test_an_unchanged_run_with_gaps_is_told_again_as_it_is(tmp_path: Path)
     asked(gaps.model)
     again = await gaps.run()
 
-    assert (asked(gaps.model), again.reused, str(again.output)) == ([], True, str(first.output))
+    assert (asked(gaps.model), again.internals.reused, str(again.output)) == ([], True, str(first.output))
     assert [(n.id, n.state, n.error) for n in again.tree] == [(n.id, n.state, n.error) for n in first.tree]
     assert gaps.path.read_bytes() == before
     assert str(await again.retry()) == ANSWER, "trying again is asked for"
@@ -337,7 +337,7 @@ def test_the_same_edit_of_the_same_run_is_told_again(mode: str, tmp_path: Path, 
     again = engine.edit(engine.solve("trip", checkpoint=path).run, "0.2.1", result="pizza")
 
     assert again.content == "trip: at 9; downtown; food: soup; pizza"
-    assert (asked(model), again.run.reused, files(tmp_path)) == ([], True, before)
+    assert (asked(model), again.run.internals.reused, files(tmp_path)) == ([], True, before)
 
 
 def test_an_edit_that_is_not_recorded_is_not_replayed(tmp_path: Path, monkeypatch: Any) -> None:

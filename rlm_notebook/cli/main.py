@@ -170,7 +170,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.mermaid:
         print(run.to_mermaid(), end="")
         return 0
-    print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.active_seconds)))
+    print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.internals.active_seconds)))
     root = run.tree.root
     print(f"\n{terminal_text(root.result) if root is not None and root.result else f'({run.status})'}")
     return 0

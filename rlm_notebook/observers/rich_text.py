@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.events import Event, Token
-from ..runtime.run import Run
+from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows
 from .redraw_throttle import Paced
@@ -30,13 +30,13 @@ _STYLES = {
 class RichProgress:
     """Watches a run and draws it to a terminal; `close` leaves the final tree."""
 
-    def __init__(self, run: Run, stream: IO[str]) -> None:
+    def __init__(self, run: RunView, stream: IO[str]) -> None:
         self._run = run
         self._console = Console(file=stream)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
-        self._paced = Paced(run.loop, self._draw, REDRAW_INTERVAL)
-        self._stop = run.watch(self)
+        self._paced = Paced(run.internals.loop, self._draw, REDRAW_INTERVAL)
+        self._stop = run.internals.watch(self)
 
     def __call__(self, event: Event) -> None:
         if not isinstance(event, Token):
@@ -56,7 +56,7 @@ class RichProgress:
 
     def _drawing(self, height: int | None) -> Text:
         """The tree, or as much of its end as fits: what moves is there."""
-        breaks = breaks_of(self._run.tree, self._run.active_seconds)
+        breaks = breaks_of(self._run.tree, self._run.internals.active_seconds)
         rows = list(outline_rows(self._run.tree, self._console.width - 1, breaks))
         if height is not None and len(rows) > height:
             rows = ["…", *rows[-(height - 1) :]]

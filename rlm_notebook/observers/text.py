@@ -11,7 +11,7 @@ from typing import IO, Protocol
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
 from ..core.text import printable
-from ..runtime.run import Run
+from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows, reason, shown_state
 from .redraw_throttle import Paced
@@ -36,7 +36,7 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
+def progress_of(run: RunView, stream: IO[str] | None = None) -> Progress:
     """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
     # A program without a console has no standard error at all.
     shown_on: IO[str] = stream or sys.stderr or io.StringIO()
@@ -50,14 +50,14 @@ def progress_of(run: Run, stream: IO[str] | None = None) -> Progress:
 class TextProgress:
     """Watches a run and draws it to `stream` (standard error by default); `close` draws the final tree."""
 
-    def __init__(self, run: Run, stream: IO[str] | None = None) -> None:
+    def __init__(self, run: RunView, stream: IO[str] | None = None) -> None:
         self._run = run
         self._stream = stream or sys.stderr or io.StringIO()
         self._live = self._stream.isatty()
         self._drawn = 0
-        self._paced = Paced(run.loop, self._draw, REDRAW_INTERVAL)
+        self._paced = Paced(run.internals.loop, self._draw, REDRAW_INTERVAL)
         self._closed = False
-        self._stop = run.watch(self)
+        self._stop = run.internals.watch(self)
 
     def __call__(self, event: Event) -> None:
         if self._live:
@@ -86,7 +86,7 @@ class TextProgress:
 
     def _draw(self) -> None:
         size = shutil.get_terminal_size()
-        breaks = breaks_of(self._run.tree, self._run.active_seconds)
+        breaks = breaks_of(self._run.tree, self._run.internals.active_seconds)
         rows = list(outline_rows(self._run.tree, size.columns - 1, breaks))
         if len(rows) > size.lines - 2:
             # What is at the end is what moves; the whole is shown when the run is over.

@@ -1,40 +1,61 @@
-"""Which run another one goes on as, because it was edited or tried again while somebody looked at it."""
+"""Which runs follow one: started in its place when it has ended, or as what it continues as while somebody watches."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..exceptions import ConfigurationError, RLMError
+from .control import Control
+from .run_view import RunView
 
-if TYPE_CHECKING:
-    from .run import Run
-
-__all__ = ["Succession"]
+__all__ = ["Continuation"]
 
 log = logging.getLogger("rlm_notebook")
 
 
-class Succession:
+class Continuation:
     """Starts the run that comes after one, once it may, and tells those who follow."""
 
-    def __init__(self) -> None:
-        self.run: Run | None = None
-        self._start: Callable[[], Run] | None = None
-        self._followers: tuple[Callable[[Run], None], ...] = ()
+    def __init__(self, control: Control) -> None:
+        #: The run that this one continued as.
+        self.run: RunView | None = None
+        #: The run that was started in the place of this one.
+        self.in_place: RunView | None = None
+        self._control = control
+        self._start: Callable[[], RunView] | None = None
+        self._followers: tuple[Callable[[RunView], None], ...] = ()
 
-    def plan(self, start: Callable[[], Run]) -> None:
-        """Raises `ConfigurationError` while another one is planned: it would never be started, and nobody told."""
+    def follow(self, follower: Callable[[RunView], None]) -> None:
+        """Call `follower` with the successor, as soon as it has been started."""
+        self._followers = (*self._followers, follower)
+
+    def continue_as(self, start: Callable[[], RunView]) -> None:
+        """End, losing nothing that was paid for, and continue as the run that `start` makes.
+
+        No new call starts, those under way finish and are kept. Whoever awaits the run gets what its successor gives.
+        Of a run that has ended, the successor is started in the next step of the running event loop; raises
+        `ConfigurationError` where none is running, and while the run is about to continue as another one already.
+        """
+        if not self._control.ended:
+            self._plan(start)
+            self._control.settle()
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError("there is no running event loop to go on in; execute the cell again") from None
+        self._plan(start)
+        loop.call_soon(self.begin)
+
+    def _plan(self, start: Callable[[], RunView]) -> None:
         if self._start is not None:
+            # It would never be started, and nobody told.
             raise ConfigurationError(
                 "this run is about to go on with another change; make this one when it has, which may take one call"
             )
         self._start = start
-
-    def follow(self, told: Callable[[Run], None]) -> None:
-        """Tell `told` the successor, as soon as it has been started."""
-        self._followers = (*self._followers, told)
 
     def drop(self) -> None:
         """Nothing follows: the run was cancelled."""
@@ -50,5 +71,5 @@ class Succession:
         except RLMError as error:
             log.error("the run could not go on: %s", error)
             return
-        for told in self._followers:
-            told(self.run)
+        for follower in self._followers:
+            follower(self.run)

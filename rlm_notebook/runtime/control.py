@@ -15,7 +15,7 @@ from .active_time import Stopwatch
 from .admission import Permits
 from .event_log import EventLog
 
-__all__ = ["Control"]
+__all__ = ["Control", "Ended"]
 
 #: How long another thread waits for a cancelled run to end, in seconds.
 CANCEL_SECONDS = 10
@@ -45,6 +45,8 @@ class Control:
         self.stopped: set[str] = set()
         #: The run was ended because it had settled, and not because somebody cancelled it.
         self.settled = False
+        #: What the run is called when it is stopped before its end.
+        self.stops_as = "cancelled"
         self._settling = False
         self._log = log
         self._permits = permits
@@ -73,20 +75,20 @@ class Control:
     def cancel(self) -> Awaitable[None]:
         """Stop now; in another thread than the run's, it has stopped when this returns."""
         if self.task is None or self.task.done():
-            return _Ended(None)
+            return Ended(None)
         if threading.get_ident() == self._thread:
             self.task.cancel()
-            return _Ended(self.task)
+            return Ended(self.task)
         ended = threading.Event()
         self.loop.call_soon_threadsafe(self._cancel_and_tell, ended)
         ended.wait(timeout=CANCEL_SECONDS)
-        return _Ended(None)
+        return Ended(None)
 
     def cancel_node(self, node_id: str) -> Awaitable[None]:
         """Stop one node and what is below it; all else goes on."""
         task = self.node_tasks.get(node_id)
         self._on_loop(lambda: self._cancel_node(node_id))
-        return _Ended(task)
+        return Ended(task)
 
     def _cancel_node(self, node_id: str) -> None:
         self.stopped.add(node_id)
@@ -186,7 +188,7 @@ def _calls_tools(tree: Tree) -> bool:
     return any(use.ended is None and not use.awaiting_approval for node in running for use in node.tool_calls)
 
 
-class _Ended:
+class Ended:
     """Awaitable that a task has ended, however; not awaiting it is fine."""
 
     def __init__(self, task: asyncio.Task[Any] | None) -> None:

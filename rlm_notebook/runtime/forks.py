@@ -6,7 +6,7 @@ A run that is under way can be asked what its fork would be, but has to end befo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,21 +17,63 @@ from ..core.plan import Execute, Recurse, plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Tree
 from ..exceptions import ConfigurationError
+from .config import Job
 
-__all__ = ["Fork", "edited", "plan_given", "retried"]
+__all__ = ["EndedRun", "Fork", "Forked", "NodeSource", "edited", "plan_given", "retried"]
 
 
-class _Forked(Protocol):
-    """What is asked of a run that is forked."""
-
-    run_id: str
-    tree: Tree
-    limits: Limits
+class NodeSource(Protocol):
+    """What the prompt and the key of a node are made from."""
 
     @property
+    def tree(self) -> Tree: ...
+    @property
+    def job(self) -> Job: ...
+
+
+class Forked(Protocol):
+    """What is asked of a run that is forked."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
     def task(self) -> str: ...
+    @property
+    def tree(self) -> Tree: ...
+    @property
+    def limits(self) -> Limits: ...
+
     def snapshot(self) -> Recorded: ...
     def key_of(self, node_id: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run as another engine continues it: what was requested, what is recorded, and that engine's limits and keys."""
+
+    job: Job
+    recorded: Recorded
+    limits: Limits
+    key: Callable[[NodeSource, str], str]
+
+    @property
+    def tree(self) -> Tree:
+        return self.recorded.tree
+
+    @property
+    def run_id(self) -> str:
+        return self.tree.run_id
+
+    @property
+    def task(self) -> str:
+        return self.job.task
+
+    def snapshot(self) -> Recorded:
+        return self.recorded
+
+    def key_of(self, node_id: str) -> str:
+        """The key of a node's plan, made again from the same facts."""
+        return self.key(self, node_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +101,7 @@ class Fork:
         return Recorded(tree, self.recorded.earlier)
 
 
-def edited(run: _Forked, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
+def edited(run: Forked, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
     """A fork in which one node has another task, plan or result. Raises `ConfigurationError` for what cannot be."""
     _require_one(node_id, task=task, plan=plan, result=result)
     node, recorded = _node(run, node_id), run.snapshot()
@@ -74,7 +116,7 @@ def edited(run: _Forked, node_id: str, task: str | None, plan: Execute | Recurse
     return replace(fork, recorded=with_result(recorded, node, _key(run, node), result or ""))
 
 
-def retried(run: _Forked, node_id: str | None) -> Fork:
+def retried(run: Forked, node_id: str | None) -> Fork:
     """A fork in which what failed is tried again; or one node, whatever became of it. Raises `ConfigurationError`."""
     if node_id is None:
         if not unfinished(run.tree):
@@ -112,7 +154,7 @@ def _require_one(node_id: str, **given: Any) -> None:
             raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} says nothing; give a text")
 
 
-def _node(run: _Forked, node_id: str) -> Node:
+def _node(run: Forked, node_id: str) -> Node:
     if node_id not in run.tree:
         raise ConfigurationError(
             f"there is no node {node_id!r} in this run; its ids are those of run.tree, such as '0'"
@@ -123,14 +165,14 @@ def _node(run: _Forked, node_id: str) -> Node:
     return node
 
 
-def _planned(run: _Forked, node: Node) -> Node:
+def _planned(run: Forked, node: Node) -> Node:
     """A part of a plan that is known as a whole."""
     if run.tree[node.parent or ""].plan is None:
         raise ConfigurationError(f"node {node.id} is of a plan that never was complete; retry node {node.parent} first")
     return node
 
 
-def _key(run: _Forked, node: Node) -> str:
+def _key(run: Forked, node: Node) -> str:
     """The key of the node's plan, also where it came to none."""
     missing = [
         wanted for wanted in node.depends_on if wanted not in run.tree or run.tree[wanted].state is not NodeState.DONE
@@ -140,7 +182,7 @@ def _key(run: _Forked, node: Node) -> str:
     return node.plan_key or run.key_of(node.id)
 
 
-def _possible(run: _Forked, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
+def _possible(run: Forked, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
     if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
         raise ConfigurationError(
             f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"

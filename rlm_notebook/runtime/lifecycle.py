@@ -8,7 +8,6 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ..concurrency.threads import read_beside
 from ..core.error_text import described
@@ -16,13 +15,10 @@ from ..core.events import Cancelled, RunFinished, RunStarted
 from ..credentials import without_keys
 from ..exceptions import CheckpointError, RLMError
 from ..types import Output
-from ..views.run_view import output_of
 from .admission import budget_error
-from .continuation import Succession
+from .run_context import RunContext
+from .run_output import output_of
 from .scheduler import OverBudget
-
-if TYPE_CHECKING:
-    from .run import Run
 
 __all__ = ["Lifetime"]
 
@@ -32,15 +28,12 @@ log = logging.getLogger("rlm_notebook")
 class Lifetime:
     """Drives one run to its `output` or its `error`, and then has begin what it goes on as, if anything."""
 
-    def __init__(self, run: Run, succession: Succession) -> None:
+    def __init__(self, run: RunContext) -> None:
         self.output: Output | None = None
         self.error: BaseException | None = None
-        #: What the run is called when it is stopped before its end.
-        self.stops_as = "cancelled"
         self._run = run
-        self._succession = succession
 
-    def begin(self, main: Callable[[], Awaitable[str]]) -> None:
+    def begin(self, main: Callable[[RunContext], Awaitable[str]]) -> None:
         """Start the run's own task; `main` gives the root's answer."""
         control = self._run.control
         control.task = control.loop.create_task(self._drive(main), name=f"rlm-run-{self._run.run_id}")
@@ -55,9 +48,9 @@ class Lifetime:
             self._emit_start()
             self._end_badly(asyncio.CancelledError())
         if self._run.control.settled or not task.cancelled():
-            self._succession.begin()
+            self._run.continuation.begin()
         else:
-            self._succession.drop()
+            self._run.continuation.drop()
 
     def _emit_start(self) -> None:
         run = self._run
@@ -74,11 +67,11 @@ class Lifetime:
             )
         )
 
-    async def _drive(self, main: Callable[[], Awaitable[str]]) -> Output:
+    async def _drive(self, main: Callable[[RunContext], Awaitable[str]]) -> Output:
         self._emit_start()
         try:
             content, wanted = await self._in_time(main), self._run.job.output_type
-            answered = partial(output_of, self._run, output_type=wanted)
+            answered = partial(output_of, self._run.run, output_type=wanted)
             # Only what has a type is read once more.
             self.output = answered(content) if wanted is None else await read_beside(answered, content)
         except BaseException as error:
@@ -87,22 +80,22 @@ class Lifetime:
         self._finish("done")
         return self.output
 
-    async def _in_time(self, main: Callable[[], Awaitable[str]]) -> str:
+    async def _in_time(self, main: Callable[[RunContext], Awaitable[str]]) -> str:
         try:
-            return await self._run.stopwatch.within(main)
+            return await self._run.stopwatch.within(partial(main, self._run))
         except OverBudget as problem:
             raise budget_error(problem) from None
 
     def _end_badly(self, error: BaseException) -> None:
         run, self.error = self._run, error
         if isinstance(error, RLMError):
-            error.run = run
+            error.run = run.run
         for node in list(run.tree):
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
                     usage, text = run.claim(node.id), run.take_draft(node.id)
                     run.emit(Cancelled(at=run.clock(), node=node.id, usage=usage, text=text))
-        status = self.stops_as if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
+        status = run.control.stops_as if isinstance(error, asyncio.CancelledError | KeyboardInterrupt) else "failed"
         try:
             self._finish(status, error)
         except CheckpointError as second:
@@ -115,6 +108,6 @@ class Lifetime:
         try:
             run.log.end(RunFinished(at=run.clock(), status=status, error=said), run.snapshot)
         except CheckpointError as problem:
-            problem.run = run
+            problem.run = run.run
             self.error = self.error or problem
             raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from ..checkpoints.selection import recorded_in
 from ..core.events import Cancelled, Event
@@ -20,12 +20,15 @@ from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
 from ..host import current_host, html_page, tree_view
 from ..ports import Message, Observer
 from ..types import Output, TraceObject
+from ..views.answer import best_of, trace_of, written
 from ..views.dataframe import frame_of
 from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
-from ..views.run_view import ReadableRun, best_of, output_of, trace_of, written
+from .control import Ended
+from .run_output import output_of
+from .run_view import RunView
 
 __all__ = ["RecordedRun", "load_run"]
 
@@ -64,7 +67,7 @@ def _last_moment(tree: Tree) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecordedRun:
-    """What `load_run` gives: it reads as a `Run` that has ended.
+    """What `load_run` gives: it reads as a `Run` that has ended, and has the same names.
 
     `str()` is the tree as text; it displays as the widget in a notebook.
     """
@@ -72,23 +75,14 @@ class RecordedRun:
     path: Path
     recorded: Recorded
 
-    #: What was recorded is all there is: nothing was called for it now, and it can differ from nothing.
-    reused = True
-    finished = True
+    #: Nothing was called for it now, and it can differ from nothing.
     calls = 0
-    notes: ClassVar[list[str]] = []
+    ended = True
 
     @property
-    def changed(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def breadcrumbs(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def tree(self) -> Tree:
-        return self.recorded.tree
+    def internals(self) -> RecordedInternals:
+        """For the package itself: no promise to users."""
+        return RecordedInternals(self)
 
     @property
     def run_id(self) -> str:
@@ -99,12 +93,8 @@ class RecordedRun:
         return self.tree.task
 
     @property
-    def request_key(self) -> str:
-        return self.tree.request_key
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return self.tree.settings
+    def tree(self) -> Tree:
+        return self.recorded.tree
 
     @property
     def status(self) -> str:
@@ -117,25 +107,6 @@ class RecordedRun:
         return store_of(self.recorded)
 
     @property
-    def usage(self) -> Usage:
-        """Over all executions that the file is of."""
-        return self.recorded.spent
-
-    @property
-    def active_seconds(self) -> float:
-        return self.recorded.active_seconds
-
-    @property
-    def budget(self) -> Budget:
-        """What limited the run, as far as it can still be read."""
-        kept = self.settings.get("budget")
-        return _budget_of(kept) if isinstance(kept, dict) else Budget()
-
-    @property
-    def checkpoint(self) -> str:
-        return str(self.path)
-
-    @property
     def output(self) -> Output | None:
         """The answer, or `None` if the run came to none."""
         root = self.tree.root
@@ -143,13 +114,43 @@ class RecordedRun:
             return None
         return output_of(self, root.result, None)
 
+    @property
+    def error(self) -> ExecutionError | None:
+        """What awaiting the run raises, or `None` if it has an answer."""
+        if self.output is not None:
+            return None
+        return ExecutionError(f"the run in {self.path} is {self.status}: {self.tree.error or 'it has no answer'}")
+
+    @property
+    def usage(self) -> Usage:
+        """Over all executions that the file is of."""
+        return self.recorded.spent
+
+    @property
+    def checkpoint(self) -> str:
+        return str(self.path)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """None: there is nothing to compare the recorded variables with."""
+        return ()
+
+    @property
+    def notes(self) -> list[str]:
+        """None, as `changed`."""
+        return []
+
+    @property
+    def awaiting(self) -> Mapping[str, Any]:
+        """Nothing waits any more."""
+        return {}
+
     def partial(self) -> Output:
         """The answer if there is one, else the finished parts in the plan's order."""
-        found = Output(best_of(self.tree), {"partial": True, **self._origin()}, usage=self.usage, run=self)
-        return self.output or found
-
-    def _origin(self) -> dict[str, Any]:
-        return {"run_id": self.run_id, "checkpoint": self.checkpoint}
+        if self.output is not None:
+            return self.output
+        metadata = {"partial": True, "run_id": self.run_id, "checkpoint": self.checkpoint}
+        return Output(best_of(self.tree), metadata, usage=self.usage, run=self)
 
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
@@ -167,9 +168,21 @@ class RecordedRun:
         """The nodes as a `pandas.DataFrame`, one row each. Raises `ConfigurationError` where pandas is missing."""
         return frame_of(self.tree)
 
-    def diff(self, other: ReadableRun) -> Difference:
+    def diff(self, other: RunView) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""
         return difference(self.tree, other.tree)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """None: they have all happened."""
+        return
+        yield
+
+    def __await__(self) -> Generator[Any, None, Output]:
+        """The answer that was recorded. Raises `ExecutionError` if the run came to none."""
+        if (error := self.error) is not None:
+            raise error
+        return self.partial()
+        yield
 
     # -- what takes an engine -------------------------------------------------------------------------------------
 
@@ -192,54 +205,40 @@ class RecordedRun:
         """Raises `ConfigurationError`: engines answer with what there is."""
         raise self._without_engine('.retry_run(run), with the engine made with on_failure="synthesize"')
 
+    def baseline(self) -> NoReturn:
+        """Raises `ConfigurationError`: engines solve it without a tree, `engine.baseline(run)`."""
+        raise ConfigurationError(
+            f"this run was loaded from {self.path}, which brings no model along; give it to an engine: "
+            "AsyncRecursiveEngine(...).baseline(run)"
+        )
+
     def _without_engine(self, call: str) -> ConfigurationError:
         return ConfigurationError(
             f"this run was loaded from {self.path}, which brings no model along; give it to an engine: "
             f"RecursiveEngine(...){call}, or AsyncRecursiveEngine(...) and the same where you await"
         )
 
-    # -- as a run that has ended ----------------------------------------------------------------------------------
+    # -- control: as of a run that has ended ----------------------------------------------------------------------
 
-    async def events(self) -> AsyncIterator[Event]:
-        """None: they have all happened."""
-        return
-        yield
+    def cancel(self, node_id: str | None = None) -> Awaitable[None]:
+        """Nothing is under way. Raises `ConfigurationError` for a single node, as a run does that has ended."""
+        if node_id is not None and node_id != "0":
+            state = self.tree[node_id].state if node_id in self.tree else "not in this run"
+            raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
+        return Ended(None)
 
-    def __await__(self) -> Generator[Any, None, Output]:
-        """The answer that was recorded. Raises `ExecutionError` if the run came to none."""
-        if (output := self.output) is None:
-            raise ExecutionError(f"the run in {self.path} is {self.status}: {self.tree.error or 'it has no answer'}")
-        return output
-        yield
+    def pause(self) -> None:
+        """Nothing is under way."""
 
-    # -- for those who show a run ----------------------------------------------------------------------------------
+    def resume(self) -> None:
+        """Nothing is under way."""
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Raises `RuntimeError`, as a loop does that is closed: a recorded run lives on none."""
-        raise RuntimeError("a recorded run has no event loop")
-
-    def clock(self) -> float:
-        return time.time()
-
-    def watch(self, observer: Observer) -> Callable[[], None]:
-        """Nothing happens any more, so there is nothing to tell."""
-        return lambda: None
-
-    def follow(self, told: Callable[[Any], None]) -> None:
-        """It goes on as no other run."""
-
-    def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
-        """Prompts are not kept."""
-        return ()
-
-    def cancel(self) -> None:
-        """Nothing is under way; so too with `pause` and `resume`."""
-
-    pause = resume = cancel
+    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> NoReturn:
+        """Raises `ConfigurationError`: nothing waits."""
+        raise ConfigurationError(f"node {node_id} waits for no approval: the run in {self.path} has ended")
 
     def __str__(self) -> str:
-        return outline(self.tree, breaks=breaks_of(self.tree, self.active_seconds))
+        return outline(self.tree, breaks=breaks_of(self.tree, self.recorded.active_seconds))
 
     def __repr__(self) -> str:
         return f"<RecordedRun {self.run_id} {self.status}: {len(self.tree)} nodes>"
@@ -250,6 +249,94 @@ class RecordedRun:
     def _display_(self) -> Any:
         """What marimo shows."""
         return tree_view(self)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class RecordedInternals:
+    """The `RunInternals` of a run that was loaded: nothing happens in it, and nothing follows from it."""
+
+    run: RecordedRun
+
+    live = False
+    request = None
+    breadcrumbs = ()
+    rests = ()
+    fresh = True
+    finished = True
+    at_rest = True
+    #: What was recorded is all there is.
+    reused = True
+    successor = None
+
+    @property
+    def recorded(self) -> Recorded:
+        return self.run.recorded
+
+    @property
+    def request_key(self) -> str:
+        return self.run.tree.request_key
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.run.tree.settings
+
+    @property
+    def budget(self) -> Budget:
+        """What limited the run, as far as it can still be read."""
+        kept = self.settings.get("budget")
+        return _budget_of(kept) if isinstance(kept, dict) else Budget()
+
+    @property
+    def active_seconds(self) -> float:
+        return self.recorded.active_seconds
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Raises `RuntimeError`, as a loop does that is closed: a recorded run lives on none."""
+        raise RuntimeError("a recorded run has no event loop")
+
+    @property
+    def latest(self) -> RecordedRun:
+        return self.run
+
+    @property
+    def last_in_place(self) -> RecordedRun:
+        return self.run
+
+    def started_in_place(self, run: RunView) -> None:
+        raise self._not_live()
+
+    def clock(self) -> float:
+        return time.time()
+
+    def watch(self, observer: Observer) -> Callable[[], None]:
+        """Nothing happens any more, so there is nothing to tell."""
+        return lambda: None
+
+    def follow(self, follower: Callable[[RunView], None]) -> None:
+        """It continues as no other run."""
+
+    def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
+        """Prompts are not kept."""
+        return ()
+
+    def snapshot(self) -> Recorded:
+        return self.recorded
+
+    def suspend(self) -> Awaitable[None]:
+        return self.run.cancel()
+
+    def forked(self) -> NoReturn:
+        raise self._not_live()
+
+    def again(self) -> NoReturn:
+        raise self._not_live()
+
+    def continue_as(self, start: Callable[[], RunView]) -> NoReturn:
+        raise self._not_live()
+
+    def _not_live(self) -> ConfigurationError:
+        return ConfigurationError("this run was loaded from a file: execute its cell again to go on with it")
 
 
 def _budget_of(kept: dict[str, Any]) -> Budget:

@@ -1,17 +1,13 @@
 """One execution: what its user holds in hands while it goes on and when it has ended.
 
-A run is composed of parts that know nothing of each other's concerns: the log of what happened (`event_log`), what it
-knows from earlier executions (`past`), who may call a model and for how much (`permits`), how long it has worked
-(`stopwatch`), what comes back from whoever watches (`control`), and its way from begin to end (`lifetime`). A run never
-rewinds; resuming is a new run over the records of the old one.
+A run never rewinds; resuming is a new run over the records of the old one. What the engine's own parts need of a run is
+its `RunContext`; its way from begin to end is in `lifecycle`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,60 +17,38 @@ from ..core.limits import Usage
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Tree
-from ..exceptions import ConfigurationError, ExecutionError
+from ..exceptions import ConfigurationError
 from ..host import current_host, html_page, tree_view
-from ..ports import Message, Observer, Reply
 from ..types import Output, TraceObject
+from ..views.answer import best_of, trace_of, written
 from ..views.dataframe import frame_of
 from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
-from ..views.run_view import ReadableRun, best_of, trace_of, written
-from .active_time import Stopwatch
-from .admission import Permits
 from .config import Configuration, Job
-from .continuation import Succession
-from .control import Control
-from .event_log import EventLog
 from .forks import Fork, edited, plan_given, retried
 from .lifecycle import Lifetime
-from .priority import Urgency
-from .recall import Past
-from .scheduler import Meter, Splits, Steps, Turns, slots_for
-from .steady_clock import SteadyClock
+from .run_context import RunContext, RunFactory
+from .run_view import RunView
 
 __all__ = ["Origin", "Run"]
 
 _END = object()
-#: How much is kept of an answer that broke off, in characters.
-MOST_OF_A_DRAFT = 200_000
 
 
-class Origin(Protocol):
+class Origin(RunFactory, Protocol):
     """The engine that a run came from, as far as the run needs it."""
 
-    def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again."""
-        ...
-
-    def key(self, run: Run, node_id: str) -> str:
-        """The key of a node's plan, made again."""
-        ...
-
-    def join_again(self, run: Run) -> Run:
+    def join_again(self, job: Job) -> Run:
         """A run that joins what is recorded, and solves nothing new."""
         ...
 
-    def start_again(self, run: Run) -> Run:
-        """A run of the same request, over what is recorded, in the same place."""
-        ...
-
-    def start_fork(self, run: Run, fork: Fork) -> Run:
+    def start_fork(self, job: Job, fork: Fork) -> Run:
         """A run over changed records."""
         ...
 
-    def start_plain(self, run: Run) -> Run:
+    def start_plain(self, job: Job) -> Run:
         """A run of the same request without a tree."""
         ...
 
@@ -84,6 +58,8 @@ class Run:
 
     Made by `AsyncRecursiveEngine.start`. `tree` is the state so far, `status` one of "pending", "running", "paused",
     "done", "failed", "cancelled". Control may be called from any thread.
+
+    Begins at once: `main` gives the root's answer.
     """
 
     def __init__(
@@ -92,101 +68,41 @@ class Run:
         configuration: Configuration,
         recorded: Recorded | None,
         origin: Origin,
+        main: Callable[[RunContext], Awaitable[str]],
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.job = job
-        self.configuration = configuration
-        self.budget = configuration.budget
-        self.limits = configuration.limits
-        self.clock = SteadyClock(clock)
-        self.past = Past(recorded, job.request_key, job.memory)
-        self.run_id = self.past.run_id or secrets.token_hex(8)
-        self.log = EventLog(job.journal, configuration.observers)
-        self.tree: Tree = self.log.tree
-        #: What waits for `approve`, by node: its plan, or its calls of tools.
-        self.awaiting: dict[str, asyncio.Future[Any]] = {}
-        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, self.clock)
-        meter = Meter(self.budget, self.past.spent)
-        turns = Turns(slots_for(configuration.slots))
-        self.steps = Steps(self.limits.max_steps)
-        self.splits = Splits()
-        self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
-        self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, self.clock)
-        #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
-        self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
-        #: Answers that are being written, as far as they have come, by node.
-        self.drafts: dict[str, list[str]] = {}
-        self.urgency = Urgency(self.tree)
-        self._succession = Succession()
-        self._lifetime = Lifetime(self, self._succession)
-        #: The run that was started after this one, in the same place.
-        self._heir: Run | None = None
+        #: For the package itself: no promise to users.
+        self.internals = RunContext(self, job, configuration, recorded, origin, clock=clock)
+        self._lifetime = Lifetime(self.internals)
         self._origin = origin
-
-    @classmethod
-    def ended_as(cls, recorded: Recorded, job: Job, configuration: Configuration, origin: Origin) -> Run:
-        """A recorded run that has ended, as one of an engine: to go on from, not to be awaited."""
-        run = cls(job, configuration, recorded, origin)
-        run.tree = run.log.tree = recorded.tree
-        return run
+        self._lifetime.begin(main)
 
     # -- what happened -------------------------------------------------------------------------------------------
 
     @property
+    def run_id(self) -> str:
+        """The same over all executions of one request in one file."""
+        return self.internals.run_id
+
+    @property
     def task(self) -> str:
-        return self.job.task
+        return self.internals.task
 
     @property
-    def breadcrumbs(self) -> tuple[str, ...]:
-        """The tasks that this one stands below, outermost first, as the `context` of `solve` said."""
-        return self.job.context.breadcrumbs if self.job.context is not None else ()
-
-    @property
-    def request_key(self) -> str:
-        return self.job.request_key
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The engine as checkpoints record it, and the content hashes of the variables."""
-        variables = self.job.memory.digests()
-        kept = {
-            "variables": variables,
-            "edit": self.job.edit or self.past.edit,
-            "baseline": self.job.baseline,
-            "title": self.job.title,
-        }
-        return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
-
-    @property
-    def recorded(self) -> Recorded | None:
-        """What earlier executions left."""
-        return self.past.recorded
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The variables whose content is another now than when the run was recorded."""
-        return self.past.changed
-
-    @property
-    def notes(self) -> list[str]:
-        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
-        of which of its tools nobody knows whether they changed."""
-        return [*self.past.notes, *self._unseen]
-
-    @cached_property
-    def _unseen(self) -> list[str]:
-        recorded = self.recorded
-        called = {use.name for node in recorded.tree for use in node.tool_calls} if recorded is not None else set()
-        return [
-            f"the version of the tool {name} does not tell when this changes: {what}; @tool(version=...) can"
-            for name, what in self.configuration.team.unseen.items()
-            if name in called
-        ]
+    def tree(self) -> Tree:
+        """The nodes as they are now."""
+        return self.internals.tree
 
     @property
     def status(self) -> str:
-        return self.tree.status
+        return self.internals.status
+
+    @property
+    def ended(self) -> bool:
+        """No task of the run is alive: what is to be kept has been put away."""
+        successor = self.internals.successor
+        return self.internals.at_rest and (successor is None or successor.ended)
 
     @property
     def output(self) -> Output | None:
@@ -199,72 +115,45 @@ class Run:
         return self._lifetime.error
 
     @property
-    def finished(self) -> bool:
-        """It has come to its end; one that was stopped as paused goes on only as another execution."""
-        return self.status in ("done", "failed", "cancelled") or (self.status == "paused" and self.control.ended)
-
-    @property
-    def ended(self) -> bool:
-        """No task of the run is alive: what is to be kept has been put away."""
-        return self.control.ended and (self.successor is None or self.successor.ended)
-
-    @property
-    def successor(self) -> Run | None:
-        """The run that this one went on as (`go_on_as`), if it did."""
-        return self._succession.run
-
-    @property
-    def latest(self) -> Run:
-        """This run, or the last of those that it went on as."""
-        return self if self.successor is None else self.successor.latest
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that the run lives on; everything it emits is emitted there."""
-        return self.control.loop
-
-    @property
     def usage(self) -> Usage:
         """Over the lifetime of the run: what earlier executions of the same file used is included."""
-        return self.permits.meter.total
+        return self.internals.usage
 
     @property
     def calls(self) -> int:
         """Model calls of this execution."""
-        return self.permits.meter.spent.calls
+        return self.internals.calls
 
     @property
     def checkpoint(self) -> str | None:
-        """Where the run is kept, or `None` for memory."""
-        path = self.log.journal.path
-        return str(path) if path else None
+        """The path of the file that the run is kept in, or `None` for memory."""
+        return self.internals.checkpoint
 
     @property
-    def active_seconds(self) -> float:
-        """How long the run has worked, from the first call of each execution on; pauses do not count."""
-        return self.stopwatch.seconds
+    def changed(self) -> tuple[str, ...]:
+        """The variables whose content is another now than when the run was recorded."""
+        return self.internals.changed
 
     @property
-    def reused(self) -> bool:
-        """Every answer was found in the records: no model was called."""
-        return self.status == "done" and self.calls == 0 and bool(self.past.records)
+    def notes(self) -> list[str]:
+        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
+        of which of its tools nobody knows whether they changed."""
+        return self.internals.notes
 
-    def emit(self, event: Event) -> None:
-        """The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does."""
-        self.log.emit(event)
-
-    def watch(self, observer: Observer) -> Callable[[], None]:
-        """Tell `observer` every event from now on; call the result to stop."""
-        return self.log.watch(observer)
+    @property
+    def awaiting(self) -> Mapping[str, Any]:
+        """What waits for `approve`, by the id of its node: a plan, or calls of tools."""
+        return self.internals.awaiting
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event from now on, tokens included, in order, until the run ends."""
+        control = self.internals.control
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        if self.control.task is None or self.finished:
+        if control.task is None or self.internals.finished:
             return
-        put = self.control.told_here(queue.put_nowait)
-        stop = self.watch(put)
-        self.control.task.add_done_callback(lambda _: put(_END))
+        put = control.told_here(queue.put_nowait)
+        stop = self.internals.watch(put)
+        control.task.add_done_callback(lambda _: put(_END))
         try:
             while (event := await queue.get()) is not _END:
                 yield event
@@ -276,9 +165,8 @@ class Run:
         has come of those that are being written or broke off."""
         if self.output is not None:
             return self.output
-        return Output(
-            best_of(self.tree, self.drafts), {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self
-        )
+        text = best_of(self.tree, self.internals.drafts)
+        return Output(text, {"partial": True, "run_id": self.run_id}, usage=self.usage, run=self)
 
     def trace(self) -> list[TraceObject]:
         """All nodes as plain dictionaries."""
@@ -292,21 +180,16 @@ class Run:
         """The nodes as a `pandas.DataFrame`, one row each. Raises `ConfigurationError` where pandas is missing."""
         return frame_of(self.tree)
 
-    def diff(self, other: ReadableRun) -> Difference:
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to.
+
+        It holds all that models wrote: share it as you would share the notebook.
+        """
+        return written(html_page(self), path)
+
+    def diff(self, other: RunView) -> Difference:
         """What is different in `other`, node by node, and what it took more or less."""
         return difference(self.tree, other.tree)
-
-    def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts."""
-        return self._origin.prompt(self, node_id)
-
-    def key_of(self, node_id: str) -> str:
-        """The key of a node's plan, made again from the same facts."""
-        return self._origin.key(self, node_id)
-
-    def snapshot(self) -> Recorded:
-        """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
-        return self.past.with_present(self.tree, self.usage, self.active_seconds)
 
     # -- what may follow from it ---------------------------------------------------------------------------------
 
@@ -316,12 +199,7 @@ class Run:
         For a run that ended early (a failure, a spent budget, a cancellation). What is missing is stated in the
         prompts, so that the answer can say so. Raises `ConfigurationError` while the run is under way.
         """
-        return self._in_its_place(self._origin.join_again)
-
-    def again(self) -> Run:
-        """The same request once more, in the same place and within the same budget: what failed or was cancelled is
-        tried again, what is done is reused. Raises `ConfigurationError` while the run is under way."""
-        return self._in_its_place(self._origin.start_again)
+        return self.internals.in_place(self._origin.join_again)
 
     def edit(
         self,
@@ -337,13 +215,14 @@ class Run:
         Of a run kept in a file, the new one is kept beside it, as `<name>-edit.json`. Its budget starts at zero.
         Raises `ConfigurationError` while the run is under way and for an edit that cannot be made.
         """
-        self._require_finished()
-        return self._origin.start_fork(self, edited(self, node_id, task, plan_given(plan), result))
+        self.internals.require_finished()
+        fork = edited(self.internals, node_id, task, plan_given(plan), result)
+        return self._origin.start_fork(self.internals.job, fork)
 
     def retry(self, node_id: str | None = None) -> Run:
         """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
-        self._require_finished()
-        return self._origin.start_fork(self, retried(self, node_id))
+        self.internals.require_finished()
+        return self._origin.start_fork(self.internals.job, retried(self.internals, node_id))
 
     def baseline(self) -> Run:
         """A new run, started at once, of the same request without recursion: the task goes to the model as it is.
@@ -351,43 +230,7 @@ class Run:
         With the same model, tools and references, to compare what it says and costs. Of a run kept in a file, it is
         kept beside it, as `<name>-baseline.json`: asked again, it calls no model. Its budget starts at zero.
         """
-        return self._origin.start_plain(self)
-
-    def _in_its_place(self, start: Callable[[Run], Run]) -> Run:
-        """Runs in one file come one after the other: two at once would write into each other's journal."""
-        self._require_finished()
-        last = self
-        while last._heir is not None:
-            last = last._heir
-        if self.checkpoint and not last.control.ended:
-            raise ConfigurationError(
-                f"it goes on in {self.checkpoint} already, by a run that is {last.status}; wait for that, or cancel it"
-            )
-        last._heir = start(self)
-        return last._heir
-
-    def _require_finished(self) -> None:
-        if not self.finished:
-            raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
-
-    def go_on_as(self, start: Callable[[], Run]) -> None:
-        """End, losing nothing that was paid for, and go on as the run that `start` makes: its `successor`.
-
-        No new call starts, those under way finish and are kept. Whoever awaits this run gets what its successor gives.
-        Of a run that has ended, the successor is started in the next step of the running event loop; raises
-        `ConfigurationError` where none is running, and while it is about to go on as another run already.
-        """
-        if self.control.ended:
-            loop = _running_loop()
-            self._succession.plan(start)
-            loop.call_soon(self._succession.begin)
-        else:
-            self._succession.plan(start)
-            self.control.settle()
-
-    def follow(self, told: Callable[[Run], None]) -> None:
-        """Tell `told` the run that this one goes on as, as soon as it has been started."""
-        self._succession.follow(told)
+        return self._origin.start_plain(self.internals.job)
 
     # -- control -------------------------------------------------------------------------------------------------
 
@@ -397,27 +240,15 @@ class Run:
         Once the result is awaited (or, for a run, this returned in another thread), no task of it is alive and
         everything finished is kept. Raises `ConfigurationError` for a node that is not there or has ended.
         """
-        if self.successor is not None:
-            return self.successor.cancel(node_id)
-        if node_id is None or node_id == "0":
-            return self.control.cancel()
-        if node_id not in self.tree or self.tree[node_id].state.final:
-            state = self.tree[node_id].state if node_id in self.tree else "not in this run"
-            raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
-        return self.control.cancel_node(node_id)
-
-    def suspend(self) -> Awaitable[None]:
-        """Stop now, as `cancel` does, but as paused: the same request goes on from here when it is run again."""
-        self._lifetime.stops_as = "paused"
-        return self.cancel()
+        return self.internals.cancel(node_id)
 
     def pause(self) -> None:
         """Start no further model call; those under way finish."""
-        self.control.pause()
+        self.internals.control.pause()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self.control.resume()
+        self.internals.control.resume()
 
     def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None:
         """Let a plan that waits for approval go ahead, as it is or as the given one (a dict as planners write it); or
@@ -429,56 +260,23 @@ class Run:
             raise ConfigurationError(
                 f"node {node_id} waits for no approval; waiting: {', '.join(self.awaiting) or '-'}"
             )
-        self.control.approve(node_id, plan_given(plan))
-
-    # -- for the engine ------------------------------------------------------------------------------------------
-
-    def take_draft(self, node: str) -> str:
-        """What has come of a node's answer, which goes no further."""
-        return "".join(self.drafts.pop(node, ()))[:MOST_OF_A_DRAFT]
-
-    def claim(self, node: str) -> Usage:
-        """What the node used since its last event that told of usage."""
-        return self.permits.claim(node)
-
-    def task_of(self, node: str) -> asyncio.Task[Any] | None:
-        """The task that works on this node."""
-        return self.control.node_tasks.get(node) or self.control.task
-
-    def require_solving(self, node_id: str) -> None:
-        """Raises `ExecutionError` in a run that only joins what is there."""
-        if self.job.joins_only:
-            raise ExecutionError("it was not finished", node=node_id)
-
-    def approves(self, node_id: str) -> bool:
-        """Whether the plan of this node has to be approved before anything is spent on it."""
-        return self.configuration.approve is True or (self.configuration.approve == "root" and node_id == "0")
-
-    def begin(self, main: Callable[[], Awaitable[str]]) -> None:
-        """Start the run's own task; `main` gives the root's answer."""
-        self._lifetime.begin(main)
+        self.internals.control.approve(node_id, plan_given(plan))
 
     async def _result(self) -> Output:
         try:
-            output: Output = await self.control.outcome()
+            output: Output = await self.internals.control.outcome()
         except BaseException:
-            if self.successor is None or is_being_cancelled():
+            if self.internals.successor is None or is_being_cancelled():
                 raise
-            return await self.successor
-        return output if self.successor is None else await self.successor
+            return await self.internals.successor
+        successor = self.internals.successor
+        return output if successor is None else await successor
 
     def __await__(self) -> Generator[Any, None, Output]:
         return self._result().__await__()
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to.
-
-        It holds all that models wrote: share it as you would share the notebook.
-        """
-        return written(html_page(self), path)
-
     def __str__(self) -> str:
-        return outline(self.tree, breaks=breaks_of(self.tree, self.active_seconds))
+        return outline(self.tree, breaks=breaks_of(self.tree, self.internals.active_seconds))
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self.status}: {len(self.tree)} nodes, {self.calls} calls>"
@@ -489,10 +287,3 @@ class Run:
     def _display_(self) -> Any:
         """What marimo shows."""
         return tree_view(self)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError("there is no running event loop to go on in; execute the cell again") from None

@@ -29,7 +29,7 @@ from ..credentials import without_keys
 from ..exceptions import ExecutionError, ModelError, RLMError
 from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
-from ..runtime.run import Run
+from ..runtime.run_context import RunContext
 from ..runtime.scheduler import held
 from ..wrappers.retried import Patience
 from .errors import without_node
@@ -61,7 +61,7 @@ class TextReader(Protocol):
 
 
 def ask(
-    run: Run,
+    run: RunContext,
     node: str,
     model: Model,
     request: Request,
@@ -74,7 +74,7 @@ def ask(
     return asking.reply(request, shared=True) if remembering is asking else _remembered(asking, remembering, request)
 
 
-def tell_work(run: Run, node_id: str, mode: Mode) -> None:
+def tell_work(run: RunContext, node_id: str, mode: Mode) -> None:
     """The node is at work from here on, if it was not yet: its call has its turn, or its answer is there."""
     node, (begins, state) = run.tree[node_id], _WORK[mode]
     if node.state is not state or not node.at_work:
@@ -163,7 +163,7 @@ def _identity(model: Model, request: Request) -> Any:
     return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
 
 
-def _settled(run: Run, node: str, model: Model, reply: Reply | None) -> Reply:
+def _settled(run: RunContext, node: str, model: Model, reply: Reply | None) -> Reply:
     """The reply, with the name under which it is recorded."""
     reply = _present(reply, node, model)
     if reply.mark == "cached":
@@ -206,7 +206,7 @@ class _Asking:
     what another asks already (`key`) is late, and gets the answer of that one.
     """
 
-    run: Run
+    run: RunContext
     node: str
     model: Model
     retry: RetryPolicy | None
@@ -431,7 +431,7 @@ def _set_begin(begins: Callable[[], None] | None) -> None:
         call_started.set(begins)
 
 
-def _used(run: Run, model: Model, reply: Reply) -> Usage:
+def _used(run: RunContext, model: Model, reply: Reply) -> Usage:
     """Beside the call itself, which was counted when it began; what a provider does not say is unknown."""
     if reply.mark == "cached":
         # The model was given as one that remembers: what was counted as a call was none.
@@ -441,7 +441,7 @@ def _used(run: Run, model: Model, reply: Reply) -> Usage:
     return _priced(run, model, reply.usage)
 
 
-def _priced(run: Run, model: Model, usage: Usage) -> Usage:
+def _priced(run: RunContext, model: Model, usage: Usage) -> Usage:
     usage = plain_usage(usage).not_negative
     if model.capabilities.free:
         return usage.without_calls().with_cost(0.0)

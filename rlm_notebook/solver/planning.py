@@ -26,7 +26,7 @@ from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError,
 from ..ports import NodeFacts, Reply, Request
 from ..prompts import repair_messages
 from ..runtime.config import Configuration
-from ..runtime.run import Run
+from ..runtime.run_context import RunContext
 from .errors import told_beside, what_to_do, what_was_wrong
 from .model_calls import ask
 from .replay import tell_recorded
@@ -62,7 +62,7 @@ class Planning:
         self._on_limit = configuration.on_limit
         self._retry = configuration.retry
 
-    def draft(self, run: Run, node_id: str) -> Draft:
+    def draft(self, run: RunContext, node_id: str) -> Draft:
         """How the node comes to its plan: EXECUTE where a limit says so, one that is recorded, or one to be `asked`."""
         node = run.tree[node_id]
         facts = self._briefs.facts(run, node)
@@ -79,7 +79,7 @@ class Planning:
         run.require_solving(node_id)
         return Draft(key, facts)
 
-    async def asked(self, run: Run, node_id: str, draft: Draft, children: Children) -> Execute | Recurse:
+    async def asked(self, run: RunContext, node_id: str, draft: Draft, children: Children) -> Execute | Recurse:
         """A plan from the planner, which is told what was wrong with what it wrote before.
 
         Sub-tasks that were begun while the plan streamed are in `children`.
@@ -104,7 +104,7 @@ class Planning:
             else:
                 return await self._settled(run, node, draft.key, *_told_apart(reply, plan), children)
 
-    async def _read(self, run: Run, text: str) -> Execute | Recurse:
+    async def _read(self, run: RunContext, text: str) -> Execute | Recurse:
         """The plan that is written there; a long text is read beside the event loop."""
         if len(text) <= READ_AT_ONCE:
             return parse_plan(text)
@@ -112,7 +112,7 @@ class Planning:
         most = max(MOST_TASKS, steps), max(MOST_CHARACTERS, CHARACTERS_PER_TASK * steps)
         return await in_daemon_thread(parse_long_plan, text, *most)
 
-    def _beyond_all(self, run: Run, node: Node, key: str, reply: Reply) -> Execute:
+    def _beyond_all(self, run: RunContext, node: Node, key: str, reply: Reply) -> Execute:
         """A split that goes so far beyond the limit that it is not even recorded."""
         executed = Execute().to_json()
         event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
@@ -122,7 +122,7 @@ class Planning:
         return Execute()
 
     async def followed(
-        self, run: Run, node_id: str, draft: Draft, split: Recurse, children: Children
+        self, run: RunContext, node_id: str, draft: Draft, split: Recurse, children: Children
     ) -> Execute | None:
         """What holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun (`None`)."""
         node = run.tree[node_id]
@@ -138,7 +138,7 @@ class Planning:
         children.early = ()
         return None
 
-    async def _approved(self, run: Run, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
+    async def _approved(self, run: RunContext, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
         """The plan as its approval leaves it; an edited one is recorded in the place of the planner's."""
         edited = await run.control.approval_of(node.id)
         if edited is None or edited == plan:
@@ -147,7 +147,7 @@ class Planning:
         self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key), edited, begun=0)
         return edited if not run.tree[node.id].limited else Execute()
 
-    def _forced(self, run: Run, node: Node) -> str:
+    def _forced(self, run: RunContext, node: Node) -> str:
         """Why a node is executed without asking the planner, or ""."""
         if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
             return "max_depth"
@@ -156,7 +156,7 @@ class Planning:
             return "restates an ancestor"
         return ""
 
-    def _recalled(self, run: Run, node: Node, known: Node) -> Execute | Recurse:
+    def _recalled(self, run: RunContext, node: Node, known: Node) -> Execute | Recurse:
         plan = plan_from_json(known.plan)
         for event in plan_events(known, node.id):
             if isinstance(event, Planned):
@@ -166,7 +166,7 @@ class Planning:
         return plan
 
     async def _settled(
-        self, run: Run, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children
+        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children
     ) -> Execute | Recurse:
         """The plan as it stands, with what was begun too early put aside."""
         if not _continues(plan, children.early):
@@ -187,7 +187,7 @@ class Planning:
         self._tell(run, node, event, plan, begun)
         return plan
 
-    def _tell(self, run: Run, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
+    def _tell(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
         """A split that goes beyond a limit is executed, or ends the run; either way the plan is kept for later."""
         limit = self._beyond(run, node, plan, begun)
         if limit and self._on_limit == "raise":
@@ -197,7 +197,7 @@ class Planning:
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - begun)
 
-    def _beyond(self, run: Run, node: Node, plan: Execute | Recurse, begun: int) -> str:
+    def _beyond(self, run: RunContext, node: Node, plan: Execute | Recurse, begun: int) -> str:
         """Which limit the sub-tasks that are not begun yet would break, or ""."""
         if isinstance(plan, Execute):
             return ""
@@ -205,7 +205,7 @@ class Planning:
             return "max_depth"
         return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
 
-    def _reply(self, run: Run, node: Node, request: Request, children: Children) -> Awaitable[Reply]:
+    def _reply(self, run: RunContext, node: Node, request: Request, children: Children) -> Awaitable[Reply]:
         """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
         if not early and request.streaming:
@@ -214,7 +214,7 @@ class Planning:
         return ask(run, node.id, self._planner, request, self._retry, beginner)
 
 
-def _limit_error(limit: str, run: Run, node: Node, wanted: str) -> LimitError:
+def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
     if limit == "max_depth":
         return RecursionDepthError(
             f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
@@ -229,7 +229,7 @@ def _limit_error(limit: str, run: Run, node: Node, wanted: str) -> LimitError:
 class _Beginner:
     """Begins sub-tasks from the text of a plan as it streams in; a stream that starts anew must say the same again."""
 
-    def __init__(self, run: Run, children: Children) -> None:
+    def __init__(self, run: RunContext, children: Children) -> None:
         self._run = run
         self._children = children
         self.restart()

@@ -28,7 +28,8 @@ from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
 from ..prompts import repair_messages, with_instructions
 from ..runtime.config import Configuration
-from ..runtime.run import Run
+from ..runtime.forks import NodeSource
+from ..runtime.run_context import RunContext
 from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
@@ -52,22 +53,22 @@ class Recursion:
         self._briefs = Briefs(configuration.team, configuration.deadline)
         self._planning = Planning(configuration, self._briefs)
 
-    async def solve(self, run: Run) -> str:
+    async def solve(self, run: RunContext) -> str:
         """The answer to a run's task."""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
         known = unchanged(run, self.key(run, ROOT))
         return tell_all(run, known) if known is not None else await self.node(run, ROOT)
 
-    def prompt(self, run: Run, node_id: str) -> tuple[Message, ...]:
+    def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again."""
         return self._briefs.prompt(run, run.tree[node_id])
 
-    def key(self, run: Run, node_id: str) -> str:
+    def key(self, run: NodeSource, node_id: str) -> str:
         """The key of a node's plan, made again."""
         node = run.tree[node_id]
         return self._briefs.key(run, node, self._briefs.facts(run, node))
 
-    async def node(self, run: Run, node_id: str) -> str:
+    async def node(self, run: RunContext, node_id: str) -> str:
         """Solve a node, and leave it in a final state whatever happens."""
         try:
             if node_id in run.control.stopped:
@@ -107,7 +108,7 @@ class Recursion:
         """The name under which an agent is found, and a note if the planner made one up."""
         return self._team.assigned(agent)
 
-    def _parts(self, run: Run, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
+    def _parts(self, run: RunContext, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
         """The results to join, or the error of a node whose parts failed."""
         failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
         joins_only = run.job.joins_only
@@ -124,7 +125,7 @@ class Recursion:
             for child, outcome in outcomes.items()
         )
 
-    async def _answer(self, run: Run, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
+    async def _answer(self, run: RunContext, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
         key = result_key(node.plan_key, "EXECUTE" if execute is not None else "RECURSE", joined)
         if (known := run.past.recalled(key, node.id)) is not None:
@@ -155,12 +156,12 @@ class Recursion:
         )
         return reply.content
 
-    def _fuses(self, run: Run, node: Node) -> bool:
+    def _fuses(self, run: RunContext, node: Node) -> bool:
         """Whether the answer that the planner gave beside its plan will do."""
         typed = run.job.output_type is not None and node.parent is None
         return self._team.fuses(node) and not run.job.memory and not typed
 
-    async def _execute(self, run: Run, node: Node, reads: set[str]) -> Reply:
+    async def _execute(self, run: RunContext, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
         agent = self._team.agent(node)
         tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
@@ -170,7 +171,7 @@ class Recursion:
         talk = Conversation(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._fitting(run, node, request, talk.answer, talk.refuse)
 
-    def _readers(self, run: Run, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+    def _readers(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
         if not run.job.memory:
             return ()
@@ -179,7 +180,7 @@ class Recursion:
         reads.update(reference.name for reference in run.job.memory)
         return ()
 
-    async def _synthesize(self, run: Run, node: Node, parts: tuple[Part, ...]) -> Reply:
+    async def _synthesize(self, run: RunContext, node: Node, parts: tuple[Part, ...]) -> Reply:
         request = self._briefs.for_synthesizer(self._briefs.facts(run, node, parts))
 
         def ask_once(request: Request) -> Awaitable[Reply]:
@@ -189,7 +190,7 @@ class Recursion:
 
     async def _fitting(
         self,
-        run: Run,
+        run: RunContext,
         node: Node,
         request: Request,
         ask_once: Callable[[Request], Awaitable[Reply]],
@@ -222,7 +223,7 @@ class Recursion:
                 return reply
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _with_sources(self, run: Run, reply: Reply) -> Reply:
+    def _with_sources(self, run: RunContext, reply: Reply) -> Reply:
         """The reply with the nodes that it refers to listed in its metadata, if it does."""
         sources = sources_in(reply.content, run.tree.__contains__)
         return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply

@@ -13,21 +13,21 @@ from ..core.replay_events import created_event, end_events, plan_events, result_
 from ..core.tree import IllegalEvent, Node, NodeState, Tree
 from ..exceptions import CheckpointError, ReplayError
 from ..ports import Part
-from ..runtime.run import Run
+from ..runtime.run_context import RunContext
 
 __all__ = ["replay", "tell_all", "tell_recorded", "tell_result", "unchanged"]
 
 ROOT = "0"
 
 
-def tell_result(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
+def tell_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
     """A recorded answer as that of `node`, whose results are `parts`; gives the text as it reads there."""
     told = _brought_to(run, known, node, parts)
     _emit_all(run, result_events(told, node.id))
     return told.result or ""
 
 
-def _brought_to(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
+def _brought_to(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
     """A recorded answer as it reads here: what it refers to may stand at another place now."""
     if not parts:
         return known
@@ -39,7 +39,7 @@ def _brought_to(run: Run, known: Node, node: Node, parts: tuple[Part, ...]) -> N
     return replace(known, result=text, metadata={**known.metadata, "sources": sources})
 
 
-def _tree_of(run: Run, known: Node) -> Tree | None:
+def _tree_of(run: RunContext, known: Node) -> Tree | None:
     """The tree that a record is from, if it is still at hand."""
     trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
     return next((tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key), None)
@@ -56,7 +56,7 @@ def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> I
                 break
 
 
-async def replay(run: Run) -> str:
+async def replay(run: RunContext) -> str:
     """The recorded tree, told again; no model is called, whatever the engine's models are.
 
     Raises `ReplayError` if nothing is recorded, if it is not done, or if the request is another one now.
@@ -64,7 +64,7 @@ async def replay(run: Run) -> str:
     return tell_all(run, _require_same(run).tree)
 
 
-def tell_all(run: Run, tree: Tree) -> str:
+def tell_all(run: RunContext, tree: Tree) -> str:
     """A whole recorded tree, with the times that were recorded; gives the answer."""
     if ROOT not in run.tree:
         # What was asked may not be in the file; it is the same, or its key were another.
@@ -77,7 +77,7 @@ def tell_all(run: Run, tree: Tree) -> str:
     return tree[ROOT].result or ""
 
 
-def unchanged(run: Run, root_key: str) -> Tree | None:
+def unchanged(run: RunContext, root_key: str) -> Tree | None:
     """The recorded tree, if it is done and all that it depends on is as it was; `root_key` is the root's now.
 
     Then it is the answer as it stands, with the parts that had failed when it was joined: nobody is asked anew.
@@ -92,14 +92,14 @@ def unchanged(run: Run, root_key: str) -> Tree | None:
     return old if same else None
 
 
-def _gaps_stand(run: Run, old: Tree) -> bool:
+def _gaps_stand(run: RunContext, old: Tree) -> bool:
     """What failed was joined over because that was asked for, and still is."""
     asked = run.configuration.on_failure == "synthesize" == old.settings.get("on_failure")
     unfinished = [node.state for node in old if node.state not in (NodeState.DONE, NodeState.SUPERSEDED)]
     return not unfinished or (asked and all(state is NodeState.FAILED for state in unfinished))
 
 
-def _fits(run: Run, old: Tree) -> bool:
+def _fits(run: RunContext, old: Tree) -> bool:
     """No limit that made the tree what it is was raised, and none was lowered below it."""
     if old.settings.get("limits") == run.limits.to_json():
         return True
@@ -109,7 +109,7 @@ def _fits(run: Run, old: Tree) -> bool:
     return fits and not any(node.limited for node in living)
 
 
-def _require_same(run: Run) -> Recorded:
+def _require_same(run: RunContext) -> Recorded:
     recorded, place = run.recorded, run.checkpoint or "memory"
     if recorded is None:
         raise ReplayError(f"mode=replay, but nothing is recorded in {place}; run once with a model")
@@ -132,7 +132,7 @@ def _require_same(run: Run) -> Recorded:
     return recorded
 
 
-def _what_changed(run: Run, old: Tree) -> str:
+def _what_changed(run: RunContext, old: Tree) -> str:
     if old.task not in (run.task, hashed(run.task)):
         return "the task"
     if names := run.changed:
@@ -140,12 +140,12 @@ def _what_changed(run: Run, old: Tree) -> str:
     return "the agents, tools, temperature, context or output type"
 
 
-def _emit_all(run: Run, events: Iterable[Event]) -> None:
+def _emit_all(run: RunContext, events: Iterable[Event]) -> None:
     for event in events:
         tell_recorded(run, event)
 
 
-def tell_recorded(run: Run, event: Event) -> None:
+def tell_recorded(run: RunContext, event: Event) -> None:
     """Emit what a record says; raises `CheckpointError` for one that no run can have left."""
     try:
         run.emit(event)

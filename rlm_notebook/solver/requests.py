@@ -19,7 +19,8 @@ from ..prompts import (
     synthesizer_messages,
     worker_messages,
 )
-from ..runtime.run import Run
+from ..runtime.forks import NodeSource
+from ..runtime.run_context import RunContext
 from ..runtime.team import Team
 from ..tools import Tool
 
@@ -35,7 +36,7 @@ class Briefs:
         tools = [tool.name for tool in team.tools]
         self._system_prompt = planner_system_prompt(team.offered, tools, team.planner.instructions)
 
-    def facts(self, run: Run, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
+    def facts(self, run: NodeSource, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
         above = run.tree.tasks_above(node.id)
         context, memory = run.job.context, run.job.memory
         breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
@@ -51,14 +52,14 @@ class Briefs:
             references=tuple(memory.described) if memory else (),
         )
 
-    def _dependencies(self, run: Run, node: Node) -> tuple[Part, ...]:
+    def _dependencies(self, run: NodeSource, node: Node) -> tuple[Part, ...]:
         known = (run.tree[wanted] for wanted in node.depends_on)
         return tuple(Part(each.id, each.task, each.result or "") for each in known)
 
-    def key(self, run: Run, node: Node, facts: NodeFacts) -> str:
+    def key(self, run: NodeSource, node: Node, facts: NodeFacts) -> str:
         return self._key(run, node, facts, self._team.agent(node).identity, self._team.fingerprint)
 
-    def stopped(self, run: Run, node: Node) -> tuple[Node | None, frozenset[str]]:
+    def stopped(self, run: RunContext, node: Node) -> tuple[Node | None, frozenset[str]]:
         """The recorded node that was stopped between two calls of this one, and the tools that have changed since.
 
         No request tells a version of a tool. So replies stay what they are if a tool is changed while the run is
@@ -72,7 +73,7 @@ class Briefs:
         key = self._key(run, node, self.facts(run, node), agent, fingerprint)
         return records.get(key, node.id), changed
 
-    def _key(self, run: Run, node: Node, facts: NodeFacts, agent: str, fingerprint: str) -> str:
+    def _key(self, run: NodeSource, node: Node, facts: NodeFacts, agent: str, fingerprint: str) -> str:
         return plan_key(
             task=node.task,
             ancestors=ancestors_shown(facts.breadcrumbs),
@@ -81,7 +82,7 @@ class Briefs:
             surroundings=self._surroundings(run, node, fingerprint),
         )
 
-    def _surroundings(self, run: Run, node: Node, fingerprint: str) -> str:
+    def _surroundings(self, run: NodeSource, node: Node, fingerprint: str) -> str:
         """What nodes share that can enter a request: the team, what is told of references, at the root the type."""
         job = run.job
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
@@ -95,7 +96,7 @@ class Briefs:
         messages = planner_messages(facts, self._system_prompt)
         return self._request("planner", messages, facts, self._team.planner, schema=PLAN_SCHEMA)
 
-    def for_worker(self, run: Run, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
+    def for_worker(self, run: NodeSource, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)
         able = agent.resolved.capabilities
         if run.job.memory and able.whole_references:
@@ -109,7 +110,7 @@ class Briefs:
         agent = self._team.synthesizer
         return self._request("synthesizer", synthesizer_messages(facts, agent.instructions), facts, agent)
 
-    def prompt(self, run: Run, node: Node) -> tuple[Message, ...]:
+    def prompt(self, run: NodeSource, node: Node) -> tuple[Message, ...]:
         """The main prompt of a node, made again from the same facts."""
         if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
             living = [child for child in run.tree.children(node.id) if child.state is not NodeState.SUPERSEDED]

@@ -14,7 +14,7 @@ from ..core.plan import PlannedTask
 from ..core.tree import NodeState
 from ..exceptions import ExecutionError, LimitError, ModelError
 from ..ports import Part
-from ..runtime.run import Run
+from ..runtime.run_context import RunContext
 
 __all__ = ["Children", "end_node"]
 
@@ -29,7 +29,7 @@ class Solver(Protocol):
         """The name under which an agent is found, and a note if there is no such agent."""
         ...
 
-    def node(self, run: Run, node_id: str) -> Coroutine[Any, Any, str]:
+    def node(self, run: RunContext, node_id: str) -> Coroutine[Any, Any, str]:
         """The answer to a node's task."""
         ...
 
@@ -40,7 +40,7 @@ class Children:
     # Most nodes have no sub-tasks, and all have this.
     __slots__ = ("_abandoned", "_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
 
-    def __init__(self, run: Run, parent: str, solver: Solver) -> None:
+    def __init__(self, run: RunContext, parent: str, solver: Solver) -> None:
         self._run = run
         self._parent = parent
         self._solver = solver
@@ -196,7 +196,7 @@ def _concerns_run(error: BaseException) -> bool:
     return not isinstance(error, ExecutionError | LimitError) or (isinstance(error, ModelError) and error.fatal)
 
 
-def end_node(run: Run, event: Failed | Cancelled) -> None:
+def end_node(run: RunContext, event: Failed | Cancelled) -> None:
     """Tell that a node ended, what it used and what had come of its answer, unless it has ended already."""
     if not run.tree[event.node].state.final:
         run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node)))

@@ -29,7 +29,7 @@ from ..credentials import without_keys
 from ..exceptions import ToolError
 from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from ..ports import Message, Model, Reply, Request, ToolCall
-from ..runtime.run import Run
+from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
 from .model_calls import ask, tell_work
@@ -43,7 +43,7 @@ class Conversation:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         node: str,
         model: Model,
         tools: Mapping[str, Tool],

@@ -145,7 +145,7 @@ async def cancelled(url: str, transport: str, at_once: int) -> dict[str, float]:
         if started == at_once:
             all_started.set()
 
-    run.watch(note)
+    run.internals.watch(note)
     await all_started.wait()
     await asyncio.sleep(1)
     under_way = sum(node.state == "running" for node in run.tree)

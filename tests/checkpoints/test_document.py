@@ -43,7 +43,7 @@ async def recorded(**options: Any) -> Recorded:
         on_failure="synthesize",
         **options,
     )
-    return (await engine.solve("trip")).run.snapshot()
+    return (await engine.solve("trip")).run.internals.snapshot()
 
 
 async def test_a_document_is_valid_by_the_shipped_schema() -> None:

@@ -78,7 +78,9 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
     async def run() -> None:
         running = faulty.start("trip", checkpoint=path)
-        running.watch(lambda _: journals.append(journal_of(path).read_bytes()) if journal_of(path).exists() else None)
+        running.internals.watch(
+            lambda _: journals.append(journal_of(path).read_bytes()) if journal_of(path).exists() else None
+        )
         await asyncio.wait([asyncio.ensure_future(awaited(running))])
         path.unlink()
         await engine().solve("trip", checkpoint=path)

@@ -72,7 +72,7 @@ async def journal_left_by_a_crash(path: Path, model: Any = None, **options: Any)
     kept: list[bytes] = []
     crashing = AsyncRecursiveEngine(model or ScriptedModel(TRIP), **options)
     run = crashing.start("trip", checkpoint=path)
-    run.watch(lambda event: kept.append(journal_of(path).read_bytes()) if journal_of(path).exists() else None)
+    run.internals.watch(lambda event: kept.append(journal_of(path).read_bytes()) if journal_of(path).exists() else None)
     await asyncio.wait([asyncio.ensure_future(_awaited(run))])
     path.unlink()
     journal_of(path).write_bytes(kept[-1])
@@ -423,7 +423,9 @@ async def test_the_journal_of_an_interrupted_resume_is_read_over_the_file(path: 
 async def test_a_crash_between_writing_the_file_and_removing_the_journal_counts_nothing_twice(path: Path) -> None:
     whole: list[bytes] = []
     run = engine().start("trip", checkpoint=path)
-    run.watch(lambda event: whole.append(journal_of(path).read_bytes()) if isinstance(event, Finished) else None)
+    run.internals.watch(
+        lambda event: whole.append(journal_of(path).read_bytes()) if isinstance(event, Finished) else None
+    )
     await run
     journal_of(path).write_bytes(whole[-1])
     output = await engine().solve("trip", checkpoint=path)
@@ -440,8 +442,10 @@ async def test_the_fold_of_the_journal_is_the_tree(path: Path) -> None:
         "trip", checkpoint=path
     )
     copies: list[bytes] = []
-    run.watch(told.append)
-    run.watch(lambda event: copies.append(journal_of(path).read_bytes()) if isinstance(event, Finished) else None)
+    run.internals.watch(told.append)
+    run.internals.watch(
+        lambda event: copies.append(journal_of(path).read_bytes()) if isinstance(event, Finished) else None
+    )
     await run
     path.unlink()
     journal_of(path).write_bytes(copies[-1])
@@ -668,7 +672,7 @@ def test_any_change_to_a_file_is_read_or_refused(data: st.DataObject) -> None:
 async def _document() -> Any:
     from rlm_notebook.checkpoints.document import document_of
 
-    return document_of((await engine().solve("trip")).run.snapshot())
+    return document_of((await engine().solve("trip")).run.internals.snapshot())
 
 
 DOCUMENT = asyncio.run(_document())

@@ -33,7 +33,7 @@ class TestUsage:
             engine = AsyncRecursiveEngine(OpenAIModel("m", base_url=server.url, wire=wire), retry=QUICK, max_depth=1)
             run = engine.start("task")
             told = []
-            run.watch(lambda event: told.append(event.usage) if isinstance(event, Retried) else None)
+            run.internals.watch(lambda event: told.append(event.usage) if isinstance(event, Retried) else None)
             output = await run
 
         assert output.content == "the answer"

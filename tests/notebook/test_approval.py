@@ -65,7 +65,7 @@ async def test_where_nobody_sees_it_the_run_stops_as_paused(
     assert "without --approve" in str(error)
     assert len(capsys.readouterr().out.strip().splitlines()) == 1
     assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
-    assert shell.names["_rlm"].finished
+    assert shell.names["_rlm"].internals.finished
     assert json.loads(FILE.read_text())["status"] == "paused"
     assert load_run(FILE).status == "paused"
     assert dict(row[:2] for row in (await shell.value("%rlm runs")).rows) == {"trip": "paused"}

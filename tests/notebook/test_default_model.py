@@ -63,7 +63,7 @@ async def test_then_the_recorded_model_even_if_there_is_a_key(shell: Any, monkey
         await shell.value(CELL.format("").replace("3", "4"))
         assert len(server.bodies) > calls
         assert {body["model"] for body in server.bodies} == {"local-model"}
-    assert shell.names["_rlm"].settings["model"] == local
+    assert shell.names["_rlm"].internals.settings["model"] == local
 
 
 async def test_a_reader_without_the_model_reuses_what_is_recorded(
@@ -86,7 +86,7 @@ async def test_a_file_does_not_choose_a_server_elsewhere(
     await answered(shell, "-m offline")
     record_another_model(elsewhere)
     await shell.value(CELL.format("").replace("3", "4"))
-    assert shell.names["_rlm"].settings["model"].startswith("offline")
+    assert shell.names["_rlm"].internals.settings["model"].startswith("offline")
     assert "NO MODEL CHOSEN" in capsys.readouterr().out
 
 
@@ -148,7 +148,7 @@ async def test_the_banner_names_the_models_of_local_servers_and_asks_none(
     printed = capsys.readouterr().out
     assert f"-m ollama:qwen3 (answers at {server.url})" in printed
     assert "lmstudio" not in printed
-    assert shell.names["_rlm"].settings["model"].startswith("offline")
+    assert shell.names["_rlm"].internals.settings["model"].startswith("offline")
 
 
 async def test_the_key_of_anthropic_decides_after_openais(

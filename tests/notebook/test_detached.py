@@ -93,7 +93,7 @@ def test_on_the_kernels_own_loop_it_goes_on_between_cells(kernel: Kernel) -> Non
     define(kernel, {"root": {"one": "1"}}, 0.1)
     kernel.run("%%rlm -m model -n demo --detach=loop\nroot")
     assert kernel.value("str(await _rlm)") == "'root: 1'"
-    assert kernel.value("import asyncio; _rlm.loop is asyncio.get_running_loop()") == "True"
+    assert kernel.value("import asyncio; _rlm.internals.loop is asyncio.get_running_loop()") == "True"
 
 
 def test_what_cannot_start_fails_the_cell_in_one_line(kernel: Kernel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import gzip
 import json
 import random
@@ -121,7 +122,7 @@ def started(
         except Exception as error:
             failures.append(error)
 
-    run.watch(watched)
+    run.internals.watch(watched)
     run.failures = failures  # type: ignore[attr-defined]
     return run
 
@@ -185,7 +186,7 @@ async def test_a_reused_run_begins_a_new_epoch_with_the_recorded_times(tmp_path:
     await engine.solve("root", checkpoint=path)
     run = engine.start("root", checkpoint=path)
     feed, browser = Feed(run), Browser()
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     await run
     browser.frame(feed.frame())  # type: ignore[arg-type]
     assert {node["phases"][0][0] for node in browser.nodes.values()} == {"replayed"}
@@ -209,7 +210,7 @@ async def test_a_reused_run_leaves_out_the_time_between_its_executions(tmp_path:
     await over(started(ScriptedModel(script), lambda event: None, checkpoint=path))
     run = started(ScriptedModel(script), lambda event: None, checkpoint=path)
     await over(run)
-    assert run.reused
+    assert run.internals.reused
     feed = Feed(run)
     feed.show_recorded_times()
     feed.frame()
@@ -238,9 +239,9 @@ async def test_a_reused_run_says_since_when(tmp_path: Any, seconds: float, said:
     await engine.solve("root", checkpoint=path)
     run = engine.start("root", checkpoint=path)
     await run
-    recorded = run.recorded.tree.ended if run.recorded else None
+    recorded = run.internals.recorded.tree.ended if run.internals.recorded else None
     assert recorded
-    run.clock = lambda: recorded + seconds
+    run.internals.clock = lambda: recorded + seconds
     feed = Feed(run)
     feed.show_recorded_times()
     feed.frame()
@@ -292,7 +293,7 @@ async def test_pauses_are_told_also_to_who_comes_late() -> None:
 async def test_a_call_that_ends_while_its_run_is_paused_is_work_until_then() -> None:
     run = AsyncRecursiveEngine(ScriptedModel({"root": ["only"]}, latency=0.3), max_concurrency=1).start("root")
     feed = Feed(run)
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     while not run.calls:  # noqa: ASYNC110 - what is waited for is a state, not an event
         await asyncio.sleep(0.001)
     run.pause()
@@ -304,10 +305,10 @@ async def test_a_call_that_ends_while_its_run_is_paused_is_work_until_then() -> 
     [[began, ended]] = joined(feed).run["pauses"]
     assert began == pytest.approx(0.3, abs=0.002)
     assert ended is None
-    at_rest = run.active_seconds
+    at_rest = run.internals.active_seconds
     assert at_rest == pytest.approx(0.3, abs=0.002)
     await asyncio.sleep(0.1)
-    assert run.active_seconds == at_rest
+    assert run.internals.active_seconds == at_rest
     run.resume()
     await run
     feed.frame()
@@ -403,7 +404,7 @@ async def test_what_is_not_there_is_nothing(node: str, field: str) -> None:
 async def test_the_label_of_what_is_no_language_model_is_shown() -> None:
     run = AsyncRecursiveEngine("offline").start("What is 2 + 3?")
     feed = Feed(run)
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     await run
     feed.frame()
     assert "rule-based" in joined(feed).run["label"]
@@ -428,9 +429,9 @@ async def test_ten_thousand_nodes_coalesce() -> None:
     """30,000 events are 40 frames at most: each node is in a frame at most once, whatever happened to it."""
     run = started(ScriptedModel(latency=30), lambda event: None)
     await asyncio.sleep(0)
-    quiet = Run.__new__(Run)
-    quiet.__dict__.update(run.__dict__)
-    quiet.tree = type(run.tree)()
+    quiet = copy.copy(run)
+    quiet.internals = copy.copy(run.internals)
+    quiet.internals.tree = type(run.tree)()
     feed, browser, frames = Feed(quiet), Browser(), 0
     for count, event in enumerate(large_run(10_000)):
         quiet.tree.apply(event)
@@ -455,9 +456,9 @@ async def test_many_writers_take_turns_and_states_do_not_wait() -> None:
     """A hundred texts grow at once: a frame holds the ends of a few, and every state; none is left out for long."""
     run = started(ScriptedModel(latency=30), lambda event: None)
     await asyncio.sleep(0)
-    quiet = Run.__new__(Run)
-    quiet.__dict__.update(run.__dict__)
-    quiet.tree = type(run.tree)()
+    quiet = copy.copy(run)
+    quiet.internals = copy.copy(run.internals)
+    quiet.internals.tree = type(run.tree)()
     feed, browser = Feed(quiet), Browser()
 
     def happens(event: Event) -> None:
@@ -497,7 +498,7 @@ async def test_two_browsers_keep_what_each_has_open() -> None:
         frame = feed.frame() or {"ops": []}
         seen.extend(op for op in frame["ops"] if op[0] == "x")
 
-    run.watch(watch)
+    run.internals.watch(watch)
     await run
     assert "".join(op[3] for op in seen) == STREAM
     feed.subscribe([], "one")
@@ -510,7 +511,7 @@ async def test_a_plan_that_waits_for_approval_is_marked_until_it_is_approved() -
     engine = AsyncRecursiveEngine(ScriptedModel({"root": {"a": "1", "b": "2"}}), approve="root")
     run = engine.start("root")
     feed = Feed(run)
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
     feed.frame()
@@ -528,7 +529,7 @@ async def test_a_plan_that_waits_for_approval_is_marked_until_it_is_approved() -
 async def test_while_a_run_only_waits_for_approval_its_clock_stands_still() -> None:
     run = AsyncRecursiveEngine(ScriptedModel({"root": ["a"]}), approve=True).start("root")
     feed, browser = Feed(run), Browser()
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     while not run.awaiting:  # noqa: ASYNC110 - what is waited for is a state, not an event
         await asyncio.sleep(0.001)
     browser.frame(feed.frame())  # type: ignore[arg-type]
@@ -556,7 +557,7 @@ async def test_a_call_of_a_tool_that_waits_says_what_it_would_do() -> None:
 
     run = AsyncRecursiveEngine(llm, tools=[send], max_depth=1).start("t")
     feed = Feed(run)
-    run.watch(feed.note)
+    run.internals.watch(feed.note)
     while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
     feed.frame()

@@ -142,7 +142,7 @@ async def test_a_cell_whose_run_goes_on_says_so_and_leaves_it_alone(shell: Any, 
     assert str(error).startswith("demo is still running (0 of 1 nodes are done): `await _rlm` waits for its answer")
     assert "`%rlm cancel demo` stops it" in str(error)
     assert shell.names["_rlm"] is run
-    assert not run.finished
+    assert not run.internals.finished
 
     hold.set()
     assert (await shell.value("await _rlm")).content == "done"
@@ -160,12 +160,12 @@ async def test_a_run_that_went_on_as_an_edit_in_another_file_holds_up_no_cell(sh
     shell.names["slow"] = slow
     cell = "%%rlm -m slow -q -n demo --max-depth 1\nroot"
     run = (await shell.value(cell)).run
-    run.go_on_as(lambda: run.edit("0", task="root again"))
-    while run.successor is None:  # noqa: ASYNC110
+    run.internals.continue_as(lambda: run.edit("0", task="root again"))
+    while run.internals.successor is None:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     assert (await shell.value(cell)).metadata["calls"] == 0
     hold.set()
-    assert (await run.successor).content == "done"
+    assert (await run.internals.successor).content == "done"
 
 
 async def test_a_spent_budget_names_the_option_and_what_there_is(shell: Any) -> None:
@@ -186,11 +186,11 @@ async def test_what_a_cell_may_spend_is_limited_for_an_engine_that_has_no_budget
     model = ScriptedModel(SCRIPT, price=(1.0, 1.0))
     shell.names.update(bare=AsyncRecursiveEngine(model), limited=AsyncRecursiveEngine(model, budget=Budget(calls=50)))
     await shell.value(f"%%rlm -m bare {QUIET} --no-checkpoint\nroot")
-    assert shell.names["_rlm"].budget.usd == 1.0
+    assert shell.names["_rlm"].internals.budget.usd == 1.0
     await shell.value(f"%%rlm -m limited {QUIET} --no-checkpoint\nroot")
-    assert shell.names["_rlm"].budget == Budget(calls=50)
+    assert shell.names["_rlm"].internals.budget == Budget(calls=50)
     await shell.value(f"%%rlm -m limited {QUIET} --no-checkpoint --max-calls 40\nroot")
-    assert shell.names["_rlm"].budget.calls == 40
+    assert shell.names["_rlm"].internals.budget.calls == 40
 
 
 async def test_shown_as_text_a_run_says_who_answered_and_where_it_is_kept(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import gzip
 import heapq
 import itertools
@@ -30,6 +31,7 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.tree import IllegalEvent, NodeState, Tree
 from rlm_notebook.notebook.widget import TreeView, compression
 from rlm_notebook.notebook.widget.rows import DEFAULTS
+from rlm_notebook.runtime.continuation import Continuation
 from rlm_notebook.runtime.event_log import EventLog
 from tests.support.waiting import HANG
 
@@ -120,15 +122,17 @@ class _Control:
 
 def run_by_hand(real: Run, clock: Clock) -> Run:
     """A run whose events the test makes up."""
-    run = Run.__new__(Run)
-    run.__dict__.update(real.__dict__)
-    run.log = EventLog(real.log.journal, ())
-    run.tree = run.log.tree
-    run.control = _Control(clock)  # type: ignore[assignment]
-    run.clock = lambda: clock.now
-    run.run_id = f"run {clock.now}"
-    run.awaiting = {}
-    run._succession = type(real._succession)()
+    run = copy.copy(real)
+    context = run.internals = copy.copy(real.internals)
+    context.run = run
+    context.log = EventLog(real.internals.log.journal, ())
+    context.tree, context.watch = context.log.tree, context.log.watch
+    context.control = _Control(clock)  # type: ignore[assignment]
+    context.loop = context.control.loop
+    context.clock = lambda: clock.now  # type: ignore[assignment]
+    context.run_id = f"run {clock.now}"
+    context.awaiting = {}
+    context.continuation = Continuation(context.control)
     run.tree.apply(events.RunStarted(at=clock.now, run_id=run.run_id, task="root"))
     run.tree.apply(events.NodeCreated(at=clock.now, node="0", parent=None, task="The whole 🧭"))
     return run
@@ -148,7 +152,7 @@ class Life:
                 run.tree.apply(event)
             except IllegalEvent:
                 continue
-            run.log._tell(event)
+            run.internals.log._tell(event)
             return
 
     def _event(self, tree: Tree) -> events.Event:

@@ -39,7 +39,7 @@ async def test_the_limits_are_as_they_were(stopped: Any) -> None:
     error = await stopped.failure("%rlm resume trip -m second -q")
     assert "the budget of 2 calls is spent" in str(error)
     assert stopped.names["second"].calls == 0
-    assert stopped.names["_rlm"].limits.max_concurrency == 1
+    assert stopped.names["_rlm"].internals.limits.max_concurrency == 1
 
 
 async def test_inside_a_function_it_gives_its_value(stopped: Any) -> None:
@@ -144,8 +144,8 @@ async def test_a_file_of_a_stranger_does_not_raise_what_is_spent(stopped: Any, m
     monkeypatch.setattr(ScriptedModel, "free", False)
     await stopped.value("%rlm resume trip -m priced -q")
     run = stopped.names["_rlm"]
-    assert run.budget.usd is None or run.budget.usd <= 1
-    assert run.limits.max_depth == 5
+    assert run.internals.budget.usd is None or run.internals.budget.usd <= 1
+    assert run.internals.limits.max_depth == 5
 
 
 async def test_an_interrupt_is_told_in_one_line(shell: Any) -> None:
@@ -177,8 +177,8 @@ async def test_a_run_that_went_on_as_another_is_shown_and_cancelled_as_that(
     shell.names["m"] = ScriptedModel({**SCRIPT, "another": "4"}, latency=0.05)
     await shell.value("%%rlm -m m -q -n trip --raw\nroot {{x}}")
     run = shell.names["run"] = shell.names["_rlm"]
-    run.go_on_as(lambda: run.edit("0.1", task="another"))
-    while run.successor is None:  # noqa: ASYNC110 - what is waited for is a state, not an event
+    run.internals.continue_as(lambda: run.edit("0.1", task="another"))
+    while run.internals.successor is None:  # noqa: ASYNC110 - what is waited for is a state, not an event
         await asyncio.sleep(0.01)
     await shell.value("%rlm cancel trip")
     assert capsys.readouterr().out.count("cancelled ") == 1

@@ -107,7 +107,7 @@ async def test_a_run_and_its_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     first = await ended(model, checkpoint=path)
     again = await ended(model, checkpoint=path)
     replayed = await ended("offline", checkpoint=path, mode="replay")
-    assert again.reused
+    assert again.internals.reused
     assert first.run_id == again.run_id
     assert bundle_of(first) == bundle_of(again) == bundle_of(replayed)
     assert "saved in analysis.rlm/demo.json" in bundle_of(first)["text/plain"]
@@ -171,7 +171,7 @@ def grown(run: Run, shape: str, title: str, nodes: int) -> Run:
         tree.apply(Planned(at=1.5, node=name, plan={"decision": "RECURSE"}))
     for node in reversed(list(tree)):
         tree.apply(Finished(at=2.0, node=node.id, content="x" * 1000))
-    run.tree = tree
+    run.internals.tree = tree
     return run
 
 

@@ -103,7 +103,7 @@ async def test_many_events_make_few_frames(sent: list[Any]) -> None:
         nonlocal tokens
         tokens += isinstance(event, Token)
 
-    run.watch(count)
+    run.internals.watch(count)
     view = TreeView(run)
     began = asyncio.get_running_loop().time()
     await run
@@ -307,7 +307,7 @@ def finished_elsewhere() -> Iterator[Any]:
 def test_a_view_answers_after_the_loop_of_its_run_is_gone(sent: list[Any]) -> None:
     """As after `run_cell_magic`, whose run lived in a thread of its own."""
     ((run, view),) = finished_elsewhere()
-    assert run.loop.is_closed()
+    assert run.internals.loop.is_closed()
     receive(view, {"t": "get", "req": 1, "id": "0.0", "fields": ["output"]})
     receive(view, {"t": "sync", "e": 0, "s": 0})
     receive(view, {"t": "cmd", "req": 2, "op": "cancel"})
@@ -357,4 +357,4 @@ def test_a_run_whose_loop_is_gone_is_not_gone_on_with_where_there_is_none(sent: 
     (ack,) = of(sent, "ack")
     assert not ack["ok"]
     assert "no running event loop" in ack["error"]
-    assert run.latest is run
+    assert run.internals.latest is run

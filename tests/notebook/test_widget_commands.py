@@ -92,7 +92,7 @@ async def test_an_edit_during_the_run_is_shown_as_a_new_epoch(page: Any) -> None
     assert seen["e"] == 2
     assert seen["run"]["status"] == "done"
     assert seen["run"]["forked"] == f"edited at 0.0 of run {run.run_id[:8]}"
-    assert browser.view._meta["run_id"] == run.latest.run_id != run.run_id
+    assert browser.view._meta["run_id"] == run.internals.latest.run_id != run.run_id
     # Who is there already gets the new epoch as a snapshot; nothing of the old one comes after it.
     kinds = [(m["t"], m["e"]) for m in browser.messages if m["t"] in "ps"]
     assert ("s", 2) in kinds
@@ -105,7 +105,9 @@ async def test_a_finished_run_is_edited_and_what_follows_is_watched(page: Any) -
     await run
     assert set(browser.seen["run"]["can"]) == {"retry", "edit"}
     ends: list[Any] = []
-    run.follow(lambda new: ends.append(new.watch(lambda e: ends.append(e) if isinstance(e, RunFinished) else None)))
+    run.internals.follow(
+        lambda new: ends.append(new.internals.watch(lambda e: ends.append(e) if isinstance(e, RunFinished) else None))
+    )
     assert (await browser.ask("edit", "0.1", task="another two"))["ok"]
     await until(lambda: len(ends) > 1)
     assert browser.seen["run"]["status"] == "done"
@@ -120,12 +122,12 @@ async def test_where_a_change_is_kept_it_is_said_how_the_cell_goes_on_with_it(pa
     browser = page(run)
     await run
     assert (await browser.ask("edit", "0.1", task="another two"))["ok"]
-    await until(lambda: run.latest.finished)
+    await until(lambda: run.internals.latest.internals.finished)
     said = "with -n trip-edit it goes on with this one"
     await until(lambda: any(said in note for note in browser.seen["run"]["notes"]))
     assert (tmp_path / "trip-edit.json").exists()
     assert (await browser.ask("edit", "0.1", result="and again"))["ok"]
-    await until(lambda: run.latest.status == "done" and browser.seen["e"] >= 3)
+    await until(lambda: run.internals.latest.status == "done" and browser.seen["e"] >= 3)
 
 
 async def test_what_failed_is_tried_again(page: Any) -> None:
@@ -137,8 +139,8 @@ async def test_what_failed_is_tried_again(page: Any) -> None:
     preview = await browser.ask("preview")
     assert preview["data"]["nodes"] == ["0", "0.1", "0.1.0"]
     assert (await browser.ask("retry"))["ok"]
-    await until(lambda: run.latest is not run and run.latest.finished)
-    assert run.latest.status == "done"
+    await until(lambda: run.internals.latest is not run and run.internals.latest.internals.finished)
+    assert run.internals.latest.status == "done"
 
 
 async def test_an_answer_is_made_of_what_there_is(page: Any) -> None:
@@ -147,8 +149,8 @@ async def test_an_answer_is_made_of_what_there_is(page: Any) -> None:
     with pytest.raises(Exception, match="gone"):
         await run
     assert (await browser.ask("answer"))["ok"]
-    await until(lambda: run.latest is not run and run.latest.finished)
-    assert run.latest.status == "done"
+    await until(lambda: run.internals.latest is not run and run.internals.latest.internals.finished)
+    assert run.internals.latest.status == "done"
     assert "answer" not in browser.seen["run"]["can"]
 
 
@@ -201,7 +203,7 @@ async def test_what_cannot_be_done_is_refused_and_changes_nothing(
     assert ack["ok"] is False
     assert said in ack["error"]
     await asyncio.sleep(0.01)
-    assert run.latest is run
+    assert run.internals.latest is run
     assert browser.seen["e"] == 1
 
 
@@ -241,9 +243,9 @@ async def test_the_preview_says_what_runs_again(
     assert told["tokens"] > 0 or not again
     assert told["cost_usd"] == 0
     assert (await browser.ask("edit", node, **args))["ok"]
-    await until(lambda: run.latest is not run and run.latest.finished)
-    assert run.latest.calls <= calls
-    assert run.latest.calls == calls or args == {"task": "x"}
+    await until(lambda: run.internals.latest is not run and run.internals.latest.internals.finished)
+    assert run.internals.latest.calls <= calls
+    assert run.internals.latest.calls == calls or args == {"task": "x"}
 
 
 async def test_the_preview_counts_what_depends_on_a_node(page: Any) -> None:
@@ -253,7 +255,7 @@ async def test_the_preview_counts_what_depends_on_a_node(page: Any) -> None:
     assert (await browser.ask("preview", "0.0", result="x"))["data"]["nodes"] == ["0", "0.1"]
     assert (await browser.ask("preview", "0.2", result="x"))["data"]["nodes"] == ["0"]
     assert (await browser.ask("edit", "0.0", result="x"))["ok"]
-    await until(lambda: run.latest is not run and run.latest.finished)
-    made = [node.id for node in run.latest.tree if node.mark != "replayed" and node.usage.calls]
+    await until(lambda: run.internals.latest is not run and run.internals.latest.internals.finished)
+    made = [node.id for node in run.internals.latest.tree if node.mark != "replayed" and node.usage.calls]
     assert "0.2" not in made
     assert "0.1" in made

@@ -26,7 +26,7 @@ class Watched:
     def __init__(self, run: Run) -> None:
         self._run = run
         self.at_work = self.active = 0
-        run.watch(self)
+        run.internals.watch(self)
 
     def __call__(self, event: Event) -> None:
         self.at_work = max(self.at_work, sum(node.at_work for node in self._run.tree))
@@ -93,7 +93,7 @@ async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
         while model.calls < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         run.pause()
-        while not run.permits.meter.idle:  # noqa: ASYNC110
+        while not run.internals.permits.meter.idle:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     assert not any(node.at_work or node.state in ACTIVE for node in run.tree)

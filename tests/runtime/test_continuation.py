@@ -55,14 +55,14 @@ async def test_whoever_awaits_an_edited_run_gets_what_it_went_on_as() -> None:
     waiting = asyncio.ensure_future(run._result())
     await until(done(run, "0.0"))
     followed: list[Run] = []
-    run.follow(followed.append)
-    run.go_on_as(lambda: run.edit("0.0", result="one, by hand"))
+    run.internals.follow(followed.append)
+    run.internals.continue_as(lambda: run.edit("0.0", result="one, by hand"))
     output = await asyncio.wait_for(waiting, HANG)
     assert run.status == "cancelled"
-    assert run.successor is not None
-    assert followed == [run.successor]
-    assert output.run is run.successor is run.latest
-    assert run.successor.tree["0.0"].result == "one, by hand"
+    assert run.internals.successor is not None
+    assert followed == [run.internals.successor]
+    assert output.run is run.internals.successor is run.internals.latest
+    assert run.internals.successor.tree["0.0"].result == "one, by hand"
     assert "one, by hand" in str(output)
     assert counted.twice == [], "no call was made again"
 
@@ -72,7 +72,7 @@ async def test_calls_under_way_are_finished_and_kept() -> None:
     run = started(counted.model)
     await until(lambda: counted.asked["worker", "one"] > 0 or counted.asked["planner", "one"] > 0)
     calls = sum(counted.asked.values())
-    run.go_on_as(run.again)
+    run.internals.continue_as(run.internals.again)
     await asyncio.sleep(0.1)
     assert sum(counted.asked.values()) == calls, "no new call starts"
     assert not run.ended
@@ -100,7 +100,7 @@ async def test_tools_under_way_return_before_the_run_ends() -> None:
 
     run = AsyncRecursiveEngine(ScriptedModel(answer), tools=[order]).start("buy tea")
     await until(lambda: bool(called))
-    run.go_on_as(run.again)
+    run.internals.continue_as(run.internals.again)
     assert str(await run) == "done"
     assert called == ["tea"]
 
@@ -110,7 +110,7 @@ async def test_a_pause_does_not_hold_up_an_edit_and_resume_does_not_undo_it() ->
     run = started(counted.model)
     await until(done(run, "0.0"))
     run.pause()
-    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
     run.resume()
     assert "by hand" in str(await asyncio.wait_for(run._result(), HANG))
     assert counted.twice == []
@@ -119,10 +119,10 @@ async def test_a_pause_does_not_hold_up_an_edit_and_resume_does_not_undo_it() ->
 async def test_cancelling_while_it_settles_starts_nothing() -> None:
     run = started(Counted(latency=0.5).model)
     await asyncio.sleep(0.05)
-    run.go_on_as(run.again)
+    run.internals.continue_as(run.internals.again)
     await run.cancel()
     await asyncio.sleep(0.1)
-    assert run.successor is None
+    assert run.internals.successor is None
     assert run.ended
     with pytest.raises(asyncio.CancelledError):
         await run
@@ -133,22 +133,22 @@ async def test_who_is_interrupted_while_the_successor_runs_ends_it() -> None:
     run = started(counted.model)
     waiting = asyncio.ensure_future(run._result())
     await until(done(run, "0.0"))
-    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
-    await until(lambda: run.successor is not None)
+    run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
+    await until(lambda: run.internals.successor is not None)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await waiting
     assert run.ended
-    assert run.latest.status == "cancelled"
+    assert run.internals.latest.status == "cancelled"
 
 
 async def test_a_finished_run_goes_on_at_once() -> None:
     counted = Counted(latency=0)
     run = started(counted.model)
     first = await run
-    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
-    await until(lambda: run.successor is not None)
-    second = await run.successor  # type: ignore[misc]
+    run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
+    await until(lambda: run.internals.successor is not None)
+    second = await run.internals.successor  # type: ignore[misc]
     assert str(first) != str(second)
     assert counted.twice == [("synthesizer", "root")]
 
@@ -159,11 +159,11 @@ async def test_trying_again_stays_in_the_file(tmp_path: Path) -> None:
     run = started(counted.model, checkpoint=path)
     with pytest.raises(ExecutionError):
         await run
-    run.go_on_as(run.again)
-    await until(lambda: run.successor is not None)
-    await run.latest
-    assert run.latest.status == "done"
-    assert run.latest.run_id == run.run_id
+    run.internals.continue_as(run.internals.again)
+    await until(lambda: run.internals.successor is not None)
+    await run.internals.latest
+    assert run.internals.latest.status == "done"
+    assert run.internals.latest.run_id == run.run_id
     assert [each.name for each in tmp_path.glob("*.json")] == ["run.json"]  # noqa: ASYNC240
     again = started(counted.model, checkpoint=path)
     await again
@@ -173,30 +173,30 @@ async def test_trying_again_stays_in_the_file(tmp_path: Path) -> None:
 async def test_what_cannot_be_started_leaves_the_run_as_it_ended(caplog: pytest.LogCaptureFixture) -> None:
     run = started(Counted().model)
     await until(done(run, "0.0"))
-    run.go_on_as(lambda: run.edit("9", result="?"))
+    run.internals.continue_as(lambda: run.edit("9", result="?"))
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert run.successor is None
+    assert run.internals.successor is None
     assert "no node '9'" in caplog.text
 
 
 async def test_a_second_change_is_refused_while_the_first_is_on_its_way() -> None:
     run = started(Counted().model)
     await until(done(run, "0.0"))
-    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
     with pytest.raises(ConfigurationError, match="about to go on with another change"):
-        run.go_on_as(lambda: run.edit("0.1", task="other"))
+        run.internals.continue_as(lambda: run.edit("0.1", task="other"))
     assert "by hand" in str(await run)
 
 
 async def test_a_run_that_was_cancelled_while_it_settled_can_be_changed() -> None:
     run = started(Counted().model)
     await until(done(run, "0.0"))
-    run.go_on_as(lambda: run.edit("0.0", result="by hand"))
+    run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
     await run.cancel()
-    run.go_on_as(lambda: run.edit("0.0", result="another hand"))
-    await until(lambda: run.successor is not None)
-    assert "another hand" in str(await run.latest)
+    run.internals.continue_as(lambda: run.edit("0.0", result="another hand"))
+    await until(lambda: run.internals.successor is not None)
+    assert "another hand" in str(await run.internals.latest)
 
 
 async def test_two_runs_never_write_one_file_at_once(tmp_path: Path) -> None:
@@ -204,16 +204,16 @@ async def test_two_runs_never_write_one_file_at_once(tmp_path: Path) -> None:
     run = started(Counted(faults=[Fault("three", error=RuntimeError("gone"), times=1)]).model, checkpoint=path)
     with pytest.raises(ExecutionError):
         await run
-    second = run.again()
-    for start in (run.again, run.synthesize_anyway):
+    second = run.internals.again()
+    for start in (run.internals.again, run.synthesize_anyway):
         with pytest.raises(ConfigurationError, match="goes on in"):
             start()
     await second
-    third = run.again()
+    third = run.internals.again()
     with pytest.raises(ConfigurationError, match="goes on in"):
-        second.again()
+        second.internals.again()
     await third
-    assert third.reused
+    assert third.internals.reused
 
 
 # -- one node ---------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ async def test_a_node_is_cancelled_before_its_first_step() -> None:
         if type(event).__name__ == "NodeCreated" and event.node == "0.2":
             run.cancel("0.2")
 
-    run.watch(at_once)
+    run.internals.watch(at_once)
     await run
     assert run.tree["0.2"].state is NodeState.CANCELLED
     assert run.tree["0.2"].started is None
@@ -265,10 +265,10 @@ async def test_a_cancelled_node_is_tried_again() -> None:
     run = started(counted.model)
     await until(lambda: "0.1" in run.tree)
     run.cancel("0.1")
-    run.go_on_as(run.again)
+    run.internals.continue_as(run.internals.again)
     output = await run
     assert output.run is not run
-    assert all(node.state is NodeState.DONE for node in run.latest.tree)
+    assert all(node.state is NodeState.DONE for node in run.internals.latest.tree)
 
 
 async def test_an_answer_without_the_part_that_failed_leaves_no_copy_when_that_is_mended(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_an_answer_without_the_part_that_failed_leaves_no_copy_when_that_i
 
     run = started(ScriptedModel(answer), on_failure="synthesize", checkpoint=tmp_path / "run.json")
     await until(done(run, "0.0"))
-    run.go_on_as(run.again)
+    run.internals.continue_as(run.internals.again)
     going.set()
     assert str(await asyncio.wait_for(run._result(), HANG)) == "three, four, five"
     assert os.listdir(tmp_path) == ["run.json"]

@@ -151,7 +151,7 @@ async def test_another_task_of_the_root_is_another_request() -> None:
     new = old.edit("0", task="journey")
 
     assert (await new).content == "answer to: journey"
-    assert new.request_key == calls.engine.request_key("journey")
+    assert new.internals.request_key == calls.engine.request_key("journey")
 
 
 async def test_who_depends_on_an_edited_node_runs_again() -> None:
@@ -368,7 +368,7 @@ async def test_the_same_edit_twice_at_once_says_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"this very edit is being made already: .*run-edit\.json; wait for that"):
         await engine.edit(tmp_path / "run.json", "0.0", task="a train")
     await first.cancel()
-    assert old.finished
+    assert old.ended
 
 
 async def test_what_an_edit_has_finished_is_kept_when_something_else_takes_its_place(tmp_path: Path) -> None:
@@ -476,10 +476,10 @@ async def test_the_cell_of_a_run_does_not_find_an_edit_of_it(tmp_path: Path) -> 
     calls = Calls()
     old = await calls.run(checkpoint=folder / "run.json")
     await old.edit("0.0", result="at 10")
-    cell = Cell(name=None, cell_id="", request_key=old.request_key, task="trip")
+    cell = Cell(name=None, cell_id="", request_key=old.internals.request_key, task="trip")
 
     assert checkpoint_for(cell, tmp_path / "trips.ipynb", tmp_path) == folder / "run.json"
-    assert json.loads((folder / "run-edit.json").read_bytes())["request_key"] == old.request_key
+    assert json.loads((folder / "run-edit.json").read_bytes())["request_key"] == old.internals.request_key
 
 
 @pytest.mark.parametrize("plan", ["split it", 5, ["one"]])

@@ -37,14 +37,14 @@ def test_it_reads_as_the_run_that_was_recorded(kept: Path) -> None:
     before = kept.read_bytes()
     run = load_run(kept)
 
-    assert (run.status, run.finished, run.task) == ("done", True, "trip")
+    assert (run.status, run.ended, run.task) == ("done", True, "trip")
     assert run.output is not None
     assert str(run.output) == str(run.partial()) == "trip: at 9; food: soup; stew"
     assert {"depth", "steps", "task_id", "breadcrumbs", "duration", "usage", "calls"} <= set(run.output.metadata)
     assert (run.output.metadata["steps"], run.output.metadata["calls"]) == (5, 0)
     assert run.output.metadata["run_id"] == run.run_id == json.loads(before)["run_id"]
     assert run.usage.calls == 7
-    assert run.budget == Budget(calls=100)
+    assert run.internals.budget == Budget(calls=100)
     assert run.checkpoint == str(kept)
     assert [row["task"] for row in run.trace()] == ["trip", "flights", "food", "lunch", "dinner"]
     assert str(run) == outline(run.tree)
@@ -90,7 +90,7 @@ async def test_a_run_that_died_is_shown_as_interrupted(tmp_path: Path) -> None:
     await run.cancel()
     dead = load_run(tmp_path / "dead.json")
 
-    assert (dead.status, dead.finished, dead.output) == ("cancelled", True, None)
+    assert (dead.status, dead.ended, dead.output) == ("cancelled", True, None)
     assert [(node.task, node.state) for node in dead.tree.walk()] == [
         ("trip", NodeState.CANCELLED),
         ("flights", NodeState.DONE),
@@ -128,18 +128,18 @@ def test_a_file_of_a_stranger_with_a_senseless_budget_can_be_read(kept: Path) ->
     data["engine"]["budget"] = {"calls": -3}
     kept.write_text(json.dumps(data), encoding="utf-8")
 
-    assert load_run(kept).budget == Budget()
+    assert load_run(kept).internals.budget == Budget()
 
 
 def test_nothing_of_it_can_be_controlled(kept: Path) -> None:
     run = load_run(kept)
     told: list[Any] = []
-    run.watch(told.append)()
+    run.internals.watch(told.append)()
     run.cancel()
     run.pause()
     run.resume()
 
-    assert (told, run.status, run.describe_prompt("0")) == ([], "done", ())
+    assert (told, run.status, run.internals.describe_prompt("0")) == ([], "done", ())
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ async def test_an_observer_that_fails_is_logged_and_the_run_goes_on(caplog: pyte
 async def test_an_observer_that_stops_watching_does_not_make_others_miss_an_event() -> None:
     run = AsyncRecursiveEngine(ScriptedModel()).start("t")
     told: list[Event] = []
-    stop = run.watch(lambda event: stop())
-    run.watch(told.append)
+    stop = run.internals.watch(lambda event: stop())
+    run.internals.watch(told.append)
     await run
 
     assert isinstance(told[0], RunStarted)
@@ -159,7 +159,7 @@ async def test_after_cancel_no_task_is_alive_and_what_finished_is_kept() -> None
 async def test_a_run_cancelled_before_its_first_step_ends_as_cancelled() -> None:
     run = AsyncRecursiveEngine(model := ScriptedModel()).start("t")
     told: list[Event] = []
-    run.watch(told.append)
+    run.internals.watch(told.append)
 
     await run.cancel()
 
@@ -231,7 +231,7 @@ async def test_a_blocking_callable_does_not_hold_up_cancelling() -> None:
 
 async def test_an_observer_may_cancel_the_run() -> None:
     run = AsyncRecursiveEngine(ScriptedModel(TRIP, latency=0.01)).start("trip")
-    run.watch(lambda event: run.cancel() if isinstance(event, Finished) else None)
+    run.internals.watch(lambda event: run.cancel() if isinstance(event, Finished) else None)
     with pytest.raises(asyncio.CancelledError):
         await run
 
@@ -271,7 +271,7 @@ async def test_a_pause_right_after_the_start_is_not_lost() -> None:
 async def test_pause_and_resume_from_another_thread() -> None:
     run = AsyncRecursiveEngine(ScriptedModel(TRIP, latency=0.01)).start("trip")
     told: list[Event] = []
-    run.watch(told.append)
+    run.internals.watch(told.append)
     await asyncio.to_thread(run.pause)
     await until(lambda: run.status == "paused")
     await asyncio.to_thread(run.resume)
@@ -495,7 +495,7 @@ async def awaited(run: Run) -> Any:
 async def test_an_error_that_nobody_awaits_is_on_the_run() -> None:
     engine = AsyncRecursiveEngine(ScriptedModel(faults=[Fault(error=ModelError("no"), times=None)]))
     run = engine.start("t")
-    await until(lambda: run.finished)
+    await until(lambda: run.internals.finished)
     await asyncio.sleep(0)
 
     assert isinstance(run.error, ModelError)
@@ -602,7 +602,7 @@ async def test_a_plan_that_was_never_approved_asks_again_after_a_cancel() -> Non
     await until(lambda: run.awaiting)
     await run.cancel()
     again = engine.start("trip", checkpoint=journal)
-    await until(lambda: again.awaiting or again.finished)
+    await until(lambda: again.awaiting or again.internals.finished)
 
     assert list(again.awaiting) == ["0"]
     assert model.calls == 1
@@ -610,7 +610,7 @@ async def test_a_plan_that_was_never_approved_asks_again_after_a_cancel() -> Non
     await until(lambda: list(again.awaiting) == ["0.2"])
     await again.cancel()
     third = engine.start("trip", checkpoint=journal)
-    await until(lambda: third.awaiting or third.finished)
+    await until(lambda: third.awaiting or third.internals.finished)
     assert list(third.awaiting) == ["0.2"], "what was approved is not asked again"
     third.approve("0.2", {"decision": "RECURSE", "sub_tasks": ["lunch"]})
     assert (await third).content == "trip: at 9; downtown; food: soup"

@@ -14,13 +14,13 @@ from rlm_notebook import (
     ModelError,
     RetryPolicy,
     RLMError,
-    Run,
     ScriptedModel,
     ToolError,
 )
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Reply, Request, ToolCall
+from rlm_notebook.runtime.run_context import RunContext
 from rlm_notebook.solver.model_calls import ask
 
 
@@ -33,16 +33,16 @@ def request(text: str = "q", **changes: Any) -> Request:
 
 
 @pytest.fixture
-async def run() -> AsyncIterator[Run]:
+async def run() -> AsyncIterator[RunContext]:
     """A run that is under way and waits."""
     run = AsyncRecursiveEngine(ScriptedModel(lambda r: asyncio.sleep(60))).start("t")
     while "0" not in run.tree:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    yield run
+    yield run.internals
     await run.cancel()
 
 
-async def test_equal_requests_are_one_call_with_one_cost(run: Run) -> None:
+async def test_equal_requests_are_one_call_with_one_cost(run: RunContext) -> None:
     model = ScriptedModel(latency=0.02)
     before = run.usage.calls
     replies = await asyncio.gather(*(ask(run, "0", model, request(), None) for _ in range(30)))
@@ -51,7 +51,7 @@ async def test_equal_requests_are_one_call_with_one_cost(run: Run) -> None:
     assert model.calls == run.usage.calls - before == 1
 
 
-async def test_when_the_first_asker_is_cancelled_another_one_asks(run: Run) -> None:
+async def test_when_the_first_asker_is_cancelled_another_one_asks(run: RunContext) -> None:
     model = ScriptedModel(latency=0.03)
     first, *rest = (asyncio.create_task(ask(run, "0", model, request(), None)) for _ in range(5))
     await asyncio.sleep(0.01)
@@ -63,7 +63,7 @@ async def test_when_the_first_asker_is_cancelled_another_one_asks(run: Run) -> N
     assert len(run.under_way) == 1, "the run's own"
 
 
-async def test_who_is_cancelled_together_with_the_first_does_not_ask(run: Run) -> None:
+async def test_who_is_cancelled_together_with_the_first_does_not_ask(run: RunContext) -> None:
     model = ScriptedModel(latency=0.03)
     tasks = [asyncio.create_task(ask(run, "0", model, request(), None)) for _ in range(5)]
     await asyncio.sleep(0.01)
@@ -80,7 +80,7 @@ async def test_who_is_cancelled_together_with_the_first_does_not_ask(run: Run) -
     [{"temperature": 1.0}, {"schema": {"type": "object"}}, {"tools": ({"name": "f", "parameters": {}},)}],
     ids=["temperature", "schema", "tools"],
 )
-async def test_requests_that_differ_are_two_calls(run: Run, changes: dict[str, Any]) -> None:
+async def test_requests_that_differ_are_two_calls(run: RunContext, changes: dict[str, Any]) -> None:
     model = ScriptedModel(latency=0.01)
     await asyncio.gather(ask(run, "0", model, request(), None), ask(run, "0", model, request(**changes), None))
 

@@ -83,6 +83,6 @@ async def test_the_prompt_of_a_node_can_be_looked_at_afterwards() -> None:
     await run
     sent = [request.messages for request in model.requests]
 
-    assert run.describe_prompt("0") in sent
-    assert "# Results" in run.describe_prompt("0")[1]["content"]
-    assert run.describe_prompt("0.0") in sent
+    assert run.internals.describe_prompt("0") in sent
+    assert "# Results" in run.internals.describe_prompt("0")[1]["content"]
+    assert run.internals.describe_prompt("0.0") in sent

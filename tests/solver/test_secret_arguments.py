@@ -96,7 +96,7 @@ async def test_no_secret_is_left_anywhere(
         json.dumps(feed.frame(), default=str),
         json.dumps(run.trace(), default=str),
     ]
-    shown += [repr(run.settings), repr(dict(output)), caplog.text]
+    shown += [repr(run.internals.settings), repr(dict(output)), caplog.text]
     everything = "\n".join([*said, *kept, *shown])
 
     assert KEY in sent or "basic" in sent.lower(), "the server did get the credentials"

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ...types import Output
 from .errors import RunInterrupted
 
@@ -30,41 +31,41 @@ async def approved(run: Run, view: TreeView | None) -> Output:
         await asyncio.wait({result, alone}, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
-        waiting = _waiting(run.latest)
-        await run.latest.suspend()
-        raise _paused(run.latest, waiting)
+        waiting = _waiting(run.internals.latest)
+        await run.internals.latest.internals.suspend()
+        raise _paused(run.internals.latest, waiting, plans=bool(run.internals.configuration.approve))
     finally:
         for task in (result, alone):
             task.cancel()
         await asyncio.gather(result, alone, return_exceptions=True)
 
 
-async def _result(run: Run) -> Output:
+async def _result(run: RunView) -> Output:
     return await run
 
 
-async def _alone(run: Run, view: TreeView | None) -> None:
+async def _alone(run: RunView, view: TreeView | None) -> None:
     """Ends when something has waited so long without a sign of anybody; a browser that has spoken may take its time."""
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:
         await asyncio.sleep(_GLANCE)
-        before, waiting = waiting, frozenset(run.latest.awaiting)
+        before, waiting = waiting, frozenset(run.internals.latest.awaiting)
         if view is not None and waiting and not view.heard:
             view.call()
         seen = view is not None and view.heard
         waited = waited + _GLANCE if waiting and waiting == before and not seen else 0.0
 
 
-def _waiting(run: Run) -> str:
+def _waiting(run: RunView) -> str:
     """What waits, in words: plans, or calls of tools."""
     tools = [use.name for node in run.awaiting for use in run.tree[node].tool_calls if use.ended is None]
     nodes = ", ".join(run.awaiting)
     return f"{', '.join(dict.fromkeys(tools))} of node {nodes}" if tools else f"the plan of node {nodes}"
 
 
-def _paused(run: Run, waiting: str) -> RunInterrupted:
+def _paused(run: RunView, waiting: str, *, plans: bool) -> RunInterrupted:
     where = f"saved in {run.checkpoint}" if run.checkpoint else "lost: it was kept in memory only"
-    without = ", or without --approve" if run.configuration.approve else ""
+    without = ", or without --approve" if plans else ""
     return RunInterrupted(
         f"Paused: {waiting} waits for approval, and no widget answered within {PATIENCE:g} s; "
         f"it is {where}. Run the cell where its widget shows (JupyterLab, Notebook){without}"

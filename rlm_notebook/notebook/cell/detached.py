@@ -60,6 +60,6 @@ def _print_progress(run: Run) -> None:
 
     def ended(event: Event) -> None:
         if isinstance(event, RunFinished):
-            run.loop.call_soon(progress.close)
+            run.internals.loop.call_soon(progress.close)
 
-    run.watch(ended)
+    run.internals.watch(ended)

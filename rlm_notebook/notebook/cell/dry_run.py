@@ -36,7 +36,7 @@ async def planned(run: Run) -> Execute | Recurse:
             has_plan.set()
             over.set()
 
-    stop = run.watch(note)
+    stop = run.internals.watch(note)
     try:
         await has_plan.wait()
         plan = await _plan(run)
@@ -68,8 +68,13 @@ def account_of(run: Run, plan: Execute | Recurse) -> str:
 
 
 def _is_answered(run: Run) -> bool:
-    known = run.recorded.tree if run.recorded is not None else None
-    return known is not None and known.status == "done" and known.request_key == run.request_key and not run.calls
+    known = run.internals.recorded.tree if run.internals.recorded is not None else None
+    return (
+        known is not None
+        and known.status == "done"
+        and known.request_key == run.internals.request_key
+        and not run.calls
+    )
 
 
 def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
@@ -79,8 +84,8 @@ def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
     return estimated(
         plan,
         prompt_tokens=_prompt_tokens(run),
-        max_depth=run.limits.max_depth,
-        max_steps=run.limits.max_steps,
+        max_depth=run.internals.limits.max_depth,
+        max_steps=run.internals.limits.max_steps,
         price=lambda usage: _price(run, usage),
         separate=_separate(run, plan),
     )
@@ -88,9 +93,9 @@ def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
 
 def _separate(run: Run, plan: Execute | Recurse) -> int:
     """The parts for which the planner's own answer would not do: another agent answers, or references are read."""
-    team = run.configuration.team
+    team = run.internals.configuration.team
     agents = [team.assigned(part.agent)[0] for part in plan.sub_tasks] if isinstance(plan, Recurse) else []
-    return sum(bool(run.job.memory) or not team.fuses_for(agent) for agent in agents)
+    return sum(bool(run.internals.job.memory) or not team.fuses_for(agent) for agent in agents)
 
 
 def _prompt_tokens(run: Run) -> int:
@@ -98,7 +103,7 @@ def _prompt_tokens(run: Run) -> int:
     measured = run.tree[ROOT].plan_usage.prompt_tokens
     if measured:
         return measured
-    return sum(len(message["content"]) for message in run.describe_prompt(ROOT)) // CHARACTERS_PER_TOKEN + 1
+    return sum(len(message["content"]) for message in run.internals.describe_prompt(ROOT)) // CHARACTERS_PER_TOKEN + 1
 
 
 def _price(run: Run, usage: Usage) -> float | None:
@@ -106,6 +111,6 @@ def _price(run: Run, usage: Usage) -> float | None:
     node = run.tree[ROOT]
     if node.plan_usage.cost_usd == 0 and node.plan_usage.calls:
         return 0.0
-    prices, model = run.configuration.prices, run.configuration.team.default.resolved
-    known = prices.cost(node.plan_model or str(run.settings.get("model", "")), usage)
+    prices, model = run.internals.configuration.prices, run.internals.configuration.team.default.resolved
+    known = prices.cost(node.plan_model or str(run.internals.settings.get("model", "")), usage)
     return known if known is not None else prices.cost_of(model, usage)

@@ -8,7 +8,7 @@ from ...core.plain_text import without_links
 from ...core.text import printable
 from ...core.tree import NodeState
 from ...exceptions import BudgetExceededError, LimitError, RLMError
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from .argument_types import BUDGET_OPTIONS
 from .error_location import place_of
 
@@ -19,7 +19,7 @@ class RunInterrupted(RLMError):
     """The cell was interrupted, or its run was cancelled; what finished is saved."""
 
 
-def interruption(run: Run, word: str) -> RunInterrupted:
+def interruption(run: RunView, word: str) -> RunInterrupted:
     """What is left of a run that was stopped, and how it goes on; `word` says who stopped it."""
     done = sum(node.state is NodeState.DONE for node in run.tree)
     where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only (_rlm.partial())"
@@ -27,7 +27,7 @@ def interruption(run: Run, word: str) -> RunInterrupted:
     return RunInterrupted(f"{word}: {kept}; run the cell again to continue")
 
 
-def _kept_beside(run: Run) -> str:
+def _kept_beside(run: RunView) -> str:
     """What was paid for of nodes that are not done, and is not paid for again."""
     unfinished = [node for node in run.tree if node.state is not NodeState.DONE]
     planned = sum(node.plan is not None and not node.limited for node in unfinished)

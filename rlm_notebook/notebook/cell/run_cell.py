@@ -93,7 +93,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     view = options.view or session.defaults.view or session.host.best_view
     try:
         with show(run, view, title=options.name or "") as widget:
-            work = approved(run, widget) if options.approve or run.configuration.team.guarded else run
+            work = approved(run, widget) if options.approve or run.internals.configuration.team.guarded else run
             output = await _attended(session, run, work)
     finally:
         await _stopped(run)
@@ -125,7 +125,7 @@ async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
         # This very task was told to stop (an interrupt); else only the run that it waits for was.
         by_signal = is_being_cancelled()
         await _stopped(run)
-    raise interruption(run.latest, "Interrupted" if by_signal else "Cancelled")
+    raise interruption(run.internals.latest, "Interrupted" if by_signal else "Cancelled")
 
 
 def _task(session: Session, options: CellOptions, cell: str) -> str:

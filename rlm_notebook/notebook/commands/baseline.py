@@ -9,8 +9,8 @@ from pathlib import Path
 from ...async_engine import AsyncRecursiveEngine
 from ...core.text import duration, printable
 from ...exceptions import ConfigurationError
-from ...runtime.recorded_run import RecordedRun, load_run
-from ...runtime.run import Run
+from ...runtime.recorded_run import load_run
+from ...runtime.run_view import RunView, is_run
 from ...views.gate import html_text, shortened
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, recorded_model
@@ -28,8 +28,8 @@ _COLUMNS = ("", "calls", "tokens", "cost", "time at work", "characters")
 class Comparison:
     """The answer of one plain call beside that of a tree, with what both took; displays as a table and both texts."""
 
-    plain: Run
-    tree: Run | RecordedRun
+    plain: RunView
+    tree: RunView
 
     @property
     def table(self) -> Table:
@@ -59,19 +59,26 @@ def _lines(text: str) -> str:
 _CELL = 'style="width:50%;text-align:left;vertical-align:top;white-space:pre-wrap"'
 
 
-def _row(name: str, run: Run | RecordedRun) -> tuple[str, ...]:
-    usage = run.usage
+def _row(name: str, run: RunView) -> tuple[str, ...]:
+    usage, seconds = run.usage, run.internals.active_seconds
     cost = "unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
     length = len(str(run.partial()))
-    return (name, str(usage.calls), f"{usage.total_tokens:,}", cost, duration(run.active_seconds), f"{length:,}")
+    return (
+        name,
+        str(usage.calls),
+        f"{usage.total_tokens:,}",
+        cost,
+        duration(seconds),
+        f"{length:,}",
+    )
 
 
-def _verdict(plain: Run, tree: Run | RecordedRun) -> str:
+def _verdict(plain: RunView, tree: RunView) -> str:
     """What the tree took more, in figures; which answer is the better one is for its reader to say."""
     facts = [
         _times(tree.usage.cost_usd, plain.usage.cost_usd, "the cost"),
         _times(tree.usage.total_tokens, plain.usage.total_tokens, "the tokens"),
-        _times(tree.active_seconds, plain.active_seconds, "the time"),
+        _times(tree.internals.active_seconds, plain.internals.active_seconds, "the time"),
     ]
     said = ", ".join(fact for fact in facts if fact)
     return f"The tree took {said} of the plain call." if said else "Nothing is known of what they took."
@@ -88,7 +95,7 @@ def _options(parser: LineParser) -> None:
 async def _baseline(session: Session, options: argparse.Namespace) -> Comparison:
     tree = _compared(session, options.name)
     _require_answered(tree)
-    plain = tree.baseline() if isinstance(tree, Run) else _plain_again(tree)
+    plain = tree.baseline() if tree.internals.live else _plain_again(tree)
     try:
         await plain
     finally:
@@ -96,33 +103,33 @@ async def _baseline(session: Session, options: argparse.Namespace) -> Comparison
     return Comparison(plain, tree)
 
 
-def _compared(session: Session, name: str | None) -> Run | RecordedRun:
+def _compared(session: Session, name: str | None) -> RunView:
     if name is None and session.last is None:
         raise ConfigurationError("there is no run yet in this session; run a %%rlm cell, or name a run: %rlm runs")
     if name is None:
         assert session.last is not None
         return session.last
     found = session.variables.get(name)
-    if isinstance(found, Run | RecordedRun):
+    if is_run(found):
         return found
     path = file_of(session, name)
     return session.kept_in(path) or load_run(path)
 
 
-def _require_answered(tree: Run | RecordedRun) -> None:
+def _require_answered(tree: RunView) -> None:
     if tree.status != "done":
         raise ConfigurationError(f"this run is {tree.status}; let it come to an answer, then compare")
     if len(tree.tree) == 1:
         raise ConfigurationError("this run did not split its task: it is the plain answer itself, nothing to compare")
 
 
-def _plain_again(recorded: RecordedRun) -> Run:
+def _plain_again(recorded: RunView) -> RunView:
     """The plain run for one that is only in a file, where all that it was asked is in that file too."""
-    spec = str(recorded.settings.get("model", ""))
-    known = spec if spec == OFFLINE else recorded_model(recorded.recorded)
+    spec = str(recorded.internals.settings.get("model", ""))
+    known = spec if spec == OFFLINE else recorded_model(recorded.internals.recorded)
     if known:
-        engine = AsyncRecursiveEngine(known, budget=replace(recorded.budget, unknown_price="ignore"))
-        if engine.request_key(recorded.task) == recorded.request_key:
+        engine = AsyncRecursiveEngine(known, budget=replace(recorded.internals.budget, unknown_price="ignore"))
+        if engine.request_key(recorded.task) == recorded.internals.request_key:
             return engine.baseline(recorded)
     raise ConfigurationError(
         "this run had a model, tools or references of its notebook; run its cell again (what is recorded is not paid "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .registry import Command
@@ -24,14 +24,14 @@ def _cancel(session: Session, options: argparse.Namespace) -> None:
     if not wanted:
         raise UsageError(f"%rlm cancel: {_nothing(session, options.name)}")
     # One that went on as another one is over; the other one is what goes on.
-    for run in dict.fromkeys(run.latest for run in wanted):
+    for run in dict.fromkeys(run.internals.latest for run in wanted):
         # On a loop of its own, the run has ended when this returns; on the kernel's, it ends after this line.
         run.cancel()
         done = sum(node.state == "done" for node in run.tree)
         print(f"cancelled {_name(run) or run.run_id}: {done} of {len(run.tree)} nodes are done; {_kept(run)}")
 
 
-def _kept(run: Run) -> str:
+def _kept(run: RunView) -> str:
     return f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
 
 
@@ -42,7 +42,7 @@ def _nothing(session: Session, name: str | None) -> str:
     return f"no run named {name!r} is under way; under way: {', '.join(others)}"
 
 
-def _name(run: Run) -> str:
+def _name(run: RunView) -> str:
     return Path(run.checkpoint).stem if run.checkpoint else ""
 
 

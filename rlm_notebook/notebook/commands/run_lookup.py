@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...checkpoints.location import is_numbered, kept_files, notebook_path, run_folder, run_folders
 from ...exceptions import ConfigurationError
-from ...runtime.recorded_run import RecordedRun, load_run
-from ...runtime.run import Run
+from ...runtime.recorded_run import load_run
+from ...runtime.run_view import RunView, is_run
 from ..cell.line_parser import close_to
 from ..kernel.session import Session
 
@@ -50,17 +50,17 @@ def _nothing(session: Session) -> str:
     return f"nothing is kept in {looked}: run a %%rlm cell first, or give the path of a run's JSON"
 
 
-def run_named(session: Session, name: str) -> Run | RecordedRun:
+def run_named(session: Session, name: str) -> RunView:
     """The run that a name means: one under way, a variable that holds one, or a file."""
     found = session.variables.get(name)
-    if isinstance(found, Run | RecordedRun):
+    if is_run(found):
         return found
     path = file_of(session, name)
     return live_run(session, path) or load_run(path)
 
 
-def live_run(session: Session, path: Path) -> Run | None:
+def live_run(session: Session, path: Path) -> RunView | None:
     """The run of this session that is writing this file; one that only went on in another file is not."""
     mine = (run for run in session.under_way() if run.checkpoint == str(path))
-    writing: Iterator[Run] = (run for run in mine if not run.control.ended)
+    writing: Iterator[RunView] = (run for run in mine if not run.internals.at_rest)
     return next(writing, None)

@@ -16,8 +16,7 @@ from ...checkpoints.selection import recorded_in
 from ...core.records import Recorded
 from ...core.tree import NodeState
 from ...exceptions import CheckpointError, ConfigurationError
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ...views.diff import Difference
 from ...views.table import Table
 from ..cell.line_parser import LineParser
@@ -91,7 +90,7 @@ RUNS = Command("the runs that are kept beside this notebook", _runs, _runs_optio
 # -- show ----------------------------------------------------------------------------------------------------------
 
 
-def _show(session: Session, options: argparse.Namespace) -> Run | RecordedRun:
+def _show(session: Session, options: argparse.Namespace) -> RunView:
     if options.name:
         return run_named(session, options.name)
     if session.last is None:
@@ -139,20 +138,19 @@ def _export(session: Session, options: argparse.Namespace) -> None:
     print(f"rlm: {options.name} is written to {target} ({max(1, len(text) >> 10)} KB)")
 
 
-def _json_of(run: Run | RecordedRun) -> str:
-    recorded = run.snapshot() if isinstance(run, Run) else run.recorded
-    return json.dumps(document_of(recorded), ensure_ascii=False, indent=1) + "\n"
+def _json_of(run: RunView) -> str:
+    return json.dumps(document_of(run.internals.snapshot()), ensure_ascii=False, indent=1) + "\n"
 
 
-def _mermaid_of(run: Run | RecordedRun) -> str:
+def _mermaid_of(run: RunView) -> str:
     return run.to_mermaid()
 
 
-def _html_of(run: Run | RecordedRun) -> str:
+def _html_of(run: RunView) -> str:
     return run.to_html()
 
 
-_FORMS: dict[str, tuple[str, Callable[[Run | RecordedRun], str]]] = {
+_FORMS: dict[str, tuple[str, Callable[[RunView], str]]] = {
     "html": (".html", _html_of),
     "json": (".export.json", _json_of),
     "mermaid": (".mmd", _mermaid_of),

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.text import printable
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ..widget.feed import Feed
 from .static_tree import bundle_of, summary_of
 
@@ -29,10 +28,10 @@ _EXPORT = re.compile(r"export\s*\{\s*(\w+) as default\s*\};?\s*$")
 _TITLE_CHARACTERS = 120
 
 
-def page_of(run: Run | RecordedRun) -> str:
+def page_of(run: RunView) -> str:
     """The whole page. What is under way is shown as it stands now."""
     feed = Feed(run, readonly=True)
-    if run.reused:
+    if run.internals.reused:
         feed.show_recorded_times()
     feed.frame()
     script = _script()
@@ -48,7 +47,7 @@ def page_of(run: Run | RecordedRun) -> str:
     )
 
 
-def _data_of(run: Run | RecordedRun, feed: Feed) -> str:
+def _data_of(run: RunView, feed: Feed) -> str:
     """All that the widget may ask for. No character of it can end the element that it is in."""
     data = {
         "run_id": run.run_id,
@@ -58,7 +57,7 @@ def _data_of(run: Run | RecordedRun, feed: Feed) -> str:
     return _harmless(data)
 
 
-def _details_of(run: Run | RecordedRun, feed: Feed) -> bytes:
+def _details_of(run: RunView, feed: Feed) -> bytes:
     """The long fields of all nodes: packed, because prompts say the same again and again."""
     fields = feed.detail_fields
     details = {node.id: {field: feed.detail(node.id, field) for field in fields} for node in run.tree}

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ...core.events import Event, RunFinished
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 
 if TYPE_CHECKING:
     from ..widget import TreeView
@@ -22,7 +21,7 @@ __all__ = ["show", "show_tree"]
 REFRESH_INTERVAL = 5.0
 
 
-def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[TreeView | None]:
+def show(run: RunView, kind: str, *, title: str = "") -> AbstractContextManager[TreeView | None]:
     """Show a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs.
 
     The block is given the widget, if there is one.
@@ -33,7 +32,7 @@ def show(run: Run, kind: str, *, title: str = "") -> AbstractContextManager[Tree
 
 
 @contextmanager
-def _text_view(run: Run) -> Iterator[None]:
+def _text_view(run: RunView) -> Iterator[None]:
     from ...observers.text import progress_of
 
     # Standard output: on the other one, notebooks show a run that went well in the colours of an error.
@@ -42,24 +41,24 @@ def _text_view(run: Run) -> Iterator[None]:
         yield
     finally:
         progress.close()
-        if run.latest.status in ("done", "failed"):
+        if run.internals.latest.status in ("done", "failed"):
             # Of one that was stopped, the error says where it is.
-            print(_account(run.latest))
+            print(_account(run.internals.latest))
 
 
-def _account(run: Run) -> str:
+def _account(run: RunView) -> str:
     """Who was asked how often, or when; and where it is kept."""
     where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
-    recorded = run.recorded.tree if run.recorded is not None else None
-    if run.reused and recorded is not None and recorded.ended is not None:
+    recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
+    if run.internals.reused and recorded is not None and recorded.ended is not None:
         when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
         return f"rlm: reused from {when}, nobody was asked; {where}"
     calls = f"{run.calls} {'call' if run.calls == 1 else 'calls'}"
-    return f"rlm: {run.settings.get('model')}, {calls}; {where}"
+    return f"rlm: {run.internals.settings.get('model')}, {calls}; {where}"
 
 
 @contextmanager
-def _widget_view(run: Run, title: str) -> Iterator[TreeView]:
+def _widget_view(run: RunView, title: str) -> Iterator[TreeView]:
     view, static = show_tree(run, title)
     try:
         yield view
@@ -67,7 +66,7 @@ def _widget_view(run: Run, title: str) -> Iterator[TreeView]:
         static.refresh()
 
 
-def show_tree(run: Run | RecordedRun, title: str = "") -> tuple[TreeView, _StaticCopy]:
+def show_tree(run: RunView, title: str = "") -> tuple[TreeView, _StaticCopy]:
     from IPython.display import display
 
     from ..widget import TreeView
@@ -84,7 +83,7 @@ class _StaticCopy:
     Refreshed now and then, so that a notebook that is saved meanwhile is not empty, and when the run ends.
     """
 
-    def __init__(self, run: Run | RecordedRun, display: Any) -> None:
+    def __init__(self, run: RunView, display: Any) -> None:
         from .static_tree import bundle_of
 
         self._bundle_of = bundle_of
@@ -93,12 +92,12 @@ class _StaticCopy:
         self._output = display(self._shown, raw=True, display_id=True)
         self._watch(run)
 
-    def _watch(self, run: Run | RecordedRun) -> None:
+    def _watch(self, run: RunView) -> None:
         self._run = run
-        self._stop = run.watch(self._note)
-        run.follow(self._go_on)
+        self._stop = run.internals.watch(self._note)
+        run.internals.follow(self._go_on)
 
-    def _go_on(self, successor: Run) -> None:
+    def _go_on(self, successor: RunView) -> None:
         """The run went on as another one: its tree takes the place of what was shown."""
         self._stop()
         self._watch(successor)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from ...core.text import duration, printable
 from ...core.tree import Node, NodeState, Tree
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ...views.gate import html_text
 from ...views.idle_time import Break, breaks_of, without_breaks
 from ...views.outline import SYMBOLS, reason, shown_state, tokens
@@ -41,9 +40,9 @@ _HIDE_DEAD_WIDGET = (
 )
 
 
-def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
+def bundle_of(run: RunView) -> dict[str, str]:
     """The MIME bundle of a run's static tree."""
-    shown = _Shown(run.tree, breaks_of(run.tree, run.active_seconds))
+    shown = _Shown(run.tree, breaks_of(run.tree, run.internals.active_seconds))
     summary = summary_of(run)
     text = "\n".join([summary, *shown.lines()])
     return {
@@ -56,7 +55,7 @@ def bundle_of(run: Run | RecordedRun) -> dict[str, str]:
     }
 
 
-def summary_of(run: Run | RecordedRun) -> str:
+def summary_of(run: RunView) -> str:
     """One line: how it went, what it took, where it is kept."""
     tree, usage = run.tree, run.tree.usage
     finished = sum(node.state is NodeState.DONE for node in tree)
@@ -65,7 +64,7 @@ def summary_of(run: Run | RecordedRun) -> str:
         f"rlm {status}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
         tokens(usage),
-        duration(run.active_seconds),
+        duration(run.internals.active_seconds),
     ]
     if usage.cost_usd:
         facts.append(f"${usage.cost_usd:.4f}")

@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path
 
 if TYPE_CHECKING:
-    from ...runtime.recorded_run import RecordedRun
-    from ...runtime.run import Run
+    from ...runtime.run_view import RunView
 
 __all__ = ["NotebookHost"]
 
@@ -25,7 +24,7 @@ class NotebookHost:
         self._shell = shell
         self._files = FilesInUse()
         #: How runs want to be shown where that is not how runs are shown here: "widget", "text" or "none".
-        self.views: WeakKeyDictionary[Run | RecordedRun, str] = WeakKeyDictionary()
+        self.views: WeakKeyDictionary[RunView, str] = WeakKeyDictionary()
 
     @property
     def best_view(self) -> str:
@@ -56,7 +55,7 @@ class NotebookHost:
         found = parent.get(part) if isinstance(parent, dict) else None
         return found if isinstance(found, dict) else {}
 
-    def display(self, run: Run | RecordedRun) -> None:
+    def display(self, run: RunView) -> None:
         from ..display.show import show_tree
 
         view = self.views.get(run, self.best_view)

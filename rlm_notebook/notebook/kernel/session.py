@@ -11,7 +11,7 @@ from ..display.typed_tables import TypedTables
 from .host import NotebookHost
 
 if TYPE_CHECKING:
-    from ...runtime.run import Run
+    from ...runtime.run_view import RunView
 
 __all__ = ["Defaults", "Session"]
 
@@ -35,7 +35,7 @@ class Session:
         self.host = host
         self.defaults = defaults
         self.tables = TypedTables(shell)
-        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._runs: weakref.WeakSet[RunView] = weakref.WeakSet()
         self._told: set[str] = set()
 
     @property
@@ -45,29 +45,29 @@ class Session:
         return found
 
     @property
-    def last(self) -> Run | None:
+    def last(self) -> RunView | None:
         """`_rlm`, if it still is a run."""
-        from ...runtime.run import Run
+        from ...runtime.run_view import is_run
 
         found = self.variables.get("_rlm")
-        return found if isinstance(found, Run) else None
+        return found if is_run(found) else None
 
-    def began(self, run: Run) -> None:
+    def began(self, run: RunView) -> None:
         """Keep a run that was started here in mind, as `_rlm` and among those that `%rlm cancel` finds."""
         self.variables["_rlm"] = run
         self._runs.add(run)
-        run.follow(self.began)
+        run.internals.follow(self.began)
 
-    def kept_in(self, path: Path) -> Run | None:
+    def kept_in(self, path: Path) -> RunView | None:
         """The last run of this session, as far as it is still there, that is kept in this file."""
         found = [run for run in list(self._runs) if run.checkpoint == str(path)]
         return max(found, key=lambda run: run.tree.started or 0.0, default=None)
 
-    def under_way(self) -> Iterator[Run]:
+    def under_way(self) -> Iterator[RunView]:
         """The runs of this session that have not ended: those of its cells, and those that its variables hold."""
-        from ...runtime.run import Run
+        from ...runtime.run_view import is_run
 
-        held = [value for value in list(self.variables.values()) if isinstance(value, Run)]
+        held = [value for value in list(self.variables.values()) if is_run(value)]
         return (run for run in {*self._runs, *held} if not run.ended)
 
     def tell_once(self, line: str) -> None:

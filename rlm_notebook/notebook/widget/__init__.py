@@ -18,8 +18,7 @@ import traitlets
 
 from ...core.events import Event, RunFinished
 from ...exceptions import RLMError
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from .commands import obey
 from .compression import packed
 from .feed import Feed
@@ -48,7 +47,7 @@ class TreeView(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     height = traitlets.Int(460).tag(sync=True)
 
-    def __init__(self, run: Run | RecordedRun, *, title: str = "") -> None:
+    def __init__(self, run: RunView, *, title: str = "") -> None:
         self._title = title
         #: Some browser has spoken.
         self.heard = False
@@ -65,13 +64,13 @@ class TreeView(anywidget.AnyWidget):
         self.on_msg(self._received)
         self._watch(run)
 
-    def _watch(self, run: Run | RecordedRun) -> None:
+    def _watch(self, run: RunView) -> None:
         self._run = run
-        self._stop_watching = run.watch(self._note)
-        run.follow(self._go_on)
-        self._on_loop(self._settle if run.finished else self._send_heartbeat)
+        self._stop_watching = run.internals.watch(self._note)
+        run.internals.follow(self._go_on)
+        self._on_loop(self._settle if run.internals.finished else self._send_heartbeat)
 
-    def _go_on(self, successor: Run) -> None:
+    def _go_on(self, successor: RunView) -> None:
         """The run went on as another one, which is shown from now on: a new epoch, which begins with a snapshot."""
         with self._lock:
             self._stop_watching()
@@ -111,7 +110,7 @@ class TreeView(anywidget.AnyWidget):
     def _on_loop(self, action: Callable[..., None], *values: Any) -> None:
         """Do something where the run lives; where its loop is gone, nothing happens any more, so here and now."""
         try:
-            self._run.loop.call_soon_threadsafe(action, *values)
+            self._run.internals.loop.call_soon_threadsafe(action, *values)
         except RuntimeError:
             action(*values)
 
@@ -126,7 +125,7 @@ class TreeView(anywidget.AnyWidget):
                 self._flush_later()
         if isinstance(event, RunFinished):
             # After the run's own last steps (its answer, its file), so that the final state is the whole of it.
-            self._run.loop.call_soon(self._settle)
+            self._run.internals.loop.call_soon(self._settle)
 
     def _flush(self) -> None:
         with self._lock:
@@ -144,14 +143,14 @@ class TreeView(anywidget.AnyWidget):
 
     def _flush_later(self) -> None:
         """In the next frame, unless one is due already; where the loop is gone nothing grows any more."""
-        if self._timer is None and not self._run.finished:
-            self._timer = self._run.loop.call_later(self._interval, self._flush)
+        if self._timer is None and not self._run.internals.finished:
+            self._timer = self._run.internals.loop.call_later(self._interval, self._flush)
 
     def _settle(self) -> None:
         """The run is over: the last frame, and a snapshot that a saved notebook keeps."""
         with self._lock:
             self._stop_beating()
-            if self._run.reused:
+            if self._run.internals.reused:
                 self._feed.show_recorded_times()
                 # A new epoch begins with a snapshot; its first frame would say the same again.
                 self._feed.frame()
@@ -160,12 +159,12 @@ class TreeView(anywidget.AnyWidget):
             self.send(self._feed.heartbeat())
 
     def _send_heartbeat(self) -> None:
-        if self._run.finished:
+        if self._run.internals.finished:
             return
         # What no event tells of (a plan that waits for its approval) is told now at the latest.
         self._flush()
         self.send(self._feed.heartbeat())
-        self._beat = self._run.loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
+        self._beat = self._run.internals.loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
 
     # -- from the browser ----------------------------------------------------------------------------------------
 
@@ -234,7 +233,7 @@ _HANDLERS = {
 }
 
 
-def _notes_of_change(before: Run | RecordedRun, after: Run | RecordedRun) -> list[str]:
+def _notes_of_change(before: RunView, after: RunView) -> list[str]:
     """What the cell has to do with a run that took the place of its own: its answer, below, was given already, and its
     file stays that of what it says."""
     notes = [ANSWER_BELOW] if before.output is not None else []
@@ -243,7 +242,7 @@ def _notes_of_change(before: Run | RecordedRun, after: Run | RecordedRun) -> lis
     return notes
 
 
-def _introduction(run: Run | RecordedRun, title: str) -> dict[str, Any]:
+def _introduction(run: RunView, title: str) -> dict[str, Any]:
     """What is known of a run before anything else is."""
     return {"protocol": 1, "run_id": run.run_id, "title": title}
 

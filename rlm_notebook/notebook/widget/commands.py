@@ -10,34 +10,32 @@ from ...core.rerun_scope import Reruns, after_plan, after_result, after_retry, a
 from ...core.tree import NodeState
 from ...exceptions import ConfigurationError
 from ...runtime.forks import edited, plan_given, retried
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 
 __all__ = ["commands_for", "obey"]
 
 Arguments = Mapping[str, Any]
 
 
-def obey(run: Run | RecordedRun, op: Any, node: str | None, arguments: Arguments) -> Any:
+def obey(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
     """Do what was said; what is to be told of it, if anything. Raises `ConfigurationError` for what cannot be done."""
     command = _COMMANDS.get(op) if isinstance(op, str) else None
     if command is None:
         raise ConfigurationError(f"unknown command {op!r}")
-    if not isinstance(run, Run):
-        raise ConfigurationError("this run was loaded from a file: execute its cell again to go on with it")
+    run.internals.forked()
     return command(run, node, arguments)
 
 
-def commands_for(run: Run | RecordedRun) -> list[str]:
+def commands_for(run: RunView) -> list[str]:
     """What can be done with a run as it is now."""
-    if not isinstance(run, Run):
+    if not run.internals.live:
         return []
-    if run.finished:
+    if run.internals.finished:
         return [*_AFTER, *(["answer"] if run.status != "done" and _has_parts(run) else [])]
     return _DURING.get(run.status, ["cancel"])
 
 
-def _has_parts(run: Run) -> bool:
+def _has_parts(run: RunView) -> bool:
     """There is something to answer with."""
     return any(node.state == "done" for node in run.tree)
 
@@ -49,57 +47,57 @@ _DURING = {
 }
 
 
-def _pause(run: Run, node: str | None, arguments: Arguments) -> None:
+def _pause(run: RunView, node: str | None, arguments: Arguments) -> None:
     _require_going(run)
     run.pause()
 
 
-def _resume(run: Run, node: str | None, arguments: Arguments) -> None:
+def _resume(run: RunView, node: str | None, arguments: Arguments) -> None:
     _require_going(run)
     run.resume()
 
 
-def _cancel(run: Run, node: str | None, arguments: Arguments) -> None:
+def _cancel(run: RunView, node: str | None, arguments: Arguments) -> None:
     _require_going(run)
     run.cancel(node)
 
 
-def _approve(run: Run, node: str | None, arguments: Arguments) -> None:
+def _approve(run: RunView, node: str | None, arguments: Arguments) -> None:
     run.approve(node or "0", arguments.get("plan"))
 
 
-def _retry(run: Run, node: str | None, arguments: Arguments) -> None:
+def _retry(run: RunView, node: str | None, arguments: Arguments) -> None:
     """What is not done is tried again by the same request, in the same file; what is done needs records without it."""
-    retried(run, node)
+    retried(run.internals.forked(), node)
     if node is None or run.tree[node].state is not NodeState.DONE:
-        run.go_on_as(run.again)
+        run.internals.continue_as(run.internals.again)
     else:
-        run.go_on_as(lambda: run.retry(node))
+        run.internals.continue_as(lambda: run.retry(node))
 
 
-def _edit(run: Run, node: str | None, arguments: Arguments) -> None:
+def _edit(run: RunView, node: str | None, arguments: Arguments) -> None:
     wanted, part, value = node or "0", *_part(arguments)
     _require_possible(run, wanted, part, value)
-    run.go_on_as(lambda: run.edit(wanted, **{part: value}))
+    run.internals.continue_as(lambda: run.edit(wanted, **{part: value}))
 
 
-def _answer(run: Run, node: str | None, arguments: Arguments) -> None:
+def _answer(run: RunView, node: str | None, arguments: Arguments) -> None:
     if run.status == "done":
         raise ConfigurationError("this run has its answer")
-    run.go_on_as(run.synthesize_anyway)
+    run.internals.continue_as(run.synthesize_anyway)
 
 
-def _preview(run: Run, node: str | None, arguments: Arguments) -> dict[str, Any]:
+def _preview(run: RunView, node: str | None, arguments: Arguments) -> dict[str, Any]:
     wanted = node or "0"
     if not arguments:
-        retried(run, node)
+        retried(run.internals.forked(), node)
         return _told(after_retry(run.tree, run.tree[node] if node is not None else None))
     part, value = _part(arguments)
     _require_possible(run, wanted, part, value)
     return _told(_after(run, wanted, part, value))
 
 
-def _after(run: Run, node: str, part: str, value: Any) -> Reruns:
+def _after(run: RunView, node: str, part: str, value: Any) -> Reruns:
     tree = run.tree
     if part == "plan":
         return after_plan(tree, tree[node], value)
@@ -128,18 +126,18 @@ def _part(arguments: Arguments) -> tuple[str, Any]:
 _PARTS = ("task", "plan", "result")
 
 
-def _require_possible(run: Run, node: str, part: str, value: str | Execute | Recurse) -> None:
+def _require_possible(run: RunView, node: str, part: str, value: str | Execute | Recurse) -> None:
     """An edit is refused at once, and not when the calls under way have ended."""
     given: dict[str, Any] = {"task": None, "plan": None, "result": None, part: value}
-    edited(run, node, given["task"], given["plan"], given["result"])
+    edited(run.internals.forked(), node, given["task"], given["plan"], given["result"])
 
 
-def _require_going(run: Run) -> None:
-    if run.finished:
+def _require_going(run: RunView) -> None:
+    if run.internals.finished:
         raise ConfigurationError("the run is over")
 
 
-_COMMANDS: dict[str, Callable[[Run, str | None, Arguments], Any]] = {
+_COMMANDS: dict[str, Callable[[RunView, str | None, Arguments], Any]] = {
     "pause": _pause,
     "resume": _resume,
     "cancel": _cancel,

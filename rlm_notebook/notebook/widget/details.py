@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.tree import Node
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from .rows import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
@@ -18,7 +17,7 @@ __all__ = ["DETAIL_FIELDS", "Details"]
 class Details:
     """Reads the fields of a run's nodes; `streamed` gives the text of a node that is being written."""
 
-    run: Run | RecordedRun
+    run: RunView
     timeline: Timeline
     streamed: Callable[[str], str | None]
 
@@ -33,7 +32,7 @@ class Details:
         return node.result if node.result is not None else self.streamed(node.id) or node.partial or None
 
     def _prompt(self, node: Node) -> list[dict[str, str]]:
-        messages = self.run.describe_prompt(node.id)
+        messages = self.run.internals.describe_prompt(node.id)
         sent = [{"role": message["role"], "content": message["content"]} for message in messages]
         return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from ...core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ...core.tree import Node, NodeState
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
+from ...views.answer import cut_off_answers
 from ...views.idle_time import breaks_of
-from ...views.run_view import cut_off_answers
 from .details import DETAIL_FIELDS, Details
 from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
 from .text_buffer import StreamedText
@@ -39,7 +38,7 @@ class Feed:
 
     def __init__(
         self,
-        run: Run | RecordedRun,
+        run: RunView,
         *,
         title: str = "",
         epoch: int = 1,
@@ -47,17 +46,17 @@ class Feed:
         readonly: bool = False,
     ) -> None:
         self._run = run
-        self._title = title or str(run.settings.get("title") or run.task)
+        self._title = title or str(run.internals.settings.get("title") or run.task)
         self._notice = _resuming(run)
         self._notes = tuple(notes)
         self._readonly = readonly
         self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = epoch
         self.sequence = 0
-        self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.clock())
+        self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.internals.clock())
         if readonly:
             # Whoever makes a copy has not watched the run, so that it knows of no pauses.
-            self._timeline.leave_out(breaks_of(run.tree, run.active_seconds))
+            self._timeline.leave_out(breaks_of(run.tree, run.internals.active_seconds))
         self._sent: dict[str, dict[str, Any]] = {}
         self._sent_run: dict[str, Any] = {}
         self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)
@@ -82,8 +81,8 @@ class Feed:
             return False
         if isinstance(event, Finished | Retried):
             self._texts.pop(node, None)
-        if isinstance(event, RunPaused) and isinstance(self._run, Run):
-            self._pauses.append((event.at, None if self._run.stopwatch.fresh else event.at))
+        if isinstance(event, RunPaused):
+            self._pauses.append((event.at, None if self._run.internals.fresh else event.at))
         elif isinstance(event, RunResumed | RunFinished):
             self._end_pause(event.at)
         if isinstance(event, Finished) and not self._label:
@@ -109,14 +108,14 @@ class Feed:
         self._notes = notes
 
     def now(self) -> float:
-        return max(0.0, self._run.clock() - self._timeline.origin)
+        return max(0.0, self._run.internals.clock() - self._timeline.origin)
 
     def show_recorded_times(self) -> None:
         """Nothing was made now: a new epoch, with the recorded timeline, and the notice says from when it is."""
-        recorded = self._run.recorded.tree.ended if self._run.recorded is not None else None
-        made = "recorded" if isinstance(self._run, RecordedRun) else "reused from"
-        self._notice = f"{made} {_ago(self._run.clock() - recorded)}" if recorded else made.split()[0]
-        self._timeline = Timeline.of_recorded(self._run.tree, self._run.active_seconds, self._timeline.origin)
+        recorded = self._run.internals.recorded.tree.ended if self._run.internals.recorded is not None else None
+        made = "reused from" if self._run.internals.live else "recorded"
+        self._notice = f"{made} {_ago(self._run.internals.clock() - recorded)}" if recorded else made.split()[0]
+        self._timeline = Timeline.of_recorded(self._run.tree, self._run.internals.active_seconds, self._timeline.origin)
         self._recalled.clear()
         self._pauses.clear()
         self.epoch += 1
@@ -197,9 +196,9 @@ class Feed:
 
     def _rests(self) -> list[tuple[float, float | None]]:
         """When the run's clock stood still; from a copy such times are left out anyway."""
-        if self._readonly or not isinstance(self._run, Run):
+        if self._readonly:
             return []
-        rests = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.stopwatch.rests]
+        rests = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.internals.rests]
         # Where none is told, browsers measure one themselves, from the moment at which they see that a run is paused.
         return rests or self._pauses[:1]
 
@@ -239,7 +238,7 @@ class Feed:
 
     def _shown_now(self) -> float:
         """The run's present, or its last moment once it is over."""
-        return self._timeline.end_of(self._run.tree) if self._run.finished else round(self.now(), 3)
+        return self._timeline.end_of(self._run.tree) if self._run.internals.finished else round(self.now(), 3)
 
     def _run_row(self) -> dict[str, Any]:
         row = run_row(
@@ -256,7 +255,7 @@ class Feed:
 
     def _cut_off(self) -> list[str]:
         """Which answers are not whole, once the run is over: an answer that reads well may be the half of one."""
-        lines = list(cut_off_answers(self._run.tree)) if self._run.finished else []
+        lines = list(cut_off_answers(self._run.tree)) if self._run.internals.finished else []
         return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
 
     def _standing_still(self) -> dict[str, Any]:
@@ -271,11 +270,11 @@ def _label_of(node: Node) -> str:
     return str(node.metadata.get("label", ""))
 
 
-def _resuming(run: Run | RecordedRun) -> str:
-    if run.recorded is None or run.recorded.tree.request_key != run.request_key:
+def _resuming(run: RunView) -> str:
+    if run.internals.recorded is None or run.internals.recorded.tree.request_key != run.internals.request_key:
         return ""
-    done = sum(node.state is NodeState.DONE for node in run.recorded.tree)
-    return f"resuming: {done} of {len(run.recorded.tree)} nodes were recorded before"
+    done = sum(node.state is NodeState.DONE for node in run.internals.recorded.tree)
+    return f"resuming: {done} of {len(run.internals.recorded.tree)} nodes were recorded before"
 
 
 def _ago(seconds: float) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 from ...core.text import printable
 from ...core.tree import Node, NodeState, Tree
-from ...runtime.recorded_run import RecordedRun
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ...views.idle_time import Break, breaks_of
 from .commands import commands_for
 
@@ -131,7 +130,7 @@ def _phases(node: Node, timeline: Timeline, recalled: float | None) -> list[list
 
 
 def run_row(
-    run: Run | RecordedRun, timeline: Timeline, *, title: str, notice: str, notes: Iterable[str], label: str
+    run: RunView, timeline: Timeline, *, title: str, notice: str, notes: Iterable[str], label: str
 ) -> dict[str, Any]:
     usage = run.usage
     return {
@@ -139,11 +138,11 @@ def run_row(
         "title": _first_line(title)[:TITLE_CHARACTERS],
         "status": "running" if run.status == "pending" else run.status,
         "started": round(timeline.origin, 3),
-        "elapsed": timeline.end_of(run.tree) if run.finished else None,
+        "elapsed": timeline.end_of(run.tree) if run.internals.finished else None,
         "tokens": usage.total_tokens,
         "cost": usage.cost_usd,
         "calls": usage.calls,
-        "budget": run.budget.to_json(),
+        "budget": run.internals.budget.to_json(),
         "model": settings_of(run).get("model", ""),
         "notice": notice,
         "notes": list(notes),
@@ -155,15 +154,17 @@ def run_row(
     }
 
 
-def _forked_from(run: Run | RecordedRun) -> str:
+def _forked_from(run: RunView) -> str:
     """Which run this one was made from, if it was."""
     parent = run.tree.parent
     return f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
 
 
-def settings_of(run: Run | RecordedRun) -> dict[str, Any]:
+def settings_of(run: RunView) -> dict[str, Any]:
     """What made the answers: of a run that was wholly reused, the recorded settings."""
-    return run.recorded.tree.settings if run.reused and run.recorded is not None else run.settings
+    internals = run.internals
+    reused = internals.recorded if internals.reused else None
+    return reused.tree.settings if reused is not None else internals.settings
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,305 @@
+"""What the engine's own parts need of one run: solver, lifecycle and displays take this, users a `Run`.
+
+A run is composed of parts that know nothing of each other's concerns: the log of what happened (`event_log`), what it
+knows from earlier executions (`recall`), who may call a model and for how much (`admission`), how long it has worked
+(`active_time`), what comes back from whoever watches (`control`), and which run follows (`continuation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+from ..core.limits import Usage
+from ..core.records import Recorded
+from ..exceptions import ConfigurationError, ExecutionError
+from ..ports import Message, Reply
+from .active_time import Stopwatch
+from .admission import Permits
+from .config import Configuration, Job
+from .continuation import Continuation
+from .control import Control
+from .event_log import EventLog
+from .forks import Forked, NodeSource
+from .priority import Urgency
+from .recall import Past
+from .run_view import RunView
+from .scheduler import Meter, Splits, Steps, Turns, slots_for
+from .steady_clock import SteadyClock
+
+__all__ = ["RunContext", "RunFactory"]
+
+#: How much is kept of an answer that broke off, in characters.
+MOST_OF_A_DRAFT = 200_000
+R = TypeVar("R", bound=RunView)
+
+
+class RunFactory(Protocol):
+    """The engine that a run came from, as far as its context needs it."""
+
+    def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
+        """The main prompt of a node, made again."""
+        ...
+
+    def key(self, run: NodeSource, node_id: str) -> str:
+        """The key of a node's plan, made again."""
+        ...
+
+    def start_again(self, job: Job) -> RunView:
+        """A run of the same request, over what is recorded, in the same place."""
+        ...
+
+
+class RunContext:
+    """The parts of one run, and what is read off several of them; also the `RunInternals` of a `Run`.
+
+    Made on the event loop that the run lives on. `run` is the face that its user holds.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        run: RunView,
+        job: Job,
+        configuration: Configuration,
+        recorded: Recorded | None,
+        factory: RunFactory,
+        *,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.run = run
+        self.job = job
+        self.configuration = configuration
+        self.task = job.task
+        self.request_key = job.request_key
+        self.budget = configuration.budget
+        self.limits = configuration.limits
+        self.clock = SteadyClock(clock)
+        self.past = Past(recorded, job.request_key, job.memory)
+        #: What earlier executions left.
+        self.recorded = recorded
+        self.run_id = self.past.run_id or secrets.token_hex(8)
+        self.log = EventLog(job.journal, configuration.observers)
+        self.tree = self.log.tree
+        #: The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does.
+        self.emit = self.log.emit
+        #: Call an observer with every event from now on; call the result to stop.
+        self.watch = self.log.watch
+        #: What waits for `approve`, by node: its plan, or its calls of tools.
+        self.awaiting: dict[str, asyncio.Future[Any]] = {}
+        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, self.clock)
+        meter = Meter(self.budget, self.past.spent)
+        turns = Turns(slots_for(configuration.slots))
+        self.steps = Steps(self.limits.max_steps)
+        self.splits = Splits()
+        self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
+        #: What a node used since its last event that told of usage.
+        self.claim = self.permits.claim
+        self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, self.clock)
+        #: The event loop that the run lives on; everything it emits is emitted there.
+        self.loop = self.control.loop
+        #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
+        self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
+        #: Answers that are being written, as far as they have come, by node.
+        self.drafts: dict[str, list[str]] = {}
+        self.urgency = Urgency(self.tree)
+        self.continuation = Continuation(self.control)
+        self._factory = factory
+
+    # -- what is read off its parts ------------------------------------------------------------------------------
+
+    @property
+    def request(self) -> Job:
+        return self.job
+
+    @property
+    def status(self) -> str:
+        return self.tree.status
+
+    @property
+    def finished(self) -> bool:
+        """It has come to its end; one that was stopped as paused goes on only as another execution."""
+        return self.status in ("done", "failed", "cancelled") or (self.status == "paused" and self.control.ended)
+
+    @property
+    def at_rest(self) -> bool:
+        """No task of the run is alive: what is to be kept has been put away."""
+        return self.control.ended
+
+    @property
+    def usage(self) -> Usage:
+        """Over the lifetime of the run: what earlier executions of the same file used is included."""
+        return self.permits.meter.total
+
+    @property
+    def calls(self) -> int:
+        """Model calls of this execution."""
+        return self.permits.meter.spent.calls
+
+    @property
+    def reused(self) -> bool:
+        """Every answer was found in the records: no model was called."""
+        return self.status == "done" and self.calls == 0 and bool(self.past.records)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where the run is kept, or `None` for memory."""
+        path = self.log.journal.path
+        return str(path) if path else None
+
+    @property
+    def active_seconds(self) -> float:
+        """How long the run has worked, from the first call of each execution on; pauses do not count."""
+        return self.stopwatch.seconds
+
+    @property
+    def rests(self) -> Sequence[tuple[float, float | None]]:
+        return self.stopwatch.rests
+
+    @property
+    def fresh(self) -> bool:
+        return self.stopwatch.fresh
+
+    @property
+    def breadcrumbs(self) -> tuple[str, ...]:
+        """The tasks that this one stands below, outermost first, as the `context` of `solve` said."""
+        return self.job.context.breadcrumbs if self.job.context is not None else ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The engine as checkpoints record it, and the content hashes of the variables."""
+        variables = self.job.memory.digests()
+        kept = {
+            "variables": variables,
+            "edit": self.job.edit or self.past.edit,
+            "baseline": self.job.baseline,
+            "title": self.job.title,
+        }
+        return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The variables whose content is another now than when the run was recorded."""
+        return self.past.changed
+
+    @property
+    def notes(self) -> list[str]:
+        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
+        of which of its tools nobody knows whether they changed."""
+        return [*self.past.notes, *self._unseen]
+
+    @cached_property
+    def _unseen(self) -> list[str]:
+        recorded = self.recorded
+        called = {use.name for node in recorded.tree for use in node.tool_calls} if recorded is not None else set()
+        return [
+            f"the version of the tool {name} does not tell when this changes: {what}; @tool(version=...) can"
+            for name, what in self.configuration.team.unseen.items()
+            if name in called
+        ]
+
+    def snapshot(self) -> Recorded:
+        """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
+        return self.past.with_present(self.tree, self.usage, self.active_seconds)
+
+    # -- for the solver ------------------------------------------------------------------------------------------
+
+    def take_draft(self, node: str) -> str:
+        """What has come of a node's answer, which goes no further."""
+        return "".join(self.drafts.pop(node, ()))[:MOST_OF_A_DRAFT]
+
+    def task_of(self, node: str) -> asyncio.Task[Any] | None:
+        """The task that works on this node."""
+        return self.control.node_tasks.get(node) or self.control.task
+
+    def require_solving(self, node_id: str) -> None:
+        """Raises `ExecutionError` in a run that only joins what is there."""
+        if self.job.joins_only:
+            raise ExecutionError("it was not finished", node=node_id)
+
+    def approves(self, node_id: str) -> bool:
+        """Whether the plan of this node has to be approved before anything is spent on it."""
+        return self.configuration.approve is True or (self.configuration.approve == "root" and node_id == "0")
+
+    # -- what may follow from it ---------------------------------------------------------------------------------
+
+    @property
+    def successor(self) -> RunView | None:
+        """The run that this one continued as (`continue_as`), if it did."""
+        return self.continuation.run
+
+    @property
+    def latest(self) -> RunView:
+        """This run, or the last of those that it continued as."""
+        return self.run if self.successor is None else self.successor.internals.latest
+
+    @property
+    def last_in_place(self) -> RunView:
+        """This run, or the last of those that were started in its place."""
+        following = self.continuation.in_place
+        return self.run if following is None else following.internals.last_in_place
+
+    def started_in_place(self, run: RunView) -> None:
+        self.continuation.in_place = run
+
+    def follow(self, follower: Callable[[RunView], None]) -> None:
+        """Call `follower` with the run that this one continues as, as soon as it has been started."""
+        self.continuation.follow(follower)
+
+    def continue_as(self, start: Callable[[], RunView]) -> None:
+        """End, losing nothing that was paid for, and continue as the run that `start` makes: its `successor`."""
+        self.continuation.continue_as(start)
+
+    def again(self) -> RunView:
+        """The same request once more, in the same place and within the same budget: what failed or was cancelled is
+        tried again, what is done is reused. Raises `ConfigurationError` while the run is under way."""
+        return self.in_place(self._factory.start_again)
+
+    def in_place(self, start: Callable[[Job], R]) -> R:
+        """Runs in one file come one after the other: two at once would write into each other's journal."""
+        self.require_finished()
+        last = self.last_in_place
+        if self.checkpoint and not last.internals.at_rest:
+            raise ConfigurationError(
+                f"it goes on in {self.checkpoint} already, by a run that is {last.status}; wait for that, or cancel it"
+            )
+        started = start(self.job)
+        last.internals.started_in_place(started)
+        return started
+
+    def require_finished(self) -> None:
+        if not self.finished:
+            raise ConfigurationError(f"this run is {self.status}; wait until it has ended, or cancel it first")
+
+    def forked(self) -> Forked:
+        return self
+
+    def key_of(self, node_id: str) -> str:
+        """The key of a node's plan, made again from the same facts."""
+        return self._factory.key(self, node_id)
+
+    def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
+        """The main prompt of a node, made again from the same facts."""
+        return self._factory.prompt(self, node_id)
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def cancel(self, node_id: str | None = None) -> Awaitable[None]:
+        """As `Run.cancel`."""
+        if self.successor is not None:
+            return self.successor.cancel(node_id)
+        if node_id is None or node_id == "0":
+            return self.control.cancel()
+        if node_id not in self.tree or self.tree[node_id].state.final:
+            state = self.tree[node_id].state if node_id in self.tree else "not in this run"
+            raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
+        return self.control.cancel_node(node_id)
+
+    def suspend(self) -> Awaitable[None]:
+        """Stop now, as `cancel` does, but as paused: the same request goes on from here when it is run again."""
+        self.control.stops_as = "paused"
+        return self.cancel()

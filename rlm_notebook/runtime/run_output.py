@@ -1,0 +1,71 @@
+"""From a run to the `Output` that its user gets: the answer, what it took, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.node import THOUGHTS
+from ..core.tree import Node, NodeState, Tree
+from ..exceptions import ExecutionError
+from ..output_type import OutputType, TypeMismatch
+from ..types import Output
+from ..views.answer import cut_off_answers
+from .run_view import RunView
+
+__all__ = ["output_of"]
+
+
+def output_of(run: RunView, content: str, output_type: OutputType | None) -> Output:
+    """A run's answer. Raises `ExecutionError` if a recorded one does not fit the output type any more."""
+    root, spent = run.tree["0"], run.usage
+    metadata: dict[str, Any] = {
+        **root.metadata,
+        "depth": max(node.depth for node in run.tree),
+        "steps": sum(node.state is not NodeState.SUPERSEDED for node in run.tree),
+        "task_id": root.id,
+        "breadcrumbs": list(run.internals.breadcrumbs),
+        "model": root.model,
+        "duration": run.internals.active_seconds,
+        "usage": spent.tokens_to_json(),
+        "cache_hit_rate": spent.cache_hit_rate,
+        "cost_usd": spent.cost_usd,
+        "calls": run.calls,
+        "limited": any(node.limited for node in run.tree),
+        "run_id": run.run_id,
+        "checkpoint": run.checkpoint,
+        "changed": list(run.changed),
+        "sub_results": _sub_results(run.tree, root),
+        **({THOUGHTS: root.reasoning} if root.reasoning else {}),
+        **({"notes": notes} if (notes := list(cut_off_answers(run.tree))) else {}),
+    }
+    return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
+
+
+def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
+    """The answers that the root's was joined from, in the plan's order, each as an output reads."""
+    return [
+        {
+            "content": node.result,
+            "metadata": {
+                "task": node.task,
+                "task_id": node.id,
+                "depth": node.depth,
+                "model": node.model,
+                "usage": node.usage.tokens_to_json(),
+                "cost_usd": node.usage.cost_usd,
+            },
+        }
+        for node in tree.children(root.id)
+        if node.result is not None and node.state is NodeState.DONE
+    ]
+
+
+def _parsed(output_type: OutputType | None, content: str) -> Any:
+    try:
+        return output_type.parse(content) if output_type is not None else None
+    except TypeMismatch as problem:
+        raise ExecutionError(
+            f"node 0: the recorded answer does not fit the output type any more: {problem}; "
+            'run with mode="fresh" to have it made again',
+            node="0",
+        ) from problem

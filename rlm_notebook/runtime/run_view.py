@@ -1,0 +1,212 @@
+"""What can be asked of any run, whether it is under way, has ended, or was loaded from a file.
+
+`RunView` is the contract for users; `Run` and `RecordedRun` both satisfy it. `RunInternals` is what the package's own
+displays, engines and commands need beyond it, and carries no promise to users. Both are structural: nobody inherits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+from ..core.events import Event
+from ..core.limits import Budget, Usage
+from ..core.plan import Plan
+from ..core.records import Recorded
+from ..core.tree import Tree
+from ..ports import Message, Observer
+from ..types import Output, TraceObject
+from ..views.diff import Difference
+from .config import Job
+from .forks import Forked
+
+__all__ = ["RunInternals", "RunView", "is_run"]
+
+
+@runtime_checkable
+class RunControls(Protocol):
+    """The methods that act on a run. What a loaded run cannot do raises `ConfigurationError`, which names what can."""
+
+    def cancel(self, node_id: str | None = None) -> Awaitable[None]: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None: ...
+    def edit(
+        self,
+        node_id: str,
+        *,
+        task: str | None = None,
+        plan: Plan | Mapping[str, Any] | None = None,
+        result: str | None = None,
+    ) -> RunView: ...
+    def retry(self, node_id: str | None = None) -> RunView: ...
+    def synthesize_anyway(self) -> RunView: ...
+    def baseline(self) -> RunView: ...
+
+
+class RunView(RunControls, Protocol):
+    """A run as its user sees it."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def tree(self) -> Tree: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def output(self) -> Output | None: ...
+    @property
+    def error(self) -> BaseException | None: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+    @property
+    def changed(self) -> tuple[str, ...]: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def awaiting(self) -> Mapping[str, Any]: ...
+    @property
+    def internals(self) -> RunInternals: ...
+
+    def partial(self) -> Output: ...
+    def trace(self) -> list[TraceObject]: ...
+    def diff(self, other: RunView) -> Difference: ...
+    def to_frame(self) -> Any: ...
+    def to_html(self, path: str | Path | None = None) -> str: ...
+    def to_mermaid(self) -> str: ...
+    def events(self) -> AsyncIterator[Event]: ...
+    def __await__(self) -> Generator[Any, None, Output]: ...
+
+
+class RunInternals(Protocol):
+    """What the package itself uses of a run beyond `RunView`."""
+
+    @property
+    def live(self) -> bool:
+        """An engine of this process made the run; false for one that was loaded."""
+        ...
+
+    @property
+    def request(self) -> Job | None:
+        """What was requested; `None` for a loaded run, whose file does not hold all of it."""
+        ...
+
+    @property
+    def request_key(self) -> str: ...
+    @property
+    def settings(self) -> dict[str, Any]: ...
+    @property
+    def breadcrumbs(self) -> tuple[str, ...]: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def active_seconds(self) -> float:
+        """How long the run has worked over all its executions; pauses do not count."""
+        ...
+
+    @property
+    def rests(self) -> Sequence[tuple[float, float | None]]:
+        """When a run that has worked stood still, as (from, to); one that lasts has no end."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """No call has been made yet in this execution."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """The run has come to its end; one that was stopped as paused continues only as another execution."""
+        ...
+
+    @property
+    def at_rest(self) -> bool:
+        """No task of this run is alive, whatever its successor does."""
+        ...
+
+    @property
+    def reused(self) -> bool:
+        """Every answer was found in the records: no model was called."""
+        ...
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """What earlier executions left; of a loaded run, all there is."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the run emits its events on. Raises `RuntimeError` for a loaded run: it has none."""
+        ...
+
+    @property
+    def successor(self) -> RunView | None:
+        """The run that this one continued as."""
+        ...
+
+    @property
+    def latest(self) -> RunView:
+        """This run, or the last of those that it continued as."""
+        ...
+
+    @property
+    def last_in_place(self) -> RunView:
+        """This run, or the last of those that were started in its place."""
+        ...
+
+    def started_in_place(self, run: RunView) -> None:
+        """Remember that `run` was started in the place of this one."""
+        ...
+
+    def clock(self) -> float:
+        """Now, in seconds since the epoch."""
+        ...
+
+    def watch(self, observer: Observer) -> Callable[[], None]:
+        """Call `observer` with every event from now on; call the result to stop."""
+        ...
+
+    def follow(self, follower: Callable[[RunView], None]) -> None:
+        """Call `follower` with the run that this one continues as, as soon as it has been started."""
+        ...
+
+    def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
+        """The main prompt of a node, made again from the same facts; empty where they are not at hand."""
+        ...
+
+    def snapshot(self) -> Recorded:
+        """All that is worth keeping of the run as it is now."""
+        ...
+
+    def suspend(self) -> Awaitable[None]:
+        """Stop now, as `cancel` does, but as paused: the same request continues from here when it is run again."""
+        ...
+
+    def forked(self) -> Forked:
+        """The run as one that can be edited and tried again. Raises `ConfigurationError` for a loaded run."""
+        ...
+
+    def again(self) -> RunView:
+        """The same request once more, in the same place and within the same budget. Raises `ConfigurationError` while
+        the run is under way, and for a loaded run."""
+        ...
+
+    def continue_as(self, start: Callable[[], RunView]) -> None:
+        """End, losing nothing that was paid for, and continue as the run that `start` makes: its `successor`. Raises
+        `ConfigurationError` where that cannot be."""
+        ...
+
+
+def is_run(value: object) -> TypeGuard[RunView]:
+    """Whether a value is a run. Reads its type only: attributes of foreign objects may do anything."""
+    return issubclass(type(value), RunControls)

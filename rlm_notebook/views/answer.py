@@ -1,0 +1,65 @@
+"""What a tree says in answer to its task: the finished parts, those that are not whole, all nodes as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from ..core.finish_reason import advice, cut_off
+from ..core.tree import Node, NodeState, Tree
+from ..types import TraceObject
+
+__all__ = ["best_of", "cut_off_answers", "trace_of", "written"]
+
+
+def written(text: str, path: str | Path | None) -> str:
+    """The text, or the path of the file that it was written to. Raises `OSError` where it cannot be."""
+    if path is None:
+        return text
+    Path(path).write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def trace_of(tree: Tree) -> list[TraceObject]:
+    """All nodes as plain dictionaries, depth first."""
+    return [
+        TraceObject(
+            id=node.id,
+            parent=node.parent,
+            depth=node.depth,
+            task=node.task,
+            state=str(node.state),
+            decision=node.decision,
+            result=node.result,
+            error=node.error,
+        )
+        for node in tree.walk()
+    ]
+
+
+def best_of(tree: Tree, drafts: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """The finished parts nearest to the root, in the plan's order, each under its title; and what has come of answers
+    that broke off, or are being written now (`drafts`)."""
+    parts = (f"## [{node.id}] {node.title}\n\n{text}" for node, text in _topmost_written(tree, drafts))
+    return "\n\n".join(parts)
+
+
+def _topmost_written(tree: Tree, drafts: Mapping[str, Sequence[str]]) -> Iterator[tuple[Node, str]]:
+    stack = [tree.root] if tree.root else []
+    while stack:
+        node = stack.pop()
+        if node.result is not None:
+            yield node, node.result
+            continue
+        text = "".join(drafts.get(node.id, ())) or node.partial
+        if text.strip() and node.state is not NodeState.SUPERSEDED:
+            yield node, f"{text}\n\n(not whole: it {'breaks off' if node.state.final else 'goes on'} here)"
+        stack.extend(reversed(tree.children(node.id)))
+
+
+def cut_off_answers(tree: Tree) -> Iterator[str]:
+    """Which answers that this one rests on are not whole, a line each."""
+    for node in tree:
+        if node.ended_early and node.state is NodeState.DONE:
+            yield f"node {node.id} was {cut_off(node.ended_early)}: {advice(node.ended_early)}"
