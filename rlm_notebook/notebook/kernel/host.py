@@ -60,7 +60,7 @@ class NotebookHost:
 
         view = self.views.get(run, self.best_view)
         # What it went on as, if it did: of what was left, nothing goes on.
-        run = getattr(run, "latest", run)
+        run = run.internals.latest
         if view == "widget":
             show_tree(run)
         else:

@@ -185,7 +185,7 @@ class Feed:
 
     def _note_approvals(self) -> None:
         """No event tells that a plan waits for its approval, or does not any more."""
-        awaiting = frozenset(getattr(self._run, "awaiting", ()))
+        awaiting = frozenset(self._run.awaiting)
         if awaiting != self._awaiting:
             self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
             self._awaiting = awaiting
