@@ -517,9 +517,20 @@ async def test_tools_and_agents_of_the_notebook_are_used(shell: Any) -> None:
 
 async def test_the_cell_that_is_cancelled_cancels_its_run(shell: Any) -> None:
     """An interrupt cancels the cell's own task."""
-    shell.names["slow"] = ScriptedModel({"root": {"one": "1", "two": {"three": "3"}}}, latency=0.1)
+    plans, last = {"root": ["one", "two"], "two": ["three"]}, asyncio.Event()
+
+    async def slow(inputs: Any, context: Any) -> dict[str, Any]:
+        parts = plans.get(context["task"], [])
+        if context["mode"] == "planner":
+            return {"content": json.dumps({"decision": "RECURSE" if parts else "EXECUTE", "sub_tasks": parts})}
+        if context["task"] == "three":
+            last.set()
+            await asyncio.sleep(HANG)
+        return {"content": "1"}
+
+    shell.names["slow"] = slow
     cell = asyncio.ensure_future(shell.run(f"%%rlm -m slow {QUIET} -n demo\nroot"))
-    await asyncio.sleep(0.35)
+    await asyncio.wait_for(last.wait(), HANG)
     cell.cancel()
     result = await cell
     error = result.error_in_exec
