@@ -11,7 +11,7 @@ from rlm_notebook import Agent, AsyncRecursiveEngine, RetryPolicy, ScriptedModel
 from rlm_notebook.core.keys import digest
 from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.settings import settings_of
+from rlm_notebook.models.provider.settings import settings_of
 from rlm_notebook.ports import Capabilities, Model, Reply, Request
 from rlm_notebook.runtime.team import Team
 from rlm_notebook.wrappers.cached import Cached

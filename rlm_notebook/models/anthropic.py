@@ -22,12 +22,12 @@ from ..ports import FREE, Capabilities, Reply, Request
 from .anthropic_errors import announced, model_error, refused
 from .anthropic_reply import MessageWritten
 from .anthropic_request import arguments_for, body_of
-from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .exchange import Patience, reply_of
-from .openai_errors import Target
-from .pace import Ticket, Told
-from .paced import Paced
-from .settings import settings_of
+from .provider.errors import Target
+from .provider.exchange import Patience, reply_of
+from .provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from .provider.rate_limit import Ticket, Told
+from .provider.rate_limited_call import Paced
+from .provider.settings import settings_of
 
 __all__ = ["OFFICIAL_URL", "AnthropicModel", "arguments_for"]
 

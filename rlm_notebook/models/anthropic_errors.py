@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.keys import digest
 from ..exceptions import ModelError
-from .openai_errors import (
+from .provider.errors import (
     ErrorWithin,
     Target,
     is_transport,
@@ -23,7 +23,7 @@ from .openai_errors import (
     unreachable,
     verdict_on,
 )
-from .pace import Announced
+from .provider.rate_limit import Announced
 
 __all__ = ["announced", "model_error", "refused"]
 

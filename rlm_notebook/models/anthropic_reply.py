@@ -12,10 +12,10 @@ from ..core.finish_reason import finish_reason
 from ..core.limits import Usage
 from ..core.text import well_formed
 from ..ports import Reply, ToolCall
-from .openai_errors import require_no_error
-from .openai_reply import Asked, excerpt, listed, text_of
-from .sse import Event
-from .tool_calls import arguments_from
+from .provider.errors import require_no_error
+from .provider.reply import Asked, excerpt, listed, text_of
+from .provider.sse import Event
+from .provider.tool_calls import arguments_from
 
 __all__ = ["MessageWritten"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..ports import Model
 from ..pricing import Prices
-from .clients import without_credentials
 from .detection import KNOWN_SERVERS, LocalServer, local_servers
+from .provider.http_clients import without_credentials
 from .registry import KEYS, LOCAL_SERVERS, KeyRule, default_model
 
 __all__ = ["Choice", "ModelForm", "default_choice", "forms", "missing", "price_of"]

@@ -23,8 +23,8 @@ from ..ports import Capabilities, Reply, Request
 from .callable_reply import reply_from
 from .callable_request import Context, OwnCopy, inputs_of
 from .callable_stream import Told
-from .exchange import Patience, steadily
-from .openai_errors import one_line
+from .provider.errors import one_line
+from .provider.exchange import Patience, steadily
 
 __all__ = ["CallableModel"]
 

@@ -14,10 +14,10 @@ from ..core.recordable import plain_arguments
 from ..core.text import well_formed, well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
-from .openai_reply import thoughts_in
 from .openai_request import called
+from .provider.reply import thoughts_in
+from .provider.tool_calls import arguments_from
 from .sdk_reply import plain, sdk_reply
-from .tool_calls import arguments_from
 
 __all__ = ["reply_from", "unexpected"]
 

@@ -9,9 +9,9 @@ from ..concurrency.deadline import COUNT_SECONDS
 from ..core.text import Halves
 from ..ports import Reply, Request
 from .callable_reply import reply_from, unexpected
-from .exchange import Writing
+from .provider.exchange import Writing
+from .provider.sse import Event
 from .sdk_reply import Caller, events_of, plain
-from .sse import Event
 
 __all__ = ["Told"]
 

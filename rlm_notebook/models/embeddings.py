@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ..exceptions import ConfigurationError
-from .clients import Endpoint, check_url, client_for, without_credentials
 from .openai import DUMMY_KEY, OFFICIAL_URL
-from .openai_errors import Target, model_error
+from .provider.errors import Target, model_error
+from .provider.http_clients import Endpoint, check_url, client_for, without_credentials
 
 __all__ = ["openai_embeddings"]
 

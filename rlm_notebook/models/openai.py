@@ -22,15 +22,15 @@ from ..core.text import well_formed_value
 from ..exceptions import ConfigurationError, RLMError
 from ..ports import FREE, Capabilities, Reply, Request
 from . import openai_chat, openai_responses
-from .clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .exchange import Patience, reply_of
-from .openai_errors import Target, announced, model_error, refused_part
-from .openai_reply import Written
 from .openai_request import Wanted
-from .pace import Ticket, Told
-from .paced import Paced
-from .settings import settings_of
-from .sse import Event
+from .provider.errors import Target, announced, model_error, refused_part
+from .provider.exchange import Patience, reply_of
+from .provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from .provider.rate_limit import Ticket, Told
+from .provider.rate_limited_call import Paced
+from .provider.reply import Written
+from .provider.settings import settings_of
+from .provider.sse import Event
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.limits import Usage
-from .openai_errors import TOOLS_WITH_REASONING, require_no_error
-from .openai_reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
 from .openai_request import Wanted, wire_message
-from .sse import Event
+from .provider.errors import TOOLS_WITH_REASONING, require_no_error
+from .provider.reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
+from .provider.sse import Event
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

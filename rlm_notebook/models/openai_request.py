@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.keys import digest
 from ..ports import Request
-from .tool_calls import arguments_as_object, arguments_from
+from .provider.tool_calls import arguments_as_object, arguments_from
 
 __all__ = [
     "RUNGS",

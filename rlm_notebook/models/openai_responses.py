@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.limits import Usage
-from .openai_errors import ErrorWithin, failed_within, require_no_error
-from .openai_reply import Asked, Written, count, excerpt, listed, text_of
 from .openai_request import Wanted, arguments_text, called
-from .sse import Event
+from .provider.errors import ErrorWithin, failed_within, require_no_error
+from .provider.reply import Asked, Written, count, excerpt, listed, text_of
+from .provider.sse import Event
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

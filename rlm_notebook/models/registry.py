@@ -16,8 +16,8 @@ from ..exceptions import ConfigurationError
 from ..ports import Model
 from .anthropic import AnthropicModel
 from .callable import CallableModel
-from .clients import without_credentials
 from .openai import OpenAIModel
+from .provider.http_clients import without_credentials
 
 __all__ = ["FORMS", "KEYS", "LOCAL_SERVERS", "KeyRule", "default_model", "default_openai_model", "resolve_model"]
 

@@ -14,9 +14,9 @@ from ..exceptions import ModelError
 from ..ports import Reply, Request
 from . import openai_chat, openai_responses
 from .anthropic_reply import MessageWritten
-from .exchange import Writing
-from .openai_reply import Written, listed
-from .sse import Event
+from .provider.exchange import Writing
+from .provider.reply import Written, listed
+from .provider.sse import Event
 
 __all__ = ["Caller", "events_of", "plain", "sdk_reply"]
 

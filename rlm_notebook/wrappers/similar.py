@@ -26,7 +26,7 @@ from typing import Any
 from ..concurrency.threads import in_daemon_thread
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
-from ..models.openai_errors import one_line
+from ..models.provider.errors import one_line
 from ..ports import Capabilities, Model, NodeFacts, Reply, Request
 from .cached import is_whole, remembered
 from .wording import most_tokens, wording

@@ -15,9 +15,9 @@ import pytest
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import PLAN_SCHEMA, Recurse, parse_plan
 from rlm_notebook.exceptions import ConfigurationError, ModelError
-from rlm_notebook.models import clients
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.openai_errors import retry_after
+from rlm_notebook.models.provider import http_clients
+from rlm_notebook.models.provider.errors import retry_after
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
 from tests.fault_server import Act, FaultServer, refusal
 from tests.support.waiting import HANG
@@ -579,10 +579,10 @@ class TestValue:
         server = await serve()
         _, reply = await collect(model_of(server), asking())
         assert reply.usage.cost_usd == 0.0
-        assert not clients.is_loopback("https://api.openai.com/v1")
-        assert not clients.is_loopback("http://127.0.0.1.example.com/v1")
-        assert clients.is_loopback("http://[::1]:8080/v1")
-        assert clients.is_loopback("http://localhost/v1")
+        assert not http_clients.is_loopback("https://api.openai.com/v1")
+        assert not http_clients.is_loopback("http://127.0.0.1.example.com/v1")
+        assert http_clients.is_loopback("http://[::1]:8080/v1")
+        assert http_clients.is_loopback("http://localhost/v1")
 
 
 @pytest.mark.parametrize(

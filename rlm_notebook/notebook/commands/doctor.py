@@ -116,7 +116,7 @@ def _harmless(name: str, value: str) -> str:
     """An address may hold a password."""
     if name not in _ADDRESSES:
         return value
-    from ...models.clients import without_credentials
+    from ...models.provider.http_clients import without_credentials
 
     return without_credentials(value)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ..concurrency.deadline import Pieces
-from ..exceptions import ModelError
-from ..ports import Request, report_call_started
-from .openai_errors import Target, headers_of
-from .pace import Announced, LongWait, Pace, Ticket, pace_of
+from ...concurrency.deadline import Pieces
+from ...exceptions import ModelError
+from ...ports import Request, report_call_started
+from .errors import Target, headers_of
+from .rate_limit import Announced, LongWait, Pace, Ticket, pace_of
 
 __all__ = ["Paced"]
 

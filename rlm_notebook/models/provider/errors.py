@@ -17,20 +17,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..core.limits import Usage
-from ..core.masking import redacted
-from ..core.text import well_formed
-from ..credentials import remember_key, without_keys
-from ..exceptions import ModelError
-from .clients import is_loopback, proxy_for
-from .openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
-from .pace import Announced
+from ...core.limits import Usage
+from ...core.masking import redacted
+from ...core.text import well_formed
+from ...credentials import remember_key, without_keys
+from ...exceptions import ModelError
+from ..openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
+from .http_clients import is_loopback, proxy_for
+from .rate_limit import Announced
 from .sse import NotJSON
 
 if TYPE_CHECKING:
     from openai import APIStatusError
 
-    from .openai_reply import Asked
+    from .reply import Asked
 
 __all__ = [
     "RETRYABLE",

@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.recordable import plain_arguments
-from ..core.text import well_formed, well_formed_value
-from ..ports import ToolCall
+from ...core.recordable import plain_arguments
+from ...core.text import well_formed, well_formed_value
+from ...ports import ToolCall
 
 __all__ = ["INVALID_JSON", "CallsWritten", "arguments_as_object", "arguments_from"]
 

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..concurrency.deadline import COUNT_SECONDS, DOUBT_SECONDS, END_SECONDS
-from ..core.finish_reason import finish_reason
-from ..core.limits import Usage
-from ..core.text import well_formed
-from ..exceptions import ModelError
-from ..ports import Reply
+from ...concurrency.deadline import COUNT_SECONDS, DOUBT_SECONDS, END_SECONDS
+from ...core.finish_reason import finish_reason
+from ...core.limits import Usage
+from ...core.text import well_formed
+from ...exceptions import ModelError
+from ...ports import Reply
 from .tool_calls import CallsWritten
 
 __all__ = ["Asked", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]

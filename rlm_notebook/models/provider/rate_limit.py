@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..exceptions import ModelError
+from ...exceptions import ModelError
 
 __all__ = ["Announced", "LongWait", "Pace", "Ticket", "Told", "pace_of"]
 

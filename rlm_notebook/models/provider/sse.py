@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from .clients import let_go
+from .http_clients import let_go
 
 __all__ = ["END", "Event", "NotJSON", "Whole", "decoded", "events"]
 

@@ -13,10 +13,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..concurrency.deadline import Deadline, Pieces
-from ..core.text import Halves
-from ..ports import Reply
-from .openai_reply import Asked
+from ...concurrency.deadline import Deadline, Pieces
+from ...core.text import Halves
+from ...ports import Reply
+from .reply import Asked
 from .sse import END, Event, Whole, events
 
 __all__ = ["Patience", "Writing", "reply_of", "steadily"]
