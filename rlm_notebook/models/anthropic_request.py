@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.keys import digest
 from ..ports import Request
-from .openai_request import STREAM, STREAM_WITH_TOOLS, called
+from .openai.request import STREAM, STREAM_WITH_TOOLS, called
 from .provider.tool_calls import arguments_as_object, arguments_from
 
 __all__ = ["arguments_for", "body_of"]

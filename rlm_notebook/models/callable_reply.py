@@ -14,7 +14,7 @@ from ..core.recordable import plain_arguments
 from ..core.text import well_formed, well_formed_value
 from ..exceptions import ModelError
 from ..ports import Reply, Request, ToolCall
-from .openai_request import called
+from .openai.request import called
 from .provider.reply import thoughts_in
 from .provider.tool_calls import arguments_from
 from .sdk_reply import plain, sdk_reply

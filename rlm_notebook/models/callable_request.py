@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ports import Message, Part, Request
-from .openai_request import wire_message
+from .openai.request import wire_message
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]
 

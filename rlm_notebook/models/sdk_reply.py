@@ -12,8 +12,9 @@ from typing import Any
 
 from ..exceptions import ModelError
 from ..ports import Reply, Request
-from . import openai_chat, openai_responses
 from .anthropic_reply import MessageWritten
+from .openai import chat as openai_chat
+from .openai import responses as openai_responses
 from .provider.exchange import Writing
 from .provider.reply import Written, listed
 from .provider.sse import Event

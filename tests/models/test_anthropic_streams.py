@@ -11,7 +11,7 @@ from rlm_notebook.core.plan import PLAN_SCHEMA
 from rlm_notebook.models.anthropic import AnthropicModel
 from tests.fault_server import Act
 from tests.messages_server import MessagesServer, refusal
-from tests.models.test_openai import WEATHER, asking, collect, failure
+from tests.models.openai.test_model import WEATHER, asking, collect, failure
 
 
 @pytest.fixture

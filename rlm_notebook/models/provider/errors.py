@@ -22,7 +22,7 @@ from ...core.masking import redacted
 from ...core.text import well_formed
 from ...credentials import remember_key, without_keys
 from ...exceptions import ModelError
-from ..openai_request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
+from ..openai.request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from .http_clients import is_loopback, proxy_for
 from .rate_limit import Announced
 from .sse import NotJSON

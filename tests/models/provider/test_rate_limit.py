@@ -14,7 +14,7 @@ from rlm_notebook.models.provider.rate_limit import Announced, LongWait, Pace, p
 from rlm_notebook.ports import Model
 from rlm_notebook.wrappers.retried import Retried
 from tests.fault_server import Act, FaultServer, RateLimit, refusal
-from tests.models.test_openai import asking, collect
+from tests.models.openai.test_model import asking, collect
 from tests.support.waiting import HANG
 
 

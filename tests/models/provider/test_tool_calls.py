@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.models.openai_request import arguments_text
+from rlm_notebook.models.openai.request import arguments_text
 from rlm_notebook.models.provider.tool_calls import CallsWritten, arguments_as_object, arguments_from
 
 A, B = '{"city": "A"}', '{"city": "B"}'

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core.limits import Usage
-from .openai_request import Wanted, arguments_text, called
-from .provider.errors import ErrorWithin, failed_within, require_no_error
-from .provider.reply import Asked, Written, count, excerpt, listed, text_of
-from .provider.sse import Event
+from ...core.limits import Usage
+from ..provider.errors import ErrorWithin, failed_within, require_no_error
+from ..provider.reply import Asked, Written, count, excerpt, listed, text_of
+from ..provider.sse import Event
+from .request import Wanted, arguments_text, called
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

@@ -14,7 +14,7 @@ from rlm_notebook.models.openai import OpenAIModel
 from rlm_notebook.observers.text import TextProgress
 from rlm_notebook.wrappers.retried import Retried as RetriedModel
 from tests.fault_server import Act, FaultServer, Seen, refusal
-from tests.models.test_openai import asking, collect
+from tests.models.openai.test_model import asking, collect
 
 QUICK = RetryPolicy(attempts=3, initial=0.01)
 TREE = "split: first part | second part | third part"

@@ -1,6 +1,6 @@
 """OpenAI's models, and those of nearly every other model server: requests out, replies in.
 
-The protocol has two forms: `openai_responses.py` for OpenAI's own endpoint, `openai_chat.py` for all others. Servers
+The protocol has two forms: `responses.py` for OpenAI's own endpoint, `chat.py` for all others. Servers
 differ in what they take and say so only by refusing. So a call starts by asking for everything; what a server refuses
 by name (a strict schema, a temperature) is left out, and that is remembered for its model. Nothing that comes back is
 trusted to be well formed. Errors are put into words in `openai_errors.py`.
@@ -16,21 +16,21 @@ from functools import partial
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from ..concurrency.deadline import Deadline, Pieces, within
-from ..core.json_text import json_values
-from ..core.text import well_formed_value
-from ..exceptions import ConfigurationError, RLMError
-from ..ports import FREE, Capabilities, Reply, Request
-from . import openai_chat, openai_responses
-from .openai_request import Wanted
-from .provider.errors import Target, announced, model_error, refused_part
-from .provider.exchange import Patience, reply_of
-from .provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .provider.rate_limit import Ticket, Told
-from .provider.rate_limited_call import Paced
-from .provider.reply import Written
-from .provider.settings import settings_of
-from .provider.sse import Event
+from ...concurrency.deadline import Deadline, Pieces, within
+from ...core.json_text import json_values
+from ...core.text import well_formed_value
+from ...exceptions import ConfigurationError, RLMError
+from ...ports import FREE, Capabilities, Reply, Request
+from ..provider.errors import Target, announced, model_error, refused_part
+from ..provider.exchange import Patience, reply_of
+from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from ..provider.rate_limit import Ticket, Told
+from ..provider.rate_limited_call import Paced
+from ..provider.reply import Written
+from ..provider.settings import settings_of
+from ..provider.sse import Event
+from . import chat, responses
+from .request import Wanted
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 
@@ -56,7 +56,7 @@ class _Wire(Protocol):
     def add_whole(self, written: Written, body: Any, /) -> None: ...
 
 
-_WIRES: dict[str, _Wire] = {"responses": openai_responses, "chat": openai_chat}
+_WIRES: dict[str, _Wire] = {"responses": responses, "chat": chat}
 
 
 @dataclass(frozen=True)

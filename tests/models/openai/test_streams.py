@@ -12,7 +12,7 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import PLAN_SCHEMA
 from rlm_notebook.models.openai import OpenAIModel
 from tests.fault_server import Act, FaultServer, refusal
-from tests.models.test_openai import WEATHER, asking, collect, failure
+from tests.models.openai.test_model import WEATHER, asking, collect, failure
 
 UNVERIFIED = "Your organization must be verified to stream this model. Please go to the settings and verify it."
 

@@ -534,7 +534,7 @@ class TestKeys:
         assert "everything else" in str(await failure(model_of(server, api_key_env="MY_KEY"), asking()))
 
     def test_an_endpoint_shows_no_secret(self):
-        endpoint = clients.Endpoint("http://ann:secret@host/v1", SECRET, 10)
+        endpoint = http_clients.Endpoint("http://ann:secret@host/v1", SECRET, 10)
         assert "secret" not in repr(endpoint)
         assert SECRET not in repr(endpoint)
 
@@ -618,10 +618,10 @@ class TestClients:
         server = await serve()
         await collect(model_of(server), asking())
         await collect(model_of(server, "other"), asking())
-        here = [endpoint for _, endpoint in clients._open if endpoint.url == server.url]
+        here = [endpoint for _, endpoint in http_clients._open if endpoint.url == server.url]
         assert len(here) == 1
         await asyncio.to_thread(asyncio.run, collect(model_of(server), asking()))
-        here = [endpoint for _, endpoint in clients._open if endpoint.url == server.url]
+        here = [endpoint for _, endpoint in http_clients._open if endpoint.url == server.url]
         assert len(here) == 1, "the other loop's client went with its loop"
 
     @pytest.mark.parametrize(
@@ -670,11 +670,11 @@ class TestClients:
             loop = asyncio.new_event_loop()
             loop.run_until_complete(collect(OpenAIModel("m", base_url=server.url), asking()))
             loop.close()
-            return [loop for loop, endpoint in clients._open if endpoint.url == server.url]
+            return [loop for loop, endpoint in http_clients._open if endpoint.url == server.url]
 
         with FaultServer() as server:
             assert [len(leave()) for _ in range(3)] == [1, 1, 1]
-        clients._close_all(only_of_closed_loops=True)
+        http_clients._close_all(only_of_closed_loops=True)
         gc.collect()
 
     def test_importing_the_adapter_imports_no_sdk(self):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.limits import Usage
-from .openai_request import Wanted, wire_message
-from .provider.errors import TOOLS_WITH_REASONING, require_no_error
-from .provider.reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
-from .provider.sse import Event
+from ...core.limits import Usage
+from ..provider.errors import TOOLS_WITH_REASONING, require_no_error
+from ..provider.reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
+from ..provider.sse import Event
+from .request import Wanted, wire_message
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

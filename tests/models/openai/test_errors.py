@@ -12,7 +12,7 @@ from rlm_notebook import AsyncRecursiveEngine
 from rlm_notebook.exceptions import ModelError
 from rlm_notebook.models.openai import OpenAIModel
 from tests.fault_server import FaultServer, refusal
-from tests.models.test_openai import asking, failure
+from tests.models.openai.test_model import asking, failure
 from tests.support.waiting import HANG
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.keys import digest
-from ..ports import Request
-from .provider.tool_calls import arguments_as_object, arguments_from
+from ...core.keys import digest
+from ...ports import Request
+from ..provider.tool_calls import arguments_as_object, arguments_from
 
 __all__ = [
     "RUNGS",

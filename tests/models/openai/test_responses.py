@@ -1,4 +1,4 @@
-"""The form of OpenAI's own endpoint: when it is chosen, and what is its own. What both forms hold is in test_openai."""
+"""The form of OpenAI's own endpoint: when it is chosen, and what is its own. What both forms hold is in test_model."""
 
 import json
 
@@ -9,7 +9,7 @@ from rlm_notebook.exceptions import ConfigurationError, ModelError
 from rlm_notebook.models import openai as adapter
 from rlm_notebook.models.openai import OpenAIModel
 from tests.fault_server import Act, FaultServer, refusal
-from tests.models.test_openai import WEATHER, asking, collect, failure
+from tests.models.openai.test_model import WEATHER, asking, collect, failure
 
 
 @pytest.fixture
