@@ -12,7 +12,7 @@ from typing import Any
 
 from ..exceptions import ModelError
 from ..ports import Reply, Request
-from .anthropic_reply import MessageWritten
+from .anthropic.reply import MessageWritten
 from .openai import chat as openai_chat
 from .openai import responses as openai_responses
 from .provider.exchange import Writing

@@ -15,19 +15,19 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from ..concurrency.deadline import Deadline, Pieces, within
-from ..core.text import well_formed_value
-from ..exceptions import ConfigurationError, ModelError, RLMError
-from ..ports import FREE, Capabilities, Reply, Request
-from .anthropic_errors import announced, model_error, refused
-from .anthropic_reply import MessageWritten
-from .anthropic_request import arguments_for, body_of
-from .provider.errors import Target
-from .provider.exchange import Patience, reply_of
-from .provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from .provider.rate_limit import Ticket, Told
-from .provider.rate_limited_call import Paced
-from .provider.settings import settings_of
+from ...concurrency.deadline import Deadline, Pieces, within
+from ...core.text import well_formed_value
+from ...exceptions import ConfigurationError, ModelError, RLMError
+from ...ports import FREE, Capabilities, Reply, Request
+from ..provider.errors import Target
+from ..provider.exchange import Patience, reply_of
+from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from ..provider.rate_limit import Ticket, Told
+from ..provider.rate_limited_call import Paced
+from ..provider.settings import settings_of
+from .errors import announced, model_error, refused
+from .reply import MessageWritten
+from .request import arguments_for, body_of
 
 __all__ = ["OFFICIAL_URL", "AnthropicModel", "arguments_for"]
 

@@ -510,7 +510,7 @@ def test_a_process_ends_without_complaints(tmp_path):
     code = """
 import asyncio
 from tests.messages_server import MessagesServer
-from tests.models.test_anthropic import asking, collect, model_of
+from tests.models.anthropic.test_model import asking, collect, model_of
 with MessagesServer() as server:
     for streaming in (False, True):
         print(asyncio.run(collect(model_of(server), asking("Hi", streaming=streaming)))[1].content)

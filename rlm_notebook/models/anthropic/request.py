@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.keys import digest
-from ..ports import Request
-from .openai.request import STREAM, STREAM_WITH_TOOLS, called
-from .provider.tool_calls import arguments_as_object, arguments_from
+from ...core.keys import digest
+from ...ports import Request
+from ..openai.request import STREAM, STREAM_WITH_TOOLS, called
+from ..provider.tool_calls import arguments_as_object, arguments_from
 
 __all__ = ["arguments_for", "body_of"]
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.keys import digest
-from ..exceptions import ModelError
-from .provider.errors import (
+from ...core.keys import digest
+from ...exceptions import ModelError
+from ..provider.errors import (
     ErrorWithin,
     Target,
     is_transport,
@@ -23,7 +23,7 @@ from .provider.errors import (
     unreachable,
     verdict_on,
 )
-from .provider.rate_limit import Announced
+from ..provider.rate_limit import Announced
 
 __all__ = ["announced", "model_error", "refused"]
 

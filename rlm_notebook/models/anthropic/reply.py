@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..concurrency.deadline import END_SECONDS
-from ..core.finish_reason import finish_reason
-from ..core.limits import Usage
-from ..core.text import well_formed
-from ..ports import Reply, ToolCall
-from .provider.errors import require_no_error
-from .provider.reply import Asked, excerpt, listed, text_of
-from .provider.sse import Event
-from .provider.tool_calls import arguments_from
+from ...concurrency.deadline import END_SECONDS
+from ...core.finish_reason import finish_reason
+from ...core.limits import Usage
+from ...core.text import well_formed
+from ...ports import Reply, ToolCall
+from ..provider.errors import require_no_error
+from ..provider.reply import Asked, excerpt, listed, text_of
+from ..provider.sse import Event
+from ..provider.tool_calls import arguments_from
 
 __all__ = ["MessageWritten"]
 
