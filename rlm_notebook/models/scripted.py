@@ -21,7 +21,7 @@ from ..core.limits import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices
-from .callable_reply import reply_from
+from .callable.reply import reply_from
 
 __all__ = ["Fault", "ScriptedModel"]
 

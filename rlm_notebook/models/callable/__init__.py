@@ -12,19 +12,19 @@ from functools import cached_property, partial
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..concurrency.cancellation import apart
-from ..concurrency.deadline import Deadline, Pieces, too_late, within
-from ..concurrency.threads import DaemonThreads, OneThread, calling_thread
-from ..concurrency.time_limit import TimeLimit
-from ..core.error_text import described
-from ..core.text import well_formed_value
-from ..exceptions import ConfigurationError, ModelError, RLMError
-from ..ports import Capabilities, Reply, Request
-from .callable_reply import reply_from
-from .callable_request import Context, OwnCopy, inputs_of
-from .callable_stream import Told
-from .provider.errors import one_line
-from .provider.exchange import Patience, steadily
+from ...concurrency.cancellation import apart
+from ...concurrency.deadline import Deadline, Pieces, too_late, within
+from ...concurrency.threads import DaemonThreads, OneThread, calling_thread
+from ...concurrency.time_limit import TimeLimit
+from ...core.error_text import described
+from ...core.text import well_formed_value
+from ...exceptions import ConfigurationError, ModelError, RLMError
+from ...ports import Capabilities, Reply, Request
+from ..provider.errors import one_line
+from ..provider.exchange import Patience, steadily
+from .reply import reply_from
+from .request import Context, OwnCopy, inputs_of
+from .stream import Told
 
 __all__ = ["CallableModel"]
 

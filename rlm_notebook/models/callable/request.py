@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ports import Message, Part, Request
-from .openai.request import wire_message
+from ...ports import Message, Part, Request
+from ..openai.request import wire_message
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]
 

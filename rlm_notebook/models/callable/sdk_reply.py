@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..exceptions import ModelError
-from ..ports import Reply, Request
-from .anthropic.reply import MessageWritten
-from .openai import chat as openai_chat
-from .openai import responses as openai_responses
-from .provider.exchange import Writing
-from .provider.reply import Written, listed
-from .provider.sse import Event
+from ...exceptions import ModelError
+from ...ports import Reply, Request
+from ..anthropic.reply import MessageWritten
+from ..openai import chat as openai_chat
+from ..openai import responses as openai_responses
+from ..provider.exchange import Writing
+from ..provider.reply import Written, listed
+from ..provider.sse import Event
 
 __all__ = ["Caller", "events_of", "plain", "sdk_reply"]
 

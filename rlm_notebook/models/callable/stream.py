@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..concurrency.deadline import COUNT_SECONDS
-from ..core.text import Halves
-from ..ports import Reply, Request
-from .callable_reply import reply_from, unexpected
-from .provider.exchange import Writing
-from .provider.sse import Event
+from ...concurrency.deadline import COUNT_SECONDS
+from ...core.text import Halves
+from ...ports import Reply, Request
+from ..provider.exchange import Writing
+from ..provider.sse import Event
+from .reply import reply_from, unexpected
 from .sdk_reply import Caller, events_of, plain
 
 __all__ = ["Told"]

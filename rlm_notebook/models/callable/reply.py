@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..core.finish_reason import finish_reason
-from ..core.limits import Usage
-from ..core.recordable import plain as recordable
-from ..core.recordable import plain_arguments
-from ..core.text import well_formed, well_formed_value
-from ..exceptions import ModelError
-from ..ports import Reply, Request, ToolCall
-from .openai.request import called
-from .provider.reply import thoughts_in
-from .provider.tool_calls import arguments_from
+from ...core.finish_reason import finish_reason
+from ...core.limits import Usage
+from ...core.recordable import plain as recordable
+from ...core.recordable import plain_arguments
+from ...core.text import well_formed, well_formed_value
+from ...exceptions import ModelError
+from ...ports import Reply, Request, ToolCall
+from ..openai.request import called
+from ..provider.reply import thoughts_in
+from ..provider.tool_calls import arguments_from
 from .sdk_reply import plain, sdk_reply
 
 __all__ = ["reply_from", "unexpected"]
