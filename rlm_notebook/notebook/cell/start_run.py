@@ -13,8 +13,8 @@ from ...core.records import Recorded
 from ...core.tree import NodeState
 from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
-from ...models.absent import AbsentModel
 from ...models.registry import default_model
+from ...models.unavailable import UnavailableModel
 from ...ports import Journal
 from ...runtime.run import Run
 from ..commands.run_lookup import live_run
@@ -38,8 +38,8 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     journal = journal or _journal(session, options, wanted, task)
     _require_at_rest(session, journal)
     model, mode = (said, options.mode) if said is not None else _default(session, options.mode, journal, wanted)
-    if model is _ABSENT:
-        model = _absent(journal)
+    if model is _UNAVAILABLE:
+        model = _unavailable(journal)
     asked = _asked(session, options)
     kept: Any = {"mode": mode, "keep_plan": options.keep_plan, "store": options.store or "full", "title": options.title}
     run = _engine(session, options, model).start(task, checkpoint=journal, **kept, **asked)
@@ -50,7 +50,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
 def request_key(session: Session, options: CellOptions, task: str) -> str:
     """What the request is. It does not depend on the model, but an engine brings agents and tools along."""
     said = _said_model(session, options)
-    engine = _engine(session, options, OFFLINE if said is None or said is _ABSENT else said)
+    engine = _engine(session, options, OFFLINE if said is None or said is _UNAVAILABLE else said)
     return engine.request_key(task, **_asked(session, options))
 
 
@@ -61,19 +61,19 @@ def _said_model(session: Session, options: CellOptions) -> Any:
     except ConfigurationError:
         if not _replays(options):
             raise
-        return _ABSENT
-    return _ABSENT if said is None and _replays(options) else said
+        return _UNAVAILABLE
+    return _UNAVAILABLE if said is None and _replays(options) else said
 
 
 #: In the place of a model that a replay does without.
-_ABSENT = object()
+_UNAVAILABLE = object()
 
 
-def _absent(journal: Journal | None) -> AbsentModel:
+def _unavailable(journal: Journal | None) -> UnavailableModel:
     """Under the name of who answered, so that what is recorded is found under it, also when the run is edited."""
     recorded = journal.read() if journal is not None else None
     name = str(recorded.tree.settings.get("model") or "") if recorded is not None else ""
-    return AbsentModel(name or "the model")
+    return UnavailableModel(name or "the model")
 
 
 def _replays(options: CellOptions) -> bool:
@@ -177,7 +177,7 @@ def _default(session: Session, mode: str, journal: Journal | None, request_key: 
         return known, mode
     if _is_answered(recorded, request_key):
         # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
-        return _ABSENT, "replay"
+        return _UNAVAILABLE, "replay"
     if (rule := default_model()) is not None:
         session.tell_once(told_of(rule))
         return rule.spec, mode

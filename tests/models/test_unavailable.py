@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ExecutionError, ModelError, ScriptedModel
-from rlm_notebook.models.absent import AbsentModel
+from rlm_notebook.models.unavailable import UnavailableModel
 from rlm_notebook.ports import Model
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown"}}
@@ -15,10 +15,10 @@ async def test_what_a_model_answered_is_found_and_what_it_did_not_is_refused(tmp
     path = tmp_path / "run.json"
     model = ScriptedModel(TRIP)
     recorded = await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)
-    absent = AbsentModel(model.name)
-    engine = AsyncRecursiveEngine(absent)
+    unavailable = UnavailableModel(model.name)
+    engine = AsyncRecursiveEngine(unavailable)
 
-    assert isinstance(absent, Model)
+    assert isinstance(unavailable, Model)
     assert (await engine.solve("trip", checkpoint=path)).content == recorded.content
     with pytest.raises(
         ModelError, match="scripted answered this run, and is not here to go on; bring it back"

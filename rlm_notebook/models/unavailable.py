@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ..exceptions import ModelError
 from ..ports import FREE, Capabilities, Reply, Request
 
-__all__ = ["AbsentModel"]
+__all__ = ["UnavailableModel"]
 
 
 @dataclass(frozen=True)
-class AbsentModel:
+class UnavailableModel:
     """Stands in the place of the model `name`: what that answered is found under its name, and nobody takes its place.
 
     Asked for anything new, it raises a fatal `ModelError` that says whom to bring.
