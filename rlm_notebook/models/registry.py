@@ -1,6 +1,6 @@
 """From what users name to a `Model`: the forms of a model's specification, and the models that a key gives.
 
-Nothing here asks anybody anything: what answers on this machine is found in `detection.py`.
+Nothing here asks anybody anything: what answers on this machine is found in `discovery.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from IPython.core.completer import provisionalcompleter
 from pydantic import BaseModel
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.models.detection import LocalServer
+from rlm_notebook.models.discovery import LocalServer
 from tests.notebook.conftest import Kernel
 
 

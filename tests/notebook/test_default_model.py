@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ReplayError, Run, ScriptedModel
-from rlm_notebook.models import detection
+from rlm_notebook.models import discovery
 from tests.fault_server import FaultServer
 
 CELL = "%%rlm --view none -n demo {}\nWhat is 2 + 3?"
@@ -142,7 +142,7 @@ async def test_the_banner_names_the_models_of_local_servers_and_asks_none(
     shell: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FaultServer(models=["qwen3", "other"]) as server:
-        monkeypatch.setattr(detection, "KNOWN_SERVERS", {"ollama": server.url, "lmstudio": "http://127.0.0.1:1/v1"})
+        monkeypatch.setattr(discovery, "KNOWN_SERVERS", {"ollama": server.url, "lmstudio": "http://127.0.0.1:1/v1"})
         await answered(shell)
         assert server.bodies == []
     printed = capsys.readouterr().out

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import ScriptedModel
-from rlm_notebook.models import availability, detection
+from rlm_notebook.models import discovery
 from tests.fault_server import FaultServer
 
 KEY = "sk-proj-never-shown-0123456789"
@@ -20,8 +20,7 @@ KEY = "sk-proj-never-shown-0123456789"
 def ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
     """A machine on which one server runs."""
     with FaultServer(models=["qwen3", "llama3"]) as server:
-        monkeypatch.setattr(detection, "KNOWN_SERVERS", {"ollama": server.url})
-        monkeypatch.setattr(availability, "KNOWN_SERVERS", {"ollama": server.url})
+        monkeypatch.setattr(discovery, "KNOWN_SERVERS", {"ollama": server.url})
         yield server
     assert server.requests == [], "no model was asked anything"
 

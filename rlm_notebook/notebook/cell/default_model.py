@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from ...core.records import Recorded
 from ...exceptions import ConfigurationError
-from ...models.availability import missing, price_of
-from ...models.detection import LocalServer, local_servers
+from ...models.discovery import LocalServer, local_servers, missing, price_of
 from ...models.env_file import load_env_file
 from ...models.registry import KEYS, LOCAL_SERVERS, KeyRule
 from .transformer import readers_own

@@ -13,7 +13,7 @@ from typing import Any
 from ...async_engine import AsyncRecursiveEngine
 from ...engine import RecursiveEngine
 from ...exceptions import RLMError
-from ...models.detection import KNOWN_SERVERS, local_servers
+from ...models.discovery import KNOWN_SERVERS, local_servers
 from ...models.registry import KEYS, LOCAL_SERVERS
 from ...ports import Model
 from ...pricing import priced_models

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...checkpoints.location import notebook_found, run_folder, run_folders
 from ...exceptions import RLMError
-from ...models.detection import local_servers
+from ...models.discovery import local_servers
 from ...models.registry import KEYS, default_model
 from ...views.table import Table
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from ...async_engine import AsyncRecursiveEngine
 from ...engine import RecursiveEngine
-from ...models.availability import default_choice, forms, price_of
-from ...models.detection import local_servers
+from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
 from ...ports import Model
 from ...views.table import Table

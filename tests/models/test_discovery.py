@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from rlm_notebook.models.detection import KNOWN_SERVERS, LocalServer, local_servers
+from rlm_notebook.models.discovery import KNOWN_SERVERS, LocalServer, local_servers
 from tests.fault_server import Act, FaultServer
 
 CLOSED = "http://127.0.0.1:1/v1"

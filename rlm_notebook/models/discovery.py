@@ -1,0 +1,200 @@
+"""What could answer here: each form of a specification, what it still needs and costs, and which one is the default.
+
+For people who choose a model (the banner of a run without one, `%rlm models`, `%rlm doctor`): keys by name and never by
+value, and the servers of this machine, which are requested for their lists of models on the addresses that they are
+known for. Nothing follows from an answer but what is shown, and no text of a user's is sent.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..ports import Model
+from ..pricing import Prices
+from .provider.http_clients import without_credentials
+from .registry import KEYS, LOCAL_SERVERS, KeyRule, default_model
+
+__all__ = [
+    "KNOWN_SERVERS",
+    "Choice",
+    "LocalServer",
+    "ModelForm",
+    "default_choice",
+    "forms",
+    "local_servers",
+    "missing",
+    "price_of",
+]
+
+#: How long all of them together may take to answer, in seconds.
+PATIENCE = 0.15
+MOST_BYTES = 1_000_000
+MOST_MODELS = 100
+#: Servers whose address is theirs alone; vLLM shares its port with too many others to be asked.
+KNOWN_SERVERS = {name: LOCAL_SERVERS[name] for name in ("ollama", "lmstudio", "llamacpp")}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A server that answered: the name that specs have for it, its address, its models."""
+
+    name: str
+    url: str
+    models: tuple[str, ...]
+
+    @property
+    def specs(self) -> list[str]:
+        return [f"{self.name}:{model}" for model in self.models]
+
+
+def local_servers(known: Mapping[str, str] | None = None, patience: float = PATIENCE) -> list[LocalServer]:
+    """The servers that give a valid list of models within `patience` seconds, in the order of `known`."""
+    known = KNOWN_SERVERS if known is None else known
+    end = time.monotonic() + patience
+    answers: queue.SimpleQueue[LocalServer | None] = queue.SimpleQueue()
+    for name, url in known.items():
+        # A thread cannot be stopped: it is left to its own deadline.
+        threading.Thread(target=lambda *a: answers.put(_asked(*a)), args=(name, url, end), daemon=True).start()
+    found = [server for server in _until(end, answers, len(known)) if server is not None]
+    return sorted(found, key=lambda server: list(known).index(server.name))
+
+
+def _until(end: float, answers: queue.SimpleQueue[Any], count: int) -> Iterable[Any]:
+    for _ in range(count):
+        try:
+            yield answers.get(timeout=max(0.001, end - time.monotonic()))
+        except queue.Empty:
+            return
+
+
+def _asked(name: str, url: str, end: float) -> LocalServer | None:
+    try:
+        models = _models(json.loads(_body(url, end)))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    return LocalServer(name, url, models) if models is not None else None
+
+
+def _body(url: str, end: float) -> bytes:
+    """What `GET /models` gives; raises `OSError` if that is not a success in time."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=max(0.001, end - time.monotonic())
+    )
+    try:
+        connection.request("GET", f"{parts.path}/models", headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise OSError(f"status {response.status}")
+        return _read(response, end)
+    finally:
+        connection.close()
+
+
+def _read(response: http.client.HTTPResponse, end: float) -> bytes:
+    read = b""
+    while piece := response.read1(65_536):
+        read += piece
+        if len(read) > MOST_BYTES or time.monotonic() > end:
+            raise OSError("too much, or too late")
+    return read
+
+
+def _models(listed: Any) -> tuple[str, ...] | None:
+    """The models of a valid list; something else may well listen at such an address."""
+    data = listed.get("data") if isinstance(listed, dict) else None
+    if not isinstance(data, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("id"), str) for each in data
+    ):
+        return None
+    names = (each["id"] for each in data)
+    return tuple(name for name in names if name.isprintable() and 0 < len(name) <= 200)[:MOST_MODELS]
+
+
+# -- what each form needs -------------------------------------------------------------------------------------------
+
+#: Environment variables that lead a provider's calls elsewhere.
+_ELSEWHERE = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
+_SHOWN_MODELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForm:
+    """One way to name a model: its form or a spec, what is there or missing, and the price (of an example)."""
+
+    spec: str
+    state: str
+    price: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that answers where a cell names none, and why."""
+
+    spec: str
+    why: str
+
+
+def default_choice(configured: str = "") -> Choice:
+    """What answers where nothing is named and nothing is recorded; `configured` is what `%config` says."""
+    if configured:
+        return Choice(configured, "%config RLMMagics.model says so")
+    if said := os.environ.get("RLM_MODEL"):
+        return Choice(said, "RLM_MODEL says so")
+    if (rule := default_model()) is not None:
+        return Choice(rule.spec, f"{rule.variable} is set")
+    return Choice("offline", "no model was chosen and no key is set")
+
+
+def forms(servers: Sequence[LocalServer] | None = None) -> list[ModelForm]:
+    """All forms; the servers of this machine are asked for their models, unless they are given."""
+    found = {server.name: server for server in (local_servers() if servers is None else servers)}
+    return [
+        *(_provider(rule) for rule in KEYS),
+        *(_server(name, url, found.get(name)) for name, url in LOCAL_SERVERS.items()),
+        ModelForm("http://HOST:PORT/v1#NAME", "any server that speaks chat completions", ""),
+        ModelForm("VARIABLE", "a model, a callable or an engine of the notebook", ""),
+        ModelForm("offline", "always there: rule-based, extractive, not a language model", "free"),
+    ]
+
+
+def _provider(rule: KeyRule) -> ModelForm:
+    kind = rule.spec.partition(":")[0]
+    state = missing(rule) or f"ready: {rule.variable} is set"
+    if elsewhere := os.environ.get(_ELSEWHERE[kind]):
+        state += f"; {_ELSEWHERE[kind]} leads to {without_credentials(elsewhere)}"
+    return ModelForm(f"{kind}:NAME", state, f"{rule.spec}: {price_of(rule.spec)}")
+
+
+def missing(rule: KeyRule) -> str:
+    """What there is to do before the models of a key can be used; "" if nothing."""
+    steps = [] if rule.is_set else [f"set {rule.variable}"]
+    if not rule.is_installed:
+        steps.append(f"pip install 'rlm-notebook[{rule.package}]'")
+    return ", ".join(steps)
+
+
+def _server(name: str, url: str, found: LocalServer | None) -> ModelForm:
+    if found is None:
+        state = f"nothing answers at {url}" if name in KNOWN_SERVERS else f"looks at {url}, which is not asked"
+        return ModelForm(f"{name}:NAME", state, "free")
+    shown = ", ".join(found.models[:_SHOWN_MODELS]) or "no model is loaded"
+    more = f" and {len(found.models) - _SHOWN_MODELS} more" if len(found.models) > _SHOWN_MODELS else ""
+    return ModelForm(f"{name}:NAME", f"answers at {found.url}: {shown}{more}", "free")
+
+
+def price_of(model: str | Model, prices: Prices | None = None) -> str:
+    """Dollars for a million tokens in and out, in words; of a model or of its name."""
+    if not isinstance(model, str) and model.capabilities.free:
+        return "free"
+    price = (prices or Prices()).per_million(model)
+    return "price not known" if price is None else f"${price[0]:g} in, ${price[1]:g} out per million tokens"
