@@ -71,3 +71,7 @@ def test_all_of_a_module_is_complete_and_importable(name: str) -> None:
     assert not (classes & imported_within()[name.split(".")[-1]]) - set(module.__all__), (
         f"{name}: used by others, but not in __all__"
     )
+
+
+def test_a_cache_in_redis_is_also_found_where_wrappers_are() -> None:
+    assert loaded("rlm_notebook.wrappers.redis_cache").RedisCache is loaded("rlm_notebook.caches.redis").RedisCache

@@ -16,8 +16,8 @@ from rlm_notebook import (
     ScriptedModel,
     ToolError,
 )
+from rlm_notebook.caches.memory import MemoryCache
 from rlm_notebook.core.events import Token
-from rlm_notebook.wrappers.cached import MemoryCache
 
 SPLIT = json.dumps({"decision": "RECURSE", "sub_tasks": ["one", "two"]})
 

@@ -11,10 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 from rlm_notebook import Agent, AsyncRecursiveEngine, Budget, ModelError, RetryPolicy, ScriptedModel
+from rlm_notebook.caches.memory import MemoryCache
 from rlm_notebook.core.events import Event, Retried, Token
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Request
-from rlm_notebook.wrappers.cached import MemoryCache
 
 
 class Joined(BaseModel):

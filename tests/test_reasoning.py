@@ -10,11 +10,11 @@ from pydantic import BaseModel
 
 import rlm_notebook.core.reasoning
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, ScriptedModel, load_run
+from rlm_notebook.caches.memory import MemoryCache
 from rlm_notebook.core.events import NodeCreated, Token
 from rlm_notebook.notebook.widget.details import Details
 from rlm_notebook.notebook.widget.rows import Timeline
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
-from rlm_notebook.wrappers.cached import MemoryCache
 
 
 class City(BaseModel):

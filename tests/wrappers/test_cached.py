@@ -19,10 +19,11 @@ from rlm_notebook import (
     RetryPolicy,
     ScriptedModel,
 )
+from rlm_notebook.caches.memory import MemoryCache
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request, ToolCall
-from rlm_notebook.wrappers.cached import Cached, MemoryCache
+from rlm_notebook.wrappers.cached import Cached
 from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
@@ -164,23 +165,6 @@ def test_one_cache_serves_several_event_loops_at_once() -> None:
 
     assert [reply.content for reply in found] == ["answer to: t"] * 6
     assert model.calls == 1
-
-
-def test_the_oldest_makes_room_and_what_was_asked_for_is_young() -> None:
-    cache = MemoryCache(max_entries=2)
-    cache.put("a", Reply("a"))
-    cache.put("b", Reply("b"))
-    cache.get("a")
-    cache.put("c", Reply("c"))
-
-    assert [key for key in "abc" if cache.get(key)] == ["a", "c"]
-    assert len(cache) == 2
-
-
-@pytest.mark.parametrize("most", [0, -1, 1.5, True, "x"])
-def test_a_size_that_is_none_is_refused(most: Any) -> None:
-    with pytest.raises(ConfigurationError, match="max_entries"):
-        MemoryCache(most)
 
 
 # -- in an engine --------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
+from rlm_notebook.caches import redis as redis_cache
+from rlm_notebook.caches.redis import RedisCache
 from rlm_notebook.ports import Reply
-from rlm_notebook.wrappers import redis_cache
-from rlm_notebook.wrappers.redis_cache import RedisCache
 from tests.support.redis_server import PROGRAM, RedisServer
 from tests.support.waiting import HANG, until_true
 
@@ -60,7 +60,7 @@ def test_what_one_process_asked_another_one_has(new_server: Any) -> None:
     server = new_server()
     program = (
         "import asyncio, sys; from rlm_notebook import AsyncRecursiveEngine, ScriptedModel;"
-        "from rlm_notebook.wrappers import redis_cache; redis_cache.PATIENCE = 30.0;"
+        "from rlm_notebook.caches import redis as redis_cache; redis_cache.PATIENCE = 30.0;"
         f"model = ScriptedModel({SCRIPT!r}); cache = redis_cache.RedisCache(sys.argv[1]);"
         "output = asyncio.run(AsyncRecursiveEngine(model, cache=cache).solve('root'));"
         "print(model.calls, cache.hits, cache.misses, output)"
@@ -85,7 +85,7 @@ def test_what_one_process_asked_another_one_has(new_server: Any) -> None:
 def test_two_processes_at_once_do_not_disturb_each_other(new_server: Any) -> None:
     server = new_server()
     program = (
-        "import sys; from rlm_notebook.ports import Reply; from rlm_notebook.wrappers import redis_cache;"
+        "import sys; from rlm_notebook.ports import Reply; from rlm_notebook.caches import redis as redis_cache;"
         "redis_cache.PATIENCE = 30.0; cache = redis_cache.RedisCache(sys.argv[1])\n"
         "for number in range(300):\n"
         "    cache.put(str(number % 30), Reply(f'answer {number % 30} ' * 500))\n"

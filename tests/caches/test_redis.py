@@ -12,10 +12,10 @@ import pytest
 from fakeredis import TcpFakeServer
 
 from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ScriptedModel
+from rlm_notebook.caches import redis as redis_cache
+from rlm_notebook.caches.redis import RedisCache
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.ports import Reply, ToolCall
-from rlm_notebook.wrappers import redis_cache
-from rlm_notebook.wrappers.redis_cache import RedisCache
 
 
 @pytest.fixture
