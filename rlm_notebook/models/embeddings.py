@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from ..exceptions import ConfigurationError
 from .openai import DUMMY_KEY, OFFICIAL_URL
-from .provider.errors import Target, model_error
+from .openai.errors import model_error
+from .provider.errors import Target
 from .provider.http_clients import Endpoint, check_url, client_for, without_credentials
 
 __all__ = ["openai_embeddings"]

@@ -16,7 +16,7 @@ from ..core.finish_reason import ended_early
 from ..core.keys import digest
 from ..core.limits import Usage
 from ..core.secret_parameters import calls_with_secrets
-from ..exceptions import ModelError
+from ..exceptions import ConfigurationError, ModelError
 from ..ports import Cache, Capabilities, Model, Reply, Request
 
 __all__ = ["Cached", "Flights", "MemoryCache", "cache_of", "is_confided", "is_whole", "remembered", "remembering"]

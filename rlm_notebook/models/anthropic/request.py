@@ -13,8 +13,8 @@ from typing import Any
 
 from ...core.keys import digest
 from ...ports import Request
-from ..openai.request import STREAM, STREAM_WITH_TOOLS, called
-from ..provider.tool_calls import arguments_as_object, arguments_from
+from ..provider.errors import STREAM, STREAM_WITH_TOOLS
+from ..provider.tool_calls import arguments_as_object, arguments_from, called
 
 __all__ = ["arguments_for", "body_of"]
 

@@ -14,9 +14,8 @@ from ...core.recordable import plain_arguments
 from ...core.text import well_formed, well_formed_value
 from ...exceptions import ModelError
 from ...ports import Reply, Request, ToolCall
-from ..openai.request import called
 from ..provider.reply import thoughts_in
-from ..provider.tool_calls import arguments_from
+from ..provider.tool_calls import arguments_from, called
 from .sdk_reply import plain, sdk_reply
 
 __all__ = ["reply_from", "unexpected"]

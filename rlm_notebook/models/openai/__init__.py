@@ -21,7 +21,7 @@ from ...core.json_text import json_values
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, RLMError
 from ...ports import FREE, Capabilities, Reply, Request
-from ..provider.errors import Target, announced, model_error, refused_part
+from ..provider.errors import Target
 from ..provider.exchange import Patience, reply_of
 from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import Ticket, Told
@@ -30,6 +30,7 @@ from ..provider.reply import Written
 from ..provider.settings import settings_of
 from ..provider.sse import Event
 from . import chat, responses
+from .errors import announced, model_error, refused_part
 from .request import Wanted
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.limits import Usage
-from ..provider.errors import TOOLS_WITH_REASONING, require_no_error
+from ..provider.errors import require_no_error
 from ..provider.reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
 from ..provider.sse import Event
-from .request import Wanted, wire_message
+from .request import TOOLS_WITH_REASONING, Wanted, wire_message
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

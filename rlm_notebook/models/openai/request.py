@@ -13,23 +13,18 @@ from typing import Any
 
 from ...core.keys import digest
 from ...ports import Request
-from ..provider.tool_calls import arguments_as_object, arguments_from
+from ..provider.errors import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
+from ..provider.tool_calls import arguments_text, called
 
 __all__ = [
     "RUNGS",
-    "STREAM",
-    "STREAM_WITH_SCHEMA",
-    "STREAM_WITH_TOOLS",
+    "TOOLS_WITH_REASONING",
     "Wanted",
-    "arguments_text",
-    "called",
     "wire_message",
 ]
 
 RUNGS = ("json_schema", "json_object")
-STREAM = "stream"
-STREAM_WITH_TOOLS = "stream with tools"
-STREAM_WITH_SCHEMA = "stream with schema"
+TOOLS_WITH_REASONING = "tools with reasoning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +116,3 @@ def wire_message(message: Mapping[str, Any]) -> dict[str, Any]:
 def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = {"name": called(call)["name"], "arguments": arguments_text(call)}
     return {"id": call.get("id", ""), "type": "function", "function": function}
-
-
-def called(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The name and arguments of a call, in the engine's form or in that of the wire."""
-    function = call.get("function")
-    return function if isinstance(function, Mapping) else call
-
-
-def arguments_text(call: Mapping[str, Any]) -> str:
-    """The arguments of a call as a conversation repeats them: the text of a JSON object, whatever the model wrote.
-
-    Providers refuse a conversation with anything else in it, and the model could not mend its call.
-    """
-    arguments = called(call)["arguments"]
-    if isinstance(arguments, str):
-        arguments = arguments_as_object(arguments_from(arguments))
-    return json.dumps(arguments, ensure_ascii=False, default=str)

@@ -12,7 +12,8 @@ from ...core.limits import Usage
 from ..provider.errors import ErrorWithin, failed_within, require_no_error
 from ..provider.reply import Asked, Written, count, excerpt, listed, text_of
 from ..provider.sse import Event
-from .request import Wanted, arguments_text, called
+from ..provider.tool_calls import arguments_text, called
+from .request import Wanted
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 

@@ -1,7 +1,8 @@
-"""The border to OpenAI-compatible servers: whatever goes wrong there becomes one `ModelError` with one line.
+"""Errors of providers: whatever goes wrong becomes one `ModelError` with one line.
 
-The line says what was attempted (model and address), what was wrong and what to do next. No key is ever in it: the
-one that was sent and everything that looks like one is masked, and no error of the SDK is chained to it.
+The line names what was attempted (model and address), what was wrong and what to do next. No key is ever in it: the
+one that was sent and everything that looks like one is masked, and no error of an SDK is chained to it. What a provider
+reports in words of its own is read in its own package.
 """
 
 from __future__ import annotations
@@ -22,32 +23,32 @@ from ...core.masking import redacted
 from ...core.text import well_formed
 from ...credentials import remember_key, without_keys
 from ...exceptions import ModelError
-from ..openai.request import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from .http_clients import is_loopback, proxy_for
-from .rate_limit import Announced
 from .sse import NotJSON
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
-
     from .reply import Asked
 
 __all__ = [
+    "FORMATS",
     "RETRYABLE",
-    "TOOLS_WITH_REASONING",
+    "SCHEMA_WORDS",
+    "STREAM",
+    "STREAM_WITH_SCHEMA",
+    "STREAM_WITH_TOOLS",
     "ErrorWithin",
     "Target",
     "Verdict",
-    "announced",
+    "cannot_be_streamed",
+    "duration",
     "failed_midway",
     "failed_within",
     "headers_of",
     "is_transport",
-    "model_error",
     "not_as_agreed",
     "number",
     "one_line",
-    "refused_part",
+    "proxy_wants_password",
     "refused_stream",
     "require_no_error",
     "retry_after",
@@ -55,9 +56,12 @@ __all__ = [
     "verdict_on",
 ]
 
+#: What streaming is refused with: alone, or only together with tools or with a form of the reply.
+STREAM = "stream"
+STREAM_WITH_TOOLS = "stream with tools"
+STREAM_WITH_SCHEMA = "stream with schema"
 RETRYABLE = frozenset({408, 409, 425, 429})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-TOOLS_WITH_REASONING = "tools with reasoning"
 #: What the two forms of the protocol call the wanted form of the reply.
 FORMATS = ("response_format", "text")
 
@@ -65,7 +69,7 @@ _TOO_LONG = re.compile(
     r"context_length|context (length|window|size)|maximum context|prompt is too long|input is too long|too many tokens",
     re.IGNORECASE,
 )
-_SCHEMA_WORDS = re.compile(r"response_format|json_schema|json_object|json mode|structured output|grammar|guided", re.I)
+SCHEMA_WORDS = re.compile(r"response_format|json_schema|json_object|json mode|structured output|grammar|guided", re.I)
 #: Streaming is meant, and not what lies upstream.
 _STREAM = re.compile(r"\bstream(s|ed|ing)?\b", re.IGNORECASE)
 _CANNOT = re.compile(
@@ -119,21 +123,6 @@ def one_line(text: str, *secrets: str) -> str:
     return line if len(line) <= 300 else line[:297] + "..."
 
 
-def model_error(error: Exception, target: Target) -> ModelError:
-    """What the SDK, its transport or the server's reply raised, as an error of this package."""
-    import openai
-
-    if isinstance(error, ModelError):
-        return error
-    if isinstance(error, openai.APIStatusError):
-        return _refused(error, target)
-    if isinstance(error, openai.APIConnectionError) or is_transport(error):
-        return unreachable(error, target)
-    if isinstance(error, ErrorWithin):
-        return failed_within(error, target)
-    return target.error(not_as_agreed(error), "is this an OpenAI-compatible server?", retryable=True)
-
-
 def not_as_agreed(error: Exception) -> str:
     """What is wrong with a reply that cannot be read."""
     said = error.text or "it is empty" if isinstance(error, NotJSON) else f"{type(error).__name__}: {error}"
@@ -182,23 +171,9 @@ def _choices(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (each for each in (choices if isinstance(choices, list | tuple) else ()) if isinstance(each, Mapping))
 
 
-def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
-    """Which of the optional parts of the request the server does not take, if that is what the error says.
-
-    For a reply format it is the form that was sent, "json_schema" or "json_object".
-    """
-    import openai
-
-    if isinstance(error, ErrorWithin):
-        status, words, param = error.status or 400, error.words, error.param
-    elif isinstance(error, openai.APIStatusError):
-        status, words, param = error.status_code, _words(error), error.param
-    else:
-        return None
-    part = None
-    if status in (400, 422):
-        part = _refused_option(words, param, sent, optional)
-    return part or (refused_stream(status, words, param, sent) if sent.get("stream") else None)
+def cannot_be_streamed(words: str) -> bool:
+    """Whether a refusal is about streaming what can well be requested otherwise."""
+    return bool(_STREAM.search(words) and _CANNOT.search(words))
 
 
 def refused_stream(status: int, words: str, param: Any, sent: Mapping[str, Any]) -> str | None:
@@ -210,48 +185,15 @@ def refused_stream(status: int, words: str, param: Any, sent: Mapping[str, Any])
         return None
     if "tools" in sent and re.search(r"\b(tool|function)", words, re.IGNORECASE):
         return STREAM_WITH_TOOLS
-    if any(form in sent for form in FORMATS) and _SCHEMA_WORDS.search(words):
+    if any(form in sent for form in FORMATS) and SCHEMA_WORDS.search(words):
         return STREAM_WITH_SCHEMA
     return STREAM
-
-
-def _refused_option(words: str, param: Any, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
-    if sent.get("stream") and _STREAM.search(words) and _CANNOT.search(words):
-        # What cannot be streamed need not be left out.
-        return None
-    thinks_with_tools = "messages" in sent and "tools" in sent and sent.get("reasoning_effort") != "none"
-    if thinks_with_tools and "reasoning_effort" in words:
-        # Current reasoning models take tools in chat completions only with reasoning off, and think by default.
-        return TOOLS_WITH_REASONING
-    named = next((part for part in optional if part in sent and _complains(param, words, part)), None)
-    return _form_of(sent[named]) if named in FORMATS else named
-
-
-def _form_of(format_sent: Mapping[str, Any]) -> str:
-    return str(format_sent.get("format", format_sent)["type"])
-
-
-def _complains(param: str | None, words: str, part: str) -> bool:
-    if param:
-        return param.partition(".")[0] == part
-    return bool(_SCHEMA_WORDS.search(words)) if part in FORMATS else part in words
 
 
 def headers_of(error: Exception) -> Mapping[str, str]:
     """The headers of the reply that an error of the SDK came from, if it has one."""
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
     return headers
-
-
-def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
-    """What the `x-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it."""
-    said = {}
-    for kind in ("requests", "tokens"):
-        limit, remaining = (number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
-        reset = _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
-        if limit is not None and remaining is not None and reset is not None:
-            said[kind] = Announced(limit, remaining, reset)
-    return said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -261,7 +203,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if (given := headers.get("retry-after")) is not None:
         return _seconds_or_date(given)
     exhausted = [kind for kind in ("requests", "tokens") if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
-    resets = [_duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in exhausted]
+    resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in exhausted]
     return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
@@ -274,7 +216,7 @@ def _seconds_or_date(text: str) -> float | None:
         return None
 
 
-def _duration(text: str) -> float | None:
+def duration(text: str) -> float | None:
     """Seconds of "6m0s", "20ms" or "1.5"."""
     parts = _DURATION.findall(text)
     return sum(float(amount) * _UNITS[unit] for amount, unit in parts) if parts else number(text)
@@ -286,13 +228,6 @@ def number(text: str | None) -> float | None:
         return float(text) if text is not None else None
     except ValueError:
         return None
-
-
-def _words(error: Any) -> str:
-    """What the server said, without the SDK's frame around it."""
-    body = error.body
-    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-    return str(said or error.message)
 
 
 class Verdict(NamedTuple):
@@ -317,22 +252,6 @@ _QUOTA_SPENT = Verdict("the account's quota is spent", "add credit or change the
 _PROMPT_TOO_LONG = Verdict("the prompt is too long", "split the task or pass less context")
 _SERVER_FAILED = Verdict("the server failed", "try again later", retryable=True)
 _REFUSED = Verdict("the request was refused", "change the option that it names")
-
-
-def _refused(error: APIStatusError, target: Target) -> ModelError:
-    status, words = error.status_code, _words(error)
-    if status == 407 and (proxy := proxy_for(target.url)) is not None:
-        return proxy_wants_password(*proxy, target)
-    verdict = verdict_on(status, {error.code, error.type}, words)
-    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
-    return target.error(
-        f"{verdict.wrong} ({status}: {words})",
-        verdict.advice.format(key=key),
-        status=status,
-        retryable=verdict.retryable,
-        fatal=verdict.fatal,
-        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
-    )
 
 
 def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:

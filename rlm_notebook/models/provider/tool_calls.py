@@ -19,7 +19,7 @@ from ...core.recordable import plain_arguments
 from ...core.text import well_formed, well_formed_value
 from ...ports import ToolCall
 
-__all__ = ["INVALID_JSON", "CallsWritten", "arguments_as_object", "arguments_from"]
+__all__ = ["INVALID_JSON", "CallsWritten", "arguments_as_object", "arguments_from", "arguments_text", "called"]
 
 #: How arguments that are no JSON object go back to a provider: it refuses a conversation with anything else in it.
 INVALID_JSON = "invalid_json"
@@ -261,3 +261,20 @@ _DECODER = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=st
 def arguments_as_object(arguments: dict[str, Any] | str) -> dict[str, Any]:
     """The arguments of a call as a conversation repeats them: what was no object is shown to the model within one."""
     return arguments if isinstance(arguments, dict) else {INVALID_JSON: arguments}
+
+
+def called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The name and arguments of a call, in the engine's form or in that of the wire."""
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else call
+
+
+def arguments_text(call: Mapping[str, Any]) -> str:
+    """The arguments of a call as a conversation repeats them: the text of a JSON object, whatever the model wrote.
+
+    Providers refuse a conversation with anything else in it, and the model could not mend its call.
+    """
+    arguments = called(call)["arguments"]
+    if isinstance(arguments, str):
+        arguments = arguments_as_object(arguments_from(arguments))
+    return json.dumps(arguments, ensure_ascii=False, default=str)

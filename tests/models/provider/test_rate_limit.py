@@ -9,7 +9,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, RetryPolicy
 from rlm_notebook.exceptions import ModelError
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.provider.errors import announced
+from rlm_notebook.models.openai.errors import announced
 from rlm_notebook.models.provider.rate_limit import Announced, LongWait, Pace, pace_of
 from rlm_notebook.ports import Model
 from rlm_notebook.wrappers.retried import Retried

@@ -1,0 +1,123 @@
+"""Errors of OpenAI's kind of server: what the SDK raises and what replies report, as one `ModelError` with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...exceptions import ModelError
+from ..provider.errors import (
+    FORMATS,
+    SCHEMA_WORDS,
+    ErrorWithin,
+    Target,
+    cannot_be_streamed,
+    duration,
+    failed_within,
+    is_transport,
+    not_as_agreed,
+    number,
+    proxy_wants_password,
+    refused_stream,
+    retry_after,
+    unreachable,
+    verdict_on,
+)
+from ..provider.http_clients import proxy_for
+from ..provider.rate_limit import Announced
+from .request import TOOLS_WITH_REASONING
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+__all__ = ["announced", "model_error", "refused_part"]
+
+
+def model_error(error: Exception, target: Target) -> ModelError:
+    """What the SDK, its transport or the server's reply raised, as an error of this package."""
+    import openai
+
+    if isinstance(error, ModelError):
+        return error
+    if isinstance(error, openai.APIStatusError):
+        return _refused(error, target)
+    if isinstance(error, openai.APIConnectionError) or is_transport(error):
+        return unreachable(error, target)
+    if isinstance(error, ErrorWithin):
+        return failed_within(error, target)
+    return target.error(not_as_agreed(error), "is this an OpenAI-compatible server?", retryable=True)
+
+
+def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
+    """Which of the optional parts of the request the server does not take, if that is what the error says.
+
+    For a reply format it is the form that was sent, "json_schema" or "json_object".
+    """
+    import openai
+
+    if isinstance(error, ErrorWithin):
+        status, words, param = error.status or 400, error.words, error.param
+    elif isinstance(error, openai.APIStatusError):
+        status, words, param = error.status_code, _words(error), error.param
+    else:
+        return None
+    part = None
+    if status in (400, 422):
+        part = _refused_option(words, param, sent, optional)
+    return part or (refused_stream(status, words, param, sent) if sent.get("stream") else None)
+
+
+def _refused_option(words: str, param: Any, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
+    if sent.get("stream") and cannot_be_streamed(words):
+        # What cannot be streamed need not be left out.
+        return None
+    thinks_with_tools = "messages" in sent and "tools" in sent and sent.get("reasoning_effort") != "none"
+    if thinks_with_tools and "reasoning_effort" in words:
+        # Current reasoning models take tools in chat completions only with reasoning off, and think by default.
+        return TOOLS_WITH_REASONING
+    named = next((part for part in optional if part in sent and _complains(param, words, part)), None)
+    return _form_of(sent[named]) if named in FORMATS else named
+
+
+def _form_of(format_sent: Mapping[str, Any]) -> str:
+    return str(format_sent.get("format", format_sent)["type"])
+
+
+def _complains(param: str | None, words: str, part: str) -> bool:
+    if param:
+        return param.partition(".")[0] == part
+    return bool(SCHEMA_WORDS.search(words)) if part in FORMATS else part in words
+
+
+def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
+    """What the `x-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it."""
+    said = {}
+    for kind in ("requests", "tokens"):
+        limit, remaining = (number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
+        reset = duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        if limit is not None and remaining is not None and reset is not None:
+            said[kind] = Announced(limit, remaining, reset)
+    return said
+
+
+def _words(error: Any) -> str:
+    """What the server said, without the SDK's frame around it."""
+    body = error.body
+    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
+    return str(said or error.message)
+
+
+def _refused(error: APIStatusError, target: Target) -> ModelError:
+    status, words = error.status_code, _words(error)
+    if status == 407 and (proxy := proxy_for(target.url)) is not None:
+        return proxy_wants_password(*proxy, target)
+    verdict = verdict_on(status, {error.code, error.type}, words)
+    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
+    return target.error(
+        f"{verdict.wrong} ({status}: {words})",
+        verdict.advice.format(key=key),
+        status=status,
+        retryable=verdict.retryable,
+        fatal=verdict.fatal,
+        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
+    )
