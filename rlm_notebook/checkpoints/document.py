@@ -1,7 +1,7 @@
-"""The JSON document of a run: its pydantic models, from which the shipped JSON Schema is generated.
+"""The JSON document of a run: pydantic models, from which the shipped JSON Schema is generated.
 
-A file may come from a stranger: it is validated as a whole before anything of it is used, and what it says of the
-shape of the tree is checked. Nothing in it is ever executed.
+A file may come from a stranger: the whole of it is validated before any part is used, including the shape of the tree.
+Nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
 
-__all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_no_circle"]
+__all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]
 
 FORMAT = "rlm-checkpoint"
 VERSION = 1
-#: The sum of more calls than anybody has paid for.
+#: The largest count in a document; real runs stay far below it.
 MOST = 2**63 - 1
-#: Lists and objects within each other, in what a model or a tool gave.
+#: The deepest nesting of lists and objects in values from a model or a tool.
 DEEPEST = 100
 SCHEMA_PATH = Path(__file__).with_name("schema.json")
 
@@ -40,17 +40,15 @@ Moment = Annotated[float, Field(ge=0, le=LATEST)]
 
 
 def _shallow(value: Any) -> Any:
-    """What may hold anything holds nothing that is too deep to be written again."""
+    """Refuses a value that is nested too deeply to be written again."""
     level, depth = [value], 0
-    while level := [item for each in level for item in _items(each) if isinstance(item, dict | list)]:
-        depth += 1
+    while level:
+        items = (item for each in level for item in (each.values() if isinstance(each, dict) else each))
+        level = [item for item in items if isinstance(item, dict | list)]
+        depth += bool(level)
         if depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return value
-
-
-def _items(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value
 
 
 Anything = Annotated[dict[str, Any], AfterValidator(_shallow)]
@@ -58,12 +56,12 @@ Anything = Annotated[dict[str, Any], AfterValidator(_shallow)]
 
 def _all_texts(value: Any) -> Any:
     if isinstance(value, dict) and not all(isinstance(item, str) for item in value.values()):
-        raise ValueError("it holds something that is no text")
+        raise ValueError("it contains a value that is not a string")
     return value
 
 
 T = TypeVar("T")
-#: The first fault is enough: of a file that is nothing but faults, all of them would not fit into memory.
+#: Validation stops at the first fault: a list of all faults of a hostile file would not fit into memory.
 Many = Annotated[list[T], FailFast()]
 Digests = Annotated[dict[str, str], BeforeValidator(_all_texts)]
 
@@ -100,12 +98,12 @@ class CallDocument(_Part):
     id: str
     name: str
     arguments: Anything | str = Field(default_factory=dict)
-    #: The names of the arguments that have a mask in their place.
+    #: The names of the arguments whose values are masked.
     secret: Many[str] = Field(default_factory=list)
 
 
 class RoundDocument(_Part):
-    """A reply of a node that was stopped while its model called tools."""
+    """A reply with tool calls, of a node that was interrupted before its answer."""
 
     content: str
     calls: Many[CallDocument] = Field(default_factory=list)
@@ -124,19 +122,19 @@ class KeysDocument(_Part):
 
 
 class PlanDocument(_Part):
-    """A plan as the planner gave it, and what it used."""
+    """A plan as the planner returned it."""
 
     model_config = ConfigDict(extra="allow")
     decision: Literal["EXECUTE", "RECURSE"]
 
 
 def _followable(plan: dict[str, Any]) -> dict[str, Any]:
-    """A plan of a file is followed as one of a planner is: it has to be one, and no circle may be in it."""
+    """A plan from a file is executed like one from a planner: it must be valid, without a dependency cycle."""
     plan_from_json(_shallow(plan))
     return plan
 
 
-#: Kept as it was given; what it is made of is for the schema alone.
+#: Stored unchanged; `PlanDocument` only describes it in the schema.
 PlanGiven = Annotated[dict[str, Any], AfterValidator(_followable), WithJsonSchema(PlanDocument.model_json_schema())]
 
 
@@ -218,7 +216,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def document_of(recorded: Recorded) -> dict[str, Any]:
-    """The document of a run, as plain JSON values in a stable order of keys."""
+    """The document of a run: plain JSON values, with the keys in a stable order."""
     tree = recorded.tree
     root = tree.root
     started = tree.started or 0.0
@@ -272,8 +270,8 @@ def _node(node: Node) -> dict[str, Any]:
         "tool_calls": [_tool_use(use) for use in node.tool_calls],
         "attempts": node.attempts,
         "reads": node.reads,
-        # Only what is unfinished has any.
-        **({"rounds": [_round(told) for told in node.rounds]} if node.rounds else {}),
+        # Only unfinished nodes have these.
+        **({"rounds": [_round(each) for each in node.rounds]} if node.rounds else {}),
         **({"partial": node.partial} if node.partial else {}),
     }
 
@@ -296,17 +294,17 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
     }
 
 
-def _round(told: Round) -> dict[str, Any]:
+def _round(reply: Round) -> dict[str, Any]:
     return {
-        "content": told.content,
-        "calls": list(told.calls),
-        "usage": told.usage.to_json(),
-        "model": told.model,
+        "content": reply.content,
+        "calls": list(reply.calls),
+        "usage": reply.usage.to_json(),
+        "model": reply.model,
     }
 
 
 def recorded_of(data: object) -> Recorded:
-    """The run of a document; raises `ValueError` (pydantic's among them) that names the field that is wrong."""
+    """The run of a document. Raises `ValueError` (pydantic's included) naming the field that is wrong."""
     document = Document.model_validate(data)
     _check_shape(document.nodes)
     tree = Tree.of(_restored(node) for node in document.nodes)
@@ -325,16 +323,16 @@ def recorded_of(data: object) -> Recorded:
 
 
 def _check_shape(nodes: list[NodeDocument]) -> None:
-    """Every node once, below a parent that came before it: no cycle, no orphan."""
+    """Every node occurs once, after its parent: no cycle, no orphan."""
     seen: set[str] = set()
     for index, node in enumerate(nodes):
-        wanted = node.id.rpartition(".")[0] or None
+        parent = node.id.rpartition(".")[0] or None
         if node.id in seen:
             raise ValueError(f"nodes.{index}.id: {node.id!r} is there twice")
-        if node.parent != wanted or (wanted is not None and wanted not in seen):
+        if node.parent != parent or (parent is not None and parent not in seen):
             raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
         seen.add(node.id)
-    require_no_circle(nodes)
+    require_acyclic(nodes)
 
 
 class _Depending(Protocol):
@@ -344,13 +342,14 @@ class _Depending(Protocol):
     def depends_on(self) -> Sequence[str]: ...
 
 
-def require_no_circle(nodes: Iterable[_Depending]) -> None:
-    """Nodes depend on siblings, and no two on each other. Raises `ValueError` that names the first that does."""
+def require_acyclic(nodes: Iterable[_Depending]) -> None:
+    """Nodes depend only on siblings, without cycles. Raises `ValueError` naming the first node that violates this."""
     graph = {node.id: node.depends_on for node in nodes if node.depends_on}
-    for node, wanted in graph.items():
-        beside = node.rpartition(".")[0]
-        if not beside or any(each.rpartition(".")[0] != beside for each in wanted):
-            raise ValueError(f"nodes.depends_on: {node!r} cannot depend on {', '.join(wanted)}: only on its siblings")
+    for node, dependencies in graph.items():
+        parent = node.rpartition(".")[0]
+        if not parent or any(each.rpartition(".")[0] != parent for each in dependencies):
+            others = ", ".join(dependencies)
+            raise ValueError(f"nodes.depends_on: {node!r} cannot depend on {others}: only on its siblings")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -388,17 +387,17 @@ def _restored(node: NodeDocument) -> Node:
         tool_calls=tuple(
             ToolUse(**use.model_dump(exclude={"asks"}), awaiting_approval=use.asks) for use in node.tool_calls
         ),
-        rounds=tuple(_restored_round(told) for told in node.rounds),
+        rounds=tuple(
+            Round(
+                each.content,
+                tuple(call.model_dump(exclude=set() if call.secret else {"secret"}) for call in each.calls),
+                _usage(each.usage),
+                each.model,
+            )
+            for each in node.rounds
+        ),
         partial=node.partial,
     )
-
-
-def _restored_round(told: RoundDocument) -> Round:
-    return Round(told.content, tuple(map(_restored_call, told.calls)), _usage(told.usage), told.model)
-
-
-def _restored_call(call: CallDocument) -> dict[str, Any]:
-    return call.model_dump(exclude=set() if call.secret else {"secret"})
 
 
 def _usage(usage: UsageDocument) -> Usage:
@@ -410,12 +409,12 @@ def _usage(usage: UsageDocument) -> Usage:
         usage.calls,
         usage.cost_usd,
     )
-    # Most nodes have used nothing beside their plan; what is added to nothing is not added up.
+    # Many usages are empty. Sums skip the shared constant, which they recognise by identity.
     return found if found != NOTHING else NOTHING
 
 
 def write_schema() -> None:
-    """Write `schema.json` anew: `python -m rlm_notebook.checkpoints.document`."""
+    """Regenerates `schema.json`: `python -m rlm_notebook.checkpoints.document`."""
     SCHEMA_PATH.write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
 
 

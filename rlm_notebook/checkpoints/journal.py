@@ -1,4 +1,4 @@
-"""The journal: one event a line, each line self-checking, and how a run is read back from it."""
+"""The journal: one event a line, each with a checksum, and how a run is folded from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..core.events import (
     from_json,
     to_json,
 )
-from ..core.limits import NOTHING, Usage
+from ..core.limits import NOTHING
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
@@ -32,16 +32,16 @@ from ..core.tree import Tree
 from ..exceptions import CheckpointError
 from . import safe_files
 from .document import MOST
-from .safe_files import require_ordinary, unusable
+from .safe_files import require_regular, unusable
 
-__all__ = ["Journalled", "checked_line", "line_of", "read_journal"]
+__all__ = ["JournalContents", "line_of", "line_with_checksum", "read_journal"]
 
 log = logging.getLogger("rlm_notebook")
 
 
 @dataclass(frozen=True, slots=True)
-class Journalled:
-    """The run of a journal, if there is one in it; `fresh`: it uses nothing of what the document beside it holds,
+class JournalContents:
+    """The run of a journal, if it contains one. `fresh`: the run reuses nothing of the document beside the journal;
     `damaged`: some lines could not be read."""
 
     recorded: Recorded | None
@@ -49,29 +49,30 @@ class Journalled:
     damaged: bool
 
 
-#: Made once: `json.dumps` with options makes a new one for each line.
+#: One for all lines: `json.dumps` with options creates an encoder for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
 
 
 def line_of(event: Event, *, cell_id: str = "") -> bytes:
-    """One self-checking line: a JSON object. That of the start says which cell the run is of."""
+    """An event as one line of a journal. The line of `RunStarted` also holds the id of the run's cell."""
     data = to_json(event)
     if isinstance(event, RunStarted) and cell_id:
         data["cell_id"] = cell_id
-    return checked_line(_ENCODER.encode(data).encode("ascii"))
+    return line_with_checksum(_ENCODER.encode(data).encode("ascii"))
 
 
-def checked_line(body: bytes) -> bytes:
-    """A JSON object as a line of a journal: its last field, "crc", is the CRC-32 of the object without it."""
+def line_with_checksum(body: bytes) -> bytes:
+    """A JSON object as a line of a journal: its last field, "crc", is the CRC-32 of the object without that field."""
     return body[:-1] + _check(body) + b"\n"
 
 
-def read_journal(path: Path) -> Journalled | None:
-    """The fold of a journal up to its first line that cannot be read; `None` if there is no journal.
+def read_journal(path: Path) -> JournalContents | None:
+    """The fold of a journal up to its first unreadable line; `None` if there is no journal.
 
-    Raises `CheckpointError` where the file cannot be read, or is none.
+    A damaged line is logged and ends the fold, because later events may depend on it. A torn last line is normal after
+    a crash. Raises `CheckpointError` if the file cannot be read, or its first line is damaged.
     """
-    require_ordinary([path])
+    require_regular([path])
     fold = _Fold()
     try:
         if not path.exists():
@@ -81,12 +82,16 @@ def read_journal(path: Path) -> Journalled | None:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    fold.add(_decoded(line.removesuffix(b"\n")))
+                    fold.add(_parse(line.removesuffix(b"\n")))
                 except ValueError as error:
                     rest = sum(1 for _ in lines)
                     if fold.empty and not _is_torn_start(line, rest):
                         raise unusable(path, f"line {number} is damaged ({error}), and nothing precedes it") from None
-                    _report(path, number, rest, error)
+                    if rest:
+                        log.warning(
+                            "%s: line %d is damaged (%s); what precedes it is used, the %d lines after it are not",
+                            path, number, error, rest,
+                        )  # fmt: skip
                     return fold.result(damaged=rest > 0)
     except OSError as error:
         raise CheckpointError(
@@ -97,16 +102,17 @@ def read_journal(path: Path) -> Journalled | None:
 
 
 def _is_torn_start(line: bytes, rest: int) -> bool:
-    """The first line of a run that was stopped while it wrote it, or nothing at all where the power went."""
-    begun = line.rstrip(b"\0")
-    return rest == 0 and (begun.startswith(_START[: len(begun)]) if len(begun) < len(_START) else begun[:8] == _START)
+    """Whether the only line is the beginning of one; after a power loss it may be all zero bytes."""
+    written = line.rstrip(b"\0")
+    length = min(len(written), len(_START))
+    return rest == 0 and written[:length] == _START[:length]
 
 
 _START = b'{"event"'
 
 
 class _Fold:
-    """What the lines so far come to."""
+    """The run that the lines so far describe."""
 
     def __init__(self) -> None:
         self._tree = Tree()
@@ -118,55 +124,49 @@ class _Fold:
         self._active = 0.0
 
     def add(self, data: Any) -> None:
-        """Raises `ValueError`, and changes nothing, for what is no event or cannot follow."""
-        event = _plausible(from_json(data))
+        """Adds the event of a line. Raises `ValueError`, and changes nothing, for an invalid or illegal event."""
+        event = from_json(data)
+        _require_plausible(event)
         self._tree.apply(event)
-        self._spent += _used(event)
-        self._count_time(event)
-        if isinstance(event, RunStarted):
-            self._fresh, self._cell_id = event.fresh, str(data.get("cell_id") or "")
-
-    def _count_time(self, event: Event) -> None:
-        """What is replayed is told with the times that were recorded: they are past, and take none."""
+        if isinstance(event, _WITH_USAGE) and not getattr(event, "mark", ""):
+            # Replayed and cached results used nothing in this execution.
+            self._spent += event.usage
+        # A replayed event has its recorded time, which lies in the past: it takes no time.
         if self._last is not None and not self._paused:
             self._active += max(0.0, event.at - self._last)
         self._last = max(event.at, self._last or event.at)
         if isinstance(event, RunPaused | RunResumed):
             self._paused = isinstance(event, RunPaused)
+        if isinstance(event, RunStarted):
+            self._fresh, self._cell_id = event.fresh, str(data.get("cell_id") or "")
 
     @property
     def empty(self) -> bool:
         return self._tree.root is None
 
-    def result(self, *, damaged: bool) -> Journalled:
+    def result(self, *, damaged: bool) -> JournalContents:
         recorded = Recorded(self._tree, cell_id=self._cell_id, spent=self._spent, active_seconds=self._active)
-        return Journalled(None if self.empty else recorded, self._fresh, damaged)
+        return JournalContents(None if self.empty else recorded, self._fresh, damaged)
 
 
-_USING = Planned | Finished | Replied | Retried | Failed | Cancelled
+_WITH_USAGE = Planned | Finished | Replied | Retried | Failed | Cancelled
 
 
-def _used(event: Event) -> Usage:
-    """What was spent in this execution; what is replayed or cached was not."""
-    return event.usage if isinstance(event, _USING) and not getattr(event, "mark", "") else NOTHING
-
-
-def _plausible(event: Event) -> Event:
-    """The event, if an engine can have told it; raises `ValueError` for a line that somebody made up."""
+def _require_plausible(event: Event) -> None:
+    """Raises `ValueError` for values that no engine emits; the file may come from a stranger."""
     if not 0 <= event.at <= LATEST:
         raise ValueError(f"its time is {event.at!r}")
     if isinstance(event, Planned):
         plan_from_json(event.plan)
-    if isinstance(event, _USING):
+    if isinstance(event, _WITH_USAGE):
         usage = event.usage
         counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
         if max(map(abs, (*counts, usage.calls))) > MOST or not math.isfinite(usage.cost_usd or 0.0):
-            raise ValueError("its usage is no number of tokens")
-    return event
+            raise ValueError("its usage is not a number of tokens")
 
 
-def _decoded(line: bytes) -> Any:
-    """What a line says; raises `ValueError` for what is torn or damaged."""
+def _parse(line: bytes) -> Any:
+    """The JSON object of a line. Raises `ValueError` for a torn or damaged line."""
     body = line[:-_CHECK_LENGTH] + b"}"
     if line[-_CHECK_LENGTH:] != _check(body):
         raise ValueError("its checksum is wrong")
@@ -176,17 +176,8 @@ def _decoded(line: bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def _report(path: Path, number: int, rest: int, error: ValueError) -> None:
-    """A last line torn by a crash is nothing to speak of; what follows a damaged one may build on what is lost."""
-    if rest:
-        log.warning(
-            "%s: line %d is damaged (%s); what precedes it is used, the %d lines after it are not",
-            path, number, error, rest,
-        )  # fmt: skip
-
-
 def _check(body: bytes) -> bytes:
-    """The end of an object's line, in place of its brace."""
+    """The "crc" field that ends a line, in place of the object's closing brace."""
     return b',"crc":"%08x"}' % zlib.crc32(body)
 
 

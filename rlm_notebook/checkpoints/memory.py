@@ -1,4 +1,4 @@
-"""A run that is kept nowhere."""
+"""The journal of a run that is written to no file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
-    """The journal of `checkpoint=None`: the tree in memory is all there is. Pass the same one again to resume."""
+    """The journal of `checkpoint=None`: the run is in memory only. Pass the same object again to resume."""
 
     path: Path | None = None
 

@@ -1,4 +1,4 @@
-"""A journal that keeps less than all of a run's texts: it wraps any other one."""
+"""A journal that writes only some of a run's texts; it wraps another journal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ..core.records import Recorded
 from ..core.redaction import Store, redacted_event, redacted_run
 from ..ports import Journal
 
-__all__ = ["Reduced"]
+__all__ = ["RedactedJournal"]
 
 
-class Reduced:
-    """`journal` with only as much of the texts as `store` says; who goes on with this object has all of them."""
+class RedactedJournal:
+    """Writes to `journal` only the texts that `store` allows. Within one process, a run that resumes with this object
+    still has all texts."""
 
     def __init__(self, journal: Journal, store: Store) -> None:
         self._journal = journal
@@ -25,7 +26,7 @@ class Reduced:
         return self._journal.path
 
     def read(self) -> Recorded | None:
-        """What the file holds; where that is what was kept here last, the whole of it."""
+        """The recorded run; with all texts if the file still holds what this object wrote last."""
         found, known = self._journal.read(), self._known
         if found is None or known is None:
             return found
@@ -33,7 +34,7 @@ class Reduced:
         return known if same else found
 
     def claim(self, recorded: Recorded) -> bool:
-        """As that of the file, which does not hold more than it may."""
+        """As `JsonFile.claim`, redacted."""
         claimed: bool = self._journal.claim(redacted_run(recorded, self._store))  # type: ignore[attr-defined]
         if claimed:
             self._known = recorded

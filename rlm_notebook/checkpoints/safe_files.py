@@ -1,7 +1,7 @@
-"""The files of a checkpoint, opened with suspicion: they may come from a stranger.
+"""Opens the files of a checkpoint with care: they may come from a stranger.
 
-What is read or written is an ordinary file of bounded size: no link (writing would follow it out of the folder), no
-folder, no pipe (opening it would wait for ever).
+Only regular files of bounded size are read or written: no link (a write would follow it out of the folder), no
+folder, no pipe (opening it would block for ever).
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from typing import Any
 
 from ..exceptions import CheckpointError
 
-__all__ = ["LARGEST_FILE", "LARGEST_JOURNAL", "decoded", "head_of", "read_whole", "require_ordinary", "unusable"]
+__all__ = ["LARGEST_FILE", "LARGEST_JOURNAL", "parse_json", "read_header", "read_whole", "require_regular", "unusable"]
 
-#: What is larger is not read, and so not written either. A document holds the answer twice, a journal once.
+#: Larger files are not read, and so not written either. A document contains the answer twice, a journal once.
 LARGEST_FILE = 2 * 1024 * 1024 * 1024
 LARGEST_JOURNAL = LARGEST_FILE // 2
-#: Of a file this large, a run's texts are the most; one that is all brackets would take a hundred times its size.
+#: A document of this size consists mostly of strings. One that is mostly brackets would take a hundred times its size
+#: in memory.
 _SUSPICIOUS = 32 * 1024 * 1024
-#: Outside of texts, and fewer than there are where each value has a line of its own, as in what is written here.
+#: Outside of strings. Documents written here have more bytes a bracket, because each value has a line of its own.
 _BYTES_A_BRACKET = 5
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _LONGEST_HEAD = 1024 * 1024
 
 
-def require_ordinary(paths: Iterable[Path]) -> None:
-    """Raises `CheckpointError` if one of these is there, and is no ordinary file."""
+def require_regular(paths: Iterable[Path]) -> None:
+    """Raises `CheckpointError` if one of the paths exists and is not a regular file."""
     for path in paths:
         try:
             mode = path.lstat().st_mode
@@ -43,8 +44,8 @@ def require_ordinary(paths: Iterable[Path]) -> None:
 
 
 def read_whole(path: Path) -> bytes | None:
-    """What is in the file, or `None` if there is none. Raises `CheckpointError`, also for what is too large."""
-    require_ordinary([path])
+    """The bytes of the file, or `None` if there is none. Raises `CheckpointError`, also if the file is too large."""
+    require_regular([path])
     try:
         if not path.exists():
             return None
@@ -58,54 +59,47 @@ def read_whole(path: Path) -> bytes | None:
         ) from error
 
 
-def decoded(raw: bytes) -> Any:
-    """The JSON value of a file; raises `ValueError` in words. What cannot be a checkpoint is not even parsed."""
+def parse_json(raw: bytes) -> Any:
+    """The JSON value of a file. Raises `ValueError` with the reason; what cannot be a checkpoint is not parsed."""
     if b"rlm-checkpoint" not in raw:
-        raise ValueError(_not_ours(raw))
-    if len(raw) > _SUSPICIOUS and _brackets(raw) > len(raw) // _BYTES_A_BRACKET and _is_all_brackets(raw):
-        raise ValueError("it holds hardly anything but brackets, as no run does")
+        if b"r\0l\0m\0-\0c\0h\0" in raw:
+            raise ValueError("it is not UTF-8 text; was it saved in another encoding?")
+        if not raw.strip():
+            raise ValueError("it is empty")
+        raise ValueError('it is not an rlm checkpoint ("format" is not "rlm-checkpoint"), or it is damaged')
+    # The strings are removed only where needed: an answer may contain any number of brackets.
+    if len(raw) > _SUSPICIOUS and _is_mostly_brackets(raw) and _is_mostly_brackets(_STRING.sub(b"", raw)):
+        raise ValueError("it contains hardly anything but brackets, as no run does")
     try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start}); was it saved in another encoding?") from None
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        # Its own error would keep the whole text alive.
+        # The decoder's error would keep the whole text alive.
         raise ValueError(f"it is damaged ({error})") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def _brackets(raw: bytes) -> int:
-    return raw.count(b"[") + raw.count(b"{")
+def _is_mostly_brackets(raw: bytes) -> bool:
+    return raw.count(b"[") + raw.count(b"{") > len(raw) // _BYTES_A_BRACKET
 
 
-def _is_all_brackets(raw: bytes) -> bool:
-    """Whether that is so of what is no text: in an answer there may be as many as one likes."""
-    outside = _TEXT.sub(b"", raw)
-    return _brackets(outside) > len(outside) // _BYTES_A_BRACKET
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"it is damaged ({name} is not JSON)")
 
 
-def _not_ours(raw: bytes) -> str:
-    if b"r\0l\0m\0-\0c\0h\0" in raw:
-        return "it is not UTF-8 text; was it saved in another encoding?"
-    if not raw.strip():
-        return "it is empty"
-    return 'it is not an rlm checkpoint ("format" is not "rlm-checkpoint"), or it is damaged'
+def read_header(path: Path) -> dict[str, Any]:
+    """The top-level object of a document, or the first line of a journal; empty if it cannot be read.
 
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"it is damaged ({name} is no JSON)")
-
-
-def head_of(path: Path) -> dict[str, Any]:
-    """What a file says of its run, or the first line of a journal; nothing of what cannot be used, and no error:
-    reading it in earnest will tell."""
+    It raises nothing: reading the whole file gives the error.
+    """
     try:
-        require_ordinary([path])
+        require_regular([path])
         if path.suffix == ".json":
-            data = decoded(read_whole(path) or b"")
+            data = parse_json(read_whole(path) or b"")
         else:
             with path.open("rb") as lines:
                 data = json.loads(lines.readline(_LONGEST_HEAD))
@@ -115,11 +109,11 @@ def head_of(path: Path) -> dict[str, Any]:
 
 
 def too_large(path: Path, most: int) -> CheckpointError:
-    """Of a run that has begun to spend: what is kept of it can still be read."""
+    """For a run that has called models; the part of it that is in the file can still be read."""
     return CheckpointError(
-        f"cannot keep more of this run in {path}: it would be larger than {most >> 20} MB, which nothing reads; "
+        f"cannot write more of this run to {path}: it would be larger than {most >> 20} MB, which nothing reads; "
         "the answer so far is in memory only (error.run.partial(), in a notebook _rlm.partial()). Have models and "
-        "tools return less, or references to it: what was kept before is not asked again"
+        "tools return less, or references; then run again: results saved before the error are reused"
     )
 
 

@@ -13,9 +13,9 @@ from ..core.redaction import Store
 from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..ports import Journal
-from .location import place_without_cell
+from .location import checkpoint_without_cell
 from .memory import MemoryJournal
-from .redacted import Reduced
+from .redacted import RedactedJournal
 
 __all__ = ["journal_for", "recorded_in", "require_at_rest"]
 
@@ -26,7 +26,7 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str, store: Store = 
     A file holds as much of the texts as `store` says. Raises `ConfigurationError` for anything else.
     """
     journal = _journal(checkpoint, request_key, task)
-    return journal if store == "full" or journal.path is None else Reduced(journal, store)
+    return journal if store == "full" or journal.path is None else RedactedJournal(journal, store)
 
 
 def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
@@ -37,7 +37,7 @@ def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
         return given
     if checkpoint is True:
         found = current_host().checkpoint_path(None, request_key, task)
-        checkpoint = found or place_without_cell(None, request_key, task)
+        checkpoint = found or checkpoint_without_cell(None, request_key, task)
     if not isinstance(checkpoint, str | Path):
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
     from .json_file import JsonFile

@@ -160,9 +160,9 @@ def _task(options: argparse.Namespace) -> str:
 
 
 def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
-    from ..checkpoints.location import place_without_cell
+    from ..checkpoints.location import checkpoint_without_cell
 
-    return place_without_cell(options.name, request_key, task)
+    return checkpoint_without_cell(options.name, request_key, task)
 
 
 def _show(options: argparse.Namespace) -> int:

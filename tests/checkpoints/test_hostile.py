@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, CheckpointError, ConfigurationError, ScriptedModel, load_run
-from rlm_notebook.checkpoints.journal import checked_line
+from rlm_notebook.checkpoints.journal import line_with_checksum
 from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.checkpoints.location import checked_name
 from rlm_notebook.models.scripted import Fault
@@ -189,7 +189,7 @@ def mutant_journal(raw: bytes, choose: random.Random) -> bytes:
     for at in choose.sample(range(len(lines)), choose.randrange(1, min(3, len(lines) + 1))):
         data = json.loads(lines[at])
         del data["crc"]
-        lines[at] = checked_line(json.dumps(changed(data, choose)).encode())
+        lines[at] = line_with_checksum(json.dumps(changed(data, choose)).encode())
     if choose.random() < 0.3:
         choose.shuffle(lines)
     return b"".join(lines)

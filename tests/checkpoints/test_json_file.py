@@ -33,7 +33,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.checkpoints import safe_files
 from rlm_notebook.checkpoints.document import json_schema
-from rlm_notebook.checkpoints.journal import checked_line
+from rlm_notebook.checkpoints.journal import line_with_checksum
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
 from rlm_notebook.core.text import well_formed
@@ -394,7 +394,7 @@ async def test_a_line_that_is_whole_but_no_event_ends_the_journal_there(path: Pa
         {"event": [1, 2]},
         {"event": "Finished", "at": 1.0, "node": "0.77", "content": "nobody's"},
     ):
-        line = checked_line(json.dumps(strange).encode())
+        line = line_with_checksum(json.dumps(strange).encode())
         journal_of(path).write_bytes(b"".join([*lines[:8], line, *lines[8:]]))
         recorded = load_recorded(path)
         journal_of(path).write_bytes(b"".join(lines[:8]))

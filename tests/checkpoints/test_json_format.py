@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.checkpoints.json_format import laid_out
+from rlm_notebook.checkpoints.json_format import format_json
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
@@ -21,7 +21,7 @@ def expected(value: Any) -> str:
 
 @given(VALUES)
 def test_any_value_stands_there_as_the_standard_library_puts_it(value: Any) -> None:
-    assert laid_out(value) == expected(value)
+    assert format_json(value) == expected(value)
 
 
 class Colour(enum.IntEnum):
@@ -41,4 +41,4 @@ class Colour(enum.IntEnum):
     ],
 )
 def test_so_do_values_that_json_does_not_know(odd: Any) -> None:
-    assert laid_out([odd, {"x": odd}]) == expected([odd, {"x": odd}])
+    assert format_json([odd, {"x": odd}]) == expected([odd, {"x": odd}])

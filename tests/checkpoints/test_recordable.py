@@ -27,7 +27,7 @@ from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, RLMCo
 from rlm_notebook.checkpoints import safe_files
 from rlm_notebook.checkpoints.document import SCHEMA_PATH, document_of
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
-from rlm_notebook.checkpoints.safe_files import decoded
+from rlm_notebook.checkpoints.safe_files import parse_json
 from rlm_notebook.core import events
 from rlm_notebook.core.events import Event
 from rlm_notebook.core.limits import Usage
@@ -222,7 +222,7 @@ def check(path: Path, kind: type[Event], name: str, value: Any) -> None:
     assert kept is not None
     assert nodes_of(kept) == nodes_of(crashed), "the document lost something"
     assert (kept.tree.task, kept.tree.settings, kept.tree.status) == (log.tree.task, as_read(log.tree.settings), "done")
-    jsonschema.validate(decoded(path.read_bytes()), SCHEMA)
+    jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
     load_run(path)
     assert str(log.tree)
 
@@ -383,7 +383,7 @@ def test_a_run_that_ended_is_read_and_run_again_without_a_call(place: str) -> No
             output = asyncio.run(engine.solve("root", checkpoint=path))
             before = filler.calls, filler.uses
             assert load_run(path).status == "done"
-            jsonschema.validate(decoded(path.read_bytes()), SCHEMA)
+            jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
             again = asyncio.run(engine.solve("root", checkpoint=path))
         assert (again.content, filler.calls, filler.uses) == (output.content, *before)
 
@@ -459,7 +459,7 @@ def test_an_option_is_refused_before_a_call_or_what_ended_can_be_read(option: st
                 assert not calls or load_run(path)
                 return
             made = len(calls)
-            jsonschema.validate(decoded(path.read_bytes()), SCHEMA)
+            jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
             assert load_run(path).status == "done"
             assert asyncio.run(solve(path)) == answer
             assert len(calls) == made

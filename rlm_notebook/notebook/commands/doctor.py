@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints.location import notebook_found, run_folder, run_folders
+from ...checkpoints.location import find_notebook, run_folder, run_folders
 from ...exceptions import RLMError
 from ...models.discovery import local_servers
 from ...models.registry import KEYS, default_model
@@ -126,7 +126,7 @@ def _harmless(name: str, value: str) -> str:
 
 def _places(variables: Mapping[str, Any]) -> Iterator[Row]:
     try:
-        notebook, rule = notebook_found(variables)
+        notebook, rule = find_notebook(variables)
     except RLMError as error:
         yield "notebook", str(error)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...checkpoints.location import is_numbered, kept_files, notebook_path, run_folder, run_folders
+from ...checkpoints.location import is_archived, notebook_path, run_files, run_folder, run_folders
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
@@ -23,7 +23,7 @@ def folders(session: Session) -> list[Path]:
 
 def runs_kept(session: Session) -> list[Path]:
     """The JSON of each run, kept copies among them; it may be a journal's that has not become one yet."""
-    return [path for folder in folders(session) for path in kept_files(folder)]
+    return [path for folder in folders(session) for path in run_files(folder)]
 
 
 def run_names(session: Session) -> list[str]:
@@ -39,7 +39,7 @@ def file_of(session: Session, name: str) -> Path:
         return found[0]
     if found:
         raise ConfigurationError(f"several runs are named {name!r}: {', '.join(map(str, found))}; give the path of one")
-    known = [path.stem for path in runs_kept(session) if not is_numbered(path)]
+    known = [path.stem for path in runs_kept(session) if not is_archived(path)]
     hint = close_to(name, run_names(session)) or (f"there are: {', '.join(known)}" if known else _nothing(session))
     raise ConfigurationError(f"there is no run named {name!r} here; {hint}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from IPython.core.error import UsageError
 
 from ...checkpoints.document import document_of
-from ...checkpoints.location import is_numbered
+from ...checkpoints.location import is_archived
 from ...checkpoints.selection import recorded_in
 from ...core.records import Recorded
 from ...core.tree import NodeState
@@ -34,7 +34,7 @@ _TASK_CHARACTERS = 120
 
 
 def _runs(session: Session, options: argparse.Namespace) -> Table:
-    found = [path for path in runs_kept(session) if options.all or not is_numbered(path)]
+    found = [path for path in runs_kept(session) if options.all or not is_archived(path)]
     rows = [_row(session, path) for path in found]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"
     return Table(_COLUMNS, tuple(rows), f"in {where}" if rows else f"no runs are kept yet (looked in {where})")
@@ -186,7 +186,7 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
 
 def _require_known(session: Session, name: str) -> None:
     """Raises `ConfigurationError` for a name of no run; one whose own file is gone may still have copies."""
-    known = {path.stem.rpartition(".")[0] if is_numbered(path) else path.stem for path in runs_kept(session)}
+    known = {path.stem.rpartition(".")[0] if is_archived(path) else path.stem for path in runs_kept(session)}
     if name not in known:
         file_of(session, name)
         raise ConfigurationError(f"%rlm gc {name}: give the name of a run, as `%rlm runs` lists them")
@@ -194,7 +194,7 @@ def _require_known(session: Session, name: str) -> None:
 
 def _copies(session: Session, name: str | None) -> Iterator[Path]:
     """Numbered copies that hold a run; whatever else has such a name is somebody else's."""
-    for path in filter(is_numbered, runs_kept(session)):
+    for path in filter(is_archived, runs_kept(session)):
         wanted = name is None or path.stem.rpartition(".")[0] == name
         if wanted and path.is_file() and not path.is_symlink() and _is_run(path):
             yield path
