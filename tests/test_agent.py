@@ -240,6 +240,8 @@ def test_an_agent_that_cannot_be_is_refused() -> None:
         Agent("", ScriptedModel())
     with pytest.raises(ConfigurationError, match="no model"):
         Agent("a", 5)
+    with pytest.raises(ConfigurationError, match="temperature"):
+        Agent("a", ScriptedModel(), temperature=10**400)
     with pytest.raises(ConfigurationError, match="no annotation"):
         Agent("a", ScriptedModel(), tools=[lambda x: x])
 
