@@ -1,1 +1,1 @@
-"""What is shown of a tree and of texts: pure, and known to neither engine nor notebook."""
+"""Views of a tree and of a model's texts, as text, HTML and tables: pure functions, without engine and notebook."""

@@ -1,4 +1,4 @@
-"""A tree as a table: one row a node, for those who calculate with runs."""
+"""A tree as a data frame: one row a node."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ __all__ = ["frame_of"]
 def frame_of(tree: Tree) -> Any:
     """A `pandas.DataFrame` with one row per node, depth first.
 
-    `started` and `ended` are times in UTC; `seconds` is how long the node was worked on, waiting for its parts not
-    counted; `cost_usd` is missing where a price is not known. Raises `ConfigurationError` without pandas.
+    `started` and `ended` are times in UTC; `seconds` is the node's working time, without waits for slots and sub-tasks;
+    `cost_usd` is NaN where the price is unknown. Raises `ConfigurationError` if pandas is not installed.
     """
     try:
         pandas = import_module("pandas")
     except ImportError:
         raise ConfigurationError("to_frame() needs pandas; install it with `pip install pandas`") from None
-    frame = pandas.DataFrame([_row(node) for node in tree.walk()], columns=list(_COLUMNS))
+    rows = [[value(node) for value in _COLUMNS.values()] for node in tree.walk()]
+    frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
     for column in ("started", "ended"):
         frame[column] = pandas.to_datetime(frame[column], unit="s", utc=True)
-    # "Not known" is not nought: missing values of all these columns are numbers that are none.
+    # Also where all values are missing: an unknown cost is NaN, and not an object that is None.
     return frame.astype({"cost_usd": "float64", "seconds": "float64"})
-
-
-def _row(node: Node) -> list[Any]:
-    return [column(node) for column in _COLUMNS.values()]
 
 
 def _seconds(node: Node) -> float:

@@ -1,7 +1,7 @@
-"""What is different between two trees, node by node.
+"""The differences between two trees, node by node.
 
-Nodes are matched by what they are: the same task under matched parents. What is left over at the same place is the
-same node with another task; the rest was added or removed. Nodes that were put aside are not compared.
+Nodes match if they have the same task under matched parents. Of the remaining ones, two at the same place are the same
+node with another task; all others were added or removed. Superseded nodes are not compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One node in both trees, and which of "task", "plan", "state", "result" are not the same."""
+    """A node of both trees; `what` names those of "task", "plan", "state", "result" that differ."""
 
     old: Node
     new: Node
@@ -31,9 +31,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """From an old tree to a new one: `cost_usd` and `seconds` are new minus old; `str()` is one line a node.
+    """The changes from an old tree to a new one; `cost_usd` and `seconds` are new minus old; `str()` has a line a node.
 
-    `cost_usd` is `None` where a price is not known. `seconds` is the work of all nodes, one after the other.
+    `cost_usd` is `None` where a price is unknown. `seconds` is the sum of the working times of all nodes.
     """
 
     added: tuple[Node, ...]
@@ -43,55 +43,47 @@ class Difference:
     seconds: float
 
     def __bool__(self) -> bool:
-        """Whether any node is different; what it took may be in any case."""
+        """Whether any node differs; cost and time may differ in any case."""
         return bool(self.added or self.removed or self.changed)
 
     def __str__(self) -> str:
-        lines = list(self._lines())
+        counts = f"{len(self.changed)} changed, {len(self.added)} added, {len(self.removed)} removed"
+        cost = f"{_signed(self.cost_usd, 4)} dollars" if self.cost_usd is not None else "cost unknown"
+        lines = []
+        for change in self.changed:
+            states = f" ({change.old.state} → {change.new.state})" if "state" in change.what else ""
+            lines.append(f"~ {_titled(change.new)}: {', '.join(change.what)} changed{states}")
+        lines += [f"- {_titled(node)}" for node in self.removed]
+        lines += [f"+ {_titled(node)}" for node in self.added]
         if len(lines) > MOST_LINES:
             lines = [*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES} more"]
-        return "\n".join([self._summary(), *lines])
+        summary = f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s of work"
+        return "\n".join([summary, *lines])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
-    def _lines(self) -> Iterator[str]:
-        for change in self.changed:
-            yield f"~ {_titled(change.new)}: {', '.join(change.what)} changed{_states(change)}"
-        yield from (f"- {_titled(node)}" for node in self.removed)
-        yield from (f"+ {_titled(node)}" for node in self.added)
-
-    def _summary(self) -> str:
-        counts = f"{len(self.changed)} changed, {len(self.added)} added, {len(self.removed)} removed"
-        cost = f"{_signed(self.cost_usd, 4)} dollars" if self.cost_usd is not None else "cost unknown"
-        return f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s of work"
-
 
 def difference(old: Tree, new: Tree) -> Difference:
-    """What is in one of two trees and not, or not in the same way, in the other."""
-    pairs = _pairs(old, new)
-    before, after = {a.id for a, _ in pairs}, {b.id for _, b in pairs}
-    changes = (Change(a, b, _changed(a, b)) for a, b in pairs)
+    """The nodes that were added, removed or changed, and the differences in cost and working time."""
+    pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
+    # From the root down: the list grows while it is iterated.
+    for before, after in pairs:
+        pairs.extend(_matched(list(_living(old.children(before.id))), list(_living(new.children(after.id)))))
+    old_ids, new_ids = {before.id for before, _ in pairs}, {after.id for _, after in pairs}
+    changes = (Change(before, after, _changed(before, after)) for before, after in pairs)
+    costs = new.usage.cost_usd, old.usage.cost_usd
     return Difference(
-        added=tuple(node for node in _living(new.walk()) if node.id not in after),
-        removed=tuple(node for node in _living(old.walk()) if node.id not in before),
+        added=tuple(node for node in _living(new.walk()) if node.id not in new_ids),
+        removed=tuple(node for node in _living(old.walk()) if node.id not in old_ids),
         changed=tuple(change for change in changes if change.what),
-        cost_usd=_minus(new.usage.cost_usd, old.usage.cost_usd),
+        cost_usd=costs[0] - costs[1] if costs[0] is not None and costs[1] is not None else None,
         seconds=_worked(new) - _worked(old),
     )
 
 
-def _pairs(old: Tree, new: Tree) -> list[tuple[Node, Node]]:
-    """The nodes that are in both trees, from the root down."""
-    pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
-    # Grows while it is walked.
-    for above, below in pairs:
-        pairs.extend(_matched(list(_living(old.children(above.id))), list(_living(new.children(below.id)))))
-    return pairs
-
-
 def _matched(old: list[Node], new: list[Node]) -> list[tuple[Node, Node]]:
-    """The parts of two matched nodes: by task, the first with the first; else by place."""
+    """The children of two matched nodes in pairs: by task, the first with the first; else by place."""
     by_task: dict[str, list[Node]] = defaultdict(list)
     for node in reversed(old):
         by_task[node.task].append(node)
@@ -122,12 +114,8 @@ def _changed(old: Node, new: Node) -> tuple[str, ...]:
 
 
 def _split(node: Node) -> object:
-    """What a plan decides; the planner's thoughts may differ."""
+    """The part of a plan that is compared: the planner's thoughts may differ."""
     return (node.plan.get("decision"), node.plan.get("sub_tasks")) if node.plan is not None else None
-
-
-def _states(change: Change) -> str:
-    return f" ({change.old.state} → {change.new.state})" if "state" in change.what else ""
 
 
 def _titled(node: Node) -> str:
@@ -135,12 +123,8 @@ def _titled(node: Node) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    """Never "-0.0"."""
+    # Adding 0.0 turns "-0.0" into "+0.0".
     return f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
-def _minus(new: float | None, old: float | None) -> float | None:
-    return new - old if new is not None and old is not None else None
 
 
 def _worked(tree: Tree) -> float:

@@ -1,6 +1,7 @@
-"""Formulas in Markdown, as notebooks find them: between dollars, `\\\\(`, `\\\\[`, and in environments.
+"""Formulas in Markdown, as notebooks detect them: between dollars, `\\\\(`, `\\\\[`, and in environments.
 
-They are taken out before Markdown is read, since an underscore in a formula is no emphasis, and put back after.
+They are replaced by placeholders before Markdown is parsed, because an underscore in a formula is not emphasis, and put
+back afterwards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["harmless_formula", "has_formulas", "put_back", "taken_out", "tamed"]
 
-#: Non-characters, which no text holds: a formula is its number between them.
+#: A placeholder is the formula's number between two Unicode noncharacters, which no text contains.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 _PLACE = re.compile(f"{_BEGIN}(\\d+){_END}")
 
@@ -21,24 +22,31 @@ _COMMANDS = (
 )
 _COMMAND = re.compile(rf"\\(?=(?:{_COMMANDS})(?![A-Za-z]))")
 _DELIMITER = re.compile(r"\$|\\[(\[]|\\\\|\\begin|&(?:#|dollar|bsol)", re.IGNORECASE)
-#: What delimits formulas, and what keeps a dollar or a brace from doing so; a blank line ends them.
+#: Delimiters of formulas, and escapes that keep a dollar or a brace from being one; a blank line ends a formula.
 _MARK = re.compile(r"\\\\[()\[\]]|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|\$\$?|[{}]|\n[ \t>]*\n", re.IGNORECASE)
 _CLOSING = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
-#: A text between two dollars is prose if it has code or links in it.
+#: A text between two dollars is prose if it contains code or links.
 _NO_FORMULA = re.compile(r"`|~~~|\]\((?:https?:|mailto:|#)", re.IGNORECASE)
 
 
 def has_formulas(text: str) -> bool:
-    """Whether anything in the text, or in what it becomes, could be read as a formula."""
+    """Whether anything in the text, or in its rendered form, could be read as a formula."""
     return _DELIMITER.search(text) is not None
 
 
 def taken_out(text: str, code: Iterable[tuple[int, int]], formulas: list[str]) -> str:
-    """The text with a place for each formula, which is appended to `formulas`. `code` are lines without any."""
-    parts = []
-    for part, is_code in _parts(text, code):
-        parts.append(part if is_code else _taken_out(part, formulas))
-    return "".join(parts)
+    """The text with a placeholder for each formula, which is appended to `formulas`.
+
+    `code` are ranges of lines that hold no formula: first line, and the line after the last.
+    """
+    lines, done, written = text.split("\n"), 0, []
+    with_ends = [f"{line}\n" for line in lines[:-1]] + [lines[-1]]
+    for begin, end in sorted(code):
+        written.append(_taken_out("".join(with_ends[done:begin]), formulas))
+        written.append("".join(with_ends[begin:end]))
+        done = max(done, end)
+    written.append(_taken_out("".join(with_ends[done:]), formulas))
+    return "".join(written)
 
 
 def put_back(text: str, formulas: Sequence[str]) -> str:
@@ -46,9 +54,9 @@ def put_back(text: str, formulas: Sequence[str]) -> str:
 
 
 def harmless_formula(formula: str) -> str:
-    """The formula without commands that do more than typeset, and nothing else to a reader who sees no formula in it.
+    """The formula without commands that do more than typeset, and harmless to a reader that sees no formula in it.
 
-    Spaces mean nothing in formulas.
+    Spaces are inserted to break up commands and links: they do not change a formula.
     """
     formula = _COMMAND.sub(r"\\ ", formula)
     formula = re.sub(r"<(?=[A-Za-z!/?])|&(?=#|[A-Za-z]+;)", r"\g<0> ", formula)
@@ -58,7 +66,7 @@ def harmless_formula(formula: str) -> str:
 
 
 def tamed(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Texts (each as it reads, and as it was escaped) without commands, which may stretch over several of them."""
+    """Pairs of text and escaped form without commands, which may stretch over several of them."""
     whole = "".join(text for text, _ in pieces)
     at = [found.start() for found in _COMMAND.finditer(whole)]
     if not at:
@@ -73,16 +81,6 @@ def tamed(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return tame
 
 
-def _parts(text: str, code: Iterable[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
-    lines, done = text.split("\n"), 0
-    ends = [f"{line}\n" for line in lines[:-1]] + [lines[-1]]
-    for begin, end in sorted(code):
-        yield "".join(ends[done:begin]), False
-        yield "".join(ends[begin:end]), True
-        done = max(done, end)
-    yield "".join(ends[done:]), False
-
-
 def _taken_out(text: str, formulas: list[str]) -> str:
     parts, done = [], 0
     for begin, end in _found(text):
@@ -93,7 +91,7 @@ def _taken_out(text: str, formulas: list[str]) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[int, int]]:
-    """Where formulas are; one that does not close before a blank line is none."""
+    """The ranges of the formulas; one that does not close before a blank line is not a formula."""
     begin, closing, depth, last = -1, "", 0, -1
     for mark in _MARK.finditer(text):
         sign = mark[0]

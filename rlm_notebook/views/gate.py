@@ -1,14 +1,14 @@
-"""Text of a model as Markdown and HTML that do nothing: no element of its own, no request, no link but to the web.
+"""A model's text as harmless Markdown and HTML: no elements of its own, no requests, no links except to the web.
 
-Outputs that a kernel sends are trusted by notebooks, so what a model wrote must be harmless before it is sent. Its
-Markdown is parsed and written anew from what was understood, because readers differ (markdown-it, marked, mistune; in
-JupyterLab, formulas are taken out before): what is written here is plain enough to mean the same to all of them.
+Notebooks trust the outputs of a kernel, so a model's text has to be harmless before it is sent. Its Markdown is parsed
+and rewritten from the parsed tree, because parsers differ (markdown-it, marked, mistune; JupyterLab extracts formulas
+before parsing): the rewritten form is plain enough to mean the same to all of them.
 
-- Raw HTML is text, but for `<br>`. An image is a link to it. A link leads to `http`, `https`, `mailto` or `#`, else it
-  stays text. Signs are escaped as entities: after an address, some readers take a backslash for a part of it.
+- Raw HTML is text, except for `<br>`. An image becomes a link to it. A link leads to `http`, `https`, `mailto` or `#`;
+  any other stays text. Characters are escaped as entities: after an address, some parsers include a backslash in it.
 - Formulas stay as they are, without the commands that make links, styles, identifiers or requests.
-- Code at the top and in lists stays in its fence, with blank lines around it, which end any formula. In quotes, code
-  that could mean something outside its fence is written with a numbered entity for each sign.
+- Code at the top level and in lists stays in its fence, with blank lines around it, which end any formula. In block
+  quotes, code that could have a meaning outside its fence is written with a numeric entity for each character.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST", "code_block", "html_text", "markdown", "shortened"]
 
-#: So many characters of an answer are shown in a cell; more would freeze the page.
+#: The most characters of an answer that a cell shows; more would freeze the page.
 LONGEST = 100_000
-#: What a page lays out in time, of an ordinary long report and more; a text with more of it is shown as it is.
+#: More than a long report has, and what a page can lay out in time; a text that exceeds one is shown as plain text.
 MOST_BLOCKS = 1_500
 MOST_HEADINGS = 300
 MOST_SIGNS = 4_000
 MOST_FORMULAS = 500
-#: So many characters of such a text are shown.
+#: The most characters of such a plain text.
 LONGEST_PLAIN = 50_000
-#: Emphasis that does not close costs a reader the square of the marks in a paragraph.
+#: Emphasis that does not close costs a parser the square of the number of marks in a paragraph.
 MOST_EFFORT = 1_000**2
-#: Deeper than anyone writes; readers differ in what they make of more.
+#: Parsers differ in how they treat deeper nesting.
 DEEPEST = 24
 
 _LINK = re.compile(r"(?:https?://|mailto:|#)[^\x00-\x20]*", re.IGNORECASE)
-#: What could become an element, a link, an image or a definition, if it were not taken for code.
+#: What could become an element, a link, an image or a definition if it were not read as code.
 _RISKY = re.compile(r"<[A-Za-z!/?]|!\[|\][(:\[]|(?<!http)(?<!https)://|\\|\$.*\"|@@", re.IGNORECASE | re.DOTALL)
-#: What configures, styles by address, links or loads in a diagram (Mermaid), rather than draws.
+#: Parts of a diagram (Mermaid) that configure, style by address, link or load, instead of drawing.
 _UNSAFE_IN_DIAGRAMS = re.compile(
     r"<(?!br ?/?>|-)|[@\\]|[&#]\w+;|&#|//|\$\$|%%\{|\A\s*---|url\s*\(|image|src\s*\(|(?:^|;)\s*(?:click|links?)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}", re.ASCII)
-#: The beginning of a line that could begin a block: of a list, a heading, a quote, a table, a fence, an underlining.
+#: The beginning of a line that could begin a block: a list, a heading, a quote, a table, a fence, an underline.
 _BLOCK_START = re.compile(r"\A(?:[-+*#>=~|:]|\[(?![ xX]\] )|\d{1,9}(?=[.)]))")
 _MARKS = re.compile(r"[*_~]+")
 
 
 def markdown(text: str) -> str:
-    """The text as Markdown that does nothing but show it; of a very long one the beginning, and how to get the rest."""
+    """The text as harmless Markdown; of a very long text the beginning, and how to get the rest."""
     text = re.sub(r"\r\n?", "\n", text).replace("\ufdd0", "\ufffd").replace("\ufdd1", "\ufffd").replace("\0", "\ufffd")
     if len(text) < 2_000 and not re.search(r"[<\[&`~@$\\]|://", text):
         return text
@@ -65,13 +65,13 @@ def markdown(text: str) -> str:
         written = _Writer(shown).whole()
     except (_TooMuch, RecursionError):
         return _fence(shortened(text, LONGEST_PLAIN), "text")
-    return written if shown is text else f"{written}\n\n___\n\n{_account(shown, text)}"
+    return written if shown is text else f"{written}\n\n___\n\n{_how_much_is_shown(shown, text)}"
 
 
 def code_block(code: str, language: str = "") -> str:
-    """The code as Markdown; a diagram is drawn if it can do nothing else."""
+    """The code as Markdown; a diagram keeps its language, and is drawn, only if it is harmless."""
     name = _LANGUAGE.match(language.strip())
-    return _fence(shortened(code), _drawn_as(name[0] if name else "", code))
+    return _fence(shortened(code), _safe_language(name[0] if name else "", code))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
@@ -79,11 +79,11 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     if len(text) <= longest:
         return text
     shown = text[: _end_of_beginning(text, longest)]
-    return f"{shown}\n\n{_account(shown, text)}"
+    return f"{shown}\n\n{_how_much_is_shown(shown, text)}"
 
 
 def html_text(text: str) -> str:
-    """The text in HTML: escaped, and no formula, which notebooks find in any text with dollars or backslashes."""
+    """The text as escaped HTML, without formulas, which notebooks detect in any text with dollars or backslashes."""
     return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
 
 
@@ -91,16 +91,16 @@ def _end_of_beginning(text: str, longest: int) -> int:
     return max(text.rfind("\n", longest // 2, longest), 0) or longest
 
 
-def _account(shown: str, text: str) -> str:
+def _how_much_is_shown(shown: str, text: str) -> str:
     return f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
 
 
 class _TooMuch(Exception):
-    """More than a page can lay out, or than readers agree on."""
+    """The text has more than a page can lay out, or deeper nesting than parsers agree on."""
 
 
 class _Writer:
-    """Writes one text anew."""
+    """Parses one text and rewrites it. Raises `_TooMuch` for a text that is too costly to lay out."""
 
     def __init__(self, text: str) -> None:
         if not _cheap(text):
@@ -116,7 +116,11 @@ class _Writer:
         text = self._text
         if self._typeset:
             text = taken_out(text, _code_lines(parser, text), self._formulas)
-        tokens = _parsed(parser, text, self._formulas)
+        # On each use, because the parser is shared and these depend on the formulas of this text.
+        normalize = type(parser).normalizeLink
+        parser.validateLink = lambda url: _LINK.fullmatch(url) is not None  # type: ignore[method-assign]
+        parser.normalizeLink = lambda url: normalize(parser, put_back(url, self._formulas))  # type: ignore[method-assign]
+        tokens = parser.parse(text)
         if (
             len(self._formulas) > MOST_FORMULAS
             or len(tokens) > 6 * MOST_BLOCKS
@@ -127,7 +131,7 @@ class _Writer:
         formulas = [harmless_formula(each) for each in self._formulas]
         return put_back(blocks, formulas)
 
-    # --- blocks. `inside` are the containers: one letter each, "l" for a list and "q" for a quote.
+    # --- blocks. `inside` holds one letter for each container: "l" for a list and "q" for a quote.
 
     def _blocks(self, nodes: Sequence[SyntaxTreeNode], inside: str, between: str = "\n\n") -> str:
         return between.join(filter(None, (self._block(node, inside) for node in nodes)))
@@ -137,7 +141,12 @@ class _Writer:
             case "paragraph":
                 return self._lines(node)
             case "heading":
-                return self._heading(node)
+                text = self._lines(node).replace("\\\n", " ").replace("\n", " ")
+                # Trailing "#" would be read as the end of the heading.
+                closing = re.search(r"#+\s*$", text)
+                if closing is not None:
+                    text = f"{text[: closing.start()]}\\{closing[0]}"
+                return f"{node.markup if node.markup.startswith('#') else '#' * int(node.tag[1])} {text}"
             case "fence" | "code_block":
                 return self._code(node, inside)
             case "blockquote":
@@ -147,15 +156,11 @@ class _Writer:
             case "hr":
                 return "___"
             case "table":
-                return self._table(node)
+                rows = [row for part in node.children for row in part.children]
+                lines = [f"| {' | '.join(self._lines(cell, cell=True) for cell in row.children)} |" for row in rows]
+                aligned = (_ALIGNED.get(str(cell.attrs.get("style", "")), "---") for cell in rows[0].children)
+                return "\n".join([lines[0], f"| {' | '.join(aligned)} |", *lines[1:]])
         return _fence(self._raw(node.content), "text")
-
-    def _heading(self, node: SyntaxTreeNode) -> str:
-        text = self._lines(node).replace("\\\n", " ").replace("\n", " ")
-        closing = re.search(r"#+\s*$", text)
-        if closing is not None:
-            text = f"{text[: closing.start()]}\\{closing[0]}"
-        return f"{node.markup if node.markup.startswith('#') else '#' * int(node.tag[1])} {text}"
 
     def _lines(self, node: SyntaxTreeNode, cell: bool = False) -> str:
         inline = node.children[0].children if node.children else []
@@ -164,10 +169,10 @@ class _Writer:
     def _code(self, node: SyntaxTreeNode, inside: str) -> str:
         code = self._raw(node.content)
         language = _LANGUAGE.match(node.info.strip()) if node.type == "fence" else None
-        name = _drawn_as(language[0] if language else "", code)
+        name = _safe_language(language[0] if language else "", code)
         if "q" in inside and _RISKY.search(code):
-            of = f' class="language-{name}"' if name else ""
-            return f"<pre><code{of}>{_entities(code, '')}</code></pre>"
+            css_class = f' class="language-{name}"' if name else ""
+            return f"<pre><code{css_class}>{_entities(code, '')}</code></pre>"
         return _fence(code, name)
 
     def _list(self, node: SyntaxTreeNode, inside: str) -> str:
@@ -181,13 +186,7 @@ class _Writer:
             number += 1
         return ("\n\n" if loose else "\n").join(items)
 
-    def _table(self, node: SyntaxTreeNode) -> str:
-        rows = [row for part in node.children for row in part.children]
-        lines = [f"| {' | '.join(self._lines(cell, cell=True) for cell in row.children)} |" for row in rows]
-        aligned = (_ALIGNED.get(str(cell.attrs.get("style", "")), "---") for cell in rows[0].children)
-        return "\n".join([lines[0], f"| {' | '.join(aligned)} |", *lines[1:]])
-
-    # --- what is in a line
+    # --- inline elements
 
     def _inline(
         self, nodes: Sequence[SyntaxTreeNode], *, cell: bool, begins: bool = False, linked: bool = False
@@ -215,43 +214,39 @@ class _Writer:
             case "em" | "strong" | "s":
                 return f"{node.markup}{self._inline(node.children, cell=cell, linked=linked)}{node.markup}"
             case "link":
-                return self._link(node, cell, linked)
+                text = self._inline(node.children, cell=cell, linked=True)
+                return text if linked else _linked(text, str(node.attrs["href"]))
             case "image":
-                return self._image(node, cell, linked)
+                alt = "".join(
+                    child.content for child in node.walk() if child.type in ("text", "text_special", "code_inline")
+                )
+                text = self._escaped(f"image: {alt}" if alt else "image", cell)
+                return text if linked else _linked(text, str(node.attrs["src"]))
         return self._escaped(self._raw(node.content), cell)
 
-    def _link(self, node: SyntaxTreeNode, cell: bool, linked: bool) -> str:
-        text = self._inline(node.children, cell=cell, linked=True)
-        return text if linked else _linked(text, str(node.attrs["href"]))
-
-    def _image(self, node: SyntaxTreeNode, cell: bool, linked: bool) -> str:
-        said = "".join(child.content for child in node.walk() if child.type in ("text", "text_special", "code_inline"))
-        text = self._escaped(f"image: {said}" if said else "image", cell)
-        return text if linked else _linked(text, str(node.attrs["src"]))
-
     def _plain(self, nodes: Sequence[SyntaxTreeNode], cell: bool, begins: bool) -> str:
-        """Neighbouring texts, of which some were written as entities or with a backslash."""
+        """Adjacent text nodes, of which some were written as entities or with a backslash."""
         if not nodes:
             return ""
         pieces = _pieces(nodes)
         if self._typeset:
             pieces = tamed(pieces)
         written = "".join(escaped or self._escaped(text, cell) for text, escaped in pieces)
-        return _BLOCK_START.sub(_begun, written, count=1) if begins else written
+        return _BLOCK_START.sub(_escaped_block_start, written, count=1) if begins else written
 
     def _escaped(self, text: str, cell: bool) -> str:
-        """Text that means nothing more, to any reader."""
+        """The text with everything escaped that any parser could read as markup."""
         text = re.sub(r"&(?=#|[A-Za-z])", "&amp;", text)
         text = re.sub(r"<(?!br ?/?>)(?=[A-Za-z!/?]|$)", "&lt;", text)
-        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|\\$", _as_entity, text)
+        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|\\$", lambda found: f"&#{ord(found[0])};", text)
         text = re.sub(r"(?<!http)(?<!https)://", "&#58;//", text, flags=re.IGNORECASE)
         if self._typeset:
-            # A reader that puts formulas back after it made links would put quotes of a formula into an address.
+            # A parser that puts formulas back after making links would put the quotes of a formula into an address.
             text = text.replace('"', "&quot;")
         return re.sub(r"(?<!\\)\|", r"\\|", text) if cell else text
 
     def _raw(self, text: str) -> str:
-        """Code, as it was before formulas were taken out of the text."""
+        """Code as it was before formulas were replaced by placeholders."""
         return put_back(text, self._formulas)
 
 
@@ -268,15 +263,8 @@ def _parser() -> MarkdownIt:
     return parser.disable("text_join")
 
 
-def _parsed(parser: MarkdownIt, text: str, formulas: Sequence[str]) -> list[Any]:
-    normalize = type(parser).normalizeLink
-    parser.validateLink = lambda url: _LINK.fullmatch(url) is not None  # type: ignore[method-assign]
-    parser.normalizeLink = lambda url: normalize(parser, put_back(url, formulas))  # type: ignore[method-assign]
-    return parser.parse(text)
-
-
 def _code_lines(parser: MarkdownIt, text: str) -> Iterator[tuple[int, int]]:
-    """The lines that are code, from and to."""
+    """The ranges of lines that are code: first line, and the line after the last."""
     env: dict[str, Any] = {}
     tokens: list[Any] = []
     parser.block.parse(text, parser, env, tokens)
@@ -284,7 +272,7 @@ def _code_lines(parser: MarkdownIt, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _cheap(text: str) -> bool:
-    """Whether a page can lay out the text, and a reader find its emphasis in time."""
+    """Whether a page can lay out the text, and a parser find its emphasis, in time."""
     blocks = len(re.findall(r"\n[ \t>]*(?:[-+*>|\n]|\d+[.)])", text))
     headings = len(re.findall(r"^[ \t>]*(?:#|=|--)", text, re.MULTILINE))
     signs = len(re.findall(r"[*_~]+|[\[<`&@!|]|://", text))
@@ -295,7 +283,7 @@ def _cheap(text: str) -> bool:
 
 
 def _pieces(nodes: Sequence[SyntaxTreeNode]) -> list[tuple[str, str]]:
-    """Texts as they read, and as they are escaped ("" if they are not); a backslash before a letter escapes nothing."""
+    """Pairs of text and escaped form ("" if not escaped); a backslash before a letter escapes nothing."""
     pieces: list[tuple[str, str]] = []
     for node in nodes:
         escaped = node.markup if node.type == "text_special" and node.markup != node.content else ""
@@ -330,8 +318,8 @@ def _prefixed(text: str, first: str, others: str) -> str:
     )
 
 
-def _drawn_as(language: str, code: str) -> str:
-    """Readers draw what they take for a diagram, with whatever it leads to."""
+def _safe_language(language: str, code: str) -> str:
+    """The language of a code block, or "text" for a diagram that would do more than draw."""
     is_diagram = language.lower().startswith("mermaid")
     return "text" if is_diagram and _UNSAFE_IN_DIAGRAMS.search(code) else language
 
@@ -347,33 +335,26 @@ def _code_span(code: str, cell: bool) -> str:
     return f"`{code}`" if not (code[0] == " " and code[-1] == " ") else f"` {code} `"
 
 
-def _entities(code: str, kept: str) -> str:
-    """Each sign as a number, which is a character to every reader, wherever it stands."""
-    return "".join(char if char.isalnum() or char in kept else f"&#{ord(char)};" for char in code)
+def _entities(code: str, allowed: str) -> str:
+    """The code with a numeric entity for each character that is no letter, no digit and not `allowed`."""
+    return "".join(char if char.isalnum() or char in allowed else f"&#{ord(char)};" for char in code)
 
 
 def _linked(text: str, address: str) -> str:
-    """A link; without an address it would lead to the page itself, which a click loads again, so it stays text."""
-    return f"[{text}]({_address(address)})" if address else f"&#91;{text}&#93;()"
-
-
-def _address(url: str) -> str:
-    """No sign in it ends the address, and none means something to a reader of formulas or of HTML."""
-    return re.sub(r"[\"'$\\`<>()\[\]{}|*^\x00-\x20\x7f]|@@", lambda found: _percent(found[0]), url).replace(
-        "&", "&amp;"
+    """A link; without an address it stays text, because a click on it would load the page itself again."""
+    if not address:
+        return f"&#91;{text}&#93;()"
+    # Percent-encoded: what would end the address, or be read as a formula or as HTML.
+    encoded = re.sub(
+        r"[\"'$\\`<>()\[\]{}|*^\x00-\x20\x7f]|@@",
+        lambda found: "".join(f"%{ord(char):02X}" for char in found[0]),
+        address,
     )
+    return f"[{text}]({encoded.replace('&', '&amp;')})"
 
 
-def _percent(signs: str) -> str:
-    return "".join(f"%{ord(sign):02X}" for sign in signs)
-
-
-def _begun(found: re.Match[str]) -> str:
+def _escaped_block_start(found: re.Match[str]) -> str:
     if found[0].isdigit():
         return f"{found[0]}\\"
-    # Some readers look for the end of a definition beyond the paragraph.
+    # Some parsers look for the end of a link definition beyond the paragraph.
     return "&#91;" if found[0] == "[" else f"\\{found[0]}"
-
-
-def _as_entity(found: re.Match[str]) -> str:
-    return f"&#{ord(found[0])};"

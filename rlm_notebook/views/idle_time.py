@@ -1,6 +1,6 @@
-"""When a run was worked on, and when nobody was to work: while it was paused, asked somebody, or lay in its file.
+"""When a run was active, and when it was not: while it was paused, awaited an approval, or existed only as a file.
 
-Waits for a provider are no such breaks, though nobody works in them: they are what the run took.
+Waits for a provider are not breaks: they are part of the time that the run took.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ..core.tree import Tree
 
 __all__ = ["Break", "breaks_of", "stretches_of", "without_breaks"]
 
-#: From when to when, in seconds since the epoch.
+#: Start and end, in seconds since the epoch.
 Break = tuple[float, float]
-#: Less than this, in seconds, nobody sees.
+#: In seconds; shorter breaks would not be visible.
 SHORTEST_BREAK = 1.0
 
 
 def stretches_of(tree: Tree) -> list[tuple[float, float]]:
-    """When some node was at work, in order and without overlaps."""
+    """The periods in which at least one node worked, in order and without overlaps, in seconds since the epoch."""
     phases = [phase for node in tree for phase in node.phases if phase.kind != "wait"]
     merged: list[tuple[float, float]] = []
     for began, ended in sorted((phase.started, phase.ended) for phase in phases if phase.ended is not None):
@@ -31,10 +31,10 @@ def stretches_of(tree: Tree) -> list[tuple[float, float]]:
 
 
 def breaks_of(tree: Tree, active_seconds: float) -> list[Break]:
-    """The breaks in a tree that was worked on for so many seconds, in order.
+    """The breaks in a run that was active for `active_seconds`, in order.
 
-    How long they are together is what `active_seconds` does not account for; they are the longest times without work
-    that are not longer than that.
+    Their total length is the time that `active_seconds` does not account for; they are the longest gaps without work
+    that fit into it.
     """
     started = [node.started for node in tree if node.started is not None]
     last = max((node.ended for node in tree if node.ended is not None), default=0.0)
@@ -42,7 +42,7 @@ def breaks_of(tree: Tree, active_seconds: float) -> list[Break]:
     if idle < SHORTEST_BREAK:
         return []
     found: list[Break] = []
-    # The last one may have ended with the run, where that was cancelled instead of going on.
+    # The last gap may end with the run, if that was cancelled instead of resumed.
     gaps = [(before[1], after[0]) for before, after in pairwise([*stretches_of(tree), (last, last)])]
     for began, ended in sorted(gaps, key=lambda gap: gap[0] - gap[1]):
         if SHORTEST_BREAK < ended - began < idle + SHORTEST_BREAK:
@@ -52,6 +52,6 @@ def breaks_of(tree: Tree, active_seconds: float) -> list[Break]:
 
 
 def without_breaks(began: float, ended: float, breaks: Sequence[Break]) -> float:
-    """The seconds from one moment to another, without the breaks between them."""
+    """The seconds from `began` to `ended`, without the breaks between them."""
     left_out = sum(max(0.0, min(ended, until) - max(began, since)) for since, until in breaks)
     return ended - began - left_out

@@ -1,4 +1,4 @@
-"""A tree as lines of text: for terminals, logs, diffs and everything that has no browser."""
+"""A tree as lines of text, for terminals, logs and diffs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _ACTIVE = ("planning", "running", "synthesizing")
 
 
 def shown_state(node: Node) -> str:
-    """The state, where nobody who waits is shown at work: for a turn, for the next attempt, to be allowed a tool."""
+    """The state to display: "waiting" for an active node that waits for a slot, a next attempt or an approval."""
     waits = bool(node.phases) and node.phases[-1].kind == "wait"
     return "waiting" if waits and node.state in _ACTIVE else str(node.state)
 
 
 def outline(tree: Tree, *, width: int = 100, limit: int = 400, breaks: Sequence[Break] = ()) -> str:
-    """One line a node, at most `limit` of them; says how many were left out. `breaks` are no part of what they took."""
+    """One line a node, at most `limit`, with a count of the rest. `breaks` are subtracted from the nodes' durations."""
     rows = list(outline_rows(tree, width, breaks))
     if len(rows) > limit:
         rows = [*rows[:limit], f"… and {len(rows) - limit} more nodes"]
@@ -55,7 +55,14 @@ def outline_rows(tree: Tree, width: int = 100, breaks: Sequence[Break] = ()) -> 
 
 
 def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
-    facts = "  ".join(fact for fact in (_took(node, breaks), node.mark, _remark(node)) if fact)
+    took = ""
+    if node.started is not None and node.ended is not None:
+        # Wall-clock time from its first call to its end: waits for sub-tasks and slots count.
+        took = duration(without_breaks(node.started, node.ended, breaks))
+    awaited = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
+    awaiting = f"waits for approval: {', '.join(awaited)}" if awaited and not node.state.final else ""
+    remark = printable(reason(node) or awaiting or node.remark)[:80]
+    facts = "  ".join(filter(None, (took, node.mark, remark)))
     head = f"{lead}{SYMBOLS[shown_state(node)]} "
     room = max(20, width - len(head) - len(facts) - 2)
     title = printable(node.title)
@@ -63,32 +70,16 @@ def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
     return f"{head}{title}  {facts}".rstrip()
 
 
-def _took(node: Node, breaks: Sequence[Break]) -> str:
-    """From its first call to its end by the clock: what it waited for in between, parts and turns, is a part of it."""
-    if node.started is None or node.ended is None:
-        return ""
-    return duration(without_breaks(node.started, node.ended, breaks))
-
-
-def _remark(node: Node) -> str:
-    return printable(reason(node) or _asking(node) or node.remark)[:80]
-
-
 def reason(node: Node) -> str:
-    """Why a node failed, for a place beside it and its parts: what befell a part is said there, not once a level."""
+    """Why a node failed, without the errors of its sub-tasks: those are displayed beside the sub-tasks."""
     error = (node.error or "").removeprefix(f"node {node.id}: ")
     handed_up = _HANDED_UP.match(error)
     return handed_up[0] if handed_up else error
 
 
-def _asking(node: Node) -> str:
-    asked = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
-    return f"waits for approval: {', '.join(asked)}" if asked and not node.state.final else ""
-
-
 def tokens(usage: Usage) -> str:
-    """What was used, and how much of the prompts the provider knew already: cached tokens cost a fraction."""
-    said = f"{usage.total_tokens:,} tokens"
+    """The token count in words, with the share of the prompts that came from the provider's cache."""
+    total = f"{usage.total_tokens:,} tokens"
     if not usage.cached_tokens:
-        return said
-    return f"{said}, {usage.cached_tokens / max(usage.prompt_tokens, usage.cached_tokens):.0%} of the prompts cached"
+        return total
+    return f"{total}, {usage.cached_tokens / max(usage.prompt_tokens, usage.cached_tokens):.0%} of the prompts cached"

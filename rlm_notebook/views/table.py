@@ -1,8 +1,7 @@
-"""A small table as text and as HTML: columns, rows, and nothing else."""
+"""A small table as text and as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from .gate import html_text
 
 __all__ = ["Table"]
 
-#: A cell is cut here, in characters; as HTML, longer texts have room.
+#: The longest text of a cell, in characters.
 TEXT_WIDTH = 60
 HTML_WIDTH = 2_000
 _LEFT = ' style="text-align:left;vertical-align:top"'
@@ -19,8 +18,10 @@ _LEFT = ' style="text-align:left;vertical-align:top"'
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts below the names of columns; `note` follows it. Displays as HTML, escaped; `str()` is text, in which
-    a cell has `width` characters at most."""
+    """Rows of texts below the names of columns, followed by `note`.
+
+    Displays as escaped HTML; `str()` is plain text, with at most `width` characters a cell.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -28,30 +29,24 @@ class Table:
     width: int = TEXT_WIDTH
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        cells = [[_cut(printable(cell), self.width) for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
+        return "\n".join([*lines, printable(self.note)] if self.note else lines)
 
     __repr__ = __str__
 
-    def _lines(self) -> Iterator[str]:
-        cells = [[_cut(printable(cell), self.width) for cell in row] for row in (self.columns, *self.rows)]
-        widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
-        for row in cells:
-            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        if self.note:
-            yield printable(self.note)
-
     def _repr_html_(self) -> str:
         head = "".join(f"<th{_LEFT}>{html_text(column)}</th>" for column in self.columns)
-        body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        cells = ("".join(f"<td{_LEFT}>{html_text(_cut(cell, HTML_WIDTH))}</td>" for cell in row) for row in self.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
         note = f"<p>{html_text(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
-
-
-def _cell(text: str) -> str:
-    return f"<td{_LEFT}>{html_text(_cut(text, HTML_WIDTH))}</td>"
 
 
 def _cut(text: str, width: int) -> str:
