@@ -1,4 +1,4 @@
-"""An agent: who solves a task, as a frozen value."""
+"""Agents: a model with instructions, tools and a temperature, as a frozen value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ __all__ = ["Agent", "agents_of"]
 
 @dataclass(frozen=True)
 class Agent:
-    """Who solves a task: a model with instructions, tools and a temperature of its own.
+    """A model with instructions, tools and a temperature of its own, to which the planner can assign sub-tasks.
 
-    `model` is anything that the engine accepts as `llm`; `description` is what the planner is told when it assigns
-    sub-tasks. Raises `ConfigurationError` for an empty name or a model that cannot be one.
+    `model` is anything that the engine accepts as `llm`; the planner's prompt shows `name` and `description`.
+    Raises `ConfigurationError` for an empty name, a negative temperature, and a model or tools of an unknown kind.
+
+        Agent("translator", "openai:gpt-5-mini", "translates to French", instructions="Keep names as they are.")
     """
 
     name: str
@@ -35,28 +37,32 @@ class Agent:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise ConfigurationError(f"Agent(name={self.name!r}): give it a name that the planner can assign tasks to")
-        if self.temperature is not None and not _is_temperature(self.temperature):
+        if self.temperature is not None and not (
+            isinstance(self.temperature, int | float)
+            and not isinstance(self.temperature, bool)
+            and 0 <= self.temperature <= sys.float_info.max
+        ):
             raise ConfigurationError(f"temperature={self.temperature!r}: expected a number of at least 0, or None")
         object.__setattr__(self, "resolved", _resolved(self.model))
         object.__setattr__(self, "tools", as_tools(self.tools))
 
     @property
     def plain(self) -> bool:
-        """Nothing but a model: what the planner's model answers by itself is as good."""
+        """Whether it is nothing but a model: then the planner's own answer is equivalent to the agent's."""
         return not (self.instructions or self.tools or self.temperature is not None)
 
     @cached_property
     def identity(self) -> str:
-        """What enters content keys, as JSON."""
+        """The agent's part of content keys, as JSON."""
         return as_json(self.to_json())
 
     def renewed(self) -> Agent:
-        """The agent as the code of its tools is now; this one, if nothing changed."""
+        """The agent with its tools' code as it is now; this one, if nothing changed."""
         tools = tuple(tool.renewed() for tool in self.tools)
         return self if tools == self.tools else replace(self, tools=tools)
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint records."""
+        """The JSON object that a checkpoint records."""
         return {
             "model": self.resolved.name,
             "description": self.description,
@@ -67,10 +73,6 @@ class Agent:
         }
 
 
-def _is_temperature(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
-
-
 def agents_of(given: Mapping[str, Any] | None) -> dict[str, Agent]:
     """Agents by name, of a mapping from names to agents, models, specs or callables."""
     if given is None:
@@ -79,13 +81,13 @@ def agents_of(given: Mapping[str, Any] | None) -> dict[str, Agent]:
         raise ConfigurationError(
             f"agents=...: expected a dict from names to agents, models or callables, not {type(given).__name__}"
         )
-    return {str(name): _agent(str(name), value) for name, value in given.items()}
-
-
-def _agent(name: str, value: Any) -> Agent:
-    if isinstance(value, Agent):
-        return value if value.name == name else replace(value, name=name)
-    return Agent(name, value)
+    agents: dict[str, Agent] = {}
+    for name, value in ((str(name), value) for name, value in given.items()):
+        if not isinstance(value, Agent):
+            agents[name] = Agent(name, value)
+        else:
+            agents[name] = value if value.name == name else replace(value, name=name)
+    return agents
 
 
 def _resolved(model: Any) -> Model:

@@ -1,24 +1,24 @@
-"""Everything that can go wrong, as one tree.
+"""The errors of this package, as one tree.
 
     RLMError
     +-- ConfigurationError (also a ValueError)   the call is wrong: fix an argument, an option, a name
     +-- ExecutionError                           a node failed: `.node`, `.causes`
     |   +-- ModelError                           the provider: `.status`, `.retry_after`, `.retryable`, `.fatal`
-    |   +-- PlanError                            the planner never gave a usable plan
-    |   |   +-- InvalidJSONError                 ... because what it wrote is not JSON
+    |   +-- PlanError                            the planner gave no usable plan
+    |   |   +-- InvalidJSONError                 ... because its reply is not JSON
     |   +-- ToolError                            a tool: `ToolError(fatal=True)` ends the node
-    +-- LimitError                               a limit that you set was reached; what finished is kept
+    +-- LimitError                               a limit that you set was reached; finished nodes stay recorded
     |   +-- RecursionDepthError
     |   +-- MaxStepsError
     |   +-- BudgetExceededError
     +-- CheckpointError                          the JSON beside the notebook cannot be read or written
-        +-- ReplayError                          replaying, and something was not recorded
+        +-- ReplayError                          a replay needs something that was not recorded
 
-Every message says what was attempted, what was wrong and what to do next. An error that ended a run carries it as
-`.run`, so that `error.run.partial()` gives what there is.
+Every message states what was attempted, what was wrong and what to do next. An error that ended a run carries it as
+`.run`, so that `error.run.partial()` gives the best answer so far.
 
-All of them can be pickled and deep-copied, so that they come out of a worker process: with type, text and facts, and
-without the live run. Of what they were caused by, what has no such form is kept as text.
+All of them can be pickled and deep-copied, so that a worker process can raise them: with type, text and attributes, and
+without the live run. A cause that cannot be pickled is replaced by its text.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ __all__ = [
 
 
 class RLMError(Exception):
-    """Any error of this package; `.run` is the run that it ended, if one did."""
+    """Any error of this package; `.run` is the run that it ended, or `None`."""
 
     run: Any = None
 
     def __str__(self) -> str:
-        """The message, which may quote models and servers, without what could drive a terminal."""
+        """The message without control characters: it may quote models and servers."""
         return terminal_text(encodable(super().__str__()))
 
-    # What `Exception` has for these calls the class with `args`, which is not what a subclass takes.
+    # The methods of `Exception` would call the class with `args`, but subclasses have other parameters.
     def __copy__(self) -> Self:
         copied = self.__class__.__new__(self.__class__, *self.args)
         copied.__dict__.update(self.__dict__)
@@ -91,22 +91,22 @@ _CAUSES = "__causes__"
 
 
 def _blank(kind: type[RLMError], *args: Any) -> RLMError:
-    """An error of this class that was not made as its class would have it: its facts follow."""
+    """An error of this class, created without its `__init__`: `__setstate__` fills in the attributes."""
     return kind.__new__(kind, *args)
 
 
 def _portable(value: Any) -> Any:
-    """The value, or as text what of it cannot be pickled."""
+    """The value, with text in place of everything in it that cannot be pickled."""
     if isinstance(value, tuple | list):
         return type(value)(map(_portable, value)) if type(value) in (tuple, list) else list(map(_portable, value))
     if isinstance(value, RLMError) or is_portable(value):
-        # An error of ours sees to its own causes; to try it here would try them once for each level above.
+        # An `RLMError` handles its own causes; pickling it here would repeat that once for each level above.
         return value
     return RLMError(described(value)) if isinstance(value, BaseException) else object.__repr__(value)
 
 
 def _deeply(value: Any, memo: dict[int, Any]) -> Any:
-    """A deep copy; what has none, as errors of other libraries, is shared."""
+    """A deep copy; values that cannot be copied, such as errors of other libraries, are shared."""
     if isinstance(value, tuple):
         return tuple(_deeply(item, memo) for item in value)
     try:
@@ -116,7 +116,7 @@ def _deeply(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """What it was raised from, and what that was: `pickle` leaves this out. An `RLMError` has the rest of it itself."""
+    """The causes of an error, which `pickle` leaves out; up to the first `RLMError`, which holds the rest itself."""
     causes: list[BaseException] = []
     seen = {id(error)}
     while len(causes) < _LONGEST_CHAIN:
@@ -135,11 +135,11 @@ _LONGEST_CHAIN = 20
 
 
 class ConfigurationError(RLMError, ValueError):
-    """The call is wrong; nothing was sent to a model."""
+    """An argument, an option or a name is wrong; nothing was sent to a model."""
 
 
 class ExecutionError(RLMError):
-    """A node failed. `.node` is its id, `.causes` are the errors of its parts, in the plan's order."""
+    """A node failed. `.node` is its id, `.causes` are the errors of its sub-tasks, in the plan's order."""
 
     def __init__(self, message: str, *, node: str | None = None, causes: Sequence[BaseException] = ()) -> None:
         super().__init__(message)
@@ -148,12 +148,12 @@ class ExecutionError(RLMError):
 
 
 class ModelError(ExecutionError):
-    """The provider refused, failed or could not be reached.
+    """The provider refused the request, failed or could not be reached.
 
-    `.status` is the HTTP status if there was one, `.retry_after` the seconds that the provider asked to wait.
+    `.status` is the HTTP status or `None`, `.retry_after` the provider's requested delay in seconds or `None`.
     `.retryable`: the same request may succeed later. `.fatal`: no request of this run can succeed (a wrong key, an
-    exhausted quota), so the run stops at once instead of failing node by node. `.usage`: what the provider says that
-    the failed attempt used, or `None`.
+    exhausted quota), so the run ends at once instead of failing node by node. `.usage`: the usage of the failed attempt
+    as the provider reports it, or `None`.
     """
 
     def __init__(
@@ -177,17 +177,17 @@ class ModelError(ExecutionError):
 
 
 class PlanError(ExecutionError):
-    """The planner gave no usable plan, although it was told each time what was wrong."""
+    """The planner gave no usable plan in any attempt, although each repair request described the problem."""
 
 
 class InvalidJSONError(PlanError):
-    """What the planner wrote holds no JSON object."""
+    """The planner's reply contains no JSON object."""
 
 
 class ToolError(ExecutionError):
-    """A tool failed. Raise it with `fatal=True` in a tool to end the node; else the model is told and may go on.
+    """A tool failed. Raised in a tool with `fatal=True` it ends the node; otherwise the model gets it as the result.
 
-    `.partial` is what the model had written beside its calls, where it used up its rounds of them.
+    `.partial` is the text that the model wrote beside its tool calls, if it used up its tool rounds.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class ToolError(ExecutionError):
 
 
 class LimitError(RLMError):
-    """A limit was reached. Finished nodes are kept: raise the limit and run again."""
+    """A limit was reached. Finished nodes stay recorded: raise the limit and run again."""
 
 
 class RecursionDepthError(LimitError):
@@ -219,7 +219,7 @@ class MaxStepsError(LimitError):
 class BudgetExceededError(LimitError):
     """The run's budget is spent; `.run.partial()` is the best answer so far.
 
-    `.budget` says which part of it, "seconds" or "calls", say, and `.spent` how it stands.
+    `.budget` names the exceeded amount ("usd", "tokens", "seconds" or "calls"), `.spent` states how much is used.
     """
 
     budget: str = ""
@@ -231,4 +231,4 @@ class CheckpointError(RLMError):
 
 
 class ReplayError(CheckpointError):
-    """Replaying, and the recorded run does not answer what was asked."""
+    """A replay needs a plan or a result that the recorded run does not have."""

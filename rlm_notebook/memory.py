@@ -1,6 +1,6 @@
 """Variables offered by reference: a prompt names them, and a worker reads what it needs through tools.
 
-Nothing large is ever pasted whole into a prompt, and what a node read is recorded, so that a variable that changes
+A large value is never pasted into a prompt. The run records which values a node has read, so that a changed variable
 re-runs the nodes that read it and no others.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from .values import NoText, is_table, json_text, table_text, typed_text, unspoke
 
 __all__ = ["Reference", "SharedMemory"]
 
-#: What is longer is never shown whole, in characters.
+#: Longer values are never shown whole, in characters.
 THRESHOLD = 8_000
-#: The most that one call of a tool returns, in characters.
+#: The most that one tool call returns, in characters.
 PIECE = 2_000
 MOST_MATCHES = 20
 MOST_LINES = 100
@@ -37,9 +38,9 @@ SEARCH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Reference:
-    """One value, as text: what kind it was, and its content when it is asked for.
+    """One value as text: its kind, and its content, which is loaded on first use.
 
-    `load` gives the text and, where values that differ may read the same, what tells them apart.
+    `load` returns the text and, where different values have the same text, a second text that distinguishes them.
     """
 
     name: str
@@ -63,21 +64,21 @@ class Reference:
 
     @property
     def size(self) -> str:
-        """How large it is, up to the next power of ten: prompts tell no more.
+        """The size, rounded up to the next power of ten, as prompts show it.
 
-        So what was planned and answered without reading a value still holds when the value grows a little.
+        So plans and results that did not read a value stay valid when the value grows a little.
         """
         characters, lines = _bound(len(self.text), 1_000), _bound(self.text.count("\n") + 1, 100)
         return f"up to {characters:,} characters, up to {lines:,} lines"
 
     @property
     def described(self) -> str:
-        """Name, kind and size: all that a prompt says of it."""
+        """Name, kind and size: all that a prompt shows of the value."""
         return f"{self.name} ({self.kind}, {self.size})"
 
     @property
     def identity(self) -> list[str]:
-        """What enters the keys of all who are told of it; a size that most values have is left out."""
+        """Its part of the content keys of all nodes whose prompt names it; the smallest size is left out."""
         return [self.name, self.kind, *([self.size] if self.size != _SMALL else [])]
 
 
@@ -91,17 +92,24 @@ _SMALL = Reference("", "", lambda: ("", "")).size
 
 
 class SharedMemory:
-    """References by name, of a mapping from names to text, bytes, paths, tables, arrays, lists, dicts or models.
+    """References by name, from a mapping of names to text, bytes, paths, tables, arrays, lists, dicts or models.
 
-    Raises `ConfigurationError` for a value that has no text which holds all of it, and for a file that cannot be read.
+    Raises `ConfigurationError` for a value that cannot be written completely as text, and for an unreadable file.
+
+        SharedMemory({"report": Path("report.md"), "sales": data_frame})
     """
 
     def __init__(self, variables: Mapping[str, Any] | SharedMemory) -> None:
-        self._references: dict[str, Reference] = (
-            dict(variables._references)
-            if isinstance(variables, SharedMemory)
-            else {name: _reference(name, value) for name, value in _named_values(variables)}
-        )
+        self._references: dict[str, Reference] = {}
+        if isinstance(variables, SharedMemory):
+            self._references.update(variables._references)
+            return
+        if not isinstance(variables, Mapping):
+            raise ConfigurationError(f"variables={type(variables).__name__}: expected a dict from names to values")
+        for name, value in variables.items():
+            if not isinstance(name, str):
+                raise ConfigurationError(f"variables: a {type(name).__name__} is no name of a variable; expected text")
+            self._references[name] = _reference(name, value)
 
     def __repr__(self) -> str:
         return f"SharedMemory({', '.join(self.described)})"
@@ -142,7 +150,8 @@ class SharedMemory:
         _require_small(pattern)
         try:
             wanted = regex.compile(pattern, regex.IGNORECASE)
-            found = [match.start() for match in _first(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)]
+            matches = islice(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)
+            found = [match.start() for match in matches]
         except regex.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         except TimeoutError:
@@ -160,16 +169,21 @@ class SharedMemory:
         return "\n".join(lines[index][:piece] for index in chosen)
 
     def excerpts(self) -> str:
-        """For models that cannot call tools: what is short whole, of the rest the beginning, all within 8,000."""
+        """The references for models that cannot call tools: the beginning of each, 8,000 characters in all."""
         room = THRESHOLD // max(1, len(self))
-        return "\n\n".join(_excerpt(reference, room) for reference in self)
+        written = []
+        for reference in self:
+            text = reference.text
+            shown = text if len(text) <= room else text[:room] + f"\n[… {len(text) - room:,} characters more]"
+            written.append(f"## {reference.described}\n{shown}")
+        return "\n\n".join(written)
 
     def whole(self) -> Iterator[ReferencedText]:
-        """All of it, for models that read references outside of any prompt."""
+        """The complete texts, for models that read references outside of any prompt."""
         return (ReferencedText(each.name, each.kind, each.text) for each in self)
 
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
-        """The tools to list, read, search and sample; `on_read` is told the name of each value they touch."""
+        """The tools to list, read, search and sample; `on_read` gets the name of each value that they read."""
 
         def noting(operation: Callable[..., str]) -> Callable[..., str]:
             def call(name: str, **arguments: Any) -> str:
@@ -205,15 +219,6 @@ class SharedMemory:
 REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
 
 
-def _named_values(variables: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(variables, Mapping):
-        raise ConfigurationError(f"variables={type(variables).__name__}: expected a dict from names to values")
-    for name, value in variables.items():
-        if not isinstance(name, str):
-            raise ConfigurationError(f"variables: a {type(name).__name__} is no name of a variable; expected text")
-        yield name, value
-
-
 def _reference(name: str, value: Any) -> Reference:
     if isinstance(value, str):
         return Reference(name, "text", lambda: (value, ""))
@@ -236,7 +241,7 @@ def _file(name: str, path: Path) -> bytes:
 
 
 def _decoded(content: bytes) -> tuple[str, str]:
-    """Bytes as text; what is no UTF-8 is escaped, and then reads as a text may that holds the escapes."""
+    """Bytes as text, escaped if they are not UTF-8; then also as hex, because a text may contain such escapes."""
     try:
         return content.decode(), ""
     except UnicodeDecodeError:
@@ -267,7 +272,8 @@ def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:
 
 
 def _require_small(pattern: str) -> None:
-    """Refuse what would take for ever to compile: no time limit holds there, and counts in counts multiply."""
+    """Raise `ValueError` for an expression that takes very long to compile: the time limit covers only the search, and
+    nested repetition counts multiply."""
     if len(pattern) > PATTERN_CHARACTERS:
         raise ValueError(f"the expression has {len(pattern)} characters; use at most {PATTERN_CHARACTERS}")
     counts = [max(1, int(most or least)) for least, most in _COUNTS.findall(pattern)]
@@ -278,18 +284,7 @@ def _require_small(pattern: str) -> None:
 _COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
-def _first(matches: Iterator[Any], count: int) -> Iterator[Any]:
-    for _, match in zip(range(count), matches, strict=False):
-        yield match
-
-
 def _line_at(text: str, offset: int) -> str:
     start = max(text.rfind("\n", 0, offset) + 1, offset - 60)
     end = text.find("\n", offset)
     return text[start : min(end if end >= 0 else len(text), offset + 120)]
-
-
-def _excerpt(reference: Reference, room: int) -> str:
-    text = reference.text
-    shown = text if len(text) <= room else text[:room] + f"\n[… {len(text) - room:,} characters more]"
-    return f"## {reference.described}\n{shown}"

@@ -1,9 +1,8 @@
-"""Typed results: an answer that validates as a type, told to the model as JSON Schema, repaired when it does not."""
+"""Typed results: an answer that validates as a type, which the model gets as JSON Schema."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,20 +14,20 @@ from .exceptions import ConfigurationError
 
 __all__ = ["OutputType", "TypeMismatch"]
 
-#: The only member of the object in which a value is given whose type is none.
+#: The only member of the object that wraps a value whose type is not an object.
 WRAPPER = "result"
 
 
 class TypeMismatch(ValueError):
-    """The text is no value of the type; the message says why, in words for the model."""
+    """The text is not a value of the type; the message gives the reason and is sent to the model for a repair."""
 
 
 class OutputType:
-    """Any type that pydantic can validate: models, dataclasses, `list[int]`, `Literal[...]`, ...
+    """The type of a result: anything that pydantic validates (models, dataclasses, `list[int]`, `Literal[...]`, ...).
 
-    `schema` is what a provider is given: always that of an object, because no other is taken everywhere. A type that
-    is none (a list, a number, a union) stands in it as the member "result"; what comes back is read with or without.
-    Raises `ConfigurationError` for what pydantic cannot describe as JSON Schema.
+    `schema` is sent to the provider. It is always that of an object, because some providers accept no other: a list, a
+    number or a union is wrapped as its member "result". A reply is read with or without the wrapper.
+    Raises `ConfigurationError` for a type that pydantic cannot describe as JSON Schema.
     """
 
     def __init__(self, wanted: Any) -> None:
@@ -38,9 +37,9 @@ class OutputType:
             self._adapter: TypeAdapter[Any] = TypeAdapter(wanted)
             self._described: dict[str, Any] = self._adapter.json_schema()
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
-            said = str(error).splitlines()[0].partition(". ")[0]
+            reason = str(error).splitlines()[0].partition(". ")[0]
             raise ConfigurationError(
-                f"output_type={wanted!r} cannot be described as JSON Schema ({said}); "
+                f"output_type={wanted!r} cannot be described as JSON Schema ({reason}); "
                 "use a pydantic model, a dataclass or a type such as list[int]"
             ) from None
         plain = _inlined(self._described)
@@ -53,16 +52,16 @@ class OutputType:
 
     @property
     def instructions(self) -> str:
-        """What the model is told, whether or not its provider can be given a schema."""
+        """The instructions in the prompt, whether or not the provider accepts a schema."""
         return "Reply with one JSON value and nothing else. It must validate against this JSON Schema:\n" + json.dumps(
             self.schema, ensure_ascii=False
         )
 
     def parse(self, text: str, *, cut_off: bool = False) -> Any:
-        """The value in a reply: the text as a whole, else the last value that begins a fenced block, else the last
-        one in it; what resembles nothing of the type is passed over. Else the text itself, for a type such as `str`.
+        """The value in a reply: the text as a whole, else the last value that begins a fenced block, else the last one.
 
-        Of a reply that was `cut_off`, a bare number or word is none: its beginning looks like the whole.
+        Values that do not resemble the type are skipped. If there is none, the text itself is tried, for a type such as
+        `str`. In a reply that was `cut_off`, a bare number or word does not count, as it may be a truncated one.
         Raises `TypeMismatch`.
         """
         found, problem = JsonText.of(text), "the reply holds no JSON value"
@@ -72,38 +71,35 @@ class OutputType:
             try:
                 return self._fitted(value)
             except ValidationError as error:
-                problem = _in_words(error)
+                # Five are enough for a repair.
+                first = error.errors(include_url=False)[:5]
+                problem = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}" for each in first)
         if found.unclosed:
             problem = "the JSON value is not whole: its outermost bracket never closes"
+        # A type that accepts any text: a truncated one is still a text.
+        is_any_text = self._described.get("type") == "string" and not {"enum", "const", "format"} & set(self._described)
         try:
-            if self._is_any_text or not (found.unclosed or cut_off):
+            if is_any_text or not (found.unclosed or cut_off):
                 return self._adapter.validate_python(text.strip(), strict=False)
         except ValidationError:
             pass
         raise TypeMismatch(problem)
 
-    @property
-    def _is_any_text(self) -> bool:
-        """Whether the type takes texts of any form, so that one which was cut off is still one."""
-        return self._described.get("type") == "string" and not {"enum", "const", "format"} & set(self._described)
-
-    def _candidates(self, text: str, found: JsonText) -> Iterator[Any]:
-        """The one value that is meant; only if that is no text of JSON, whatever else the text may be read as."""
+    def _candidates(self, text: str, found: JsonText) -> list[Any]:
+        """The value to validate, or none; a text that is JSON as a whole is that value."""
         whole = json_whole(text)
         if whole is not None:
-            yield whole[0]
-            return
-        if self._described.get("type") == "string":
-            # JSON in a text is a part of the text.
-            return
+            return [whole[0]]
         values = list(found.values())
-        meant = (value for value in values if self._resembles(value))
-        yield from [next(meant, values[0])] if values else []
-
-    def _resembles(self, value: Any) -> bool:
-        """Whether a value may be meant as one of the type, be it valid or not: not some example on the way."""
-        wraps = self._wrapped and isinstance(value, dict) and WRAPPER in value
-        return wraps or _resembles(value, self._described, self._described.get("$defs", {}))
+        # For a type `str`, JSON in the text is part of the text.
+        if self._described.get("type") == "string" or not values:
+            return []
+        # A value that resembles the type, valid or not, rather than an example in the prose before it.
+        for value in values:
+            wraps = self._wrapped and isinstance(value, dict) and WRAPPER in value
+            if wraps or _resembles(value, self._described, self._described.get("$defs", {})):
+                return [value]
+        return [values[0]]
 
     def _fitted(self, value: Any) -> Any:
         if self._wrapped and isinstance(value, dict) and WRAPPER in value:
@@ -116,7 +112,7 @@ class OutputType:
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with a root of its own: that of a recursive type is a reference to one of its definitions."""
+    """The schema with an inline root: that of a recursive type is a reference to one of its definitions."""
     root = schema
     for _ in range(len(schema.get("$defs", {}))):
         if "$ref" not in root:
@@ -127,7 +123,7 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object whose only member is such a value."""
+    """The schema of an object whose only member is a value of this schema."""
     inner = {name: value for name, value in schema.items() if name != "$defs"}
     definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
     return {
@@ -140,7 +136,7 @@ def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resembles(value: Any, schema: Any, definitions: dict[str, Any], depth: int = 0) -> bool:
-    """Whether an object has a member that the schema names, a list such items; at most three levels deep."""
+    """Whether an object has a member that the schema names, and a list such items; three levels deep at most."""
     if not isinstance(schema, dict) or depth > 3:
         return True
     if "$ref" in schema:
@@ -156,8 +152,3 @@ def _resembles(value: Any, schema: Any, definitions: dict[str, Any], depth: int 
         items = schema.get("items")
         return isinstance(value, list) and (not value or _resembles(value[0], items, definitions, depth + 1))
     return kind is None or not isinstance(value, dict | list)
-
-
-def _in_words(error: ValidationError) -> str:
-    said = [f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}" for each in error.errors(include_url=False)]
-    return "; ".join(said[:5])

@@ -1,4 +1,4 @@
-"""What calls cost: from the maintained `genai-prices` table, whose data ships with it (no network), or your own prices.
+"""The cost of calls: from the maintained `genai-prices` table, whose data ships with it (no network), or own prices.
 
 An unknown price is `None`, never 0.
 """
@@ -20,12 +20,15 @@ __all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "priced_models"]
 DEFAULT_OUTPUT_TOKENS = 1_000
 CHARACTERS_PER_TOKEN = 4
 _PER = 1_000_000
-#: Longer prompts cost more a token with some models.
+#: Tokens of an ordinary prompt; some models charge more a token for long ones.
 _ORDINARY = 1_000
 
 
 class Prices:
-    """Prices by model name: your own (dollars per million tokens: in, out) come before the table."""
+    """Prices by model name: `own` prices, as (input, output) in dollars per million tokens, come before the table.
+
+    Raises `ConfigurationError` for prices that are not two finite, non-negative numbers.
+    """
 
     def __init__(self, own: Mapping[str, tuple[float, float]] | None = None) -> None:
         if own is not None and not isinstance(own, Mapping):
@@ -33,14 +36,14 @@ class Prices:
         self._own = {name: _checked(name, price) for name, price in (own or {}).items()}
 
     def cost(self, model: str, usage: Usage) -> float | None:
-        """Dollars for some tokens, or `None` if the price is not known."""
+        """The cost of a usage in dollars, or `None` if the price is unknown."""
         own = self._own.get(model, self._own.get(_short(model)))
         if own is not None:
             return (usage.prompt_tokens * own[0] + usage.completion_tokens * own[1]) / _PER
         return _from_table(model, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
 
     def per_million(self, model: str | Model) -> tuple[float, float] | None:
-        """Dollars for a million tokens in, and for a million out, of prompts of ordinary length."""
+        """Dollars per million tokens of input and of output, for prompts of ordinary length; `None` if unknown."""
         sizes = Usage(_ORDINARY, 0), Usage(0, _ORDINARY)
         costs = [self.cost(model, size) if isinstance(model, str) else self.cost_of(model, size) for size in sizes]
         if costs[0] is None or costs[1] is None:
@@ -48,11 +51,11 @@ class Prices:
         return costs[0] * _PER / _ORDINARY, costs[1] * _PER / _ORDINARY
 
     def known(self, model: Model) -> bool:
-        """Whether a call of this model can be priced; what costs nothing says so itself."""
+        """Whether the cost of this model's calls is known; a free model declares so itself."""
         return self.cost_of(model, Usage(1, 1)) is not None
 
     def cost_of(self, model: Model, usage: Usage) -> float | None:
-        """Dollars for some tokens of a model, which may declare its price."""
+        """The cost of a usage of this model in dollars, or `None`; the model may declare its price."""
         stated = model.capabilities.price
         if model.capabilities.free:
             return 0.0
@@ -61,13 +64,13 @@ class Prices:
         return Prices({model.name: stated}).cost(model.name, usage)
 
     def settled(self, model: Model, usage: Usage) -> Usage:
-        """The usage with its cost filled in, if it came without."""
+        """The usage with its cost, computed where the provider gave none."""
         cost = usage.cost_usd if usage.cost_usd is not None else self.cost_of(model, usage)
         return usage if cost == usage.cost_usd else usage.with_cost(cost)
 
 
 def priced_models(provider: str) -> list[str]:
-    """The names of a provider's models that the table has prices for; none for a provider that it does not know."""
+    """The names of a provider's models in the price table; none for a provider that is not in it."""
     from genai_prices.data_snapshot import get_snapshot
 
     known = (each for each in get_snapshot().providers if each.id == provider)
@@ -75,12 +78,12 @@ def priced_models(provider: str) -> list[str]:
 
 
 def _short(name: str) -> str:
-    """The name of a function without its module; a provider's model has but one name."""
+    """The name of a function without its module; the name of a provider's model as it is."""
     return name if ":" in name else name.rpartition(".")[2]
 
 
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:
-    """What a call may use at most, as far as that can be told before it: reserved, and settled afterwards."""
+    """The estimated maximum usage of a call: reserved before it, and settled with the actual usage after it."""
     characters = sum(len(message["content"]) for message in request.messages)
     tokens = Usage(characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
     return tokens.with_cost(prices.cost_of(model, tokens))

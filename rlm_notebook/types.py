@@ -1,4 +1,4 @@
-"""The vocabulary that users type against: what a caller gets and gives, and what a run returns."""
+"""The types of the public interface: the arguments and results of callers, and the output of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Input(TypedDict):
-    """One message for a caller; the system prompt is among them."""
+    """One message for a caller; the system prompt is the first of them."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
@@ -38,7 +38,7 @@ Item = Input
 
 
 class ToolCall(TypedDict):
-    """A call of a tool that a caller asks for."""
+    """A tool call in a caller's reply."""
 
     name: str
     arguments: dict[str, Any] | str
@@ -46,7 +46,7 @@ class ToolCall(TypedDict):
 
 
 class SubTask(TypedDict):
-    """One part of a plan, as a planner writes it."""
+    """One sub-task of a plan, as a planner writes it; `depends_on` are positions from 0, `effort` is from 1 to 5."""
 
     description: str
     assigned_agent: NotRequired[str | None]
@@ -55,7 +55,7 @@ class SubTask(TypedDict):
 
 
 class PlannerDecision(TypedDict):
-    """What a planner replies, as JSON in `content`."""
+    """A planner's reply, as JSON in `content`."""
 
     thoughts: NotRequired[str]
     decision: Literal["EXECUTE", "RECURSE"]
@@ -65,7 +65,7 @@ class PlannerDecision(TypedDict):
 
 
 class TraceObject(TypedDict):
-    """One node of a finished run, as `Run.trace()` lists them."""
+    """One node of a run, as `Run.trace()` lists them."""
 
     id: str
     parent: str | None
@@ -78,14 +78,14 @@ class TraceObject(TypedDict):
 
 
 class Output(Mapping[str, Any]):
-    """An answer: `.content` (Markdown text), `.metadata`, `.usage` and the `.run` that made it.
+    """An answer: `.content` (Markdown text), `.metadata`, `.parsed`, `.usage` and the `.run` that computed it.
 
-    Also a mapping with the keys "content" and "metadata", so that callers can return it and read it as they do a
-    dict. `str()` is the content; in a notebook it shows as `.format` says: "markdown" (and `.parsed` as a table, if it
-    holds records), "text", "json" or "code".
+    It is also a mapping with the keys "content" and "metadata", so that callers can return it and read it like a dict.
+    `str()` is the content. A notebook displays it in its `.format`: "markdown" (with `.parsed` as a table, if it holds
+    records), "text", "json" or "code".
 
-    It can be pickled and deep-copied, without its live run: what is pickled comes back with `run=None`. A `parsed`
-    value whose type another process cannot import comes back as plain data.
+    It can be pickled and deep-copied, without its live run: the copy has `run=None`. A `parsed` value whose type
+    another process cannot import becomes plain data.
     """
 
     __slots__ = ("content", "format", "metadata", "parsed", "run", "usage")
@@ -124,7 +124,7 @@ class Output(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         shown = self.content if len(self.content) <= 200 else self.content[:200] + "…"
-        # Of the parts, only how many: they are as long as all of the run.
+        # Only the number of sub-results: together they are as long as the whole run.
         metadata = {
             name: f"<{len(value)}>" if name == "sub_results" else value for name, value in self.metadata.items()
         }
@@ -137,7 +137,7 @@ class Output(Mapping[str, Any]):
         return self._with(metadata=copy.deepcopy(self.metadata, memo), parsed=copy.deepcopy(self.parsed, memo))
 
     def _with(self, **changes: Any) -> Output:
-        """The same without its run, with some parts changed."""
+        """A copy without the run, with some fields changed."""
         copied = type(self).__new__(type(self))
         copied.__setstate__({**self._state(), **changes})
         return copied
@@ -172,7 +172,7 @@ class Output(Mapping[str, Any]):
 
 
 def _portable(value: Any) -> Any:
-    """The value, or as plain data what cannot be pickled: a model that is defined within a function, say."""
+    """The value, or its plain data if it cannot be pickled (a model that is defined within a function, for example)."""
     if is_portable(value):
         return value
     from pydantic_core import to_jsonable_python
@@ -181,18 +181,18 @@ def _portable(value: Any) -> Any:
 
 
 class LLMCaller(Protocol):
-    """A blocking caller: messages and facts in, `{"content": ..., "metadata": {...}}` out."""
+    """A blocking caller: takes messages and a context, returns `{"content": ..., "metadata": {...}}`."""
 
     def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> Mapping[str, Any]: ...
 
 
 class AsyncLLMCaller(Protocol):
-    """The same, awaitable."""
+    """An asynchronous caller, with the arguments and result of `LLMCaller`."""
 
     def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> Awaitable[Mapping[str, Any]]: ...
 
 
 class AsyncStreamingLLMCaller(Protocol):
-    """The same as an async generator: pieces of text, at the end (optionally) the whole as a mapping."""
+    """A caller that is an async generator: yields pieces of text and, optionally, the whole reply as a mapping."""
 
     def __call__(self, inputs: list[Input], context: dict[str, Any], /) -> AsyncIterator[str | Mapping[str, Any]]: ...

@@ -183,7 +183,20 @@ class Tree:
         """
         kind = type(event)
         if kind in CHANGES:
-            return self._advance(event)
+            node = self._nodes.get(event.node)
+            if node is None:
+                raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
+            trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
+            row = TRANSITIONS[node.state]
+            needed = _NEEDED_DECISION.get(trigger, node.decision)
+            if trigger not in row or (node.state is _S.WAITING and needed != node.decision):
+                raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
+            state = row[trigger] or node.state
+            now = CHANGES[type(event)](node, event, state)
+            self._nodes[node.id] = now
+            if now.usage is not node.usage:
+                self._usage += event.usage  # type: ignore[attr-defined]
+            return now
         if isinstance(event, NodeCreated):
             return self._create(event)
         _RUN_CHANGES[kind](self, event)
@@ -220,22 +233,6 @@ class Tree:
         if node.parent is not None:
             self._children.setdefault(node.parent, []).append(node.id)
         return node
-
-    def _advance(self, event: Event) -> Node:
-        node = self._nodes.get(event.node)
-        if node is None:
-            raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
-        trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
-        row = TRANSITIONS[node.state]
-        needed = _NEEDED_DECISION.get(trigger, node.decision)
-        if trigger not in row or (node.state is _S.WAITING and needed != node.decision):
-            raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
-        state = row[trigger] or node.state
-        now = CHANGES[type(event)](node, event, state)
-        self._nodes[node.id] = now
-        if now.usage is not node.usage:
-            self._usage += event.usage  # type: ignore[attr-defined]
-        return now
 
 
 def _run_started(tree: Tree, event: RunStarted) -> None:

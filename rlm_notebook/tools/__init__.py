@@ -56,7 +56,12 @@ class Tool:
     _parameter_of: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            shown = printable(f"{self.name!r:.80}")
+            raise ConfigurationError(
+                f"a tool cannot be named {shown}: providers take up to 64 letters (a-z, A-Z), digits, _ and -; "
+                "name it with @tool(name=...)"
+            )
         if not isinstance(self.description, str):
             raise ConfigurationError(f"tool {self.name}: description={self.description!r:.60}: expected a text")
         if not callable(self.function):
@@ -169,15 +174,6 @@ def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
 
 #: What all providers take as the name of a tool.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-
-
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        shown = printable(f"{name!r:.80}")
-        raise ConfigurationError(
-            f"a tool cannot be named {shown}: providers take up to 64 letters (a-z, A-Z), digits, _ and -; "
-            "name it with @tool(name=...)"
-        )
 
 
 def _is_object_schema(schema: Any) -> bool:

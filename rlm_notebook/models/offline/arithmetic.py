@@ -79,7 +79,12 @@ def _value(expression: str) -> str:
     import simpleeval
 
     evaluator = simpleeval.SimpleEval(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
-    evaluator.operators = _operators(evaluator.operators)
+    # Arithmetic alone, and powers only while their result stays short.
+    kept = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd)
+    evaluator.operators = {
+        **{operator: evaluator.operators[operator] for operator in kept if operator in evaluator.operators},
+        ast.Pow: _power,
+    }
     shown = f"`{expression.replace('`', '')}`"
     try:
         return f"{shown} = {_shown(evaluator.eval(expression))}"
@@ -100,12 +105,6 @@ def _reason(error: Exception) -> str:
     if kind in {"NumberTooHigh", "OverflowError"} or "digit" in str(error):
         return "the numbers become too large."
     return "it is no valid expression."
-
-
-def _operators(known: dict[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
-    """Arithmetic alone, and powers only while their result stays short."""
-    kept = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd)
-    return {**{operator: known[operator] for operator in kept if operator in known}, ast.Pow: _power}
 
 
 def _power(base: float, exponent: float) -> Any:

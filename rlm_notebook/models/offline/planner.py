@@ -46,25 +46,21 @@ def plan(facts: NodeFacts) -> str:
     task = read_task(facts.task)
     for rule in _RULES:
         split = rule(task, facts)
-        if split and _pays(split, facts.task):
-            return _recurse(split)
-    return _execute("Nothing in the structure of the task divides it.")
-
-
-def _pays(split: _Split, task: str) -> bool:
-    """A split has at least two parts, each shorter than the task: so every recursion ends."""
-    return len(split.parts) > 1 and all(len(part.task) < len(task) for part in split.parts)
-
-
-def _recurse(split: _Split) -> str:
-    sub_tasks = [
-        {"description": part.task, "assigned_agent": None, "depends_on": list(part.depends_on)} for part in split.parts
-    ]
-    return _json({"thoughts": split.why, "decision": "RECURSE", "answer": None, "sub_tasks": sub_tasks})
-
-
-def _execute(why: str) -> str:
-    return _json({"thoughts": why, "decision": "EXECUTE", "answer": None, "sub_tasks": []})
+        # A split has at least two parts, each shorter than the task: so every recursion ends.
+        if split and (len(split.parts) > 1 and all(len(part.task) < len(facts.task) for part in split.parts)):
+            sub_tasks = [
+                {"description": part.task, "assigned_agent": None, "depends_on": list(part.depends_on)}
+                for part in split.parts
+            ]
+            return _json({"thoughts": split.why, "decision": "RECURSE", "answer": None, "sub_tasks": sub_tasks})
+    return _json(
+        {
+            "thoughts": "Nothing in the structure of the task divides it.",
+            "decision": "EXECUTE",
+            "answer": None,
+            "sub_tasks": [],
+        }
+    )
 
 
 def _json(plan: dict[str, object]) -> str:
@@ -79,15 +75,16 @@ def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
     wanted = read_wanted(task.instruction)
     if not task.instruction or not _goes_by_section(task, wanted):
         return None
-    sections = split_text(task.text, _quoted_title(task), _worth(facts, wanted), wanted.per_section)
+    # The title that a level above gave to the text; without one, the opening has no better name.
+    sections = split_text(
+        task.text,
+        title_of(task.instruction) if '"' in task.instruction else "",
+        _worth(facts, wanted),
+        wanted.per_section,
+    )
     wanted = _for_parts(wanted, len(sections))
     parts = tuple(_Part(f"{_for_section(task.instruction, wanted, each, facts)}\n\n{each.text}") for each in sections)
     return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
-
-
-def _quoted_title(task: Task) -> str:
-    """The title that a level above gave to the text; without one, the opening has no better name."""
-    return title_of(task.instruction) if '"' in task.instruction else ""
 
 
 def _goes_by_section(task: Task, wanted: Wanted) -> bool:

@@ -24,19 +24,20 @@ def synthesize(facts: NodeFacts) -> str:
     if not facts.parts:
         return answer(facts)
     if all(REFUSAL in part.content for part in facts.parts):
-        return _refusals(facts.parts)
+        # The same refusal for all parts, said once.
+        titles = ", ".join(f'"{title_of(part.task)}" [{part.id}]' for part in facts.parts)
+        how = facts.parts[0].content.partition(f"{REFUSAL}. ")[2]
+        return f"Each of these {REFUSAL}: {titles}. {how}"
     wanted = read_wanted(read_task(facts.task).instruction)
-    is_one = _is_total(wanted) and all(_OF_SECTION.match(part.task) for part in facts.parts)
+    # Whether one short text of a given length was asked for, rather than a text per part.
+    is_one = (wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)) and all(
+        _OF_SECTION.match(part.task) for part in facts.parts
+    )
     blocks = _as_one(facts.parts, wanted) if is_one else _as_sections(facts, wanted)
     if facts.depth > 0:
         return "\n\n".join(blocks)
     joined = "\n\n".join([*blocks, _NOTE])
     return joined if wanted.terms else _telling_terms(joined)
-
-
-def _is_total(wanted: Wanted) -> bool:
-    """Whether one short text of a given length was asked for, rather than a text per part."""
-    return wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)
 
 
 #: What a text is split into by its sections; tasks of a list stand each for itself, whatever length one of them has.
@@ -73,13 +74,9 @@ def _section(part: Part, facts: NodeFacts) -> str:
     """A part under its heading; the opening of a section needs none, as it stands right under the section's."""
     content = _below(part.content.strip(), level=2)
     if facts.depth > 0 and re.match(r"[^\n]*\bthe opening\b(?: of \"|[^\"]*$)", part.task):
-        return _reference_after(content, part.id)
+        first, gap, rest = content.partition("\n\n")
+        return f"{first} [{part.id}]{gap}{rest}"
     return f"## {title_of(part.task)} [{part.id}]\n\n{content}"
-
-
-def _reference_after(content: str, node: str) -> str:
-    first, gap, rest = content.partition("\n\n")
-    return f"{first} [{node}]{gap}{rest}"
 
 
 def _referenced(statement: Sentence) -> str:
@@ -149,10 +146,3 @@ def _common_terms(parts: Sequence[Part], count: int) -> list[str]:
     places = {term: place for place, term in reversed(list(enumerate(listed)))}
     counted = Counter(term for term in listed if term)
     return sorted(counted, key=lambda term: (-counted[term], places[term]))[:count]
-
-
-def _refusals(parts: Sequence[Part]) -> str:
-    """The same refusal for all parts, said once."""
-    titles = ", ".join(f'"{title_of(part.task)}" [{part.id}]' for part in parts)
-    how = parts[0].content.partition(f"{REFUSAL}. ")[2]
-    return f"Each of these {REFUSAL}: {titles}. {how}"

@@ -57,7 +57,13 @@ def read_table(text: str, kind: str = "") -> Table | None:
     if len(lines) < 2:
         return None
     if all(line.strip().startswith("|") for line in lines):
-        return _table([_markdown_cells(line) for line in lines if not re.fullmatch(r"[\s|:-]+", line)])
+        return _table(
+            [
+                tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+                for line in lines
+                if not re.fullmatch(r"[\s|:-]+", line)
+            ]
+        )
     if _is_prose(lines) or not any(all(sign in line for line in lines[:50]) for sign in DELIMITERS):
         return None
     return _csv("\n".join(lines))
@@ -68,10 +74,6 @@ DELIMITERS = (",", "\t", ";")
 
 def _is_prose(lines: Sequence[str]) -> bool:
     return any(re.search(r"[a-z]{3}[.!?](?:\s|$)", line) for line in lines[:5]) or len(lines[0]) > 500
-
-
-def _markdown_cells(line: str) -> Row:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
 
 
 def _csv(text: str) -> Table | None:

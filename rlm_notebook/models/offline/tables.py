@@ -63,21 +63,17 @@ class _Question:
 
 def answer_from(table: Table, instruction: str) -> str | None:
     """The answer to a question about a table; `None` if it cannot be read off."""
-    question = _question(table, instruction)
-    if re.search(r"which columns|what columns|list the columns|column names|how many columns", question.lowered):
-        return f"The table has {len(table.columns)} columns: {', '.join(table.columns)}."
-    if _names_more(question):
-        return None
-    return next((found for rule in _RULES if (found := rule(question)) is not None), None)
-
-
-def _question(table: Table, instruction: str) -> _Question:
     columns = _named_columns(table, [stem(word) for word in words(instruction)])
     kept, only = list(table.rows), []
     for column, test, said in [*_values_named(table, instruction), *_bounds(table, instruction)]:
         kept = [row for row in kept if test(row[column])]
         only.append(said)
-    return _Question(instruction, table, tuple(columns), tuple(kept), tuple(only))
+    question = _Question(instruction, table, tuple(columns), tuple(kept), tuple(only))
+    if re.search(r"which columns|what columns|list the columns|column names|how many columns", question.lowered):
+        return f"The table has {len(table.columns)} columns: {', '.join(table.columns)}."
+    if _names_more(question):
+        return None
+    return next((found for rule in _RULES if (found := rule(question)) is not None), None)
 
 
 def _named_columns(table: Table, asked: Sequence[str]) -> list[int]:
@@ -198,7 +194,12 @@ def _measured(question: _Question) -> str | None:
     column, (name, function) = numeric[0], measure
     by = next((index for index in question.columns if index != column and _is_grouping(question, index)), None)
     if by is not None:
-        return _grouped(question, column, by, measure)
+        name, function = measure
+        lines = [f"| {group} | {_shown(function(found))} |" for group, found in _groups(question, column, by).items()]
+        columns = question.table.columns
+        return "\n".join(
+            [f"| {columns[by]} | {name} of {columns[column]} |\n|---|---|", *lines, f"\n({question.over})"]
+        )
     numbers = question.numbers(column)
     if not numbers:
         return f"No number of {question.table.columns[column]} is there ({question.over})."
@@ -233,13 +234,6 @@ def _where(question: _Question, column: int, name: str, value: float) -> str:
         return f" ({question.over})"
     row = next(row for row in question.rows if number(row[column]) == value)
     return f" (in the row: {_row(question.table, row)}; {question.over})"
-
-
-def _grouped(question: _Question, column: int, by: int, measure: Measure) -> str:
-    name, function = measure
-    lines = [f"| {group} | {_shown(function(found))} |" for group, found in _groups(question, column, by).items()]
-    columns = question.table.columns
-    return "\n".join([f"| {columns[by]} | {name} of {columns[column]} |\n|---|---|", *lines, f"\n({question.over})"])
 
 
 def _groups(question: _Question, column: int, by: int) -> dict[str, list[float]]:

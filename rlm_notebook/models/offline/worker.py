@@ -146,7 +146,7 @@ def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts, source: Refe
 def _extract(text: str, wanted: Wanted, title: str) -> str:
     found = []
     if wanted.summary:
-        chosen = choose(_candidates(text), _count(wanted), wanted.words, title)
+        chosen = choose(_candidates(text), wanted.sentences or (None if wanted.words else 3), wanted.words, title)
         found.append(as_text([each.text for each in chosen], wanted.bullets) or _no_prose(text))
     if wanted.terms is not None:
         found.append(terms_line(key_terms(text, wanted.terms or None, title)))
@@ -162,10 +162,6 @@ def _candidates(text: str) -> list[Sentence]:
 
 
 _MANY_SECTIONS = 4
-
-
-def _count(wanted: Wanted) -> int | None:
-    return wanted.sentences or (None if wanted.words else 3)
 
 
 def as_text(chosen: list[str], bullets: bool) -> str:
