@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from .scheduler import OverBudget
 
-__all__ = ["Stopwatch"]
+__all__ = ["ActiveTime"]
 
 
-class Stopwatch:
+class ActiveTime:
     """Adds up seconds between `start` and `stop`; what is done `within` it ends when they reach `limit`."""
 
     def __init__(self, before: float, limit: float | None, clock: Callable[[], float]) -> None:

@@ -8,24 +8,24 @@ from typing import Any
 
 from ..core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
 from ..exceptions import BudgetExceededError
-from .active_time import Stopwatch
+from .active_time import ActiveTime
 from .event_log import EventLog
-from .scheduler import Meter, OverBudget, Turns
+from .scheduler import BudgetMeter, OverBudget, PrioritySemaphore
 
-__all__ = ["Permits", "budget_error"]
+__all__ = ["Admission", "budget_error"]
 
 _UNPRICED_CALL = ONE_CALL + UNKNOWN_COST
 
 
-class Permits:
+class Admission:
     """Gives each call of a run its turn and takes it back; keeps what nodes used until an event tells of it."""
 
     def __init__(
         self,
         log: EventLog,
-        turns: Turns,
-        meter: Meter,
-        stopwatch: Stopwatch,
+        turns: PrioritySemaphore,
+        meter: BudgetMeter,
+        active_time: ActiveTime,
         awaiting: Mapping[str, asyncio.Future[Any]],
     ) -> None:
         self.meter = meter
@@ -33,7 +33,7 @@ class Permits:
         self.answered: set[str] = set()
         self._log = log
         self._turns = turns
-        self._stopwatch = stopwatch
+        self._active_time = active_time
         #: Plans that wait for a person.
         self._awaiting = awaiting
         self._unclaimed: dict[str, Usage] = {}
@@ -55,7 +55,7 @@ class Permits:
 
     async def take(self, node: str, model: str, priority: float, reserved: Usage) -> None:
         """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
-        with a journal that is ready to keep what comes back. `give_back` ends it."""
+        with a journal that is ready to keep what comes back. `release` ends it."""
         while True:
             # No coroutine of its own: while thousands wait, each frame is some of what a node costs.
             if (turn := self._turns.ask(priority)) is not None:
@@ -67,15 +67,15 @@ class Permits:
             try:
                 hindrance = self._hindrance(model, reserved)
             except OverBudget as problem:
-                self._turns.give_back()
+                self._turns.release()
                 raise budget_error(problem) from None
             except BaseException:
-                self._turns.give_back()
+                self._turns.release()
                 raise
             if hindrance is None:
                 break
             # Other nodes, and other runs of the engine, have their turns meanwhile.
-            self._turns.give_back()
+            self._turns.release()
             await hindrance
         self._begin(node, reserved)
 
@@ -86,7 +86,7 @@ class Permits:
         if self._held and (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
             # Its provider asked for patience.
             return asyncio.sleep(wait)
-        self._stopwatch.require_time()
+        self._active_time.require_time()
         settled = self.meter.reserve_now(reserved)
         return asyncio.shield(settled) if settled is not None else None
 
@@ -96,22 +96,22 @@ class Permits:
             self._log.open()
         except BaseException:
             # No call was made: what was counted for it is taken back.
-            self.give_back(node, reserved, Usage(calls=-1))
+            self.release(node, reserved, Usage(calls=-1))
             raise
-        self._stopwatch.start()
+        self._active_time.start()
 
-    def give_back(self, node: str, reserved: Usage, used: Usage) -> None:
+    def release(self, node: str, reserved: Usage, used: Usage) -> None:
         """The call is over: count what it used beside the call itself, and let the next one have its turn."""
         self.meter.settle(reserved, used)
         self._add_claim(node, used)
-        self._turns.give_back()
+        self._turns.release()
         self.rest()
 
     def rest(self) -> None:
         """While no call is under way and none may begin, because of a pause, or only an approval is waited for, no time
         is counted; the next call starts the clock again."""
         if (self._awaiting or not self._going.is_set()) and self.meter.idle:
-            self._stopwatch.stop()
+            self._active_time.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:
         before = self._unclaimed.get(node)

@@ -11,8 +11,8 @@ from typing import Any
 from ..core.events import RunPaused, RunResumed
 from ..core.plan import Execute, Recurse
 from ..core.tree import NodeState, Tree
-from .active_time import Stopwatch
-from .admission import Permits
+from .active_time import ActiveTime
+from .admission import Admission
 from .event_log import EventLog
 
 __all__ = ["Control", "Ended"]
@@ -29,8 +29,8 @@ class Control:
     def __init__(
         self,
         log: EventLog,
-        permits: Permits,
-        stopwatch: Stopwatch,
+        admission: Admission,
+        active_time: ActiveTime,
         awaiting: dict[str, asyncio.Future[Execute | Recurse | None]],
         clock: Callable[[], float],
     ) -> None:
@@ -49,8 +49,8 @@ class Control:
         self.stops_as = "cancelled"
         self._settling = False
         self._log = log
-        self._permits = permits
-        self._stopwatch = stopwatch
+        self._admission = admission
+        self._active_time = active_time
         self._clock = clock
         self._thread = threading.get_ident()
 
@@ -100,14 +100,14 @@ class Control:
         """End without losing what is paid for: no new call starts, calls and tools under way finish and are kept."""
         if not self._settling:
             self._settling = True
-            self._permits.pause()
+            self._admission.pause()
             self.loop.call_soon(self._settle_when_idle, False)
 
     def _settle_when_idle(self, was_idle: bool) -> None:
         """Idle twice in a row: then what the last call brought has been told, too."""
         if self.ended:
             return
-        idle = self._permits.meter.idle and not _calls_tools(self._log.tree)
+        idle = self._admission.meter.idle and not _calls_tools(self._log.tree)
         if idle and was_idle:
             self.settled = True
             assert self.task is not None
@@ -138,11 +138,11 @@ class Control:
         """Wait until the plan of a node, or what its tools are about to do, is approved; the edited plan, or `None` if
         it stays. Waiting costs no time."""
         waiting = self.awaiting[node_id] = self.loop.create_future()
-        self._permits.rest()
+        self._admission.rest()
         try:
             edited: Execute | Recurse | None = await waiting
             if self._log.tree.status == "running":
-                self._stopwatch.start()
+                self._active_time.start()
             return edited
         finally:
             del self.awaiting[node_id]
@@ -162,11 +162,11 @@ class Control:
         status = self._log.tree.status
         if status == "pending":
             # The run's own task was not yet here: no call starts, and the pause is told right after the start.
-            self._permits.pause()
+            self._admission.pause()
             self.loop.call_soon(self._pause)
         elif status == "running":
-            self._permits.pause()
-            self._permits.rest()
+            self._admission.pause()
+            self._admission.rest()
             self._log.emit(RunPaused(at=self._clock()))
 
     def _resume(self) -> None:
@@ -177,9 +177,9 @@ class Control:
             self.loop.call_soon(self._resume)
         elif status == "paused":
             self._log.emit(RunResumed(at=self._clock()))
-            if self._permits.meter.spent.calls and not self.awaiting:
-                self._stopwatch.start()
-            self._permits.resume()
+            if self._admission.meter.spent.calls and not self.awaiting:
+                self._active_time.start()
+            self._admission.resume()
 
 
 def _calls_tools(tree: Tree) -> bool:

@@ -20,12 +20,12 @@ from .run_context import RunContext
 from .run_output import output_of
 from .scheduler import OverBudget
 
-__all__ = ["Lifetime"]
+__all__ = ["Lifecycle"]
 
 log = logging.getLogger("rlm_notebook")
 
 
-class Lifetime:
+class Lifecycle:
     """Drives one run to its `output` or its `error`, and then has begin what it goes on as, if anything."""
 
     def __init__(self, run: RunContext) -> None:
@@ -62,7 +62,7 @@ class Lifetime:
                 task=run.task,
                 request_key=run.request_key,
                 settings=run.settings,
-                parent=run.past.parent,
+                parent=run.recorded_state.parent,
                 fresh=run.job.mode == "fresh",
             )
         )
@@ -82,7 +82,7 @@ class Lifetime:
 
     async def _in_time(self, main: Callable[[RunContext], Awaitable[str]]) -> str:
         try:
-            return await self._run.stopwatch.within(partial(main, self._run))
+            return await self._run.active_time.within(partial(main, self._run))
         except OverBudget as problem:
             raise budget_error(problem) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..core.tree import Tree
 from ..ports import Mode
 
-__all__ = ["Urgency"]
+__all__ = ["Priorities"]
 
 #: How many calls, one after the other, a task of each effort takes: each level twice as many as the one before.
 _CALLS = {effort: 0.375 * 2.0**effort for effort in range(1, 6)}
@@ -17,7 +17,7 @@ _CALLS = {effort: 0.375 * 2.0**effort for effort in range(1, 6)}
 _UNKNOWN = 5.0
 
 
-class Urgency:
+class Priorities:
     """Priorities of the calls of one run, in calls that come after each other until the end."""
 
     def __init__(self, tree: Tree) -> None:

@@ -14,10 +14,10 @@ from ..core.tree import Node, NodeState, Tree
 from ..memory import SharedMemory
 from ..prompts import PROMPTS_VERSION
 
-__all__ = ["Past"]
+__all__ = ["RecordedState"]
 
 
-class Past:
+class RecordedState:
     """The records that the nodes of a run may find themselves in."""
 
     def __init__(self, recorded: Recorded | None, request_key: str, memory: SharedMemory) -> None:

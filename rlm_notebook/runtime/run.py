@@ -28,7 +28,7 @@ from ..views.mermaid import mermaid
 from ..views.outline import outline
 from .config import Configuration, Job
 from .forks import Fork, edited, plan_given, retried
-from .lifecycle import Lifetime
+from .lifecycle import Lifecycle
 from .run_context import RunContext, RunFactory
 from .run_view import RunView
 
@@ -74,7 +74,7 @@ class Run:
     ) -> None:
         #: For the package itself: no promise to users.
         self.internals = RunContext(self, job, configuration, recorded, origin, clock=clock)
-        self._lifetime = Lifetime(self.internals)
+        self._lifetime = Lifecycle(self.internals)
         self._origin = origin
         self._lifetime.begin(main)
 

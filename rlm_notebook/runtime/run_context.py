@@ -17,17 +17,17 @@ from ..core.limits import Usage
 from ..core.records import Recorded
 from ..exceptions import ConfigurationError, ExecutionError
 from ..ports import Message, Reply
-from .active_time import Stopwatch
-from .admission import Permits
+from .active_time import ActiveTime
+from .admission import Admission
 from .config import Configuration, Job
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
 from .forks import Forked, NodeSource
-from .priority import Urgency
-from .recall import Past
+from .priority import Priorities
+from .recall import RecordedState
 from .run_view import RunView
-from .scheduler import Meter, Splits, Steps, Turns, slots_for
+from .scheduler import BudgetMeter, NodeQuota, PrioritySemaphore, SplitGate, slots_for
 from .steady_clock import SteadyClock
 
 __all__ = ["RunContext", "RunFactory"]
@@ -79,10 +79,10 @@ class RunContext:
         self.budget = configuration.budget
         self.limits = configuration.limits
         self.clock = SteadyClock(clock)
-        self.past = Past(recorded, job.request_key, job.memory)
+        self.recorded_state = RecordedState(recorded, job.request_key, job.memory)
         #: What earlier executions left.
         self.recorded = recorded
-        self.run_id = self.past.run_id or secrets.token_hex(8)
+        self.run_id = self.recorded_state.run_id or secrets.token_hex(8)
         self.log = EventLog(job.journal, configuration.observers)
         self.tree = self.log.tree
         #: The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does.
@@ -91,22 +91,22 @@ class RunContext:
         self.watch = self.log.watch
         #: What waits for `approve`, by node: its plan, or its calls of tools.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
-        self.stopwatch = Stopwatch(self.past.active_seconds, self.budget.seconds, self.clock)
-        meter = Meter(self.budget, self.past.spent)
-        turns = Turns(slots_for(configuration.slots))
-        self.steps = Steps(self.limits.max_steps)
-        self.splits = Splits()
-        self.permits = Permits(self.log, turns, meter, self.stopwatch, self.awaiting)
+        self.active_time = ActiveTime(self.recorded_state.active_seconds, self.budget.seconds, self.clock)
+        meter = BudgetMeter(self.budget, self.recorded_state.spent)
+        turns = PrioritySemaphore(slots_for(configuration.slots))
+        self.steps = NodeQuota(self.limits.max_steps)
+        self.splits = SplitGate()
+        self.admission = Admission(self.log, turns, meter, self.active_time, self.awaiting)
         #: What a node used since its last event that told of usage.
-        self.claim = self.permits.claim
-        self.control = Control(self.log, self.permits, self.stopwatch, self.awaiting, self.clock)
+        self.claim = self.admission.claim
+        self.control = Control(self.log, self.admission, self.active_time, self.awaiting, self.clock)
         #: The event loop that the run lives on; everything it emits is emitted there.
         self.loop = self.control.loop
         #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
         self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
         #: Answers that are being written, as far as they have come, by node.
         self.drafts: dict[str, list[str]] = {}
-        self.urgency = Urgency(self.tree)
+        self.priorities = Priorities(self.tree)
         self.continuation = Continuation(self.control)
         self._factory = factory
 
@@ -133,17 +133,17 @@ class RunContext:
     @property
     def usage(self) -> Usage:
         """Over the lifetime of the run: what earlier executions of the same file used is included."""
-        return self.permits.meter.total
+        return self.admission.meter.total
 
     @property
     def calls(self) -> int:
         """Model calls of this execution."""
-        return self.permits.meter.spent.calls
+        return self.admission.meter.spent.calls
 
     @property
     def reused(self) -> bool:
         """Every answer was found in the records: no model was called."""
-        return self.status == "done" and self.calls == 0 and bool(self.past.records)
+        return self.status == "done" and self.calls == 0 and bool(self.recorded_state.records)
 
     @property
     def checkpoint(self) -> str | None:
@@ -154,15 +154,15 @@ class RunContext:
     @property
     def active_seconds(self) -> float:
         """How long the run has worked, from the first call of each execution on; pauses do not count."""
-        return self.stopwatch.seconds
+        return self.active_time.seconds
 
     @property
     def rests(self) -> Sequence[tuple[float, float | None]]:
-        return self.stopwatch.rests
+        return self.active_time.rests
 
     @property
     def fresh(self) -> bool:
-        return self.stopwatch.fresh
+        return self.active_time.fresh
 
     @property
     def breadcrumbs(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ class RunContext:
         variables = self.job.memory.digests()
         kept = {
             "variables": variables,
-            "edit": self.job.edit or self.past.edit,
+            "edit": self.job.edit or self.recorded_state.edit,
             "baseline": self.job.baseline,
             "title": self.job.title,
         }
@@ -184,13 +184,13 @@ class RunContext:
     @property
     def changed(self) -> tuple[str, ...]:
         """The variables whose content is another now than when the run was recorded."""
-        return self.past.changed
+        return self.recorded_state.changed
 
     @property
     def notes(self) -> list[str]:
         """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
         of which of its tools nobody knows whether they changed."""
-        return [*self.past.notes, *self._unseen]
+        return [*self.recorded_state.notes, *self._unseen]
 
     @cached_property
     def _unseen(self) -> list[str]:
@@ -204,7 +204,7 @@ class RunContext:
 
     def snapshot(self) -> Recorded:
         """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
-        return self.past.with_present(self.tree, self.usage, self.active_seconds)
+        return self.recorded_state.with_present(self.tree, self.usage, self.active_seconds)
 
     # -- for the solver ------------------------------------------------------------------------------------------
 

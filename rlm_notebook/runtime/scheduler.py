@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from ..concurrency.loop_thread import blocks_a_loop
 from ..core.limits import NOTHING, ONE_CALL, Budget, Usage
 
-__all__ = ["Meter", "OverBudget", "Slots", "Splits", "Steps", "Turns", "held", "slots_for"]
+__all__ = ["BudgetMeter", "NodeQuota", "OverBudget", "PrioritySemaphore", "Slots", "SplitGate", "held", "slots_for"]
 
 
 #: The slots of which the call that is being made holds one.
@@ -23,20 +23,19 @@ held: ContextVar[Slots | None] = ContextVar("held", default=None)
 class Slots:
     """At most `limit` calls at once, over all runs of an engine, whatever event loops and threads they live on.
 
-    The runs that wait are served in rotation, so that a small one is not held up until a large one has ended; which of
-    a run's calls goes first is decided by its `Turns`. Each run is served on its own event loop, which for this reason
-    has to be running: one that was stopped is passed over. Whenever a slot is free and somebody waits, serving is on
-    its way.
+    The waiting runs are served in rotation, so that a small run does not wait for the end of a large one; the run's
+    `PrioritySemaphore` decides which of its calls is next. Each run is served on its own event loop; a run whose loop
+    was stopped is skipped. Invariant: while a slot is free and a call waits, a serving step is scheduled.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = self.free = limit
-        #: Guards what is here, and who waits in each `Turns`.
+        #: Guards what is here, and who waits in each `PrioritySemaphore`.
         self.lock = threading.Lock()
         #: The runs with calls that wait, the next one first.
-        self.waiting: OrderedDict[Turns, None] = OrderedDict()
+        self.waiting: OrderedDict[PrioritySemaphore, None] = OrderedDict()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """A call is over."""
         with self.lock:
             self.free += 1
@@ -57,7 +56,7 @@ class Slots:
             with suppress(RuntimeError):
                 run.loop.call_soon_threadsafe(self._serve, run, 0)
 
-    def _serve(self, first: Turns, after: int) -> None:
+    def _serve(self, first: PrioritySemaphore, after: int) -> None:
         """Give slots to those who wait on the loop of this run, so many steps of it from now, as long as it is their
         turn: all slots that are free by then."""
         if after:
@@ -69,12 +68,12 @@ class Slots:
         if run is not None:
             self.serve_soon()
 
-    def _next(self) -> Turns | None:
+    def _next(self) -> PrioritySemaphore | None:
         """The run whose turn it is, if a slot is free; one whose loop stands still is called when that goes on."""
         with self.lock:
             if not self.free:
                 return None
-            gone: list[Turns] = []
+            gone: list[PrioritySemaphore] = []
             found = None
             for run in self.waiting:
                 if run.can_be_served(gone):
@@ -85,7 +84,7 @@ class Slots:
             return found
 
 
-class Turns:
+class PrioritySemaphore:
     """A run's part in the slots of its engine; of its calls that wait, the one with the highest priority goes first.
 
     Used on the run's event loop alone.
@@ -120,12 +119,12 @@ class Turns:
         """Whoever asked does not wait any more."""
         if turn.done() and not turn.cancelled():
             # It was its turn just when it gave up: the next one takes it.
-            self.give_back()
+            self.release()
 
-    def give_back(self) -> None:
-        self._slots.give_back()
+    def release(self) -> None:
+        self._slots.release()
 
-    def can_be_served(self, gone: list[Turns]) -> bool:
+    def can_be_served(self, gone: list[PrioritySemaphore]) -> bool:
         """Whether its loop is running; if none of its calls waits any more, it is put to those that are `gone`."""
         if not self._waits():
             gone.append(self)
@@ -190,7 +189,7 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 _STEPS_TO_UNLOCK = 3
 
 
-class Splits:
+class SplitGate:
     """At most so many sub-tasks begin at once; of the splits that wait for that, the deepest goes first.
 
     Where many plans come together, from a replay or from a model that is quick, the tree is worked off branch by
@@ -240,7 +239,7 @@ class OverBudget(Exception):
         self.name, self.used, self.limit, self.wanted = name, used, limit, wanted
 
 
-class Meter:
+class BudgetMeter:
     """One budget for a whole run: an estimate is reserved before each call, and settled after it.
 
     A call that does not fit waits while others are under way, because they may need less than was reserved for them;
@@ -328,7 +327,7 @@ class Meter:
         return None
 
 
-class Steps:
+class NodeQuota:
     """At most `limit` nodes in a tree that has its root; they are reserved before they are there."""
 
     def __init__(self, limit: int) -> None:
@@ -351,7 +350,7 @@ class Steps:
         """Give back what `reserve` took for nodes that never came to be."""
         self._taken -= count
 
-    def put_aside(self) -> None:
+    def supersede(self) -> None:
         """A node was superseded: it counts no more."""
         self._taken -= 1
         self._aside += 1

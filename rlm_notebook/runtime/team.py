@@ -107,7 +107,7 @@ class Team:
         if error is not None:
             raise error
 
-    def fuses(self, node: Node) -> bool:
+    def answers_inline(self, node: Node) -> bool:
         """The planner's own answer is what the node's agent would give."""
         return self.fuses_for(node.agent)
 

@@ -17,7 +17,7 @@ __all__ = [
     "TYPE_ATTEMPTS",
     "failed_parts",
     "not_empty",
-    "told_beside",
+    "reply_metadata",
     "unfit",
     "what_to_do",
     "what_was_wrong",
@@ -79,7 +79,7 @@ def not_empty(node: Node, reply: Reply) -> Reply:
     return reply
 
 
-def told_beside(reply: Reply) -> dict[str, Any]:
+def reply_metadata(reply: Reply) -> dict[str, Any]:
     """What is recorded of a reply beside what it says: how it ended, if early, and what the model thought."""
     reason = ended_early(reply.finish_reason, reply.metadata)
     thoughts = reply.reasoning.strip()

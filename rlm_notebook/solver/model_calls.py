@@ -34,7 +34,7 @@ from ..runtime.scheduler import held
 from ..wrappers.retried import Patience
 from .errors import without_node
 
-__all__ = ["TextReader", "ask", "tell_work"]
+__all__ = ["TextReader", "ask", "emit_work"]
 
 #: What a node's call is told as, and the state that it leads to.
 _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeState]] = {
@@ -69,30 +69,30 @@ def ask(
     reader: TextReader | None = None,
 ) -> Awaitable[Reply]:
     """One answer of a model. A request that is under way already is not made again: its answer serves both."""
-    asking = _Asking(run, node, model, retry, reader, _identity(model, request))
+    asking = ModelCall(run, node, model, retry, reader, _identity(model, request))
     remembering = run.configuration.remember(model, asking)
     return asking.reply(request, shared=True) if remembering is asking else _remembered(asking, remembering, request)
 
 
-def tell_work(run: RunContext, node_id: str, mode: Mode) -> None:
+def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
     """The node is at work from here on, if it was not yet: its call has its turn, or its answer is there."""
     node, (begins, state) = run.tree[node_id], _WORK[mode]
     if node.state is not state or not node.at_work:
         run.emit(begins(at=run.clock(), node=node_id))
 
 
-async def _remembered(asking: _Asking, remembering: Model, request: Request) -> Reply:
+async def _remembered(asking: ModelCall, remembering: Model, request: Request) -> Reply:
     """The reply of a model that may know it already; what it says of an answer that is known is taken in here."""
     while asking.is_late:
         if (shared := await asking.answer_of_first()) is not None:
-            tell_work(asking.run, asking.node, request.mode)
+            emit_work(asking.run, asking.node, request.mode)
             return shared
     reply: Reply | None = None
     asking.begin()
     try:
         async with aclosing(cast(Any, remembering.stream(request))) as pieces:
             async for piece in pieces:
-                tell_work(asking.run, asking.node, request.mode)
+                emit_work(asking.run, asking.node, request.mode)
                 if isinstance(piece, Reply):
                     # What a cache holds may be from somebody who does not tell thoughts from answers.
                     asking.take_rest(request)
@@ -199,7 +199,7 @@ def _recordable_call(call: ToolCall) -> ToolCall:
 
 
 @dataclass(slots=True)
-class _Asking:
+class ModelCall:
     """The same model, each call made when it is its turn and repeated as the policy says, for one node.
 
     It does what `Retried` around a model in its turn would do. A wait between two attempts holds nobody up. Who asks
@@ -261,7 +261,7 @@ class _Asking:
         """The model's answer; `shared` with all who are late. All in one coroutine: thousands may wait here."""
         while shared and self.is_late:
             if (known := await self.answer_of_first()) is not None:
-                tell_work(self.run, self.node, request.mode)
+                emit_work(self.run, self.node, request.mode)
                 return known
         if shared:
             self.begin()
@@ -272,7 +272,7 @@ class _Asking:
                     # The model kept it to itself, or made a failure of it.
                     raise asyncio.CancelledError
                 reserved, used, told = self._reserved(request), NOTHING, True
-                await self.run.permits.take(self.node, self.model.name, priority, reserved)
+                await self.run.admission.take(self.node, self.model.name, priority, reserved)
                 try:
                     held.set(self.run.configuration.slots)
                     paced = self._begin_call(request.mode)
@@ -280,7 +280,7 @@ class _Asking:
                     try:
                         async for piece in pieces:
                             if paced:
-                                tell_work(self.run, self.node, request.mode)
+                                emit_work(self.run, self.node, request.mode)
                             if isinstance(piece, Reply):
                                 _require_whole(piece, self.model.name)
                                 used, told = _used(self.run, self.model, piece), piece.usage is not None
@@ -303,7 +303,7 @@ class _Asking:
                         if reply is None and self.filter is not None:
                             self._take(request, self.filter.rest(), self.filter)
                             self._keep_answer()
-                    self.run.permits.answered.add(self.model.name)
+                    self.run.admission.answered.add(self.model.name)
                     reply = _answered(reply, request, self.model.name)
                     break
                 except ModelError as error:
@@ -316,10 +316,10 @@ class _Asking:
                     held.set(None)
                     _set_begin(None)
                     # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
-                    self.run.permits.give_back(self.node, reserved if told else NOTHING, used)
+                    self.run.admission.release(self.node, reserved if told else NOTHING, used)
                 if self.retry is None:
                     raise failure
-                tell_work(self.run, self.node, request.mode)
+                emit_work(self.run, self.node, request.mode)
                 patience = patience or Patience(self.retry, self._tell, self._has_answered)
                 await patience.after(failure)
             return self.settled(reply) if shared else _present(reply, self.node, self.model)
@@ -332,15 +332,15 @@ class _Asking:
     def _begin_call(self, mode: Mode) -> bool:
         """It is the node's turn. The model may have the call wait for a rate limit; that it may gives true."""
         paced = self.model.capabilities.waits_for_rate_limit
-        _set_begin(partial(tell_work, self.run, self.node, mode) if paced else None)
+        _set_begin(partial(emit_work, self.run, self.node, mode) if paced else None)
         if not paced:
-            tell_work(self.run, self.node, mode)
+            emit_work(self.run, self.node, mode)
         return paced
 
     def _priority(self, request: Request) -> float:
         """Who goes first; where the budget may well end before the run, what is planned is answered before more is."""
-        priority = self.run.urgency.of(self.node, request.facts.depth, request.mode)
-        finishing = request.mode != "planner" and self.run.permits.meter.runs_low
+        priority = self.run.priorities.of(self.node, request.facts.depth, request.mode)
+        finishing = request.mode != "planner" and self.run.admission.meter.runs_low
         return priority + _BEFORE_ALL if finishing else priority
 
     def take_in(self, request: Request, text: str) -> None:
@@ -400,10 +400,10 @@ class _Asking:
     def _hold(self, error: ModelError) -> None:
         """A wait that nobody is willing to make is not imposed on the others: they are refused themselves."""
         if error.retry_after and self.retry is not None and error.retry_after <= self.retry.patience:
-            self.run.permits.hold(self.model.name, error.retry_after)
+            self.run.admission.hold(self.model.name, error.retry_after)
 
     def _has_answered(self) -> bool:
-        return self.model.name in self.run.permits.answered
+        return self.model.name in self.run.admission.answered
 
     def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run

@@ -27,11 +27,11 @@ from ..ports import NodeFacts, Reply, Request
 from ..prompts import repair_messages
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
-from .errors import told_beside, what_to_do, what_was_wrong
+from .errors import reply_metadata, what_to_do, what_was_wrong
 from .model_calls import ask
-from .replay import tell_recorded
-from .requests import Briefs
-from .subtasks import Children
+from .replay import emit_recorded
+from .requests import RequestBuilder
+from .subtasks import SubTasks
 
 __all__ = ["Planning"]
 
@@ -56,35 +56,35 @@ class Draft:
 class Planning:
     """How an engine's nodes come to a plan."""
 
-    def __init__(self, configuration: Configuration, briefs: Briefs) -> None:
+    def __init__(self, configuration: Configuration, requests: RequestBuilder) -> None:
         self._planner = configuration.team.planner.resolved
-        self._briefs = briefs
+        self._requests = requests
         self._on_limit = configuration.on_limit
         self._retry = configuration.retry
 
     def draft(self, run: RunContext, node_id: str) -> Draft:
         """How the node comes to its plan: EXECUTE where a limit says so, one that is recorded, or one to be `asked`."""
         node = run.tree[node_id]
-        facts = self._briefs.facts(run, node)
-        key = self._briefs.key(run, node, facts)
+        facts = self._requests.facts(run, node)
+        key = self._requests.key(run, node, facts)
         if forced := self._forced(run, node):
             run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key, limited=forced))
             return Draft(key, facts, Execute())
-        known = run.past.records.plans.get(key, node_id)
+        known = run.recorded_state.records.plans.get(key, node_id)
         if known is None and run.job.keep_plan:
-            known = run.past.planned(node, run.tree)
+            known = run.recorded_state.planned(node, run.tree)
         if known is not None:
-            followed = run.past.followed(known, run.tree)
+            followed = run.recorded_state.followed(known, run.tree)
             return Draft(key, facts, self._recalled(run, node, replace(known, plan_key=key)), followed)
         run.require_solving(node_id)
         return Draft(key, facts)
 
-    async def asked(self, run: RunContext, node_id: str, draft: Draft, children: Children) -> Execute | Recurse:
+    async def asked(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Execute | Recurse:
         """A plan from the planner, which is told what was wrong with what it wrote before.
 
         Sub-tasks that were begun while the plan streamed are in `children`.
         """
-        node, request = run.tree[node_id], self._briefs.for_planner(draft.facts)
+        node, request = run.tree[node_id], self._requests.for_planner(draft.facts)
         attempt = 0
         while True:
             attempt += 1
@@ -122,7 +122,7 @@ class Planning:
         return Execute()
 
     async def followed(
-        self, run: RunContext, node_id: str, draft: Draft, split: Recurse, children: Children
+        self, run: RunContext, node_id: str, draft: Draft, split: Recurse, children: SubTasks
     ) -> Execute | None:
         """What holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun (`None`)."""
         node = run.tree[node_id]
@@ -162,11 +162,11 @@ class Planning:
             if isinstance(event, Planned):
                 self._tell(run, node, event, plan, begun=0)
             else:
-                tell_recorded(run, event)
+                emit_recorded(run, event)
         return plan
 
     async def _settled(
-        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: Children
+        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: SubTasks
     ) -> Execute | Recurse:
         """The plan as it stands, with what was begun too early put aside."""
         if not _continues(plan, children.early):
@@ -175,7 +175,7 @@ class Planning:
         event = Planned(
             at=run.clock(),
             node=node.id,
-            plan={**plan.to_json(), **told_beside(reply)},
+            plan={**plan.to_json(), **reply_metadata(reply)},
             key=key,
             usage=run.claim(node.id),
             model=reply.model,
@@ -205,12 +205,12 @@ class Planning:
             return "max_depth"
         return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
 
-    def _reply(self, run: RunContext, node: Node, request: Request, children: Children) -> Awaitable[Reply]:
+    def _reply(self, run: RunContext, node: Node, request: Request, children: SubTasks) -> Awaitable[Reply]:
         """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
         if not early and request.streaming:
             request = replace(request, streaming=False)
-        beginner = _Beginner(run, children) if early else None
+        beginner = EarlyStart(run, children) if early else None
         return ask(run, node.id, self._planner, request, self._retry, beginner)
 
 
@@ -226,10 +226,10 @@ def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitE
     )
 
 
-class _Beginner:
+class EarlyStart:
     """Begins sub-tasks from the text of a plan as it streams in; a stream that starts anew must say the same again."""
 
-    def __init__(self, run: RunContext, children: Children) -> None:
+    def __init__(self, run: RunContext, children: SubTasks) -> None:
         self._run = run
         self._children = children
         self.restart()

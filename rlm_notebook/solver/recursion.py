@@ -32,13 +32,13 @@ from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
 from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool
-from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, told_beside, unfit, what_was_wrong, without_node
+from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
 from .model_calls import ask
 from .planning import Planning
-from .replay import ROOT, tell_all, tell_result, unchanged
-from .requests import Briefs
-from .subtasks import Children, end_node
-from .tool_loop import Conversation, Transcript
+from .replay import ROOT, replay_result, replay_tree, unchanged
+from .requests import RequestBuilder
+from .subtasks import SubTasks, end_node
+from .tool_loop import ToolLoop, Transcript
 
 __all__ = ["Recursion"]
 
@@ -50,30 +50,30 @@ class Recursion:
         self._configuration = configuration
         self._team = configuration.team
         self._retry = configuration.retry
-        self._briefs = Briefs(configuration.team, configuration.deadline)
-        self._planning = Planning(configuration, self._briefs)
+        self._requests = RequestBuilder(configuration.team, configuration.deadline)
+        self._planning = Planning(configuration, self._requests)
 
     async def solve(self, run: RunContext) -> str:
         """The answer to a run's task."""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
         known = unchanged(run, self.key(run, ROOT))
-        return tell_all(run, known) if known is not None else await self.node(run, ROOT)
+        return replay_tree(run, known) if known is not None else await self.node(run, ROOT)
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, made again."""
-        return self._briefs.prompt(run, run.tree[node_id])
+        return self._requests.prompt(run, run.tree[node_id])
 
     def key(self, run: NodeSource, node_id: str) -> str:
         """The key of a node's plan, made again."""
         node = run.tree[node_id]
-        return self._briefs.key(run, node, self._briefs.facts(run, node))
+        return self._requests.key(run, node, self._requests.facts(run, node))
 
     async def node(self, run: RunContext, node_id: str) -> str:
         """Solve a node, and leave it in a final state whatever happens."""
         try:
             if node_id in run.control.stopped:
                 raise asyncio.CancelledError
-            children = Children(run, node_id, self)
+            children = SubTasks(run, node_id, self)
             try:
                 draft = self._planning.draft(run, node_id)
                 plan = draft.plan or await self._planning.asked(run, node_id, draft, children)
@@ -128,10 +128,10 @@ class Recursion:
     async def _answer(self, run: RunContext, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
         key = result_key(node.plan_key, "EXECUTE" if execute is not None else "RECURSE", joined)
-        if (known := run.past.recalled(key, node.id)) is not None:
-            return tell_result(run, known, node, parts)
+        if (known := run.recorded_state.recalled(key, node.id)) is not None:
+            return replay_result(run, known, node, parts)
         reads: set[str] = set()
-        if execute is not None and execute.answer and self._fuses(run, node):
+        if execute is not None and execute.answer and self._answers_inline(run, node):
             mark: Literal["", "cached"] = "cached" if self._configuration.cached and not node.plan_usage.calls else ""
             beside = node.plan or {}
             ended, thoughts = str(beside.get(ENDED) or "stop"), str(beside.get(THOUGHTS) or "")
@@ -147,7 +147,7 @@ class Recursion:
                 node=node.id,
                 content=reply.content,
                 key=key,
-                metadata={**reply.metadata, **told_beside(reply)},
+                metadata={**reply.metadata, **reply_metadata(reply)},
                 usage=usage,
                 model=reply.model,
                 mark=reply.mark if not usage.calls else "",
@@ -156,22 +156,22 @@ class Recursion:
         )
         return reply.content
 
-    def _fuses(self, run: RunContext, node: Node) -> bool:
+    def _answers_inline(self, run: RunContext, node: Node) -> bool:
         """Whether the answer that the planner gave beside its plan will do."""
         typed = run.job.output_type is not None and node.parent is None
-        return self._team.fuses(node) and not run.job.memory and not typed
+        return self._team.answers_inline(node) and not run.job.memory and not typed
 
     async def _execute(self, run: RunContext, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
         agent = self._team.agent(node)
-        tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._readers(run, agent, reads)}}
-        request = self._briefs.for_worker(run, node, self._briefs.facts(run, node), tools.values())
-        stopped, changed = self._briefs.stopped(run, run.tree[node.id])
+        tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._reference_tools(run, agent, reads)}}
+        request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
+        stopped, changed = self._requests.stopped(run, run.tree[node.id])
         transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
-        talk = Conversation(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
+        talk = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._fitting(run, node, request, talk.answer, talk.refuse)
 
-    def _readers(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+    def _reference_tools(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
         if not run.job.memory:
             return ()
@@ -181,7 +181,7 @@ class Recursion:
         return ()
 
     async def _synthesize(self, run: RunContext, node: Node, parts: tuple[Part, ...]) -> Reply:
-        request = self._briefs.for_synthesizer(self._briefs.facts(run, node, parts))
+        request = self._requests.for_synthesizer(self._requests.facts(run, node, parts))
 
         def ask_once(request: Request) -> Awaitable[Reply]:
             return ask(run, node.id, self._team.synthesizer.resolved, request, self._retry)

@@ -15,19 +15,19 @@ from ..exceptions import CheckpointError, ReplayError
 from ..ports import Part
 from ..runtime.run_context import RunContext
 
-__all__ = ["replay", "tell_all", "tell_recorded", "tell_result", "unchanged"]
+__all__ = ["emit_recorded", "replay", "replay_result", "replay_tree", "unchanged"]
 
 ROOT = "0"
 
 
-def tell_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
+def replay_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
     """A recorded answer as that of `node`, whose results are `parts`; gives the text as it reads there."""
-    told = _brought_to(run, known, node, parts)
+    told = _relocated(run, known, node, parts)
     _emit_all(run, result_events(told, node.id))
     return told.result or ""
 
 
-def _brought_to(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
+def _relocated(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
     """A recorded answer as it reads here: what it refers to may stand at another place now."""
     if not parts:
         return known
@@ -61,10 +61,10 @@ async def replay(run: RunContext) -> str:
 
     Raises `ReplayError` if nothing is recorded, if it is not done, or if the request is another one now.
     """
-    return tell_all(run, _require_same(run).tree)
+    return replay_tree(run, _require_same(run).tree)
 
 
-def tell_all(run: RunContext, tree: Tree) -> str:
+def replay_tree(run: RunContext, tree: Tree) -> str:
     """A whole recorded tree, with the times that were recorded; gives the answer."""
     if ROOT not in run.tree:
         # What was asked may not be in the file; it is the same, or its key were another.
@@ -142,10 +142,10 @@ def _what_changed(run: RunContext, old: Tree) -> str:
 
 def _emit_all(run: RunContext, events: Iterable[Event]) -> None:
     for event in events:
-        tell_recorded(run, event)
+        emit_recorded(run, event)
 
 
-def tell_recorded(run: RunContext, event: Event) -> None:
+def emit_recorded(run: RunContext, event: Event) -> None:
     """Emit what a record says; raises `CheckpointError` for one that no run can have left."""
     try:
         run.emit(event)

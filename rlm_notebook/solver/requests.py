@@ -24,10 +24,10 @@ from ..runtime.run_context import RunContext
 from ..runtime.team import Team
 from ..tools import Tool
 
-__all__ = ["Briefs"]
+__all__ = ["RequestBuilder"]
 
 
-class Briefs:
+class RequestBuilder:
     """Makes requests for the nodes of one engine; `deadline` is in seconds per call."""
 
     def __init__(self, team: Team, deadline: float | None) -> None:
@@ -65,10 +65,14 @@ class Briefs:
         No request tells a version of a tool. So replies stay what they are if a tool is changed while the run is
         stopped, and so does what the other tools returned: they may not bear to be called again.
         """
-        records = run.past.records.stopped
-        if (same := records.get(node.plan_key, node.id)) is not None or not records or run.past.recorded is None:
+        records = run.recorded_state.records.stopped
+        if (
+            (same := records.get(node.plan_key, node.id)) is not None
+            or not records
+            or run.recorded_state.recorded is None
+        ):
             return same, frozenset()
-        settings = run.past.recorded.tree.settings
+        settings = run.recorded_state.recorded.tree.settings
         agent, fingerprint, changed = self._team.recorded_as(self._team.agent(node), settings)
         key = self._key(run, node, self.facts(run, node), agent, fingerprint)
         return records.get(key, node.id), changed

@@ -16,7 +16,7 @@ from ..exceptions import ExecutionError, LimitError, ModelError
 from ..ports import Part
 from ..runtime.run_context import RunContext
 
-__all__ = ["Children", "end_node"]
+__all__ = ["SubTasks", "end_node"]
 
 #: Shared by all who have begun nothing; who begins something takes a dict of their own.
 _NONE: Any = MappingProxyType({})
@@ -34,7 +34,7 @@ class Solver(Protocol):
         ...
 
 
-class Children:
+class SubTasks:
     """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
 
     # Most nodes have no sub-tasks, and all have this.
@@ -63,17 +63,17 @@ class Children:
 
         All nodes are there before any runs, because `depends_on` may name sub-tasks further down the plan.
         """
-        self._run.urgency.estimate_joining(self._parent, joining)
+        self._run.priorities.estimate_joining(self._parent, joining)
         first = len(self._run.tree.children(self._parent))
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]
         for node, part in zip(new, planned, strict=True):
             self._create(node, part, tuple(ids[position] for position in part.depends_on))
-        self._run.urgency.count(self._parent, new)
+        self._run.priorities.count(self._parent, new)
         self._tasks = self._tasks or {}
         self._left += len(new)
         # In the order of their urgency, since where turns are free, who asks first has one; kept in the plan's order.
-        tasks = {node: self._started(node) for node in self._run.urgency.sorted(new)}
+        tasks = {node: self._started(node) for node in self._run.priorities.sorted(new)}
         self._tasks.update((node, tasks[node]) for node in new)
         ended, context = self._ended, copy_context()
         for task in tasks.values():
@@ -82,7 +82,7 @@ class Children:
         self._run.control.node_tasks.update(tasks)
 
     def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
-        self._run.urgency.estimate(node, planned.effort)
+        self._run.priorities.estimate(node, planned.effort)
         agent, note = self._solver.assigned(planned.agent)
         self._run.emit(
             NodeCreated(
@@ -112,9 +112,9 @@ class Children:
         for node in self._tasks:
             for below in list(self._run.tree.walk(node)):
                 if below.state is not NodeState.SUPERSEDED:
-                    self._run.steps.put_aside()
+                    self._run.steps.supersede()
                     # What it finished was paid for: a later plan may ask for the same.
-                    self._run.past.records.add(below)
+                    self._run.recorded_state.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
         # Of one that has just ended we are yet to be told.
         self._abandoned = {*self._abandoned, *self._tasks.values()}

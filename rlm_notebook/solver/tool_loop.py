@@ -32,13 +32,13 @@ from ..ports import Message, Model, Reply, Request, ToolCall
 from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
-from .model_calls import ask, tell_work
+from .model_calls import ask, emit_work
 from .secret_arguments import is_masked, masked, secrets_of, told_call, without, without_in
 
-__all__ = ["Conversation", "Transcript"]
+__all__ = ["ToolLoop", "Transcript"]
 
 
-class Conversation:
+class ToolLoop:
     """What one node's model is asked, and which tools it may call; `reads` gathers the references that they read."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Conversation:
         """What the model says, or said; and what is known of each call that it makes."""
         known = self._recorded.next()
         if known is not None:
-            tell_work(self._run, self._node, "worker")
+            emit_work(self._run, self._node, "worker")
             reply, uses = await self._with_secrets(request, known) if known.lacking else (known.reply, known.uses)
             event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=known.told)
             self._run.emit(replace(event, usage=known.usage, model=reply.model, mark="replayed"))

@@ -93,7 +93,7 @@ async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
         while model.calls < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         run.pause()
-        while not run.internals.permits.meter.idle:  # noqa: ASYNC110
+        while not run.internals.admission.meter.idle:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     assert not any(node.at_work or node.state in ACTIVE for node in run.tree)

@@ -9,7 +9,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedModel
 from rlm_notebook.core.limits import Budget, Usage
 from rlm_notebook.ports import Request
-from rlm_notebook.runtime.scheduler import Meter, OverBudget, Splits
+from rlm_notebook.runtime.scheduler import BudgetMeter, OverBudget, SplitGate
 from tests.support.waiting import HANG
 
 TEN = Usage(prompt_tokens=10, cost_usd=0.1)
@@ -17,7 +17,7 @@ UNKNOWN = Usage(prompt_tokens=10, cost_usd=None)
 
 
 async def test_a_call_that_does_not_fit_waits_while_others_may_need_less_than_reserved() -> None:
-    meter = Meter(Budget(tokens=15), Usage())
+    meter = BudgetMeter(Budget(tokens=15), Usage())
     await meter.reserve(TEN)
     second = asyncio.create_task(meter.reserve(TEN))
     await asyncio.sleep(0)
@@ -29,7 +29,7 @@ async def test_a_call_that_does_not_fit_waits_while_others_may_need_less_than_re
 
 
 async def test_when_nothing_is_under_way_that_could_help_it_is_refused() -> None:
-    meter = Meter(Budget(tokens=15), Usage())
+    meter = BudgetMeter(Budget(tokens=15), Usage())
     await meter.reserve(TEN)
     second = asyncio.create_task(meter.reserve(TEN))
     await asyncio.sleep(0)
@@ -42,7 +42,7 @@ async def test_when_nothing_is_under_way_that_could_help_it_is_refused() -> None
 
 
 async def test_calls_are_counted_when_they_begin() -> None:
-    meter = Meter(Budget(calls=1), Usage())
+    meter = BudgetMeter(Budget(calls=1), Usage())
     await meter.reserve(Usage())
     with pytest.raises(OverBudget, match="calls"):
         await meter.reserve(Usage())
@@ -50,11 +50,11 @@ async def test_calls_are_counted_when_they_begin() -> None:
 
 async def test_what_was_spent_before_counts() -> None:
     with pytest.raises(OverBudget):
-        await Meter(Budget(usd=1.0), Usage(cost_usd=0.95)).reserve(TEN)
+        await BudgetMeter(Budget(usd=1.0), Usage(cost_usd=0.95)).reserve(TEN)
 
 
 async def test_an_unknown_cost_does_not_wipe_out_the_known_ones() -> None:
-    meter = Meter(Budget(usd=0.25), Usage())
+    meter = BudgetMeter(Budget(usd=0.25), Usage())
     for used in (TEN, UNKNOWN, TEN):
         await meter.reserve(used)
         meter.settle(used, used)
@@ -89,7 +89,7 @@ async def test_a_quick_model_has_its_tree_worked_off_branch_by_branch() -> None:
 
 
 async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
-    splits = Splits()
+    splits = SplitGate()
     assert splits.ask(1, 1000) is None, "the first goes ahead, however large"
     given_up, shallow, deep = (splits.ask(depth, 1000) for depth in (9, 2, 3))
     assert given_up is not None
@@ -104,7 +104,7 @@ async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
 
 
 async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
-    meter = Meter(Budget(tokens=10), Usage())
+    meter = BudgetMeter(Budget(tokens=10), Usage())
     await meter.reserve(TEN)
     second = asyncio.create_task(meter.reserve(TEN))
     await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError, ModelError, RecursiveEngine
-from rlm_notebook.runtime.scheduler import Slots, Turns
+from rlm_notebook.runtime.scheduler import PrioritySemaphore, Slots
 
 SPLIT = json.dumps({"decision": "RECURSE", "sub_tasks": [f"part {number}" for number in range(6)]})
 
@@ -225,7 +225,7 @@ def test_a_loop_that_stands_still_is_passed_over_and_served_when_it_goes_on() ->
     loop = asyncio.new_event_loop()
 
     async def waits() -> Any:
-        held = Turns(slots)
+        held = PrioritySemaphore(slots)
         assert held.ask(0) is None
         run = engine.start("stands still")
         for _ in range(5):
@@ -234,7 +234,7 @@ def test_a_loop_that_stands_still_is_passed_over_and_served_when_it_goes_on() ->
 
     held, run = loop.run_until_complete(waits())
     assert slots.waiting, "it waits, and its loop is stopped"
-    held.give_back()
+    held.release()
     asyncio.run(asyncio.wait_for(_awaited(engine), 60))
 
     assert loop.run_until_complete(asyncio.wait_for(run, 60)).content == "worker: stands still"
@@ -279,7 +279,7 @@ async def test_a_baseline_counts_among_the_calls_of_its_engine() -> None:
 
 async def test_slots_are_served_in_rotation() -> None:
     slots = Slots(1)
-    runs = {name: Turns(slots) for name in "abc"}
+    runs = {name: PrioritySemaphore(slots) for name in "abc"}
     assert runs["a"].ask(0) is None
     served: list[str] = []
 
@@ -288,11 +288,11 @@ async def test_slots_are_served_in_rotation() -> None:
         assert turn is not None
         await turn
         served.append(f"{name}{priority}")
-        runs[name].give_back()
+        runs[name].release()
 
     waiting = [asyncio.create_task(waits(name, number)) for name in "abc" for number in (1, 3, 2)]
     await asyncio.sleep(0)
-    runs["a"].give_back()
+    runs["a"].release()
     await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
     assert served == ["a3", "b3", "c3", "a2", "b2", "c2", "a1", "b1", "c1"]

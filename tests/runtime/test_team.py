@@ -52,11 +52,13 @@ def test_a_name_without_any_agents_is_no_mistake_worth_a_note() -> None:
 
 def test_the_planners_answer_will_do_for_its_own_model_only() -> None:
     model = ScriptedModel()
-    assert team(model).fuses(node())
-    assert not team(model, temperature=0.5).fuses(node())
-    assert team(model, {"planner": model, "writer": model}).fuses(node("writer"))
-    assert not team(model, {"planner": model, "writer": Agent("writer", model, instructions="x")}).fuses(node("writer"))
-    assert not team(model, {"planner": ScriptedModel(name="other")}).fuses(node())
+    assert team(model).answers_inline(node())
+    assert not team(model, temperature=0.5).answers_inline(node())
+    assert team(model, {"planner": model, "writer": model}).answers_inline(node("writer"))
+    assert not team(model, {"planner": model, "writer": Agent("writer", model, instructions="x")}).answers_inline(
+        node("writer")
+    )
+    assert not team(model, {"planner": ScriptedModel(name="other")}).answers_inline(node())
 
 
 def test_two_functions_of_one_name_are_two_models() -> None:
@@ -64,12 +66,12 @@ def test_two_functions_of_one_name_are_two_models() -> None:
     some = team(planner, {"planner": planner, "writer": writer})
 
     assert some.planner.resolved.name == some.agents["writer"].resolved.name
-    assert some.fuses(node()), "the same function twice is one model"
-    assert not some.fuses(node("writer"))
+    assert some.answers_inline(node()), "the same function twice is one model"
+    assert not some.answers_inline(node("writer"))
 
 
 def test_one_spec_twice_is_one_model() -> None:
-    assert team("offline", {"planner": "offline"}).fuses(node())
+    assert team("offline", {"planner": "offline"}).answers_inline(node())
 
 
 @pytest.mark.parametrize("change", ["name", "instructions", "temperature", "description", "tools"])
