@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from .scheduler import OverBudget
+from .budget import OverBudget
 
 __all__ = ["ActiveTime"]
 

@@ -9,8 +9,9 @@ from typing import Any
 from ..core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
 from ..exceptions import BudgetExceededError
 from .active_time import ActiveTime
+from .budget import BudgetMeter, OverBudget
 from .event_log import EventLog
-from .scheduler import BudgetMeter, OverBudget, PrioritySemaphore
+from .scheduler import PrioritySemaphore
 
 __all__ = ["Admission", "budget_error"]
 

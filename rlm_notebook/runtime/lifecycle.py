@@ -16,9 +16,9 @@ from ..credentials import without_keys
 from ..exceptions import CheckpointError, RLMError
 from ..types import Output
 from .admission import budget_error
+from .budget import OverBudget
 from .run_context import RunContext
 from .run_output import output_of
-from .scheduler import OverBudget
 
 __all__ = ["Lifecycle"]
 

@@ -19,6 +19,7 @@ from ..exceptions import ConfigurationError, ExecutionError
 from ..ports import Message, Reply
 from .active_time import ActiveTime
 from .admission import Admission
+from .budget import BudgetMeter, NodeQuota
 from .config import Configuration, Job
 from .continuation import Continuation
 from .control import Control
@@ -27,7 +28,7 @@ from .forks import Forked, NodeSource
 from .priority import Priorities
 from .recall import RecordedState
 from .run_view import RunView
-from .scheduler import BudgetMeter, NodeQuota, PrioritySemaphore, SplitGate, slots_for
+from .scheduler import PrioritySemaphore, SplitGate, slots_for
 from .steady_clock import SteadyClock
 
 __all__ = ["RunContext", "RunFactory"]

@@ -1,4 +1,17 @@
-"""What a run may still do: its part of the calls that its engine makes at once, so much spent, so many nodes."""
+"""Which call may start next: the slots of an engine, and the order in which the calls of a run take them.
+
+Two levels decide. `Slots` belongs to an engine and bounds the calls in flight over all its runs; it gives a free slot
+to the next waiting run in rotation. `PrioritySemaphore` belongs to a run and decides which of its waiting calls takes
+the slot: the one with the longest remaining path.
+
+States of a call: *waiting* (in the run's heap), *served* (its future is resolved on the run's own loop), *holding*
+(until `release`). Runs live on different event loops and threads, so the engine-wide state changes only under its
+lock, and no future is touched from a foreign thread: serving is scheduled on the loop of the run that is served.
+
+What must never happen: a free slot while a call waits and nothing is scheduled to serve it (calls would wait
+forever); a slot that a cancelled waiter keeps; a waiting parent that holds a slot (its sub-tasks would wait for it:
+deadlock). The last one is why slots are taken around model calls and never around nodes.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +24,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 
 from ..concurrency.loop_thread import blocks_a_loop
-from ..core.limits import NOTHING, ONE_CALL, Budget, Usage
 
-__all__ = ["BudgetMeter", "NodeQuota", "OverBudget", "PrioritySemaphore", "Slots", "SplitGate", "held", "slots_for"]
+__all__ = ["PrioritySemaphore", "Slots", "SplitGate", "held", "slots_for"]
 
 
 #: The slots of which the call that is being made holds one.
@@ -229,132 +241,3 @@ class SplitGate:
 
 #: Some hundred tasks that have yet to begin are nothing to anybody; a split with more parts goes ahead as a whole.
 _BEGIN_AT_ONCE = 100
-
-
-class OverBudget(Exception):
-    """What is left does not suffice; `name`, `used` and `limit` say of what, `wanted` what a call may take of it."""
-
-    def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0) -> None:
-        super().__init__(name)
-        self.name, self.used, self.limit, self.wanted = name, used, limit, wanted
-
-
-class BudgetMeter:
-    """One budget for a whole run: an estimate is reserved before each call, and settled after it.
-
-    A call that does not fit waits while others are under way, because they may need less than was reserved for them;
-    when none is, `reserve` raises `OverBudget`. So what is spent never exceeds the budget by more than estimates err.
-    """
-
-    def __init__(self, budget: Budget, before: Usage) -> None:
-        self._budget = budget
-        self._unlimited = budget.calls is None and not budget.needs_estimates
-        self.before = before
-        self.spent = NOTHING
-        self._reserved = NOTHING
-        self._under_way = 0
-        self._settled: asyncio.Future[None] | None = None
-
-        # Kept apart from the usage, where one call of an unknown price makes the whole cost unknown.
-        self._usd = before.cost_usd or 0.0
-        self._usd_reserved = 0.0
-
-    @property
-    def total(self) -> Usage:
-        """Over all executions."""
-        return self.before + self.spent
-
-    @property
-    def idle(self) -> bool:
-        """No call is under way."""
-        return self._under_way == 0
-
-    @property
-    def runs_low(self) -> bool:
-        """More than half of what is limited is used or set aside: what is begun should be finished with the rest."""
-        if self._unlimited:
-            return False
-        budget, total = self._budget, self.total
-        shares = (
-            (total.calls, budget.calls),
-            (total.total_tokens + self._reserved.total_tokens, budget.tokens),
-            (self._usd + self._usd_reserved, budget.usd),
-        )
-        return any(limit is not None and 2 * used > limit for used, limit in shares)
-
-    async def reserve(self, estimate: Usage) -> None:
-        """Count one call, and set aside what it may use, as soon as that fits."""
-        while (settled := self.reserve_now(estimate)) is not None:
-            await asyncio.shield(settled)
-
-    def reserve_now(self, estimate: Usage) -> asyncio.Future[None] | None:
-        """Count one call, and set aside what it may use; if it does not fit yet, what is done when more may be left."""
-        if (problem := self._problem(estimate)) is None:
-            self._reserved += estimate
-            self._usd_reserved += estimate.cost_usd or 0.0
-            self._under_way += 1
-            self.spent += ONE_CALL
-            return None
-        if problem.name == "calls" or not self._under_way:
-            raise problem
-        if self._settled is None:
-            self._settled = asyncio.get_running_loop().create_future()
-        return self._settled
-
-    def settle(self, estimate: Usage, used: Usage) -> None:
-        """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""
-        self._reserved = self._reserved.minus(estimate)
-        self._usd_reserved -= estimate.cost_usd or 0.0
-        self._usd += used.cost_usd or 0.0
-        self._under_way -= 1
-        self.spent += used
-        if self._settled is not None:
-            self._settled.set_result(None)
-            self._settled = None
-
-    def _problem(self, estimate: Usage) -> OverBudget | None:
-        if self._unlimited:
-            return None
-        budget, total = self._budget, self.total
-        if budget.calls is not None and total.calls >= budget.calls:
-            return OverBudget("calls", total.calls, budget.calls)
-        if budget.tokens is not None:
-            wanted = total.total_tokens + self._reserved.total_tokens + estimate.total_tokens
-            if wanted > budget.tokens:
-                return OverBudget("tokens", total.total_tokens, budget.tokens, estimate.total_tokens)
-        if budget.usd is not None and self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
-            return OverBudget("usd", self._usd, budget.usd, estimate.cost_usd or 0.0)
-        return None
-
-
-class NodeQuota:
-    """At most `limit` nodes in a tree that has its root; they are reserved before they are there."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 1
-        self._aside = 0
-
-    def has(self, count: int) -> bool:
-        """Whether the limit leaves so many nodes."""
-        return self._taken + count <= self._limit
-
-    def reserve(self, count: int) -> bool:
-        """Take `count` nodes from what the limit leaves; false if there are not so many."""
-        if not self.has(count):
-            return False
-        self._taken += count
-        return True
-
-    def release(self, count: int) -> None:
-        """Give back what `reserve` took for nodes that never came to be."""
-        self._taken -= count
-
-    def supersede(self) -> None:
-        """A node was superseded: it counts no more."""
-        self._taken -= 1
-        self._aside += 1
-
-    def reserve_early(self) -> bool:
-        """Take one node for a plan that may still not hold; false also once as many as the limit were put aside."""
-        return self._aside < self._limit and self.reserve(1)

@@ -1,139 +1,299 @@
-"""Turns and the meter: the limit holds, the most urgent goes first, what is reserved is given back."""
+"""`max_concurrency` is of an engine: over all its runs, whatever loops and threads they are on, and nobody is stuck."""
 
 import asyncio
+import contextlib
 import json
+import random
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, BudgetExceededError, ScriptedModel
-from rlm_notebook.core.limits import Budget, Usage
-from rlm_notebook.ports import Request
-from rlm_notebook.runtime.scheduler import BudgetMeter, OverBudget, SplitGate
-from tests.support.waiting import HANG
+from rlm_notebook import AsyncRecursiveEngine, Budget, BudgetExceededError, ModelError, RecursiveEngine
+from rlm_notebook.runtime.scheduler import PrioritySemaphore, Slots
 
-TEN = Usage(prompt_tokens=10, cost_usd=0.1)
-UNKNOWN = Usage(prompt_tokens=10, cost_usd=None)
+SPLIT = json.dumps({"decision": "RECURSE", "sub_tasks": [f"part {number}" for number in range(6)]})
 
 
-async def test_a_call_that_does_not_fit_waits_while_others_may_need_less_than_reserved() -> None:
-    meter = BudgetMeter(Budget(tokens=15), Usage())
-    await meter.reserve(TEN)
-    second = asyncio.create_task(meter.reserve(TEN))
+class Counting:
+    """A callable that counts how many of its calls are under way, and at most were."""
+
+    def __init__(self, seconds: float = 0.01) -> None:
+        self.seconds = seconds
+        self.under_way = self.most = self.calls = 0
+        self.order: list[str] = []
+        self._lock = threading.Lock()
+
+    async def __call__(self, inputs: Any, context: Any) -> Any:
+        self._begin(context)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self._end()
+        return said(context)
+
+    def _begin(self, context: Any) -> None:
+        with self._lock:
+            self.calls += 1
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            self.order.append(context["goal"])
+
+    def _end(self) -> None:
+        with self._lock:
+            self.under_way -= 1
+
+
+def said(context: Any) -> Any:
+    if context["mode"] == "planner":
+        return {"content": SPLIT if context["depth"] == 0 else '{"decision": "EXECUTE"}'}
+    return {"content": f"{context['mode']}: {context['task']}"}
+
+
+async def all_of(runs: Any) -> None:
+    await asyncio.wait_for(asyncio.gather(*runs), 60)
+
+
+async def test_runs_of_one_engine_share_its_slots() -> None:
+    model = Counting()
+    engine = AsyncRecursiveEngine(model, max_concurrency=3, max_depth=2)
+    await all_of(engine.start(f"task {number}") for number in range(8))
+
+    assert model.calls == 8 * 8
+    assert model.most == 3
+
+
+async def test_engines_do_not_share_theirs() -> None:
+    model = Counting(0.05)
+    engines = [AsyncRecursiveEngine(model, max_concurrency=1, max_depth=1) for _ in range(4)]
+    await all_of(engine.start("t") for engine in engines)
+
+    assert model.most == 4
+
+
+def in_threads(work: list[Callable[[], Any]]) -> None:
+    failures: list[BaseException] = []
+
+    def contained(each: Callable[[], Any]) -> None:
+        try:
+            each()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=contained, args=(each,), daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_so_do_runs_on_other_loops_and_in_other_threads(most: int) -> None:
+    model = Counting(0.002)
+    engine = RecursiveEngine(model, max_concurrency=most, max_depth=2)
+    in_threads([lambda: engine.solve("by solve")] * 3 + [lambda: asyncio.run(_three(engine.async_engine))] * 2)
+
+    assert model.calls == (3 + 2 * 3) * 8
+    assert model.most == most
+
+
+async def _three(engine: AsyncRecursiveEngine) -> None:
+    await all_of(engine.start("by start") for _ in range(3))
+
+
+async def test_a_small_run_is_not_held_up_by_a_large_one() -> None:
+    model = Counting(0)
+    engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=2)
+    large = engine.start("large")
+    while model.calls < 2:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    small = engine.start("small")
+    await all_of([large, small])
+
+    between = model.order[model.order.index("small") :]
+    assert between.index("large") == 1, "in rotation"
+    assert between[:6] == ["small", "large"] * 3
+
+
+async def test_a_paused_run_holds_no_slot() -> None:
+    model = Counting()
+    engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=2)
+    paused = engine.start("paused")
+    paused.pause()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await all_of([engine.start("other")])
+
+    assert paused.status == "paused"
+    paused.resume()
+    await all_of([paused])
+
+
+async def test_a_run_that_waits_for_its_provider_holds_no_slot() -> None:
+    refused = asyncio.Event()
+
+    async def model(inputs: Any, context: Any) -> Any:
+        if context["goal"] == "limited" and not refused.is_set():
+            refused.set()
+            raise ModelError("busy", status=429, retryable=True, retry_after=1.0)
+        return {"content": "done"}
+
+    model.name = "named"  # type: ignore[attr-defined]
+    engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=1)
+    limited = engine.start("limited")
+    await asyncio.wait_for(refused.wait(), 60)
+    await all_of([engine.start("other")])
+    assert limited.status == "running"
+    await all_of([limited])
+
+
+async def test_a_call_that_waits_for_the_budget_of_its_run_holds_no_slot() -> None:
+    """Two calls of one run do not fit its budget at once: the second waits, and another run goes ahead."""
+    order: list[str] = []
+    first_is_under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def model(inputs: Any, context: Any) -> Any:
+        order.append(f"{context['goal']} {context['task']}")
+        if context["mode"] == "planner":
+            return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": ["a", "b"]})}
+        if context["goal"] == "tight" and context["mode"] == "worker" and not first_is_under_way.is_set():
+            first_is_under_way.set()
+            await go_on.wait()
+        return {"content": "x", "metadata": {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}}
+
+    engine = AsyncRecursiveEngine(model, max_concurrency=2, max_depth=2)
+    tight = engine.replaced(budget=Budget(tokens=2_700))._sharing(engine._configuration.slots)
+    one = tight.start("tight")
+    await asyncio.wait_for(first_is_under_way.wait(), 60)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(order) == 2, "its plan and one part: the other part waits"
+    await all_of([engine.start("other")])
+    go_on.set()
+    with contextlib.suppress(BudgetExceededError):
+        await all_of([one])
+
+
+async def test_who_gives_up_waiting_takes_no_slot_along() -> None:
+    model = Counting(0.02)
+    engine = AsyncRecursiveEngine(model, max_concurrency=2, max_depth=2)
+    for seed in range(20):
+        chance = random.Random(seed)
+        runs = [engine.start(f"{seed} {number}") for number in range(4)]
+        for _ in range(chance.randrange(40)):
+            await asyncio.sleep(0)
+        for run in chance.sample(runs, 3):
+            await asyncio.wait_for(asyncio.ensure_future(_cancelled(run)), 60)
+        await asyncio.wait_for(asyncio.gather(*runs, return_exceptions=True), 60)
+
+    slots = engine._configuration.slots
+    assert slots.free == 2
+    assert not slots.waiting
+    await all_of([engine.start("at last")])
+    assert model.most <= 2
+
+
+async def _cancelled(run: Any) -> None:
+    await run.cancel()
+
+
+def test_a_loop_that_was_closed_in_the_middle_holds_up_nobody() -> None:
+    engine = AsyncRecursiveEngine(Counting(0.005), max_concurrency=1, max_depth=2)
+
+    async def leaves() -> None:
+        for number in range(3):
+            engine.start(f"left {number}")
+        await asyncio.sleep(0.01)
+
+    for _ in range(5):
+        asyncio.run(leaves())
+    asyncio.run(asyncio.wait_for(_awaited(engine), 60))
+    assert engine._configuration.slots.free == 1
+
+
+async def _awaited(engine: AsyncRecursiveEngine) -> None:
+    await engine.solve("t")
+
+
+def test_a_loop_that_stands_still_is_passed_over_and_served_when_it_goes_on() -> None:
+    model = Counting(0)
+    engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=1)
+    slots = engine._configuration.slots
+    loop = asyncio.new_event_loop()
+
+    async def waits() -> Any:
+        held = PrioritySemaphore(slots)
+        assert held.ask(0) is None
+        run = engine.start("stands still")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return held, run
+
+    held, run = loop.run_until_complete(waits())
+    assert slots.waiting, "it waits, and its loop is stopped"
+    held.release()
+    asyncio.run(asyncio.wait_for(_awaited(engine), 60))
+
+    assert loop.run_until_complete(asyncio.wait_for(run, 60)).content == "worker: stands still"
+    loop.close()
+
+
+def test_a_callable_that_solves_with_its_own_engine_does_not_wait_for_itself() -> None:
+    engines: list[RecursiveEngine] = []
+
+    def model(inputs: Any, context: Any) -> Any:
+        if context["task"] == "inner":
+            return {"content": "from inside"}
+        return {"content": engines[0].solve("inner").content}
+
+    for safe in (True, False):
+        engines[:] = [RecursiveEngine(model, max_concurrency=1, max_depth=1, thread_safe=safe)]
+        found: list[str] = []
+        in_threads([lambda found=found: found.append(engines[0].solve("outer").content)])  # type: ignore[misc]
+        assert found == ["from inside"]
+
+
+async def test_nor_does_a_loop_that_is_blocked_wait_for_its_own_runs() -> None:
+    model = Counting(0.05)
+    engine = RecursiveEngine(model, max_concurrency=1, max_depth=1)
+    outer = engine.async_engine.start("outer")
+    while not model.under_way:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+
+    assert engine.solve("inner").content == "worker: inner"
+    assert (await asyncio.wait_for(outer, 60)).content == "worker: outer"
+
+
+async def test_a_baseline_counts_among_the_calls_of_its_engine() -> None:
+    model = Counting(0.02)
+    engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=2)
+    run = engine.start("t")
+    await run
+    await all_of([engine.start("other"), run.baseline(), run.baseline()])
+
+    assert model.most == 1
+
+
+async def test_slots_are_served_in_rotation() -> None:
+    slots = Slots(1)
+    runs = {name: PrioritySemaphore(slots) for name in "abc"}
+    assert runs["a"].ask(0) is None
+    served: list[str] = []
+
+    async def waits(name: str, priority: float) -> None:
+        turn = runs[name].ask(priority)
+        assert turn is not None
+        await turn
+        served.append(f"{name}{priority}")
+        runs[name].release()
+
+    waiting = [asyncio.create_task(waits(name, number)) for name in "abc" for number in (1, 3, 2)]
     await asyncio.sleep(0)
-    assert not second.done()
-    meter.settle(TEN, Usage(prompt_tokens=5))
-    await asyncio.wait_for(second, HANG)
+    runs["a"].release()
+    await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
-    assert meter.spent == Usage(prompt_tokens=5, calls=2)
-
-
-async def test_when_nothing_is_under_way_that_could_help_it_is_refused() -> None:
-    meter = BudgetMeter(Budget(tokens=15), Usage())
-    await meter.reserve(TEN)
-    second = asyncio.create_task(meter.reserve(TEN))
-    await asyncio.sleep(0)
-    meter.settle(TEN, TEN)
-    with pytest.raises(OverBudget) as error:
-        await second
-
-    assert (error.value.name, error.value.used, error.value.limit) == ("tokens", 10, 15)
-    assert meter.spent.calls == 1, "what was refused was not called"
-
-
-async def test_calls_are_counted_when_they_begin() -> None:
-    meter = BudgetMeter(Budget(calls=1), Usage())
-    await meter.reserve(Usage())
-    with pytest.raises(OverBudget, match="calls"):
-        await meter.reserve(Usage())
-
-
-async def test_what_was_spent_before_counts() -> None:
-    with pytest.raises(OverBudget):
-        await BudgetMeter(Budget(usd=1.0), Usage(cost_usd=0.95)).reserve(TEN)
-
-
-async def test_an_unknown_cost_does_not_wipe_out_the_known_ones() -> None:
-    meter = BudgetMeter(Budget(usd=0.25), Usage())
-    for used in (TEN, UNKNOWN, TEN):
-        await meter.reserve(used)
-        meter.settle(used, used)
-
-    assert meter.total.cost_usd is None, "the whole is not known"
-    with pytest.raises(OverBudget) as error:
-        await meter.reserve(TEN)
-    assert error.value.used == pytest.approx(0.2)
-
-
-async def test_a_quick_model_has_its_tree_worked_off_branch_by_branch() -> None:
-    alive, most = 0, 0
-
-    def watch(event: Any) -> None:
-        nonlocal alive, most
-        alive += {"NodeCreated": 1, "Finished": -1}.get(type(event).__name__, 0)
-        most = max(most, alive)
-
-    async def model(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
-        if context["mode"] == "synthesizer":
-            return {"content": "joined"}
-        if context["depth"] == 3:
-            return {"content": json.dumps({"decision": "EXECUTE", "answer": "done"})}
-        parts = [f"{context['task_id']}.{number}" for number in range(10)]
-        return {"content": json.dumps({"decision": "RECURSE", "sub_tasks": parts})}
-
-    engine = AsyncRecursiveEngine(model, max_steps=2000, max_concurrency=2000, observers=[watch])
-    output = await engine.solve("t")
-
-    assert output.metadata["steps"] == 1111
-    assert most < 500, "level by level, all thousand leaves would be there at the same time"
-
-
-async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
-    splits = SplitGate()
-    assert splits.ask(1, 1000) is None, "the first goes ahead, however large"
-    given_up, shallow, deep = (splits.ask(depth, 1000) for depth in (9, 2, 3))
-    assert given_up is not None
-    assert shallow is not None
-    assert deep is not None
-    given_up.cancel()
-
-    async with asyncio.timeout(HANG):
-        await deep
-        assert not shallow.done()
-        await shallow
-
-
-async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
-    meter = BudgetMeter(Budget(tokens=10), Usage())
-    await meter.reserve(TEN)
-    second = asyncio.create_task(meter.reserve(TEN))
-    await asyncio.sleep(0)
-    second.cancel()
-    await asyncio.gather(second, return_exceptions=True)
-    meter.settle(TEN, Usage())
-
-    await asyncio.wait_for(meter.reserve(TEN), HANG)
-    assert meter.spent.calls == 2
-
-
-@pytest.mark.parametrize(
-    "budget", [Budget(calls=40), Budget(tokens=15_000), Budget(usd=1.2)], ids=["calls", "tokens", "dollars"]
-)
-async def test_a_budget_that_ends_early_leaves_answers_and_not_plans_alone(budget: Budget) -> None:
-    """Planned and answered by different agents, a hundred parts would spend it all on their plans."""
-
-    def say(request: Request) -> Any:
-        if request.mode == "planner" and request.facts.depth == 0:
-            return {"decision": "RECURSE", "sub_tasks": [f"part {n}" for n in range(100)]}
-        return {"decision": "EXECUTE"} if request.mode == "planner" else "said " * 50
-
-    model = ScriptedModel(say, price=(100.0, 100.0), latency=0.002)
-    engine = AsyncRecursiveEngine(model, budget=budget, max_steps=200, max_concurrency=8)
-    with pytest.raises(BudgetExceededError) as caught:
-        await engine.solve("all of it")
-
-    run = caught.value.run
-    finished = [node for node in run.tree if node.state == "done"]
-    assert len(finished) >= 5
-    assert "said" in run.partial().content
-    assert "said" in (await run.synthesize_anyway()).content
+    assert served == ["a3", "b3", "c3", "a2", "b2", "c2", "a1", "b1", "c1"]
+    assert (slots.free, len(slots.waiting)) == (1, 0)
