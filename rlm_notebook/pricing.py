@@ -92,7 +92,7 @@ def estimate(prices: Prices, model: Model, request: Request) -> Usage:
 @lru_cache(maxsize=1024)
 def _from_table(model: str, tokens_in: int, tokens_out: int, cached: int) -> float | None:
     provider, _, name = model.partition(":")
-    if not name or provider not in ("openai", "anthropic", "google", "mistral", "groq", "deepseek"):
+    if not name:
         return None
     from genai_prices import Usage as TableUsage
     from genai_prices import calc_price
@@ -101,7 +101,7 @@ def _from_table(model: str, tokens_in: int, tokens_out: int, cached: int) -> flo
     try:
         return float(calc_price(used, model_ref=name, provider_id=provider).total_price)
     except (LookupError, ValueError):
-        # Not in the table, or counts that contradict each other (more tokens from a cache than there were).
+        # No provider or model of the table, or counts that contradict each other (more cached tokens than tokens).
         return None
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from ..ports import Model
 from ..pricing import Prices
 from .provider.http_clients import without_credentials
-from .registry import KEYS, LOCAL_SERVERS, KeyRule, default_model
+from .registry import HOSTED, PROVIDERS, Provider, default_model
 
 __all__ = [
     "KNOWN_SERVERS",
@@ -39,8 +39,8 @@ __all__ = [
 PATIENCE = 0.15
 MOST_BYTES = 1_000_000
 MOST_MODELS = 100
-#: Servers whose address is theirs alone; vLLM shares its port with too many others to be asked.
-KNOWN_SERVERS = {name: LOCAL_SERVERS[name] for name in ("ollama", "lmstudio", "llamacpp")}
+#: Servers whose address is theirs alone.
+KNOWN_SERVERS = {provider.name: provider.local_url for provider in PROVIDERS.values() if provider.detected}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,6 @@ def _models(listed: Any) -> tuple[str, ...] | None:
 
 # -- what each form needs -------------------------------------------------------------------------------------------
 
-#: Environment variables that lead a provider's calls elsewhere.
-_ELSEWHERE = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
 _SHOWN_MODELS = 8
 
 
@@ -150,8 +148,8 @@ def default_choice(configured: str = "") -> Choice:
         return Choice(configured, "%config RLMMagics.model says so")
     if said := os.environ.get("RLM_MODEL"):
         return Choice(said, "RLM_MODEL says so")
-    if (rule := default_model()) is not None:
-        return Choice(rule.spec, f"{rule.variable} is set")
+    if (provider := default_model()) is not None:
+        return Choice(provider.spec, f"{provider.key_env} is set")
     return Choice("offline", "no model was chosen and no key is set")
 
 
@@ -159,27 +157,26 @@ def forms(servers: Sequence[LocalServer] | None = None) -> list[ModelForm]:
     """All forms; the servers of this machine are asked for their models, unless they are given."""
     found = {server.name: server for server in (local_servers() if servers is None else servers)}
     return [
-        *(_provider(rule) for rule in KEYS),
-        *(_server(name, url, found.get(name)) for name, url in LOCAL_SERVERS.items()),
+        *(_provider(provider) for provider in HOSTED),
+        *(_server(each.name, each.local_url, found.get(each.name)) for each in PROVIDERS.values() if each.local_url),
         ModelForm("http://HOST:PORT/v1#NAME", "any server that speaks chat completions", ""),
         ModelForm("VARIABLE", "a model, a callable or an engine of the notebook", ""),
         ModelForm("offline", "always there: rule-based, extractive, not a language model", "free"),
     ]
 
 
-def _provider(rule: KeyRule) -> ModelForm:
-    kind = rule.spec.partition(":")[0]
-    state = missing(rule) or f"ready: {rule.variable} is set"
-    if elsewhere := os.environ.get(_ELSEWHERE[kind]):
-        state += f"; {_ELSEWHERE[kind]} leads to {without_credentials(elsewhere)}"
-    return ModelForm(f"{kind}:NAME", state, f"{rule.spec}: {price_of(rule.spec)}")
+def _provider(provider: Provider) -> ModelForm:
+    state = missing(provider) or f"ready: {provider.key_env} is set"
+    if elsewhere := os.environ.get(provider.url_env):
+        state += f"; {provider.url_env} leads to {without_credentials(elsewhere)}"
+    return ModelForm(f"{provider.name}:NAME", state, f"{provider.spec}: {price_of(provider.spec)}")
 
 
-def missing(rule: KeyRule) -> str:
-    """What there is to do before the models of a key can be used; "" if nothing."""
-    steps = [] if rule.is_set else [f"set {rule.variable}"]
-    if not rule.is_installed:
-        steps.append(f"pip install 'rlm-notebook[{rule.package}]'")
+def missing(provider: Provider) -> str:
+    """What there is to do before the models of a hosted provider can be used; "" if nothing."""
+    steps = [] if provider.is_set else [f"set {provider.key_env}"]
+    if not provider.is_installed:
+        steps.append(f"pip install 'rlm-notebook[{provider.package}]'")
     return ", ".join(steps)
 
 

@@ -1,6 +1,7 @@
-"""From what users name to a `Model`: the forms of a model's specification, and the models that a key gives.
+"""The table of providers, and from what users name to a `Model`.
 
-Nothing here asks anybody anything: what answers on this machine is found in `discovery.py`.
+A provider is one row here: specs, keys, addresses, extras, the default model, completion, `%rlm models` and
+`%rlm doctor` derive from it. Nothing here sends a request: what answers on this machine is found in `discovery.py`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.text import printable
 from ..exceptions import ConfigurationError
@@ -19,58 +22,103 @@ from .callable import CallableModel
 from .openai import OpenAIModel
 from .provider.http_clients import without_credentials
 
-__all__ = ["FORMS", "KEYS", "LOCAL_SERVERS", "KeyRule", "default_model", "default_openai_model", "resolve_model"]
+__all__ = [
+    "FORMS",
+    "HOSTED",
+    "LOCAL_SERVERS",
+    "PROVIDERS",
+    "Provider",
+    "default_model",
+    "default_openai_model",
+    "resolve_model",
+]
 
 
-class KeyRule(NamedTuple):
-    """The model that is used when a key is set and no model was chosen; `package`: what has to be installed for it."""
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider, hosted or on this machine.
 
-    variable: str
-    spec: str
-    package: str
+    `name` begins its specs ("openai:NAME") and is its name in the price table; `make` gives a model by its own name.
+    A hosted one has a key, in the environment variable `key_env`, and needs `package`, which the extra of the same
+    name installs; `url_env` is the variable that redirects its calls, `default` the model that is used when the key is
+    set and none was chosen, and `family` how the names of its models begin, where they tell. A local one has the
+    address at which it listens by default, and `detected` says that no other kind of server is usual there.
+    """
+
+    name: str
+    make: Callable[[str], Model]
+    key_env: str = ""
+    url_env: str = ""
+    package: str = ""
+    default: str = ""
+    family: str = ""
+    local_url: str = ""
+    detected: bool = False
+
+    @property
+    def spec(self) -> str:
+        """The specification of its default model."""
+        return f"{self.name}:{self.default or 'NAME'}"
 
     @property
     def is_set(self) -> bool:
-        return bool(os.environ.get(self.variable, "").strip())
+        """Whether its key is."""
+        return bool(os.environ.get(self.key_env, "").strip())
 
     @property
     def is_installed(self) -> bool:
         return find_spec(self.package) is not None
 
 
-#: In the order in which they apply. The models are small, cheap, and follow a schema.
-KEYS = (
-    KeyRule("OPENAI_API_KEY", "openai:gpt-5-mini", "openai"),
-    KeyRule("ANTHROPIC_API_KEY", "anthropic:claude-haiku-4-5", "anthropic"),
-)
+def _local(name: str, url: str, *, detected: bool = True) -> Provider:
+    def make(model: str) -> Model:
+        return OpenAIModel(model, base_url=url, label=f"{name}:{model}")
 
-#: The addresses at which local servers listen unless they are told otherwise.
-LOCAL_SERVERS = {
-    "ollama": "http://127.0.0.1:11434/v1",
-    "lmstudio": "http://127.0.0.1:1234/v1",
-    "llamacpp": "http://127.0.0.1:8080/v1",
-    "vllm": "http://127.0.0.1:8000/v1",
+    return Provider(name, make, local_url=url, detected=detected)
+
+
+#: By name. Of the hosted ones, the first whose key is set and whose package is installed is the default; their default
+#: models are small, cheap, and follow a schema.
+PROVIDERS = {
+    provider.name: provider
+    for provider in (
+        Provider("openai", OpenAIModel, "OPENAI_API_KEY", "OPENAI_BASE_URL", "openai", "gpt-5-mini"),
+        Provider(
+            "anthropic",
+            AnthropicModel,
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_BASE_URL",
+            "anthropic",
+            "claude-haiku-4-5",
+            family="claude",
+        ),
+        _local("ollama", "http://127.0.0.1:11434/v1"),
+        _local("lmstudio", "http://127.0.0.1:1234/v1"),
+        _local("llamacpp", "http://127.0.0.1:8080/v1"),
+        # It shares its port with too many others to be looked for.
+        _local("vllm", "http://127.0.0.1:8000/v1", detected=False),
+    )
 }
+HOSTED = tuple(provider for provider in PROVIDERS.values() if provider.key_env)
+LOCAL_SERVERS = {provider.name: provider.local_url for provider in PROVIDERS.values() if provider.local_url}
 
 FORMS = (
     "offline",
-    "openai:NAME",
-    "anthropic:NAME",
-    *(f"{server}:NAME" for server in LOCAL_SERVERS),
+    *(f"{name}:NAME" for name in PROVIDERS),
     "http://HOST:PORT/v1#NAME",
     "a Model",
     "a callable (inputs, context)",
 )
 
 
-def default_model() -> KeyRule | None:
-    """The first rule whose key is set and whose package is installed."""
-    return next((rule for rule in KEYS if rule.is_set and rule.is_installed), None)
+def default_model() -> Provider | None:
+    """The first provider whose key is set and whose package is installed."""
+    return next((provider for provider in HOSTED if provider.is_set and provider.is_installed), None)
 
 
 def default_openai_model() -> str:
     """The specification of the default model of OpenAI."""
-    return KEYS[0].spec
+    return PROVIDERS["openai"].spec
 
 
 def resolve_model(spec: Any) -> Model:
@@ -101,16 +149,11 @@ def _named(spec: str) -> Model:
     if re.match(r"https?://", spec):
         return _at_url(spec)
     kind, _, name = spec.partition(":")
-    if kind not in _PROVIDERS and kind not in LOCAL_SERVERS:
+    if kind not in PROVIDERS:
         raise ConfigurationError(f"unknown model {_shown(spec)}; {_closest(spec)}{_expected()}")
     if not name:
         raise ConfigurationError(f"model {spec!r} names no model; write {kind}:NAME")
-    if kind in LOCAL_SERVERS:
-        return OpenAIModel(name, base_url=LOCAL_SERVERS[kind], label=spec)
-    return AnthropicModel(name) if kind == "anthropic" else OpenAIModel(name)
-
-
-_PROVIDERS = ("openai", "anthropic")
+    return PROVIDERS[kind].make(name)
 
 
 def _at_url(spec: str) -> Model:
@@ -130,7 +173,7 @@ def _shown(spec: str) -> str:
 def _closest(spec: str) -> str:
     """A correction, if one is near: of the word before the colon, the rest as it was."""
     kind, colon, name = spec.partition(":")
-    near = difflib.get_close_matches(kind.lower(), ["offline", *_PROVIDERS, *LOCAL_SERVERS], n=1)
+    near = difflib.get_close_matches(kind.lower(), ["offline", *PROVIDERS], n=1)
     if not near:
         return f"did you mean '{_provider_of(spec)}:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
     found = near[0] if near[0] == "offline" else f"{near[0]}:{name if colon and name else 'NAME'}"
@@ -139,7 +182,8 @@ def _closest(spec: str) -> str:
 
 def _provider_of(name: str) -> str:
     """Whose model a bare name most likely is: most often OpenAI's."""
-    return "anthropic" if name.lower().startswith("claude") else "openai"
+    families = (each.name for each in HOSTED if each.family and name.lower().startswith(each.family))
+    return next(families, "openai")
 
 
 def _expected() -> str:

@@ -11,7 +11,7 @@ from rlm_notebook.models import registry
 from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.models.callable import CallableModel
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.registry import KEYS, default_model, default_openai_model, resolve_model
+from rlm_notebook.models.registry import HOSTED, default_model, default_openai_model, resolve_model
 from rlm_notebook.models.scripted import ScriptedModel
 from rlm_notebook.pricing import Prices
 from tests.support.waiting import HANG
@@ -62,8 +62,8 @@ def keys(monkeypatch):
     """Sets exactly these keys."""
 
     def only(*variables):
-        for rule in KEYS:
-            monkeypatch.delenv(rule.variable, raising=False)
+        for rule in HOSTED:
+            monkeypatch.delenv(rule.key_env, raising=False)
         for variable in variables:
             monkeypatch.setenv(variable, "sk-test")
 
@@ -90,7 +90,7 @@ class TestDefaults:
         monkeypatch.setattr(registry, "find_spec", lambda name: None)
         assert default_model() is None
 
-    @pytest.mark.parametrize("rule", KEYS, ids=lambda rule: rule.variable)
+    @pytest.mark.parametrize("rule", HOSTED, ids=lambda rule: rule.key_env)
     def test_each_is_a_model_with_a_known_price(self, rule):
         assert Prices().per_million(rule.spec) is not None
         assert resolve_model(rule.spec).name == rule.spec

@@ -42,8 +42,8 @@ class CallableModel:
     here, or an attribute of the callable), and then in the thread that waits for the run, where one does
     (`RecursiveEngine.solve`). An object that has a method `stream(inputs, context)`, too, streams by it.
     `metadata` may hold "model", "usage" (prompt_tokens, completion_tokens, ...), "finish_reason" and "cost_usd";
-    without the last, the cost is unknown (`None`). `inputs` can be given to OpenAI's SDK as they are, and what its or
-    Anthropic's SDK gives back (a reply, or a stream of events) can be returned as it is.
+    without the last, the cost is unknown (`None`). `inputs` can be given to OpenAI's SDK as they are, and what an SDK
+    gives back (a reply, or a stream of events) can be returned as it is.
 
     Raises `ConfigurationError` for what cannot be called with two arguments; a call raises `ModelError`.
     """

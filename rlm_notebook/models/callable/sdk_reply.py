@@ -1,4 +1,4 @@
-"""Replies and events of the SDKs of OpenAI and Anthropic, as callables return them: objects, or plain mappings.
+"""Replies and events of the SDKs of providers, as callables return them: objects, or plain mappings.
 
 They are told by their shape, so neither SDK is needed, and what imitates one of them is read as well.
 """

@@ -12,7 +12,7 @@ from ...core.records import Recorded
 from ...exceptions import ConfigurationError
 from ...models.discovery import LocalServer, local_servers, missing, price_of
 from ...models.env_file import load_env_file
-from ...models.registry import KEYS, LOCAL_SERVERS, KeyRule
+from ...models.registry import HOSTED, PROVIDERS, Provider
 from .transformer import readers_own
 
 __all__ = ["OFFLINE", "keys_from", "recorded_model", "said_model", "suggestions", "told_of", "variable"]
@@ -72,7 +72,7 @@ def recorded_model(recorded: Recorded | None) -> str:
     kind = name.partition(":")[0]
     if kind in ("http", "https"):
         return name if urlsplit(name).hostname in _THIS_MACHINE else ""
-    return name if kind in ("openai", "anthropic", *LOCAL_SERVERS) else ""
+    return name if kind in PROVIDERS else ""
 
 
 def suggestions() -> str:
@@ -80,7 +80,7 @@ def suggestions() -> str:
     return (
         f"rlm: NO MODEL CHOSEN - `{OFFLINE}` answers: rule-based, extractive, not a language model.\n"
         f"     Choose one: {', '.join(_choices())};\n"
-        f'     for all cells: %config RLMMagics.model = "{KEYS[0].spec}"'
+        f'     for all cells: %config RLMMagics.model = "{HOSTED[0].spec}"'
     )
 
 
@@ -88,7 +88,7 @@ def _choices() -> list[str]:
     # Servers are asked for their models, by nobody's order: nothing follows from the answer but this line.
     return [
         *(f"-m {_example(server)} (answers at {server.url})" for server in local_servers()),
-        *(f"-m {rule.spec} ({missing(rule) or 'ready'})" for rule in KEYS),
+        *(f"-m {provider.spec} ({missing(provider) or 'ready'})" for provider in HOSTED),
         "-m http://HOST:PORT/v1#NAME",
         "-m VARIABLE (a model or callable of yours)",
     ]
@@ -98,9 +98,10 @@ def _example(server: LocalServer) -> str:
     return next(iter(server.specs), f"{server.name}:NAME")
 
 
-def told_of(rule: KeyRule) -> str:
+def told_of(provider: Provider) -> str:
     """One line about a model that nobody named: why it answers, and what it costs."""
-    return f"rlm: using {rule.spec}, because {rule.variable} is set ({price_of(rule.spec)}); choose with -m SPEC"
+    price = price_of(provider.spec)
+    return f"rlm: using {provider.spec}, because {provider.key_env} is set ({price}); choose with -m SPEC"
 
 
 def keys_from(env_file: str) -> str:

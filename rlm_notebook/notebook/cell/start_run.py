@@ -178,9 +178,9 @@ def _default(session: Session, mode: str, journal: Journal | None, request_key: 
     if _is_answered(recorded, request_key):
         # A model that only its author has answered this already: nobody is asked again, nothing is overwritten.
         return _UNAVAILABLE, "replay"
-    if (rule := default_model()) is not None:
-        session.tell_once(told_of(rule))
-        return rule.spec, mode
+    if (provider := default_model()) is not None:
+        session.tell_once(told_of(provider))
+        return provider.spec, mode
     print(suggestions())
     return OFFLINE, mode
 

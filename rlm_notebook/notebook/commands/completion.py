@@ -14,7 +14,7 @@ from ...async_engine import AsyncRecursiveEngine
 from ...engine import RecursiveEngine
 from ...exceptions import RLMError
 from ...models.discovery import KNOWN_SERVERS, local_servers
-from ...models.registry import KEYS, LOCAL_SERVERS
+from ...models.registry import PROVIDERS
 from ...ports import Model
 from ...pricing import priced_models
 from ...tools import Tool
@@ -114,7 +114,7 @@ def _starting(word: str, known: Iterable[str]) -> list[str]:
 def _models(session: Session, word: str) -> list[str]:
     kind, colon, _ = word.partition(":")
     if not colon:
-        kinds = [f"{name}:" for name in (*(rule.spec.partition(":")[0] for rule in KEYS), *LOCAL_SERVERS)]
+        kinds = [f"{name}:" for name in PROVIDERS]
         return ["offline", *kinds, *_variables(session, _is_model)]
     if kind in KNOWN_SERVERS:
         return [spec for server in local_servers({kind: KNOWN_SERVERS[kind]}) for spec in server.specs]

@@ -13,7 +13,7 @@ from typing import Any
 from ...checkpoints.location import find_notebook, run_folder, run_folders
 from ...exceptions import RLMError
 from ...models.discovery import local_servers
-from ...models.registry import KEYS, default_model
+from ...models.registry import HOSTED, default_model
 from ...views.table import Table
 
 __all__ = ["examined"]
@@ -26,8 +26,7 @@ _PACKAGES = (
     "notebook",
     "anywidget",
     "ipywidgets",
-    "openai",
-    "anthropic",
+    *(provider.package for provider in HOSTED),
     "pydantic",
     "pandas",
     "nest-asyncio",
@@ -35,7 +34,7 @@ _PACKAGES = (
 )
 #: Settings that change what a cell does; what they hold is no secret.
 _SETTINGS = ("RLM_MODEL", "RLM_MODE", "RLM_NOTEBOOK_PATH")
-_ADDRESSES = ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
+_ADDRESSES = tuple(provider.url_env for provider in HOSTED)
 
 Row = tuple[str, str]
 
@@ -87,7 +86,7 @@ def _front_end(variables: Mapping[str, Any]) -> str:
 
 def _model(configured: str) -> Iterator[Row]:
     yield "model of a cell without -m", _chosen(configured)
-    yield "keys that are set", ", ".join(_key_names()) or f"none ({', '.join(rule.variable for rule in KEYS)})"
+    yield "keys that are set", ", ".join(_key_names()) or f"none ({', '.join(provider.key_env for provider in HOSTED)})"
     set_here = {name: os.environ[name] for name in (*_SETTINGS, *_ADDRESSES) if os.environ.get(name)}
     if set_here:
         yield "settings", ", ".join(f"{name}={_harmless(name, value)}" for name, value in set_here.items())
@@ -100,15 +99,14 @@ def _chosen(configured: str) -> str:
         return f"{configured} (%config RLMMagics.model)"
     if os.environ.get("RLM_MODEL"):
         return f"{os.environ['RLM_MODEL']} (RLM_MODEL)"
-    rule = default_model()
-    if rule is not None:
-        return f"the one recorded for the cell, else {rule.spec} ({rule.variable} is set)"
+    if (provider := default_model()) is not None:
+        return f"the one recorded for the cell, else {provider.spec} ({provider.key_env} is set)"
     return "the one recorded for the cell, else offline: rule-based, not a language model"
 
 
 def _key_names() -> list[str]:
     """Keys that are used here, and those of other providers, which `http://...#NAME` may be about."""
-    known = {rule.variable for rule in KEYS}
+    known = {provider.key_env for provider in HOSTED}
     return sorted(name for name in os.environ if os.environ[name] and (name in known or name.endswith("_API_KEY")))
 
 
