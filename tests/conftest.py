@@ -1,14 +1,21 @@
 """What all tests share: the same examples in every run, and an environment that decides nothing."""
 
+import os
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Each worker and dozens of child processes import the same modules: what one has compiled serves the others, also where
+# the environment says that nothing compiled is to be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 settings.register_profile(
     "suite",
-    max_examples=60,
+    max_examples=int(os.environ.get("RLM_PROPERTY_EXAMPLES", "30")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

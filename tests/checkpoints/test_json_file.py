@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,13 +31,13 @@ from rlm_notebook import (
     ScriptedModel,
 )
 from rlm_notebook.checkpoints import safe_files
-from rlm_notebook.checkpoints.document import json_schema
 from rlm_notebook.checkpoints.journal import line_with_checksum
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, RunFinished, from_json
 from rlm_notebook.core.text import well_formed
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
+from tests.support.checkpoint_schema import require_valid
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG, until
 
@@ -91,7 +90,7 @@ async def test_a_finished_run_is_one_file_that_its_schema_describes(path: Path) 
     data = json.loads(path.read_text(encoding="utf-8"))
 
     assert files(path) == ["trip.json"]
-    jsonschema.validate(data, json_schema())
+    require_valid(data)
     assert (data["status"], data["result"]["content"]) == ("done", output.content) == ("done", ANSWER)
     assert output.metadata["checkpoint"] == str(path)
 
@@ -249,7 +248,7 @@ async def test_a_failed_run_is_kept_and_only_what_is_missing_is_done_again(path:
     with pytest.raises(ExecutionError):
         await failing().solve("trip", checkpoint=path)
     data = json.loads(path.read_text(encoding="utf-8"))
-    jsonschema.validate(data, json_schema())
+    require_valid(data)
     assert data["status"] == "failed"
     model = ScriptedModel(TRIP)
     output = await AsyncRecursiveEngine(model).solve("trip", checkpoint=path)

@@ -18,14 +18,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, RLMContext, RLMError, load_run, tool
 from rlm_notebook.checkpoints import safe_files
-from rlm_notebook.checkpoints.document import SCHEMA_PATH, document_of
+from rlm_notebook.checkpoints.document import document_of
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.checkpoints.safe_files import parse_json
 from rlm_notebook.core import events
@@ -36,9 +35,7 @@ from rlm_notebook.core.records import Recorded
 from rlm_notebook.exceptions import CheckpointError
 from rlm_notebook.ports import Reply, ToolCall
 from rlm_notebook.runtime.event_log import EventLog
-
-SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
-
+from tests.support.checkpoint_schema import require_valid
 
 #: Values that are tried in each place; RLM_EXAMPLES=100 tries more.
 EXAMPLES = int(os.environ.get("RLM_EXAMPLES", "4"))
@@ -222,7 +219,7 @@ def check(path: Path, kind: type[Event], name: str, value: Any) -> None:
     assert kept is not None
     assert nodes_of(kept) == nodes_of(crashed), "the document lost something"
     assert (kept.tree.task, kept.tree.settings, kept.tree.status) == (log.tree.task, as_read(log.tree.settings), "done")
-    jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
+    require_valid(parse_json(path.read_bytes()))
     load_run(path)
     assert str(log.tree)
 
@@ -383,7 +380,7 @@ def test_a_run_that_ended_is_read_and_run_again_without_a_call(place: str) -> No
             output = asyncio.run(engine.solve("root", checkpoint=path))
             before = filler.calls, filler.uses
             assert load_run(path).status == "done"
-            jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
+            require_valid(parse_json(path.read_bytes()))
             again = asyncio.run(engine.solve("root", checkpoint=path))
         assert (again.content, filler.calls, filler.uses) == (output.content, *before)
 
@@ -459,7 +456,7 @@ def test_an_option_is_refused_before_a_call_or_what_ended_can_be_read(option: st
                 assert not calls or load_run(path)
                 return
             made = len(calls)
-            jsonschema.validate(parse_json(path.read_bytes()), SCHEMA)
+            require_valid(parse_json(path.read_bytes()))
             assert load_run(path).status == "done"
             assert asyncio.run(solve(path)) == answer
             assert len(calls) == made

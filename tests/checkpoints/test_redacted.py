@@ -25,6 +25,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request, ToolCall
+from tests.support.checkpoint_schema import require_valid
 from tests.support.waiting import HANG
 
 #: Words by where they occur; a store keeps some of these and not the others.
@@ -196,14 +197,11 @@ async def test_another_word_is_refused() -> None:
 
 
 async def test_the_documents_are_valid_by_the_schema(tmp_path: Path) -> None:
-    import jsonschema
-
-    from rlm_notebook.checkpoints.document import json_schema
 
     for store in EXPECTED:
         path = tmp_path / f"{store}.json"
         await engine().solve("ROOTTASK", checkpoint=path, store=store)  # type: ignore[arg-type]
-        jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), json_schema())
+        require_valid(json.loads(path.read_text(encoding="utf-8")))
 
 
 async def test_a_run_stopped_among_tool_calls_holds_nothing_of_them(tmp_path: Path) -> None:

@@ -10,20 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-import rlm_notebook
 from tests.notebook.conftest import LOGGING_MODEL, Kernel, asked_again, calls
+from tests.support.checkpoint_schema import require_valid
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.kernel
 
 SCRIPT = {"root task": {f"part {n}": {f"leaf {n}.{m}": f"{n}{m}" for m in range(3)} for n in range(4)}}
-SCHEMA = Path(rlm_notebook.__file__).parent / "checkpoints" / "schema.json"
 CELL = "%%rlm -m model -n demo answer <<\nroot task"
 
 
@@ -66,7 +64,7 @@ def test_the_json_beside_the_notebook_is_valid_and_carries_the_work_over(noteboo
     first = execute(notebook)
     path = notebook.parent / "analysis.rlm" / "demo.json"
     assert [each.name for each in path.parent.iterdir()] == ["demo.json"]
-    jsonschema.validate(json.loads(path.read_text()), json.loads(SCHEMA.read_text()))
+    require_valid(json.loads(path.read_text()))
     content, made = path.read_bytes(), calls(notebook.parent)
     assert len(made) == 1 + 4 + 12 + 4 + 1
     for named in (True, False):
@@ -156,7 +154,7 @@ def test_a_killed_kernel_costs_no_finished_call(
         "root task: part 0: 00; 01; 02; part 1: 10; 11; 12; part 2: 20; 21; 22; part 3: 30; 31; 32"
     )
     assert [each.name for each in (folder / "analysis.rlm").iterdir()] == ["demo.json"]
-    jsonschema.validate(json.loads((folder / "analysis.rlm" / "demo.json").read_text()), json.loads(SCHEMA.read_text()))
+    require_valid(json.loads((folder / "analysis.rlm" / "demo.json").read_text()))
     content, made = (folder / "analysis.rlm" / "demo.json").read_bytes(), calls(folder)
     execute(notebook)
     assert ((folder / "analysis.rlm" / "demo.json").read_bytes(), calls(folder)) == (content, made)
