@@ -72,25 +72,27 @@ def attempted(code: str, folder: Path, *, refuse: str = _REFUSE, **environment: 
 
 def test_the_refusal_works(tmp_path: Path) -> None:
     """A model that is named is asked: so the other cases could fail."""
-    for server, attempt in (("127.0.0.1:9", ["127.0.0.1", 9]), ("models.example", ["models.example", "looked up"])):
-        cell = f"%%rlm -m http://{server}/v1#m --view none --no-checkpoint --max-calls 1\nHello"
-        assert attempt in attempted(f"{_SHELL}shell.run_cell({cell!r})", tmp_path)
+    cell = "%%rlm -m http://{}/v1#m --view none --no-checkpoint --max-calls 1\nHello"
+    cells = [cell.format(server) for server in ("127.0.0.1:9", "models.example")]
+    tried = attempted(f"{_SHELL}for each in {cells!r}: shell.run_cell(each)", tmp_path)
+    assert ["127.0.0.1", 9] in tried
+    assert ["models.example", "looked up"] in tried
+
+
+#: What is done in one process, one after the other.
+_OFFLINE = {
+    "import": "import rlm_notebook; [getattr(rlm_notebook, name) for name in rlm_notebook.__all__]",
+    "scripted": "rlm_notebook.RecursiveEngine(rlm_notebook.ScriptedModel()).solve('Hello')",
+    "terminal": "from rlm_notebook.cli.main import main; assert main(['run', 'What is 2 + 3?']) == 0",
+    "load_ext": _SHELL,
+    "offline": 'assert "5" in str(cell("%%rlm -m offline --view none\\nWhat is 2 + 3?"))',
+    "line commands": 'cell("%rlm"); cell("%rlm runs"); cell("%rlm version")',
+}
 
 
 @pytest.mark.parametrize("keys", [(), ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")], ids=["no key", "with keys"])
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import rlm_notebook; [getattr(rlm_notebook, name) for name in rlm_notebook.__all__]",
-        _SHELL,
-        _SHELL + 'assert "5" in str(cell("%%rlm -m offline --view none\\nWhat is 2 + 3?"))',
-        _SHELL + 'cell("%rlm"); cell("%rlm runs"); cell("%rlm version")',
-        "from rlm_notebook import RecursiveEngine, ScriptedModel; RecursiveEngine(ScriptedModel()).solve('Hello')",
-        "from rlm_notebook.cli.main import main; assert main(['run', 'What is 2 + 3?']) == 0",
-    ],
-    ids=["import", "load_ext", "offline", "line commands", "scripted", "terminal"],
-)
-def test_no_connection_is_tried_by(code: str, keys: tuple[str, ...], tmp_path: Path) -> None:
+def test_no_connection_is_tried(keys: tuple[str, ...], tmp_path: Path) -> None:
+    code = "\n".join(f"{step}\nassert not attempts, ({name!r}, attempts)" for name, step in _OFFLINE.items())
     assert attempted(code, tmp_path, **dict.fromkeys(keys, "sk-test")) == []
 
 
@@ -103,11 +105,10 @@ def test_replay_and_an_unchanged_cell_need_no_connection_and_no_key(tmp_path: Pa
         environment = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
         attempted(record, tmp_path, refuse="import json\nattempts = []\n", **environment)
         assert server.requests
-    for line in ("%%rlm -n trip --mode replay --view none", "%%rlm -n trip --view none"):
-        again = f"assert 'answer to' in str(cell({line + body!r}))"
-        assert attempted(_SHELL + again, tmp_path) == []
+    again = [f"%%rlm -n trip {mode}--view none{body}" for mode in ("--mode replay ", "")]
+    read = f"for each in {again!r}: assert 'answer to' in str(cell(each))\n"
     show = "from rlm_notebook import load_run; assert load_run('notebook.rlm/trip.json').output is not None"
-    assert attempted(show, tmp_path) == []
+    assert attempted(_SHELL + read + show, tmp_path) == []
 
 
 def test_with_nothing_chosen_local_servers_are_looked_for_under_the_banner_and_nowhere_else(tmp_path: Path) -> None:
