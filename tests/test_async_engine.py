@@ -35,6 +35,7 @@ from rlm_notebook.core.events import Finished, NodeCreated, Planned, Retried, Ru
 from rlm_notebook.core.text import well_formed
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request
+from tests.support.amounts import few_or_many
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 
@@ -345,15 +346,17 @@ async def test_a_leaf_at_the_limit_does_not_raise() -> None:
     assert output.content == "answer to: t"
 
 
-async def test_a_chain_2000_deep_needs_no_deep_stack() -> None:
+@few_or_many(1_100, 2_000)
+async def test_a_chain_deeper_than_the_stack_ends(amount: int) -> None:
     def answer(request: Request) -> Any:
         depth = request.facts.depth
-        return split(f"level {depth + 1}") if request.mode == "planner" and depth < 1999 else "bottom"
+        return split(f"level {depth + 1}") if request.mode == "planner" and depth < amount - 1 else "bottom"
 
     before = sys.getrecursionlimit()
-    output = await AsyncRecursiveEngine(ScriptedModel(answer), max_depth=2000, max_steps=2000).solve("level 0")
+    assert amount > before
+    output = await AsyncRecursiveEngine(ScriptedModel(answer), max_depth=amount, max_steps=amount).solve("level 0")
 
-    assert output.metadata["depth"] == 1999
+    assert (len(output.run.tree), output.metadata["depth"]) == (amount, amount - 1)
     assert output.content == "bottom"
     assert sys.getrecursionlimit() == before
 

@@ -14,6 +14,7 @@ import rlm_notebook.solver.planning
 from rlm_notebook import AsyncRecursiveEngine, MaxStepsError, PlanError, load_run
 from rlm_notebook.core.plan import UnusablePlan, parse_plan
 from rlm_notebook.core.plan_stream import TooManyTasks, parse_long_plan
+from tests.support.amounts import few_or_many
 
 PART = '{"description": "part", "assigned_agent": null, "depends_on": [], "effort": null}'
 
@@ -94,10 +95,13 @@ async def test_or_ends_the_run_where_that_is_wanted() -> None:
         await AsyncRecursiveEngine(Planner(split(1_000_000)), on_limit="raise").solve("t")
 
 
-async def test_what_max_steps_allows_is_built_however_long() -> None:
-    planner = Planner(split(12_000, PART))
-    output = await asyncio.wait_for(AsyncRecursiveEngine(planner, max_depth=2, max_steps=12_001).solve("t"), 100)
-    assert output.metadata["steps"] == 12_001
+@few_or_many(1_000, 12_000)
+async def test_what_max_steps_allows_is_built_however_long(amount: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rlm_notebook.solver.planning, "MOST_TASKS", 100)
+    monkeypatch.setattr(rlm_notebook.solver.planning, "MOST_CHARACTERS", 20_000)
+    planner = Planner(split(amount, PART))
+    output = await asyncio.wait_for(AsyncRecursiveEngine(planner, max_depth=2, max_steps=amount + 1).solve("t"), 100)
+    assert output.metadata["steps"] == amount + 1
 
 
 async def test_a_long_plan_is_read_in_a_thread_and_a_short_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

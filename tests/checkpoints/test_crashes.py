@@ -35,10 +35,9 @@ from rlm_notebook import (
 )
 from rlm_notebook.runtime import steady_clock
 from tests.checkpoints.crashes import Disk, Fault
+from tests.support.amounts import few_or_many
 
 ALL = os.environ.get("RLM_CRASH_POINTS") == "all"
-#: Places that are tried of each kind, if not all.
-SOME = 8
 FAULTS: tuple[Fault, ...] = ("killed", "torn", "full")
 
 
@@ -119,9 +118,10 @@ def attempted(world: World, action: Action, at: int | None, fault: Fault = "kill
         world.disk.start(None)
 
 
-def places(last: int, seed: str) -> list[int]:
+def places(last: int, seed: str, some: int) -> list[int]:
+    """Where the disk comes to its end: `some` of all places, if not all are to be tried."""
     every = list(range(1, last + 1))
-    return every if ALL or last <= SOME else sorted(random.Random(seed).sample(every, SOME))
+    return every if ALL or last <= some else sorted(random.Random(seed).sample(every, some))
 
 
 @pytest.fixture
@@ -152,8 +152,11 @@ def check_end(world: World, action: Action, wanted: World, answer: str, faults: 
 
 
 @pytest.mark.timeout(3600 if ALL else 120)
+@few_or_many(4, 8)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_stopped_again_while_it_is_told_again_it_loses_nothing(tmp_path: Path, disk: Disk, fault: Fault) -> None:
+def test_stopped_again_while_it_is_told_again_it_loses_nothing(
+    tmp_path: Path, disk: Disk, fault: Fault, amount: int
+) -> None:
     """The second execution first writes again what it found: it may be stopped in the middle of that, and so may the
     third."""
     (tmp_path / "whole").mkdir()
@@ -161,12 +164,12 @@ def test_stopped_again_while_it_is_told_again_it_loses_nothing(tmp_path: Path, d
     answer = attempted(whole, solve, None).content
     disk.start(None)
     tried = 0
-    for first in places(_changes(tmp_path / "first", disk, solve), f"first {fault}")[: None if ALL else 3]:
+    for first in places(_changes(tmp_path / "first", disk, solve), f"first {fault}", amount // 2 - 1):
         (tmp_path / f"{first}").mkdir()
         base = World(tmp_path / f"{first}", disk)
         attempted(base, solve, first)
         last = _changes(tmp_path / f"{first}-all", disk, solve, base)
-        for second in places(last, f"second {first} {fault}"):
+        for second in places(last, f"second {first} {fault}", amount):
             world = copied(base, tmp_path / f"{first}-{second}")
             attempted(world, solve, second, fault)
             third = random.Random(f"{first} {second}").randrange(1, last)
@@ -177,7 +180,7 @@ def test_stopped_again_while_it_is_told_again_it_loses_nothing(tmp_path: Path, d
                 check_end(again, solve, whole, answer, 2 + (at is not None))
                 tried += 1
     print(f"\n{fault} again while told again: {tried} places")
-    assert tried >= 20
+    assert tried >= amount
 
 
 def _changes(folder: Path, disk: Disk, action: Action, base: World | None = None) -> int:
@@ -202,9 +205,10 @@ CLOCKS: dict[str, Callable[[int], float]] = {
 
 
 @pytest.mark.timeout(3600 if ALL else 120)
+@few_or_many(3, 8)
 @pytest.mark.parametrize("name", CLOCKS)
 def test_whatever_the_clock_says_nothing_is_lost(
-    tmp_path: Path, disk: Disk, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: Disk, name: str, amount: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(steady_clock.time, "time", lambda: CLOCKS[name](next(ticks)))
@@ -212,7 +216,7 @@ def test_whatever_the_clock_says_nothing_is_lost(
     whole = World(tmp_path / "whole", disk)
     answer = attempted(whole, solve, None).content
     last = _changes(tmp_path / "count", disk, solve)
-    for first in places(last, name):
+    for first in places(last, name, amount):
         second = random.Random(f"{name} {first}").randrange(1, last)
         (tmp_path / f"{first}").mkdir()
         world = World(tmp_path / f"{first}", disk)
@@ -293,10 +297,11 @@ ACTIONS: dict[str, tuple[Action, Action]] = {
 
 
 @pytest.mark.timeout(3600 if ALL else 120)
+@few_or_many(2, 8)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ACTIONS)
 def test_what_follows_from_a_run_is_found_again_wherever_it_was_stopped(
-    tmp_path: Path, disk: Disk, name: str, fault: Fault
+    tmp_path: Path, disk: Disk, name: str, fault: Fault, amount: int
 ) -> None:
     before, action = ACTIONS[name]
     (tmp_path / "base").mkdir()
@@ -307,7 +312,7 @@ def test_what_follows_from_a_run_is_found_again_wherever_it_was_stopped(
     answer = attempted(whole, action, None).content
     last = _changes(tmp_path / "count", disk, action, base)
     tried = 0
-    for first in places(last, f"{name} {fault}"):
+    for first in places(last, f"{name} {fault}", amount):
         world = copied(base, tmp_path / f"{first}")
         attempted(world, action, first, fault)
         second = random.Random(f"{name} {first}").randrange(1, last)

@@ -29,11 +29,12 @@ from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, Replied, ToolReturned, from_json
 from tests.checkpoints import random_tree
 from tests.checkpoints.random_tree import CENTS, expected_calls
+from tests.support.amounts import few_or_many
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
 
-ROUNDS = int(os.environ.get("RLM_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("RLM_KILL_ROUNDS", "5"))
 SEED = int(os.environ.get("RLM_KILL_SEED", "0"))
 #: Rounds at once: most of a round is waiting.
 AT_ONCE = 3
@@ -222,11 +223,12 @@ ANSWERS = ("worker", "synthesizer")
 
 
 @pytest.mark.timeout(300 + 10 * ROUNDS)
+@few_or_many(2, ROUNDS)
 def test_killed_runs_end_as_uninterrupted_ones_and_repeat_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], amount: int
 ) -> None:
     began = time.monotonic()
-    seeds = range(SEED, SEED + ROUNDS)
+    seeds = range(SEED, SEED + amount)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         attempts = {seed: pool.submit(played, seed, tmp_path / str(seed)) for seed in seeds}
     failed = {seed: error for seed, attempt in attempts.items() if (error := attempt.exception()) is not None}
@@ -235,7 +237,7 @@ def test_killed_runs_end_as_uninterrupted_ones_and_repeat_nothing(
         total += attempt.result().figures if attempt.exception() is None else Counter()
     with capsys.disabled():
         figures = ", ".join(f"{count} {name}" for name, count in total.items())
-        print(f"\nkill -9: {ROUNDS} rounds from seed {SEED} in {time.monotonic() - began:.0f} s: {figures}")
+        print(f"\nkill -9: {amount} rounds from seed {SEED} in {time.monotonic() - began:.0f} s: {figures}")
     assert not failed, f"RLM_KILL_SEED={min(failed)} shows the first of {len(failed)}: {failed}"
     assert total["killed"] > 0
     assert 0 < total["kept"] < total["calls"] * 2

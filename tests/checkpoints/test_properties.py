@@ -25,6 +25,7 @@ from rlm_notebook.core.records import Recorded
 from rlm_notebook.core.tree import Tree
 from tests.checkpoints.reasoning import Call, Thinker, Thought, World, random_thought, stages
 from tests.core.test_tree import random_history
+from tests.support.amounts import few_or_many
 
 seeds = st.integers(0, 1_000_000)
 NAMES = ["alpha", "beta", "gamma"]
@@ -113,30 +114,34 @@ def random_world(seed: int) -> World:
     return World(random_thought(choose, NAMES), {name: f"{name} {choose.random()}" for name in NAMES})
 
 
-@given(seeds)
-@settings(max_examples=15)
-def test_any_prefix_of_a_journal_leads_to_the_same_end(seed: int) -> None:
+@few_or_many(4, 15)
+def test_any_prefix_of_a_journal_leads_to_the_same_end(amount: int) -> None:
+    @given(seeds)
+    @settings(max_examples=amount)
+    def holds(seed: int) -> None:
+        asyncio.run(check_prefixes(seed))
+
+    holds()
+
+
+async def check_prefixes(seed: int) -> None:
     world, choose = random_world(seed), random.Random(seed)
-
-    async def main() -> None:
-        first, lines, calls = await whole_run(world)
-        assert first.output is not None
-        assert first.output.content == world.evaluate()[0]
-        for cut in {0, len(lines), *(choose.randrange(len(lines)) for _ in range(4))}:
-            with tempfile.TemporaryDirectory() as folder:
-                torn = lines[cut][: choose.randrange(len(lines[cut]) - 1)] if cut < len(lines) else b""
-                (Path(folder) / "run.journal.jsonl").write_bytes(b"".join(lines[:cut]) + torn)
-                thinker = Thinker(world)
-                run = thinker.engine().start(
-                    world.root.task, checkpoint=Path(folder) / "run.json", variables=world.variables
-                )
-                output = await run
-                assert output.content == first.output.content
-                assert run.usage == first.usage, "what the prefix holds is counted once, and so is the rest"
-                assert thinker.model.calls == calls - calls_in(lines[:cut])
-                assert {node.id: node.result for node in run.tree} == {n.id: n.result for n in first.tree}
-
-    asyncio.run(main())
+    first, lines, calls = await whole_run(world)
+    assert first.output is not None
+    assert first.output.content == world.evaluate()[0]
+    for cut in {0, len(lines), *(choose.randrange(len(lines)) for _ in range(4))}:
+        with tempfile.TemporaryDirectory() as folder:
+            torn = lines[cut][: choose.randrange(len(lines[cut]) - 1)] if cut < len(lines) else b""
+            (Path(folder) / "run.journal.jsonl").write_bytes(b"".join(lines[:cut]) + torn)
+            thinker = Thinker(world)
+            run = thinker.engine().start(
+                world.root.task, checkpoint=Path(folder) / "run.json", variables=world.variables
+            )
+            output = await run
+            assert output.content == first.output.content
+            assert run.usage == first.usage, "what the prefix holds is counted once, and so is the rest"
+            assert thinker.model.calls == calls - calls_in(lines[:cut])
+            assert {node.id: node.result for node in run.tree} == {n.id: n.result for n in first.tree}
 
 
 def calls_in(lines: list[bytes]) -> int:
@@ -215,12 +220,13 @@ class Change:
 KINDS = ["task", "result", "plan", "one_more_child", "variable", "tool_version"]
 
 
+@few_or_many(15, 25)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_makes_anew_exactly_what_depends_on_it(kind: str) -> None:
+def test_a_change_makes_anew_exactly_what_depends_on_it(kind: str, amount: int) -> None:
     figures = {"calls": 0, "of": 0, "cut off early": 0}
 
     @given(seeds)
-    @settings(max_examples=25)
+    @settings(max_examples=amount)
     def holds(seed: int) -> None:
         asyncio.run(check(kind, seed, figures))
 

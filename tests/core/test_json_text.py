@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.json_text import JsonText, json_values, json_whole
+from tests.support.amounts import few_or_many
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -137,6 +138,7 @@ def test_any_text_is_read(text: str) -> None:
         "{//", "{/*", "{ #", "['", "]", "}{", "```json\n{a\n```\n", "[1 2 ", "{a:", "[{]", "\\", "{\"a\": '",
     ],
 )  # fmt: skip
-def test_a_long_text_of_nothing_but_pieces_is_read_through(piece: str) -> None:
+@few_or_many(30_000, 200_000)
+def test_a_long_text_of_nothing_but_pieces_is_read_through(piece: str, amount: int) -> None:
     for start in ("", "{", "["):
-        list(json_values(start + piece * 200_000))
+        list(json_values(start + piece * amount))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.reasoning import MOST_CHARACTERS, ThoughtFilter, last_value, split_thoughts
+from tests.support.amounts import few_or_many
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -139,8 +140,9 @@ def test_what_streams_in_is_told_apart_as_the_whole_is(thought: str, answer: str
 
 
 @pytest.mark.parametrize("piece", ["<think>", "</think>", "a</think>", "<", "`", "<think ", "[", "<think>a</think>b"])
-def test_a_long_text_of_nothing_but_tags_is_read_through(piece: str) -> None:
-    text = piece * 100_000
+@few_or_many(15_000, 100_000)
+def test_a_long_text_of_nothing_but_tags_is_read_through(piece: str, amount: int) -> None:
+    text = piece * amount
     split_thoughts(text)
     streamed(text, 50)
 
