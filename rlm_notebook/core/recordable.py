@@ -40,11 +40,10 @@ _MOST_VALUES = 1_000_000
 
 def recordable(event: Event) -> Event:
     """The event, if all its fields can be recorded as they are, else one of which they can."""
-    texts, others, names = _FIELDS[type(event)]
-    if {*map(type, texts(event))} != _TEXT:
-        others = names
+    texts, others, all_fields = _FIELDS[type(event)]
+    plain_texts = {*map(type, texts(event))} == _TEXT
     changes: dict[str, Any] | None = None
-    for name, conversion in others:
+    for name, conversion in others if plain_texts else all_fields:
         value = getattr(event, name)
         if (better := conversion(value)) is not value:
             changes = changes or {}
@@ -146,6 +145,8 @@ class _Plain:
         if kind is float:
             return value if value - value == 0 else _NUMBERS.get(repr(value), "NaN")
         if kind is dict or kind is list or kind is tuple:
+            if not (value or self._fresh):
+                return value
             return self._within(value, depth, self._object if kind is dict else self._array)
         return self._odd(value, depth)
 
@@ -163,13 +164,13 @@ class _Plain:
     def _object(self, given: dict[Any, Any], depth: int) -> dict[str, Any]:
         same, made = not self._fresh, dict[str, Any]()
         for key, item in given.items():
-            better = item if type(item) is str else self.of(item, depth)
+            better = item if type(item) in _SIMPLE else self.of(item, depth)
             same = same and better is item and type(key) is str
             made[key if type(key) is str else _distinct(_key(key), key, given, made)] = better
         return given if same else made
 
     def _array(self, given: list[Any] | tuple[Any, ...], depth: int) -> Any:
-        made = [item if type(item) is str else self.of(item, depth) for item in given]
+        made = [item if type(item) in _SIMPLE else self.of(item, depth) for item in given]
         same = not self._fresh and all(new is old for new, old in zip(made, given, strict=True))
         return given if same else made
 

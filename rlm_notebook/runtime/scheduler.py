@@ -166,17 +166,19 @@ class PrioritySemaphore:
         return bool(self._waiting)
 
     def begin_next(self) -> None:
-        """The most urgent call has a slot, and the run goes to the end of the rotation."""
-        with self._slots.lock:
-            if not self._slots.free or not self._waits():
-                return
-            self._slots.free -= 1
-            turn = heapq.heappop(self._waiting)[2]
-            if self._waits():
-                self._slots.waiting.move_to_end(self)
-            else:
-                del self._slots.waiting[self]
-        turn.set_result(None)
+        """The most urgent call has a slot, and the run goes to the end of the rotation; alone in it, it goes on."""
+        slots, begun = self._slots, list[asyncio.Future[None]]()
+        with slots.lock:
+            while slots.free and self._waits():
+                slots.free -= 1
+                begun.append(heapq.heappop(self._waiting)[2])
+                if len(slots.waiting) > 1:
+                    slots.waiting.move_to_end(self)
+                    break
+            if not self._waits():
+                slots.waiting.pop(self, None)
+        for turn in begun:
+            turn.set_result(None)
 
 
 def slots_for(slots: Slots) -> Slots:
