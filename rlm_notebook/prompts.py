@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from .ports import Message, NodeFacts, Part
 
@@ -95,19 +95,15 @@ def synthesizer_messages(facts: NodeFacts, instructions: str = "") -> tuple[Mess
 
 
 def _messages(system: str, user: str) -> tuple[Message, ...]:
-    return (_message("system", system), _message("user", user))
+    # The dict of an object shares its table of keys with those of its kind, and takes half the memory of one that is
+    # written down: thousands of requests may be waiting.
+    return cast(tuple[Message, ...], (vars(_Said("system", system)), vars(_Said("user", user))))
 
 
 class _Said:
     def __init__(self, role: str, content: str) -> None:
         self.role = role
         self.content = content
-
-
-def _message(role: str, content: str) -> Any:
-    # The dict of an object shares its table of keys with those of its kind, and takes half the memory of one that is
-    # written down: thousands of requests may be waiting.
-    return vars(_Said(role, content))
 
 
 def _joined(*blocks: str) -> str:

@@ -186,13 +186,13 @@ class Tree:
             node = self._nodes.get(event.node)
             if node is None:
                 raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
-            trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else type(event).__name__
+            trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else kind.__name__
             row = TRANSITIONS[node.state]
             needed = _NEEDED_DECISION.get(trigger, node.decision)
             if trigger not in row or (node.state is _S.WAITING and needed != node.decision):
                 raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
             state = row[trigger] or node.state
-            now = CHANGES[type(event)](node, event, state)
+            now = CHANGES[kind](node, event, state)
             self._nodes[node.id] = now
             if now.usage is not node.usage:
                 self._usage += event.usage  # type: ignore[attr-defined]

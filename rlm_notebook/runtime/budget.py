@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..core.limits import NOTHING, ONE_CALL, Budget, Usage
+from ..core.limits import NOTHING, Budget, Usage
 
 __all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
 
@@ -28,7 +28,9 @@ class BudgetMeter:
         self._budget = budget
         self._unlimited = budget.calls is None and not budget.needs_estimates
         self.before = before
-        self.spent = NOTHING
+        #: Beside the calls, which are counted as they begin.
+        self._used = NOTHING
+        self._calls = 0
         self._reserved = NOTHING
         self._under_way = 0
         self._settled: asyncio.Future[None] | None = None
@@ -36,6 +38,11 @@ class BudgetMeter:
         # Kept apart from the usage, where one call of an unknown price makes the whole cost unknown.
         self._usd = before.cost_usd or 0.0
         self._usd_reserved = 0.0
+
+    @property
+    def spent(self) -> Usage:
+        """By this execution."""
+        return self._used + Usage(calls=self._calls)
 
     @property
     def total(self) -> Usage:
@@ -71,7 +78,7 @@ class BudgetMeter:
             self._reserved += estimate
             self._usd_reserved += estimate.cost_usd or 0.0
             self._under_way += 1
-            self.spent += ONE_CALL
+            self._calls += 1
             return None
         if problem.name == "calls" or not self._under_way:
             raise problem
@@ -85,7 +92,7 @@ class BudgetMeter:
         self._usd_reserved -= estimate.cost_usd or 0.0
         self._usd += used.cost_usd or 0.0
         self._under_way -= 1
-        self.spent += used
+        self._used += used
         if self._settled is not None:
             self._settled.set_result(None)
             self._settled = None

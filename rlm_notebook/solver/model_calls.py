@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
@@ -157,7 +158,7 @@ def _identity(model: Model, request: Request) -> Any:
     """What makes two requests the same; `None` for one in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
-    said = [message[part] for message in request.messages for part in ("role", "content")]
+    said = map(itemgetter("role", "content"), request.messages)
     offered = [digest(tool) for tool in request.tools]
     # By identity: a run has two schemas at most, and digesting one for each call was a tenth of what a node costs.
     return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
