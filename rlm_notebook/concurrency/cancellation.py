@@ -1,9 +1,8 @@
-"""Code of others beside the engine's: whatever a tool, a model or an observer raises is a failure of that call alone.
+"""Containment of foreign code: any exception of a tool, a model or an observer is a failure of that call alone.
 
-Python's `BaseException`s speak to whoever runs the program: a task is cancelled, a generator is closed, the process
-is to end, the user interrupts. Out of a call, only those that are meant for the engine may pass: the cancellation of
-the task that called, and an interrupt by the user, which Python raises in the main thread alone. All others were made
-by what was called.
+Python's `BaseException`s control the program: a task is cancelled, a generator is closed, the process should exit, the
+user interrupts. Only two of them may pass from a call to the engine: the cancellation of the calling task, and an
+interrupt by the user, which Python raises in the main thread only. All others come from the called code.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ T = TypeVar("T")
 
 
 def is_being_cancelled() -> bool:
-    """Whether the current task was told to stop."""
+    """Whether cancellation of the current task was requested."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def is_running(task: asyncio.Task[Any] | None) -> bool:
-    """Whether this code runs in `task`; if not, its coroutine is being collected, unfinished."""
+    """Whether this code runs in `task`; if not, its unfinished coroutine is being garbage-collected."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:
@@ -33,7 +32,7 @@ def is_running(task: asyncio.Task[Any] | None) -> bool:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether an error that came out of a call is one of what was called, and not meant for whoever called."""
+    """Whether an exception from a call is a failure of the called code, and not addressed to the caller."""
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is not threading.main_thread()
     if isinstance(error, BaseExceptionGroup):
@@ -42,30 +41,30 @@ def is_failure(error: BaseException) -> bool:
 
 
 async def apart(call: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
-    """What `call` returns, or the error it fails with; it runs in a task of its own.
+    """The result of `call` or the exception it fails with, run in a task of its own.
 
-    So it can neither cancel its caller nor leave a scope of cancellation open around it. If the caller is cancelled,
-    so is the call, and its end is waited for. An interrupt by the user is raised.
+    So it can neither cancel its caller nor leave a cancel scope open around it. If the caller is cancelled, the call is
+    cancelled and awaited. An interrupt by the user is raised.
     """
     caller = asyncio.current_task()
     assert caller is not None
     cancelling = caller.cancelling()
-    # Awaiting a task hands on each cancellation of the caller, and ends when the task has ended.
+    # Awaiting a task forwards each cancellation of the caller to it, and returns when the task has ended.
     try:
         outcome = await caller.get_loop().create_task(_outcome(call))
     except asyncio.CancelledError as error:
         if caller.cancelling() > cancelling:
             raise
-        # Nobody else has this task.
+        # Only the call itself can have cancelled this task: no other code has a reference to it.
         return None, error
     if caller.cancelling() > cancelling:
-        # The call made something else of it.
+        # The call caught the cancellation of the caller and returned.
         raise asyncio.CancelledError
     return outcome
 
 
 async def _outcome(call: Callable[[], Awaitable[T]]) -> tuple[T | None, BaseException | None]:
-    """Raises nothing that would end the event loop: a task hands `SystemExit` on to whoever runs the loop."""
+    """The result or the exception; raises nothing that would end the event loop, as `SystemExit` in a task does."""
     me = asyncio.current_task()
     try:
         return await call(), None

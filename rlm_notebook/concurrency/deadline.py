@@ -1,4 +1,4 @@
-"""One promise for every adapter: a call that takes longer than its deadline ends as a `ModelError`."""
+"""Deadlines of model calls, the same for every adapter: a call that takes longer ends with a `ModelError`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
     "within",
 ]
 
-#: Seconds that a complete reply waits: for the end of the stream, for the count of its tokens, and where it is not sure
-#: that it is complete.
+#: How long a complete reply is held back, in seconds: for the end of the stream, for its token count, and if it may be
+#: incomplete.
 END_SECONDS = 0.25
 COUNT_SECONDS = 2.0
 DOUBT_SECONDS = 10.0
@@ -32,7 +32,7 @@ Pieces = AsyncGenerator[str | Reply, None]
 
 
 class Deadline:
-    """When a call has to end, by the loop's clock; known once the call has begun."""
+    """The end of a call, by the loop's clock; set when the call begins."""
 
     end: float | None = None
 

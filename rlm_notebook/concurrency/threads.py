@@ -1,8 +1,8 @@
 """Blocking functions beside an event loop.
 
-Python cannot stop a thread. So blocking work runs in daemon threads: a cancelled run does not wait for them, and the
-interpreter can end without them; a result that comes late is dropped. What is not thread-safe is called in the thread
-that waits for the result of all, where there is one (`calling_thread`).
+Python cannot stop a thread. So blocking work runs in daemon threads: a cancelled run does not wait for them, the
+interpreter can exit while they run, and a late result is dropped. Functions that are not thread-safe are called in the
+thread that waits for the whole run, if there is one (`calling_thread`).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ T = TypeVar("T")
 
 
 class DaemonThreads:
-    """Runs blocking functions in at most `limit` daemon threads, first come, first served.
+    """Runs blocking functions in at most `limit` daemon threads, in the order of the calls.
 
-    Not bound to an event loop: one may serve several.
+    Not bound to an event loop: several loops may share one.
     """
 
     def __init__(self, limit: float = math.inf) -> None:
@@ -49,7 +49,7 @@ class DaemonThreads:
         self._running = 0
 
     def alone(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What the function returns; they may all run at once."""
+        """Call the function in this thread; here without a lock, so that all of them may run at once."""
         return function(*arguments)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -81,11 +81,11 @@ class DaemonThreads:
 
 
 class OneThread(DaemonThreads):
-    """Runs blocking functions one at a time, also those that are run `alone` in threads of the user's."""
+    """Runs blocking functions one at a time, including those that user threads run with `alone`."""
 
     def __init__(self) -> None:
         super().__init__(1)
-        # One function may, in its thread, come to call another.
+        # Reentrant, because a function may call another one in its thread.
         self._alone = threading.RLock()
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -100,10 +100,9 @@ _unlimited = DaemonThreads()
 
 
 class CallingThread:
-    """The thread that waits for a run, which can call blocking functions meanwhile: one at a time, as it is one thread.
+    """The thread that waits for a run and meanwhile calls blocking functions, one at a time.
 
-    If the run's event loop is in this very thread, a call holds it up. `for_all`: no function is taken to be
-    thread-safe.
+    If the run's event loop is in the same thread, a call blocks it. `for_all`: no function counts as thread-safe.
     """
 
     def __init__(self, *, for_all: bool = False) -> None:
@@ -123,11 +122,11 @@ class CallingThread:
         return await outcome
 
     def wake(self) -> None:
-        """End a `serve` that waits."""
-        self._jobs.put(_nothing)
+        """End a waiting `serve`, with a job that does nothing."""
+        self._jobs.put(lambda: None)
 
     def serve(self, seconds: float) -> None:
-        """Call what is to be called next, which is waited for so long."""
+        """Run the next job, after waiting for one at most this long."""
         try:
             job = self._jobs.get(timeout=seconds)
         except Empty:
@@ -136,17 +135,14 @@ class CallingThread:
             job()
 
 
-def _nothing() -> None:
-    """What there is to do for a thread that is only to look up."""
-
-
-#: Set for all that is done in a run that a thread waits for.
+#: Set in the context of a run that a thread waits for.
 calling_thread: ContextVar[CallingThread | None] = ContextVar("calling_thread", default=None)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """`asyncio.run` makes of an interrupt the cancellation of its task, which a blocking call would never notice."""
+    """Let an interrupt raise `KeyboardInterrupt`: `asyncio.run` turns it into a cancellation, which a blocking call
+    would never notice."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -167,21 +163,21 @@ async def in_daemon_thread(function: Callable[..., T], *args: Any, **kwargs: Any
     return await _unlimited.call(functools.partial(function, *args, **kwargs))
 
 
-#: A text of so many characters is read in some milliseconds, whatever it holds.
+#: The longest text, in characters, that is parsed within a few milliseconds whatever its content.
 READ_AT_ONCE = 50_000
 
 
 async def read_beside(read: Callable[[str], T], text: str) -> T:
-    """`read(text)`; a long text is read in a thread, so that the event loop goes on."""
+    """`read(text)`; a long text is read in a thread, so that the event loop is not blocked."""
     return read(text) if len(text) <= READ_AT_ONCE else await in_daemon_thread(read, text)
 
 
 def _work(
     call: Callable[[], Any], outcome: asyncio.Future[Any], loop: asyncio.AbstractEventLoop, *, here: bool = False
 ) -> None:
-    """`here`: in a thread of the user's, where an interrupt is the user's."""
+    """Call and pass the outcome to the loop; `here`: this is a user's thread, where an interrupt is raised."""
     if outcome.cancelled():
-        return  # nobody waits any more: do not spend on it
+        return  # nothing waits for the result any more
     result = None
     try:
         result = call()
@@ -193,7 +189,7 @@ def _work(
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
-        _drop(result)  # the loop is closed: the result came too late
+        _drop(result)  # the loop is closed: the result is too late
 
 
 def _succeed(outcome: asyncio.Future[Any], result: Any) -> None:
@@ -204,7 +200,7 @@ def _succeed(outcome: asyncio.Future[Any], result: Any) -> None:
 
 
 def _drop(result: Any) -> None:
-    """Nobody waits for it any more: of a coroutine, nobody will miss that it never ran."""
+    """Discard a late result; closing a coroutine avoids the warning that it was never awaited."""
     if inspect.iscoroutine(result):
         result.close()
 
@@ -213,7 +209,7 @@ def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:
     if outcome.done():
         return
     if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit | GeneratorExit):
-        # These mean something else to a future, to a generator or to the loop that awaits it.
-        meant, error = error, RuntimeError(described(error))
-        error.__cause__ = meant
+        # A future, a generator or the event loop would interpret these as control flow.
+        original, error = error, RuntimeError(described(error))
+        error.__cause__ = original
     outcome.set_exception(error)

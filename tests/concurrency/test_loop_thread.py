@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rlm_notebook.concurrency.loop_thread import Portal, run_blocking
+from rlm_notebook.concurrency.loop_thread import LoopThread, run_blocking
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -23,7 +23,7 @@ def test_without_a_loop_the_work_runs_in_this_thread() -> None:
 async def test_inside_a_loop_it_runs_in_a_thread_with_the_callers_context() -> None:
     colour.set("red")
 
-    assert run_blocking(where) == ("rlm-portal", "red")
+    assert run_blocking(where) == ("rlm-loop", "red")
 
 
 async def test_an_error_of_the_work_is_raised_as_it_is() -> None:
@@ -44,13 +44,13 @@ async def test_closing_waits_until_the_work_has_put_away_what_it_holds() -> None
             await asyncio.sleep(0.03)
             kept.append("put away")
 
-    portal = Portal()
-    portal.submit(work())
+    loop_thread = LoopThread()
+    loop_thread.submit(work())
     await asyncio.sleep(0.02)
-    portal.close()
+    loop_thread.close()
 
     assert kept == ["put away"]
-    portal.close()
+    loop_thread.close()
 
 
 async def test_asynchronous_generators_that_were_left_open_are_closed() -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
-from ...concurrency.loop_thread import Portal
+from ...concurrency.loop_thread import LoopThread
 from ...core.events import Event, RunFinished
 from ...ports import Journal
 from ...runtime.run import Run
@@ -23,8 +23,8 @@ __all__ = ["detached"]
 
 
 @cache
-def _portal() -> Portal:
-    return Portal()
+def _loop_thread() -> LoopThread:
+    return LoopThread()
 
 
 async def detached(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Run:
@@ -45,7 +45,7 @@ def _started_apart(make: Callable[[], Run]) -> Run:
     async def begin() -> Run:
         return make()
 
-    return _portal().submit(begin()).result()
+    return _loop_thread().submit(begin()).result()
 
 
 def _started_here(make: Callable[[], Run]) -> Run:
