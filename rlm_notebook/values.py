@@ -1,9 +1,9 @@
-"""Values of users as text that a model reads: the whole of a value, or a refusal in words.
+"""Users' values as text for a model: the complete value, or an error that says what cannot be written.
 
-`str()` and `repr()` of tables and arrays leave out the middle, and those of most objects hold an address. A model
-that reads such a text is asked about other data than the user has, and a change in the middle goes unnoticed. So a
-table is CSV, all else is JSON, and what can be neither is refused. Libraries of tables and arrays are recognised by
-what their values can do; none is imported.
+`str()` and `repr()` of tables and arrays leave out the middle, and those of most objects contain an address. A model
+that reads such a text sees other data than the user has, and a change in the middle goes unnoticed. So a table becomes
+CSV, all else becomes JSON, and any other value is refused. Table and array libraries are recognised by the methods of
+their values; none is imported.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from .types import Output
 
 __all__ = ["MOST_ITEMS", "NoText", "is_table", "json_text", "spoken_text", "table_text", "typed_text", "unspoken_text"]
 
-#: What holds itself, or is nested as deeply, is no JSON that a model can read.
+#: The deepest nesting, which also ends values that contain themselves.
 MOST_LEVELS = 200
-#: What an iterator gives is collected up to this number: it may never end.
+#: The most items that are collected from an iterator, which may never end.
 MOST_ITEMS = 1_000_000
 
 
 class NoText(ValueError):
-    """A value has no text that holds all of it; the message says which part, and why."""
+    """A value cannot be written completely; the message names the part and the reason."""
 
 
 def is_table(value: Any) -> bool:
-    """Whether a value is written as CSV."""
+    """Whether a value is a table, which is written as CSV."""
     return _writer(value) is not None
 
 
 def table_text(value: Any) -> str | None:
-    """A table (pandas, polars, or alike) as CSV, every row, column and cell; `None` for what is no table.
+    """A table (of pandas, polars or a similar library) as CSV with every row, column and cell; `None` for other values.
 
-    Raises `NoText` for a table that cannot be written, or that has cells without a text.
+    Raises `NoText` for a table that cannot be written, or with a cell that cannot.
     """
     write = _writer(value)
     if write is None:
@@ -66,36 +66,36 @@ def _writer(value: Any) -> Any:
     try:
         found = (getattr(value, name, None) for name in ("to_csv", "write_csv"))
         return None if isinstance(value, type) else next(filter(callable, found), None)
-    except Exception:  # an object whose attributes cannot even be asked for
+    except Exception:  # code of the object: looking up an attribute may raise anything
         return None
 
 
 def json_text(value: Any, *, indent: int | None = None, collecting: bool = False, spoken: bool = False) -> str:
-    """A value as JSON; tables in it are CSV, sets are sorted, NaN and the infinities are texts.
+    """A value as JSON; tables in it are CSV, sets are sorted, NaN and the infinities are strings.
 
-    `collecting`: iterators are used up, up to a million items. `spoken`: an object with a `__str__` of its own is
-    that text. Raises `NoText` for what cannot be written, and for what holds itself or is nested deeper than 200.
+    `collecting`: iterators are consumed, up to a million items. `spoken`: an object that defines `__str__` becomes that
+    text. Raises `NoText` for a value that cannot be written, contains itself, or is nested more than 200 levels deep.
     """
     return _written(_Plain(collecting=collecting, spoken=spoken).of(value, 0), indent)
 
 
 def typed_text(value: Any) -> str:
-    """A text that differs for values that differ: the JSON, which also tells the types that JSON does not.
+    """A text that differs for different values: JSON with the types that JSON does not distinguish.
 
-    Not for models: `1` and `"1"` as keys, or a date and its text, read the same to them.
+    For digests, not for models: it tells apart the keys `1` and `"1"`, or a date and its text.
     """
     return _written(_Plain(typed=True).of(value, 0), None)
 
 
 def unspoken_text(value: Any) -> str:
-    """The `typed_text` of a value of which its JSON does not tell all; "" of any other."""
+    """The `typed_text` of a value that its JSON does not fully describe; "" for any other value."""
     plain = _Plain(typed=True)
     typed = plain.of(value, 0)
     return _written(typed, None) if plain.noted else ""
 
 
 def spoken_text(value: Any) -> str:
-    """What an object's own `__str__` gives. Raises `NoText` if it has none, or if that text is an excerpt."""
+    """The text of an object's own `__str__`. Raises `NoText` if it has none, or if the text looks like an excerpt."""
     named = f"a {type(value).__name__}"
     own: Any = type(value).__str__
     if isinstance(value, type) or callable(value) or own in _NO_STR:
@@ -118,9 +118,9 @@ def _written(plain: Any, indent: int | None) -> str:
 
 
 class _Plain:
-    """Reduces a value to what JSON has: dicts, lists, texts, numbers, true, false and null.
+    """Reduces a value to JSON types: dicts, lists, strings, numbers, true, false and null.
 
-    `typed`: what is changed on the way is wrapped together with the name of its type.
+    `typed`: each converted value is wrapped together with the name of its type.
     """
 
     def __init__(self, *, collecting: bool = False, spoken: bool = False, typed: bool = False) -> None:
@@ -128,7 +128,7 @@ class _Plain:
         self._spoken = spoken
         self._typed = typed
         self._above: set[int] = set()
-        #: Whether anything was changed on the way.
+        #: Whether anything was converted.
         self.noted = False
 
     def of(self, value: Any, level: int) -> Any:
@@ -144,7 +144,7 @@ class _Plain:
             return self._reduced(value, level + 1)
         except (NoText, RecursionError, MemoryError):
             raise
-        except Exception as error:  # of whatever kind the object is
+        except Exception as error:  # code of the object may raise anything
             raise NoText(f"a {kind.__name__} that cannot be read ({type(error).__name__}: {error})") from None
         finally:
             self._above.discard(id(value))
@@ -172,7 +172,8 @@ class _Plain:
         if isinstance(value, PurePath):
             return self._noted("Path", str(value))
         if isinstance(value, bytes | bytearray | memoryview):
-            return self._noted(kind, self._bytes(bytes(value)))
+            data = bytes(value)
+            return self._noted(kind, data.hex() if self._typed else data.decode("utf-8", "backslashreplace"))
         if (table := table_text(value)) is not None:
             return self._noted(f"{kind} {self._unsaid(value)}" if self._typed else kind, table)
         if (items := _array_items(value)) is not _NO_ARRAY:
@@ -212,7 +213,7 @@ class _Plain:
         return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
     def _record(self, value: Any, level: int) -> Any:
-        """The fields of a model or a dataclass, as its own serializers write them where it has some."""
+        """The fields of a model or a dataclass, as its own serializers write them if it has any."""
         kind = type(value).__name__
         if isinstance(value, type):
             raise NoText(f"the class {value.__name__}; an instance of it may have a text")
@@ -247,13 +248,13 @@ class _Plain:
         return self._each(items, level)
 
     def _unsaid(self, table: Any) -> str:
-        """What the CSV of a table does not tell: `1` from `"1"`, nothing from an empty text, a list from its JSON."""
+        """What CSV does not distinguish: `1` and `"1"`, a missing and an empty cell, a list and its JSON."""
         kinds = _column_kinds(table)
         if not _is_of_pandas(table):
             return kinds
         columns = [table] if table.ndim == 1 else [table.iloc[:, at] for at in range(table.shape[1])]
         labels = [level for axis in reversed(_axes(table)) for level in _levels(getattr(table, axis))]
-        # Of most tables nothing is unsaid: texts in columns, texts as names of columns, numbers as those of rows.
+        # Most tables have only strings in object columns, strings as column labels and numbers as row labels.
         cells = [(at, self._kinds(each)) for at, each in enumerate(columns) if each.dtype.kind == "O"]
         named = [
             (at, self._kinds(each) if each.dtype.kind == "O" else each.dtype.kind) for at, each in enumerate(labels)
@@ -263,23 +264,21 @@ class _Plain:
         return f"{kinds} {_written(unsaid, None)}" if unsaid else kinds
 
     def _kinds(self, cells: Iterable[Any]) -> Any:
-        """The types of cells, and of those that hold more, all that is in them; one type, if all have the same."""
+        """The types of the cells, with the content of nested ones; a single type if all are equal."""
         typed = _Plain(typed=True, spoken=True)
         found = [typed.of(cell, 1) if _is_nested(cell) else type(cell).__name__ for cell in cells]
         return found[0] if found and all(each == found[0] for each in found) else found
 
-    def _bytes(self, value: bytes) -> str:
-        return value.hex() if self._typed else value.decode("utf-8", "backslashreplace")
-
     def _scalar(self, value: Any) -> Any:
-        """Dates, decimals, paths and all else that pydantic writes as a text; of the rest, what speaks for itself."""
-        if _is_missing(value):
+        """Dates, decimals, paths and all else that pydantic writes as text; other objects by their own `__str__`."""
+        pandas = _pandas()
+        if pandas is not None and (value is pandas.NaT or value is pandas.NA):
             return None
         if isinstance(value, BaseException):
             within = value.exceptions if isinstance(value, BaseExceptionGroup) else ()
             return "; ".join([f"{type(value).__name__}: {value}", *map(self._scalar, within)])
         if type(value).__module__.partition(".")[0] == "pandas":
-            # Times to the nanosecond, which pydantic would cut, periods, intervals.
+            # Times with nanoseconds, which pydantic would truncate, periods, intervals.
             return value.isoformat() if hasattr(value, "isoformat") else spoken_text(value)
         if isinstance(value, type) or callable(value):
             raise NoText(f"{value.__name__ if hasattr(value, '__name__') else type(value).__name__}, which is code")
@@ -295,7 +294,7 @@ class _Plain:
         return {"": [kind, plain]} if self._typed else plain
 
 
-#: Older versions of pydantic write of a field only what its annotation has.
+#: Without this, fields that a subclass adds are left out; older versions of pydantic always write them.
 _WITH_FIELDS_OF_SUBCLASSES: Any = (
     {"polymorphic_serialization": True}
     if "polymorphic" in str(getattr(to_jsonable_python, "__text_signature__", ""))
@@ -306,14 +305,8 @@ _NO_ARRAY: Any = object()
 _AS_LIST = ("tolist", "to_pylist", "to_list")
 
 
-def _is_missing(value: Any) -> bool:
-    """pandas' own missing values."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and (value is pandas.NaT or value is pandas.NA)
-
-
 def _array_items(value: Any) -> Any:
-    """The items of an array of any library as nested lists, or a number that is one; `_NO_ARRAY` for anything else."""
+    """The items of an array of any library as nested lists, or its only number; `_NO_ARRAY` for any other value."""
     if isinstance(value, type):
         return _NO_ARRAY
     numpy = sys.modules.get("numpy")
@@ -336,7 +329,7 @@ def _numpy_items(value: Any) -> Any:
         named = [dict(zip(value.dtype.names, row, strict=True)) for row in rows] if value.ndim == 1 else rows
         return named if value.ndim else dict(zip(value.dtype.names, rows, strict=True))
     if kind in "mM" or value.dtype.char in "gG":
-        # Times as whole numbers, or numbers that Python has not, would be others than meant.
+        # `tolist` would give times as plain integers, and would round numbers that Python floats cannot hold.
         return value.astype(str).tolist()
     return value.tolist()
 
@@ -347,14 +340,14 @@ def _array_kind(value: Any) -> str:
 
 
 def _column_kinds(value: Any) -> str:
-    """Which columns are numbers, dates or texts: CSV does not tell `1` from `"1"`."""
+    """The kinds of the columns (numbers, dates, texts): CSV does not distinguish `1` and `"1"`."""
     dtypes: Any = getattr(value, "dtypes", None)
     found = dtypes.tolist() if hasattr(dtypes, "tolist") else dtypes if isinstance(dtypes, list) else [dtypes]
     return "".join(str(getattr(each, "kind", each)) for each in found)
 
 
 def _with_plain_cells(value: Any, write: Any) -> Any:
-    """What writes a pandas table: a cell or a label that is an array, a list or an object is JSON, not its `str()`."""
+    """The method that writes a table; in a pandas table, nested cells and labels become JSON, not their `str()`."""
     if not _is_of_pandas(value):
         return write
     if isinstance(value, _pandas().Series):
@@ -364,7 +357,7 @@ def _with_plain_cells(value: Any, write: Any) -> Any:
     nested = [at for at in objects if value.iloc[:, at].map(_is_nested).any()]
     plain = value
     if nested:
-        # By position: labels may be there twice.
+        # By position, because labels may not be unique.
         columns = [value.iloc[:, at].map(_cell) if at in nested else value.iloc[:, at] for at in range(value.shape[1])]
         plain = _pandas().concat(columns, axis=1)
         plain.columns = value.columns
@@ -410,7 +403,7 @@ def _cell(cell: Any) -> Any:
 
 
 def _sorted_sets(written: Any, value: Any) -> Any:
-    """What a model's serializer wrote, with its sets in an order that is the same in every process."""
+    """The output of a model's serializer, with its sets in an order that is the same in every process."""
     if isinstance(value, Set) and isinstance(written, list):
         return sorted(written, key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, list | tuple) and isinstance(written, list) and len(written) == len(value):

@@ -1,7 +1,7 @@
 """Tools: plain functions that a model may call.
 
-The JSON Schema comes from the signature, the annotations and the docstring; arguments are validated before the
-function sees them. What is wrong with a definition is said when it is defined, not in the middle of a run.
+The JSON Schema comes from the signature, the annotations and the docstring; arguments are validated before the function
+is called. A faulty definition raises an error when it is defined, not in the middle of a run.
 """
 
 from __future__ import annotations
@@ -26,22 +26,27 @@ __all__ = ["Tool", "as_tools", "tool"]
 
 
 class _OfCode(str):
-    """A version that nobody gave: that of the code."""
+    """A version that was derived from the code, not given by the user."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function a model may call: its name, what it does, and the JSON Schema of its parameters.
+    """A function a model may call: its name, a description, and the JSON Schema of its parameters.
 
-    `@tool` makes one of a function; of one made by hand, the arguments reach the function as the model gave them.
-    `timeout` is in seconds, of one attempt; `retries`: how often the function is called again after it raised or took
-    too long (0: it may not bear that); `version` enters the content keys, so that a changed tool re-runs what used it;
-    `requires_approval`: it is called after `run.approve(node)`, or a click. By default `version` is a digest of the
-    code that runs, with the functions, classes and small data that it uses; give one where what the tool returns
-    depends on more (`unseen`): the state of an object, functions of another module, files, a database.
-    Raises `ConfigurationError` for values that cannot be.
+    `@tool` creates one from a function. The function of a `Tool` that is constructed directly gets the arguments as the
+    model sent them, without validation.
+
+    - `timeout`: seconds for one attempt.
+    - `retries`: how often the function is called again after it raised or timed out (0 by default: a tool may not be
+      idempotent).
+    - `requires_approval`: it is called only after `run.approve(node)` or a click in the widget.
+    - `version` is part of the content keys, so that a changed tool re-runs the nodes that used it. By default it is a
+      digest of the code with the functions, classes and small data that it uses; give one where the result depends on
+      more (`unseen` lists what is known): the state of an object, functions of another module, files, a database.
+
+    Raises `ConfigurationError` for an invalid name, description, schema, timeout or number of retries.
     """
 
     name: str
@@ -72,7 +77,7 @@ class Tool:
                 '{"type": "object", "properties": {...}}'
             )
         if not self.version or isinstance(self.version, _OfCode):
-            # Also of a copy: its function may be another one.
+            # Also for a copy: it may have another function.
             object.__setattr__(self, "version", _OfCode(code_version(self.function).digest))
         if self.timeout is not None and not (isinstance(self.timeout, int | float) and self.timeout > 0):
             raise ConfigurationError(f"tool {self.name}: timeout={self.timeout!r}: expected seconds, more than 0")
@@ -81,30 +86,31 @@ class Tool:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What a model is told: name, description, parameters."""
+        """The schema that a model gets: name, description, parameters."""
         return {"name": self.name, "description": self.description, "parameters": self.parameters}
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """What the tool depends on, as far as that is known, without its version telling when it changes."""
+        """Known dependencies whose changes do not change the version, in words."""
         return code_version(self.function).unseen if isinstance(self.version, _OfCode) else ()
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What enters content keys: all that a model is told of the tool, and its version."""
-        found = {"name": self.name, "schema": self.parameters, "version": str(self.version)}
+        """The tool's part of content keys: everything that a model sees of it, and its version."""
+        identity = {"name": self.name, "schema": self.parameters, "version": str(self.version)}
         in_code = isinstance(self.version, _OfCode) and inspect.isroutine(self.function)
+        # A description that is the docstring is covered by the version already.
         if in_code and self.description == (inspect.getdoc(self.function) or ""):
-            return found
-        return {**found, "description": self.description}
+            return identity
+        return {**identity, "description": self.description}
 
     def renewed(self) -> Tool:
-        """The tool with the version that its code has now: what it uses may have been defined anew."""
+        """The tool with the current version of its code: functions that it uses may have been redefined."""
         current = replace(self)
         return self if current.version == self.version else current
 
     def validated(self, arguments: dict[str, Any] | str) -> dict[str, Any]:
-        """The arguments as the function takes them; raises `ValueError` in words for the model."""
+        """The arguments as the function takes them; raises `ValueError` with a message for the model."""
         if isinstance(arguments, str):
             wrong = f"the arguments of {self.name} are not a JSON object: {arguments[:200]}"
             raise ValueError(f"{wrong} ({_not_an_object(arguments)})")
@@ -133,46 +139,58 @@ def tool(
     version: str | None = None,
     requires_approval: bool = False,
 ) -> Any:
-    """Make a tool of a function; usable as `@tool` and as `@tool(timeout=5)`. What is said of it: see `Tool`.
+    """Create a `Tool` from a function; usable as `@tool` and as `@tool(timeout=5)`. The options are those of `Tool`.
 
     Raises `ConfigurationError` for a parameter without annotation, naming function and parameter.
+
+        @tool(timeout=10)
+        def temperature(city: str) -> float:
+            "The current temperature of a city, in degrees Celsius."
     """
 
     def make(target: Callable[..., Any]) -> Tool:
         if not callable(target):
             raise ConfigurationError(f"tool: {printable(f'{target!r:.60}')} cannot be called; give a function")
         title = name if name is not None else _name_of(target)
-        model, parameters = _arguments_model(target, str(title) or "tool")
+        model, parameter_of = _arguments_model(target, str(title) or "tool")
+        schema = model.model_json_schema()
+        schema.pop("title", None)
         return Tool(
             name=title,
             description=description or _doc_of(target),
             function=target,
-            parameters=_parameters(model),
+            parameters=schema,
             timeout=timeout,
             version=version or "",
             retries=retries,
             requires_approval=requires_approval,
             arguments_model=model,
-            _parameter_of=parameters,
+            _parameter_of=parameter_of,
         )
 
     return make(function) if function is not None else make
 
 
 def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
-    """Tools of functions and tools; raises `ConfigurationError` for what is neither, and for a name used twice."""
-    items = [given] if callable(given) else list(given)
-    tools = tuple(item if isinstance(item, Tool) else _from(item) for item in items)
+    """Functions and tools as tools; raises `ConfigurationError` for anything else, and for a name used twice."""
+    tools: list[Tool] = []
+    for item in [given] if callable(given) else given:
+        if not callable(item):
+            shown = printable(f"{item!r:.60}")
+            raise ConfigurationError(
+                f"tools: {shown} is not a function; pass functions, @tool functions or Tool values"
+            )
+        tools.append(item if isinstance(item, Tool) else tool(item))
     names = [each.name for each in tools]
     for each in names:
         if names.count(each) > 1:
             raise ConfigurationError(
                 f"two tools are named {each!r}; give one of them another name with @tool(name=...)"
             )
-    return tools
+    return tuple(tools)
 
 
-#: What all providers take as the name of a tool.
+#: Tool names that all providers accept.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -193,18 +211,10 @@ def _is_json(value: Any) -> bool:
         return False
 
 
-def _from(item: Any) -> Tool:
-    if not callable(item):
-        shown = printable(f"{item!r:.60}")
-        raise ConfigurationError(f"tools: {shown} is not a function; pass functions, @tool functions or Tool values")
-    made: Tool = tool(item)
-    return made
-
-
 def as_text(value: Any) -> str:
-    """What a tool returned, as a model reads it: text as it is, a table as CSV, all else as JSON, iterators as lists.
+    """The result of a tool as text for the model: text as it is, a table as CSV, all else as JSON, iterators as lists.
 
-    Raises `NoText` for what has no text that holds all of it.
+    Raises `NoText` for a value that cannot be written completely.
     """
     if isinstance(value, str):
         return str.__str__(value)
@@ -221,7 +231,7 @@ def as_text(value: Any) -> str:
 
 
 def _not_an_object(arguments: str) -> str:
-    """What is wrong with arguments that are no JSON object, in words for the model."""
+    """Why the arguments are not a JSON object, in words for the model."""
     try:
         return f"a {type(json.loads(arguments)).__name__} came; write {{...}}"
     except (ValueError, RecursionError) as error:
@@ -229,7 +239,7 @@ def _not_an_object(arguments: str) -> str:
 
 
 def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[BaseModel], dict[str, str]]:
-    """A model of a function's parameters, and the parameter of each of its fields."""
+    """A pydantic model of a function's parameters, and the name of the parameter for each of its fields."""
     try:
         signature, hints = inspect.signature(function), _hints(function)
     except (TypeError, ValueError, NameError) as error:
@@ -246,10 +256,16 @@ def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[Bas
                 f"tool {title}: parameter {parameter.name!r} has no annotation; write `{parameter.name}: str`, say"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        hint = _with_none(hints[parameter.name]) if default is None else hints[parameter.name]
+        hint = hints[parameter.name]
+        if default is None:
+            # A default of `None` means that `None` is accepted, whatever the annotation says.
+            if get_origin(hint) is Annotated:
+                hint = Annotated[(hint.__origin__ | None, *hint.__metadata__)]
+            else:
+                hint = hint | None
         field_name = parameter.name
         if parameter.name.startswith("_") or hasattr(BaseModel, parameter.name):
-            # A name that a model keeps for itself is one of the JSON alone.
+            # A field of a pydantic model cannot have this name; its alias, which is in the JSON, can.
             field_name = f"parameter_{len(parameters)}_{parameter.name.strip('_')}"
             shown = parameter.name.replace("_", " ").strip().title()
             hint = Annotated[hint, Field(alias=parameter.name, title=shown)]
@@ -264,7 +280,7 @@ def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[Bas
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    """The annotations of what is called: a partial's function, an object's `__call__`, a class's `__init__`."""
+    """The annotations of the called code: a partial's function, an object's `__call__`, a class's `__init__`."""
     while isinstance(function, functools.partial):
         function = function.func
     called = [function]
@@ -276,23 +292,16 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 def _fixed(function: Any) -> Collection[str]:
-    """The parameters that a partial has filled by name: they are its author's, and no model is told of them."""
+    """The parameters that a partial binds by name: they are not part of the tool's schema."""
     if not isinstance(function, functools.partial):
         return ()
     return {*function.keywords, *_fixed(function.func)}
 
 
-def _with_none(hint: Any) -> Any:
-    """The annotation with `None`, which a default of `None` says is taken."""
-    if get_origin(hint) is Annotated:
-        return Annotated[(hint.__origin__ | None, *hint.__metadata__)]
-    return hint | None
-
-
 def _name_of(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
-    # No provider takes the brackets of "<lambda>".
+    # No provider accepts the brackets of "<lambda>".
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
 
 
@@ -303,9 +312,3 @@ def _doc_of(function: Any) -> str:
     if own or isinstance(function, type) or inspect.isroutine(function):
         return own or ""
     return inspect.getdoc(type(function).__call__) or ""
-
-
-def _parameters(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
-    schema.pop("title", None)
-    return schema

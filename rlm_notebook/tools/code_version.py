@@ -1,14 +1,14 @@
-"""The version of a function: a digest of the code that runs, so that a changed tool runs again what used it.
+"""The version of a function: a digest of the code that runs, so that a changed tool re-runs the nodes that used it.
 
-What runs is a code object, whatever the file says that it came from: a file that was edited and not loaded again
-describes other code. A code object differs between versions of Python, though, and a run that was recorded under one
-is to be found under the next. So the source is digested where compiling it gives the very code that runs, without its
-comments; else the code itself is.
+The code that runs is a code object, which may differ from its source file: the file may have been edited and not loaded
+again. But code objects differ between versions of Python, and a run that was recorded under one version should be
+reused under the next. So the source without comments is digested if compiling it gives the code object that runs;
+otherwise the code object itself is.
 
-Beyond the code: default values, the variables it closes over, and what it names of its module - functions, classes
-and data, in their turn. What is not seen is said in `CodeVersion.unseen`: the state of objects (also of a list that
-the code itself adds to, which is a different one after each call), functions reached through another module, and what
-is too large to be digested for each run. Functions of installed packages are taken as they are.
+The digest also covers default values, closure variables, and the functions, classes and data of the module that the
+code names, recursively. `CodeVersion.unseen` lists what it does not cover: the state of objects (including a list that
+the code itself appends to, which differs after each call), functions that are reached through another module, and data
+that is too large to be digested for each run. Functions of installed packages are not followed.
 """
 
 from __future__ import annotations
@@ -51,34 +51,34 @@ MOST_DATA = 10_000
 
 
 class CodeVersion(NamedTuple):
-    """A digest of what runs; and what of it is not seen, in words."""
+    """A digest of the code that runs, and the dependencies that it does not cover, in words."""
 
     digest: str
     unseen: tuple[str, ...]
 
 
 def code_version(function: Any) -> CodeVersion:
-    """The version of anything that can be called; the same in every process in which the same code runs."""
+    """The version of a callable; equal in all processes that run the same code."""
     first = _Walk(frozenset())
     first.of(function)
-    # A list that one function adds to is another one after each call for all who read it.
+    # A list that one function appends to differs after each call for all functions that read it.
     walk = _Walk(frozenset(first.changes))
     found = walk.of(function)
     return CodeVersion(found if isinstance(found, str) else digest(found), tuple(dict.fromkeys(walk.unseen)))
 
 
 class _Walk:
-    """From a function to all that it consists of; each part is described once."""
+    """Follows a function to everything it consists of; each part is described once."""
 
     def __init__(self, changed: frozenset[tuple[int, str]]) -> None:
         self.unseen: list[str] = []
-        #: The variables of modules that any of the code changes: whose they are, and their names.
+        #: The module variables that any of the code changes: the id of the module's globals, and the name.
         self.changes: set[tuple[int, str]] = set()
         self._changed = changed
         self._numbers: dict[int, int] = {}
 
     def of(self, function: Any) -> Any:
-        """A digest of code that stands alone, else a JSON value of it and what it needs."""
+        """A digest of code without dependencies, else a JSON value of the digest and the dependencies."""
         if isinstance(function, type):
             return self._class(function)
         if (known := self._known(function)) is not None:
@@ -97,7 +97,7 @@ class _Walk:
         return self._callable(function)
 
     def _known(self, part: Any) -> Any:
-        """What stands for a part that was described, or for one too many; `None` for a new one, which is counted."""
+        """A reference to a part that is described already, or a note that there are too many; `None` for a new part."""
         if id(part) in self._numbers:
             return ["again", self._numbers[id(part)]]
         if len(self._numbers) >= MOST_PARTS:
@@ -106,7 +106,7 @@ class _Walk:
         return None
 
     def _callable(self, function: Any) -> Any:
-        """An object that can be called: what it wraps, and its own code if a user wrote that."""
+        """An object that can be called: the function it wraps, and its own code if a user wrote it."""
         kind = type(function)
         called = getattr(kind, "__call__", None)  # noqa: B004
         parts = [self.of(wrapped)] if inspect.isfunction(wrapped := getattr(function, "__wrapped__", None)) else []
@@ -120,14 +120,14 @@ class _Walk:
         return [getattr(function, "__module__", ""), getattr(function, "__qualname__", kind.__name__)]
 
     def _method(self, function: Any, owner: type) -> Any:
-        """A function of a class, with the others of that class that it names."""
+        """A method, with the other methods of its class that it names."""
         own = self.of(function)
         if not isinstance(function, FunctionType):
             return own
         codes = (function.__code__, *_codes_in(function.__code__))
         others: list[Any] = []
         for name in sorted({name for code in codes for name in code.co_names}):
-            # Of all classes above, too: `super()` calls those.
+            # In base classes, too: `super()` may call those.
             for found in (vars(base)[name] for base in owner.__mro__ if name in vars(base)):
                 other = getattr(found, "__func__", getattr(found, "fget", found))
                 if isinstance(other, FunctionType) and not _is_made(other.__code__.co_filename):
@@ -140,7 +140,9 @@ class _Walk:
         source = _source_of(code)
         changed = _changed_names(source) if source else None
         self.changes |= {(id(function.__globals__), name) for name in changed or ()}
-        self._note_imports(code)
+        for module in _imports_of(code):
+            if not _is_library(_origin_of(module)):
+                self._not(f"what it uses of the module {module}")
         needs: list[Any] = []
         written = _written_defaults(source)
         for name, value in _defaults(function):
@@ -160,11 +162,6 @@ class _Walk:
         own = digest(source) if source else digest(_described(code))
         return [own, needs] if needs else own
 
-    def _note_imports(self, code: CodeType) -> None:
-        for name in _imports_of(code):
-            if not _is_library(_origin_of(name)):
-                self._not(f"what it uses of the module {name}")
-
     def _cell(self, name: str, cell: Any, changed: frozenset[str] | None) -> Any:
         try:
             return self._named(name, cell.cell_contents, changed)
@@ -172,7 +169,7 @@ class _Walk:
             return None  # not set yet: a function that calls itself, or one defined further below
 
     def _named(self, name: str, value: Any, changed: frozenset[str] | None) -> Any:
-        """What a variable that code names stands for; `None` for what is taken as it is."""
+        """The value of a variable that code names; `None` if it is not followed."""
         if isinstance(value, ModuleType):
             if not _is_library(getattr(value, "__file__", None)):
                 self._not(f"what it uses of the module {value.__name__}")
@@ -182,7 +179,7 @@ class _Walk:
         if isinstance(value, FunctionType | type | MethodType):
             if not _is_library(_file_of(value)):
                 return self._class(value, name in (changed or ())) if isinstance(value, type) else self.of(value)
-            # What a decorator of a library makes of a function of the user's is code of that library.
+            # The wrapper that a library's decorator puts around a user's function is code of that library.
             if hasattr(value, "registry"):
                 self._not(f"what is registered with {name}")
             wrapped = getattr(value, "__wrapped__", None)
@@ -211,14 +208,14 @@ class _Walk:
             return self._not(f"{name}, a {type(value).__name__}")
 
     def _functions_in(self, name: str, held: Any) -> Any:
-        """A table of functions, as those are; nothing for one that holds none."""
+        """A dict or list that holds functions, item by item; `None` for any other."""
         items = list(held.items() if isinstance(held, dict) else enumerate(held))
         if not any(isinstance(value, FunctionType | MethodType | functools.partial) for _, value in items):
             return None
         return ["table", [[typed_text(key), self._value(f"{name}[{key!r:.40}]", value)] for key, value in items]]
 
     def _class(self, kind: type, changed: bool = False) -> Any:
-        """A class of the user's; `changed`: its attributes are assigned by whoever uses it."""
+        """A user's class; `changed`: code that uses it assigns its attributes."""
         if (known := self._known(kind)) is not None:
             return known
         found: list[Any] = []
@@ -233,13 +230,13 @@ class _Walk:
             codes = [code for value in vars(base).values() for code in _functions_of(value)]
             names = frozenset(name for code in codes for name in _changed_names(_source_of(code.__code__)))
             for name, value in sorted(vars(base).items()):
-                # A number that is set through an object is that object's own; a list is the class's.
+                # Setting a number through an object creates an attribute of the object; a list is changed in place.
                 through = {base.__name__, "cls", *(() if isinstance(value, _IMMUTABLE) else ("self",))}
                 found += self._attribute(name, value, changed or not through.isdisjoint(names), base)
         return [kind.__qualname__, found]
 
     def _defaults_of_fields(self, kind: type) -> Iterator[tuple[str, Any]]:
-        """What fields of dataclasses and models are filled with, where that is no attribute of the class."""
+        """The defaults of fields of dataclasses and models that are not attributes of the class."""
         given: dict[str, Any] = dict(getattr(kind, "__dataclass_fields__", {}))
         if issubclass(kind, BaseModel):
             given = dict(kind.model_fields)
@@ -258,7 +255,7 @@ class _Walk:
             given = [value.args, value.keywords] if isinstance(value, functools.partialmethod) else []
             return [[name, self.of(each)] for each in functions] + [[name, self._value(name, each)] for each in given]
         if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
-            return []  # what Python and its libraries keep there
+            return []  # attributes that Python and libraries add
         if isinstance(value, type):
             return [] if _is_library(_file_of(value)) else [[name, self.of(value)]]
         if not (isinstance(value, _SCALAR | enum.Enum) or _is_data(value)):
@@ -275,7 +272,7 @@ class _Walk:
         return ""
 
 
-#: Python 3.14 makes a function of the annotations of a class; those of fields count already, others do nothing.
+#: Python 3.14 stores a class's annotations as a function; those of fields are digested already, others have no effect.
 _ANNOTATE = ("__annotate__", "__annotate_func__")
 _SCALAR = str | int | float | bool | bytes | None
 _IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, enum.Enum, type(None))
@@ -289,7 +286,7 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _functions_of(value: Any) -> list[FunctionType]:
-    """The functions of an attribute of a class: a method, and those of a property or its like."""
+    """The functions of a class attribute: a method, or the accessors of a property."""
     if isinstance(value, property):
         found = [value.fget, value.fset, value.fdel]
     else:
@@ -297,13 +294,13 @@ def _functions_of(value: Any) -> list[FunctionType]:
     return [each for each in found if isinstance(each, FunctionType)]
 
 
-#: A key that is renewed is no other tool, and not even a digest of it should be kept.
+#: A renewed key does not change the tool, and not even a digest of a key should be recorded.
 _SECRET = re.compile(r"api_?key|token|secret|passw|credential", re.IGNORECASE)
 _PLAIN = (*_IMMUTABLE, list, dict, set, date, time, timedelta, Decimal, PurePath, UUID, re.Pattern, BaseModel)
 
 
 def _is_data(value: Any) -> bool:
-    """Whether a value is one that does nothing when it is written down: no cursor, no table of a cluster."""
+    """Whether writing a value has no side effects: it is not a database cursor or a table on a cluster."""
     if isinstance(value, _PLAIN) or (is_dataclass(value) and not isinstance(value, type)):
         return True
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
@@ -326,7 +323,7 @@ def _is_small(value: Any, most: int = MOST_DATA) -> bool:
     return len(value) <= most and all(_is_small(item, most // (len(value) or 1) + 10) for item in value)
 
 
-# -- where code is from --------------------------------------------------------------------------------------------
+# -- the origin of code --------------------------------------------------------------------------------------------
 
 _PATHS = tuple(
     {os.path.realpath(path) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")}
@@ -335,23 +332,23 @@ _PATHS = tuple(
 
 
 def _is_library(file: str | None) -> bool:
-    """Whether a file is one that was installed, not written by whoever uses it; so is what has no file."""
+    """Whether a file belongs to an installed package, not to the user; code without a file counts as installed."""
     return file is None or os.path.realpath(file).startswith(_PATHS)
 
 
 def _file_of(value: Any) -> str | None:
-    """Where a function or a class was written; of a class, where its methods or its module were."""
+    """The file of a function's code, or of a class's module."""
     while isinstance(value, functools.partial | MethodType):
         value = value.func if isinstance(value, functools.partial) else value.__func__
     if isinstance(value, FunctionType):
         return value.__code__.co_filename
     name = getattr(value, "__module__", None) or "builtins"
-    # What a kernel runs as its main module is a file of Jupyter; what is written in a notebook is not.
+    # The main module of a kernel is a file of Jupyter, but code of a notebook is the user's.
     return name if name == "__main__" else getattr(sys.modules.get(name), "__file__", None)
 
 
 def _is_made(file: str) -> bool:
-    """Whether code was written by a program, as most methods of dataclasses are."""
+    """Whether code was generated, as most methods of dataclasses are."""
     return file == "<string>" or _is_library(file)
 
 
@@ -359,30 +356,30 @@ def _is_made(file: str) -> bool:
 
 
 def _source_of(code: CodeType) -> str:
-    # Equal code may stand in several files, below other decorators.
+    # The file is part of the cache key: equal code may be in several files, below other decorators.
     return _source_in(code, code.co_filename)
 
 
 @lru_cache(maxsize=1024)
 def _source_in(code: CodeType, file: str) -> str:
-    """The source that compiles to the very code, without its comments; "" if there is none.
+    """The source that compiles to this code object, without comments; "" if there is none.
 
-    Kept for as long as the process runs: an edit of the file afterwards does not change what runs.
+    Cached for the lifetime of the process: a later edit of the file does not change the code that runs.
     """
     if code.co_name == "<lambda>":
-        return ""  # of two in one line there is one source
+        return ""  # two lambdas in one line have the same source
     linecache.checkcache(file)
     lines = linecache.getlines(file)
     described = _described(code)
     try:
-        # All of the file: what a name is imported as, or belongs to, shows in the code.
+        # Compiled with the whole file, because imports and enclosing scopes affect the code object.
         same = [each for each in _codes_of("".join(lines), code.co_flags & _FUTURE) if each.co_name == code.co_name]
         same = [each for each in same if _described(each) == described]
         if not same:
             return ""
-        # Lines may have moved.
+        # Lines may have moved since the code was compiled.
         at = min((each.co_firstlineno for each in same), key=lambda line: abs(line - code.co_firstlineno))
-        # Whether it is the last of its cell is no matter.
+        # Trailing blank lines depend on what follows in the cell.
         source = "".join(inspect.getblock(lines[at - 1 :])).rstrip() + "\n"
         return _without_comments(textwrap.dedent(source))
     except (OSError, TypeError, SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
@@ -391,7 +388,7 @@ def _source_in(code: CodeType, file: str) -> str:
 
 @lru_cache(maxsize=64)
 def _codes_of(source: str, flags: int) -> tuple[CodeType, ...]:
-    """All code in a source that is compiled with these features, and not with those of this very module."""
+    """All code objects in a source, compiled with these `__future__` features and not with those of this module."""
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as a cell may
     return tuple(_codes_in(compile(source, "<source>", "exec", flags, dont_inherit=True)))
 
@@ -408,7 +405,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 
 def _described(code: CodeType) -> Any:
-    """All of a code object but its place: what it does, with which constants, by which names."""
+    """A code object without its position: its instructions, constants and names."""
     return [
         [code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & ~_NESTED],
         [list(names) for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)],
@@ -428,21 +425,21 @@ def _constant(value: Any) -> Any:
 
 
 def _without_comments(source: str) -> str:
-    """The source without comments and without the lines that held nothing else, or nothing at all."""
+    """The source without comments, comment lines and blank lines."""
     lines = source.splitlines(keepends=True)
-    kept = set(range(1, len(lines) + 1))
+    rows = set(range(1, len(lines) + 1))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
         if token.type == tokenize.NL and not lines[token.start[0] - 1].strip():
-            kept.discard(token.start[0])
-    return "".join(line for row, line in enumerate(lines, 1) if row in kept)
+            rows.discard(token.start[0])
+    return "".join(line for row, line in enumerate(lines, 1) if row in rows)
 
 
 @lru_cache(maxsize=1024)
 def _globals_of(code: CodeType) -> tuple[str, ...]:
-    """The names that code, and the code within it, takes from its module."""
+    """The names that code, nested code included, reads from its module."""
     codes = [code, *_codes_in(code)]
     read = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname in _READ}
     written = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname == "STORE_GLOBAL"}
@@ -451,7 +448,7 @@ def _globals_of(code: CodeType) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _imports_of(code: CodeType) -> tuple[str, ...]:
-    """The modules that code imports when it runs."""
+    """The modules that code imports while it runs."""
     codes = [code, *_codes_in(code)]
     found = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME"}
     return tuple(sorted(name for name in found if name))
@@ -472,7 +469,7 @@ _READ = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 @lru_cache(maxsize=1024)
 def _changed_names(source: str) -> frozenset[str]:
-    """The variables that code changes in place, or sets anew."""
+    """The variables that code mutates or rebinds."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -482,7 +479,7 @@ def _changed_names(source: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _written_defaults(source: str) -> frozenset[str]:
-    """The parameters whose defaults are written out in a source: all of them is said there."""
+    """The parameters whose defaults are literals in the source, which the digest of the source covers."""
     try:
         function = ast.parse(source).body[0] if source else None
     except (SyntaxError, IndexError):
@@ -493,11 +490,12 @@ def _written_defaults(source: str) -> frozenset[str]:
     positional = [*given.posonlyargs, *given.args]
     pairs = [*zip(positional[len(positional) - len(defaults) :], defaults, strict=True)]
     pairs += [(one, other) for one, other in zip(given.kwonlyargs, given.kw_defaults, strict=True) if other is not None]
-    return frozenset(parameter.arg for parameter, default in pairs if _is_written(default))
-
-
-def _is_written(expression: ast.expr) -> bool:
-    return not any(isinstance(node, ast.Name | ast.Call | ast.Lambda) for node in ast.walk(expression))
+    computed = (ast.Name, ast.Call, ast.Lambda)
+    return frozenset(
+        parameter.arg
+        for parameter, default in pairs
+        if not any(isinstance(node, computed) for node in ast.walk(default))
+    )
 
 
 def _changed_by(node: ast.AST) -> Iterator[str]:
