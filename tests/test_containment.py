@@ -444,7 +444,7 @@ async def test_an_interrupt_in_the_main_thread_is_the_users() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        AsyncRecursiveEngine("offline", observers=[watches]).start("t").log.emit(_any_event())
+        AsyncRecursiveEngine("offline", observers=[watches]).start("t").internals.log.emit(_any_event())
 
 
 def _any_event() -> Any:

@@ -721,11 +721,11 @@ async def test_a_second_writer_is_refused_and_told_who_holds_the_file(path: Path
 async def test_a_writer_that_was_overtaken_does_not_overwrite_what_the_other_one_wrote(path: Path) -> None:
     gate = asyncio.Event()
     late = engine().start("trip", checkpoint=path)
-    late.admission.pause()
+    late.internals.admission.pause()
     await asyncio.sleep(0)
     output = await AsyncRecursiveEngine(ScriptedModel({"other": "first"})).solve("other", checkpoint=path)
     gate.set()
-    late.admission.resume()
+    late.internals.admission.resume()
     with pytest.raises(CheckpointError, match="another run changed it in the meantime; run again"):
         await late
 
