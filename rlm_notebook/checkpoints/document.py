@@ -18,7 +18,7 @@ from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
-from ..core.tree import Node, NodeState, Phase, Round, ToolUse, Tree
+from ..core.tree import Node, NodeState, Phase, Round, RunState, ToolUse, Tree, TreeHeader
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]
 
@@ -307,11 +307,12 @@ def recorded_of(data: object) -> Recorded:
     """The run of a document. Raises `ValueError` (pydantic's included) naming the field that is wrong."""
     document = Document.model_validate(data)
     _check_shape(document.nodes)
-    tree = Tree.of(_restored(node) for node in document.nodes)
-    tree.run_id, tree.request_key, tree.task = document.run_id, document.request_key, document.task
-    tree.status, tree.error, tree.settings = document.status, document.error, document.engine
-    tree.started, tree.ended, tree.execution = document.started, document.updated, document.execution
-    tree.parent = document.parent.model_dump() if document.parent else None
+    parent = document.parent.model_dump() if document.parent else None
+    header = TreeHeader(
+        document.run_id, document.execution, document.task, document.request_key, document.engine, parent
+    )
+    state = RunState(document.status, document.error, document.started, document.updated)
+    tree = Tree.of(map(_restored, document.nodes), header, state)
     return Recorded(
         tree,
         tuple(_restored(node) for node in document.earlier),

@@ -8,7 +8,7 @@ with its own place first. A deletion covers all of them, or the deleted result w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from .plan import Execute, Recurse, plan_from_json
 from .records import Recorded
 from .tree import Node, NodeState, Tree
 
-__all__ = ["copy_of", "unfinished", "with_plan", "with_result", "with_task", "without"]
+__all__ = ["unfinished", "with_plan", "with_result", "with_task", "without"]
 
 _EXECUTE = Execute().to_json()
 
@@ -79,18 +79,9 @@ def unfinished(tree: Tree) -> list[Node]:
     return [node for node in tree if node.state in (NodeState.FAILED, NodeState.CANCELLED)]
 
 
-def copy_of(tree: Tree, nodes: Iterable[Node]) -> Tree:
-    """A tree of other nodes that is otherwise the same."""
-    copy = Tree.of(nodes)
-    copy.run_id, copy.request_key, copy.task = tree.run_id, tree.request_key, tree.task
-    copy.status, copy.error, copy.settings = tree.status, tree.error, tree.settings
-    copy.started, copy.ended, copy.parent, copy.execution = tree.started, tree.ended, tree.parent, tree.execution
-    return copy
-
-
 def _with(recorded: Recorded, change: Callable[[Node], Node]) -> Recorded:
     """The records with `change` applied to each node of the tree; earlier nodes stay, as the tree is searched first."""
-    return replace(recorded, tree=copy_of(recorded.tree, map(change, recorded.tree)))
+    return replace(recorded, tree=recorded.tree.with_nodes(map(change, recorded.tree)))
 
 
 def _with_answer(node: Node, result: str) -> Node:

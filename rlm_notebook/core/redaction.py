@@ -113,12 +113,9 @@ def redacted_run(recorded: Recorded, store: Store) -> Recorded:
     if not narrower(store, store_of(recorded)):
         return recorded
     tree = recorded.tree
-    redacted = Tree.of(_redacted_node(node, store) for node in tree)
-    redacted.run_id, redacted.request_key, redacted.task = tree.run_id, tree.request_key, hashed(tree.task)
-    redacted.status, redacted.settings = tree.status, _settings(tree.settings, store)
-    redacted.error = tree.error if store == "outputs" else tree.error.partition(":")[0]
-    redacted.started, redacted.ended, redacted.parent = tree.started, tree.ended, tree.parent
-    redacted.execution = tree.execution
+    header = replace(tree.header, task=hashed(tree.task), settings=_settings(tree.settings, store))
+    state = replace(tree.state, error=tree.error if store == "outputs" else tree.error.partition(":")[0])
+    redacted = Tree.of((_redacted_node(node, store) for node in tree), header, state)
     earlier = tuple(_redacted_node(node, store) for node in recorded.earlier) if store == "outputs" else ()
     return replace(recorded, tree=redacted, earlier=earlier)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .events import (
@@ -24,7 +25,18 @@ from .node import Node, NodeState, Phase, Round, ToolUse
 from .text import printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 
-__all__ = ["TRANSITIONS", "IllegalEvent", "Node", "NodeState", "Phase", "Round", "ToolUse", "Tree"]
+__all__ = [
+    "TRANSITIONS",
+    "IllegalEvent",
+    "Node",
+    "NodeState",
+    "Phase",
+    "Round",
+    "RunState",
+    "ToolUse",
+    "Tree",
+    "TreeHeader",
+]
 
 #: The most nodes that are listed when a tree is printed.
 TEXT_LINES = 400
@@ -70,11 +82,40 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
 _NEEDED_DECISION: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
 
 
-class Tree:
-    """The nodes by id, in the order of their creation, and the state of the run as a whole; `str()` draws it.
+@dataclass(frozen=True, slots=True)
+class TreeHeader:
+    """What is fixed from the start of a run on.
+
+    `execution` differs for each execution of a run; `settings` is the engine as checkpoints record it; `parent` names
+    the run and the node that this one was edited from.
+    """
+
+    run_id: str = ""
+    execution: str = ""
+    task: str = ""
+    request_key: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    parent: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The state of a run as a whole.
 
     `status` is "pending", "running", "paused", "done", "failed" or "cancelled"; `started` and `ended` are in seconds
     since the epoch.
+    """
+
+    status: str = "pending"
+    error: str = ""
+    started: float | None = None
+    ended: float | None = None
+
+
+class Tree:
+    """The nodes by id, in the order of their creation, and the state of the run as a whole; `str()` draws it.
+
+    Read-only outside this class: `apply` changes a tree, `of` and `with_nodes` make one of what was recorded.
     """
 
     def __init__(self) -> None:
@@ -82,25 +123,70 @@ class Tree:
         self._children: dict[str, list[str]] = {}
         self._above: tuple[str, tuple[str, ...]] = ("", ())
         self._usage = NOTHING
-        self.run_id = ""
-        self.execution = ""
-        self.task = ""
-        self.request_key = ""
-        self.settings: dict[str, Any] = {}
-        self.parent: dict[str, Any] | None = None
-        self.status = "pending"
-        self.error = ""
-        self.started: float | None = None
-        self.ended: float | None = None
+        self._header = TreeHeader()
+        self._state = RunState()
 
     @classmethod
-    def of(cls, nodes: Iterable[Node]) -> Tree:
+    def of(cls, nodes: Iterable[Node], header: TreeHeader | None = None, state: RunState | None = None) -> Tree:
         """A tree of recorded nodes; parents come before their children."""
         tree = cls()
+        tree._header, tree._state = header or tree._header, state or tree._state
         for node in nodes:
             tree._add(node)
             tree._usage += node.usage
         return tree
+
+    def with_nodes(self, nodes: Iterable[Node]) -> Tree:
+        """A tree of other nodes with the same header and state."""
+        return Tree.of(nodes, self._header, self._state)
+
+    @property
+    def header(self) -> TreeHeader:
+        return self._header
+
+    @property
+    def state(self) -> RunState:
+        return self._state
+
+    @property
+    def run_id(self) -> str:
+        return self._header.run_id
+
+    @property
+    def execution(self) -> str:
+        return self._header.execution
+
+    @property
+    def task(self) -> str:
+        return self._header.task
+
+    @property
+    def request_key(self) -> str:
+        return self._header.request_key
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self._header.settings
+
+    @property
+    def parent(self) -> dict[str, Any] | None:
+        return self._header.parent
+
+    @property
+    def status(self) -> str:
+        return self._state.status
+
+    @property
+    def error(self) -> str:
+        return self._state.error
+
+    @property
+    def started(self) -> float | None:
+        return self._state.started
+
+    @property
+    def ended(self) -> float | None:
+        return self._state.ended
 
     def __str__(self) -> str:
         """One line a node, at most 400; `views.outline` adds symbols and durations."""
@@ -199,8 +285,33 @@ class Tree:
             return now
         if isinstance(event, NodeCreated):
             return self._create(event)
-        _RUN_CHANGES[kind](self, event)
+        self._state = self._next_state(event)
+        if isinstance(event, RunStarted):
+            self._header = TreeHeader(
+                event.run_id, event.execution, event.task, event.request_key, event.settings, event.parent
+            )
         return None
+
+    def _next_state(self, event: Event) -> RunState:
+        match event:
+            case RunStarted():
+                self._require("pending")
+                return RunState("running", started=event.at)
+            case RunPaused():
+                self._require("running")
+                return replace(self._state, status="paused")
+            case RunResumed():
+                self._require("paused")
+                return replace(self._state, status="running")
+            case RunFinished():
+                # "done" and then "failed": the answer existed, but could not be written to the checkpoint.
+                self._require("running", "paused", *(["done"] if event.status == "failed" else []))
+                return replace(self._state, status=event.status, error=event.error, ended=event.at)
+        raise IllegalEvent(f"{type(event).__name__} is no event of a run")
+
+    def _require(self, *allowed: str) -> None:
+        if self.status not in allowed:
+            raise IllegalEvent(f"the run is {self.status}, not {' or '.join(allowed)}")
 
     def _create(self, event: NodeCreated) -> Node:
         if event.node in self._nodes:
@@ -233,40 +344,3 @@ class Tree:
         if node.parent is not None:
             self._children.setdefault(node.parent, []).append(node.id)
         return node
-
-
-def _run_started(tree: Tree, event: RunStarted) -> None:
-    if tree.status != "pending":
-        raise IllegalEvent("a run starts once")
-    tree.run_id, tree.task, tree.request_key = event.run_id, event.task, event.request_key
-    tree.settings, tree.parent, tree.execution = event.settings, event.parent, event.execution
-    tree.started, tree.status = event.at, "running"
-
-
-def _run_paused(tree: Tree, event: RunPaused) -> None:
-    _require(tree, "running")
-    tree.status = "paused"
-
-
-def _run_resumed(tree: Tree, event: RunResumed) -> None:
-    _require(tree, "paused")
-    tree.status = "running"
-
-
-def _run_finished(tree: Tree, event: RunFinished) -> None:
-    # "done" and then "failed": the answer existed, but could not be written to the checkpoint.
-    _require(tree, "running", "paused", *(["done"] if event.status == "failed" else []))
-    tree.status, tree.error, tree.ended = event.status, event.error, event.at
-
-
-def _require(tree: Tree, *allowed: str) -> None:
-    if tree.status not in allowed:
-        raise IllegalEvent(f"the run is {tree.status}, not {' or '.join(allowed)}")
-
-
-_RUN_CHANGES: dict[type[Event], Any] = {
-    RunStarted: _run_started,
-    RunPaused: _run_paused,
-    RunResumed: _run_resumed,
-    RunFinished: _run_finished,
-}

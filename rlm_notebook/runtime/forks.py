@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..core.edits import copy_of, unfinished, with_plan, with_result, with_task, without
+from ..core.edits import unfinished, with_plan, with_result, with_task, without
 from ..core.keys import digest
 from ..core.limits import Limits
 from ..core.plan import Execute, Recurse, plan_from_json
 from ..core.records import Recorded
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
 from ..exceptions import ConfigurationError
 from .config import Job
 
@@ -90,14 +90,18 @@ class Fork:
 
     def seed(self, request_key: str, at: float) -> Recorded:
         """The records as those of a new run that was stopped before its first step, and has spent nothing."""
-        tree = copy_of(self.recorded.tree, self.recorded.tree)
-        tree.run_id, tree.request_key, tree.task = secrets.token_hex(8), request_key, self.task
-        tree.status, tree.error, tree.parent = "cancelled", "", self.parent
-        tree.settings = {**tree.settings, "edit": self.edit}
-        if self.task != self.recorded.tree.task:
-            # What the cell said is not what is asked now.
-            tree.settings.pop("title", None)
-        tree.started, tree.ended, tree.execution = at, at, secrets.token_hex(8)
+        before = self.recorded.tree
+        # The cell's text is no title for another task.
+        kept = {name: value for name, value in before.settings.items() if self.task == before.task or name != "title"}
+        header = TreeHeader(
+            run_id=secrets.token_hex(8),
+            execution=secrets.token_hex(8),
+            task=self.task,
+            request_key=request_key,
+            settings={**kept, "edit": self.edit},
+            parent=self.parent,
+        )
+        tree = Tree.of(before, header, RunState("cancelled", started=at, ended=at))
         return Recorded(tree, self.recorded.earlier)
 
 

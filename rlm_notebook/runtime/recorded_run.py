@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,20 +43,19 @@ def load_run(path: str | Path) -> RecordedRun:
     recorded = recorded_in(place)
     if recorded is None:
         raise CheckpointError(f"there is no run in {place}; give the path of a run's JSON")
-    _end(recorded.tree)
-    return RecordedRun(place, recorded)
+    return RecordedRun(place, replace(recorded, tree=_ended(recorded.tree)))
 
 
-def _end(tree: Tree) -> None:
-    """Nobody works any more on what was interrupted."""
+def _ended(tree: Tree) -> Tree:
+    """The tree in which what was interrupted is cancelled: nobody works on it any more."""
     at_rest = tree.status == "paused" and all(node.state.final for node in tree)
     if at_rest or tree.status in ("done", "failed", "cancelled"):
-        return
+        return tree
     last = _last_moment(tree)
     for node in list(tree):
         if not node.state.final:
             tree.apply(Cancelled(at=last, node=node.id, reason="interrupted"))
-    tree.status, tree.ended = "cancelled", last
+    return Tree.of(tree, tree.header, replace(tree.state, status="cancelled", ended=last))
 
 
 def _last_moment(tree: Tree) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from jupyter_client.session import Session
 
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
-from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, PlanStarted, Started, Token
+from rlm_notebook.core.events import Event, Finished, NodeCreated, Planned, PlanStarted, RunStarted, Started, Token
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.notebook.widget.compression import packed
 from rlm_notebook.notebook.widget.feed import Feed
@@ -79,7 +79,7 @@ async def quiet_run() -> tuple[Run, Run]:
     context = run.internals = copy.copy(real.internals)
     context.log = EventLog(real.internals.log.journal, ())
     context.tree, context.watch = context.log.tree, context.log.watch
-    run.tree.status = "running"
+    run.tree.apply(RunStarted(at=context.clock(), run_id="by hand", task="The whole"))
     return run, real
 
 

@@ -1,6 +1,7 @@
 """The tree is the fold of its events: legal ones lead forward, illegal ones are refused and change nothing."""
 
 import random
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from rlm_notebook.core.events import (
     ToolReturned,
 )
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.tree import TRANSITIONS, IllegalEvent, Node, NodeState, Tree
+from rlm_notebook.core.tree import TRANSITIONS, IllegalEvent, Node, NodeState, RunState, Tree, TreeHeader
 
 RECURSE = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}]}
 EXECUTE = {"decision": "EXECUTE"}
@@ -427,3 +428,30 @@ def test_a_tree_prints_a_node_a_line_as_deep_as_it_stands() -> None:
     )
     assert str(many).splitlines()[-1] == "… and 101 more nodes"
     assert repr(tree) == f"<Tree: {len(tree)} nodes, {tree.status}>"
+
+
+def test_nothing_of_a_run_is_changed_but_by_an_event() -> None:
+    tree = Tree()
+    tree.apply(RunStarted(at=1, run_id="r", execution="e", task="t", request_key="k", settings={"model": "m"}))
+    header, state = tree.header, tree.state
+
+    for name in (*(each.name for each in fields(TreeHeader)), *(each.name for each in fields(RunState))):
+        with pytest.raises(AttributeError):
+            setattr(tree, name, "other")
+    with pytest.raises(FrozenInstanceError):
+        header.run_id = "other"  # type: ignore[misc]
+    assert (header, state) == (TreeHeader("r", "e", "t", "k", {"model": "m"}), RunState("running", started=1))
+
+    tree.apply(RunPaused(at=2))
+    tree.apply(RunResumed(at=3))
+    tree.apply(RunFinished(at=4, status="failed", error="no"))
+    assert tree.header is header
+    assert tree.state == RunState("failed", "no", 1, 4)
+
+
+def test_a_tree_of_other_nodes_is_otherwise_the_same() -> None:
+    tree = Tree.of([Node("0", None, "t")], TreeHeader("r", task="t"), RunState("done", started=1, ended=2))
+    other = tree.with_nodes([Node("0", None, "t"), Node("0.0", "0", "part")])
+
+    assert (len(other), other.header, other.state) == (2, tree.header, tree.state)
+    assert len(tree) == 1

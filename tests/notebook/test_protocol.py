@@ -339,7 +339,7 @@ class Game:
         """The run goes on as another one."""
         self.restarts += 1
         before, self.run = self.run, run_by_hand(self._real, self.clock)
-        before.tree.status = "cancelled"
+        before.tree.apply(events.RunFinished(at=self.clock.now, status="cancelled"))
         self.view._go_on(self.run)
         self._remember(self.view._feed.epoch, self.view._feed.sequence)
 
