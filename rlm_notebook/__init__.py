@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .agent import Agent
     from .async_engine import AsyncRecursiveEngine
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from .runtime.run_list import RunList, RunSummary, list_runs
     from .tools import Tool, tool
     from .types import Output
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Agent",

@@ -25,14 +25,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from .core.error_text import described, encodable
 from .core.pickling import is_portable, portable_type
 from .core.plain_text import terminal_text
-
-if TYPE_CHECKING:
-    from .core.limits import Usage
+from .core.usage import Usage
 
 __all__ = [
     "BudgetExceededError",

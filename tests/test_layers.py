@@ -10,7 +10,7 @@ import rlm_notebook
 PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
-    {"exceptions", "core"},
+    {"version", "exceptions", "core"},
     {"ports", "host", "concurrency", "credentials"},
     {"views", "types", "values", "output_type"},
     {"tools", "prompts", "pricing", "memory"},
@@ -27,11 +27,8 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level names of this package that a module imports, wherever in it; for type checkers alone does not count."""
+    """Top-level names of this package that a module imports, inside functions and for type checkers too."""
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level > len(path.parts) - 1:
@@ -48,6 +45,29 @@ def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
     above = {name for name in imported(path) if LAYER[name] > LAYER[own]}
 
     assert not above, f"{path} imports from {', '.join(sorted(above))}, which stand above it"
+
+
+def modules_imported(path: Path) -> set[Path]:
+    """The modules of this package that a module imports when it is loaded, and for type checkers."""
+    package, found = path.parts[:-1], set()
+    body = ast.parse((PACKAGE / path).read_text(encoding="utf-8")).body
+    for node in [*body, *(inner for outer in body if isinstance(outer, ast.If) for inner in outer.body)]:
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = PACKAGE.joinpath(*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+        for name in [*(alias.name for alias in node.names), ""]:
+            for file in (base / f"{name}.py", base / name / "__init__.py", base.with_suffix(".py")):
+                if file.is_file() and file != PACKAGE / "__init__.py":
+                    found.add(file.relative_to(PACKAGE))
+    return found - {path}
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    left = {path: modules_imported(path) for path in MODULES}
+    while free := {path for path, imports in left.items() if not imports & left.keys()}:
+        left = {path: imports for path, imports in left.items() if path not in free}
+
+    assert left == {}, f"these import each other: {', '.join(sorted(map(str, left)))}"
 
 
 def test_the_core_knows_no_loop_no_file_no_clock() -> None:

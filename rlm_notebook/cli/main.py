@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import __version__
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile, load_recorded
 from ..core.limits import Budget
@@ -22,6 +21,7 @@ from ..core.plain_text import terminal_text
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from ..runtime.recorded_run import load_run
+from ..version import __version__
 from ..views.idle_time import breaks_of
 from ..views.outline import outline
 

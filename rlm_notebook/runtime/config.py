@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from .. import __version__
 from ..core.context import RLMContext
 from ..core.keys import request_key
 from ..core.limits import Budget, Limits
@@ -18,6 +17,7 @@ from ..output_type import OutputType
 from ..ports import Journal, Model, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
+from ..version import __version__
 from .scheduler import Slots
 from .team import Team
 

@@ -18,7 +18,7 @@ def _help(session: Session, options: argparse.Namespace) -> None:
 
 
 def _version(session: Session, options: argparse.Namespace) -> None:
-    from ... import __version__
+    from ...version import __version__
 
     print(__version__)
 
