@@ -12,14 +12,11 @@ from rlm_notebook import AsyncRecursiveEngine, Event, MaxStepsError, ModelError,
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.events import Finished, NodeCreated, Superseded
 from rlm_notebook.ports import Capabilities, Reply, Request
+from tests.support.tasks import others
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 
 QUICK = RetryPolicy(attempts=3, initial=0)
-
-
-def others() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 
 
 class Streaming:

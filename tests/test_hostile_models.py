@@ -25,6 +25,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
+from tests.support.tasks import others
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,10 +35,6 @@ def _what_other_tests_left_is_not_collected_again_and_again() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def others() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 
 
 def streaming(plan_text: str, *, chunk: int = 7, then: str | None = None) -> ScriptedModel:

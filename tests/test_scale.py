@@ -11,11 +11,8 @@ from rlm_notebook.core.events import Finished
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Reply, Request
 from tests.support.amounts import few_or_many
+from tests.support.tasks import others
 from tests.support.waiting import HANG
-
-
-def others() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 
 
 class Fast:

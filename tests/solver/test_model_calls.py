@@ -22,10 +22,7 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Reply, Request, ToolCall
 from rlm_notebook.runtime.run_context import RunContext
 from rlm_notebook.solver.model_calls import ask
-
-
-def others() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+from tests.support.tasks import others
 
 
 def request(text: str = "q", **changes: Any) -> Request:

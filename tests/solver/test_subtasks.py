@@ -8,11 +8,8 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ExecutionError, ModelError, ScriptedModel
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Request
+from tests.support.tasks import others
 from tests.support.waiting import HANG
-
-
-def others() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 
 
 def split(*parts: Any) -> dict[str, Any]:
