@@ -177,7 +177,7 @@ async def test_a_spent_budget_names_the_option_and_what_there_is(shell: Any) -> 
     shown = error._render_traceback_()
     assert shown == [
         "BudgetExceededError: the budget of 0.2 seconds is spent (0.2 used); what finished is kept: "
-        "execute the cell again with a larger --timeout to go on, or take `_rlm.partial()`"
+        "execute the cell again with a larger --timeout to continue, or use `_rlm.partial()`"
     ]
     assert shell.names["_rlm"] is error.run
 

@@ -123,7 +123,7 @@ async def test_where_a_change_is_kept_it_is_said_how_the_cell_goes_on_with_it(pa
     await run
     assert (await browser.ask("edit", "0.1", task="another two"))["ok"]
     await until(lambda: run.internals.latest.internals.finished)
-    said = "with -n trip-edit it goes on with this one"
+    said = "with -n trip-edit it resumes this one"
     await until(lambda: any(said in note for note in browser.seen["run"]["notes"]))
     assert (tmp_path / "trip-edit.json").exists()
     assert (await browser.ask("edit", "0.1", result="and again"))["ok"]

@@ -1,4 +1,4 @@
-"""`--approve`, and tools that require it: what waits for somebody who sees it stops, saved, where nobody does."""
+"""`--approve` and tools that require approval: a run that waits is stopped and saved if no browser shows it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["approved"]
 
-#: How long a plan, or a call of a tool, waits for a sign of somebody who could approve it, in seconds.
+#: Seconds that a plan or tool call waits for a browser that could approve it.
 PATIENCE = 10.0
-_GLANCE = 0.25
+_POLL_INTERVAL = 0.25
 
 
 async def approved(run: Run, view: TreeView | None) -> Output:
-    """The result of a run in which plans or tools are approved while it goes on: in the widget, or by
-    `_rlm.approve(...)`.
+    """The result of a run whose plans or tool calls are approved in the widget or by `_rlm.approve(...)`.
 
-    Where one waits and no browser shows the widget, the run is stopped as paused, and `RunInterrupted` raised.
+    If one waits and no browser shows the widget, the run is stopped as paused, and `RunInterrupted` is raised.
     """
-    result, alone = asyncio.ensure_future(_result(run)), asyncio.ensure_future(_alone(run, view))
+    result, alone = asyncio.ensure_future(_result(run)), asyncio.ensure_future(_until_unattended(run, view))
     try:
         await asyncio.wait({result, alone}, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
@@ -44,27 +43,27 @@ async def _result(run: RunView) -> Output:
     return await run
 
 
-async def _alone(run: RunView, view: TreeView | None) -> None:
-    """Ends when something has waited so long without a sign of anybody; a browser that has spoken may take its time."""
+async def _until_unattended(run: RunView, view: TreeView | None) -> None:
+    """Returns when an approval has waited for `PATIENCE` seconds and no browser has sent a message."""
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:
-        await asyncio.sleep(_GLANCE)
+        await asyncio.sleep(_POLL_INTERVAL)
         before, waiting = waiting, frozenset(run.internals.latest.awaiting)
         if view is not None and waiting and not view.heard:
             view.call()
         seen = view is not None and view.heard
-        waited = waited + _GLANCE if waiting and waiting == before and not seen else 0.0
+        waited = waited + _POLL_INTERVAL if waiting and waiting == before and not seen else 0.0
 
 
 def _waiting(run: RunView) -> str:
-    """What waits, in words: plans, or calls of tools."""
+    """The plans or tool calls that wait, for a message."""
     tools = [use.name for node in run.awaiting for use in run.tree[node].tool_calls if use.ended is None]
     nodes = ", ".join(run.awaiting)
     return f"{', '.join(dict.fromkeys(tools))} of node {nodes}" if tools else f"the plan of node {nodes}"
 
 
 def _paused(run: RunView, waiting: str, *, plans: bool) -> RunInterrupted:
-    where = f"saved in {run.checkpoint}" if run.checkpoint else "lost: it was kept in memory only"
+    where = f"saved in {run.checkpoint}" if run.checkpoint else "lost: it was in memory only"
     without = ", or without --approve" if plans else ""
     return RunInterrupted(
         f"Paused: {waiting} waits for approval, and no widget answered within {PATIENCE:g} s; "

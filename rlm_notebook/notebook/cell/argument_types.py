@@ -1,4 +1,4 @@
-"""Numbers on a command line: counts, seconds, dollars, temperatures; what cannot be one is refused in words."""
+"""Parses the numbers of a command line: counts, seconds, dollars, temperatures. Errors state what was expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 __all__ = ["BUDGET_OPTIONS", "dollars", "seconds", "temperature", "whole_number"]
 
 
-#: Which option limits which part of a budget.
+#: The option that sets each part of a budget.
 BUDGET_OPTIONS = {"usd": "--budget", "tokens": "--max-tokens", "seconds": "--timeout", "calls": "--max-calls"}
 
 
@@ -20,7 +20,7 @@ def whole_number(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """More than none."""
+    """A finite number above 0."""
     number = _finite(text)
     if number is None or number <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
@@ -31,7 +31,7 @@ dollars = seconds
 
 
 def temperature(text: str) -> float:
-    """At least 0."""
+    """A finite number of at least 0."""
     number = _finite(text)
     if number is None or number < 0:
         raise argparse.ArgumentTypeError(f"expected a number of at least 0, not {text!r}")

@@ -1,4 +1,4 @@
-"""`--dry-run`: the root's plan and what the run may take, for one call of the planner."""
+"""`--dry-run`: the root's plan and an estimate of the run, for one call of the planner."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ...exceptions import ConfigurationError
 from ...pricing import CHARACTERS_PER_TOKEN
 from ...runtime.run import Run
 
-__all__ = ["account_of", "planned"]
+__all__ = ["planned", "summary"]
 
 ROOT = "0"
-#: How long a plan that is an answer too may take to become the result, in seconds.
+#: Seconds that a plan which contains the answer may take to become the result.
 _TO_FINISH = 1.0
 
 
 async def planned(run: Run) -> Execute | Recurse:
-    """The root's plan; after it, no call is made. The run must have been started with `approve="root"`.
+    """The root's plan; no call starts after it. The run must have been started with `approve="root"`.
 
-    Raises what the run fails with before it has a plan.
+    Raises the run's error if it fails before it has a plan.
     """
     has_plan, over = asyncio.Event(), asyncio.Event()
 
     def note(event: Event) -> None:
         if isinstance(event, Planned) and event.node == ROOT:
-            # At once, and not after the next step: no call starts any more.
+            # Here and not in the awaiting task, which runs later: no further call may start.
             run.pause()
             has_plan.set()
         elif isinstance(event, RunFinished):
@@ -39,7 +39,11 @@ async def planned(run: Run) -> Execute | Recurse:
     stop = run.internals.watch(note)
     try:
         await has_plan.wait()
-        plan = await _plan(run)
+        root = run.tree.root
+        if root is None or root.plan is None:
+            await run
+            raise ConfigurationError("the run ended without a plan; run the cell without --dry-run")
+        plan = plan_from_json(root.plan)
         if isinstance(plan, Execute) and plan.answer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), _TO_FINISH)
@@ -48,58 +52,39 @@ async def planned(run: Run) -> Execute | Recurse:
         stop()
 
 
-async def _plan(run: Run) -> Execute | Recurse:
-    root = run.tree.root
-    if root is None or root.plan is None:
-        await run
-        raise ConfigurationError("the run ended without a plan; run the cell without --dry-run")
-    return plan_from_json(root.plan)
-
-
-def account_of(run: Run, plan: Execute | Recurse) -> str:
-    """What the plan took, where it is kept, and what is to be expected."""
-    if _is_answered(run):
-        return f"rlm dry run: the whole run is recorded in {run.checkpoint}; without --dry-run, nobody is asked"
+def summary(run: Run, plan: Execute | Recurse) -> str:
+    """The usage of the plan, the file it is saved in, and an estimate of the run."""
+    recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
+    same_request = recorded is not None and recorded.request_key == run.internals.request_key
+    if same_request and recorded is not None and recorded.status == "done" and not run.calls:
+        return f"rlm dry run: the whole run is recorded in {run.checkpoint}; without --dry-run, no model is called"
     used = run.tree[ROOT].usage
     cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
-    took = f"{run.calls} {'call' if run.calls == 1 else 'calls'}, {used.total_tokens:,} tokens, {cost}"
-    kept = f"kept in {run.checkpoint}: without --dry-run, the cell follows it" if run.checkpoint else "not kept"
-    return f"rlm dry run: the plan took {took}; it is {kept}\n{_expected(run, plan)}"
+    usage = f"{run.calls} {'call' if run.calls == 1 else 'calls'}, {used.total_tokens:,} tokens, {cost}"
+    saved = f"saved in {run.checkpoint}: without --dry-run, the cell reuses it" if run.checkpoint else "not saved"
+    return f"rlm dry run: the plan took {usage}; it is {saved}\n{_estimate(run, plan)}"
 
 
-def _is_answered(run: Run) -> bool:
-    known = run.internals.recorded.tree if run.internals.recorded is not None else None
-    return (
-        known is not None
-        and known.status == "done"
-        and known.request_key == run.internals.request_key
-        and not run.calls
-    )
-
-
-def _expected(run: Run, plan: Execute | Recurse) -> Estimate:
+def _estimate(run: Run, plan: Execute | Recurse) -> Estimate:
     if isinstance(plan, Execute) and run.status != "done":
-        # The planner's own answer was not enough: a type is wanted, or somebody else answers.
+        # The planner's answer is not the result: an output type is set, or another agent answers.
         plan = Execute()
+    # Sub-tasks that take a call beside their planner's: another agent answers them, or they read references.
+    team = run.internals.configuration.team
+    agents = [team.assigned(task.agent)[0] for task in plan.sub_tasks] if isinstance(plan, Recurse) else []
+    separate = sum(bool(run.internals.job.memory) or not team.fuses_for(agent) for agent in agents)
     return estimated(
         plan,
         prompt_tokens=_prompt_tokens(run),
         max_depth=run.internals.limits.max_depth,
         max_steps=run.internals.limits.max_steps,
         price=lambda usage: _price(run, usage),
-        separate=_separate(run, plan),
+        separate=separate,
     )
 
 
-def _separate(run: Run, plan: Execute | Recurse) -> int:
-    """The parts for which the planner's own answer would not do: another agent answers, or references are read."""
-    team = run.internals.configuration.team
-    agents = [team.assigned(part.agent)[0] for part in plan.sub_tasks] if isinstance(plan, Recurse) else []
-    return sum(bool(run.internals.job.memory) or not team.fuses_for(agent) for agent in agents)
-
-
 def _prompt_tokens(run: Run) -> int:
-    """Of the planner's prompt: measured, or else told from its length."""
+    """The tokens of the planner's prompt: as reported by the model, else estimated from its length."""
     measured = run.tree[ROOT].plan_usage.prompt_tokens
     if measured:
         return measured
@@ -107,7 +92,7 @@ def _prompt_tokens(run: Run) -> int:
 
 
 def _price(run: Run, usage: Usage) -> float | None:
-    """Nothing, where the plan cost nothing although tokens were used; else by the table, or as the model states it."""
+    """The price in dollars: 0 if the plan's calls were free; else by the price table or the model's own price."""
     node = run.tree[ROOT]
     if node.plan_usage.cost_usd == 0 and node.plan_usage.calls:
         return 0.0

@@ -1,4 +1,4 @@
-"""Where in its reader's own code an error came from: the cell or file, and the line."""
+"""Finds the line of the user's own code that an error came from: a cell or a file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from ...exceptions import RLMError
 __all__ = ["place_of"]
 
 _PACKAGE = str(Path(__file__).parents[2])
-_NOT_MINE = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def place_of(error: BaseException, shell: Any = None) -> str:
-    """ "cell In[3], line 2" or "file.py, line 7" for an error that code of the reader's raised, else ""."""
+    """ "cell In[3], line 2" or "file.py, line 7" for an error raised by the user's code, else ""."""
     for cause in _causes(error):
         if isinstance(cause, RLMError):
             continue
         for path, line in reversed(list(_lines(cause.__traceback__))):
-            if _is_mine(path):
-                return f"{_named(path, shell)}, line {line}"
+            if _is_users(path):
+                naming = getattr(getattr(shell, "compile", None), "format_code_name", None)
+                known = naming(path) if naming is not None else None
+                name = f"cell {known[1]}" if known else "a cell" if path.startswith("<") else path
+                return f"{name}, line {line}"
     return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, nearest first."""
+    """The error and its causes, nearest first."""
     waiting, seen = [error], set()
     while waiting:
         found = waiting.pop(0)
@@ -46,14 +49,8 @@ def _lines(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
         traceback = traceback.tb_next
 
 
-def _is_mine(path: str) -> bool:
-    """Neither of this package nor of what is installed; `<frozen ...>` and `<string>` are nobody's."""
+def _is_users(path: str) -> bool:
+    """Whether the file is neither of this package nor installed; `<frozen ...>` and `<string>` belong to neither."""
     if path.startswith("<"):
         return path.startswith("<ipython-input")
-    return not path.startswith((_PACKAGE, *_NOT_MINE))
-
-
-def _named(path: str, shell: Any) -> str:
-    naming = getattr(getattr(shell, "compile", None), "format_code_name", None)
-    known = naming(path) if naming is not None else None
-    return f"cell {known[1]}" if known else "a cell" if path.startswith("<") else path
+    return not path.startswith((_PACKAGE, *_INSTALLED))

@@ -1,4 +1,4 @@
-"""Where the run of a cell is kept: a file that was named, the file beside the notebook, or memory."""
+"""The journal of a cell: a named file, the file beside the notebook, or memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ __all__ = ["FileOrMemory", "named_file"]
 
 
 def named_file(path: str, cell_id: str) -> JsonFile:
-    """The file that a cell names itself: it must work, or the run fails before its first call."""
+    """The file of `--checkpoint`. If it cannot be written, the run fails before its first call."""
     return JsonFile(Path(path).expanduser().absolute(), cell_id=cell_id)
 
 
 class FileOrMemory:
-    """A journal in the default place; where that cannot be written, a warning before the first call, and memory."""
+    """The file in the default place. If it cannot be written, a warning is printed before the first call, and the run
+    is kept in memory."""
 
     def __init__(self, file: JsonFile) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Reading the words after `%%rlm` and `%rlm`: split nearly as a shell does, parsed by argparse, wrong ones named."""
+"""Parses the words after `%%rlm` and `%rlm`: split nearly as in a shell, read by argparse, with close matches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LineParser", "close_to", "words_of"]
 
 
 class LineParser(argparse.ArgumentParser):
-    """Raises `UsageError` where argparse would leave the process, naming the option that was probably meant."""
+    """Raises `UsageError`, with the closest option, where argparse would exit the process."""
 
     def __init__(self, prog: str, description: str | None = None, *, stray: str = "it takes no more words") -> None:
         super().__init__(
@@ -28,23 +28,21 @@ class LineParser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """What the words say; `.help` is true if only that was asked for. Raises `UsageError`."""
+        """The parsed options; `.help` is true if help was requested. Raises `UsageError`."""
         if "-h" in words or "--help" in words:
             return argparse.Namespace(help=True)
         found, unknown = self.parse_known_args(words)
         if unknown:
-            raise UsageError(f"{self.prog}: {self._wrong(unknown[0])}")
+            word = unknown[0]
+            if not word.startswith("-"):
+                raise UsageError(f"{self.prog}: {word!r} is no option; {self._stray}")
+            hint = close_to(word.split("=")[0], self.option_names) or f"{self.prog} --help lists the options"
+            raise UsageError(f"{self.prog}: unknown option {word}; {hint}")
         return found
 
     @property
     def option_names(self) -> list[str]:
         return [name for action in self._actions for name in action.option_strings]
-
-    def _wrong(self, word: str) -> str:
-        if not word.startswith("-"):
-            return f"{word!r} is no option; {self._stray}"
-        close = close_to(word.split("=")[0], self.option_names)
-        return f"unknown option {word}; {close or f'{self.prog} --help lists the options'}"
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}; {self.prog} --help lists the options")
@@ -54,12 +52,12 @@ class LineParser(argparse.ArgumentParser):
 
 
 def words_of(line: str, prog: str) -> list[str]:
-    """The words of a line, with quotation marks as in a shell, on every system alike. Raises `UsageError`.
+    """The words of a line, quoted as in a shell, with the same result on every system. Raises `UsageError`.
 
-    A backslash is a character as any other, for the paths of Windows; only between double quotation marks it may
-    stand before one that does not end the word: `"say \\"so\\""`.
+    A backslash is an ordinary character, as in Windows paths. Only between double quotation marks it escapes a
+    quotation mark: `"say \\"so\\""`.
     """
-    # With a path that ends in a backslash ("C:\\runs\\") a mark is missing, unless none of them is escaped.
+    # A quoted path that ends in a backslash ("C:\\runs\\") would be unclosed, so it is read without escapes.
     words = _split(line, escapes=True) or _split(line, escapes=False)
     if words is None:
         raise UsageError(f"{prog}: the options cannot be read (No closing quotation); close the quotation mark")
@@ -88,6 +86,6 @@ def _split(line: str, *, escapes: bool) -> list[str] | None:
 
 
 def close_to(word: str, known: Iterable[str]) -> str:
-    """ "did you mean ...?", or "" where nothing is near."""
+    """ "did you mean ...?", or "" if nothing is close."""
     close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else ""

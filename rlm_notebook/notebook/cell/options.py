@@ -1,4 +1,4 @@
-"""The options of `%%rlm`: read from its line, checked, and frozen."""
+"""The options of `%%rlm`, parsed and validated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["CellOptions", "add_options", "options_in", "parse_options", "parser"
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """One `%%rlm` line. `None` means: not said, the default or the engine's own value applies."""
+    """One `%%rlm` line. `None` means not given: the default, or the engine's own value, applies."""
 
     model: str | None = None
     agents: str | None = None
@@ -52,56 +52,56 @@ class CellOptions:
     env_file: str | None = None
     raw: bool = False
     debug: bool = False
-    #: The first line of the cell, as it was written: what its run is called.
+    #: The first line of the cell as written: the title of its run.
     title: str = ""
 
     @property
     def limits(self) -> dict[str, float]:
-        """What of the budget the line limits."""
+        """The parts of a budget that the line sets."""
         given = {"usd": self.usd, "tokens": self.max_tokens, "seconds": self.timeout, "calls": self.max_calls}
         return {name: value for name, value in given.items() if value is not None}
 
 
 def parser() -> LineParser:
-    """The parser; its help is what `%%rlm?` and `%%rlm --help` show."""
+    """The parser, whose help `%%rlm?` and `%%rlm --help` show."""
     made = LineParser("%%rlm", stray="the task goes into the cell below the %%rlm line")
     add_options(made)
     return made
 
 
 def add_options(parser: LineParser) -> None:
-    """The options of a cell, also for line commands that run what a cell would."""
+    """Adds the options of a cell, also to line commands that run cells."""
     add = parser.add_argument
     add("-m", "--model", metavar="SPEC", help=_MODEL_HELP)
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
     add("-c", "--context", metavar="NAMES", action="append", default=[], help=_CONTEXT_HELP)
     add("--type", metavar="NAME", help=_TYPE_HELP)
-    add("--max-depth", type=whole_number, metavar="N", help="no node lies deeper than N - 1 (the root is 0)")
+    add("--max-depth", type=whole_number, metavar="N", help="the deepest nodes have depth N - 1 (the root has 0)")
     add("--max-steps", type=whole_number, metavar="N", help="at most N nodes")
     add("--concurrency", type=whole_number, metavar="N", help="at most N model calls at once")
-    add("--on-limit", choices=["execute", "raise"], help="what a task at a limit does")
-    add("--on-failure", choices=["raise", "synthesize"], help="what a node with failed parts does")
+    add("--on-limit", choices=["execute", "raise"], help="at a limit: execute the task, or raise an error")
+    add("--on-failure", choices=["raise", "synthesize"], help="with failed sub-tasks: raise, or synthesize")
     add("--temperature", type=temperature, metavar="T", help="sampling temperature of the default agent")
     add("--budget", dest="usd", type=dollars, metavar="USD", help="budget: dollars of the whole run")
     add("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     add("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
     add("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
-    add("-n", "--name", metavar="NAME", help="name of the JSON beside the notebook")
-    add("--checkpoint", metavar="PATH", help="keep the run in this file instead")
+    add("-n", "--name", metavar="NAME", help="name of the JSON file beside the notebook")
+    add("--checkpoint", metavar="PATH", help="save the run in this file instead")
     add("--no-checkpoint", action="store_true", help="keep the run in memory only")
-    add("--mode", choices=["resume", "fresh", "replay"], default="resume", help="what to do with what is recorded")
-    add("--keep-plan", action="store_true", help="keep the recorded plan, although the task has changed")
+    add("--mode", choices=["resume", "fresh", "replay"], default="resume", help=_MODE_HELP)
+    add("--keep-plan", action="store_true", help="reuse the recorded plan although the task has changed")
     add("--store", choices=["full", "outputs", "hashes"], help=_STORE_HELP)
-    add("--dry-run", action="store_true", help="plan only, and say what the run may take; the value is the plan")
+    add("--dry-run", action="store_true", help="plan only, and estimate the run; the value is the plan")
     add("--approve", nargs="?", const="all", choices=["all", "root"], metavar="root", help=_APPROVE_HELP)
     add("--detach", nargs="?", const="thread", choices=["thread", "loop"], metavar="loop", help=_DETACH_HELP)
     add("-o", "--out", metavar="NAME", help="put the result into this variable (also: NAME << at the end)")
-    add("--view", choices=["widget", "text", "none"], help="how progress is shown")
+    add("--view", choices=["widget", "text", "none"], help="how to show progress")
     add("-q", "--quiet", dest="view", action="store_const", const="none", help="the answer only (--view none)")
-    add("-f", "--format", choices=FORMATS, help="how the answer is shown: markdown, text, json or code")
-    add("--time", action="store_true", help="say in one line how long it took and what it used")
-    add("--env-file", metavar="PATH", help="set the keys of a .env file first; those that are set already stay")
+    add("-f", "--format", choices=FORMATS, help="how to show the answer: markdown, text, json or code")
+    add("--time", action="store_true", help="print duration and usage in one line")
+    add("--env-file", metavar="PATH", help="set the keys of a .env file first; keys that are set already stay")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
 
 
@@ -109,11 +109,12 @@ _MODEL_HELP = """openai:NAME, ollama:NAME, http://127.0.0.1:8080/v1#NAME, offlin
 or the name of a variable that holds a model, a callable or an engine"""
 _TYPE_HELP = """a type (a pydantic model of the notebook, int, 'list[City]'): the
 result's .parsed"""
-_STORE_HELP = """what the JSON holds of texts: all of them, results only, or none
-(hashes: to be shared, not replayed)"""
+_MODE_HELP = "reuse recorded results, ignore them, or only replay them"
+_STORE_HELP = """the texts that the JSON file contains: all, results only, or none
+(hashes: for sharing, cannot be replayed)"""
 _APPROVE_HELP = """wait in the widget until each plan is approved, or with --approve=root
 only the first"""
-_DETACH_HELP = """go on in the background; the value is the run, at once
+_DETACH_HELP = """run in the background; the value is the run, immediately
 (--detach=loop: on the kernel's own event loop)"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
@@ -123,7 +124,7 @@ _TRAILING_OUT = re.compile(r"(?:^|\s)([^\W\d]\w*)\s*<<\s*$")
 
 
 def parse_options(line: str) -> CellOptions | str:
-    """The options of a line, or the help text if that was asked for. Raises `UsageError`."""
+    """The options of a line, or the help text if help was requested. Raises `UsageError`."""
     trailing = _TRAILING_OUT.search(line)
     made = parser()
     found = made.read(words_of(line[: trailing.start()] if trailing else line, "%%rlm"))
@@ -135,7 +136,7 @@ def parse_options(line: str) -> CellOptions | str:
 
 
 def options_in(found: argparse.Namespace) -> CellOptions:
-    """What a parser with these options has read. Raises `UsageError` for what does not go together."""
+    """The options from a parsed namespace. Raises `UsageError` for contradicting options."""
     names = {field.name for field in fields(CellOptions)}
     values: dict[str, Any] = {name: value for name, value in vars(found).items() if name in names}
     for option in ("tools", "context"):

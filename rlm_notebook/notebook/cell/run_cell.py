@@ -1,10 +1,10 @@
-"""One cell: from its line and body to its value, or to a failure in one line."""
+"""Runs one cell: from its line and body to its value, or to an error in one line."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,13 +22,12 @@ from ..display.show import show
 from ..kernel.comm_pump import pumped_comms
 from ..kernel.event_loop import heartbeat, interruptible
 from ..kernel.session import Session
+from . import dry_run, timing
 from .approval import approved
 from .detached import detached
-from .dry_run import account_of, planned
 from .errors import in_one_line, interruption
 from .options import CellOptions, parse_options
 from .start_run import start
-from .timing import took
 from .transformer import interpolated, left_literal
 from .type_option import type_named
 
@@ -36,12 +35,12 @@ __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
 T = TypeVar("T")
 TITLE_CHARACTERS = 200
-#: What a cell may come to: its answer; with `--dry-run` the plan, with `--detach` the run.
+#: The value of a cell: its answer; with `--dry-run` the plan, with `--detach` the run.
 Value = Output | Execute | Recurse | Run
 
 
 async def run_cell(session: Session, line: str, cell: str) -> Value | None:
-    """The value of a cell. What fails it is one line, unless `--debug` was asked for."""
+    """The value of a cell. Its errors are shown as one line, or with `--debug` as a traceback."""
     debug = "--debug" in line.split()
     try:
         options = parse_options(line)
@@ -58,7 +57,7 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
 
 
 def wait_for(session: Session, work: Any) -> Any:
-    """The result of `work()`, a coroutine, waited for without awaiting; an interrupt is told in one line."""
+    """Blocks until the coroutine `work()` ends and returns its result; an interrupt raises a one-line error."""
     before = session.last
     try:
         return run_blocking(work)
@@ -70,24 +69,24 @@ def wait_for(session: Session, work: Any) -> Any:
 
 
 async def answer(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Value:
-    """Do with a task what the options say; no task of the run is left behind.
+    """Runs a task with the options of a cell; when it returns, the run has no asyncio task left (except `--detach`).
 
-    The run is kept in `journal` if one is given, else where the options say.
+    The run is written to `journal` if one is given, else to the file that the options name.
     """
-    value = await _way_of(options)(session, options, task, journal)
+    value: Value
+    if options.dry_run:
+        value = await _plan(session, options, task, journal)
+    elif options.detach:
+        value = await detached(session, options, task, journal)
+    else:
+        value = await _output(session, options, task, journal)
     if options.out:
         session.variables[options.out] = value
     return value
 
 
-def _way_of(options: CellOptions) -> Callable[[Session, CellOptions, str, Journal | None], Awaitable[Value]]:
-    if options.dry_run:
-        return _plan
-    return detached if options.detach else _output
-
-
 async def _output(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Output:
-    """The answer of a run that is shown while it goes on."""
+    """The answer of a run, which is shown while it runs."""
     began = time.monotonic()
     run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
@@ -98,7 +97,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     finally:
         await _stopped(run)
         if options.time:
-            print(took(run, time.monotonic() - began))
+            print(timing.summary(run, time.monotonic() - began))
     output.format = options.format or output.format
     if options.type:
         session.tables.show(type_named(options.type, session.variables))
@@ -106,26 +105,26 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
 
 
 async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Execute | Recurse:
-    """The root's plan, and what is to be expected of it."""
+    """The root's plan; prints an estimate of the run."""
     run = start(session, replace(options, approve="root"), task, journal)
     try:
-        plan = await _attended(session, run, planned(run))
+        plan = await _attended(session, run, dry_run.planned(run))
     finally:
         await _stopped(run)
-    print(account_of(run, plan))
+    print(dry_run.summary(run, plan))
     return plan
 
 
 async def _attended(session: Session, run: Run, work: Awaitable[T]) -> T:
-    """What `work` gives; stopping the run is a failure of the cell in words of its own."""
+    """The result of `work`. Interrupting the cell, or cancelling its run, raises `RunInterrupted`."""
     try:
         with interruptible(), heartbeat(), pumped_comms(session.shell):
             return await work
     except (asyncio.CancelledError, KeyboardInterrupt):
-        # This very task was told to stop (an interrupt); else only the run that it waits for was.
-        by_signal = is_being_cancelled()
+        # An interrupt cancels this task; otherwise only the run that it awaits was cancelled.
+        interrupted = is_being_cancelled()
         await _stopped(run)
-    raise interruption(run.internals.latest, "Interrupted" if by_signal else "Cancelled")
+    raise interruption(run.internals.latest, "Interrupted" if interrupted else "Cancelled")
 
 
 def _task(session: Session, options: CellOptions, cell: str) -> str:
@@ -133,19 +132,19 @@ def _task(session: Session, options: CellOptions, cell: str) -> str:
     if not task.strip():
         raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
     for name in () if options.raw else left_literal(cell, session.variables):
-        session.tell_once(
+        session.print_once(
             f"rlm: {{{{ {name} }}}} stays as it is, because of its spaces; {{{{{name}}}}} puts the variable in"
         )
     return task.strip("\n")
 
 
 def _first_line(cell: str) -> str:
-    """With text in it, and with the names of variables where their values would come."""
+    """The title of the run: the first line with text, before variables are inserted."""
     return next((line.strip() for line in cell.splitlines() if line.strip()), "")[:TITLE_CHARACTERS]
 
 
 async def _stopped(run: Run) -> None:
-    """Leave no task of the run behind; another interrupt does not keep it from putting away what it holds."""
+    """Waits until the run has no task left; another interrupt does not keep it from closing its file."""
     while not run.ended:
         with suppress(asyncio.CancelledError):
             await run.cancel()

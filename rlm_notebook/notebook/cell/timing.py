@@ -1,4 +1,4 @@
-"""What a run took, in one line."""
+"""The line of `--time`: duration and usage of a run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ...core.text import duration
 from ...runtime.run_view import RunView
 from ...views.outline import tokens
 
-__all__ = ["took"]
+__all__ = ["summary"]
 
 
-def took(run: RunView, seconds: float) -> str:
-    """For `--time`: `seconds` by the clock, and what of that was work, on which path, for how much."""
+def summary(run: RunView, seconds: float) -> str:
+    """One line: `seconds` of wall-clock time, time at work, calls, tokens, cost and critical path."""
     usage = run.usage
     cost = "cost unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
     path = " → ".join(node.id for node in run.tree.critical_path())

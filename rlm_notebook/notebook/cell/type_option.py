@@ -1,4 +1,4 @@
-"""`--type`: a type as it is written in Python, of names of the notebook and of what Python brings along."""
+"""`--type`: a Python type expression over names of the notebook and built-in types."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _BUILTIN = {each.__name__: each for each in (bool, bytes, dict, float, frozenset
 _KNOWN: dict[str, Any] = {**_BUILTIN, "Literal": Literal, "Optional": Optional, "Union": Union}
 
 
-def type_named(said: str, variables: Mapping[str, Any]) -> Any:
-    """The type that `--type` says: `City`, `int`, `list[City]`, `dict[str, int]`, `City | None`, `models.City`.
+def type_named(expression: str, variables: Mapping[str, Any]) -> Any:
+    """The type of the expression: `City`, `int`, `list[City]`, `dict[str, int]`, `City | None`, `models.City`.
 
-    Nothing is called. Raises `ConfigurationError` for an unknown name, and for what is no type.
+    Nothing is called. Raises `ConfigurationError` for an unknown name or an invalid type.
     """
     try:
-        return _value(ast.parse(said.strip(), mode="eval").body, variables)
+        return _value(ast.parse(expression.strip(), mode="eval").body, variables)
     except (SyntaxError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ConfigurationError):
             raise
+        reason = str(error).partition("(<")[0].strip() or type(error).__name__
         raise ConfigurationError(
-            f"--type {said}: it cannot be read as a type ({_short(error)}); write the name of one, or list[NAME], say"
+            f"--type {expression}: it cannot be read as a type ({reason}); write the name of one, or list[NAME], say"
         ) from None
 
 
@@ -48,7 +49,3 @@ def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:
         case ast.Constant(value=constant):
             return constant
     raise SyntaxError(f"{ast.unparse(node)} is no name")
-
-
-def _short(error: Exception) -> str:
-    return str(error).partition("(<")[0].strip() or type(error).__name__

@@ -12,7 +12,7 @@ from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
 from ...ports import Model
 from ...views.table import Table
-from ..cell.default_model import OFFLINE, keys_from, said_model
+from ..cell.default_model import OFFLINE, chosen_model, keys_from
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .registry import Command
@@ -41,7 +41,7 @@ def _models(session: Session, options: argparse.Namespace) -> Table:
 
 def _one(spec: str, variables: Mapping[str, Any]) -> Table:
     """Raises `ConfigurationError` for what is no model, with what may be meant."""
-    said = said_model(spec, "", variables)
+    said = chosen_model(spec, "", variables)
     if isinstance(said, AsyncRecursiveEngine | RecursiveEngine):
         return Table(_COLUMNS, ((spec, "an engine", ""),))
     model = resolve_model(said)

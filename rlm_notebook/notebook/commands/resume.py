@@ -13,7 +13,7 @@ from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
 from ...runtime.team import DEFAULT_AGENT
-from ..cell.default_model import OFFLINE, recorded_model, said_model
+from ..cell.default_model import OFFLINE, chosen_model, recorded_model
 from ..cell.line_parser import LineParser
 from ..cell.options import CellOptions, add_options, options_in
 from ..cell.run_cell import Value, answer
@@ -57,7 +57,7 @@ def _require_model(session: Session, options: CellOptions, recorded: Recorded, p
     name = str(recorded.tree.settings.get("model", "")) or OFFLINE
     if recorded.tree.status == "done" or name == OFFLINE:
         return
-    if said_model(options.model, session.defaults.model, session.variables) is None:
+    if chosen_model(options.model, session.defaults.model, session.variables) is None:
         raise ConfigurationError(
             f"{path.stem} was answered by {name}, which a file alone does not bring back; say who goes on: "
             f"%rlm resume {path.stem} -m VARIABLE (or a model such as openai:NAME)"

@@ -36,7 +36,7 @@ class Session:
         self.defaults = defaults
         self.tables = TypedTables(shell)
         self._runs: weakref.WeakSet[RunView] = weakref.WeakSet()
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -70,8 +70,8 @@ class Session:
         held = [value for value in list(self.variables.values()) if is_run(value)]
         return (run for run in {*self._runs, *held} if not run.ended)
 
-    def tell_once(self, line: str) -> None:
+    def print_once(self, line: str) -> None:
         """Print a line that is worth reading once in a session."""
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._printed:
+            self._printed.add(line)
             print(line)

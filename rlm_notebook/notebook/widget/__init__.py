@@ -1,6 +1,6 @@
-"""The tree view: an anywidget that a `Feed` speaks through.
+"""The tree view: an anywidget that sends a `Feed` to browsers and executes their commands.
 
-Messages from the browser may arrive on any thread, so they do nothing but hand work to the run's loop.
+Messages from a browser may arrive on any thread; each is handled on the run's event loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import traitlets
 from ...core.events import Event, RunFinished
 from ...exceptions import RLMError
 from ...runtime.run_view import RunView
-from .commands import obey
+from .commands import execute
 from .compression import packed
 from .feed import Feed
 
@@ -29,13 +29,12 @@ _BUNDLE = Path(__file__).parents[2] / "static" / "widget.js"
 #: Seconds between two frames, and between two heartbeats.
 FRAME_INTERVAL = 0.05
 HEARTBEAT_INTERVAL = 2.0
-#: Half as many frames are sent when one takes so many seconds, or when there are so many nodes.
+#: The frame rate is halved when a frame takes more seconds than this, or the tree has more nodes than this.
 SLOW_FLUSH = 0.01
 MANY_NODES = 20_000
 
-
 ANSWER_BELOW = "the answer below is that of the run before this change; _rlm is the run shown here"
-CELL_GOES_ON = "executed again, the cell goes on with the run before; with -n {} it goes on with this one"
+CELL_RESUMES = "executed again, the cell resumes the run before this change; with -n {} it resumes this one"
 
 
 class TreeView(anywidget.AnyWidget):
@@ -49,57 +48,60 @@ class TreeView(anywidget.AnyWidget):
 
     def __init__(self, run: RunView, *, title: str = "") -> None:
         self._title = title
-        #: Some browser has spoken.
+        #: Whether any browser has sent a message.
         self.heard = False
-        #: Of whoever sent the message that is being taken in.
+        #: The front end session that sent the message being handled.
         self._session = ""
         self._run = run
         self._feed = Feed(run, title=title)
-        #: The run's events come on its loop; the state may be asked for on any thread.
+        #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
-        super().__init__(_meta=_introduction(run, title))
+        super().__init__(_meta=_meta_of(run, title))
         self.on_msg(self._received)
         self._watch(run)
 
     def _watch(self, run: RunView) -> None:
         self._run = run
         self._stop_watching = run.internals.watch(self._note)
-        run.internals.follow(self._go_on)
+        run.internals.follow(self._continue_with)
         self._on_loop(self._settle if run.internals.finished else self._send_heartbeat)
 
-    def _go_on(self, successor: RunView) -> None:
-        """The run went on as another one, which is shown from now on: a new epoch, which begins with a snapshot."""
+    def _continue_with(self, successor: RunView) -> None:
+        """Shows the run that continues this one, in a new epoch that begins with a snapshot."""
         with self._lock:
             self._stop_watching()
-            self._stop_beating()
-            notes = _notes_of_change(self._run, successor)
+            self._stop_heartbeat()
+            # The cell's answer was returned already, and its file remains that of the run before.
+            notes = [ANSWER_BELOW] if self._run.output is not None else []
+            if successor.checkpoint and successor.checkpoint != self._run.checkpoint:
+                notes.append(CELL_RESUMES.format(Path(successor.checkpoint).stem))
             self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1, notes=notes)
-            self._meta = _introduction(successor, self._title)
+            self._meta = _meta_of(successor, self._title)
             self._watch(successor)
             self._feed.frame()
             self._send_snapshot()
 
-    def _stop_beating(self) -> None:
+    def _stop_heartbeat(self) -> None:
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
 
     def __repr__(self) -> str:
-        """What a saved notebook holds in the widget's place: the same for every execution of the same run."""
+        """The text in a saved notebook: the same for every execution of the same run."""
         return f"TreeView({self._run.run_id})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Without text of its own: where no widget can be shown, the static copy below it is what there is to read."""
+        """The widget without a text form: where it cannot be shown, the static copy below it is."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
             bundle[0]["text/plain"] = ""
         return bundle
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """The state with the snapshot made on the fly: a browser that joins late needs nothing else."""
+        """The state with a current snapshot, which is all that a browser needs that joins late."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None or key == "_snap" or (not isinstance(key, str) and "_snap" in key):
             with self._lock:
@@ -108,7 +110,7 @@ class TreeView(anywidget.AnyWidget):
         return state
 
     def _on_loop(self, action: Callable[..., None], *values: Any) -> None:
-        """Do something where the run lives; where its loop is gone, nothing happens any more, so here and now."""
+        """Runs `action` on the run's loop; if that is closed, no event can interfere, and it runs here."""
         try:
             self._run.internals.loop.call_soon_threadsafe(action, *values)
         except RuntimeError:
@@ -124,7 +126,7 @@ class TreeView(anywidget.AnyWidget):
             else:
                 self._flush_later()
         if isinstance(event, RunFinished):
-            # After the run's own last steps (its answer, its file), so that the final state is the whole of it.
+            # After the run's last steps (its answer, its file), which the final state includes.
             self._run.internals.loop.call_soon(self._settle)
 
     def _flush(self) -> None:
@@ -142,17 +144,17 @@ class TreeView(anywidget.AnyWidget):
                 self._flush_later()
 
     def _flush_later(self) -> None:
-        """In the next frame, unless one is due already; where the loop is gone nothing grows any more."""
+        """Schedules the next frame, unless one is scheduled or the run has finished."""
         if self._timer is None and not self._run.internals.finished:
             self._timer = self._run.internals.loop.call_later(self._interval, self._flush)
 
     def _settle(self) -> None:
-        """The run is over: the last frame, and a snapshot that a saved notebook keeps."""
+        """The run has finished: sends the last frame, and sets the snapshot that a saved notebook contains."""
         with self._lock:
-            self._stop_beating()
+            self._stop_heartbeat()
             if self._run.internals.reused:
                 self._feed.show_recorded_times()
-                # A new epoch begins with a snapshot; its first frame would say the same again.
+                # A new epoch begins with a snapshot; its first frame would repeat that.
                 self._feed.frame()
             self._flush()
             self._snap = self._feed.snapshot()
@@ -161,7 +163,7 @@ class TreeView(anywidget.AnyWidget):
     def _send_heartbeat(self) -> None:
         if self._run.internals.finished:
             return
-        # What no event tells of (a plan that waits for its approval) is told now at the latest.
+        # Changes without an event (a plan that waits for approval) are sent now at the latest.
         self._flush()
         self.send(self._feed.heartbeat())
         self._beat = self._run.internals.loop.call_later(HEARTBEAT_INTERVAL, self._send_heartbeat)
@@ -169,13 +171,13 @@ class TreeView(anywidget.AnyWidget):
     # -- from the browser ----------------------------------------------------------------------------------------
 
     def call(self) -> None:
-        """Have every browser that shows this speak up: it hears of a frame that never came, and asks for the state."""
+        """Makes every open browser send a message: it sees a missing sequence number and requests the state."""
         with self._lock:
             self._feed.sequence += 1
             self.send(self._feed.heartbeat())
 
     def _handle_msg(self, msg: dict[str, Any]) -> None:
-        """Each page of a front end has a session of its own: that tells them apart where they give no name."""
+        """Records the session of the page that sent the message; it identifies a client that sends no name."""
         self._session = str(msg.get("header", {}).get("session") or "")
         super()._handle_msg(msg)
 
@@ -199,20 +201,20 @@ class TreeView(anywidget.AnyWidget):
         self.send(head, buffers=[self._feed.snapshot()])
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        self._feed.subscribe(map(str, _listed(message.get("ids"))), str(message.get("c") or message["session"]))
+        self._feed.subscribe(map(str, _as_list(message.get("ids"))), str(message.get("c") or message["session"]))
         self._flush()
 
     def _get(self, message: dict[str, Any]) -> None:
         node = str(message.get("id"))
-        for field in _listed(message.get("fields")):
+        for field in _as_list(message.get("fields")):
             data = self._feed.detail(node, str(field))
-            self.send(_sendable({"t": "d", **_asked(message), "id": node, "field": field, "data": data}))
+            self.send(_sendable({"t": "d", **_request_of(message), "id": node, "field": field, "data": data}))
 
     def _command(self, message: dict[str, Any]) -> None:
-        ack: dict[str, Any] = {"t": "ack", **_asked(message), "ok": True}
+        ack: dict[str, Any] = {"t": "ack", **_request_of(message), "ok": True}
         node, arguments = message.get("id"), message.get("args")
         try:
-            data = obey(
+            data = execute(
                 self._run,
                 message.get("op"),
                 str(node) if node is not None else None,
@@ -233,31 +235,21 @@ _HANDLERS = {
 }
 
 
-def _notes_of_change(before: RunView, after: RunView) -> list[str]:
-    """What the cell has to do with a run that took the place of its own: its answer, below, was given already, and its
-    file stays that of what it says."""
-    notes = [ANSWER_BELOW] if before.output is not None else []
-    if after.checkpoint and after.checkpoint != before.checkpoint:
-        notes.append(CELL_GOES_ON.format(Path(after.checkpoint).stem))
-    return notes
-
-
-def _introduction(run: RunView, title: str) -> dict[str, Any]:
-    """What is known of a run before anything else is."""
+def _meta_of(run: RunView, title: str) -> dict[str, Any]:
     return {"protocol": 1, "run_id": run.run_id, "title": title}
 
 
-def _asked(message: dict[str, Any]) -> dict[str, Any]:
-    """Whose question is answered: all browsers hear the answer, and each numbers its own."""
+def _request_of(message: dict[str, Any]) -> dict[str, Any]:
+    """The request number and client of a message: all browsers receive the answer, and each has its own numbers."""
     return {"req": message.get("req"), **({"c": message["c"]} if isinstance(message.get("c"), str) else {})}
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with what a JSON text over a socket cannot carry (lone surrogates) replaced."""
+    """The message with lone surrogates replaced, which UTF-8 cannot encode."""
     try:
         json.dumps(message, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a browser tells a run to do: looked up by name, checked, refused in words, done on the run's event loop."""
+"""Commands that a browser sends to a run: looked up by name, validated, and executed on the run's event loop."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...exceptions import ConfigurationError
 from ...runtime.forks import edited, plan_given, retried
 from ...runtime.run_view import RunView
 
-__all__ = ["commands_for", "obey"]
+__all__ = ["commands_for", "execute"]
 
 Arguments = Mapping[str, Any]
 
 
-def obey(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
-    """Do what was said; what is to be told of it, if anything. Raises `ConfigurationError` for what cannot be done."""
+def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
+    """Executes the command `op` and returns its result, if it has one. Raises `ConfigurationError` if it is refused."""
     command = _COMMANDS.get(op) if isinstance(op, str) else None
     if command is None:
         raise ConfigurationError(f"unknown command {op!r}")
@@ -27,21 +27,16 @@ def obey(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
 
 
 def commands_for(run: RunView) -> list[str]:
-    """What can be done with a run as it is now."""
+    """The commands that the widget offers for a run in its present state."""
     if not run.internals.live:
         return []
     if run.internals.finished:
-        return [*_AFTER, *(["answer"] if run.status != "done" and _has_parts(run) else [])]
-    return _DURING.get(run.status, ["cancel"])
+        can_answer = run.status != "done" and any(node.state == "done" for node in run.tree)
+        return ["retry", "edit", *(["answer"] if can_answer else [])]
+    return _WHILE_RUNNING.get(run.status, ["cancel"])
 
 
-def _has_parts(run: RunView) -> bool:
-    """There is something to answer with."""
-    return any(node.state == "done" for node in run.tree)
-
-
-_AFTER = ["retry", "edit"]
-_DURING = {
+_WHILE_RUNNING = {
     "running": ["cancel", "pause", "retry", "edit", "approve"],
     "paused": ["cancel", "resume", "retry", "edit", "approve"],
 }
@@ -67,7 +62,8 @@ def _approve(run: RunView, node: str | None, arguments: Arguments) -> None:
 
 
 def _retry(run: RunView, node: str | None, arguments: Arguments) -> None:
-    """What is not done is tried again by the same request, in the same file; what is done needs records without it."""
+    """An unfinished node is retried by the same request, in the same file. To retry a finished one, the run is forked
+    without its record."""
     retried(run.internals.forked(), node)
     if node is None or run.tree[node].state is not NodeState.DONE:
         run.internals.continue_as(run.internals.again)
@@ -83,7 +79,7 @@ def _edit(run: RunView, node: str | None, arguments: Arguments) -> None:
 
 def _answer(run: RunView, node: str | None, arguments: Arguments) -> None:
     if run.status == "done":
-        raise ConfigurationError("this run has its answer")
+        raise ConfigurationError("this run has its answer already")
     run.internals.continue_as(run.synthesize_anyway)
 
 
@@ -91,20 +87,16 @@ def _preview(run: RunView, node: str | None, arguments: Arguments) -> dict[str, 
     wanted = node or "0"
     if not arguments:
         retried(run.internals.forked(), node)
-        return _told(after_retry(run.tree, run.tree[node] if node is not None else None))
+        return _preview_of(after_retry(run.tree, run.tree[node] if node is not None else None))
     part, value = _part(arguments)
     _require_possible(run, wanted, part, value)
-    return _told(_after(run, wanted, part, value))
-
-
-def _after(run: RunView, node: str, part: str, value: Any) -> Reruns:
     tree = run.tree
     if part == "plan":
-        return after_plan(tree, tree[node], value)
-    return after_task(tree, tree[node]) if part == "task" else after_result(tree, tree[node])
+        return _preview_of(after_plan(tree, tree[wanted], value))
+    return _preview_of(after_task(tree, tree[wanted]) if part == "task" else after_result(tree, tree[wanted]))
 
 
-def _told(reruns: Reruns) -> dict[str, Any]:
+def _preview_of(reruns: Reruns) -> dict[str, Any]:
     usage = reruns.usage
     return {
         "nodes": list(reruns.nodes),
@@ -115,7 +107,7 @@ def _told(reruns: Reruns) -> dict[str, Any]:
 
 
 def _part(arguments: Arguments) -> tuple[str, Any]:
-    """The one part of a node that is edited, and what it is to be."""
+    """The edited part of a node and its new value. Exactly one part may be given."""
     given = {name: value for name, value in arguments.items() if name in _PARTS and value is not None}
     if len(given) != 1:
         raise ConfigurationError(f"give one of {', '.join(_PARTS)}; {' and '.join(given) or 'nothing'} was given")
@@ -127,7 +119,7 @@ _PARTS = ("task", "plan", "result")
 
 
 def _require_possible(run: RunView, node: str, part: str, value: str | Execute | Recurse) -> None:
-    """An edit is refused at once, and not when the calls under way have ended."""
+    """Refuses an invalid edit immediately, rather than after the calls in flight have ended."""
     given: dict[str, Any] = {"task": None, "plan": None, "result": None, part: value}
     edited(run.internals.forked(), node, given["task"], given["plan"], given["result"])
 

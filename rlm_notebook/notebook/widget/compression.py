@@ -1,4 +1,4 @@
-"""Frames that tell of much at once, in a fifth of the bytes: their operations say nearly the same again and again."""
+"""Compresses large frames to a fifth of their size: their operations repeat each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 __all__ = ["packed"]
 
-#: Operations; a smaller frame is sent as it is, so that it can be read on the wire.
+#: The number of operations from which a frame is compressed; smaller ones stay readable on the wire.
 PACKED_FROM = 12
 
 
 def packed(frame: dict[str, Any]) -> dict[str, Any]:
-    """The frame with "z" in place of "ops" if it is a large one: Base64 of gzip of JSON."""
+    """The frame; in a large one, "z" (Base64 of gzip of JSON) replaces "ops"."""
     operations = frame["ops"]
     if len(operations) < PACKED_FROM:
         return frame

@@ -1,4 +1,4 @@
-"""The long fields of a node, which are fetched when they are looked at: task, output, prompt, plan, tools, events."""
+"""The long fields of a node, fetched when a browser opens them: task, output, prompt, plan, tools, events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["DETAIL_FIELDS", "Details"]
 
 @dataclass(frozen=True)
 class Details:
-    """Reads the fields of a run's nodes; `streamed` gives the text of a node that is being written."""
+    """Reads the long fields of a run's nodes; `streamed` gives the text of a node while it streams."""
 
     run: RunView
     timeline: Timeline
     streamed: Callable[[str], str | None]
 
     def read(self, node_id: str, field: str) -> Any:
-        """One field of a node; `None` if there is none."""
+        """One field of a node; `None` if the node or the field does not exist."""
         tree = self.run.tree
         node = tree[node_id] if node_id in tree else None  # noqa: SIM401 - a tree is no dict
         reader = _READERS.get(field)
@@ -37,12 +37,12 @@ class Details:
         return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
 
     def _plan(self, node: Node) -> dict[str, Any] | None:
-        """As planners write plans, so that an edited one can be sent back."""
+        """The plan in the planner's format, so that an edited one can be sent back."""
         if node.plan is None:
             return None
-        told = {name: value for name, value in node.plan.items() if name in ("thoughts", "answer") and value}
+        optional = {name: value for name, value in node.plan.items() if name in ("thoughts", "answer") and value}
         sub_tasks = [_sub_task(each) for each in node.plan.get("sub_tasks") or ()]
-        return {"decision": node.plan.get("decision"), **told, "sub_tasks": sub_tasks}
+        return {"decision": node.plan.get("decision"), **optional, "sub_tasks": sub_tasks}
 
     def _tools(self, node: Node) -> list[dict[str, Any]]:
         return [
@@ -67,7 +67,7 @@ class Details:
 
 
 def _sub_task(planned: Any) -> dict[str, Any]:
-    """One sub-task of a recorded plan, which may be from a file of an earlier version."""
+    """One sub-task of a recorded plan; files of earlier versions use other names."""
     if not isinstance(planned, dict):
         return {"description": str(planned), "agent": None, "depends_on": []}
     return {

@@ -1,7 +1,28 @@
-"""What a browser is told of a run: events folded to rows, rows to small changes, changes to numbered frames.
+"""The browser's view of a run: events are folded to rows, changes of rows to operations, operations to numbered frames.
 
-The browser never interprets events. It gets JSON operations in frames with (epoch, sequence), coalesced per node, and
-can ask for a snapshot of everything whenever it missed something. Nothing here knows a widget or an event loop.
+Theory of operation
+===================
+The browser never interprets events. It holds one row a node and one row for the run, and applies operations to them:
+"a" adds a node, "p" patches one, "r" patches the run, "x" appends streamed text to a node that is open in a browser.
+
+State. `_sent` and `_sent_run` are the rows as every browser that received all frames has them. `note` only marks: nodes
+whose row may have changed are in `_dirty`, nodes whose streamed text has grown in `_growing`. `frame` compares the
+marked rows with the sent ones, sends the differences, and updates `_sent`. Many events of one node between two frames
+therefore cost one operation. States are never delayed; ends of texts are limited to `TAILS_A_FRAME` a frame, and
+`behind` is true while some are left.
+
+Numbers. Frames have (epoch, sequence). A browser that misses a sequence number, or joins late, requests a snapshot: all
+sent rows at the current sequence number. A new epoch invalidates everything before it; it begins when a continuation
+replaces the run, and when a run that was entirely reused shows its recorded times.
+
+Who may change it. `TreeView` calls `note`, `frame`, `subscribe` and `snapshot` under its lock, on the run's loop or on
+a kernel thread. Nothing here knows a widget or an event loop, so that tests and the HTML page use it as it is.
+
+What must never happen:
+- A row differs from what the browser derives from frames or a snapshot: both come from `_sent` only.
+- A sequence number is used twice with different content, or skipped: only `frame` increments it, for a non-empty frame.
+- A text offset that does not match the browser's: offsets count UTF-16 code units, and a new subscription starts at 0.
+- Unbounded growth: texts are dropped when a node finishes, and at most `MOST_CLIENTS` browsers have subscriptions.
 """
 
 from __future__ import annotations
@@ -24,17 +45,20 @@ from .text_buffer import StreamedText
 __all__ = ["NODE_FIELDS", "Feed"]
 
 TAIL_CHARACTERS = 120
-#: The ends of so many texts are in one frame; when more nodes write than that, they take turns. States never wait.
+#: The ends of this many texts are in one frame; if more nodes stream, they take turns. States are never delayed.
 TAILS_A_FRAME = 6
-#: So many browsers may have nodes open at once; who has not been heard of for longest is taken to be gone.
+#: The most browsers with open nodes; beyond that, the one whose last subscription is oldest counts as closed.
 MOST_CLIENTS = 8
-#: So many answers that are not whole are named above the tree.
+#: The most truncated answers that are named above the tree.
 MOST_LINES = 3
 _URGENT = ("Failed", "RunFinished", "RunPaused", "RunResumed")
 
 
 class Feed:
-    """The browser's view of one run. `note` every event, then take frames with `frame`."""
+    """The browser's view of one run: pass every event to `note`, then send what `frame` returns.
+
+    `notes` are lines beside the title; a `readonly` feed is that of a copy (an HTML page), without commands.
+    """
 
     def __init__(
         self,
@@ -55,23 +79,23 @@ class Feed:
         self.sequence = 0
         self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.internals.clock())
         if readonly:
-            # Whoever makes a copy has not watched the run, so that it knows of no pauses.
+            # A copy did not observe the run's events, so it has no record of pauses.
             self._timeline.leave_out(breaks_of(run.tree, run.internals.active_seconds))
         self._sent: dict[str, dict[str, Any]] = {}
         self._sent_run: dict[str, Any] = {}
         self._dirty: dict[str, None] = dict.fromkeys(node.id for node in run.tree)
         self._texts: dict[str, StreamedText] = {}
-        #: Nodes whose text has grown, in the order in which their ends are to be told.
+        #: Nodes whose text has grown, in the order in which their ends are sent.
         self._growing: dict[str, None] = {}
         self._recalled: dict[str, float] = {}
-        #: When the run was paused before its first call, and went on, as moments; a pause that lasts has no end. One
-        #: that came while it worked is here as a moment, and with the run's stopwatch once the work has ended.
+        #: Pauses as (start, end); one that lasts has no end. Only a pause before the first call has a duration here;
+        #: a later one is a single moment, because the run's own clock of active time knows when the calls ended.
         self._pauses: list[tuple[float, float | None]] = []
         self._awaiting: frozenset[str] = frozenset()
         self._subscribed: dict[str, frozenset[str]] = {}
 
     def note(self, event: Event) -> bool:
-        """Take in an event; true if it should be shown at once."""
+        """Records an event; true if it should be sent immediately."""
         node = event.node
         if isinstance(event, Token):
             if event.anew:
@@ -83,8 +107,8 @@ class Feed:
             self._texts.pop(node, None)
         if isinstance(event, RunPaused):
             self._pauses.append((event.at, None if self._run.internals.fresh else event.at))
-        elif isinstance(event, RunResumed | RunFinished):
-            self._end_pause(event.at)
+        elif isinstance(event, RunResumed | RunFinished) and self._pauses and self._pauses[-1][1] is None:
+            self._pauses[-1] = (self._pauses[-1][0], event.at)
         if isinstance(event, Finished) and not self._label:
             self._label = _label_of(self._run.tree[node])
         if getattr(event, "mark", "") == "replayed":
@@ -94,27 +118,23 @@ class Feed:
         return type(event).__name__ in _URGENT
 
     def subscribe(self, ids: Iterable[str], client: str = "") -> None:
-        """Send the full streaming text of these nodes, those that are open in one browser, instead of its others."""
+        """From now on, frames hold the whole streamed text of these nodes: those that are open in one browser."""
         self._subscribed.pop(client, None)
-        if wanted := frozenset(ids):
-            self._subscribed[client] = wanted
-        for forgotten in list(self._subscribed)[:-MOST_CLIENTS]:
-            del self._subscribed[forgotten]
-        for node in wanted & self._texts.keys():
+        if nodes := frozenset(ids):
+            self._subscribed[client] = nodes
+        for closed in list(self._subscribed)[:-MOST_CLIENTS]:
+            del self._subscribed[closed]
+        for node in nodes & self._texts.keys():
             self._texts[node].rewind()
-
-    def tell(self, *notes: str) -> None:
-        """Say this beside the title, instead of what was said there."""
-        self._notes = notes
 
     def now(self) -> float:
         return max(0.0, self._run.internals.clock() - self._timeline.origin)
 
     def show_recorded_times(self) -> None:
-        """Nothing was made now: a new epoch, with the recorded timeline, and the notice says from when it is."""
+        """For a run that was entirely reused: a new epoch with the recorded timeline, and a notice with its age."""
         recorded = self._run.internals.recorded.tree.ended if self._run.internals.recorded is not None else None
-        made = "reused from" if self._run.internals.live else "recorded"
-        self._notice = f"{made} {_ago(self._run.internals.clock() - recorded)}" if recorded else made.split()[0]
+        origin = "reused from" if self._run.internals.live else "recorded"
+        self._notice = f"{origin} {_ago(self._run.internals.clock() - recorded)}" if recorded else origin.split()[0]
         self._timeline = Timeline.of_recorded(self._run.tree, self._run.internals.active_seconds, self._timeline.origin)
         self._recalled.clear()
         self._pauses.clear()
@@ -125,12 +145,15 @@ class Feed:
 
     @property
     def behind(self) -> bool:
-        """Something is left to be told that did not fit into the last frame."""
+        """Whether something did not fit into the last frame."""
         return bool(self._growing)
 
     def frame(self) -> dict[str, Any] | None:
-        """The changes since the last frame as one message, or `None`."""
-        self._note_approvals()
+        """The changes since the last frame as one message, or `None` if there are none."""
+        # No event is emitted when a plan starts or stops waiting for approval.
+        awaiting = frozenset(self._run.awaiting)
+        self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
+        self._awaiting = awaiting
         operations = [*self._run_operations(), *self._node_operations(), *self._tails(), *self._text_operations()]
         if not operations:
             return None
@@ -141,12 +164,12 @@ class Feed:
         return {"t": "h", "e": self.epoch, "s": self.sequence, "n": self._shown_now()}
 
     def snapshot(self) -> bytes:
-        """Everything as it is at the current sequence number: gzip of columnar JSON."""
+        """All rows at the current sequence number: gzip of columnar JSON."""
         data = json.dumps(self.columns(), ensure_ascii=True, separators=(",", ":"))
         return gzip.compress(data.encode("ascii"), compresslevel=5, mtime=0)
 
     def columns(self) -> dict[str, Any]:
-        """What a snapshot holds: one list per fact of a node."""
+        """The content of a snapshot: one list for each field of a node."""
         rows = list(self._sent.values())
         return {
             "v": 1,
@@ -160,8 +183,12 @@ class Feed:
     detail_fields = DETAIL_FIELDS
 
     def detail(self, node_id: str, field: str) -> Any:
-        """One fetched field of a node, of `detail_fields`; `None` if there is none."""
-        return Details(self._run, self._timeline, self._streamed).read(node_id, field)
+        """One long field of a node, one of `detail_fields`; `None` if it has none."""
+
+        def streamed(node_id: str) -> str | None:
+            return str(self._texts[node_id]) if node_id in self._texts else None
+
+        return Details(self._run, self._timeline, streamed).read(node_id, field)
 
     # -- operations ----------------------------------------------------------------------------------------------
 
@@ -174,7 +201,15 @@ class Feed:
     def _node_operations(self) -> Iterator[list[Any]]:
         for node_id in self._dirty:
             before = self._sent.get(node_id)
-            row = self._row(self._run.tree[node_id], before)
+            node = self._run.tree[node_id]
+            row = node_row(
+                node,
+                self._timeline,
+                tail=self._tail(node),
+                awaiting=node_id in self._awaiting,
+                recalled=self._recalled.get(node_id),
+                before=before,
+            )
             self._sent[node_id] = row
             self._growing.pop(node_id, None)
             if before is None:
@@ -183,27 +218,8 @@ class Feed:
                 yield ["p", node_id, patch]
         self._dirty.clear()
 
-    def _note_approvals(self) -> None:
-        """No event tells that a plan waits for its approval, or does not any more."""
-        awaiting = frozenset(self._run.awaiting)
-        if awaiting != self._awaiting:
-            self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
-            self._awaiting = awaiting
-
-    def _end_pause(self, at: float) -> None:
-        if self._pauses and self._pauses[-1][1] is None:
-            self._pauses[-1] = (self._pauses[-1][0], at)
-
-    def _rests(self) -> list[tuple[float, float | None]]:
-        """When the run's clock stood still; from a copy such times are left out anyway."""
-        if self._readonly:
-            return []
-        rests = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.internals.rests]
-        # Where none is told, browsers measure one themselves, from the moment at which they see that a run is paused.
-        return rests or self._pauses[:1]
-
     def _tails(self) -> Iterator[list[Any]]:
-        """The ends of texts that have grown, of some nodes at a time."""
+        """The ends of texts that have grown, for a limited number of nodes."""
         for node_id in list(self._growing)[:TAILS_A_FRAME]:
             del self._growing[node_id]
             row, tail = self._sent[node_id], self._tail(self._run.tree[node_id])
@@ -212,61 +228,49 @@ class Feed:
                 yield ["p", node_id, {"tail": tail}]
 
     def _text_operations(self) -> Iterator[list[Any]]:
-        """What is new in the texts that are open somewhere."""
+        """New pieces of the texts that are open in a browser."""
         for node_id in set().union(*self._subscribed.values()) & self._texts.keys():
             if (new := self._texts[node_id].take()) is not None:
                 yield ["x", node_id, *new]
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
-    def _row(self, node: Node, before: dict[str, Any] | None) -> dict[str, Any]:
-        return node_row(
-            node,
-            self._timeline,
-            tail=self._tail(node),
-            awaiting=node.id in self._awaiting,
-            recalled=self._recalled.get(node.id),
-            before=before,
-        )
-
     def _tail(self, node: Node) -> str:
         text = self._texts.get(node.id) if is_active(node) else None
         return text.tail(TAIL_CHARACTERS) if text is not None else ""
 
-    def _streamed(self, node_id: str) -> str | None:
-        return str(self._texts[node_id]) if node_id in self._texts else None
-
     def _shown_now(self) -> float:
-        """The run's present, or its last moment once it is over."""
+        """The current time on the timeline; of a finished run, its end."""
         return self._timeline.end_of(self._run.tree) if self._run.internals.finished else round(self.now(), 3)
 
     def _run_row(self) -> dict[str, Any]:
+        # A truncated answer may read like a complete one, so it is named when the run ends.
+        cut_off = list(cut_off_answers(self._run.tree)) if self._run.internals.finished else []
+        if len(cut_off) > MOST_LINES:
+            cut_off = [*cut_off[:MOST_LINES], f"and {len(cut_off) - MOST_LINES} more"]
         row = run_row(
             self._run,
             self._timeline,
             title=self._title,
             notice=self._notice,
-            notes=(*self._run.notes, *self._notes, *self._cut_off()),
+            notes=(*self._run.notes, *self._notes, *cut_off),
             label=self._label,
         )
-        row["pauses"] = [[self._timeline.since(moment) for moment in pause] for pause in self._rests()]
-        # A copy stands still, also that of a run that goes on.
-        return {**row, **self._standing_still()} if self._readonly else row
-
-    def _cut_off(self) -> list[str]:
-        """Which answers are not whole, once the run is over: an answer that reads well may be the half of one."""
-        lines = list(cut_off_answers(self._run.tree)) if self._run.internals.finished else []
-        return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
-
-    def _standing_still(self) -> dict[str, Any]:
-        """What a copy says of a run in place of what is so here and now; where this machine keeps it is nobody's."""
-        place = Path(self._run.checkpoint or "")
-        kept = f"{place.parent.name}/{place.name}" if self._run.checkpoint else ""
-        return {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now(), "checkpoint": kept}
+        if self._readonly:
+            # A copy shows one moment, also of an unfinished run, and no path of this machine. Its timeline leaves
+            # pauses out.
+            path = Path(self._run.checkpoint or "")
+            file = f"{path.parent.name}/{path.name}" if self._run.checkpoint else ""
+            copied = {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now(), "checkpoint": file}
+            return {**row, **copied, "pauses": []}
+        pauses = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.internals.rests]
+        # Without a known pause, browsers measure one themselves, from when they see that the run is paused.
+        pauses = pauses or self._pauses[:1]
+        return {**row, "pauses": [[self._timeline.since(moment) for moment in pause] for pause in pauses]}
 
 
 def _label_of(node: Node) -> str:
-    """What a model says of its own nature ("rule-based, extractive ..."), if it does."""
+    """The label that a model gives its answers ("rule-based, extractive ..."), or ""."""
     return str(node.metadata.get("label", ""))
 
 
@@ -278,7 +282,7 @@ def _resuming(run: RunView) -> str:
 
 
 def _ago(seconds: float) -> str:
-    """How long ago, as people say it: "just now", "1 hour ago", "3 days ago"."""
+    """An age in words: "just now", "1 hour ago", "3 days ago"."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         count = int(seconds // size)
         if count >= 1:

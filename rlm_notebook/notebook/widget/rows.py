@@ -1,6 +1,6 @@
-"""A run and its nodes as the browser draws them: flat rows of facts, with times on a line of their own.
+"""The rows of a run and its nodes as the browser draws them: flat fields, with times relative to an origin.
 
-What a row says is decided here; when it is sent, and how, is the feed's.
+This module decides the content of a row; the feed decides when and how it is sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_ro
 TITLE_CHARACTERS = 160
 NOTE_CHARACTERS = 200
 
-#: What each fact of a node is where nothing else was said: a node is announced by what differs.
+#: The default of each field of a node: a new node is sent as its differences from these.
 DEFAULTS: dict[str, Any] = {
     "id": "",
     "parent": None,
@@ -44,10 +44,10 @@ NODE_FIELDS = tuple(DEFAULTS)
 
 
 class Timeline:
-    """Times of the run as seconds since the origin.
+    """Times of a run in seconds since an origin.
 
-    The origin is the start of this execution; or, when everything was reused, that of the recorded one, so that its
-    timeline is shown as it was, without the breaks in which nobody was to work.
+    The origin is the start of this execution. If the whole run was reused, it is the start of the recorded execution,
+    and the breaks in which no work was due are left out.
     """
 
     def __init__(self, origin: float) -> None:
@@ -56,14 +56,14 @@ class Timeline:
 
     @classmethod
     def of_recorded(cls, tree: Tree, active_seconds: float, otherwise: float) -> Timeline:
-        """The times of a tree that is over; `otherwise` is the origin of one in which nothing happened."""
+        """The timeline of a finished tree; `otherwise` is the origin of one without phases."""
         began = [phase.started for node in tree for phase in node.phases if phase.kind != "wait"]
         timeline = cls(min(began, default=otherwise))
         timeline.leave_out(breaks_of(tree, active_seconds))
         return timeline
 
     def leave_out(self, breaks: list[Break]) -> None:
-        """These times take no room: nobody was to work in them."""
+        """Removes these intervals from the timeline: no work was due in them."""
         self._idle = breaks
 
     def since(self, moment: float | None) -> float | None:
@@ -89,8 +89,8 @@ def node_row(
     recalled: float | None,
     before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """`recalled`: when a reused node was found in the records, in seconds; its own times are of another execution.
-    `before` is the row as it was: what a node is called does not change."""
+    """One node as a row. `recalled`: when a reused node was looked up, in seconds since the origin; its recorded times
+    belong to another execution. `before`: the previous row, whose title is reused."""
     return {
         "id": node.id,
         "parent": node.parent,
@@ -106,15 +106,15 @@ def node_row(
         "cost": node.usage.cost_usd,
         "attempts": node.attempts,
         "phases": _phases(node, timeline, recalled),
-        "note": (node.error or (_allowed(node) if awaiting else "") or node.remark)[:NOTE_CHARACTERS],
+        "note": (node.error or (_calls_to_approve(node) if awaiting else "") or node.remark)[:NOTE_CHARACTERS],
         "tail": tail,
         "awaiting": awaiting,
         "ended_early": bool(node.ended_early),
     }
 
 
-def _allowed(node: Node) -> str:
-    """Which calls of tools somebody is asked to allow; "" where it is a plan."""
+def _calls_to_approve(node: Node) -> str:
+    """The tool calls that wait for approval, as text; "" where a plan does."""
     calls = [
         f"{use.name}({', '.join(f'{name}={value!r}' for name, value in use.arguments.items())})"
         for use in node.tool_calls
@@ -155,25 +155,25 @@ def run_row(
 
 
 def _forked_from(run: RunView) -> str:
-    """Which run this one was made from, if it was."""
+    """For the fork of a run: the edited node and the run it was forked from."""
     parent = run.tree.parent
     return f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
 
 
 def settings_of(run: RunView) -> dict[str, Any]:
-    """What made the answers: of a run that was wholly reused, the recorded settings."""
+    """The settings that produced the answers: the recorded ones, if the whole run was reused."""
     internals = run.internals
     reused = internals.recorded if internals.reused else None
     return reused.tree.settings if reused is not None else internals.settings
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The facts that are not as they were."""
+    """The fields whose values differ."""
     return {name: value for name, value in now.items() if name not in before or before[name] != value}
 
 
 def is_active(node: Node) -> bool:
-    """A model writes for it now."""
+    """Whether a model is generating text for the node."""
     return node.state in _ACTIVE
 
 

@@ -1,4 +1,4 @@
-"""The text of one node while a model writes it: kept in pieces, because it may become long."""
+"""The text of one node while it streams, stored in pieces, because it may become long."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ __all__ = ["StreamedText"]
 
 
 class StreamedText:
-    """Grows piece by piece; gives its end, or what came since it was last taken."""
+    """A text that grows by pieces; gives its end, or the part that is new since the last `take`."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._taken = 0
-        #: The length of what was taken, as the browser counts: in UTF-16 code units.
+        #: The length of the taken part in UTF-16 code units, as JavaScript counts.
         self._units = 0
 
     def add(self, piece: str) -> None:
@@ -21,7 +21,7 @@ class StreamedText:
         return "".join(self._pieces)
 
     def tail(self, characters: int) -> str:
-        """The end of the text, at most so long."""
+        """The last `characters` characters of the text."""
         found: list[str] = []
         missing = characters
         for piece in reversed(self._pieces):
@@ -32,7 +32,7 @@ class StreamedText:
         return "".join(reversed(found))[-characters:]
 
     def take(self) -> tuple[int, str] | None:
-        """Where the text goes on, in UTF-16 code units, and what is new; `None` if nothing is."""
+        """The offset of the new part in UTF-16 code units, and the new part; `None` if nothing is new."""
         if self._taken == len(self._pieces):
             return None
         new = "".join(self._pieces[self._taken :])
@@ -41,5 +41,5 @@ class StreamedText:
         return offset, new
 
     def rewind(self) -> None:
-        """Take it from the start again."""
+        """The next `take` starts at the beginning of the text."""
         self._taken = self._units = 0
