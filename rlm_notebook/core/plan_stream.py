@@ -1,16 +1,29 @@
 """Reads a plan while it streams, so that sub-tasks can start before the plan is complete.
 
-A planner's reply may arrive in tens of thousands of pieces. Each piece is looked at once, and nothing that was read is
-read again:
+A planner writes for many seconds, and its first sub-task is complete long before its last. `PlanReader` takes the
+pieces of the reply and yields each sub-task as soon as its JSON object is complete.
 
-1. *Before the array of sub-tasks* only the last characters are kept, enough to recognise a key that is split over
-   two pieces.
-2. *Inside an element* of the array the scanner follows strings and brackets, and keeps the element's pieces. They are
-   joined and decoded once, when the closing bracket has arrived. An element that never closes is never decoded.
-3. *After the array*, or after anything that is no sub-task, nothing is kept or looked at any more.
+A reader is in one of three states, which only `feed` and `stop` change, forward only:
 
-What is given here is a start made early, never the plan: the complete reply is parsed again by `parse_plan`, and what
-was started wrongly is superseded.
+1. *Before the array* of sub-tasks. It keeps the last characters, enough to recognise a key that is split over two
+   pieces, and waits for `"sub_tasks": [` after `"decision": "RECURSE"`. The decision has to come first, because a plan
+   that executes may contain an array, too; a plan in another order is not started early.
+2. *In the array*, with one open `_Element`. The element follows strings, escapes and brackets, and stores its pieces;
+   when its outermost bracket closes they are joined and decoded once.
+3. *Stopped*: after an element that is no sub-task (this includes the end of the array), after an element that depends
+   on one that was not yielded yet, or when the caller calls `stop`. Later pieces are not looked at.
+
+What must never happen:
+
+- *A wrong plan.* The sub-tasks given here are speculative, and the plan is what `parse_plan` reads from the complete
+  reply. The caller compares the two and supersedes the started sub-tasks unless the plan begins with them. So this
+  reader may miss a sub-task, but must not yield one that differs from what `parse_plan` gives: both use
+  `planned_task` and the same decoder.
+- *Quadratic time.* A reply may arrive in tens of thousands of pieces. Each character is scanned a fixed number of
+  times: no state joins or searches text that was searched before, apart from the `_LONGEST_KEY` characters it keeps.
+- *A blocked event loop.* Each call does little work: an element with more than `_MOST_MARKS` brackets and strings is
+  given up, and one that never closes is never decoded. `parse_long_plan` uses the reader to count the sub-tasks of a
+  very long reply in slices, before anything is built.
 """
 
 from __future__ import annotations
@@ -26,7 +39,7 @@ __all__ = ["PlanReader", "TooManyTasks", "answer_so_far", "parse_long_plan"]
 _ARRAY = re.compile(r'"sub_tasks"\s*:\s*\[')
 _JOINING = re.compile(r'"joining"\s*:\s*([1-5])\b')
 _RECURSE = re.compile(r'"decision"\s*:\s*"\s*RECURSE\s*"', re.I)
-#: Longer than any of the three with usual white space.
+#: In characters; longer than each of the three patterns above with usual white space.
 _LONGEST_KEY = 100
 
 _BETWEEN = re.compile(r"[\s,]*+")
@@ -34,19 +47,19 @@ _MARK = re.compile(r'["{}\[\]]')
 _ANSWER = re.compile(r'"answer"\s*:\s*"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 _HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z|\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 _IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
-#: Brackets and strings in one element. A sub-task has about ten; each of them is a step in Python.
+#: The most brackets and strings in one element. A sub-task has about ten, and each is a step in Python.
 _MOST_MARKS = 10_000
 
 
 class PlanReader:
-    """Gives the sub-tasks of a streamed plan as soon as each is complete.
+    """Yields the sub-tasks of a streamed plan as soon as each is complete.
 
-    A sub-task is given only when everything that it depends on was given before, and only once the text has said that
-    the decision is RECURSE. After the first element that is no such sub-task, no more are given.
+    A sub-task is yielded only after everything that it depends on, and only after the decision RECURSE. After the first
+    element that is no such sub-task, no more are yielded.
     """
 
     def __init__(self) -> None:
-        #: As in `Recurse`, if it was said before the sub-tasks.
+        #: As in `Recurse`, if the plan states it before the sub-tasks.
         self.joining: int | None = None
         self._before = ""
         self._recurses = False
@@ -57,8 +70,7 @@ class PlanReader:
         self._stopped = False
 
     def feed(self, text: str) -> Iterator[PlannedTask]:
-        """The sub-tasks that this piece completes. They are read while the caller iterates; iterate to the end, or
-        call `stop`."""
+        """The sub-tasks that this piece completes; they are read lazily, so iterate to the end or call `stop`."""
         position = 0 if self._in_array or self._stopped else self._find_array(text)
         while position < len(text) and not self._stopped:
             position = self._element.feed(text, position)
@@ -70,17 +82,18 @@ class PlanReader:
                 self.stop()
 
     def stop(self) -> None:
-        """Give no more sub-tasks."""
+        """Yield no more sub-tasks."""
         self._stopped = True
         self._element = _Element()
 
     def _find_array(self, text: str) -> int:
-        """Where in `text` the first element may begin; its end, while the array has not begun."""
+        """The position in `text` behind the opening of the array, or its end while the array has not begun."""
         seen = self._before + text
         start = 0
         while (opening := _ARRAY.search(seen, start)) is not None:
             self._read_keys(seen, start, opening.start())
             start = opening.end()
+            # An array before the decision may be an example in the thoughts: it is passed over.
             if self._recurses:
                 self._in_array = True
                 self._before = ""
@@ -91,14 +104,15 @@ class PlanReader:
 
     def _read_keys(self, text: str, start: int, end: int) -> None:
         self._recurses = self._recurses or _RECURSE.search(text, start, end) is not None
-        if self.joining is None and (said := _JOINING.search(text, start, end)) is not None:
-            self.joining = int(said[1])
+        if self.joining is None and (found := _JOINING.search(text, start, end)) is not None:
+            self.joining = int(found[1])
 
     def _sub_task(self, written: str) -> PlannedTask | None:
         try:
             task = planned_task(DECODER.decode(written), self._given, self._ids)
         except (ValueError, RecursionError):  # a ValidationError is a ValueError
             task = None
+        # A dependency on a later sub-task is legal in a plan, but cannot be resolved here.
         if task is None or any(not 0 <= wanted < self._given for wanted in task.depends_on):
             self.stop()
             return None
@@ -107,13 +121,14 @@ class PlanReader:
 
 
 class TooManyTasks(Exception):
-    """A plan has more sub-tasks than any run could begin."""
+    """A plan has more sub-tasks than any run could start."""
 
 
 def parse_long_plan(text: str, most_tasks: int, most_characters: int) -> Execute | Recurse:
-    """As `parse_plan`, for a text of any length, in steps that are short whatever it holds.
+    """As `parse_plan`, for a text of any length, in short steps whatever its content.
 
-    Raises `TooManyTasks` for a plan with more than `most_tasks`, before they are built.
+    Raises `TooManyTasks` for a plan with more than `most_tasks` sub-tasks, before they are built, and `UnusablePlan`
+    for a longer text than `most_characters`.
     """
     reader, count = PlanReader(), 0
     for start in range(0, len(text), _SLICE):
@@ -122,7 +137,7 @@ def parse_long_plan(text: str, most_tasks: int, most_characters: int) -> Execute
             if count > most_tasks:
                 raise TooManyTasks
     if len(text) > most_characters:
-        # The decoder and regular expressions are one step each, which nothing else can interrupt.
+        # The JSON decoder and regular expressions hold the interpreter's lock for one uninterruptible step each.
         raise UnusablePlan(f"it has {len(text):,} characters, and at most {most_characters:,} are read; be brief")
     return parse_plan(text)
 
@@ -134,7 +149,7 @@ class _Element:
     """One element of the array, an object or a string, while its text arrives."""
 
     def __init__(self) -> None:
-        #: Whether no text that follows can make it a sub-task.
+        #: Whether no further text can make it a sub-task.
         self.hopeless = False
         self._pieces: list[str] = []
         self._depth = 0
@@ -143,7 +158,7 @@ class _Element:
         self._marks = 0
 
     def feed(self, text: str, position: int) -> int:
-        """Take what belongs to the element from `position` on; the result is where that ends."""
+        """Take the text of the element from `position` on; returns the position behind it."""
         if not self._pieces:
             position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
             if position == len(text):
@@ -160,7 +175,7 @@ class _Element:
         return end
 
     def complete(self) -> str | None:
-        """The element's text, once it is complete."""
+        """The element's text, or `None` while it is incomplete."""
         if not self._pieces or self._depth or self._in_string or self.hopeless:
             return None
         return "".join(self._pieces)
@@ -189,7 +204,7 @@ class _Element:
 
 
 def answer_so_far(text: str) -> str:
-    """What has come of the answer in a plan that broke off; "" where it has none, or splits the task."""
+    """The beginning of the answer in a truncated plan; "" if it has none, or splits the task."""
     found = _ANSWER.search(text) if text.lstrip()[:1] in ("{", "`") else None
     if found is None or _RECURSE.search(text):
         return ""
