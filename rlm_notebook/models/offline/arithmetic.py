@@ -1,4 +1,4 @@
-"""Sums, evaluated by `simpleeval` within bounds, never by Python itself."""
+"""Arithmetic expressions, evaluated by `simpleeval` within bounds, never by Python's `eval`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_DIGITS = 300
 
 
 def calculate(instruction: str) -> str | None:
-    """The value of the expression in an instruction, or why it is refused; `None` if there is no expression in it."""
+    """The value of the expression in an instruction, or why it is refused; `None` if it contains no expression."""
     match = _LEAD.match(instruction)
     expression = _expression(match["rest"] if match else instruction.strip().rstrip("=?. "))
     commanded = match is not None and match["lead"].lower() in _COMMANDS
@@ -63,7 +63,7 @@ _LISTED_NAMES = {"total": "sum", "average": "mean", "minimum": "min", "maximum":
 
 
 def _expression(text: str) -> str:
-    """The words of sums as signs: "15% of 80", "the average of 1, 2 and 6", "7 times 8"."""
+    """The expression for arithmetic in words: "15% of 80", "the average of 1, 2 and 6", "7 times 8"."""
     text = text.strip().strip("`").strip()
     listed = _LISTED.match(text)
     if listed:
@@ -79,10 +79,10 @@ def _value(expression: str) -> str:
     import simpleeval
 
     evaluator = simpleeval.SimpleEval(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
-    # Arithmetic alone, and powers only while their result stays short.
-    kept = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd)
+    # Only arithmetic; powers are bounded, because 9**9**9 would not end.
+    allowed = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd)
     evaluator.operators = {
-        **{operator: evaluator.operators[operator] for operator in kept if operator in evaluator.operators},
+        **{operator: evaluator.operators[operator] for operator in allowed if operator in evaluator.operators},
         ast.Pow: _power,
     }
     shown = f"`{expression.replace('`', '')}`"

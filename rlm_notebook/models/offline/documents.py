@@ -1,7 +1,6 @@
 """The structure of a text: its sections, its prose, and pieces of it.
 
-Code blocks, tables and front matter are never taken for prose. Says nothing about what any of it means; where the
-headings are is found in `headings.py`.
+Code blocks, tables and front matter are not prose. `headings.py` finds the headings.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["Outline", "Paragraph", "Section", "chunks", "outline", "paragraphs"]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a text under a heading; `text` is without the heading itself, sub-sections included."""
+    """A part of a text under a heading; `text` is without the heading itself, and includes sub-sections."""
 
     title: str
     text: str
@@ -26,7 +25,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A text as its reader sees it: an optional title, what stands before the first section, the top sections."""
+    """The outline of a text: an optional title, the text before the first section, and the top-level sections."""
 
     title: str
     opening: str
@@ -35,14 +34,14 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A paragraph of prose without Markdown, code spans kept; `is_item`: it was an item of a list."""
+    """A paragraph of prose without Markdown, except for code spans; `is_item`: it was an item of a list."""
 
     text: str
     is_item: bool = False
 
 
 def outline(text: str) -> Outline:
-    """The top sections of a text; none if it has fewer than two headings to divide it."""
+    """The outline of a text; without sections if fewer than two headings divide it."""
     found = headings_of(text)
     title, body_start = "", front_matter_end(text)
     if (
@@ -57,7 +56,7 @@ def outline(text: str) -> Outline:
 
 
 def _cuts(found: list[Heading]) -> list[Heading]:
-    """The headings of the first level that divides: a lone one, with others below it, does not."""
+    """The headings of the first level that divides the text: a single one, with others below it, does not."""
     for level in sorted({each.level for each in found}):
         cuts = [each for each in found if each.level <= level]
         if len(cuts) > 1:
@@ -116,7 +115,7 @@ def paragraphs(text: str) -> list[Paragraph]:
     text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)
     lines = list(lines_of(text))
     found = list(_paragraphs(lines, _heading_lines(text)))
-    # A text that is indented throughout is no code: read it again without the indentation.
+    # A text that is indented throughout is not code: it is read again without the indentation.
     if not found and any(line.text.startswith(("    ", "\t")) and not line.is_code for line in lines):
         stripped = [Line(line.start, line.text.strip(), line.is_code) for line in lines]
         found = list(_paragraphs(stripped, _heading_lines(text)))
@@ -124,7 +123,7 @@ def paragraphs(text: str) -> list[Paragraph]:
 
 
 def _heading_lines(text: str) -> set[int]:
-    """Where the lines begin that belong to a heading, its underline included."""
+    """The start positions of the lines that belong to a heading, its underline included."""
     starts = set()
     for heading in headings_of(text):
         starts.add(heading.start)
@@ -151,7 +150,7 @@ def _paragraphs(lines: list[Line], headings: set[int]) -> Iterator[Paragraph]:
 
 
 def _is_indented_code(line: str) -> bool:
-    """Indented text is code in Markdown, but many a plain text indents its paragraphs."""
+    """Whether a line is indented code: Markdown treats any indented text as code, but plain texts indent paragraphs."""
     if not line.startswith(("    ", "\t")):
         return False
     words = line.split()

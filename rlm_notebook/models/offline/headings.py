@@ -1,5 +1,5 @@
-"""Where a text's headings are: Markdown's, underlined ones, and those of plain text (numbered, centred, in capitals, or
-running into their paragraphs). Code is never taken for a heading.
+"""Finds the headings of a text: Markdown headings, underlined ones, and those of plain text (numbered, centred, in
+capitals, or run into their paragraphs). Code is never a heading.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def _underlined_headings(lines: list[Line]) -> Iterator[Heading]:
             yield Heading(_LEVELS[match[1]], plain(above[0].text), above[0].start, under.end)
 
 
-#: A title above a line of "=" may go over so many lines: "What's new in 3.12", "Released in October".
+#: The most lines of a title above a line of "=": "What's new in 3.12", "Released in October".
 _TITLE_LINES = 3
 
 
 def _title_lines(lines: list[Line], under: int, most: int) -> list[Line]:
-    """The lines right above an underline, if a blank line is before them."""
+    """The lines directly above an underline, if a blank line precedes them."""
     start = under
     while start > 0 and not lines[start - 1].is_blank and under - start <= most:
         start -= 1
@@ -93,7 +93,7 @@ def _plain_headings(lines: list[Line]) -> list[Heading]:
 
 
 def _counting(found: list[Heading]) -> list[Heading]:
-    """Without the numbered ones of a level that do not count on: those are items of a list, of which some are long."""
+    """The headings without numbered ones whose numbers are not consecutive on their level: those are list items."""
     broken = set()
     for level in {each.level for each in found}:
         numbers = [_last_number(each.title) for each in found if each.level == level]
@@ -123,7 +123,7 @@ def _run_in_headings(lines: list[Line]) -> list[Heading]:
     return found if len(found) > 2 else []
 
 
-#: A title that ends with a period has at most so many words, its number among them: "1. Definitions."
+#: The most words of a title that ends with a period, including its number: "1. Definitions."
 _WORDS_OF_CLOSED = 4
 
 

@@ -1,6 +1,6 @@
-"""Words and sentences of running text. English first; other languages are read less well, never refused.
+"""Words and sentences of running text. The rules are for English; other languages are accepted with lower quality.
 
-Knows nothing of Markdown beyond code spans and URLs, which no sentence may be cut in.
+Of Markdown it handles only code spans and URLs, within which no sentence ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_][\w'’]*(?:-\w+)*|\d+
 
 
 def word_set(listed: str) -> frozenset[str]:
-    """The words of a list that is written with spaces, as it reads best."""
+    """The words of a list that is written with spaces."""
     return frozenset(listed.split())
 
 
@@ -51,7 +51,7 @@ STOP_WORDS = word_set(
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as they stand."""
+    """The words of a text, unchanged and in order."""
     return _WORD.findall(text)
 
 
@@ -59,7 +59,7 @@ _SUFFIXES = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", ""))
 
 
 def stem(word: str) -> str:
-    """A rough common form, so that "resumes", "resumed" and "resuming" meet."""
+    """A rough stem, so that "resumes", "resumed" and "resuming" are equal."""
     word = word.lower().replace("’s", "").replace("'s", "")
     for suffix, replacement in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith(("ss", "us", "is")):

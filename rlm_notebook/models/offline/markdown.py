@@ -1,4 +1,4 @@
-"""Markdown as far as a reader of text needs it: lines, fenced code, front matter, and text without its marks."""
+"""The part of Markdown that the offline model needs: lines, fenced code, front matter, and text without markup."""
 
 from __future__ import annotations
 

@@ -12,17 +12,17 @@ from .worker import REFUSAL, answer, is_refusal
 
 __all__ = ["LABEL", "OfflineModel"]
 
-#: What every reply carries as `metadata["label"]`, so that nobody takes an extract for a language model's answer.
+#: `metadata["label"]` of every reply, so that no extract is mistaken for a language model's answer.
 LABEL = "rule-based, extractive — not a language model"
 
 _ANSWERS: dict[Mode, Callable[[NodeFacts], str]] = {"planner": plan, "worker": answer, "synthesizer": synthesize}
 
 
 class OfflineModel:
-    """A model made of rules: splits a task by its structure, answers by extracts, counts and sums.
+    """A rule-based model: splits a task by its structure, answers with extracts, counts and sums.
 
-    Works from `request.facts` alone (references are there as a whole), is deterministic and never waits. Usage counts
-    words, not tokens; the cost is 0.
+    It uses `request.facts` alone, which include the whole references, and is deterministic. Usage counts words instead
+    of tokens; the cost is 0.
     """
 
     name = "offline"
@@ -32,7 +32,7 @@ class OfflineModel:
         content = _ANSWERS[request.mode](request.facts)
         for piece in _pieces(content):
             yield piece
-        # Said beside the answer too: an answer that is none is not to be overlooked in a tree of hundreds.
+        # Also as a note of the node: a refusal should be visible in a tree of hundreds of nodes.
         note = _note(request.mode, content)
         metadata = {"label": LABEL, **({"note": note} if note else {})}
         yield Reply(content=content, usage=_usage(request, content), model=self.name, metadata=metadata)

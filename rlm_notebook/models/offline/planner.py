@@ -1,6 +1,6 @@
-"""Plans by structure: a task is split where its text or its wording shows the parts, else executed.
+"""Plans by structure: a task is split if its text or its wording shows the sub-tasks, otherwise executed.
 
-Every plan ends: a sub-task is shorter than its task, or the task is executed.
+The recursion always ends: a sub-task is shorter than its task, or the task is executed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from itertools import pairwise
 from ...ports import NodeFacts
 from .documents import Section, chunks, outline
 from .tables import read_table
-from .tasks import Task, Wanted, is_command, masked, read_task, read_wanted, title_of
+from .tasks import ParsedInstruction, Task, is_command, masked, read_instruction, read_task, title_of
 
 __all__ = ["plan", "split_text"]
 
-#: More parts than this are grouped.
+#: More sub-tasks than this are grouped.
 MAX_PARTS = 24
 #: A text is worth a sub-task per section from this length on; without headings it needs more.
 MIN_SECTIONED, MIN_UNSECTIONED, CHUNK = 1_600, 8_000, 4_000
@@ -29,7 +29,7 @@ MIN_OPENING = 200
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A sub-task to be: its task text, and the positions of the sub-tasks it builds on."""
+    """A planned sub-task: its text, and the positions of the sub-tasks it depends on."""
 
     task: str
     depends_on: tuple[int, ...] = ()
@@ -46,8 +46,8 @@ def plan(facts: NodeFacts) -> str:
     task = read_task(facts.task)
     for rule in _RULES:
         split = rule(task, facts)
-        # A split has at least two parts, each shorter than the task: so every recursion ends.
-        if split and (len(split.parts) > 1 and all(len(part.task) < len(facts.task) for part in split.parts)):
+        # Only if each sub-task is shorter than the task: so every recursion ends.
+        if split and len(split.parts) > 1 and all(len(part.task) < len(facts.task) for part in split.parts):
             sub_tasks = [
                 {"description": part.task, "assigned_agent": None, "depends_on": list(part.depends_on)}
                 for part in split.parts
@@ -71,11 +71,11 @@ def _json(plan: dict[str, object]) -> str:
 
 
 def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
-    """The same instruction for each section of a long text, where it can be followed section by section."""
-    wanted = read_wanted(task.instruction)
+    """The same instruction for each section of a long text, if it can be carried out section by section."""
+    wanted = read_instruction(task.instruction)
     if not task.instruction or not _goes_by_section(task, wanted):
         return None
-    # The title that a level above gave to the text; without one, the opening has no better name.
+    # The quoted title is the one that the level above gave to this text.
     sections = split_text(
         task.text,
         title_of(task.instruction) if '"' in task.instruction else "",
@@ -87,8 +87,8 @@ def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
     return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
 
 
-def _goes_by_section(task: Task, wanted: Wanted) -> bool:
-    """Counting, look-ups and questions need the whole; key terms alone gain nothing from being split."""
+def _goes_by_section(task: Task, wanted: ParsedInstruction) -> bool:
+    """Whether to split by section: counts, look-ups and questions need the whole text, and so do key terms alone."""
     if wanted.per_section:
         return True
     is_question = task.instruction.rstrip().endswith("?") or bool(_ASKS.match(task.instruction))
@@ -101,14 +101,14 @@ _ASKS = re.compile(
 )
 
 
-def _worth(facts: NodeFacts, wanted: Wanted) -> int:
-    """From which length on a text is worth splitting: in a large document only what is a large part of it."""
+def _worth(facts: NodeFacts, wanted: ParsedInstruction) -> int:
+    """The smallest length, in characters, of a text that is worth splitting; it grows with the whole document."""
     smallest = MIN_SECTIONED if wanted.per_section else 2 * MIN_SECTIONED
     return max(smallest, len(facts.goal) // 16)
 
 
 def split_text(text: str, title: str, worth: int, per_section: bool = True) -> list[Section]:
-    """The parts of a text, at most `MAX_PARTS`: its sections, else chunks of paragraphs; none if that does not pay."""
+    """The parts of a text, at most `MAX_PARTS`: its sections, or else chunks of paragraphs; none if it is too short."""
     if len(text) < worth:
         return []
     found = outline(text)
@@ -121,7 +121,7 @@ def split_text(text: str, title: str, worth: int, per_section: bool = True) -> l
 
 
 def _with_opening(sections: Sequence[Section], opening: str, title: str) -> Iterator[Section]:
-    """What stands before the first section is a part of its own, or too short and goes with the first."""
+    """The sections with the text before the first one: as a part of its own, or with the first if it is short."""
     if len(opening) >= MIN_OPENING:
         yield Section(f"{OPENING}{title}", opening)
         yield from sections
@@ -131,12 +131,12 @@ def _with_opening(sections: Sequence[Section], opening: str, title: str) -> Iter
         yield from sections[1:]
 
 
-#: Marks the part before the first section; it becomes words in the task.
+#: Marks the part before the first section; in the task it is written out as "the opening of".
 OPENING = "\0"
 
 
 def _grouped(sections: list[Section]) -> list[Section]:
-    """Neighbours together, so that there are at most `MAX_PARTS`."""
+    """The sections, with neighbours joined into groups if there are more than `MAX_PARTS`."""
     if len(sections) <= MAX_PARTS:
         return sections
     bounds = [len(sections) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
@@ -152,7 +152,7 @@ def _group(sections: list[Section]) -> Section:
 
 
 def _deeper(text: str) -> str:
-    """Headings one level down, so that a group's own headings stay on top."""
+    """The text with its headings one level down, so that the headings of the group are above them."""
     return re.sub(r"^(#{1,5}[ \t])", r"#\1", text, flags=re.MULTILINE)
 
 
@@ -164,8 +164,8 @@ def _opening_words(text: str) -> str:
 # --- the instruction for a part ---------------------------------------------------------------------------------------
 
 
-def _for_section(instruction: str, wanted: Wanted, section: Section, facts: NodeFacts) -> str:
-    """One readable line: what to do with which section."""
+def _for_section(instruction: str, wanted: ParsedInstruction, section: Section, facts: NodeFacts) -> str:
+    """The instruction for one section, as one readable line."""
     name = '"' + section.title.removeprefix(OPENING).replace('"', "'").strip() + '"'
     if section.title == OPENING:
         name = "the opening"
@@ -178,12 +178,12 @@ def _for_section(instruction: str, wanted: Wanted, section: Section, facts: Node
 
 
 def _one_line(instruction: str) -> str:
-    """A foreign instruction, without the quoted title of the level above."""
+    """An instruction in one line, without the quoted title of the level above."""
     line = re.sub(r':\s*(?:the opening|(?:the opening of )?"[^"\n]*")$', "", " ".join(instruction.split()))
     return line.rstrip(" .:;")
 
 
-def _extract_of(name: str, instruction: str, wanted: Wanted) -> str:
+def _extract_of(name: str, instruction: str, wanted: ParsedInstruction) -> str:
     verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
     terms = f"{wanted.terms} key terms" if wanted.terms and wanted.terms > 0 else "key terms"
     if not wanted.summary:
@@ -194,20 +194,20 @@ def _extract_of(name: str, instruction: str, wanted: Wanted) -> str:
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-#: About so many words are a sentence.
+#: The typical length of a sentence.
 _WORDS_OF_SENTENCE = 20
 
 
-def _for_parts(wanted: Wanted, count: int) -> Wanted:
-    """Of a text in `count` parts that is to become a short one, each part gives twice its share to choose from."""
+def _for_parts(wanted: ParsedInstruction, count: int) -> ParsedInstruction:
+    """The lengths for `count` parts of a text: each gives twice its share, so that the synthesis can select."""
     whole = wanted.sentences or (wanted.words or 0) // _WORDS_OF_SENTENCE
     if wanted.per_section or not whole or not count:
         return wanted
     return replace(wanted, words=None, sentences=max(2, min(whole, math.ceil(2 * whole / count))))
 
 
-def _length(wanted: Wanted) -> str:
-    """The length for one part: as asked for each, else two sentences."""
+def _length(wanted: ParsedInstruction) -> str:
+    """The length of the result for one part: as the instruction states, or two sentences."""
     if wanted.per_section and wanted.words:
         return f"in about {wanted.words} words"
     number = wanted.sentences or 2
@@ -221,7 +221,7 @@ _ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+", re.
 
 
 def _by_list(task: Task, facts: NodeFacts) -> _Split | None:
-    """A numbered or bulleted list of tasks, or of things to do one task with."""
+    """A numbered or bulleted list of tasks, or of objects of the same task."""
     instruction = task.instruction or ""
     starts = [match.start() for match in _ITEM.finditer(instruction)]
     if len(starts) < 2:
@@ -260,7 +260,7 @@ _EACH = re.compile(
 
 
 def _by_each(task: Task, facts: NodeFacts) -> _Split | None:
-    """ "For each of X, Y and Z: do this", or the other way round."""
+    """ "For each of X, Y and Z: do this", or "do this for each of X, Y and Z"."""
     instruction = " ".join(task.instruction.split())
     before = re.match(
         r"for (?:each|every one) of (?P<names>[^:.]+?)(?::|, (?=[a-z]+ (?!and ))) ?(?P<rest>.+)$", instruction, re.I
@@ -297,7 +297,7 @@ def _names(listed: str) -> list[str]:
 
 
 def _by_comparison(task: Task, facts: NodeFacts) -> _Split | None:
-    """ "Compare A and B on price": what there is to say of each, side by side."""
+    """ "Compare A and B on price": one sub-task for each side."""
     match = re.match(
         r"(?:please )?(?:compare|contrast) (?P<names>.+?)"
         r"(?: (?:on|by|regarding|in terms of|with (?:regard|respect) to|according to) (?P<aspect>.+?))?[.?]?$",
@@ -312,9 +312,9 @@ def _by_comparison(task: Task, facts: NodeFacts) -> _Split | None:
 
 
 def _by_wording(task: Task, facts: NodeFacts) -> _Split | None:
-    """ "a; b; and c" in any order, "first a, then b" in this one."""
+    """ "a; b; and c" as independent sub-tasks, "first a, then b" as dependent ones."""
     instruction = task.instruction
-    if read_wanted(instruction).per_section:
+    if read_instruction(instruction).per_section:
         return None  # "each section ..., then an overview" of a text without sections: one answer
     in_order = _steps(instruction, _THEN)
     if len(in_order) > 1:
@@ -329,7 +329,7 @@ _FIRST = re.compile(r"^\s*(?:first(?:ly)?|to begin)[,:]?\s+", re.I)
 
 
 def _steps(instruction: str, separator: re.Pattern[str]) -> list[str]:
-    """The commands between separators; none if one of the pieces is no command."""
+    """The commands between separators; none if one of the pieces is not a command."""
     pieces, start = [], 0
     for match in separator.finditer(masked(instruction)):
         pieces.append(instruction[start : match.start()])
@@ -343,7 +343,7 @@ def _capital(text: str) -> str:
 
 
 def _tasks(why: str, items: Sequence[str], text: str, *, chained: bool = False) -> _Split | None:
-    """One sub-task per item, with the text that they are about; too many items are grouped into lists."""
+    """One sub-task per item, with the source text; more than `MAX_PARTS` items are grouped into lists."""
     items = [item for item in items if item]
     if len(items) > MAX_PARTS:
         bounds = [len(items) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
@@ -358,7 +358,7 @@ def _numbered(items: Sequence[str]) -> str:
 
 
 def _explicitly_by_sections(task: Task, facts: NodeFacts) -> _Split | None:
-    return _by_sections(task, facts) if read_wanted(task.instruction).per_section else None
+    return _by_sections(task, facts) if read_instruction(task.instruction).per_section else None
 
 
 _RULES: tuple[Callable[[Task, NodeFacts], _Split | None], ...] = (

@@ -1,4 +1,4 @@
-"""Choosing sentences: TF-IDF vectors, LexRank for what is central, maximal marginal relevance against repetition.
+"""Selects sentences: TF-IDF vectors, LexRank for centrality, maximal marginal relevance against repetition.
 
 LexRank: Erkan and Radev, "LexRank: Graph-based Lexical Centrality as Salience in Text Summarization" (2004).
 MMR: Carbonell and Goldstein, "The Use of MMR" (1998). BM25 for questions: Robertson and Zaragoza (2009).
@@ -16,10 +16,10 @@ from .language import STOP_WORDS, content_stems, sentences, word_set, words
 
 __all__ = ["Sentence", "choose", "passages", "read_sentences"]
 
-#: At most so many characters are read of a text, and so many sentences compared with each other.
+#: The most characters that are read of a text, and the most sentences that are compared with each other.
 MAX_CHARACTERS = 200_000
 MAX_COMPARED = 150
-#: A line that is no sentence is shown only if it has so many words, and no sentence is there.
+#: The fewest words of a fragment that may stand in for a sentence, if the text has no sentences.
 MIN_WORDS = 5
 
 Vector = dict[str, float]
@@ -27,7 +27,7 @@ Vector = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence with its place: `leads` a paragraph, or stands in a list item; `source` is for the caller."""
+    """A sentence and its position: `leads`: it is the first of a paragraph; `source` is the caller's."""
 
     text: str
     leads: bool = False
@@ -45,7 +45,7 @@ def read_sentences(text: str, source: str = "") -> list[Sentence]:
 
 
 def sample(text: str) -> str:
-    """The text itself, or ten evenly spaced stretches of a text that is too long to read as a whole."""
+    """The text itself, or ten evenly spaced excerpts of a text that is too long to read as a whole."""
     if len(text) <= MAX_CHARACTERS:
         return text
     step, size = len(text) // 10, MAX_CHARACTERS // 10
@@ -53,7 +53,7 @@ def sample(text: str) -> str:
 
 
 def _whole_lines(stretch: str) -> str:
-    """Without the first and last line, which are probably cut."""
+    """The excerpt without its first and last line, which are probably cut."""
     first, last = stretch.find("\n"), stretch.rfind("\n")
     return stretch[first + 1 : last] if 0 <= first < last else stretch
 
@@ -61,9 +61,9 @@ def _whole_lines(stretch: str) -> str:
 def choose(
     candidates: Sequence[Sentence], count: int | None = None, max_words: int | None = None, title: str = ""
 ) -> list[Sentence]:
-    """The sentences that say most with least repetition, in the order of the text.
+    """The most central sentences with the least repetition, in the order of the text.
 
-    As many as `count`, or as come closest to `max_words` words; fewer only if there are no more.
+    At most `count` of them, or at most about `max_words` words together.
     """
     unique = list({sentence.text: sentence for sentence in candidates}.values())
     usable = _whole_ones([sentence for sentence in unique if any(map(str.isalnum, sentence.text))])
@@ -75,7 +75,7 @@ def choose(
 
 
 def _whole_ones(candidates: Sequence[Sentence]) -> Sequence[Sentence]:
-    """Sentences rather than fragments, where there are some; else lines long enough to say something."""
+    """The complete sentences, if there are any; else fragments of at least `MIN_WORDS` words."""
     whole = [sentence for sentence in candidates if _is_whole(sentence.text)]
     if whole:
         return whole
@@ -84,10 +84,10 @@ def _whole_ones(candidates: Sequence[Sentence]) -> Sequence[Sentence]:
 
 
 def _is_whole(text: str) -> bool:
-    """It ends as sentences do, and does not go on with one that began before (a lower-case "then you can ...")."""
+    """Whether it ends as a sentence does, and does not continue an earlier one (a lower-case "then you can ...")."""
     opening = words(text)[:1]
-    goes_on = bool(opening) and opening[0].islower() and opening[0] in STOP_WORDS and text[0].isalpha()
-    return _ends_whole(text) and not goes_on and len(words(text)) > 2
+    continues = bool(opening) and opening[0].islower() and opening[0] in STOP_WORDS and text[0].isalpha()
+    return _ends_whole(text) and not continues and len(words(text)) > 2
 
 
 def _ends_whole(text: str) -> bool:
@@ -95,7 +95,7 @@ def _ends_whole(text: str) -> bool:
 
 
 def _shortlist(candidates: Sequence[Sentence], title: str) -> list[int]:
-    """Which sentences to compare: all, or those with the most of the text's frequent words."""
+    """The indices of the sentences to compare: all, or those with most of the text's frequent words."""
     if len(candidates) <= MAX_COMPARED:
         return list(range(len(candidates)))
     stems = [content_stems(sentence.text) for sentence in candidates]
@@ -127,7 +127,7 @@ def _cosine(left: Vector, right: Vector) -> float:
 
 
 def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: str) -> list[float]:
-    """How much each sentence is worth, between 0 and about 2."""
+    """The weight of each sentence, between 0 and about 2."""
     central = _lexrank(vectors)
     about = _unit(dict.fromkeys(content_stems(title), 1.0))
     weights = []
@@ -166,7 +166,7 @@ def _neighbours(vectors: Sequence[Vector]) -> list[list[tuple[int, float]]]:
     return neighbours
 
 
-# A sentence that opens with one of these leans on the one before it, which an extract may not have.
+# A sentence that begins with one of these depends on the one before it, which may not be in the extract.
 _LEANS = word_set(
     "it this that these those they he she such but however so therefore thus hence otherwise also then and or instead "
     "both neither here there his her their its if such"
@@ -174,7 +174,7 @@ _LEANS = word_set(
 
 
 def _fitness(sentence: Sentence) -> float:
-    """How well a sentence stands on its own, by its form alone."""
+    """How well a sentence can be understood without its context, by its form alone."""
     tokens = words(sentence.text)
     fitness = 1.6 if sentence.leads and not sentence.is_item else 1.0
     if sentence.is_item:
@@ -199,7 +199,7 @@ def _leans(tokens: Sequence[str]) -> bool:
 
 
 def _by_length(length: int) -> float:
-    """A sentence of eight to thirty words says one thing; below it is a fragment, far above several."""
+    """The factor for a sentence's length in words: eight to thirty are one statement, fewer are a fragment."""
     if length < 8:
         return 0.8 if length >= 6 else 0.4
     return 1.0 if length <= 30 else max(0.35, 1 - (length - 30) * 0.03)
@@ -222,7 +222,7 @@ def _diverse(
         remaining.discard(best)
         length = len(candidates[best].text.split())
         if picked and length > left:
-            continue  # too long for what is left; a shorter one may still fit
+            continue  # too long for the remaining words; a shorter one may still fit
         picked.append(best)
         left -= length
         for index in remaining:
@@ -231,7 +231,7 @@ def _diverse(
 
 
 def passages(text: str, question: Iterable[str], count: int = 3) -> list[str]:
-    """The sentences that answer a question best (its content stems), in order; none if no word of it occurs."""
+    """The sentences that match a question's content stems best, in order; none if no stem occurs."""
     found = read_sentences(text)
     stems = [content_stems(sentence.text) for sentence in found]
     value = _bm25(stems, set(question))

@@ -1,6 +1,6 @@
-"""Joins the answers of sub-tasks: in the plan's order, under headings, each with a reference to its node.
+"""Synthesises the answers of sub-tasks: in the plan's order, under headings, each with a reference to its node.
 
-A reference is the node's id in brackets, `[0.2]`. Only the root's answer says what made it.
+A reference is the node's id in brackets, `[0.2]`. Only the root's answer has a note on how it was made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from ...ports import NodeFacts, Part
 from .ranking import Sentence, choose, read_sentences
-from .tasks import Wanted, read_task, read_wanted, title_of
+from .tasks import ParsedInstruction, read_instruction, read_task, title_of
 from .worker import REFUSAL, TERMS, answer, terms_line
 
 __all__ = ["synthesize"]
@@ -20,19 +20,18 @@ _NOTE = "*Rule-based and extractive: the sentences are those of the text, the br
 
 
 def synthesize(facts: NodeFacts) -> str:
-    """One text from the parts; without parts, what the worker says."""
+    """One text from the answers of the sub-tasks; without sub-tasks, the worker's answer."""
     if not facts.parts:
         return answer(facts)
     if all(REFUSAL in part.content for part in facts.parts):
-        # The same refusal for all parts, said once.
+        # One refusal instead of the same one for each sub-task.
         titles = ", ".join(f'"{title_of(part.task)}" [{part.id}]' for part in facts.parts)
         how = facts.parts[0].content.partition(f"{REFUSAL}. ")[2]
         return f"Each of these {REFUSAL}: {titles}. {how}"
-    wanted = read_wanted(read_task(facts.task).instruction)
-    # Whether one short text of a given length was asked for, rather than a text per part.
-    is_one = (wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)) and all(
-        _OF_SECTION.match(part.task) for part in facts.parts
-    )
+    wanted = read_instruction(read_task(facts.task).instruction)
+    # One short text of a given length, rather than a text for each section.
+    has_length = wanted.summary and not wanted.per_section and bool(wanted.sentences or wanted.words)
+    is_one = has_length and all(_OF_SECTION.match(part.task) for part in facts.parts)
     blocks = _as_one(facts.parts, wanted) if is_one else _as_sections(facts, wanted)
     if facts.depth > 0:
         return "\n\n".join(blocks)
@@ -40,11 +39,11 @@ def synthesize(facts: NodeFacts) -> str:
     return joined if wanted.terms else _telling_terms(joined)
 
 
-#: What a text is split into by its sections; tasks of a list stand each for itself, whatever length one of them has.
+#: A sub-task for a section of a text. Tasks of a list are independent, even if one of them states a length.
 _OF_SECTION = re.compile(r'Summari[sz]e (?:each part of )?(?:the opening\b|")')
 
 
-def _as_one(parts: Sequence[Part], wanted: Wanted) -> Iterator[str]:
+def _as_one(parts: Sequence[Part], wanted: ParsedInstruction) -> Iterator[str]:
     statements = [statement for part in parts for statement in _statements(part)]
     chosen = [_referenced(each) for each in choose(statements, wanted.sentences, wanted.words)]
     yield "\n".join(f"- {each}" for each in chosen) if wanted.bullets else " ".join(chosen)
@@ -52,7 +51,7 @@ def _as_one(parts: Sequence[Part], wanted: Wanted) -> Iterator[str]:
         yield terms_line(_common_terms(parts, wanted.terms or 5))
 
 
-def _as_sections(facts: NodeFacts, wanted: Wanted) -> Iterator[str]:
+def _as_sections(facts: NodeFacts, wanted: ParsedInstruction) -> Iterator[str]:
     overview = _overview(facts.parts, wanted) if wanted.overview else ""
     is_conclusion = wanted.overview.startswith("conclu")
     if overview and not is_conclusion:
@@ -63,7 +62,7 @@ def _as_sections(facts: NodeFacts, wanted: Wanted) -> Iterator[str]:
         yield overview
 
 
-def _overview(parts: Sequence[Part], wanted: Wanted) -> str:
+def _overview(parts: Sequence[Part], wanted: ParsedInstruction) -> str:
     statements = [statement for part in parts for statement in _statements(part)]
     chosen = " ".join(_referenced(each) for each in choose(statements, 4))
     title = "Conclusion" if wanted.overview.startswith("conclu") else wanted.overview.capitalize()
@@ -71,7 +70,7 @@ def _overview(parts: Sequence[Part], wanted: Wanted) -> str:
 
 
 def _section(part: Part, facts: NodeFacts) -> str:
-    """A part under its heading; the opening of a section needs none, as it stands right under the section's."""
+    """The answer of a sub-task under its heading; the opening of a section needs no heading of its own."""
     content = _below(part.content.strip(), level=2)
     if facts.depth > 0 and re.match(r"[^\n]*\bthe opening\b(?: of \"|[^\"]*$)", part.task):
         first, gap, rest = content.partition("\n\n")
@@ -88,7 +87,7 @@ _FENCED = re.compile(r"(^ {0,3}(?:```|~~~).*?(?:^ {0,3}(?:```|~~~)[ \t]*$|\Z))",
 
 
 def _below(content: str, level: int) -> str:
-    """The content with its headings moved down, the highest just below `level`; code is left alone."""
+    """The content with its headings moved down, the highest just below `level`; code is unchanged."""
     pieces = _FENCED.split(content)
     prose = pieces[::2]
     top = min((len(match[1]) for each in prose for match in _HEADING.finditer(each)), default=0)
@@ -102,7 +101,7 @@ _REFERENCE = re.compile(r"\s*\[(0(?:\.\d+)+)\]")
 
 
 def _statements(part: Part) -> Iterator[Sentence]:
-    """The sentences of a part, each with the node that it came from; no headings, key terms or notes."""
+    """The sentences of an answer, each with its source node; without headings, key terms and notes."""
     source = part.id
     for block in re.split(r"\n{2,}", part.content):
         if _HEADING.match(block):
@@ -113,7 +112,7 @@ def _statements(part: Part) -> Iterator[Sentence]:
 
 
 def _referenced_sentences(block: str, source: str) -> Iterator[Sentence]:
-    """Text, reference, text, reference, ..., text: a reference belongs to what is before it."""
+    # Alternating text and reference; a reference belongs to the text before it.
     pieces = _REFERENCE.split(block)
     for text, node in zip(pieces[::2], [*pieces[1::2], source], strict=True):
         for sentence in read_sentences(text.strip(), node):
@@ -121,7 +120,7 @@ def _referenced_sentences(block: str, source: str) -> Iterator[Sentence]:
 
 
 def _telling_terms(text: str) -> str:
-    """The text with each list of key terms cut to those that tell its part from the others."""
+    """The text with each list of key terms reduced to those that distinguish its section from the others."""
     lists = [_listed(line) for line in text.splitlines() if line.startswith(TERMS)]
     counted = Counter(term for each in lists for term in each)
     common = {term for term, count in counted.items() if count > max(2, len(lists) // 6)}
@@ -140,7 +139,7 @@ def _listed(line: str) -> list[str]:
 
 
 def _common_terms(parts: Sequence[Part], count: int) -> list[str]:
-    """The key terms of the parts, those of several parts first."""
+    """The key terms of the answers, those of several answers first."""
     lines = [line for part in parts for line in part.content.splitlines() if line.startswith(TERMS)]
     listed = [term for line in lines for term in _listed(line)]
     places = {term: place for place, term in reversed(list(enumerate(listed)))}

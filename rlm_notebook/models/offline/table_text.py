@@ -1,4 +1,4 @@
-"""A table out of text: CSV with any of three delimiters, Markdown, a JSON list of records. Cells stay text."""
+"""Reads a table from text: CSV with one of three delimiters, Markdown, or a JSON list of records. Cells stay text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def number(cell: str) -> float | None:
 
 
 def read_table(text: str, kind: str = "") -> Table | None:
-    """The table that a text consists of; `None` if it is none. `kind` is what is known of where it comes from."""
+    """The table that a text consists of, or `None`. `kind` is the kind of the reference that holds the text."""
     if kind.startswith("table") or kind.lower().endswith((".csv", ".tsv")):
         return _csv(text)
     if text.lstrip()[:1] == "[":
@@ -77,7 +77,7 @@ def _is_prose(lines: Sequence[str]) -> bool:
 
 
 def _csv(text: str) -> Table | None:
-    """By the delimiter that gives all rows the same number of cells, and most of them."""
+    """The table by the delimiter that gives all rows the same, largest number of cells."""
     found = [table for delimiter in DELIMITERS if (table := _table(_csv_rows(text, delimiter))) is not None]
     return max(found, key=lambda table: len(table.columns), default=None)
 
@@ -112,7 +112,7 @@ def _table(rows: Sequence[Row]) -> Table | None:
         return None
     names, body = rows[0], rows[1:]
     if not names[0]:
-        # The index of a data frame has no name, and often says nothing.
+        # The index column of a data frame has no name; a plain row number is dropped.
         counts = [row[0] for row in body] == [str(at) for at in range(len(body))]
         names, body = (names[1:], [row[1:] for row in body]) if counts else (("index", *names[1:]), body)
     return Table(names, tuple(body)) if names and all(names) else None

@@ -1,7 +1,7 @@
-"""Small questions over a table: its columns and rows, totals and means, extremes, look-ups.
+"""Answers small questions about a table: its columns and rows, totals and means, extremes, look-ups.
 
-Exact or not at all: every answer says over which rows it goes, and a question that names something that the table does
-not hold is not answered as if it had not. Reading a table from text is the business of `table_text`.
+Answers are exact or missing: each states which rows it covers, and a question that names something which is not in the
+table is not answered. `table_text` reads a table from text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST |= {"least": ("least", min), "fewest": ("least", min), "worst": ("least", 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question as it reads against a table: what it names of it, and the rows that it goes over."""
+    """A question about a table: the columns that it names, and the rows that it covers."""
 
     text: str
     table: Table
@@ -50,7 +50,7 @@ class _Question:
 
     @property
     def over(self) -> str:
-        """Which rows an answer goes over."""
+        """The rows that an answer covers, in words."""
         count, whole = len(self.rows), len(self.table.rows)
         return f"{count:,} of {whole:,} rows: {', '.join(self.only)}" if self.only else f"all {whole:,} rows"
 
@@ -62,7 +62,7 @@ class _Question:
 
 
 def answer_from(table: Table, instruction: str) -> str | None:
-    """The answer to a question about a table; `None` if it cannot be read off."""
+    """The answer to a question about a table, or `None`."""
     columns = _named_columns(table, [stem(word) for word in words(instruction)])
     kept, only = list(table.rows), []
     for column, test, said in [*_values_named(table, instruction), *_bounds(table, instruction)]:
@@ -106,7 +106,7 @@ def _values_named(table: Table, instruction: str) -> Iterator[Restriction]:
 
 
 def _is_number(table: Table, column: int, cell: str) -> bool:
-    """A bare number in a question is a bound or a year of something, hardly ever the value of a cell of numbers."""
+    """Whether a cell is a number: in a question that is a bound or a year, hardly ever the value of a cell."""
     return (
         number(cell) is not None and bool(table.numbers(column)) and table.columns[column].lower() not in ("year", "id")
     )
@@ -131,7 +131,7 @@ def _bounds(table: Table, instruction: str) -> Iterator[Restriction]:
 
 
 def _bounded(table: Table, before: str, unit: str) -> int | None:
-    """The numeric column that a bound is about: named right after it ("10 units"), else last before it."""
+    """The numeric column of a bound: named directly after it ("10 units"), or the last one named before it."""
     for text in (unit, before):
         asked = [stem(word) for word in words(text)]
         named = [column for column in _named_columns(table, asked) if table.numbers(column)]
@@ -155,7 +155,7 @@ def _within(said: str, bound: float) -> Callable[[str], bool]:
 
 
 def _names_more(question: _Question) -> bool:
-    """Whether the question names something that is not in the table: a number, or a word with a capital."""
+    """Whether the question names something that is not in the table: a number, or a capitalised word."""
     known = {stem(word) for name in question.table.columns for word in words(name.replace("_", " "))}
     known |= {stem(word) for said in question.only for word in words(said)}
     tokens = words(question.text)
@@ -220,7 +220,7 @@ def _is_grouping(question: _Question, column: int) -> bool:
 
 
 def _likely(question: _Question) -> list[int]:
-    """The column that is meant without being named: the price of the cheapest, or the only one with numbers."""
+    """The implied column of a question that names none: the price for "cheapest", or the only numeric one."""
     names = question.table.columns
     numeric = [index for index in range(len(names)) if question.is_numeric(index)]
     if re.search(r"cheap|expensive", question.lowered):
@@ -229,7 +229,7 @@ def _likely(question: _Question) -> list[int]:
 
 
 def _where(question: _Question, column: int, name: str, value: float) -> str:
-    """Over which rows; for an extreme, the row that has it."""
+    """The rows that the answer covers; for an extreme also the row that has it."""
     if name not in {"minimum", "maximum"}:
         return f" ({question.over})"
     row = next(row for row in question.rows if number(row[column]) == value)
@@ -259,7 +259,7 @@ def _how_many(question: _Question) -> str:
 
 
 def _counted(question: _Question) -> str | None:
-    """Different values of a column, or the rows that something holds of."""
+    """The number of different values of a column, or of rows that match."""
     if not _HOW_MANY.search(question.lowered):
         return None
     by = next((index for index in question.columns if not question.is_numeric(index)), None)
@@ -287,7 +287,7 @@ def _described(question: _Question) -> str | None:
 
 
 def _looked_up(question: _Question) -> str | None:
-    """The rows with what the instruction names; of one row the one column that it names."""
+    """The rows that match the named values; for a single row and a single named column, that cell."""
     if not question.only:
         return None
     if not question.rows:
@@ -326,7 +326,7 @@ def _is_named(cell: str, lowered: str) -> bool:
 
 
 def _is_said_of(column: str, instruction: str, cell: str) -> bool:
-    """ "port A", "where port is A": a value that would else be taken for an article."""
+    """Whether the text names the cell with its column: "port A", "where port is A", which is not an article."""
     name = r"[\s_]+".join(map(re.escape, words(column.replace("_", " ")))) or r"\Z\A"
     return bool(cell.strip()) and bool(
         re.search(rf"(?i:\b{name}\s*(?:is|=|:)?)\s+{re.escape(cell.strip())}(?!\w)", instruction)

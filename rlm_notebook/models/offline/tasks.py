@@ -1,6 +1,6 @@
-"""Reading a task: which of its words are the instruction, which the text, and what the instruction wants.
+"""Parses a task: separates the instruction from the text, and determines what the instruction asks for.
 
-The only file that knows English commands. A title in double quotes within an instruction names a text and is never
+This is the only file with English commands. A title in double quotes within an instruction names a text and is never
 read as a command.
 """
 
@@ -9,22 +9,31 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Task", "Wanted", "first_line", "is_command", "masked", "read_task", "read_wanted", "title_of"]
+__all__ = [
+    "ParsedInstruction",
+    "Task",
+    "first_line",
+    "is_command",
+    "masked",
+    "read_instruction",
+    "read_task",
+    "title_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as instruction and text; either may be empty."""
+    """A task, separated into instruction and text; either may be empty."""
 
     instruction: str
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an instruction asks for, as far as rules can tell; `None` or empty: not asked for.
+class ParsedInstruction:
+    """What an instruction asks for, as far as the rules recognise it; `None` or empty: not asked for.
 
-    `terms` is 0 when key terms are wanted without a number.
+    `terms` is 0 for key terms without a number.
     """
 
     summary: bool = False
@@ -57,7 +66,7 @@ _COMMAND = re.compile(
 
 
 def is_command(text: str) -> bool:
-    """Whether a text begins as an instruction or a question does."""
+    """Whether a text begins like an instruction or a question."""
     return bool(_COMMAND.match(text.strip().lstrip("#*->0123456789.) \t")))
 
 
@@ -65,7 +74,7 @@ _QUOTED = re.compile(r'"[^"\n]*"')
 
 
 def masked(instruction: str) -> str:
-    """The instruction without what stands in quotes: same length, nothing in it that could be a command."""
+    """The instruction with underscores in place of quoted text, which contains no commands; the length is the same."""
     return _QUOTED.sub(lambda match: '"' + "_" * (len(match[0]) - 2) + '"', instruction)
 
 
@@ -74,7 +83,7 @@ def first_line(task: str) -> str:
 
 
 def title_of(task: str, longest: int = 80) -> str:
-    """What a task is about in a few words: the title that it quotes, else its first line."""
+    """A short title of a task: the title that it quotes, or else its first line."""
     line = first_line(task)
     if re.search(r"\bthe opening\b(?! of)", line):
         return "Opening"
@@ -92,10 +101,10 @@ _LONGEST_INSTRUCTION = 1200
 
 
 def read_task(task: str) -> Task:
-    """Tell instruction and text apart.
+    """Separate the instruction from the text.
 
-    In order: a text in triple quotes or a tag; an instruction first, then a blank line or heading, then the text; the
-    text first and an instruction about it last; "instruction: text" in one paragraph.
+    The forms, in the order in which they are tried: a text in triple quotes or a tag; an instruction, a blank line or
+    heading, then the text; the text, then an instruction about it; "instruction: text" in one paragraph.
     """
     head = task[:4000]
     delimited = _DELIMITED.match(task) if '"""' in head or "<" in head else None
@@ -117,7 +126,7 @@ _TASK_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+")
 
 
 def _instruction_end(task: str) -> int:
-    """Where the first paragraph ends, with a list of commands that follows it."""
+    """The end of the first paragraph, including a list of commands that follows it."""
     offset = len(task) - len(task.lstrip())
     match = _BREAK.search(task, offset)
     while match:
@@ -130,7 +139,7 @@ def _instruction_end(task: str) -> int:
 
 
 def _in_order(instruction: str, text: str) -> Task:
-    """The first paragraph is the instruction, unless the last one rather is."""
+    """The task with the first paragraph as instruction, or the last one if that is a command and the first is not."""
     if len(instruction) <= _LONGEST_INSTRUCTION and (is_command(instruction) or instruction.endswith(":")):
         return Task(instruction, text)
     body, _, last = text.rstrip().rpartition("\n\n")
@@ -141,19 +150,19 @@ def _in_order(instruction: str, text: str) -> Task:
         and not last.lstrip().startswith(("#", "-", "*", "|"))
     ):
         return Task(last.strip(), f"{instruction}\n\n{body}".strip())
-    if len(instruction) <= 300 and (_reads_as_wanted(instruction) or _is_topic(instruction)):
+    if len(instruction) <= 300 and (_asks_for_something(instruction) or _is_topic(instruction)):
         return Task(instruction, text)
     return _from_one_paragraph(f"{instruction}\n\n{text}")
 
 
 def _is_topic(instruction: str) -> bool:
-    """A line above a text that is no sentence of it: "Ada Lovelace: engines", "total by region"."""
+    """Whether a line above a text is a topic, not a sentence: "Ada Lovelace: engines", "total by region"."""
     is_line = "\n" not in instruction and len(instruction) <= 120
     return is_line and instruction[:1].isalnum() and instruction[-1:].isalnum()
 
 
-def _reads_as_wanted(instruction: str) -> bool:
-    wanted = read_wanted(instruction)
+def _asks_for_something(instruction: str) -> bool:
+    wanted = read_instruction(instruction)
     return wanted.is_extract or bool(wanted.counts) or instruction.endswith("?")
 
 
@@ -214,13 +223,13 @@ _COUNT = re.compile(
 _COUNTS = re.compile(r"how many|\bcount\b|number of|[a-z]-? ?count\b", re.IGNORECASE)
 
 
-def read_wanted(instruction: str) -> Wanted:
-    """What an instruction asks for."""
+def read_instruction(instruction: str) -> ParsedInstruction:
+    """Determine what an instruction asks for."""
     text = masked(instruction)
     overview = _OVERVIEW.search(text)
     per_section = bool(_PER_SECTION.search(text))
     counts = _counted(text) if _COUNTS.search(text) else ()
-    return Wanted(
+    return ParsedInstruction(
         summary=bool(_SUMMARY.search(text)) or (bool(overview) and per_section),
         sentences=None if counts else _sentence_number(text),
         words=_word_number(text),

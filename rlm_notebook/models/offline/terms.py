@@ -1,4 +1,4 @@
-"""Key terms: words and phrases that a text uses more than once and that are nouns by their neighbours."""
+"""Key terms: words and phrases that a text uses more than once, and whose neighbours suggest that they are nouns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["key_terms"]
 _TOKEN = re.compile(r"\w+://\S+|`[^`\n]{1,40}`|[^\W\d_][\w'’]*(?:-\w+)*|[^\s\w]|\d\S*")
 Phrase = tuple[str, ...]
 
-#: Words that name nothing in particular, as terms; within a phrase they may.
+#: Words that are too general as terms, except within a phrase.
 _GENERIC = frozenset(
     map(
         stem,
@@ -34,8 +34,8 @@ _GENERIC = frozenset(
 
 
 @dataclass(slots=True)
-class _Found:
-    """What was seen of the candidate phrases of a text, by the stems of their words."""
+class _Statistics:
+    """Counts of the candidate phrases of a text, by the stems of their words."""
 
     uses: Counter[Phrase] = field(default_factory=Counter)
     spellings: dict[Phrase, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -45,8 +45,8 @@ class _Found:
 
 
 def key_terms(text: str, count: int | None = None, title: str = "") -> list[str]:
-    """The terms, the most telling first: `count` of them, or up to eight that the text uses more than once."""
-    found = _Found(title=frozenset(stem(word) for word in words(title) if word.lower() not in STOP_WORDS))
+    """The terms, best first: `count` of them, or up to eight that the text uses more than once."""
+    found = _Statistics(title=frozenset(stem(word) for word in words(title) if word.lower() not in STOP_WORDS))
     for paragraph in paragraphs(sample(text)):
         _read(paragraph.text, found)
     scores = {phrase: _score(phrase, found) for phrase in found.uses}
@@ -58,7 +58,7 @@ def key_terms(text: str, count: int | None = None, title: str = "") -> list[str]
     return [_surface(found.spellings[phrase]) for phrase in chosen]
 
 
-def _read(text: str, found: _Found) -> None:
+def _read(text: str, found: _Statistics) -> None:
     tokens: list[str] = _TOKEN.findall(text)
     for before, token, after in zip([".", *tokens], tokens, [*tokens[1:], "."], strict=False):
         if _is_content(token):
@@ -68,8 +68,8 @@ def _read(text: str, found: _Found) -> None:
             _note_phrase(phrase, opens and start == 0, found)
 
 
-def _note_phrase(phrase: Sequence[str], opens_sentence: bool, found: _Found) -> None:
-    """Count a phrase; where it opens a sentence its capital says nothing about how it is spelled."""
+def _note_phrase(phrase: Sequence[str], opens_sentence: bool, found: _Statistics) -> None:
+    """Count a phrase; at the beginning of a sentence its capital is not part of its spelling."""
     key = tuple(stem(token) for token in phrase)
     spelling = " ".join(phrase)
     found.uses[key] += 1
@@ -88,8 +88,8 @@ _BEFORE_VERB = word_set(
 _AFTER_VERB = word_set("the a an it them its your this these")
 
 
-def _note_use(word: str, before: str, after: str, found: _Found) -> None:
-    """Whether this use of a word looks like a noun's."""
+def _note_use(word: str, before: str, after: str, found: _Statistics) -> None:
+    """Count whether the neighbours of this use suggest a noun."""
     found.as_noun[word] += (before in _BEFORE_NOUN) + (after in _AFTER_NOUN)
     found.as_other[word] += (before in _BEFORE_VERB) + (after in _AFTER_VERB)
 
@@ -101,7 +101,7 @@ def _is_content(token: str) -> bool:
 
 
 def _runs(tokens: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
-    """Stretches of content words with nothing between them, and whether they open a sentence; code stands alone."""
+    """Sequences of adjacent content words, and whether they begin a sentence; code is a sequence of its own."""
     run: list[str] = []
     opens, before = False, "."
     for token in [*tokens, "."]:
@@ -118,7 +118,7 @@ def _runs(tokens: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
 
 
 def _phrases(run: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    """One to three words of a run, more only if they are capitalised like a name."""
+    """Phrases of one to three words of a sequence, or more if all are capitalised like a name."""
     for length in range(1, min(len(run), 6) + 1):
         for start in range(len(run) - length + 1):
             phrase = run[start : start + length]
@@ -126,7 +126,7 @@ def _phrases(run: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
                 yield start, phrase
 
 
-def _score(phrase: Phrase, found: _Found) -> float:
+def _score(phrase: Phrase, found: _Statistics) -> float:
     uses, first, last = found.uses[phrase], phrase[0], phrase[len(phrase) - 1]
     if len(phrase) > 1 and uses < 2 and not found.title.issuperset(phrase):
         return 0.0
@@ -143,7 +143,7 @@ _NOUN_ENDINGS = ("tion", "sion", "ment", "ness", "ity", "er", "or", "ism", "ship
 _OTHER_ENDINGS = ("ly", "able", "ible", "ful", "ous", "ive", "less", "ish", "ed", "ic", "al")
 
 
-def _noun_likeness(word: str, found: _Found) -> float:
+def _noun_likeness(word: str, found: _Statistics) -> float:
     """Between 0 and 1, by the word's neighbours and its ending."""
     if word.startswith("`"):
         return 0.7
@@ -157,15 +157,15 @@ def _noun_likeness(word: str, found: _Found) -> float:
     return min(1.0, 1.2 * ratio) if spelling.endswith(_NOUN_ENDINGS) else ratio
 
 
-def _modifier_likeness(word: str, found: _Found) -> float:
-    """Low for what can hardly begin a term: an adverb, a verb."""
+def _modifier_likeness(word: str, found: _Statistics) -> float:
+    """A factor that is low for words that hardly ever begin a term: adverbs and verbs."""
     if word.endswith("ly"):
         return 0.1
     return 0.4 if found.as_other[word] > found.as_noun[word] + 1 else 1.0
 
 
 def _without_overlap(ordered: Sequence[Phrase], count: int) -> list[Phrase]:
-    """The best phrases of which none is half of another."""
+    """The best phrases, without those that share half their words with a better one."""
     chosen: list[Phrase] = []
     for phrase in ordered:
         if len(chosen) == count:

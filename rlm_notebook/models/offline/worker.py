@@ -1,6 +1,6 @@
-"""Answers to a single task: exact where rules can be, extracts elsewhere, and a plain refusal for the rest.
+"""Answers a single task: exactly where rules allow it, with extracts elsewhere, and with a refusal for the rest.
 
-Never invents: every sentence of an extract stands in the text.
+It invents nothing: every sentence of an extract is in the text.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .documents import outline, paragraphs
 from .language import content_stems, sentences, stem, words
 from .ranking import Sentence, choose, passages, read_sentences
 from .tables import answer_from, read_table
-from .tasks import Task, Wanted, masked, read_task, read_wanted, title_of
+from .tasks import ParsedInstruction, Task, masked, read_instruction, read_task, title_of
 from .terms import key_terms
 
 __all__ = ["REFUSAL", "TERMS", "answer", "as_text", "is_miss", "is_refusal", "terms_line"]
 
-#: How a list of key terms begins.
+#: The beginning of a list of key terms.
 TERMS = "**Key terms:**"
-#: How a refusal goes on after the task's title.
+#: The words of a refusal that follow the task's title.
 REFUSAL = "needs a language model"
 _HOW_TO_CHOOSE = (
     "The offline model is a set of rules. In a text that you give it, it finds the central sentences, the key terms "
@@ -32,7 +32,7 @@ _HOW_TO_CHOOSE = (
 
 
 def answer(facts: NodeFacts) -> str:
-    """The answer to a task: from the text in it, or from what it depends on or refers to."""
+    """The answer to a task: from the text in it, from its dependencies or from its references."""
     task = read_task(facts.task)
     sources = _read(task, facts)
     found = [(each.name, _answered(Task(task.instruction, each.text), facts, each)) for each in sources]
@@ -45,7 +45,7 @@ def answer(facts: NodeFacts) -> str:
 
 
 def _answered(task: Task, facts: NodeFacts, source: ReferencedText) -> str:
-    wanted = read_wanted(task.instruction)
+    wanted = read_instruction(task.instruction)
     for rule in _RULES:
         found = rule(task, wanted, facts, source)
         if found is not None:
@@ -62,20 +62,20 @@ _MISSES = (
 
 
 def is_miss(text: str) -> bool:
-    """Whether an answer says that there is none."""
+    """Whether an answer states that there is none."""
     return text.startswith(_MISSES) or REFUSAL in text
 
 
 def is_refusal(text: str) -> bool:
-    """Whether an answer, or what was joined of some, says that a language model is needed.
+    """Whether an answer, or a synthesis of answers, states that a language model is needed.
 
-    The whole sentence: a text that is quoted may well speak of language models.
+    It looks for the whole sentence, because a quoted text may mention language models.
     """
     return _HOW_TO_CHOOSE in text
 
 
 def describe_cannot(task: Task) -> str:
-    """What cannot be done here, and what to do about it."""
+    """A refusal: what cannot be done without a language model, and how to choose one."""
     return f'"{title_of(task.instruction or task.text)}" {REFUSAL}. {_HOW_TO_CHOOSE}'
 
 
@@ -84,7 +84,7 @@ _REFERS = re.compile(r"\b(?:result|results|above|previous|these|those|them|it|it
 
 
 def _read(task: Task, facts: NodeFacts) -> Sequence[ReferencedText]:
-    """What a task without a text works on: what it depends on, else the references, else the text of the whole run."""
+    """The texts for a task without one: its dependencies, or the references, or the text of the root's task."""
     if task.text or not task.instruction:
         return ()
     earlier = "\n\n".join(part.content for part in facts.dependencies)
@@ -93,7 +93,7 @@ def _read(task: Task, facts: NodeFacts) -> Sequence[ReferencedText]:
     if facts.texts:
         named = [text for text in facts.texts if _names(task.instruction, text.name)]
         return named or facts.texts
-    # A recorded result is found again by what a prompt shows of the goal, so no more of it may be used than that.
+    # Content keys cover only the part of the goal that a prompt shows, so no more of it may be used.
     goal = read_task(facts.goal).text if facts.goal != facts.task and len(facts.goal) <= SHOWN_OF_GOAL else ""
     return (ReferencedText("goal", "text", goal),) if goal and _REFERS.search(task.instruction) else ()
 
@@ -103,14 +103,14 @@ def _names(instruction: str, name: str) -> bool:
     return re.search(rf"(?<!\w)(?:{spellings})(?!\w)", instruction, re.IGNORECASE) is not None
 
 
-def _arithmetic(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
+def _arithmetic(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
     instruction, text = task.instruction, task.text
     if text and len(text) <= 200 and re.match(r"\s*(?:calculate|compute|evaluate)\b", instruction, re.I):
         instruction = f"{instruction.rstrip(': ')} {text}"
     return calculate(instruction)
 
 
-def _table(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
+def _table(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
     table = read_table(task.text, source.kind)
     if table is None or wanted.counts or not task.instruction or _CREATES.match(task.instruction):
         return None
@@ -118,8 +118,8 @@ def _table(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText)
     return answer_from(table, task.instruction) or unanswered
 
 
-def _sections(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
-    """A task for each section that was not split: each section in turn, here."""
+def _sections(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
+    """A task for each section of a text that was not split: the sections one after the other."""
     found = outline(task.text)
     if not (wanted.per_section and wanted.is_extract) or len(found.sections) < 2:
         return None
@@ -130,8 +130,8 @@ def _sections(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedTe
     return "\n\n".join(parts)
 
 
-def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
-    """Counts, an extract and key terms, as many of them as were asked for."""
+def _extract_or_count(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
+    """Those of counts, extract and key terms that the instruction asks for."""
     quoted = re.search(r'"([^"]+)"', task.instruction)
     if wanted.counts and quoted and not task.text:
         return counted(quoted[1], wanted.counts)
@@ -143,7 +143,7 @@ def _extract_or_count(task: Task, wanted: Wanted, facts: NodeFacts, source: Refe
     return "\n\n".join(found) or None
 
 
-def _extract(text: str, wanted: Wanted, title: str) -> str:
+def _extract(text: str, wanted: ParsedInstruction, title: str) -> str:
     found = []
     if wanted.summary:
         chosen = choose(_candidates(text), wanted.sentences or (None if wanted.words else 3), wanted.words, title)
@@ -154,7 +154,7 @@ def _extract(text: str, wanted: Wanted, title: str) -> str:
 
 
 def _candidates(text: str) -> list[Sentence]:
-    """The sentences to choose from: of a text in many sections, the best of each, so that none speaks for all."""
+    """The candidate sentences: of a text in many sections the best of each, so that no section dominates."""
     sections = outline(text).sections
     if len(sections) < _MANY_SECTIONS:
         return read_sentences(text)
@@ -189,7 +189,7 @@ _COUNTERS: dict[str, Callable[[str], int]] = {
 
 
 def counted(text: str, what: tuple[str, ...]) -> str:
-    """ "1,234 words, 56 lines", counted over the text as it stands."""
+    """ "1,234 words, 56 lines", counted in the unchanged text."""
     numbers = [(name, _COUNTERS[name](text)) for name in what if name in _COUNTERS]
     return ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in numbers) + "."
 
@@ -201,7 +201,7 @@ _HOW_OFTEN = re.compile(
 )
 
 
-def _occurrences(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
+def _occurrences(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
     match = _HOW_OFTEN.search(task.instruction)
     if not match or not task.text:
         return None
@@ -216,8 +216,8 @@ _ASKED = re.compile(
 )
 
 
-def _question(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
-    """The passages of the text that a question, or a topic such as "Python: speed", is answered by."""
+def _question(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
+    """The passages that answer a question, or a topic such as "Python: speed"."""
     instruction = task.instruction.strip()
     is_topic = len(instruction) <= 80 and not re.match(r"\s*\w+e?\b.*\b(?:poem|essay|story)\b", instruction, re.I)
     is_asked = bool(_ASKED.match(instruction)) or instruction.endswith("?")
@@ -245,14 +245,14 @@ _CREATES = re.compile(
 )
 
 
-def _bare_text(task: Task, wanted: Wanted, facts: NodeFacts, source: ReferencedText) -> str | None:
+def _bare_text(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
     """A long text without an instruction: its central sentences."""
     if task.instruction or len(task.text) < 400:
         return None
     return as_text([each.text for each in choose(read_sentences(task.text), 3)], bullets=False) or None
 
 
-_RULES: tuple[Callable[[Task, Wanted, NodeFacts, ReferencedText], str | None], ...] = (
+_RULES: tuple[Callable[[Task, ParsedInstruction, NodeFacts, ReferencedText], str | None], ...] = (
     _arithmetic,
     _table,
     _sections,
