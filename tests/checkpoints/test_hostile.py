@@ -32,6 +32,7 @@ from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.checkpoints.location import checked_name
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.tools import tool
+from tests.support.checkpoint_files import journal_of
 from tests.support.waiting import HANG
 
 #: Of each kind: JSON documents, and journals.
@@ -42,10 +43,6 @@ ODD: list[Any] = [
     None, True, -1, 0, 2**63, -(2**63), 10**400, 1e308, -1e308, 0.5, "", "0", "0.0", "../../x", "\x00", "\ud800",
     "x" * 10_000, "done", "running", [], {}, [[]], [None], {"a": {}}, "RECURSE", ["0.0"], ["0"], "NaN",
 ]  # fmt: skip
-
-
-def journal_of(path: Path) -> Path:
-    return path.with_name(path.stem + ".journal.jsonl")
 
 
 @tool(version="1")
