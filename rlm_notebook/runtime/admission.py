@@ -38,21 +38,21 @@ class Admission:
         #: Plans that wait for a person.
         self._awaiting = awaiting
         self._unclaimed: dict[str, Usage] = {}
-        self._held: dict[str, float] = {}
-        self._going = asyncio.Event()
-        self._going.set()
+        self._suspended: dict[str, float] = {}
+        self._running = asyncio.Event()
+        self._running.set()
         self._loop = asyncio.get_running_loop()
 
     def pause(self) -> None:
         """Start no further call."""
-        self._going.clear()
+        self._running.clear()
 
     def resume(self) -> None:
-        self._going.set()
+        self._running.set()
 
-    def hold(self, model: str, seconds: float) -> None:
-        """Nobody calls this model for so many seconds: the provider asked for it."""
-        self._held[model] = max(self._held.get(model, 0.0), self._loop.time() + seconds)
+    def suspend(self, model: str, seconds: float) -> None:
+        """Start no call of this model for `seconds`, as its provider requested."""
+        self._suspended[model] = max(self._suspended.get(model, 0.0), self._loop.time() + seconds)
 
     async def take(self, node: str, model: str, priority: float, reserved: Usage) -> None:
         """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
@@ -82,9 +82,9 @@ class Admission:
 
     def _hindrance(self, model: str, reserved: Usage) -> Awaitable[Any] | None:
         """What has to be waited for before the call can be made; if nothing, its place in the budget is taken."""
-        if not self._going.is_set():
-            return self._going.wait()
-        if self._held and (wait := self._held.get(model, 0.0) - self._loop.time()) > 0:
+        if not self._running.is_set():
+            return self._running.wait()
+        if self._suspended and (wait := self._suspended.get(model, 0.0) - self._loop.time()) > 0:
             # Its provider asked for patience.
             return asyncio.sleep(wait)
         self._active_time.require_time()
@@ -111,7 +111,7 @@ class Admission:
     def rest(self) -> None:
         """While no call is under way and none may begin, because of a pause, or only an approval is waited for, no time
         is counted; the next call starts the clock again."""
-        if (self._awaiting or not self._going.is_set()) and self.meter.idle:
+        if (self._awaiting or not self._running.is_set()) and self.meter.idle:
             self._active_time.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:

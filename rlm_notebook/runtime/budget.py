@@ -32,7 +32,7 @@ class BudgetMeter:
         self._used = NOTHING
         self._calls = 0
         self._reserved = NOTHING
-        self._under_way = 0
+        self._in_flight = 0
         self._settled: asyncio.Future[None] | None = None
 
         # Kept apart from the usage, where one call of an unknown price makes the whole cost unknown.
@@ -52,7 +52,7 @@ class BudgetMeter:
     @property
     def idle(self) -> bool:
         """No call is under way."""
-        return self._under_way == 0
+        return self._in_flight == 0
 
     @property
     def runs_low(self) -> bool:
@@ -77,10 +77,10 @@ class BudgetMeter:
         if (problem := self._problem(estimate)) is None:
             self._reserved += estimate
             self._usd_reserved += estimate.cost_usd or 0.0
-            self._under_way += 1
+            self._in_flight += 1
             self._calls += 1
             return None
-        if problem.name == "calls" or not self._under_way:
+        if problem.name == "calls" or not self._in_flight:
             raise problem
         if self._settled is None:
             self._settled = asyncio.get_running_loop().create_future()
@@ -91,7 +91,7 @@ class BudgetMeter:
         self._reserved = self._reserved.minus(estimate)
         self._usd_reserved -= estimate.cost_usd or 0.0
         self._usd += used.cost_usd or 0.0
-        self._under_way -= 1
+        self._in_flight -= 1
         self._used += used
         if self._settled is not None:
             self._settled.set_result(None)

@@ -103,8 +103,8 @@ class RunContext:
         self.control = Control(self.log, self.admission, self.active_time, self.awaiting, self.clock)
         #: The event loop that the run lives on; everything it emits is emitted there.
         self.loop = self.control.loop
-        #: Requests that are being made now; who asks an equal one waits for the same answer, and puts a future here.
-        self.under_way: dict[Any, asyncio.Future[Reply] | None] = {}
+        #: Requests in flight by coalescing key; a duplicate puts a future here and awaits the first caller's reply.
+        self.in_flight: dict[Any, asyncio.Future[Reply] | None] = {}
         #: Answers that are being written, as far as they have come, by node.
         self.drafts: dict[str, list[str]] = {}
         self.priorities = Priorities(self.tree)

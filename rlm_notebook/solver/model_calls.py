@@ -1,4 +1,24 @@
-"""How a model is talked to: one call, in its turn, counted, and made once for all who ask the same."""
+"""One call of a model for one node: coalesced, admitted, attempted, counted.
+
+States of a call (`ModelCall`):
+
+- *duplicate*: an equal request of this run is in flight (`run.in_flight`). It awaits the first caller's result and
+  uses neither a slot nor budget. If the first caller is cancelled, a duplicate takes its place.
+- *first*: it owns the entry in `run.in_flight` from `begin` until `settle` or `fail`, which resolve the duplicates.
+- *attempting*: it holds a slot and a reservation in the budget, from `Admission.take` to `Admission.release`.
+- *waiting to retry*: it holds nothing, so that other calls proceed during the wait.
+
+Only the first caller changes `run.in_flight`, and only on the run's event loop, so there is no lock. The cache, where
+an engine has one, stands between the first caller and its attempts: `ModelCall` is itself the `Model` that the cache
+wraps.
+
+What must never happen: an entry that outlives its call (its duplicates would wait forever), a slot or a reservation
+that is not released, a reply that is paid for and lost because its stream failed afterwards, a cancellation that a
+model turns into a failure or swallows, or an error that names another node than the one it is raised for.
+
+`ModelCall.reply` is one long coroutine on purpose: thousands of calls may wait in it at once, and each further frame
+costs memory and time per node.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +55,9 @@ from ..runtime.scheduler import held
 from ..wrappers.retried import Patience
 from .errors import without_node
 
-__all__ = ["TextReader", "ask", "emit_work"]
+__all__ = ["TextReader", "call_model", "emit_work"]
 
-#: What a node's call is told as, and the state that it leads to.
+#: The event that a call of each mode emits when it starts, and the state that this leads to.
 _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeState]] = {
     "planner": (PlanStarted, NodeState.PLANNING),
     "worker": (Started, NodeState.RUNNING),
@@ -47,21 +67,21 @@ _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeStat
 
 log = logging.getLogger("rlm_notebook")
 
-#: The models that close thoughts without opening them: what streams in of a plan then begins with a draft.
-_opened_unseen: WeakSet[Model] = WeakSet()
+#: The models whose replies close thoughts without opening them: their text counts as thoughts from the start.
+_implicitly_opened: WeakSet[Model] = WeakSet()
 
-#: More than anything is urgent.
+#: Added to a priority; higher than any that `Priorities` computes.
 _BEFORE_ALL = 1e9
 
 
 class TextReader(Protocol):
-    """Reads a reply while it streams; `restart` when the stream begins anew."""
+    """Reads a reply while it streams; `restart` is called when the stream starts again from the beginning."""
 
     def feed(self, text: str) -> None: ...
     def restart(self) -> None: ...
 
 
-def ask(
+def call_model(
     run: RunContext,
     node: str,
     model: Model,
@@ -69,142 +89,105 @@ def ask(
     retry: RetryPolicy | None,
     reader: TextReader | None = None,
 ) -> Awaitable[Reply]:
-    """One answer of a model. A request that is under way already is not made again: its answer serves both."""
-    asking = ModelCall(run, node, model, retry, reader, _identity(model, request))
-    remembering = run.configuration.remember(model, asking)
-    return asking.reply(request, shared=True) if remembering is asking else _remembered(asking, remembering, request)
+    """One reply of a model. A duplicate of a request in flight awaits the first caller's result."""
+    call = ModelCall(run, node, model, retry, reader, _coalescing_key(model, request))
+    cached = run.configuration.remember(model, call)
+    return call.reply(request, shared=True) if cached is call else _reply_through_cache(call, cached, request)
 
 
 def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
-    """The node is at work from here on, if it was not yet: its call has its turn, or its answer is there."""
-    node, (begins, state) = run.tree[node_id], _WORK[mode]
+    """Emit that the node's call has started, or that its result is there, unless the node is at work already."""
+    node, (started, state) = run.tree[node_id], _WORK[mode]
     if node.state is not state or not node.at_work:
-        run.emit(begins(at=run.clock(), node=node_id))
+        run.emit(started(at=run.clock(), node=node_id))
 
 
-async def _remembered(asking: ModelCall, remembering: Model, request: Request) -> Reply:
-    """The reply of a model that may know it already; what it says of an answer that is known is taken in here."""
-    while asking.is_late:
-        if (shared := await asking.answer_of_first()) is not None:
-            emit_work(asking.run, asking.node, request.mode)
+async def _reply_through_cache(call: ModelCall, cached: Model, request: Request) -> Reply:
+    """The reply of `cached`, which makes the call on a cache miss and streams the text of a cache hit."""
+    while call.is_duplicate:
+        if (shared := await call.first_reply()) is not None:
+            emit_work(call.run, call.node, request.mode)
             return shared
     reply: Reply | None = None
-    asking.begin()
+    call.begin()
     try:
-        async with aclosing(cast(Any, remembering.stream(request))) as pieces:
+        async with aclosing(cast(Any, cached.stream(request))) as pieces:
             async for piece in pieces:
-                emit_work(asking.run, asking.node, request.mode)
+                emit_work(call.run, call.node, request.mode)
                 if isinstance(piece, Reply):
-                    # What a cache holds may be from somebody who does not tell thoughts from answers.
-                    asking.take_rest(request)
-                    reply = _answered(_without_thoughts(piece), request, asking.model.name)
+                    # A cached reply may have been stored by a program that does not separate thoughts from answers.
+                    call.end_text(request)
+                    reply = _require_answer(_without_thoughts(piece), request, call.model.name)
                 else:
-                    asking.take_in(request, piece)
-        return asking.settled(reply)
+                    call.add_text(request, piece)
+        return call.settle(reply)
     except BaseException as error:
-        problem = asking.failed(error)
+        problem = call.fail(error)
         raise problem from problem.__cause__
 
 
-def _explained(error: BaseException, node: str, model: Model) -> BaseException:
-    """What a call ended with, as an error of this node."""
+def _error_of_node(error: BaseException, node: str, model: Model) -> BaseException:
+    """The error that a call ended with, as an error of this node."""
     if isinstance(error, RLMError) and not isinstance(error, ExecutionError):
         return error
     if is_being_cancelled() and not isinstance(error, KeyboardInterrupt):
-        # Whatever the model made of it.
+        # The model may have turned the cancellation into another error.
         return error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError()
     if isinstance(error, ExecutionError):
-        return _of_node(error, node)
+        return _renamed_for(error, node)
     if not is_failure(error):
         return error
     if isinstance(error, asyncio.CancelledError):
-        # Nobody asked this node to stop: something inside the model was cancelled, and that is a failure like any.
+        # This node was not cancelled: something inside the model was, which is a failure like any other.
         message = f"node {node}: the model {model.name} cancelled its own call"
     else:
         message = f"node {node}: the model {model.name} raised {without_keys(described(error))}"
-    told = ModelError(message, node=node, causes=[error])
-    told.__cause__ = error
-    return told
+    failure = ModelError(message, node=node, causes=[error])
+    failure.__cause__ = error
+    return failure
 
 
-async def _shared(under_way: dict[Any, asyncio.Future[Reply] | None], key: Any, node: str) -> Reply | None:
-    """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
-    awaited = under_way[key]
-    if awaited is None:
-        awaited = under_way[key] = asyncio.get_running_loop().create_future()
-    try:
-        return await asyncio.shield(awaited)
-    except asyncio.CancelledError:
-        if not awaited.cancelled() or is_being_cancelled():
-            raise
-        return None
-    except ExecutionError as error:
-        raise _of_node(error, node) from error.__cause__
-
-
-def _failed(awaited: asyncio.Future[Reply] | None, error: BaseException) -> None:
-    """Tell those who wait for the same answer, if anybody does."""
-    if awaited is None:
-        return
-    if isinstance(error, asyncio.CancelledError):
-        awaited.cancel()
-        return
-    awaited.set_exception(error)
-    # They may have gone meanwhile; then asyncio would warn of an error that was never looked at.
-    awaited.exception()
-
-
-def _identity(model: Model, request: Request) -> Any:
-    """What makes two requests the same; `None` for one in the middle of a tool loop."""
+def _coalescing_key(model: Model, request: Request) -> Any:
+    """Equal for requests that one call can serve; `None` for a request in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
     said = map(itemgetter("role", "content"), request.messages)
     offered = [digest(tool) for tool in request.tools]
-    # By identity: a run has two schemas at most, and digesting one for each call was a tenth of what a node costs.
+    # The schema by identity: a run has two at most, and a digest per call was a tenth of the CPU time of a node.
     return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
 
 
-def _settled(run: RunContext, node: str, model: Model, reply: Reply | None) -> Reply:
-    """The reply, with the name under which it is recorded."""
-    reply = _present(reply, node, model)
-    if reply.mark == "cached":
-        # Nothing was called, but the answer is to be kept as any other.
-        run.log.open()
-    named = reply.model if reply.model not in ("", model.name) else run.configuration.default_model or model.name
-    return reply if reply.model == named else replace(reply, model=named)
+def _recordable(reply: Reply | None, node: str, model: Model) -> Reply:
+    """The reply as it is recorded and used: without texts and values that a checkpoint cannot hold.
 
-
-def _present(reply: Reply | None, node: str, model: Model) -> Reply:
+    Raises `ModelError` if there is none.
+    """
     if reply is None:
         raise ModelError(f"node {node}: the model {model.name} ended its stream without a reply", node=node)
-    return _recordable(reply)
-
-
-def _recordable(reply: Reply) -> Reply:
-    """The reply with nothing in it that could not be kept: what goes on from here is what is recorded."""
-    said = reply.content, reply.model, reply.finish_reason, reply.reasoning
-    if {*map(type, said)} == {str} and not (reply.tool_calls or reply.metadata):
+    texts = reply.content, reply.model, reply.finish_reason, reply.reasoning
+    if {*map(type, texts)} == {str} and not (reply.tool_calls or reply.metadata):
         return reply
-    texts = {name: plain_text(getattr(reply, name)) for name in ("content", "model", "finish_reason", "reasoning")}
+    changes: dict[str, Any] = {
+        name: plain_text(getattr(reply, name)) for name in ("content", "model", "finish_reason", "reasoning")
+    }
     calls = tuple(_recordable_call(call) for call in reply.tool_calls)
-    same_calls = all(made is call for made, call in zip(calls, reply.tool_calls, strict=True))
-    changes = {**texts, "metadata": plain(reply.metadata), "tool_calls": reply.tool_calls if same_calls else calls}
+    same_calls = all(plain_call is call for plain_call, call in zip(calls, reply.tool_calls, strict=True))
+    changes |= {"metadata": plain(reply.metadata), "tool_calls": reply.tool_calls if same_calls else calls}
     same = all(value is getattr(reply, name) for name, value in changes.items())
     return reply if same else replace(reply, **changes)
 
 
 def _recordable_call(call: ToolCall) -> ToolCall:
-    told = plain_text(call.id), plain_text(call.name), plain_arguments(call.arguments)
-    same = told[0] is call.id and told[1] is call.name and told[2] is call.arguments
-    return call if same else ToolCall(*told)
+    id, name, arguments = plain_text(call.id), plain_text(call.name), plain_arguments(call.arguments)
+    same = id is call.id and name is call.name and arguments is call.arguments
+    return call if same else ToolCall(id, name, arguments)
 
 
 @dataclass(slots=True)
 class ModelCall:
-    """The same model, each call made when it is its turn and repeated as the policy says, for one node.
+    """A model as one node calls it: each attempt is admitted, and failed attempts are repeated as `retry` says.
 
-    It does what `Retried` around a model in its turn would do. A wait between two attempts holds nobody up. Who asks
-    what another asks already (`key`) is late, and gets the answer of that one.
+    Behaves as `Retried` around an admitted model. `key` identifies requests that one call can serve.
     """
 
     run: RunContext
@@ -213,9 +196,9 @@ class ModelCall:
     retry: RetryPolicy | None
     reader: TextReader | None
     key: Any
-    #: Between what the model writes and what is taken in of it; made with the first piece.
+    #: Removes thoughts from the streamed text; created with the first piece.
     filter: ThoughtFilter | None = field(default=None, init=False)
-    #: The plan that streams in.
+    #: The text of a plan, as far as it has streamed in.
     plan: list[str] = field(default_factory=list, init=False)
 
     @property
@@ -227,186 +210,191 @@ class ModelCall:
         return self.model.capabilities
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        """For what remembers: texts were taken in while they came, and what is left is the whole."""
+        """For the cache around it: the reply alone, because its text was processed while it streamed."""
         yield await self.reply(request)
 
     @property
-    def is_late(self) -> bool:
-        return self.key in self.run.under_way
+    def is_duplicate(self) -> bool:
+        return self.key in self.run.in_flight
 
-    def answer_of_first(self) -> Awaitable[Reply | None]:
-        """The answer that somebody else asks for; `None` if they gave up, so that now it is ours to ask for."""
-        return _shared(self.run.under_way, self.key, self.node)
+    async def first_reply(self) -> Reply | None:
+        """The first caller's reply; `None` if that caller was cancelled, so that this one takes its place."""
+        awaited = self.run.in_flight[self.key]
+        if awaited is None:
+            awaited = self.run.in_flight[self.key] = asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.shield(awaited)
+        except asyncio.CancelledError:
+            if not awaited.cancelled() or is_being_cancelled():
+                raise
+            return None
+        except ExecutionError as error:
+            raise _renamed_for(error, self.node) from error.__cause__
 
-    # No context manager: the method that ends one would be held by each call under way.
+    # `begin`, `settle` and `fail` are no context manager: each call in flight would hold its `__exit__`.
     def begin(self) -> None:
-        """From here on others are late, until `settled` or `failed`."""
+        """Become the first caller: equal requests are duplicates until `settle` or `fail`."""
         if self.key is not None:
-            self.run.under_way[self.key] = None
+            self.run.in_flight[self.key] = None
 
-    def settled(self, reply: Reply | None) -> Reply:
-        """The reply as it is recorded, for all who asked."""
-        reply = _settled(self.run, self.node, self.model, reply)
-        if (awaited := self.run.under_way.pop(self.key, None)) is not None:
+    def settle(self, reply: Reply | None) -> Reply:
+        """The reply as it is recorded, with the name of its model; also for the duplicates."""
+        reply = _recordable(reply, self.node, self.model)
+        if reply.mark == "cached":
+            # No call opened the journal, but this result is recorded as any other.
+            self.run.log.open()
+        name = self.model.name
+        if reply.model in ("", name):
+            name = self.run.configuration.default_model or name
+            reply = reply if reply.model == name else replace(reply, model=name)
+        if (awaited := self.run.in_flight.pop(self.key, None)) is not None:
             awaited.set_result(reply)
         return reply
 
-    def failed(self, error: BaseException) -> BaseException:
-        """What went wrong as an error of the node, for all who asked."""
+    def fail(self, error: BaseException) -> BaseException:
+        """The error to raise for this node; also for the duplicates."""
         collected = isinstance(error, GeneratorExit) and not is_running(self.run.task_of(self.node))
-        told = error if collected else _explained(error, self.node, self.model)
-        _failed(self.run.under_way.pop(self.key, None), told)
-        return told
+        problem = error if collected else _error_of_node(error, self.node, self.model)
+        awaited = self.run.in_flight.pop(self.key, None)
+        if awaited is not None and isinstance(problem, asyncio.CancelledError):
+            awaited.cancel()
+        elif awaited is not None:
+            awaited.set_exception(problem)
+            # Marks it as retrieved: without a duplicate left, asyncio would log it as never retrieved.
+            awaited.exception()
+        return problem
 
     async def reply(self, request: Request, *, shared: bool = False) -> Reply:
-        """The model's answer; `shared` with all who are late. All in one coroutine: thousands may wait here."""
-        while shared and self.is_late:
-            if (known := await self.answer_of_first()) is not None:
+        """The model's reply; `shared`: with the duplicates."""
+        while shared and self.is_duplicate:
+            if (first := await self.first_reply()) is not None:
                 emit_work(self.run, self.node, request.mode)
-                return known
+                return first
         if shared:
             self.begin()
         try:
-            patience, priority = None, self._priority(request)
+            patience, priority = None, self.run.priorities.of(self.node, request.facts.depth, request.mode)
+            if request.mode != "planner" and self.run.admission.meter.runs_low:
+                # Where the budget may end before the run, answers to what is planned come before further plans.
+                priority += _BEFORE_ALL
             while True:
                 if is_being_cancelled():
-                    # The model kept it to itself, or made a failure of it.
+                    # The last attempt swallowed the cancellation, or turned it into a failure.
                     raise asyncio.CancelledError
-                reserved, used, told = self._reserved(request), NOTHING, True
+                reserved, used, usage_known = NOTHING, NOTHING, True
+                if self.run.budget.needs_estimates:
+                    reserved = estimate(self.run.configuration.prices, self.model, request)
                 await self.run.admission.take(self.node, self.model.name, priority, reserved)
                 try:
                     held.set(self.run.configuration.slots)
-                    paced = self._begin_call(request.mode)
+                    # A model with a rate limit reports itself when the call starts.
+                    paced = self.model.capabilities.waits_for_rate_limit
+                    _set_call_started(partial(emit_work, self.run, self.node, request.mode) if paced else None)
+                    if not paced:
+                        emit_work(self.run, self.node, request.mode)
                     pieces, reply = answer_in_time(self.model, request), None
                     try:
                         async for piece in pieces:
                             if paced:
                                 emit_work(self.run, self.node, request.mode)
                             if isinstance(piece, Reply):
-                                _require_whole(piece, self.model.name)
-                                used, told = _used(self.run, self.model, piece), piece.usage is not None
+                                _require_well_formed(piece, self.model.name)
+                                used, usage_known = _usage_of(self.run, self.model, piece), piece.usage is not None
                                 if len(piece.content) <= READ_AT_ONCE:
                                     reply = _without_thoughts(piece)
                                 else:
                                     reply = await in_daemon_thread(_without_thoughts, piece)
-                                _remember_thoughts(self.model, piece, reply)
-                                self.take_rest(request)
+                                _note_how_thoughts_open(self.model, piece, reply)
+                                self.end_text(request)
                             else:
-                                self.take_in(request, piece)
+                                self.add_text(request, piece)
                     except BaseException as error:
                         if reply is None or not is_failure(error):
                             raise
-                        # It is whole and paid for: what its stream does after that does not undo it.
+                        # The reply is complete and paid for: a later failure of its stream does not undo it.
                         log.debug("a stream failed after its reply", exc_info=True)
                     finally:
-                        # An async generator that is left open goes on holding its connection until it is collected.
-                        await _closed(pieces, quietly=reply is not None)
+                        # An async generator that is left open holds its connection until it is collected.
+                        await _close(pieces, quietly=reply is not None)
                         if reply is None and self.filter is not None:
-                            self._take(request, self.filter.rest(), self.filter)
-                            self._keep_answer()
+                            self._emit_text(request, self.filter.rest(), self.filter)
+                            self._keep_planned_answer()
                     self.run.admission.answered.add(self.model.name)
-                    reply = _answered(reply, request, self.model.name)
+                    reply = _require_answer(reply, request, self.model.name)
                     break
                 except ModelError as error:
                     failure = error
                     if isinstance(error.usage, Usage):
-                        # What a failed attempt used is paid for all the same.
+                        # A failed attempt costs what it used.
                         used = _priced(self.run, self.model, error.usage)
-                    self._hold(error)
+                    if error.retry_after and self.retry is not None and error.retry_after <= self.retry.patience:
+                        # A longer wait than this policy accepts is not imposed on other calls of the model.
+                        self.run.admission.suspend(self.model.name, error.retry_after)
                 finally:
                     held.set(None)
-                    _set_begin(None)
-                    # Of a call whose usage is not known, what was reserved stays set aside: that is the best guess.
-                    self.run.admission.release(self.node, reserved if told else NOTHING, used)
+                    _set_call_started(None)
+                    # A call whose usage is unknown keeps its reservation: the estimate is the best figure there is.
+                    self.run.admission.release(self.node, reserved if usage_known else NOTHING, used)
                 if self.retry is None:
                     raise failure
                 emit_work(self.run, self.node, request.mode)
-                patience = patience or Patience(self.retry, self._tell, self._has_answered)
+                patience = patience or Patience(self.retry, self._emit_retry, self._has_answered)
                 await patience.after(failure)
-            return self.settled(reply) if shared else _present(reply, self.node, self.model)
+            return self.settle(reply) if shared else _recordable(reply, self.node, self.model)
         except BaseException as error:
             if not shared:
                 raise
-            problem = self.failed(error)
+            problem = self.fail(error)
             raise problem from problem.__cause__
 
-    def _begin_call(self, mode: Mode) -> bool:
-        """It is the node's turn. The model may have the call wait for a rate limit; that it may gives true."""
-        paced = self.model.capabilities.waits_for_rate_limit
-        _set_begin(partial(emit_work, self.run, self.node, mode) if paced else None)
-        if not paced:
-            emit_work(self.run, self.node, mode)
-        return paced
-
-    def _priority(self, request: Request) -> float:
-        """Who goes first; where the budget may well end before the run, what is planned is answered before more is."""
-        priority = self.run.priorities.of(self.node, request.facts.depth, request.mode)
-        finishing = request.mode != "planner" and self.run.admission.meter.runs_low
-        return priority + _BEFORE_ALL if finishing else priority
-
-    def take_in(self, request: Request, text: str) -> None:
-        """A piece of a streamed reply: a plan is read, an answer is shown; thoughts are neither."""
+    def add_text(self, request: Request, text: str) -> None:
+        """Process a piece of a streamed reply: a plan is parsed, an answer is emitted, thoughts are dropped."""
         if not isinstance(text, str):
-            # A model of somebody else's may yield anything; what counts is its reply.
+            # A user's model may yield anything; only its reply counts.
             return
         if self.filter is None:
-            self.filter = ThoughtFilter(opened=self.reader is not None and _opens_unseen(self.model))
-        self._take(request, self.filter.feed(text), self.filter)
+            self.filter = ThoughtFilter(opened=self.reader is not None and _opens_implicitly(self.model))
+        self._emit_text(request, self.filter.feed(text), self.filter)
 
-    def take_rest(self, request: Request) -> None:
-        """The reply is whole."""
+    def end_text(self, request: Request) -> None:
+        """The reply is complete: process the rest of its text and discard the draft."""
         if self.filter is not None:
-            self._take(request, self.filter.rest(), self.filter)
+            self._emit_text(request, self.filter.rest(), self.filter)
             self.filter = None
             self.plan.clear()
             self.run.drafts.pop(self.node, None)
 
-    def _take(self, request: Request, text: str, told_from: ThoughtFilter) -> None:
-        if not text and not told_from.took_back:
+    def _emit_text(self, request: Request, text: str, thoughts: ThoughtFilter) -> None:
+        """Pass on text without thoughts. If earlier text has turned out to be thoughts, this text replaces it."""
+        if not text and not thoughts.took_back:
             return
-        anew, told_from.took_back = told_from.took_back, False
+        anew, thoughts.took_back = thoughts.took_back, False
         if request.mode == "planner":
-            self._take_plan(text, anew)
-            return
-        if not request.streaming:
-            return
-        draft = self.run.drafts.setdefault(self.node, [])
-        if anew:
-            draft.clear()
-        draft.append(text)
-        if self.run.log.watched:
-            self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
+            if anew:
+                self.plan.clear()
+            self.plan.append(text)
+            if self.reader is not None:
+                if anew:
+                    self.reader.restart()
+                self.reader.feed(text)
+        elif request.streaming:
+            draft = self.run.drafts.setdefault(self.node, [])
+            if anew:
+                draft.clear()
+            draft.append(text)
+            if self.run.log.watched:
+                self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
 
-    def _take_plan(self, text: str, anew: bool) -> None:
-        if anew:
-            self.plan.clear()
-        self.plan.append(text)
-        if self.reader is None:
-            return
-        if anew:
-            self.reader.restart()
-        self.reader.feed(text)
-
-    def _keep_answer(self) -> None:
-        """Of a plan that broke off, the answer in it is what a user asked for."""
+    def _keep_planned_answer(self) -> None:
+        """Keep the answer in a plan that broke off: it is the part that a user can read."""
         if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
             self.run.drafts[self.node] = [answer]
         self.plan.clear()
 
-    def _reserved(self, request: Request) -> Usage:
-        if not self.run.budget.needs_estimates:
-            return NOTHING
-        return estimate(self.run.configuration.prices, self.model, request)
-
-    def _hold(self, error: ModelError) -> None:
-        """A wait that nobody is willing to make is not imposed on the others: they are refused themselves."""
-        if error.retry_after and self.retry is not None and error.retry_after <= self.retry.patience:
-            self.run.admission.hold(self.model.name, error.retry_after)
-
     def _has_answered(self) -> bool:
         return self.model.name in self.run.admission.answered
 
-    def _tell(self, error: BaseException, attempt: int, delay: float) -> None:
+    def _emit_retry(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run
         reason = f"{error_text(error)} (attempt {attempt}, again in {delay:.1f} s)"
         usage, text = run.claim(self.node), run.take_draft(self.node)
@@ -416,8 +404,8 @@ class ModelCall:
             self.reader.restart()
 
 
-async def _closed(pieces: Any, *, quietly: bool) -> None:
-    """Let go of a stream; `quietly`: the reply is there, and what closing raises does not undo it."""
+async def _close(pieces: Any, *, quietly: bool) -> None:
+    """Close a stream; `quietly`: its reply is complete, and an error in closing does not undo it."""
     try:
         await pieces.aclose()
     except BaseException as error:
@@ -426,16 +414,16 @@ async def _closed(pieces: Any, *, quietly: bool) -> None:
         log.debug("a stream could not be closed after its reply", exc_info=True)
 
 
-def _set_begin(begins: Callable[[], None] | None) -> None:
-    """For the call that is made now: sub-tasks that begin meanwhile, and tools, are to hear nothing of it."""
-    if begins is not None or call_started.get() is not None:
-        call_started.set(begins)
+def _set_call_started(report: Callable[[], None] | None) -> None:
+    """Set or clear `call_started`. Cleared after the call: sub-tasks and tools copy the context."""
+    if report is not None or call_started.get() is not None:
+        call_started.set(report)
 
 
-def _used(run: RunContext, model: Model, reply: Reply) -> Usage:
-    """Beside the call itself, which was counted when it began; what a provider does not say is unknown."""
+def _usage_of(run: RunContext, model: Model, reply: Reply) -> Usage:
+    """The usage beside the call itself, which was counted when it started; unknown where a provider reports none."""
     if reply.mark == "cached":
-        # The model was given as one that remembers: what was counted as a call was none.
+        # The user's model has a cache of its own: what was counted as a call was a cache hit.
         return Usage(calls=-1)
     if reply.usage is None:
         return NOTHING if model.capabilities.free else UNKNOWN_COST
@@ -449,19 +437,19 @@ def _priced(run: RunContext, model: Model, usage: Usage) -> Usage:
     return run.configuration.prices.settled(model, usage.without_calls())
 
 
-def _require_whole(reply: Reply, name: str) -> None:
-    """A model of somebody else's may put anything into a reply."""
+def _require_well_formed(reply: Reply, name: str) -> None:
+    """Raises `ModelError` for a reply with fields of wrong types: a user's model may put anything into it."""
     calls = reply.tool_calls
     if not isinstance(reply.content, str) or not isinstance(calls, tuple | list):
         raise ModelError(f"the model {name} gave a reply whose content is no text, or whose tool calls are no list")
     if not all(isinstance(call, ToolCall) and isinstance(call.name, str) for call in calls):
-        raise ModelError(f"the model {name} gave a reply with something among its tool calls that is none")
+        raise ModelError(f"the model {name} gave a reply whose tool calls are not all `ToolCall`s")
     if not (reply.usage is None or isinstance(reply.usage, Usage)) or not isinstance(reply.metadata, dict | Mapping):
         raise ModelError(f"the model {name} gave a reply whose usage is no Usage, or whose metadata is no mapping")
 
 
 def _without_thoughts(reply: Reply) -> Reply:
-    """The reply with the thoughts that stand in its text beside it."""
+    """The reply with the thoughts in its text moved to `reasoning`."""
     thoughts, content = split_thoughts(reply.content)
     known = reply.reasoning if isinstance(reply.reasoning, str) else ""
     if content == reply.content and known is reply.reasoning:
@@ -469,28 +457,28 @@ def _without_thoughts(reply: Reply) -> Reply:
     return replace(reply, content=content, reasoning="\n\n".join(filter(None, (known, thoughts))))
 
 
-def _remember_thoughts(model: Model, said: Reply, told_apart: Reply) -> None:
-    """Whether this model, or its server, opens the thoughts that it closes."""
-    if told_apart is said:
+def _note_how_thoughts_open(model: Model, reply: Reply, without_thoughts: Reply) -> None:
+    """Note whether this model, or its server, opens the thoughts that it closes."""
+    if without_thoughts is reply:
         return
-    # Nothing is remembered of a model that cannot stand in a set.
+    # A model that is not hashable is not noted.
     with suppress(TypeError):
-        if only_closes_thoughts(said.content):
-            _opened_unseen.add(model)
-        elif begins_with_thoughts(said.content):
-            _opened_unseen.discard(model)
+        if only_closes_thoughts(reply.content):
+            _implicitly_opened.add(model)
+        elif begins_with_thoughts(reply.content):
+            _implicitly_opened.discard(model)
 
 
-def _opens_unseen(model: Model) -> bool:
+def _opens_implicitly(model: Model) -> bool:
     with suppress(TypeError):
-        return model in _opened_unseen
+        return model in _implicitly_opened
     return False
 
 
-def _answered(reply: Reply | None, request: Request, name: str) -> Reply | None:
-    """The reply; where JSON is wanted and was given in the thoughts alone, at their end, with that as its answer.
+def _require_answer(reply: Reply | None, request: Request, name: str) -> Reply | None:
+    """The reply. If it is all thoughts, and JSON is wanted and stands at their end, that becomes the content.
 
-    Raises `ModelError` for one that holds nothing but thoughts.
+    Raises `ModelError` for a reply that is otherwise all thoughts.
     """
     if reply is None or reply.content.strip() or reply.tool_calls or not reply.reasoning.strip():
         return reply
@@ -504,8 +492,8 @@ def _answered(reply: Reply | None, request: Request, name: str) -> Reply | None:
     raise ModelError(f"{thought}; run again, or choose another model", retryable=True)
 
 
-def _of_node(error: ExecutionError, node: str) -> ExecutionError:
-    """The error as this node's, which it names; a copy, because the model may raise the same object again."""
+def _renamed_for(error: ExecutionError, node: str) -> ExecutionError:
+    """A copy of the error that names this node; a copy, because the model may raise the same object again."""
     named = copy.copy(error)
     named.args, named.node = (f"node {node}: {without_keys(without_node(error))}",), node
     named.__cause__, named.__suppress_context__ = error.__cause__, True

@@ -28,7 +28,7 @@ from ..prompts import repair_messages
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
 from .errors import reply_metadata, what_to_do, what_was_wrong
-from .model_calls import ask
+from .model_calls import call_model
 from .replay import emit_recorded
 from .requests import RequestBuilder
 from .subtasks import SubTasks
@@ -211,7 +211,7 @@ class Planning:
         if not early and request.streaming:
             request = replace(request, streaming=False)
         beginner = EarlyStart(run, children) if early else None
-        return ask(run, node.id, self._planner, request, self._retry, beginner)
+        return call_model(run, node.id, self._planner, request, self._retry, beginner)
 
 
 def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:

@@ -33,7 +33,7 @@ from ..runtime.run_context import RunContext
 from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
-from .model_calls import ask
+from .model_calls import call_model
 from .planning import Planning
 from .replay import ROOT, replay_result, replay_tree, unchanged
 from .requests import RequestBuilder
@@ -184,7 +184,7 @@ class Recursion:
         request = self._requests.for_synthesizer(self._requests.facts(run, node, parts))
 
         def ask_once(request: Request) -> Awaitable[Reply]:
-            return ask(run, node.id, self._team.synthesizer.resolved, request, self._retry)
+            return call_model(run, node.id, self._team.synthesizer.resolved, request, self._retry)
 
         return self._with_sources(run, await self._fitting(run, node, request, ask_once))
 

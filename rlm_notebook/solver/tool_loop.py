@@ -32,7 +32,7 @@ from ..ports import Message, Model, Reply, Request, ToolCall
 from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
-from .model_calls import ask, emit_work
+from .model_calls import call_model, emit_work
 from .secret_arguments import is_masked, masked, secrets_of, told_call, without, without_in
 
 __all__ = ["ToolLoop", "Transcript"]
@@ -111,7 +111,7 @@ class ToolLoop:
             self._run.emit(replace(event, usage=known.usage, model=reply.model, mark="replayed"))
             self._paid = self._paid or known.usage.calls > 0
             return reply, uses
-        reply = _distinct(await ask(self._run, self._node, self._model, request, self._retry))
+        reply = _distinct(await call_model(self._run, self._node, self._model, request, self._retry))
         self._cut_off = _cut_off_call(reply)
         if reply.tool_calls:
             self._tell(reply)
@@ -123,7 +123,7 @@ class ToolLoop:
         Only these are taken of what it says now: other calls of the reply have ended, or are made as recorded. A call
         that it does not repeat cannot be made, and it is told so.
         """
-        again = await ask(self._run, self._node, self._model, request, self._retry)
+        again = await call_model(self._run, self._node, self._model, request, self._retry)
         names = ", ".join(sorted({known.reply.tool_calls[at].name for at in known.lacking}))
         reason = f"asked again for the secret arguments of {names}, which are not kept"
         now = self._run.clock()

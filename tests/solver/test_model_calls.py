@@ -1,4 +1,4 @@
-"""How a model is talked to: shared requests, calls that hang or cancel themselves, replies of any shape, tool loops."""
+"""Model calls: coalesced requests, calls that hang or cancel themselves, malformed replies, tool loops."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Capabilities, Model, NodeFacts, Reply, Request, ToolCall
 from rlm_notebook.runtime.run_context import RunContext
-from rlm_notebook.solver.model_calls import ask
+from rlm_notebook.solver.model_calls import call_model
 from tests.support.tasks import others
 
 
@@ -31,7 +31,7 @@ def request(text: str = "q", **changes: Any) -> Request:
 
 @pytest.fixture
 async def run() -> AsyncIterator[RunContext]:
-    """A run that is under way and waits."""
+    """A run in flight that waits."""
     run = AsyncRecursiveEngine(ScriptedModel(lambda r: asyncio.sleep(60))).start("t")
     while "0" not in run.tree:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -42,27 +42,27 @@ async def run() -> AsyncIterator[RunContext]:
 async def test_equal_requests_are_one_call_with_one_cost(run: RunContext) -> None:
     model = ScriptedModel(latency=0.02)
     before = run.usage.calls
-    replies = await asyncio.gather(*(ask(run, "0", model, request(), None) for _ in range(30)))
+    replies = await asyncio.gather(*(call_model(run, "0", model, request(), None) for _ in range(30)))
 
     assert {reply.content for reply in replies} == {"answer to: q"}
     assert model.calls == run.usage.calls - before == 1
 
 
-async def test_when_the_first_asker_is_cancelled_another_one_asks(run: RunContext) -> None:
+async def test_when_the_first_caller_is_cancelled_a_duplicate_makes_the_call(run: RunContext) -> None:
     model = ScriptedModel(latency=0.03)
-    first, *rest = (asyncio.create_task(ask(run, "0", model, request(), None)) for _ in range(5))
+    first, *rest = (asyncio.create_task(call_model(run, "0", model, request(), None)) for _ in range(5))
     await asyncio.sleep(0.01)
     first.cancel()
 
     assert {reply.content for reply in await asyncio.gather(*rest)} == {"answer to: q"}
     assert first.cancelled()
     assert model.calls == 2
-    assert len(run.under_way) == 1, "the run's own"
+    assert len(run.in_flight) == 1, "the run's own"
 
 
-async def test_who_is_cancelled_together_with_the_first_does_not_ask(run: RunContext) -> None:
+async def test_duplicates_cancelled_together_with_the_first_make_no_call(run: RunContext) -> None:
     model = ScriptedModel(latency=0.03)
-    tasks = [asyncio.create_task(ask(run, "0", model, request(), None)) for _ in range(5)]
+    tasks = [asyncio.create_task(call_model(run, "0", model, request(), None)) for _ in range(5)]
     await asyncio.sleep(0.01)
     for task in tasks:
         task.cancel()
@@ -79,13 +79,15 @@ async def test_who_is_cancelled_together_with_the_first_does_not_ask(run: RunCon
 )
 async def test_requests_that_differ_are_two_calls(run: RunContext, changes: dict[str, Any]) -> None:
     model = ScriptedModel(latency=0.01)
-    await asyncio.gather(ask(run, "0", model, request(), None), ask(run, "0", model, request(**changes), None))
+    await asyncio.gather(
+        call_model(run, "0", model, request(), None), call_model(run, "0", model, request(**changes), None)
+    )
 
     assert model.calls == 2
 
 
 class Odd:
-    """A model of somebody else's, of which each call does what it is told."""
+    """A user's model: each call does the next of `behaviour`."""
 
     name = "odd"
     capabilities = Capabilities()
@@ -150,7 +152,7 @@ async def _cancelled() -> str:
         (Reply(None), "content is no text"),  # type: ignore[arg-type]
         (Reply(3), "content is no text"),  # type: ignore[arg-type]
         (Reply("", tool_calls=3), "tool calls are no list"),  # type: ignore[arg-type]
-        (Reply("", tool_calls=({"name": "f"},)), "that is none"),  # type: ignore[arg-type]
+        (Reply("", tool_calls=({"name": "f"},)), "not all `ToolCall`s"),  # type: ignore[arg-type]
         (Reply("x", usage={"prompt_tokens": 3}), "usage is no Usage"),  # type: ignore[arg-type]
         (Reply("x", metadata=None), "metadata is no mapping"),  # type: ignore[arg-type]
         (["text", 3, "more"], "without a reply"),
