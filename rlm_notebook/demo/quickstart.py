@@ -18,8 +18,8 @@ CELLS: tuple[tuple[str, str], ...] = (
         """# Quickstart
 
 A `%%rlm` cell gives a task to a recursive engine. For each node of a tree, a *planner* decides: **EXECUTE** (answer
-it) or **RECURSE** (split it). Sub-tasks run in parallel, and their results are joined on the way up. You watch the
-tree while it grows, and the run is saved as JSON beside the notebook.
+it) or **RECURSE** (split it). Sub-tasks run in parallel, and their results are synthesised upwards. The tree is
+shown while it grows, and the run is saved as JSON beside the notebook.
 
 This notebook needs no key and no network: it uses the `offline` model, which is rule-based and extractive. It finds
 and orders sentences of a text; it is not a language model and does not write.""",
@@ -44,9 +44,9 @@ print(f"{len(document):,} characters")""",
 
 `-m offline` names the model and `--name` the JSON file. `{{document}}` puts the variable into the task. Run the cell,
 open the tree with the ⌄ button (a finished run folds to its header), and click a row to see what went in and what
-came out. The amber line is the critical path: what decided how long the run took.
+came out. The amber line is the critical path: the calls that determined the run's duration.
 
-Run the cell again: nothing is computed twice. Interrupt it, or kill the kernel: what finished is kept.""",
+Run the cell again: nothing is computed twice. Interrupt it, or kill the kernel: finished work is saved.""",
     ),
     (
         "code",
