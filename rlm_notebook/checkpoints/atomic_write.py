@@ -5,44 +5,55 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..exceptions import CheckpointError
 from . import safe_files
-from .json_format import format_json
+from .json_format import json_pieces
 from .safe_files import require_regular, too_large
 
 __all__ = ["archive", "archive_paths", "copy_damaged", "temporary", "write_whole"]
 
 
-def write_whole(path: Path, data: dict[str, Any]) -> None:
-    """Writes `data` as JSON; a reader sees the old file or the new one, also after a power loss.
+def write_whole(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes `data` as JSON, iterators in it as lists; a reader sees the old file or the new one, also after a power
+    loss.
 
     Raises `OSError`, and `CheckpointError` for a document that is too large to be read again.
     """
-    text = format_json(data)
-    try:
-        encoded = text.encode("utf-8") + b"\n"
-    except UnicodeEncodeError:
-        # A model may write lone surrogates, which UTF-8 cannot hold: they become JSON escapes.
-        escaped = (f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
-        encoded = "".join(escaped).encode("utf-8") + b"\n"
-    if len(encoded) > safe_files.LARGEST_FILE:
-        raise too_large(path, safe_files.LARGEST_FILE)
     beside = temporary(path)
     require_regular([beside])
     try:
         with beside.open("wb") as file:
-            file.write(encoded)
+            written = 0
+            # Piece by piece: the whole text would take a multiple of the tree's memory.
+            for piece in json_pieces(data):
+                encoded = _encoded(piece)
+                written += len(encoded)
+                if written > safe_files.LARGEST_FILE:
+                    raise too_large(path, safe_files.LARGEST_FILE)
+                file.write(encoded)
+            file.write(b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
         _sync_folder(path.parent)
-    except OSError:
+    except (OSError, CheckpointError):
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        # A model may write lone surrogates, which UTF-8 cannot hold: they become JSON escapes.
+        escaped = (f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+        return "".join(escaped).encode("utf-8")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -217,6 +217,12 @@ def json_schema() -> dict[str, Any]:
 
 def document_of(recorded: Recorded) -> dict[str, Any]:
     """The document of a run: plain JSON values, with the keys in a stable order."""
+    document = lazy_document_of(recorded)
+    return {**document, "nodes": list(document["nodes"]), "earlier": list(document["earlier"])}
+
+
+def lazy_document_of(recorded: Recorded) -> dict[str, Any]:
+    """The same, but "nodes" and "earlier" are iterators, which create one node at a time."""
     tree = recorded.tree
     root = tree.root
     started = tree.started or 0.0
@@ -234,8 +240,8 @@ def document_of(recorded: Recorded) -> dict[str, Any]:
         "error": tree.error,
         "task": tree.task,
         "engine": tree.settings,
-        "nodes": [_node(node) for node in tree.walk()],
-        "earlier": [_node(node) for node in recorded.earlier],
+        "nodes": map(_node, tree.walk()),
+        "earlier": map(_node, recorded.earlier),
         "usage": recorded.spent.to_json(),
         "active_seconds": recorded.active_seconds,
         "result": _result(root) if root is not None else None,

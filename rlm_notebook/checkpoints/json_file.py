@@ -55,7 +55,7 @@ from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError, ConfigurationError
 from . import safe_files
 from .atomic_write import archive, archive_paths, copy_damaged, temporary, write_whole
-from .document import FORMAT, VERSION, document_of, recorded_of, require_acyclic
+from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
 from .journal import line_of, read_journal
 from .safe_files import parse_json, read_whole, require_regular, too_large, unusable
 
@@ -150,7 +150,7 @@ class JsonFile:
             if taken() or not self._try_lock() or taken():
                 return False
             self._journal.unlink(missing_ok=True)
-            write_whole(self._file, document_of(replace(recorded, cell_id=self._recorded_cell_id())))
+            write_whole(self._file, lazy_document_of(replace(recorded, cell_id=self._recorded_cell_id())))
         except OSError as error:
             raise _cannot_write(self._file, error) from error
         finally:
@@ -230,7 +230,7 @@ class JsonFile:
         if self._recorded is None:
             return
         if self._had_journal:
-            write_whole(self._file, document_of(self._recorded))
+            write_whole(self._file, lazy_document_of(self._recorded))
         elif self._recorded.tree.status == "done":
             archive(self._file)
 
@@ -245,12 +245,11 @@ class JsonFile:
         final = not self._had_journal and before.tree.status == "done" and same_request
         return not final or narrower(store_of(recorded), store_of(before))
 
-    @_without_garbage_collection()
     def _replace(self, recorded: Recorded) -> None:
         created = self._recorded.created if self._recorded else 0.0
         if self._recorded is not None and _loses_answers(self._recorded, recorded):
             archive(self._file)
-        write_whole(self._file, document_of(replace(recorded, cell_id=self._recorded_cell_id(), created=created)))
+        write_whole(self._file, lazy_document_of(replace(recorded, cell_id=self._recorded_cell_id(), created=created)))
         self._close_journal()
         self._journal.unlink(missing_ok=True)
 

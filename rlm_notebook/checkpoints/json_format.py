@@ -6,12 +6,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from json.encoder import encode_basestring as _quoted
 from typing import Any
 
-__all__ = ["format_json"]
+__all__ = ["format_json", "json_pieces"]
 
 _STRING_ONLY = frozenset([str])
+
+
+def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    """The text of an object with text keys, piece by piece. A value that is an iterator is written as a list of what
+    it gives, and no two of its items are in memory at once."""
+    start = "{\n "
+    for key, value in document.items():
+        yield f"{start}{_quoted(key)}: "
+        start = ",\n "
+        if not isinstance(value, Iterator):
+            yield format_json(value, "\n ")
+            continue
+        separator = "["
+        for item in value:
+            yield f"{separator}\n  " + format_json(item, "\n  ")
+            separator = ","
+        yield "[]" if separator == "[" else "\n ]"
+    yield "\n}"
 
 
 def format_json(value: Any, line_start: str = "\n") -> str:
@@ -31,7 +50,11 @@ def format_json(value: Any, line_start: str = "\n") -> str:
         return "true" if value else "false"
     inner = line_start + " "
     if kind is dict and _STRING_ONLY.issuperset(map(type, value)):
-        items = [f"{_quoted(key)}: {format_json(item, inner)}" for key, item in value.items()]
+        # Most values are strings: one call fewer for each.
+        items = [
+            f"{_quoted(key)}: {_quoted(item) if type(item) is str else format_json(item, inner)}"
+            for key, item in value.items()
+        ]
         return f"{{{inner}{f',{inner}'.join(items)}{line_start}}}" if items else "{}"
     if kind is list:
         return (
