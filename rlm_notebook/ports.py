@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
-from .core.construction import quickly_made
+from .core.construction import fast_init
 
 if TYPE_CHECKING:
     # For annotations alone: who only wants to know where it is running need not load them.
@@ -90,7 +90,7 @@ class Capabilities:
         return self.price is not None and not any(self.price)
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Part:
     """The result of a sub-task (or dependency): its node's id, its task, its text."""
@@ -109,7 +109,7 @@ class ReferencedText:
     text: str
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
@@ -133,7 +133,7 @@ class NodeFacts:
     texts: tuple[ReferencedText, ...] = field(default=(), repr=False)
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call of a model.
@@ -162,7 +162,7 @@ class ToolCall:
     arguments: dict[str, Any] | str
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model answered; `usage` is `None` when the provider did not say.

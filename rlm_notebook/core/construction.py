@@ -1,32 +1,40 @@
-"""Frozen values that are made as fast as others: thousands of nodes take a hundred of them each, field by field.
+"""Fast construction of frozen dataclasses: a node creates about a hundred of them, and a run has thousands of nodes.
 
-The `__init__` that `dataclasses` gives a frozen class asks `object.__setattr__` to look up each field by its name,
-which was an eighth of what a node costs. This one goes to the slots themselves. Nothing else about the class changes.
+The `__init__` that `dataclasses` generates for a frozen class calls `object.__setattr__`, which looks up each field by
+name; that took an eighth of the CPU time of a node. The generated one here calls the setters of the slots directly
+(280 instead of 303 us a node). Nothing else about the class changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-__all__ = ["changer", "quickly_made"]
+__all__ = ["changer", "fast_init"]
 
 T = TypeVar("T")
 
 
-def quickly_made(cls: type[T]) -> type[T]:
-    """The same frozen dataclass with slots, which validates nothing, with an `__init__` that takes half the time."""
-    made = [each for each in fields(cls) if each.init]  # type: ignore[arg-type]
-    positional = [_parameter(each) for each in made if not each.kw_only]
-    by_name = [_parameter(each) for each in made if each.kw_only]
-    parameters = ", ".join(["self", *positional, *(["*", *by_name] if by_name else [])])
-    lines = [f"    set_{each.name}(self, {_value(each)})" for each in made]
+def fast_init(cls: type[T]) -> type[T]:
+    """Give a frozen dataclass with slots an `__init__` that takes half the time. It must have no `__post_init__`."""
     names: dict[str, Any] = {"MISSING": MISSING}
-    for each in made:
-        names[f"set_{each.name}"] = getattr(cls, each.name).__set__
-        names[f"default_{each.name}"] = each.default
-        names[f"new_{each.name}"] = each.default_factory
+    positional, by_name, lines = ["self"], ["*"], []
+    for each in fields(cls):  # type: ignore[arg-type]
+        if not each.init:
+            continue
+        name, value = each.name, each.name
+        parameter = name
+        names[f"set_{name}"] = getattr(cls, name).__set__
+        if each.default_factory is not MISSING:
+            names[f"new_{name}"] = each.default_factory
+            parameter, value = f"{name}=MISSING", f"new_{name}() if {name} is MISSING else {name}"
+        elif each.default is not MISSING:
+            names[f"default_{name}"] = each.default
+            parameter = f"{name}=default_{name}"
+        (by_name if each.kw_only else positional).append(parameter)
+        lines.append(f"    set_{name}(self, {value})")
+    parameters = ", ".join([*positional, *(by_name if len(by_name) > 1 else [])])
     exec("\n".join([f"def __init__({parameters}):", *lines]), names)
     annotations = cls.__init__.__annotations__
     cls.__init__ = names["__init__"]  # type: ignore[method-assign]
@@ -36,10 +44,10 @@ def quickly_made(cls: type[T]) -> type[T]:
 
 
 def changer(cls: type[T]) -> Callable[..., T]:
-    """What `dataclasses.replace` is for a frozen dataclass with slots, in a tenth of the time. Nothing is validated.
+    """A function like `dataclasses.replace` for a frozen dataclass with slots, in a tenth of the time, unvalidated.
 
-    The new one is filled as one of a class that is laid out alike and can be changed, by a function for each
-    combination of fields that occurs: there are a dozen.
+    The copy is filled as an instance of a mutable class with the same slots, and then gets the class. There is one
+    generated function for each combination of fields that occurs: about a dozen.
     """
     namespace = {"__slots__": cls.__dict__["__slots__"], "__setattr__": object.__setattr__}
     names: dict[str, Any] = {"new": object.__new__, "Open": type(cls.__name__, cls.__bases__, namespace), "cls": cls}
@@ -48,35 +56,18 @@ def changer(cls: type[T]) -> Callable[..., T]:
     def changed(old: T, /, **changes: Any) -> T:
         combination = tuple(changes)
         if combination not in functions:
-            functions[combination] = _function_that_changes(combination, cls, names)
+            lines = [
+                f"def copy_with({', '.join(['old', '/', *combination])}):",
+                "    copy = new(Open)",
+                *(
+                    f"    copy.{each.name} = {each.name if each.name in combination else f'old.{each.name}'}"
+                    for each in fields(cls)  # type: ignore[arg-type]
+                ),
+                "    copy.__class__ = cls",
+                "    return copy",
+            ]
+            exec("\n".join(lines), names)
+            functions[combination] = names["copy_with"]
         return functions[combination](old, **changes)
 
     return changed
-
-
-def _function_that_changes(combination: tuple[str, ...], cls: type[T], names: dict[str, Any]) -> Callable[..., T]:
-    lines = [
-        f"def changed({', '.join(['old', '/', *combination])}):",
-        "    made = new(Open)",
-        *(
-            f"    made.{each.name} = {each.name if each.name in combination else f'old.{each.name}'}"
-            for each in fields(cls)  # type: ignore[arg-type]
-        ),
-        "    made.__class__ = cls",
-        "    return made",
-    ]
-    exec("\n".join(lines), names)
-    function: Callable[..., T] = names["changed"]
-    return function
-
-
-def _parameter(each: Field[Any]) -> str:
-    if each.default_factory is not MISSING:
-        return f"{each.name}=MISSING"
-    return each.name if each.default is MISSING else f"{each.name}=default_{each.name}"
-
-
-def _value(each: Field[Any]) -> str:
-    if each.default_factory is MISSING:
-        return each.name
-    return f"new_{each.name}() if {each.name} is MISSING else {each.name}"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from .construction import quickly_made
+from .construction import fast_init
 from .limits import NOTHING, Usage
 
 __all__ = [
@@ -66,7 +66,7 @@ class RunStarted(Event):
     execution: str = ""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCreated(Event):
     """A node is added below `parent` (`None`: it is the root); `depends_on` are ids of siblings."""
@@ -79,13 +79,13 @@ class NodeCreated(Event):
     note: str = ""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStarted(Event):
     """A call of the planner begins."""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
     """The node has a plan, from the planner or forced by a limit; `limited` names the limit that made it EXECUTE."""
@@ -98,7 +98,7 @@ class Planned(Event):
     mark: str = ""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
     """A call of the node's agent for its answer begins."""
@@ -159,13 +159,13 @@ class Retried(Event):
     text: str = ""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisStarted(Event):
     """A call that joins the results of the sub-tasks begins."""
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
     """The node has its answer. `mark` is "" (from model calls), "cached" or "replayed"; `reads` are the content hashes

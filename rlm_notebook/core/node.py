@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from .construction import quickly_made
+from .construction import fast_init
 from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 
@@ -39,7 +39,7 @@ class NodeState(StrEnum):
 _FINAL = frozenset({NodeState.DONE, NodeState.FAILED, NodeState.CANCELLED, NodeState.SUPERSEDED})
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Phase:
     """A period of a node's time: `kind` is "plan", "wait", "execute", "synthesize" or "failed".

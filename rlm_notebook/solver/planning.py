@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
-from ..core.construction import quickly_made
+from ..core.construction import fast_init
 from ..core.events import Planned, Retried
 from ..core.keys import normalized
 from ..core.plan import (
@@ -42,7 +42,7 @@ MOST_CHARACTERS = 2_000_000
 CHARACTERS_PER_TASK = 200
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What is known of a node's plan before the planner is asked; `followed`: it was, by an earlier execution."""

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 
 import pytest
 
-from rlm_notebook.core.construction import changer, quickly_made
+from rlm_notebook.core.construction import changer, fast_init
 from rlm_notebook.core.events import KINDS
 
 
@@ -18,7 +18,7 @@ class Plain:
     fourth: int | None = field(default=None, kw_only=True)
 
 
-@quickly_made
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Quick:
     first: int
