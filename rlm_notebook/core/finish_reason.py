@@ -1,4 +1,4 @@
-"""How a reply ended, in the words of OpenAI's chat completions, whatever its provider calls it; and what that means."""
+"""Finish reasons in the vocabulary of OpenAI's chat completions, whatever the provider calls them; what they mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KNOWN = {
     "tool_calls": ("tool_calls", "tool_call", "tool_use", "function_call", "function_calls"),
 }
 _REASONS = {word: reason for reason, words in _KNOWN.items() for word in words}
-#: Those after which a reply is not whole: what is said of it, and what can be done.
+#: The reasons after which a reply is incomplete: a description, and advice.
 _EARLY = {
     "length": (
         "cut off at the limit of output tokens",
@@ -38,9 +38,9 @@ _EARLY = {
 
 
 def finish_reason(said: Any, *, calls: bool) -> str:
-    """ "stop", "tool_calls", "length", "content_filter", or the provider's own word; "" where it said nothing.
+    """ "stop", "tool_calls", "length", "content_filter", or the provider's own word; "" if it gave none.
 
-    `calls`: whether the reply calls tools; servers disagree on what is then said.
+    `calls`: whether the reply calls tools; servers disagree on the reason in that case.
     """
     if not isinstance(said, str) or not said.strip():
         return ""
@@ -52,7 +52,7 @@ def finish_reason(said: Any, *, calls: bool) -> str:
 
 
 def ended_early(said: Any, metadata: Mapping[str, Any] | None = None) -> str:
-    """The reason for which a reply is not whole, or "": what it says itself, or else what its metadata say."""
+    """The reason why a reply is incomplete, or "": its finish reason, or else that in its metadata."""
     if not metadata and (said is None or (type(said) is str and said in ("stop", ""))):
         return ""
     for each in (said, (metadata or {}).get("finish_reason")):
@@ -62,10 +62,10 @@ def ended_early(said: Any, metadata: Mapping[str, Any] | None = None) -> str:
 
 
 def cut_off(reason: str) -> str:
-    """What is said of a reply that `ended_early`; "" where it did not."""
+    """The description of a reason for which a reply ended early; "" for other reasons."""
     return f"{_EARLY[reason][0]} (finish_reason {reason})" if reason in _EARLY else ""
 
 
 def advice(reason: str) -> str:
-    """What a user can do about it."""
+    """What a user can do about a reply that ended early; "" for other reasons."""
     return _EARLY[reason][1] if reason in _EARLY else ""

@@ -1,7 +1,7 @@
-"""A planner's decision, and how it is read from what a model wrote.
+"""Plans, and how they are parsed from a model's reply.
 
-Models wrap JSON in prose and fences, leave trailing commas, name fields loosely: all that is read where it is
-unambiguous. What is not is refused with a message that the planner can act on.
+Models wrap JSON in prose and fences, leave trailing commas, and vary the names of fields; all of this is accepted where
+it is unambiguous. Any other text is refused with a message that the planner can act on.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ __all__ = [
 
 
 class UnusablePlan(ValueError):
-    """The text is not a plan; the message says why, in words for the planner."""
+    """The text is not a plan; the message gives the reason and is sent to the planner for a repair."""
 
 
 class NotJSON(UnusablePlan):
-    """The text holds no JSON object at all."""
+    """The text contains no JSON object."""
 
 
 def _as_text(value: object) -> object:
@@ -53,7 +53,7 @@ def _as_text(value: object) -> object:
 
 
 def _answer(value: object) -> object:
-    """An answer that is a number or a list, say, may come as that: as text it is its JSON."""
+    """An answer that is not text (a number, a list) becomes the text of its JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -64,7 +64,7 @@ def _not_blank(value: str) -> str:
 
 
 def _effort(value: object) -> int | None:
-    """What is no whole number from 1 to 5 says nothing: a plan is not refused for it."""
+    """An effort from 1 to 5; any other value counts as none, because a plan should not be refused for it."""
     return int(written) if (written := str(value)) in _EFFORTS else None
 
 
@@ -76,18 +76,18 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 _LENIENT = ConfigDict(extra="ignore", populate_by_name=True)
 
 
-# Not models: an object of pydantic's takes six times as much, and a plan is kept as long as its parts go on.
+# Dataclasses, not pydantic models: those take six times the memory, and a plan exists as long as its sub-tasks run.
 @dataclass(frozen=True, slots=True, config=_LENIENT)
 class PlannedTask:
     """One sub-task of a plan; `depends_on` are positions (from 0) of sub-tasks of the same plan.
 
-    `effort`, from 1 to 5, is the planner's estimate of how long it takes; it decides who goes first, and nothing else.
+    `effort`, from 1 to 5, is the planner's estimate of the duration; it affects only the order of waiting calls.
     """
 
     task: Annotated[str, AfterValidator(_not_blank)] = Field(validation_alias=AliasChoices("task", "description"))
     agent: str | None = Field(default=None, validation_alias=AliasChoices("agent", "assigned_agent"))
     depends_on: tuple[int, ...] = ()
-    # Not compared: a plan that estimates otherwise is the same plan.
+    # Not compared: plans that differ in their estimates alone are equal.
     effort: Annotated[int | None, BeforeValidator(_effort)] = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True, config=_LENIENT)
 class Execute:
-    """Answer the task itself; `answer` is set when the planner gave the answer in the same reply."""
+    """Answer the task itself; `answer` is set if the planner gave the answer in the same reply."""
 
     decision: Literal["EXECUTE"] = "EXECUTE"
     thoughts: Text = ""
@@ -122,10 +122,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_LENIENT)
 class Recurse:
-    """Split the task; `sub_tasks` has at least one element.
-
-    `joining` is for joining their results what `effort` is for a sub-task.
-    """
+    """Split the task; `sub_tasks` has at least one element. `joining` is the effort of the synthesis, from 1 to 5."""
 
     decision: Literal["RECURSE"] = "RECURSE"
     thoughts: Text = ""
@@ -152,14 +149,14 @@ _PLAN: TypeAdapter[Execute | Recurse] = TypeAdapter(Plan)
 _VALIDATOR = _PLAN.validator
 _TASK: TypeAdapter[PlannedTask] = TypeAdapter(PlannedTask)
 
-#: What a planner is asked for, as JSON Schema.
+#: The JSON Schema of a planner's reply.
 PLAN_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "thoughts": {"type": "string"},
         "decision": {"type": "string", "enum": ["EXECUTE", "RECURSE"]},
         "answer": {"type": ["string", "null"]},
-        # Before the sub-tasks: those that begin while the plan streams are as urgent as it says.
+        # Before the sub-tasks, because it determines the priority of those that start while the plan streams.
         "joining": {"type": ["integer", "null"]},
         "sub_tasks": {
             "type": "array",
@@ -182,9 +179,9 @@ PLAN_SCHEMA: dict[str, Any] = {
 
 
 def parse_plan(text: str) -> Execute | Recurse:
-    """Read a plan from a model's reply: of several, the last one that begins a fenced block, else the last one.
+    """Parse the plan in a model's reply: of several, the last one that begins a fenced block, or else the last one.
 
-    Raises `NotJSON` if there is no whole JSON object, `UnusablePlan` if it is not a plan or its dependencies are
+    Raises `NotJSON` if there is no complete JSON object, `UnusablePlan` if it is not a plan or its dependencies are
     circular.
     """
     try:
@@ -208,7 +205,7 @@ def parse_plan(text: str) -> Execute | Recurse:
 
 
 def plan_from_json(data: object) -> Execute | Recurse:
-    """Validate an already decoded plan and its dependencies; raises `UnusablePlan`."""
+    """Validate a decoded plan and its dependencies; raises `UnusablePlan`."""
     if not isinstance(data, dict):
         raise UnusablePlan(f"a plan is a JSON object, not {type(data).__name__}")
     try:
@@ -221,13 +218,13 @@ def plan_from_json(data: object) -> Execute | Recurse:
 
 
 def _tidied(data: dict[str, Any]) -> dict[str, Any]:
-    """The same plan with the liberties that models take made regular."""
+    """The plan with the variations of models normalised."""
     decision = data.get("decision")
     decision = decision.strip().upper() if isinstance(decision, str) else decision
     sub_tasks = data.get("sub_tasks") or []
     if decision == "RECURSE" and isinstance(sub_tasks, list):
         if not sub_tasks:
-            # Nothing to split into: the only thing left to do with the task is to answer it.
+            # A split without sub-tasks: the task can only be answered.
             return {**data, "decision": "EXECUTE"}
         return {**data, "decision": decision, "sub_tasks": _regular(sub_tasks)}
     return {**data, "decision": decision}
@@ -242,9 +239,9 @@ def _regular(sub_tasks: Sequence[Any]) -> list[Any]:
 
 
 def planned_task(item: object, position: int, ids: dict[str, int]) -> PlannedTask:
-    """Validate one element of `sub_tasks` while those behind it are not known.
+    """Validate one element of `sub_tasks` before the later ones have arrived.
 
-    `ids` maps the ids that the planner gave to the elements before it to their positions; this one's is added.
+    `ids` maps the planner's ids of earlier elements to their positions; that of this element is added.
     Raises `ValidationError`.
     """
     item = {"task": item} if isinstance(item, str) else item
@@ -258,15 +255,12 @@ def _note_id(item: object, position: int, ids: dict[str, int]) -> None:
 
 
 def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
-    """`depends_on` may name ids that the planner gave its sub-tasks; they become positions."""
+    """The element with positions in `depends_on`, where the planner may have written ids of its own."""
     wanted = item.get("depends_on") or []
     if not isinstance(wanted, list):
         return item
-    return {**item, "depends_on": [_position(each, ids) for each in wanted]}
-
-
-def _position(wanted: object, ids: dict[str, int]) -> object:
-    return ids.get(str(wanted), wanted) if isinstance(wanted, str | int) else wanted
+    positions = [ids.get(str(each), each) if isinstance(each, str | int) else each for each in wanted]
+    return {**item, "depends_on": positions}
 
 
 def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:

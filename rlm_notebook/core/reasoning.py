@@ -1,15 +1,15 @@
-"""What a model thinks aloud, told from what it answers: `<think>...</think>` and its relatives.
+"""Separates a model's reasoning from its answer: `<think>...</think>` and similar tags.
 
-Some servers put thoughts into the text of a reply, between tags. The rule, for a text as a whole:
+Some servers put reasoning ("thoughts") into the text of a reply, between tags. The rules for a complete text:
 
-- From an opening tag to the closing tag that balances it (else to the last closing tag, else to the end) are thoughts.
-- Before a closing tag that nothing opened, everything is thoughts: the chat template had opened them.
-- A tag is only spoken of in fenced code, in a JSON value, in quotes or backticks; where a sentence goes on around it
-  (`the tag <think> opens`, `then comes </think>.`), or it encloses no more than a word in the middle of one; and where
-  it opens in the middle of a line and never closes.
+- The text from an opening tag to the balancing closing tag (or the last closing tag, or the end) is reasoning.
+- The text before a closing tag without an opening one is reasoning: the chat template had opened it.
+- A tag is only mentioned, and stays in the answer, in fenced code, in a JSON value, in quotes or backticks; where a
+  sentence continues around it (`the tag <think> opens`, `then comes </think>.`), or it encloses at most one word within
+  a sentence; and where it opens in the middle of a line and never closes.
 
-While a text streams in the end is not known. A `ThoughtFilter` holds back what it cannot tell yet; only where a closing
-tag was never opened, it has to take back what it gave.
+The end of a streamed text is unknown. A `ThoughtFilter` holds back text that it cannot classify yet. Only a closing tag
+without an opening one makes it retract text that it has already returned.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TAG = re.compile(
 )
 #: Longer texts are left as they are: no model thinks so much, and a search is one step that nothing can interrupt.
 MOST_CHARACTERS = 2_000_000
-#: What may become a tag, or a longer row of backticks, with the next piece.
+#: The beginning of what may become a tag, or a longer row of backticks, with the next piece.
 _UNFINISHED = re.compile(
     r"(?:(?:<\|(?:start|channel|end|constrain)\|?>[^<>]{0,80}){1,4}(?:<[^<>\n]{0,80})?"
     r"|<[^<>\n]{0,80}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[/\w]{0,6}|`+)\Z",
@@ -53,7 +53,7 @@ _FENCE = re.compile(r"`{3,}|^~{3,}", re.MULTILINE)
 _BLACK = re.compile(r"\S")
 _WORD = re.compile(r"[^\W_]+")
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»"}
-#: So much of what came before decides whether a tag is meant.
+#: The characters before and after a tag that decide whether it is only mentioned.
 _CONTEXT = 200
 
 
@@ -62,7 +62,7 @@ def split_thoughts(text: str) -> tuple[str, str]:
     than `MOST_CHARACTERS`."""
     if len(text) > MOST_CHARACTERS or _TAG.search(text) is None or json_whole(text) is not None:
         return "", text
-    # A tag in brackets may look like a list.
+    # A tag in square brackets may be parsed as a list.
     places = [place for place in JsonText.of(text).places() if _TAG.fullmatch(text, *place) is None]
     found = ThoughtFilter(places)
     content, found.took_back = found.feed(text), False
@@ -73,19 +73,19 @@ def split_thoughts(text: str) -> tuple[str, str]:
 
 
 def begins_with_thoughts(text: str) -> bool:
-    """Whether an opening tag is the first of a text."""
+    """Whether a text begins with an opening tag."""
     first = _TAG.match(text.lstrip())
     return first is not None and not _closes(first)
 
 
 def only_closes_thoughts(text: str) -> bool:
-    """Whether the first tag of a text that holds thoughts is a closing one: the chat template had opened them."""
+    """Whether the first tag of a text is a closing one: the chat template had opened the reasoning."""
     first = _TAG.search(text)
     return first is not None and _closes(first)
 
 
 def last_value(thoughts: str) -> str | None:
-    """The JSON value that thoughts end with, as text: an answer that was given nowhere else."""
+    """The text of the JSON value at the end of the reasoning, which may be the only answer."""
     places = JsonText.of(thoughts).places()
     if not places or _WORD.search(thoughts, places[-1][1]):
         return None
@@ -93,53 +93,53 @@ def last_value(thoughts: str) -> str | None:
 
 
 class ThoughtFilter:
-    """Takes the thoughts out of a text that comes in pieces. `places` are those of JSON values, if they are known.
+    """Removes the reasoning from a text that arrives in pieces. `places` are the positions of JSON values, if known.
 
-    `took_back` is set when all that was given turns out to have been thoughts, for whoever reads that to unset.
-    With `opened` the text is known to begin within thoughts: nothing is given before they close.
+    `took_back` is set when all text returned so far turns out to be reasoning; the caller resets it. With `opened` the
+    text begins within reasoning: nothing is returned before that closes.
     """
 
     def __init__(self, places: Sequence[tuple[int, int]] | None = None, *, opened: bool = False) -> None:
         self.thoughts: list[str] = []
         self.took_back = False
         self._places = places
-        #: All that was given since it was last taken back, where it may still turn out to be thoughts.
+        #: All text returned since the last retraction, which may still turn out to be reasoning.
         self._given: list[str] = []
-        #: The end of it.
+        #: The end of that text.
         self._before = ""
-        #: Not decided yet, from `_next` on; `_at` is where that stands in the text.
+        #: The text that is not classified yet, from `_next` on; `_at` is the position of `_next` in the whole text.
         self._pending = ""
         self._next = 0
         self._at = 0
-        #: From an opening tag on: its pieces, how many tags are open, and where the last one closed.
+        #: The pieces from an opening tag on, the number of open tags, and the position of the last closing one.
         self._held: list[str] = []
         self._held_length = 0
         self._depth = 0
         self._closed = 0
         self._fences = 0
         self._is_json: bool | None = None
-        #: White space in front of all else, and whether that behind thoughts is left out.
+        #: Leading white space, and whether the white space after reasoning is being dropped.
         self._blank = ""
         self._strips = False
-        #: Openings that were only spoken of: so are the closings that go with them.
-        self._spoken = 0
+        #: The number of opening tags that were only mentioned: so are the closing ones that belong to them.
+        self._mentioned = 0
         if opened:
             self.feed("<think>\n")
 
     def feed(self, text: str) -> str:
-        """What is certain to be no thoughts as far as can be told now."""
+        """The text that is certainly not reasoning, as far as the pieces so far decide."""
         if self._is_json:
             return text
         self._pending, self._next = self._pending[self._next :] + text, 0
         if self._is_json is None and self._places is None:
             led = self._pending.lstrip()
             if led and _UNFINISHED.fullmatch(led) is None:
-                # A value is no thoughts; nor is a tag in one of its strings meant.
+                # A JSON value is not reasoning, and tags in its strings are only mentioned.
                 self._is_json = led[0] in "{[" and _TAG.match(led) is None
         return self._give(self._pending) if self._is_json else self._read(final=False)
 
     def rest(self) -> str:
-        """What is left when the text has ended."""
+        """The text that is still held back, when the text has ended."""
         given = "" if self._is_json else self._read(final=True)
         if not self._held:
             return given
@@ -166,25 +166,25 @@ class ThoughtFilter:
             given.append(self._give(self._take(tag.start())))
             behind = tag.end()
             if not final and _BLACK.search(self._pending, behind) is None:
-                # What follows decides whether it is meant.
+                # The text after a tag decides whether it is only mentioned.
                 break
             if self._is_quoted(behind):
                 given.append(self._give(self._take(behind)))
             elif _closes(tag):
                 self._close(behind, given)
-            elif self._is_spoken_of(behind):
-                self._spoken += 1
+            elif self._is_mentioned(behind):
+                self._mentioned += 1
                 given.append(self._give(self._take(behind)))
             else:
                 self._held, self._held_length, self._depth, self._closed = [self._take(behind)], len(tag[0]), 1, 0
         return "".join(given)
 
     def _close(self, behind: int, given: list[str]) -> None:
-        """A closing tag that goes with nothing that is held."""
-        if self._spoken:
-            self._spoken -= 1
+        """Handle a closing tag without a held opening one."""
+        if self._mentioned:
+            self._mentioned -= 1
             given.append(self._give(self._take(behind)))
-        elif self._is_spoken_of(behind):
+        elif self._is_mentioned(behind):
             given.append(self._give(self._take(behind)))
         else:
             self.thoughts.append("".join(self._given))
@@ -194,7 +194,7 @@ class ThoughtFilter:
             given.clear()
 
     def _hold(self, given: list[str]) -> bool:
-        """Go on with what is held; false if its end is not there yet."""
+        """Continue the held reasoning; false if its end has not arrived."""
         position = self._next
         while self._depth and (tag := _TAG.search(self._pending, position)):
             position = tag.end()
@@ -222,12 +222,12 @@ class ThoughtFilter:
         return held
 
     def _certain(self, position: int) -> int:
-        """How far what is pending holds no tag, and no beginning of one."""
+        """The end of the pending text that contains no tag and no beginning of one."""
         partial = _UNFINISHED.search(self._pending, max(position, len(self._pending) - _CONTEXT))
         return partial.start() if partial else len(self._pending)
 
     def _take(self, end: int) -> str:
-        """What is pending, up to there."""
+        """Consume the pending text up to `end`."""
         taken = self._pending[self._next : end]
         self._at += end - self._next
         self._next = end
@@ -256,15 +256,17 @@ class ThoughtFilter:
         return not self._before.rpartition("\n")[2].strip()
 
     def _is_quoted(self, behind: int) -> bool:
-        """Whether the tag with which the pending text begins is code, a part of a value, or in quotes."""
-        if self._places is not None and _is_within(self._at, self._places):
-            return True
+        """Whether the tag at the beginning of the pending text is in code, in a JSON value, or in quotes."""
+        if self._places:
+            last = bisect_right(self._places, (self._at, self._places[-1][1] + 1)) - 1
+            if last >= 0 and self._at < self._places[last][1]:
+                return True
         if self._fences % 2 and (self._places is None or _FENCE.search(self._pending, behind)):
             return True
         return bool(self._before) and _QUOTES.get(self._before[-1], "\0") == self._pending[behind : behind + 1]
 
-    def _is_spoken_of(self, behind: int) -> bool:
-        """Whether a sentence goes on around a tag: `the tag <think> opens`."""
+    def _is_mentioned(self, behind: int) -> bool:
+        """Whether a sentence continues around a tag: `the tag <think> opens`."""
         following = self._pending[behind : behind + _CONTEXT]
         if self._before[-1:] != " " or not self._before.rstrip(" ")[-1:].isalnum():
             return False
@@ -272,7 +274,7 @@ class ThoughtFilter:
         return punctuated or (following[:1] == " " and following.lstrip(" ")[:1].islower())
 
     def _encloses_a_word(self, held: str) -> bool:
-        """Whether a pair of tags encloses no thought: nothing, or a single word in the middle of a sentence."""
+        """Whether a pair of tags encloses no reasoning: nothing, or a single word within a sentence."""
         if self._begins_line():
             return False
         words = len(_WORD.findall(_inside(held)))
@@ -284,12 +286,7 @@ def _closes(tag: re.Match[str]) -> bool:
 
 
 def _inside(held: str) -> str:
-    """The text between the tags of a pair, of which the last may be missing."""
+    """The text between a pair of tags, of which the closing one may be missing."""
     opening, *others = _TAG.finditer(held)
     closed = bool(others) and _closes(others[-1]) and others[-1].end() == len(held)
     return held[opening.end() : others[-1].start() if closed else len(held)]
-
-
-def _is_within(at: int, places: Sequence[tuple[int, int]]) -> bool:
-    index = bisect_right(places, (at, len(places) and places[-1][1] + 1)) - 1
-    return index >= 0 and at < places[index][1]

@@ -1,13 +1,13 @@
-"""What models, tools and options put in, as it can be recorded: JSON that every reader takes again.
+"""Values of models, tools and options in a recordable form: JSON that every parser accepts.
 
-An event holds it from the moment it is told, so no reader has to look at it again. Nothing is dropped in silence: a
-value that JSON has no form for becomes text that says what it was.
+An event is converted before it is applied, so no later code has to check its values. Nothing is dropped silently: a
+value that JSON cannot hold becomes text that describes it.
 
-- A number that is none (NaN, Infinity), or one of more digits than readers take, is text.
-- Objects have text for keys; of two keys that read alike both stay.
-- What is nested deeper than `DEEPEST` is the text of its JSON.
-- Bytes are text if they are UTF-8, else Base64; other values are what pydantic makes of them, else their `repr`.
-- A count of tokens is a whole number up to `MOST`, a time lies between 1970 and the year 9999.
+- NaN, the infinities, and integers with more digits than parsers accept become text.
+- Keys of objects become text; if two keys have the same text, both stay.
+- A value that is nested deeper than `DEEPEST` becomes the text of its JSON.
+- Bytes become text if they are UTF-8, else Base64; other values are converted by pydantic, else by `repr`.
+- A token count is a whole number up to `MOST`; a time is between 1970 and the year 9999.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .limits import NOTHING, Usage
 
 __all__ = ["DEEPEST", "LATEST", "MOST", "moment", "plain", "plain_arguments", "plain_text", "plain_usage", "recordable"]
 
-#: Lists and objects within each other that are kept as such. Readers take a few more.
+#: The deepest nesting of lists and objects; parsers accept a few more levels.
 DEEPEST = 90
-#: Seconds since the epoch: the last that a calendar has a date for.
+#: The latest time, in seconds since the epoch: the end of the year 9999, the last that `datetime` supports.
 LATEST = 253_402_300_799.0
-#: Tokens or dollars of one call; readers take the sum of millions of such calls.
+#: The most tokens or dollars of one call; parsers still accept the sum of millions of such calls.
 MOST = 2**40
-#: Whole numbers below this are read by everybody.
+#: The bound of integers that all parsers accept.
 _LARGE = 10**300
-#: Values within one value; a list that holds itself twice on each of 60 levels has more than anybody can write.
+#: The most values within one value: a list that contains itself twice on each of 60 levels could not be written.
 _MOST_VALUES = 1_000_000
 
 
 def recordable(event: Event) -> Event:
-    """The event, if all its fields can be recorded as they are, else one of which they can."""
+    """The event itself if all its fields are recordable, else a copy with converted fields."""
     texts, others, all_fields = _FIELDS[type(event)]
     plain_texts = {*map(type, texts(event))} == _TEXT
     changes: dict[str, Any] | None = None
@@ -52,7 +52,7 @@ def recordable(event: Event) -> Event:
 
 
 def plain_text(value: Any) -> str:
-    """Text as it is, of a subclass the text alone; of anything else what `str` says."""
+    """The text of a `str`, without its subclass; for any other value the result of `str`."""
     if type(value) is str:
         return value
     if isinstance(value, str):
@@ -60,11 +60,11 @@ def plain_text(value: Any) -> str:
     try:
         return str.__str__(str(value))
     except Exception:
-        return _unspeakable(value)
+        return _repr(value)
 
 
 def moment(at: Any) -> float:
-    """A time that can be recorded: clocks may be set to before 1970, or be broken."""
+    """A recordable time, in seconds since the epoch: a clock may be set to before 1970, or be broken."""
     if type(at) is float and 0.0 <= at <= LATEST:
         return at
     try:
@@ -75,7 +75,7 @@ def moment(at: Any) -> float:
 
 
 def plain_usage(usage: Any) -> Usage:
-    """Counts as whole numbers, costs as finite ones; what is beyond belief counts as much as can be recorded."""
+    """The usage with integer counts and a finite cost, clamped to what can be recorded."""
     if not isinstance(usage, Usage):
         return Usage()
     if usage is NOTHING:
@@ -85,40 +85,34 @@ def plain_usage(usage: Any) -> Usage:
     countable = {*map(type, counts)} == {int} and min(counts) >= -MOST and max(counts) <= MOST
     if countable and (cost is None or (type(cost) is float and -MOST <= cost <= MOST)):
         return usage
-    return Usage(*map(_count, counts)).with_cost(_cost(cost))
+    # NaN is not equal to itself; a cost that is no number counts as unknown.
+    known = cost is not None and cost == cost
+    return Usage(*(int(_clamped(count) or 0) for count in counts)).with_cost(_clamped(cost) if known else None)
 
 
-def _count(value: Any) -> int:
+def _clamped(value: Any) -> float | None:
     try:
-        return int(max(-MOST, min(MOST, value)))
-    except (TypeError, ValueError, ArithmeticError):
-        return 0
-
-
-def _cost(value: Any) -> float | None:
-    """An amount that is none is not known."""
-    try:
-        return float(max(-MOST, min(MOST, value))) if value is not None and value == value else None
+        return float(max(-MOST, min(MOST, value)))
     except (TypeError, ValueError, ArithmeticError):
         return None
 
 
 def plain(value: Any, *, fresh: bool = False) -> Any:
-    """Any value as JSON has it; the very same object where nothing has to be changed, unless it is to be a `fresh`
-    one, which nobody else can change."""
+    """Any value as JSON; the same object if nothing has to be converted, unless `fresh` asks for a copy that no other
+    code can change."""
     if not fresh and type(value) is dict and {*map(type, value)} <= _TEXT and {*map(type, value.values())} <= _SIMPLE:
         return value
     return _Plain(fresh).of(value, 0)
 
 
-#: The types of a dict's keys and values if there is nothing to change about it, as of most there is not.
+#: The types of the keys and values of most dicts, which need no conversion.
 _TEXT = frozenset({str})
 _SIMPLE = frozenset({str, bool, type(None)})
 
 
 def plain_arguments(value: Any) -> dict[str, Any] | str:
-    """Arguments of a tool: an object, or text that is none. Too deep to be kept they are text: a tool has to get what
-    is recorded, or nothing."""
+    """The arguments of a tool call: an object, or text that is not one. Arguments that are nested too deeply become
+    text, so that the call fails: a tool must get exactly what is recorded."""
     if isinstance(value, str):
         return plain_text(value)
     made = _Plain()
@@ -127,13 +121,13 @@ def plain_arguments(value: Any) -> dict[str, Any] | str:
 
 
 class _Plain:
-    """One value on its way; a second look at an object that is being looked at is a circle."""
+    """Converts one value; an object that is met again while it is being converted contains itself."""
 
     def __init__(self, fresh: bool = False) -> None:
         self._fresh = fresh
         self._open: set[int] = set()
         self._values = 0
-        #: Something is text because it was too deep, or too much.
+        #: Whether something became text because it was too deep or too large.
         self.cut = False
 
     def of(self, value: Any, depth: int) -> Any:
@@ -175,27 +169,28 @@ class _Plain:
         return given if same else made
 
     def as_text(self, value: Any) -> str:
-        """What is too deep to be kept as it is: its JSON as text, or a word on why that cannot be written."""
+        """The JSON of a value that is nested too deeply, as text; if that cannot be written, a note on why."""
         try:
             if self._can_be_written(value):
-                return json.dumps(value, ensure_ascii=False, default=_unspeakable)
+                return json.dumps(value, ensure_ascii=False, default=_repr)
         except (RecursionError, TypeError, ValueError):
             pass
         return f"(left out: more than {DEEPEST} levels or {_MOST_VALUES:,} values within each other)"
 
     def _can_be_written(self, value: Any) -> bool:
-        """What holds itself, or the same list again and again, has no end."""
+        """Whether writing the value ends: it may contain itself, or the same list over and over."""
         level = [value]
         while level:
             inner = level.pop()
             self._values += len(inner)
             if self._values > _MOST_VALUES:
                 return False
-            level += [each for each in _items(inner) if isinstance(each, dict | list | tuple)]
+            items = inner.values() if isinstance(inner, dict) else inner
+            level += [each for each in items if isinstance(each, dict | list | tuple)]
         return True
 
     def _odd(self, value: Any, depth: int) -> Any:
-        """Subclasses as what they are of; what is left as pydantic writes it."""
+        """Instances of subclasses as their base type; other values as pydantic writes them."""
         if isinstance(value, str):
             return str.__str__(value)
         if isinstance(value, int):
@@ -214,12 +209,8 @@ class _Plain:
             listed = getattr(value, "tolist", None)
             made = listed() if callable(listed) else to_jsonable_python(value, bytes_mode="base64")
         except Exception:
-            return _unspeakable(value)
-        return self.of(made, depth) if type(made) in _JSON else _unspeakable(value)
-
-
-def _items(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value
+            return _repr(value)
+        return self.of(made, depth) if type(made) in _JSON else _repr(value)
 
 
 _JSON = frozenset([str, int, float, bool, type(None), dict, list])
@@ -227,7 +218,7 @@ _NUMBERS = {"inf": "Infinity", "-inf": "-Infinity"}
 
 
 def _digits(value: int) -> str:
-    """Python writes no more than some thousand decimal digits; hexadecimal ones it always does."""
+    """The digits of a large integer: hexadecimal if Python refuses to write so many decimal ones."""
     try:
         return str(value)
     except ValueError:
@@ -235,7 +226,7 @@ def _digits(value: int) -> str:
 
 
 def _key(key: Any) -> str:
-    """As `json` writes keys that are no text; others as text."""
+    """A key as text, as `json` writes it if it accepts the type."""
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
     if isinstance(key, int) and not isinstance(key, str):
@@ -246,7 +237,7 @@ def _key(key: Any) -> str:
 
 
 def _distinct(text: str, key: Any, given: Mapping[Any, Any], made: Mapping[str, Any]) -> str:
-    """Also beside a key that reads alike."""
+    """The text of a key, with its type added if another key has the same text."""
     if text not in made and (isinstance(key, str) or text not in given):
         return text
     named, number = f"{text} ({type(key).__name__})", 1
@@ -263,7 +254,8 @@ def _of_bytes(value: bytes) -> str:
         return base64.b64encode(value).decode("ascii")
 
 
-def _unspeakable(value: Any) -> str:
+def _repr(value: Any) -> str:
+    # `repr` is code of the object's author, and may raise anything.
     try:
         return str.__str__(repr(value))
     except Exception:
@@ -271,7 +263,7 @@ def _unspeakable(value: Any) -> str:
 
 
 def _object(value: Any) -> Any:
-    """What has to be an object."""
+    """The value of a field that has to be an object."""
     made = plain(value)
     return made if isinstance(made, dict) else {} if made is None else {"value": made}
 
@@ -296,21 +288,15 @@ def _text_or_none(value: Any) -> str | None:
     return None if value is None else plain_text(value)
 
 
-def _flag(value: Any) -> bool:
-    return value if type(value) is bool else bool(value)
-
-
 def calls_of(value: Any) -> Any:
     """The calls of a reply: each has an id and a name, and arguments that are an object or text."""
-    made = tuple(call if type(call) is dict and _is_plain_call(call) else _call(call) for call in value)
+    made = tuple(map(_call, value))
     return value if type(value) is tuple and all(a is b for a, b in zip(made, value, strict=True)) else made
 
 
-def _is_plain_call(call: dict[str, Any]) -> bool:
-    return plain(call) is call and type(call.get("arguments")) in (dict, str)
-
-
 def _call(call: Any) -> Any:
+    if type(call) is dict and plain(call) is call and type(call.get("arguments")) in (dict, str):
+        return call
     made = _object(call)
     arguments = made.get("arguments")
     if "arguments" in made and not isinstance(arguments, dict | str):
@@ -318,12 +304,12 @@ def _call(call: Any) -> Any:
     return {**made, **{name: plain_text(made[name]) for name in ("id", "name") if name in made}}
 
 
-#: By the annotation of an event's field: what makes a value one that can be recorded.
+#: The conversion to a recordable value, by the annotation of an event's field.
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "str": plain_text,
     "str | None": _text_or_none,
     "float": moment,
-    "bool": _flag,
+    "bool": bool,
     "Usage": plain_usage,
     "tuple[str, ...]": _texts,
     "dict[str, Any]": _object,
@@ -336,12 +322,13 @@ _Conversion = tuple[str, Callable[[Any], Any]]
 
 
 def _fields_of(kind: type[Event]) -> tuple[Callable[[Event], tuple[Any, ...]], list[_Conversion], list[_Conversion]]:
-    """What gives all texts of an event at once, since nearly all are plain; the other fields; all fields."""
+    """A function that gets all texts of an event at once (nearly all need no conversion), the conversions of its other
+    fields, and those of all fields."""
     conversions = [(each.name, _CONVERSIONS[str(each.type)]) for each in fields(kind)]
     texts = [name for name, conversion in conversions if conversion in (plain_text, _text_or_none)]
-    # Of one name alone it gives no tuple.
+    # With a single name, `attrgetter` would return no tuple.
     return attrgetter("node", *texts), [each for each in conversions if each[0] not in texts], conversions
 
 
-#: The fields of each kind of events; one that nothing converts is an error when it is defined, and not in a run.
+#: By kind of event. A field without a conversion raises `KeyError` when this module is imported, not in a run.
 _FIELDS = {kind: _fields_of(kind) for kind in KINDS.values()}

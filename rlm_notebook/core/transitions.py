@@ -1,4 +1,4 @@
-"""What each event changes of its node. Whether it may follow was asked before, by the tree."""
+"""How each event changes its node. The tree has checked before that the event may follow."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ __all__ = ["CHANGES", "NEW", "IllegalEvent", "changed", "decision_of"]
 
 
 class IllegalEvent(ValueError):
-    """An event that cannot follow what happened: a fault of whoever emitted it."""
+    """An event that cannot follow the earlier ones: an error of the code that emitted it."""
 
 
 def decision_of(event: Planned) -> Any:
-    """What becomes of a node: at a limit it is answered, whatever its plan says."""
+    """The decision of a plan; at a limit it is EXECUTE, whatever the plan states."""
     return "EXECUTE" if event.limited else event.plan.get("decision")
 
 
 def _ended(node: Node, at: float) -> float:
-    """Not before it began: its beginning may be of an execution whose clock was ahead."""
+    """The end of a node, never before its start, which an execution with another clock may have recorded."""
     return at if node.started is None else max(at, node.started)
 
 
@@ -65,7 +65,7 @@ def _cancelled(node: Node, event: Cancelled, state: NodeState) -> Node:
 
 
 def _longer(node: Node, text: str) -> str:
-    """Of what came in several attempts, the most."""
+    """The longest partial answer of all attempts."""
     return text if len(text) > len(node.partial) else node.partial
 
 
@@ -77,7 +77,7 @@ def _superseded(node: Node, event: Superseded, state: NodeState) -> Node:
 
 #: `changed(node, name=value, ...)`: the node with some fields changed.
 changed: Callable[..., Node] = changer(Node)
-#: What a node begins as.
+#: The initial values of a node.
 NEW = Node("", None, "")
 
 
@@ -110,46 +110,41 @@ def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
 
 
 def _tool_called(node: Node, event: ToolCalled) -> Node:
-    """Work is what a tool does, and not that somebody is asked whether it may."""
+    """A call that awaits approval is a wait; when it is approved, a second event replaces it and work begins."""
     use = ToolUse(event.call, event.name, event.arguments, event.at, awaiting_approval=event.awaiting_approval)
-    asked = next(
+    place = next(
         (at for at, other in enumerate(node.tool_calls) if other.awaiting_approval and other.call == event.call), None
     )
-    if asked is None:
+    if place is None:
         phases = _entered(node.phases, "wait", event.at) if event.awaiting_approval else _worked(node)
         return changed(node, tool_calls=(*node.tool_calls, use), phases=phases)
     phases = node.phases if node.at_work else _entered(node.phases, "execute", event.at)
-    return changed(node, tool_calls=(*node.tool_calls[:asked], use, *node.tool_calls[asked + 1 :]), phases=phases)
+    uses = (*node.tool_calls[:place], use, *node.tool_calls[place + 1 :])
+    return changed(node, tool_calls=uses, phases=phases)
 
 
 def _tool_returned(node: Node, event: ToolReturned) -> Node:
-    """After the last of a round the model is to be asked again, when it is the node's turn."""
-    uses = _returned(node.tool_calls, event)
-    over = node.at_work and all(use.ended is not None for use in uses)
-    return changed(node, tool_calls=uses, phases=_entered(node.phases, "wait", event.at) if over else node.phases)
-
-
-def _returned(uses: tuple[ToolUse, ...], event: ToolReturned) -> tuple[ToolUse, ...]:
-    """Of several calls with the same id (models number each reply anew), the one that still runs."""
+    uses = node.tool_calls
     for place, use in enumerate(uses):
+        # Of several calls with the same id (models number the calls of each reply from the start), the running one.
         if use.call == event.call and use.ended is None:
-            # Told again by an execution whose clock was set back in between, it may have been called later than now.
+            # In a replay the call may be later than now, if the clock was set back in between.
             at = max(event.at, use.started)
             ended = replace(use, content=event.content, ok=event.ok, ended=at, reads=event.reads)
-            return (*uses[:place], ended, *uses[place + 1 :])
-    return uses
+            uses = (*uses[:place], ended, *uses[place + 1 :])
+            break
+    # After the last return of a round, the node waits for its next model call.
+    is_last = node.at_work and all(use.ended is not None for use in uses)
+    return changed(node, tool_calls=uses, phases=_entered(node.phases, "wait", event.at) if is_last else node.phases)
 
 
 def _replied(node: Node, event: Replied) -> Node:
-    if not all(_is_call(call) for call in event.calls):
-        raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
-    told = Round(event.content, event.calls, event.usage, event.model)
-    return changed(node, rounds=(*node.rounds, told), usage=node.usage + event.usage)
-
-
-def _is_call(call: dict[str, Any]) -> bool:
-    named = isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
-    return named and isinstance(call.get("arguments"), dict | str)
+    for call in event.calls:
+        named = isinstance(call.get("id"), str) and isinstance(call.get("name"), str)
+        if not (named and isinstance(call.get("arguments"), dict | str)):
+            raise IllegalEvent(f"node {node.id}: a call of a tool has an id, a name and arguments")
+    latest = Round(event.content, event.calls, event.usage, event.model)
+    return changed(node, rounds=(*node.rounds, latest), usage=node.usage + event.usage)
 
 
 def _retried(node: Node, event: Retried) -> Node:
@@ -175,14 +170,14 @@ def _finished(node: Node, event: Finished, state: NodeState) -> Node:
         started=node.started if node.started is not None else event.at,
         ended=_ended(node, event.at),
         mark=event.mark,
-        phases=_answered(node, event.content, event.at),
+        phases=_final_phases(node, event.content, event.at),
         rounds=(),
         partial="",
     )
 
 
-def _answered(node: Node, answer: str, at: float) -> tuple[Phase, ...]:
-    """All phases ended. Where the answer came with the plan, that call was the work."""
+def _final_phases(node: Node, answer: str, at: float) -> tuple[Phase, ...]:
+    """The phases, all ended. If the answer came with the plan, the planning call becomes the "execute" phase."""
     if node.state is NodeState.WAITING and len(node.phases) > 1 and (node.plan or {}).get("answer") == answer:
         *before, plan, wait = node.phases
         if plan.kind == "plan":
@@ -192,21 +187,21 @@ def _answered(node: Node, answer: str, at: float) -> tuple[Phase, ...]:
     return _closed(_worked(node), at)
 
 
-#: A wait for a turn that was free is none, in seconds: nobody would see it, and each would be kept.
+#: In seconds. A shorter wait for a slot is not recorded: nearly every call would have one.
 SHORTEST_WAIT = 0.005
 
 
 def _entered(phases: tuple[Phase, ...], kind: str, at: float) -> tuple[Phase, ...]:
-    """The phases with the next one, where the open one ends."""
+    """The phases after the node enters the next one, at which the open one ends."""
     if phases:
-        # Clocks may be set back, and what is told again has times of its own.
+        # Clocks may be set back, and replayed events have times of their own.
         at = max(at, phases[-1].ended or phases[-1].started)
     if not phases or phases[-1].kind != "wait" or phases[-1].ended is not None:
         return (*_closed(phases, at), Phase(kind, at))
     if kind == "wait":
         return phases
     *before, wait = phases
-    # What waited for its parts has waited, however short that was.
+    # A wait for sub-tasks is recorded however short it was.
     if at - wait.started >= SHORTEST_WAIT or (kind == "synthesize" and (not before or before[-1].kind == "plan")):
         return (*_closed(phases, at), Phase(kind, at))
     if before and before[-1].kind == kind:
@@ -218,7 +213,8 @@ _WORK = {NodeState.PLANNING: "plan", NodeState.RUNNING: "execute", NodeState.SYN
 
 
 def _worked(node: Node) -> tuple[Phase, ...]:
-    """The phases of a node of which something comes: it was at work. Earlier versions told no call but the first."""
+    """The phases of a node that produces something, and therefore was at work: recorded runs of earlier versions have
+    no event for the beginning of later calls."""
     kind = _WORK.get(node.state)
     if kind is None or node.at_work or not node.phases or node.phases[-1].ended is not None:
         return node.phases
@@ -229,14 +225,14 @@ def _worked(node: Node) -> tuple[Phase, ...]:
 
 
 def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tuple[Phase, ...]:
-    """The phases with the open last one ended."""
+    """The phases with the last one ended, if it is open."""
     if not phases or phases[-1].ended is not None:
         return phases
     last = phases[-1]
     return (*phases[:-1], Phase(kind or last.kind, last.started, max(at, last.started)))
 
 
-#: The node after an event that the table allows.
+#: The changed node, for each kind of event that changes one.
 CHANGES: dict[type[Event], Callable[[Node, Any, NodeState], Node]] = {
     PlanStarted: lambda node, event, state: _begun(node, "plan", event.at, state),
     Started: lambda node, event, state: _begun(node, "execute", event.at, state),
