@@ -168,8 +168,8 @@ class Recursion:
         request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
         stopped, changed = self._requests.stopped(run, run.tree[node.id])
         transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
-        talk = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
-        return await self._fitting(run, node, request, talk.answer, talk.refuse)
+        loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
+        return await self._fitting(run, node, request, loop.answer, loop.record_rejected)
 
     def _reference_tools(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""

@@ -1,8 +1,8 @@
-"""Arguments of tools that are marked as secret (`SecretStr` and its like): they are used, and told to nobody.
+"""Tool arguments that are marked as secret (`SecretStr` and the like): used by the tool, never recorded or shown.
 
-The model gave them and the function gets them; what is logged, kept and shown has a mask in their place, and says by
-name which are masked: a mask is a text like any other, and may be what a model meant. They cannot be used again from
-what is kept, so a call that was stopped before it ended is asked for anew, and that call alone.
+The tool gets the argument as the model wrote it. Events, files and displays hold a mask in its place, and "secret" in
+a recorded call names the masked arguments, because a mask is a text that a model may also write. Masked arguments
+cannot be restored from a file, so an interrupted call is requested from the model once more.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..core.secret_parameters import secret_parameters
 from ..ports import ToolCall
 from ..tools import Tool
 
-__all__ = ["MASK", "is_masked", "masked", "masked_in", "secrets_of", "told_call", "without", "without_in"]
+__all__ = ["MASK", "is_masked", "masked", "masked_in", "recorded_call", "secrets_of", "without", "without_in"]
 
-#: As pydantic shows a secret.
+#: The mask that pydantic prints for a secret.
 MASK = "**********"
-#: Stands for all of the arguments, where they are no object.
+#: The name for the arguments as a whole, where they are text and not an object.
 WHOLE = ""
-#: What is shorter is in every text, and would only garble it.
+#: Shorter values are not masked in texts: they occur everywhere by chance.
 _SHORTEST = 4
 
 
 def masked_in(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
-    """The names of the arguments that are secret, or might be (a name that the tool does not know)."""
+    """The names of the arguments that are secret, or may be (names that the tool does not have)."""
     tool = tools.get(call.name)
     secret = secret_parameters(tool.parameters) if tool is not None else set()
     if tool is None or not secret:
@@ -40,7 +40,7 @@ def masked_in(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
 
 
 def masked(call: ToolCall, tools: Mapping[str, Tool]) -> ToolCall:
-    """The call as it may be told."""
+    """The call with its secret arguments masked."""
     names = masked_in(call, tools)
     if not names:
         return call
@@ -49,28 +49,28 @@ def masked(call: ToolCall, tools: Mapping[str, Tool]) -> ToolCall:
     return replace(call, arguments={**call.arguments, **dict.fromkeys(names, MASK)})
 
 
-def told_call(call: ToolCall, tools: Mapping[str, Tool]) -> dict[str, Any]:
-    """The call as it is recorded: "secret" names what is masked, where something is."""
+def recorded_call(call: ToolCall, tools: Mapping[str, Tool]) -> dict[str, Any]:
+    """The call as it is recorded; "secret" names the masked arguments, if any."""
     names = masked_in(call, tools)
-    told = {"id": call.id, "name": call.name, "arguments": masked(call, tools).arguments}
-    return {**told, "secret": names} if names else told
+    recorded = {"id": call.id, "name": call.name, "arguments": masked(call, tools).arguments}
+    return {**recorded, "secret": names} if names else recorded
 
 
-def is_masked(told: Mapping[str, Any], tools: Mapping[str, Tool]) -> bool:
-    """Whether a recorded call cannot be made, because some of its arguments were not kept."""
-    if told.get("secret"):
+def is_masked(recorded: Mapping[str, Any], tools: Mapping[str, Tool]) -> bool:
+    """Whether a recorded call cannot be made, because some of its arguments are masked."""
+    if recorded.get("secret"):
         return True
-    # Earlier versions did not say so: there, a mask in the place of a secret is one.
-    call = ToolCall(told["id"], told["name"], told["arguments"])
+    # Files of earlier versions have no "secret": there, a mask in the place of a secret argument is one.
+    call = ToolCall(recorded["id"], recorded["name"], recorded["arguments"])
     given = call.arguments if isinstance(call.arguments, dict) else {WHOLE: call.arguments}
     return any(given[name] == MASK for name in masked_in(call, tools))
 
 
 def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
-    """The texts that must not be told, the longest first."""
+    """The secret values in a call as texts, the longest first."""
     names = masked_in(call, tools)
     if isinstance(call.arguments, str):
-        # Of what is no JSON the values as far as they can be made out, too: the model will say them again.
+        # In text that is not JSON also each recognisable value: the model may repeat it.
         hidden = [call.arguments, *_VALUE.findall(call.arguments)]
     else:
         hidden = [call.arguments[name] for name in names]
@@ -79,7 +79,7 @@ def secrets_of(call: ToolCall, tools: Mapping[str, Tool]) -> list[str]:
 
 
 def without(text: str, secrets: list[str]) -> str:
-    """The text with a mask for each secret: a tool may repeat what it was given, above all in its errors."""
+    """The text with a mask for each secret: tools repeat their arguments, above all in errors."""
     return redacted(text, secrets, MASK)
 
 
@@ -87,7 +87,7 @@ _VALUE = re.compile(r'[:\[,]\s*"((?:[^"\\]|\\.)+)')
 
 
 def without_in(value: Any, secrets: list[str]) -> Any:
-    """The same for all texts in a value."""
+    """The value with a mask for each secret in any of its texts."""
     if isinstance(value, str):
         return without(value, secrets)
     if isinstance(value, dict):

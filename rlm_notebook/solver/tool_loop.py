@@ -1,8 +1,20 @@
-"""A model and its tools: it is asked, it calls tools, it is asked again, until it answers.
+"""The loop of one node's model and its tools: call the model, run the tools it calls, repeat until it answers.
 
-Every reply and what every tool returned is in the log before it is used further. So a run that was stopped goes on
-after the last call that had ended: no reply that is recorded is asked for again, and no tool that had returned is
-called again - it may not bear that.
+A round is one reply and the results of its tool calls. Its states, as events: the reply is recorded (`Replied`), then
+each call (`ToolCalled`), then each result (`ToolReturned`), all before they are used further. The last reply, which
+calls no tool, ends the loop and is recorded by the solver.
+
+A run that was interrupted therefore resumes after the last recorded call: `Transcript` replays the recorded rounds as
+far as they are valid. From the first call whose tool, references or secret arguments have changed, or that had not
+ended, the rest of the transcript is dropped, because the model wrote it in view of a result that no longer holds.
+
+What must never happen: a reply that is recorded is requested again (it was paid for); a tool that returned is called
+again (it may not be idempotent); a tool runs before its call is recorded, or before the approval that it requires; a
+secret argument reaches an event, a file or an error. Secret arguments are not in the file, so a call that was
+interrupted needs its reply once more, for these arguments alone (`_restore_secrets`).
+
+Errors of tools are texts for the model, which can repair its call. Only `ToolError(fatal=True)` and a loop that does
+not end within `max_tool_rounds` fail the node.
 """
 
 from __future__ import annotations
@@ -10,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -33,13 +45,20 @@ from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
 from .model_calls import call_model, emit_work
-from .secret_arguments import is_masked, masked, secrets_of, told_call, without, without_in
+from .secret_arguments import is_masked, masked, recorded_call, secrets_of, without, without_in
 
 __all__ = ["ToolLoop", "Transcript"]
 
 
+#: How many characters of an unfinished answer an error message shows, from its end.
+_SHOWN = 1_000
+#: For the model, in the place of a result.
+_NOT_MADE = "This call was not made: the run was stopped, and secret arguments are not kept. Call it again if need be."
+_MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
+
+
 class ToolLoop:
-    """What one node's model is asked, and which tools it may call; `reads` gathers the references that they read."""
+    """Calls one node's model and the tools that it calls; `reads` collects the names of the references they read."""
 
     def __init__(
         self,
@@ -59,69 +78,76 @@ class ToolLoop:
         self._reads = reads
         self._rounds = run.limits.max_tool_rounds
         self._recorded = recorded
-        #: What the model gave to tools and nobody is told, the longest first.
+        #: The secret arguments that the model has given to tools, the longest first.
         self._secrets: list[str] = []
         self._paid = False
-        #: What the model thought in the rounds so far.
+        #: The reasoning of the rounds so far.
         self._thoughts: list[str] = []
-        #: The id of a call that the model did not write to its end, and why.
+        #: The id of a tool call that was cut off, and why.
         self._cut_off: tuple[str, str] = ("", "")
 
     async def answer(self, request: Request) -> Reply:
-        """Ask until the model answers without calling a tool.
+        """The first reply that calls no tool.
 
-        Raises `ToolError` when it still calls tools after `max_tool_rounds`, or when a tool says that it is fatal.
+        Raises `ToolError` when the model still calls tools after `max_tool_rounds`, or when a tool raises a fatal one.
         """
-        said: list[str] = []
+        written: list[str] = []
         for left in range(self._rounds, -1, -1):
             reply, uses = await self._reply(request)
-            self._note_thoughts(reply)
+            if reply.reasoning:
+                self._thoughts.append(self._without_secrets(reply.reasoning))
             if not reply.tool_calls:
                 if self._secrets:
                     metadata = without_in(dict(reply.metadata), self._secrets)
-                    reply = replace(reply, content=self._hushed(reply.content), metadata=metadata)
-                # What took a round that was paid for does not come from a cache, whatever its last words do.
+                    reply = replace(reply, content=self._without_secrets(reply.content), metadata=metadata)
+                # An answer after a paid round does not count as cached, even where its last reply was.
                 reply = replace(reply, mark="") if self._paid and reply.mark else reply
                 return replace(reply, reasoning="\n\n".join(self._thoughts)) if self._thoughts else reply
-            said.append(self._hushed(reply.content).strip())
+            written.append(self._without_secrets(reply.content).strip())
             if left:
-                told = await self._use_tools(reply.tool_calls, uses)
-                request = replace(request, messages=_within_threshold((*request.messages, _said(reply), *told)))
-        partial = "\n\n".join(filter(None, said))
+                calls = [{"id": each.id, "name": each.name, "arguments": each.arguments} for each in reply.tool_calls]
+                assistant: Message = {"role": "assistant", "content": reply.content, "tool_calls": calls}
+                results = await self._use_tools(reply.tool_calls, uses)
+                request = replace(request, messages=_within_threshold((*request.messages, assistant, *results)))
+        partial = "\n\n".join(filter(None, written))
+        shown = partial if len(partial) <= _SHOWN else f"[…] {partial[-_SHOWN:]}"
         early = f" (the last call was {self._cut_off[1]})" if self._cut_off[1] else ""
         raise ToolError(
             f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds{early}; "
-            f"raise max_tool_rounds, or make the task or the tools clearer{_so_far(partial)}",
+            "raise max_tool_rounds, or make the task or the tools clearer"
+            f"{f'. What it had written by then: {shown}' if shown else ''}",
             node=self._node,
             partial=partial,
         )
 
-    def refuse(self, reply: Reply) -> None:
-        """An answer that the model has to mend: it is kept as the rounds before it are."""
+    def record_rejected(self, reply: Reply) -> None:
+        """Record an answer that the model has to repair, as the rounds before it are recorded."""
         if not self._recorded.was_last(reply):
-            self._tell(reply)
+            self._emit_reply(reply)
 
     async def _reply(self, request: Request) -> tuple[Reply, Sequence[ToolUse | None]]:
-        """What the model says, or said; and what is known of each call that it makes."""
+        """The next reply, replayed or requested; and the recorded use of each of its calls, `None` if it has none."""
         known = self._recorded.next()
         if known is not None:
             emit_work(self._run, self._node, "worker")
-            reply, uses = await self._with_secrets(request, known) if known.lacking else (known.reply, known.uses)
-            event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=known.told)
+            reply, uses = known.reply, known.uses
+            if known.lacking:
+                reply, uses = await self._restore_secrets(request, known)
+            event = Replied(at=self._run.clock(), node=self._node, content=reply.content, calls=known.calls)
             self._run.emit(replace(event, usage=known.usage, model=reply.model, mark="replayed"))
             self._paid = self._paid or known.usage.calls > 0
             return reply, uses
-        reply = _distinct(await call_model(self._run, self._node, self._model, request, self._retry))
+        reply = _with_distinct_ids(await call_model(self._run, self._node, self._model, request, self._retry))
         self._cut_off = _cut_off_call(reply)
         if reply.tool_calls:
-            self._tell(reply)
+            self._emit_reply(reply)
         return reply, [None] * len(reply.tool_calls)
 
-    async def _with_secrets(self, request: Request, known: _Known) -> tuple[Reply, Sequence[ToolUse | None]]:
-        """A recorded reply with the secret arguments that were not kept: the model is asked for them again.
+    async def _restore_secrets(self, request: Request, known: _RecordedRound) -> tuple[Reply, Sequence[ToolUse | None]]:
+        """A recorded reply with the secret arguments that were not recorded: the same request is made once more.
 
-        Only these are taken of what it says now: other calls of the reply have ended, or are made as recorded. A call
-        that it does not repeat cannot be made, and it is told so.
+        Only these arguments are taken from the new reply: other calls have ended, or are made as recorded. A call that
+        the new reply does not repeat is not made, and the model gets that as its result.
         """
         again = await call_model(self._run, self._node, self._model, request, self._retry)
         names = ", ".join(sorted({known.reply.tool_calls[at].name for at in known.lacking}))
@@ -130,149 +156,145 @@ class ToolLoop:
         self._run.emit(Retried(at=now, node=self._node, reason=reason, usage=self._run.claim(self._node)))
         offered, calls, uses = list(again.tool_calls), list(known.reply.tool_calls), list(known.uses)
         for at in known.lacking:
-            call = calls[at]
-            told = {**known.told[at], "id": ""}
-            said = next((each for each in offered if self._told(replace(each, id="")) == told), None)
-            if said is not None:
-                offered.remove(said)
-                calls[at] = replace(call, arguments=said.arguments)
+            call, wanted = calls[at], {**known.calls[at], "id": ""}
+            same = (each for each in offered if recorded_call(replace(each, id=""), self._tools) == wanted)
+            if (repeated := next(same, None)) is not None:
+                offered.remove(repeated)
+                calls[at] = replace(call, arguments=repeated.arguments)
             else:
                 given = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
                 uses[at] = ToolUse(call.id, call.name, given, now, content=_NOT_MADE, ok=False, ended=now)
         reply = replace(known.reply, tool_calls=tuple(calls))
-        self._learn(reply)
+        self._note_secrets(reply)
         return reply, uses
 
-    def _told(self, call: ToolCall) -> dict[str, Any]:
-        return told_call(call, self._tools)
-
-    def _learn(self, reply: Reply) -> None:
-        """Remember what is secret in a reply."""
+    def _note_secrets(self, reply: Reply) -> None:
         found = [text for call in reply.tool_calls for text in secrets_of(call, self._tools)]
         if found:
             self._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
 
-    def _hushed(self, text: str) -> str:
-        """The text without what is secret in this conversation."""
+    def _without_secrets(self, text: str) -> str:
         return without(text, self._secrets)
 
-    def _tell(self, reply: Reply) -> None:
-        self._learn(reply)
+    def _emit_reply(self, reply: Reply) -> None:
+        self._note_secrets(reply)
         usage = self._run.claim(self._node)
         self._paid = self._paid or usage.calls > 0
         self._run.emit(
             Replied(
                 at=self._run.clock(),
                 node=self._node,
-                content=self._hushed(reply.content),
-                calls=tuple(map(self._told, reply.tool_calls)),
+                content=self._without_secrets(reply.content),
+                calls=tuple(recorded_call(call, self._tools) for call in reply.tool_calls),
                 usage=usage,
                 model=reply.model,
             )
         )
 
-    def _note_thoughts(self, reply: Reply) -> None:
-        if reply.reasoning:
-            self._thoughts.append(self._hushed(reply.reasoning))
-
     async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
-        """All calls of one reply, in parallel; the answers in the order of the calls."""
-        asks = any(use is None and self._asks_somebody(call) for call, use in zip(calls, uses, strict=True))
-        # All are told before any begins: what is recorded of a reply's calls is in their order.
-        for call, use in zip(calls, uses, strict=True):
+        """Run all calls of one reply in parallel; their results in the order of the calls."""
+        pairs = list(zip(calls, uses, strict=True))
+        guarded = any(use is None and self._requires_approval(call) for call, use in pairs)
+        # All calls are recorded before any runs, so that the record has them in their order.
+        for call, use in pairs:
             if use is None:
-                self._tell_call(call, asks)
+                self._emit_call(call, awaiting_approval=guarded)
             else:
-                self._tell_again(use)
-        if asks:
+                self._reads.update(use.reads)
+                for event in tool_events(use, self._node):
+                    self._run.emit(event)
+        if guarded:
             await self._run.control.approval_of(self._node)
-            for call, use in zip(calls, uses, strict=True):
+            for call, use in pairs:
                 if use is None:
-                    self._tell_call(call, asks=False)
+                    self._emit_call(call, awaiting_approval=False)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._use(call)) if use is None else use
-                    for call, use in zip(calls, uses, strict=True)
-                ]
+                tasks = [group.create_task(self._use(call)) if use is None else use for call, use in pairs]
         except BaseExceptionGroup as errors:
-            raise _first_of(errors) from None
+            # The first error cancelled the other tasks: it is the one to raise.
+            first: BaseException = errors
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
         contents = [each.content or "" if isinstance(each, ToolUse) else each.result() for each in tasks]
         return [
             {"role": "tool", "content": content, "tool_call_id": call.id}
             for call, content in zip(calls, contents, strict=True)
         ]
 
-    def _asks_somebody(self, call: ToolCall) -> bool:
-        """Whether somebody has to allow the call; what the model has to mend first is nobody's business yet."""
-        wanted = self._tools.get(call.name) if call.id != self._cut_off[0] else None
-        return wanted is not None and wanted.requires_approval and _fits(wanted, call)
+    def _requires_approval(self, call: ToolCall) -> bool:
+        """Whether a person has to approve the call; one that the model has to repair first needs no approval yet."""
+        tool = self._tools.get(call.name) if call.id != self._cut_off[0] else None
+        if tool is None or not tool.requires_approval:
+            return False
+        try:
+            tool.validated(call.arguments)
+        except BaseException as error:
+            # A validator is the tool author's code; its error is the result when the tool is called.
+            if not is_failure(error):
+                raise
+            return False
+        return True
 
-    def _tell_again(self, use: ToolUse) -> None:
-        self._reads.update(use.reads)
-        for event in tool_events(use, self._node):
-            self._run.emit(event)
-
-    def _tell_call(self, call: ToolCall, asks: bool) -> None:
-        told = masked(call, self._tools).arguments
-        given = told if isinstance(told, dict) else {"text": told}
-        now = self._run.clock()
+    def _emit_call(self, call: ToolCall, *, awaiting_approval: bool) -> None:
+        arguments = masked(call, self._tools).arguments
         self._run.emit(
-            ToolCalled(at=now, node=self._node, call=call.id, name=call.name, arguments=given, awaiting_approval=asks)
+            ToolCalled(
+                at=self._run.clock(),
+                node=self._node,
+                call=call.id,
+                name=call.name,
+                arguments=arguments if isinstance(arguments, dict) else {"text": arguments},
+                awaiting_approval=awaiting_approval,
+            )
         )
 
     async def _use(self, call: ToolCall) -> str:
-        try:
-            content, ok = await self._outcome(call)
-        except ToolError as error:
-            said = error_text(error)
-            if (told := self._hushed(without_keys(said))) == said:
-                raise
-            raise ToolError(told, fatal=True, node=self._node) from None
-        content = self._hushed(plain_text(content))
-        reads = _read_by(call, self._run.job.memory) if ok else {}
+        """Run one call and record its result, which it returns as the model reads it."""
+        if call.id == self._cut_off[0]:
+            content = f"This call was not made: your output was {self._cut_off[1]}. Call again, with less text."
+            ok = False
+        else:
+            try:
+                content, ok = await _result_for_model(self._node, call, self._tools)
+            except ToolError as error:
+                message = error_text(error)
+                if (shown := self._without_secrets(without_keys(message))) == message:
+                    raise
+                raise ToolError(shown, fatal=True, node=self._node) from None
+        content = self._without_secrets(plain_text(content))
+        reads: dict[str, str] = {}
+        if ok and call.name in REFERENCE_TOOLS and isinstance(call.arguments, dict):
+            # The content hash of the reference that was read: a changed one makes the result invalid.
+            name = call.arguments.get("name")
+            digest = self._run.job.memory.digest(name) if isinstance(name, str) else None
+            reads = {name: digest} if isinstance(name, str) and digest is not None else {}
         self._run.emit(
             ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
         )
         return content
 
-    async def _outcome(self, call: ToolCall) -> tuple[str, bool]:
-        if call.id == self._cut_off[0]:
-            return f"This call was not made: your output was {self._cut_off[1]}. Call again, with less text.", False
-        return await _outcome(self._node, call, self._tools)
-
-
-def _so_far(partial: str) -> str:
-    """The end of what was written; the error has all of it."""
-    if not partial:
-        return ""
-    shown = partial if len(partial) <= _SHOWN else f"[…] {partial[-_SHOWN:]}"
-    return f". What it had written by then: {shown}"
-
-
-#: How many characters of an unfinished answer the message of an error shows.
-_SHOWN = 1_000
-
-
-_NOT_MADE = "This call was not made: the run was stopped, and secret arguments are not kept. Call it again if need be."
-
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A recorded reply, as it was told; what became of each of its calls (`None`: it has to be made again), and which
-    of those are `lacking` secret arguments."""
+class _RecordedRound:
+    """A recorded reply with its calls as recorded.
+
+    `uses` holds what each call came to (`None`: it has to be made), `lacking` the positions of those calls to be made
+    that lack secret arguments.
+    """
 
     reply: Reply
-    told: tuple[dict[str, Any], ...]
+    calls: tuple[dict[str, Any], ...]
     uses: Sequence[ToolUse | None]
     usage: Usage
     lacking: Sequence[int]
 
 
 class Transcript:
-    """The rounds of a node that was stopped, one after the other, as far as they still hold.
+    """The recorded rounds of an interrupted node, in order, as far as they are valid.
 
-    What `changed` tools returned holds no longer.
+    Results of `changed` tools are invalid.
     """
 
     def __init__(
@@ -283,35 +305,39 @@ class Transcript:
         tools: Mapping[str, Tool],
         changed: Collection[str] = (),
     ) -> None:
-        goes_on = node is not None and _open_rounds(node.rounds) <= most_rounds
-        # A model that went on calling tools until it was stopped would be stopped again: it begins anew.
-        self._rounds = deque(node.rounds if node is not None and goes_on else ())
+        rounds: Sequence[Round] = node.rounds if node is not None else ()
+        since_answer = 0
+        for each in rounds:
+            since_answer = since_answer + 1 if each.calls else 0
+        # A model that called tools until the limit would only reach the limit again: it starts over.
+        self._rounds = deque(rounds if since_answer <= most_rounds else ())
         self._uses = deque(node.tool_calls if node is not None else ())
         self._memory = memory
         self._tools = tools
         self._changed = changed
         self._last: Reply | None = None
 
-    def next(self) -> _Known | None:
-        """The next reply, if there is one."""
+    def next(self) -> _RecordedRound | None:
+        """The next round, if there is one."""
         self._last = None
         if not self._rounds:
             return None
-        told = self._rounds.popleft()
-        calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in told.calls)
-        uses = [self._still(call, self._uses.popleft() if self._uses else None) for call in calls]
-        lacking = [at for at, use in enumerate(uses) if use is None and is_masked(told.calls[at], self._tools)]
+        recorded = self._rounds.popleft()
+        calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in recorded.calls)
+        uses = [self._valid_use(call, self._uses.popleft() if self._uses else None) for call in calls]
+        lacking = [at for at, use in enumerate(uses) if use is None and is_masked(recorded.calls[at], self._tools)]
         if None in uses:
-            # What the model said next was said of something else.
+            # The model wrote the later rounds in view of a result that is made again.
             self._rounds.clear()
-        self._last = Reply(told.content, calls, model=told.model)
-        return _Known(self._last, told.calls, uses, told.usage, lacking)
+        self._last = Reply(recorded.content, calls, model=recorded.model)
+        return _RecordedRound(self._last, recorded.calls, uses, recorded.usage, lacking)
 
     def was_last(self, reply: Reply) -> bool:
+        """Whether `next` gave this reply last."""
         return reply is self._last
 
-    def _still(self, call: ToolCall, use: ToolUse | None) -> ToolUse | None:
-        """What a call returned, if it had ended, and the tool and the references that it read are the same."""
+    def _valid_use(self, call: ToolCall, use: ToolUse | None) -> ToolUse | None:
+        """The use, if the call had ended and neither its tool nor the references that it read have changed."""
         if use is None or use.ended is None or (use.call, use.name) != (call.id, call.name):
             return None
         if use.name in self._changed:
@@ -320,16 +346,8 @@ class Transcript:
         return use if same else None
 
 
-def _open_rounds(rounds: Sequence[Round]) -> int:
-    """How many rounds of tools there were since the model last gave an answer."""
-    count = 0
-    for told in rounds:
-        count = count + 1 if told.calls else 0
-    return count
-
-
-def _distinct(reply: Reply) -> Reply:
-    """The reply with an id of its own for each call: some models give none, or the same to all."""
+def _with_distinct_ids(reply: Reply) -> Reply:
+    """The reply with a distinct id for each call: some models give none, or the same one to all."""
     ids = [call.id for call in reply.tool_calls]
     if all(ids) and len(set(ids)) == len(ids):
         return reply
@@ -339,141 +357,99 @@ def _distinct(reply: Reply) -> Reply:
 
 
 def _cut_off_call(reply: Reply) -> tuple[str, str]:
-    """The id of the call with which a reply breaks off, and why; what its arguments would have been nobody knows."""
+    """The id of the call with which a reply was cut off, and why: its arguments are incomplete."""
     reason = ended_early(reply.finish_reason, reply.metadata) if reply.tool_calls else ""
     last = reply.tool_calls[-1] if reason else None
     broken = last is not None and (not last.arguments or isinstance(last.arguments, str))
     return (last.id, cut_off(reason)) if last is not None and broken else ("", "")
 
 
-def _calls(reply: Reply) -> tuple[dict[str, Any], ...]:
-    return tuple({"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls)
-
-
-def _said(reply: Reply) -> Message:
-    return {"role": "assistant", "content": reply.content, "tool_calls": list(_calls(reply))}
-
-
 def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """What was read of references is shown up to a threshold; the oldest pieces make room, and can be read again."""
+    """The messages with results of reference tools up to a total length; the oldest results are left out beyond it."""
     reading = {
         call["id"] for message in messages for call in message.get("tool_calls", ()) if call["name"] in REFERENCE_TOOLS
     }
-    room, kept = THRESHOLD, list(messages)
-    for index in range(len(kept) - 1, -1, -1):
-        message = kept[index]
+    room, shown = THRESHOLD, list(messages)
+    for index in range(len(shown) - 1, -1, -1):
+        message = shown[index]
         if message.get("tool_call_id") in reading:
             room -= len(message["content"])
             if room < 0:
-                kept[index] = {**message, "content": _MADE_ROOM}
-    return tuple(kept)
+                shown[index] = {**message, "content": _MADE_ROOM}
+    return tuple(shown)
 
 
-_MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
-
-
-def _read_by(call: ToolCall, memory: SharedMemory) -> dict[str, str]:
-    """The content hash of the reference that a call read, by its name."""
-    name = call.arguments.get("name") if isinstance(call.arguments, dict) and call.name in REFERENCE_TOOLS else None
-    digest = memory.digest(name) if isinstance(name, str) else None
-    return {name: digest} if isinstance(name, str) and digest is not None else {}
-
-
-def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of tasks ended with; what follows from it is cancelled and says nothing more."""
-    first = errors.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _fits(wanted: Tool, call: ToolCall) -> bool:
-    try:
-        wanted.validated(call.arguments)
-    except BaseException as error:
-        # A validator is code of the tool's author; what it raises is told when the tool is called.
-        if not is_failure(error):
-            raise
-        return False
-    return True
-
-
-async def _outcome(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
-    """What the model is told; only a fatal `ToolError` goes further."""
-    wanted = tools.get(call.name)
-    if wanted is None:
+async def _result_for_model(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
+    """The result of a call as text for the model, and whether it succeeded. Raises only a fatal `ToolError`."""
+    tool = tools.get(call.name)
+    if tool is None:
         return f"There is no tool {call.name!r}; there are: {', '.join(sorted(tools)) or 'none'}.", False
-    content, error = await _called_again(wanted, call.arguments)
+    content, error = await _call_with_retries(tool, call.arguments)
     if error is None:
         return content or "", True
     if isinstance(error, ToolError) and error.fatal:
         error.node = node
         raise error
-    return _in_words(wanted, error), False
-
-
-def _in_words(wanted: Tool, error: BaseException) -> str:
-    if isinstance(error, ToolError | _Unfit):
-        return without_keys(error_text(error))
-    if isinstance(error, _TooLong):
-        return f"{wanted.name} did not finish (limit: {wanted.timeout} s)."
+    if isinstance(error, ToolError | _BadArguments):
+        return without_keys(error_text(error)), False
+    if isinstance(error, _TimeLimitPassed):
+        return f"{tool.name} did not finish (limit: {tool.timeout} s).", False
     if isinstance(error, NoText):
         kinds = "text, numbers, dates, lists, dicts, models, dataclasses, arrays or tables"
-        return f"{wanted.name} returned {error}: its result cannot be read. A tool has to return {kinds}."
-    return f"{wanted.name} raised {without_keys(described(error))}"
+        return f"{tool.name} returned {error}: its result cannot be read. A tool has to return {kinds}.", False
+    return f"{tool.name} raised {without_keys(described(error))}", False
 
 
-class _TooLong(Exception):
-    """The time limit of a tool: not a `TimeoutError` of its own."""
+class _TimeLimitPassed(Exception):
+    """The tool's `timeout` has passed: distinct from a `TimeoutError` that the tool raises."""
 
 
-class _Unfit(Exception):
-    """The arguments are none that the tool takes: not a `ValueError` of its own."""
+class _BadArguments(Exception):
+    """The arguments do not fit the tool's signature: distinct from a `ValueError` that the tool raises."""
 
 
-async def _called_again(wanted: Tool, arguments: dict[str, Any] | str) -> tuple[str | None, BaseException | None]:
-    """What the tool returns as text, or the error it fails with, called as often as it bears.
+async def _call_with_retries(tool: Tool, arguments: dict[str, Any] | str) -> tuple[str | None, BaseException | None]:
+    """The tool's result as text, or the error of its last attempt.
 
-    What it says itself, by a `ToolError`, is its last word; arguments that do not fit are not tried again.
+    A `ToolError` is the tool's own message to the model; neither it nor bad arguments are retried.
     """
     error: BaseException | None = None
-    for _ in range(wanted.retries + 1):
-        limit = asyncio.timeout(wanted.timeout)
+    for _ in range(tool.retries + 1):
+        limit = asyncio.timeout(tool.timeout)
         try:
             async with limit:
-                content, error = await apart(partial(_called, wanted, arguments))
+                content, error = await apart(partial(_call_tool, tool, arguments))
         except TimeoutError:
-            content, error = None, _TooLong()
-        if error is None or isinstance(error, ToolError | _Unfit | NoText):
+            content, error = None, _TimeLimitPassed()
+        if error is None or isinstance(error, ToolError | _BadArguments | NoText):
             return content, error
     return None, error
 
 
-async def _called(wanted: Tool, arguments: dict[str, Any] | str) -> str:
+async def _call_tool(tool: Tool, arguments: dict[str, Any] | str) -> str:
     try:
-        given = wanted.validated(arguments)
+        given = tool.validated(arguments)
     except ValueError as error:
-        raise _Unfit(error_text(error)) from error
-    if inspect.iscoroutinefunction(wanted.function):
-        result = await wanted.function(**given)
+        raise _BadArguments(error_text(error)) from error
+
+    def blocking() -> Any:
+        # The result becomes text in the tool's thread: for a large table that is work, too.
+        result = tool.function(**given)
+        return result if inspect.isawaitable(result) or isinstance(result, AsyncIterator) else _text_of(result)
+
+    caller = calling_thread.get()
+    if inspect.iscoroutinefunction(tool.function):
+        result = await tool.function(**given)
+    elif caller is not None and caller.for_all and tool.timeout is None:
+        # In the thread that waits for the run. Not with a time limit: that thread could not be left.
+        result = await caller.call(blocking)
     else:
-        result = await _in_its_thread(wanted, lambda: _text_unless_awaited(wanted.function(**given)))
+        result = await in_daemon_thread(blocking)
     while inspect.isawaitable(result):
         result = await result
-    return _told([item async for item in result] if isinstance(result, AsyncIterator) else result)
+    return _text_of([item async for item in result] if isinstance(result, AsyncIterator) else result)
 
 
-async def _in_its_thread(wanted: Tool, call: Callable[[], Any]) -> Any:
-    """A limit of time can be kept only beside the thread that waits for the run."""
-    caller = calling_thread.get()
-    if caller is not None and caller.for_all and wanted.timeout is None:
-        return await caller.call(call)
-    return await in_daemon_thread(call)
-
-
-def _told(result: Any) -> str:
-    """What a tool returned, as the model reads it: no key of this process is told to anybody."""
+def _text_of(result: Any) -> str:
+    """A tool's result as the model reads it, without the API keys of this process."""
     return without_keys(as_text(result))
-
-
-def _text_unless_awaited(result: Any) -> Any:
-    """What a blocking tool returned, as text already: writing a large table, too, is work for the tool's thread."""
-    return result if inspect.isawaitable(result) or isinstance(result, AsyncIterator) else _told(result)
