@@ -72,9 +72,9 @@ class Planning:
             return Draft(key, facts, Execute())
         known = run.recorded_state.records.plans.get(key, node_id)
         if known is None and run.job.keep_plan:
-            known = run.recorded_state.planned(node, run.tree)
+            known = run.recorded_state.plan_at(node, run.tree)
         if known is not None:
-            followed = run.recorded_state.followed(known, run.tree)
+            followed = run.recorded_state.was_executed(known, run.tree)
             return Draft(key, facts, self._recalled(run, node, replace(known, plan_key=key)), followed)
         run.require_solving(node_id)
         return Draft(key, facts)

@@ -128,7 +128,7 @@ class Recursion:
     async def _answer(self, run: RunContext, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
         key = result_key(node.plan_key, "EXECUTE" if execute is not None else "RECURSE", joined)
-        if (known := run.recorded_state.recalled(key, node.id)) is not None:
+        if (known := run.recorded_state.result(key, node.id)) is not None:
             return replay_result(run, known, node, parts)
         reads: set[str] = set()
         if execute is not None and execute.answer and self._answers_inline(run, node):

@@ -1,4 +1,4 @@
-"""Recorded answers told again in a new run: one node's at the place where it stands now, or a whole tree's."""
+"""Recorded results as events of a new run: one node's, at its present place, or those of a whole tree."""
 
 from __future__ import annotations
 
@@ -21,32 +21,28 @@ ROOT = "0"
 
 
 def replay_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
-    """A recorded answer as that of `node`, whose results are `parts`; gives the text as it reads there."""
-    told = _relocated(run, known, node, parts)
-    _emit_all(run, result_events(told, node.id))
-    return told.result or ""
+    """Emit a recorded result as that of `node`, whose sub-tasks gave `parts`; returns its text.
 
-
-def _relocated(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> Node:
-    """A recorded answer as it reads here: what it refers to may stand at another place now."""
-    if not parts:
-        return known
-    renamed = [*_renamed_parts(_tree_of(run, known), known, parts), (known.id, node.id)]
-    text = moved(known.result or "", renamed)
-    if text == known.result:
-        return known
-    sources = sources_in(text or "", run.tree.__contains__)
-    return replace(known, result=text, metadata={**known.metadata, "sources": sources})
+    References in the text to nodes (citations) are adjusted to where those nodes are in this tree.
+    """
+    if parts:
+        renamed = [*_renamed_parts(_tree_of(run, known), known, parts), (known.id, node.id)]
+        text = moved(known.result or "", renamed)
+        if text != known.result:
+            sources = sources_in(text or "", run.tree.__contains__)
+            known = replace(known, result=text, metadata={**known.metadata, "sources": sources})
+    _emit_all(run, result_events(known, node.id))
+    return known.result or ""
 
 
 def _tree_of(run: RunContext, known: Node) -> Tree | None:
-    """The tree that a record is from, if it is still at hand."""
+    """The tree that a record is from, if it is available."""
     trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
     return next((tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key), None)
 
 
 def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
-    """Which part was which; those that were put aside came before the ones that took their place."""
+    """Old and new ids of the parts. From the end: superseded children precede those that replaced them."""
     before = tree.children(known.id) if tree is not None else []
     for part in reversed(parts):
         while before:
@@ -57,17 +53,17 @@ def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> I
 
 
 async def replay(run: RunContext) -> str:
-    """The recorded tree, told again; no model is called, whatever the engine's models are.
+    """Replay the recorded tree, without any model call; returns the answer.
 
-    Raises `ReplayError` if nothing is recorded, if it is not done, or if the request is another one now.
+    Raises `ReplayError` if nothing is recorded, if the run is not done, or if the request has changed.
     """
     return replay_tree(run, _require_same(run).tree)
 
 
 def replay_tree(run: RunContext, tree: Tree) -> str:
-    """A whole recorded tree, with the times that were recorded; gives the answer."""
+    """Emit a whole recorded tree with its recorded times; returns the answer."""
     if ROOT not in run.tree:
-        # What was asked may not be in the file; it is the same, or its key were another.
+        # A redacted file lacks the task. It is equal to the present one, because the request key is.
         _emit_all(run, [replace(created_event(tree[ROOT]), task=run.task)])
     for node in tree:
         _emit_all(run, [created_event(node)] if node.id != ROOT else [])
@@ -78,9 +74,9 @@ def replay_tree(run: RunContext, tree: Tree) -> str:
 
 
 def unchanged(run: RunContext, root_key: str) -> Tree | None:
-    """The recorded tree, if it is done and all that it depends on is as it was; `root_key` is the root's now.
+    """The recorded tree, if it is done and nothing that it depends on has changed; `root_key` is the present one.
 
-    Then it is the answer as it stands, with the parts that had failed when it was joined: nobody is asked anew.
+    It then is the answer as a whole, including parts that had failed when it was synthesised: they are not retried.
     """
     recorded = run.recorded
     if recorded is None or run.job.joins_only or store_of(recorded) == "hashes":
@@ -88,19 +84,16 @@ def unchanged(run: RunContext, root_key: str) -> Tree | None:
     old = recorded.tree
     if old.root is None or old.status != "done" or old.request_key != run.request_key:
         return None
-    same = old.root.plan_key == root_key and _gaps_stand(run, old) and _fits(run, old)
-    return old if same else None
-
-
-def _gaps_stand(run: RunContext, old: Tree) -> bool:
-    """What failed was joined over because that was asked for, and still is."""
-    asked = run.configuration.on_failure == "synthesize" == old.settings.get("on_failure")
+    if old.root.plan_key != root_key or not _within_limits(run, old):
+        return None
+    gaps_wanted = run.configuration.on_failure == "synthesize" == old.settings.get("on_failure")
     unfinished = [node.state for node in old if node.state not in (NodeState.DONE, NodeState.SUPERSEDED)]
-    return not unfinished or (asked and all(state is NodeState.FAILED for state in unfinished))
+    gaps_stand = not unfinished or (gaps_wanted and all(state is NodeState.FAILED for state in unfinished))
+    return old if gaps_stand else None
 
 
-def _fits(run: RunContext, old: Tree) -> bool:
-    """No limit that made the tree what it is was raised, and none was lowered below it."""
+def _within_limits(run: RunContext, old: Tree) -> bool:
+    """Whether the present limits would give the same tree: none that shaped it was raised, none is below it."""
     if old.settings.get("limits") == run.limits.to_json():
         return True
     living = [node for node in old if node.state is not NodeState.SUPERSEDED]
@@ -146,7 +139,7 @@ def _emit_all(run: RunContext, events: Iterable[Event]) -> None:
 
 
 def emit_recorded(run: RunContext, event: Event) -> None:
-    """Emit what a record says; raises `CheckpointError` for one that no run can have left."""
+    """Emit an event of a record. Raises `CheckpointError` for one that no run can have recorded."""
     try:
         run.emit(event)
     except IllegalEvent as error:
