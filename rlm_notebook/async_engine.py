@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from .caches.shared_replies import SharedReplies
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import baseline_path, existing_edit, new_edit
 from .core.context import RLMContext
@@ -54,7 +55,7 @@ from .solver.recursion import Recursion
 from .solver.replay import replay
 from .tools import as_tools
 from .types import Output
-from .wrappers.cached import cache_of, remembering
+from .wrappers.cached import cache_of
 
 __all__ = ["AsyncRecursiveEngine"]
 
@@ -423,8 +424,7 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
         approve=one_of("approve", engine.approve, (True, False, "root")),
         deadline=seconds("call_timeout", engine.call_timeout),
         default_model=instance("default_model", engine.default_model, str, '"my-model"') or "",
-        cached=cache is not None,
-        remember=remembering(cache, models),
+        replies=SharedReplies(cache, models),
         slots=Slots(limits.max_concurrency),
     )
 

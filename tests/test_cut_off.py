@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from rlm_notebook import AsyncRecursiveEngine, InvalidJSONError, PlanError, ScriptedModel, ToolError, load_run, tool
 from rlm_notebook.caches.memory import MemoryCache
+from rlm_notebook.caches.shared_replies import is_whole
 from rlm_notebook.core.finish_reason import cut_off, ended_early
 from rlm_notebook.notebook.display.static_tree import bundle_of
 from rlm_notebook.notebook.widget.feed import Feed
 from rlm_notebook.notebook.widget.rows import Timeline, node_row
 from rlm_notebook.ports import Reply, Request, ToolCall
-from rlm_notebook.wrappers.cached import is_whole
 
 pytestmark = pytest.mark.timeout(120)
 

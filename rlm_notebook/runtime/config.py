@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from ..caches.shared_replies import SharedReplies
 from ..core.context import RLMContext
 from ..core.keys import request_key
 from ..core.limits import Budget, Limits
@@ -14,7 +15,7 @@ from ..core.retry import RetryPolicy
 from ..exceptions import ConfigurationError
 from ..memory import SharedMemory
 from ..output_type import OutputType
-from ..ports import Journal, Model, Observer
+from ..ports import Journal, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
 from ..version import __version__
@@ -57,11 +58,15 @@ class Configuration:
     deadline: float | None
     #: What a reply is said to come from when it does not name its model itself; "": the model's own name.
     default_model: str
-    #: Whether an answer may come from a cache, and what puts the cache before what asks a model.
-    cached: bool
-    remember: Callable[[Model, Model], Model]
+    #: Its cache, if it has one, and the requests in flight of all runs that share it.
+    replies: SharedReplies
     #: For the calls of all its runs.
     slots: Slots
+
+    @property
+    def cached(self) -> bool:
+        """Whether a reply may come from a cache."""
+        return self.replies.cache is not None
 
     def to_json(self) -> dict[str, Any]:
         """What checkpoints record of an engine."""

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+from ..caches.shared_replies import SharedReplies
 from ..core.limits import Usage
 from ..core.records import Recorded
 from ..exceptions import ConfigurationError, ExecutionError
-from ..ports import Message, Reply
+from ..ports import Message
 from .active_time import ActiveTime
 from .admission import Admission
 from .budget import BudgetMeter, NodeQuota
@@ -103,8 +104,8 @@ class RunContext:
         self.control = Control(self.log, self.admission, self.active_time, self.awaiting, self.clock)
         #: The event loop that the run lives on; everything it emits is emitted there.
         self.loop = self.control.loop
-        #: Requests in flight by coalescing key; a duplicate puts a future here and awaits the first caller's reply.
-        self.in_flight: dict[Any, asyncio.Future[Reply] | None] = {}
+        #: Replies to equal requests: without a cache, those in flight in this run alone.
+        self.replies = configuration.replies if configuration.cached else SharedReplies()
         #: Answers that are being written, as far as they have come, by node.
         self.drafts: dict[str, list[str]] = {}
         self.priorities = Priorities(self.tree)

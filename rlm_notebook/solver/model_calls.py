@@ -2,17 +2,15 @@
 
 States of a call (`ModelCall`):
 
-- *duplicate*: an equal request of this run is in flight (`run.in_flight`). It awaits the first caller's result and
-  uses neither a slot nor budget. If the first caller is cancelled, a duplicate takes its place.
-- *first*: it owns the entry in `run.in_flight` from `begin` until `settle` or `fail`, which resolve the duplicates.
+- *known*: the reply is in the cache, or an equal request is in flight (`run.replies`). No slot, no budget is used.
+  If the first caller of a request in flight is cancelled, a duplicate takes its place.
+- *first*: it has to make the request, and settles it in `run.replies` in any case, which resolves the duplicates.
 - *attempting*: it holds a slot and a reservation in the budget, from `Admission.take` to `Admission.release`.
 - *waiting to retry*: it holds nothing, so that other calls proceed during the wait.
 
-Only the first caller changes `run.in_flight`, and only on the run's event loop, so there is no lock. The cache, where
-an engine has one, stands between the first caller and its attempts: `ModelCall` is itself the `Model` that the cache
-wraps.
+An engine with a cache shares it, and the requests in flight, between its runs; without one each run has its own.
 
-What must never happen: an entry that outlives its call (its duplicates would wait forever), a slot or a reservation
+What must never happen: a request that is not settled (its duplicates would wait forever), a slot or a reservation
 that is not released, a reply that is paid for and lost because its stream failed afterwards, a cancellation that a
 model turns into a failure or swallows, or an error that names another node than the one it is raised for.
 
@@ -25,12 +23,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
@@ -48,7 +46,7 @@ from ..core.retry import RetryPolicy
 from ..core.tree import NodeState
 from ..credentials import without_keys
 from ..exceptions import ExecutionError, ModelError, RLMError
-from ..ports import Capabilities, Mode, Model, Reply, Request, ToolCall, call_started
+from ..ports import Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
 from ..runtime.run_context import RunContext
 from ..runtime.scheduler import held
@@ -90,9 +88,7 @@ def call_model(
     reader: TextReader | None = None,
 ) -> Awaitable[Reply]:
     """One reply of a model. A duplicate of a request in flight awaits the first caller's result."""
-    call = ModelCall(run, node, model, retry, reader, _coalescing_key(model, request))
-    cached = run.configuration.remember(model, call)
-    return call.reply(request, shared=True) if cached is call else _reply_through_cache(call, cached, request)
+    return ModelCall(run, node, model, retry, reader).reply(request)
 
 
 def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
@@ -100,30 +96,6 @@ def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
     node, (started, state) = run.tree[node_id], _WORK[mode]
     if node.state is not state or not node.at_work:
         run.emit(started(at=run.clock(), node=node_id))
-
-
-async def _reply_through_cache(call: ModelCall, cached: Model, request: Request) -> Reply:
-    """The reply of `cached`, which makes the call on a cache miss and streams the text of a cache hit."""
-    while call.is_duplicate:
-        if (shared := await call.first_reply()) is not None:
-            emit_work(call.run, call.node, request.mode)
-            return shared
-    reply: Reply | None = None
-    call.begin()
-    try:
-        async with aclosing(cast(Any, cached.stream(request))) as pieces:
-            async for piece in pieces:
-                emit_work(call.run, call.node, request.mode)
-                if isinstance(piece, Reply):
-                    # A cached reply may have been stored by a program that does not separate thoughts from answers.
-                    call.end_text(request)
-                    reply = _require_answer(_without_thoughts(piece), request, call.model.name)
-                else:
-                    call.add_text(request, piece)
-        return call.settle(reply)
-    except BaseException as error:
-        problem = call.fail(error)
-        raise problem from problem.__cause__
 
 
 def _error_of_node(error: BaseException, node: str, model: Model) -> BaseException:
@@ -147,8 +119,8 @@ def _error_of_node(error: BaseException, node: str, model: Model) -> BaseExcepti
     return failure
 
 
-def _coalescing_key(model: Model, request: Request) -> Any:
-    """Equal for requests that one call can serve; `None` for a request in the middle of a tool loop."""
+def _coalescing_key(model: Model, request: Request) -> Hashable:
+    """Equal within a run for requests that one call can serve; `None` for a request in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
     said = map(itemgetter("role", "content"), request.messages)
@@ -187,7 +159,7 @@ def _recordable_call(call: ToolCall) -> ToolCall:
 class ModelCall:
     """A model as one node calls it: each attempt is admitted, and failed attempts are repeated as `retry` says.
 
-    Behaves as `Retried` around an admitted model. `key` identifies requests that one call can serve.
+    Behaves as `Cached` and `Retried` around an admitted model.
     """
 
     run: RunContext
@@ -195,84 +167,20 @@ class ModelCall:
     model: Model
     retry: RetryPolicy | None
     reader: TextReader | None
-    key: Any
     #: Removes thoughts from the streamed text; created with the first piece.
     filter: ThoughtFilter | None = field(default=None, init=False)
     #: The text of a plan, as far as it has streamed in.
     plan: list[str] = field(default_factory=list, init=False)
 
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.model.capabilities
-
-    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        """For the cache around it: the reply alone, because its text was processed while it streamed."""
-        yield await self.reply(request)
-
-    @property
-    def is_duplicate(self) -> bool:
-        return self.key in self.run.in_flight
-
-    async def first_reply(self) -> Reply | None:
-        """The first caller's reply; `None` if that caller was cancelled, so that this one takes its place."""
-        awaited = self.run.in_flight[self.key]
-        if awaited is None:
-            awaited = self.run.in_flight[self.key] = asyncio.get_running_loop().create_future()
+    async def reply(self, request: Request) -> Reply:
+        """The reply to the request: a known one, or the model's."""
+        replies, first = self.run.replies, None
         try:
-            return await asyncio.shield(awaited)
-        except asyncio.CancelledError:
-            if not awaited.cancelled() or is_being_cancelled():
-                raise
-            return None
-        except ExecutionError as error:
-            raise _renamed_for(error, self.node) from error.__cause__
-
-    # `begin`, `settle` and `fail` are no context manager: each call in flight would hold its `__exit__`.
-    def begin(self) -> None:
-        """Become the first caller: equal requests are duplicates until `settle` or `fail`."""
-        if self.key is not None:
-            self.run.in_flight[self.key] = None
-
-    def settle(self, reply: Reply | None) -> Reply:
-        """The reply as it is recorded, with the name of its model; also for the duplicates."""
-        reply = _recordable(reply, self.node, self.model)
-        if reply.mark == "cached":
-            # No call opened the journal, but this result is recorded as any other.
-            self.run.log.open()
-        name = self.model.name
-        if reply.model in ("", name):
-            name = self.run.configuration.default_model or name
-            reply = reply if reply.model == name else replace(reply, model=name)
-        if (awaited := self.run.in_flight.pop(self.key, None)) is not None:
-            awaited.set_result(reply)
-        return reply
-
-    def fail(self, error: BaseException) -> BaseException:
-        """The error to raise for this node; also for the duplicates."""
-        collected = isinstance(error, GeneratorExit) and not is_running(self.run.task_of(self.node))
-        problem = error if collected else _error_of_node(error, self.node, self.model)
-        awaited = self.run.in_flight.pop(self.key, None)
-        if awaited is not None and isinstance(problem, asyncio.CancelledError):
-            awaited.cancel()
-        elif awaited is not None:
-            awaited.set_exception(problem)
-            # Marks it as retrieved: without a duplicate left, asyncio would log it as never retrieved.
-            awaited.exception()
-        return problem
-
-    async def reply(self, request: Request, *, shared: bool = False) -> Reply:
-        """The model's reply; `shared`: with the duplicates."""
-        while shared and self.is_duplicate:
-            if (first := await self.first_reply()) is not None:
-                emit_work(self.run, self.node, request.mode)
-                return first
-        if shared:
-            self.begin()
-        try:
+            if (key := self._key(request)) is not None:
+                found = await replies.find(key, self.run)
+                if isinstance(found, Reply):
+                    return self._reuse(found, request)
+                first = found
             patience, priority = None, self.run.priorities.of(self.node, request.facts.depth, request.mode)
             if request.mode != "planner" and self.run.admission.meter.runs_low:
                 # Where the budget may end before the run, answers to what is planned come before further plans.
@@ -340,12 +248,44 @@ class ModelCall:
                 emit_work(self.run, self.node, request.mode)
                 patience = patience or Patience(self.retry, self._emit_retry, self._has_answered)
                 await patience.after(failure)
-            return self.settle(reply) if shared else _recordable(reply, self.node, self.model)
+            recordable = _recordable(reply, self.node, self.model)
+            if first is not None:
+                replies.settle(first, request, recordable)
+            return self._with_model_name(recordable)
         except BaseException as error:
-            if not shared:
-                raise
-            problem = self.fail(error)
+            collected = isinstance(error, GeneratorExit) and not is_running(self.run.task_of(self.node))
+            problem = error if collected else _error_of_node(error, self.node, self.model)
+            if first is not None:
+                replies.settle(first, request, problem)
             raise problem from problem.__cause__
+
+    def _key(self, request: Request) -> Hashable:
+        """Equal for requests that one call can serve; `None` for one that no other can use."""
+        if self.run.configuration.cached:
+            return self.run.replies.key(self.model, request)
+        return _coalescing_key(self.model, request)
+
+    def _reuse(self, known: Reply, request: Request) -> Reply:
+        """A reply to an equal request as the reply of this node; the text of a cached one is streamed."""
+        emit_work(self.run, self.node, request.mode)
+        if known.mark == "cached":
+            if request.streaming and known.content:
+                self.add_text(request, known.content)
+            self.end_text(request)
+            # It may have been stored by a program that does not separate thoughts from answers.
+            answer = _require_answer(_without_thoughts(known), request, self.model.name)
+            known = _recordable(answer, self.node, self.model)
+        return self._with_model_name(known)
+
+    def _with_model_name(self, reply: Reply) -> Reply:
+        """The reply as it is recorded, with the name of its model."""
+        if reply.mark == "cached":
+            # No call opened the journal, but this result is recorded as any other.
+            self.run.log.open()
+        if reply.model not in ("", self.model.name):
+            return reply
+        name = self.run.configuration.default_model or self.model.name
+        return reply if reply.model == name else replace(reply, model=name)
 
     def add_text(self, request: Request, text: str) -> None:
         """Process a piece of a streamed reply: a plan is parsed, an answer is emitted, thoughts are dropped."""

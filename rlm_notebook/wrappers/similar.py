@@ -23,12 +23,12 @@ from dataclasses import astuple, dataclass, field, replace
 from operator import mul
 from typing import Any
 
+from ..caches.shared_replies import as_cached, is_whole
 from ..concurrency.threads import in_daemon_thread
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
 from ..models.provider.errors import one_line
 from ..ports import Capabilities, Model, NodeFacts, Reply, Request
-from .cached import is_whole, remembered
 from .wording import most_tokens, wording
 
 __all__ = ["Embed", "Similar"]
@@ -268,7 +268,7 @@ def _may_serve(reply: Reply) -> bool:
 
 
 def _told(answer: _Answer, similarity: float) -> Reply:
-    reply = remembered(answer.reply)
+    reply = as_cached(answer.reply)
     note = f"the answer of a similar task ({similarity:.3f}): {textwrap.shorten(answer.task, 100, placeholder=' …')}"
     told = {"similar_to": answer.task, "similarity": min(1.0, similarity), "note": note}
     return replace(reply, metadata={**reply.metadata, **told})

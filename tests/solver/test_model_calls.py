@@ -57,7 +57,7 @@ async def test_when_the_first_caller_is_cancelled_a_duplicate_makes_the_call(run
     assert {reply.content for reply in await asyncio.gather(*rest)} == {"answer to: q"}
     assert first.cancelled()
     assert model.calls == 2
-    assert len(run.in_flight) == 1, "the run's own"
+    assert run.replies.in_flight == 1, "the run's own"
 
 
 async def test_duplicates_cancelled_together_with_the_first_make_no_call(run: RunContext) -> None:
