@@ -134,14 +134,13 @@ async def test_a_dry_run_of_it(stopped: Any) -> None:
     assert stopped.names["second"].calls == 0
 
 
-async def test_a_file_of_a_stranger_does_not_raise_what_is_spent(stopped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_of_a_stranger_does_not_raise_what_is_spent(stopped: Any) -> None:
     document = json.loads(FILE.read_text())
     document["engine"]["budget"] = {"usd": 1e6, "calls": "many"}
     document["engine"]["limits"] = {"max_depth": "deep", "max_steps": -3, "max_concurrency": True}
     document["engine"]["model"] = "https://elsewhere.example/v1#m"
     FILE.write_text(json.dumps(document))
-    stopped.names["priced"] = ScriptedModel(SCRIPT)
-    monkeypatch.setattr(ScriptedModel, "free", False)
+    stopped.names["priced"] = ScriptedModel(SCRIPT, price=(1.0, 1.0))
     await stopped.value("%rlm resume trip -m priced -q")
     run = stopped.names["_rlm"]
     assert run.internals.budget.usd is None or run.internals.budget.usd <= 1

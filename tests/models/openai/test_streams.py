@@ -10,8 +10,8 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import PLAN_SCHEMA
-from rlm_notebook.models import openai_reply
 from rlm_notebook.models.openai import OpenAIModel
+from rlm_notebook.models.provider import reply as provider_reply
 from tests.fault_server import Act, FaultServer, refusal
 from tests.models.openai.test_model import WEATHER, asking, collect, failure
 
@@ -234,8 +234,8 @@ class TestFinished:
     )
     async def test_a_connection_that_breaks_or_lingers(self, serve, broken, wire, chunks, usage, monkeypatch):
         # What is waited for does not come: nobody has to wait so long for it.
-        monkeypatch.setattr(openai_reply, "DOUBT_SECONDS", 0.5)
-        monkeypatch.setattr(openai_reply, "COUNT_SECONDS", 0.5)
+        monkeypatch.setattr(provider_reply, "DOUBT_SECONDS", 0.5)
+        monkeypatch.setattr(provider_reply, "COUNT_SECONDS", 0.5)
         server = await serve([Act(chunks=[*chunks, "never sent"], broken=broken, after=len(chunks))])
         pieces, reply = await collect(model_of(server, wire, stall_timeout=0.1), asking(streaming=True))
         assert (pieces, reply.content, reply.usage, reply.finish_reason) == (["42"], "42", usage, "stop")
