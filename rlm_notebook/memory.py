@@ -228,9 +228,17 @@ def _reference(name: str, value: Any) -> Reference:
         return Reference(name, "bytes", lambda: _decoded(bytes(value)))
     if isinstance(value, Path):
         return Reference(name, f"file {value.name}", lambda: _decoded(_file(name, value)))
-    if is_table(value):
-        return Reference(name, "table, as CSV", lambda: _table(name, value))
-    return Reference(name, type(value).__name__ + ", as JSON", lambda: _json(name, value))
+    as_table = is_table(value)
+
+    def load() -> tuple[str, str]:
+        try:
+            if as_table:
+                return table_text(value) or "", typed_text(value)
+            return json_text(value, indent=1), unspoken_text(value)
+        except NoText as problem:
+            raise _refused(name, value, problem) from None
+
+    return Reference(name, "table, as CSV" if as_table else f"{type(value).__name__}, as JSON", load)
 
 
 def _file(name: str, path: Path) -> bytes:
@@ -246,20 +254,6 @@ def _decoded(content: bytes) -> tuple[str, str]:
         return content.decode(), ""
     except UnicodeDecodeError:
         return content.decode("utf-8", "backslashreplace"), content.hex()
-
-
-def _table(name: str, value: Any) -> tuple[str, str]:
-    try:
-        return table_text(value) or "", typed_text(value)
-    except NoText as problem:
-        raise _refused(name, value, problem) from None
-
-
-def _json(name: str, value: Any) -> tuple[str, str]:
-    try:
-        return json_text(value, indent=1), unspoken_text(value)
-    except NoText as problem:
-        raise _refused(name, value, problem) from None
 
 
 def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:

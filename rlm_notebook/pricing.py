@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from .core.limits import Usage
 from .exceptions import ConfigurationError
@@ -33,7 +32,17 @@ class Prices:
     def __init__(self, own: Mapping[str, tuple[float, float]] | None = None) -> None:
         if own is not None and not isinstance(own, Mapping):
             raise ConfigurationError(f'prices={own!r:.60}: expected a dict, such as {{"NAME": (in, out)}}, in dollars')
-        self._own = {name: _checked(name, price) for name, price in (own or {}).items()}
+        self._own: dict[str, tuple[float, float]] = {}
+        for name, price in (own or {}).items():
+            try:
+                tokens_in, tokens_out = (float(part) for part in price)
+                if not (math.isfinite(tokens_in + tokens_out) and tokens_in >= 0 and tokens_out >= 0):
+                    raise ValueError
+            except (TypeError, ValueError):
+                raise ConfigurationError(
+                    f"prices[{name!r}]={price!r}: expected two numbers, dollars per million tokens in and out"
+                ) from None
+            self._own[name] = tokens_in, tokens_out
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """The cost of a usage in dollars, or `None` if the price is unknown."""
@@ -103,15 +112,3 @@ def _from_table(model: str, tokens_in: int, tokens_out: int, cached: int) -> flo
     except (LookupError, ValueError):
         # No provider or model of the table, or counts that contradict each other (more cached tokens than tokens).
         return None
-
-
-def _checked(name: str, price: Any) -> tuple[float, float]:
-    try:
-        tokens_in, tokens_out = (float(part) for part in price)
-        if not (math.isfinite(tokens_in + tokens_out) and tokens_in >= 0 and tokens_out >= 0):
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"prices[{name!r}]={price!r}: expected two numbers, dollars per million tokens in and out"
-        ) from None
-    return tokens_in, tokens_out

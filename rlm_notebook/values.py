@@ -311,7 +311,15 @@ def _array_items(value: Any) -> Any:
         return _NO_ARRAY
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
-        return _numpy_items(value)
+        kind = value.dtype.kind
+        if value.dtype.names:
+            rows = value.tolist()
+            named = [dict(zip(value.dtype.names, row, strict=True)) for row in rows] if value.ndim == 1 else rows
+            return named if value.ndim else dict(zip(value.dtype.names, rows, strict=True))
+        if kind in "mM" or value.dtype.char in "gG":
+            # `tolist` would give times as plain integers, and would round numbers that Python floats cannot hold.
+            return value.astype(str).tolist()
+        return value.tolist()
     if hasattr(value, "dims") and hasattr(value, "coords") and callable(getattr(value, "to_dict", None)):
         return value.to_dict()
     if hasattr(value, "toarray"):  # a sparse matrix, whose text leaves out the middle
@@ -320,18 +328,6 @@ def _array_items(value: Any) -> Any:
         return value.toarray().tolist()
     give = next((found for name in _AS_LIST if callable(found := getattr(value, name, None))), None)
     return give() if give is not None else _NO_ARRAY
-
-
-def _numpy_items(value: Any) -> Any:
-    kind = value.dtype.kind
-    if value.dtype.names:
-        rows = value.tolist()
-        named = [dict(zip(value.dtype.names, row, strict=True)) for row in rows] if value.ndim == 1 else rows
-        return named if value.ndim else dict(zip(value.dtype.names, rows, strict=True))
-    if kind in "mM" or value.dtype.char in "gG":
-        # `tolist` would give times as plain integers, and would round numbers that Python floats cannot hold.
-        return value.astype(str).tolist()
-    return value.tolist()
 
 
 def _array_kind(value: Any) -> str:

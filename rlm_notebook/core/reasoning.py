@@ -58,8 +58,8 @@ _CONTEXT = 200
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
-    """What a whole text holds of thoughts, and the rest; the text as it is where there are none, or if it has more
-    than `MOST_CHARACTERS`."""
+    """The reasoning in a complete text, and the rest; the unchanged text if it contains none, or has more than
+    `MOST_CHARACTERS`."""
     if len(text) > MOST_CHARACTERS or _TAG.search(text) is None or json_whole(text) is not None:
         return "", text
     # A tag in square brackets may be parsed as a list.

@@ -112,8 +112,11 @@ class Tool:
     def validated(self, arguments: dict[str, Any] | str) -> dict[str, Any]:
         """The arguments as the function takes them; raises `ValueError` with a message for the model."""
         if isinstance(arguments, str):
-            wrong = f"the arguments of {self.name} are not a JSON object: {arguments[:200]}"
-            raise ValueError(f"{wrong} ({_not_an_object(arguments)})")
+            try:
+                reason = f"a {type(json.loads(arguments)).__name__} came; write {{...}}"
+            except (ValueError, RecursionError) as error:
+                reason = f"{error}; write one complete object"
+            raise ValueError(f"the arguments of {self.name} are not a JSON object: {arguments[:200]} ({reason})")
         if self.arguments_model is None:
             return dict(arguments)
         try:
@@ -200,13 +203,12 @@ def _is_object_schema(schema: Any) -> bool:
     properties, required = schema.get("properties", {}), schema.get("required", [])
     if not isinstance(properties, dict) or not isinstance(required, list | tuple):
         return False
-    named = all(isinstance(name, str) for name in (*properties, *required))
-    return named and all(isinstance(each, dict | bool) for each in properties.values()) and _is_json(schema)
-
-
-def _is_json(value: Any) -> bool:
+    if not all(isinstance(name, str) for name in (*properties, *required)):
+        return False
+    if not all(isinstance(each, dict | bool) for each in properties.values()):
+        return False
     try:
-        return bool(json.dumps(value))
+        return bool(json.dumps(schema))
     except (TypeError, ValueError, RecursionError):
         return False
 
@@ -228,14 +230,6 @@ def as_text(value: Any) -> str:
         if isinstance(value, BaseModel)
         else text
     )
-
-
-def _not_an_object(arguments: str) -> str:
-    """Why the arguments are not a JSON object, in words for the model."""
-    try:
-        return f"a {type(json.loads(arguments)).__name__} came; write {{...}}"
-    except (ValueError, RecursionError) as error:
-        return f"{error}; write one complete object"
 
 
 def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[BaseModel], dict[str, str]]:

@@ -151,7 +151,11 @@ class _Walk:
             elif name not in written or not isinstance(value, _SCALAR):
                 needs.append(["default", name, self._value(name, value)])
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            if name != "__class__" and (found := self._cell(name, cell, changed)) is not None:
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                continue  # not set yet: a function that calls itself, or one that is defined further below
+            if name != "__class__" and (found := self._named(name, value, changed)) is not None:
                 needs.append(["closure", name, found])
         for name in _globals_of(code):
             if name in function.__globals__:
@@ -161,12 +165,6 @@ class _Walk:
                 needs += [["global", name, found]] if found is not None else []
         own = digest(source) if source else digest(_described(code))
         return [own, needs] if needs else own
-
-    def _cell(self, name: str, cell: Any, changed: frozenset[str] | None) -> Any:
-        try:
-            return self._named(name, cell.cell_contents, changed)
-        except ValueError:
-            return None  # not set yet: a function that calls itself, or one defined further below
 
     def _named(self, name: str, value: Any, changed: frozenset[str] | None) -> Any:
         """The value of a variable that code names; `None` if it is not followed."""

@@ -26,7 +26,9 @@ def calculate(instruction: str) -> str | None:
     match = _LEAD.match(instruction)
     expression = _expression(match["rest"] if match else instruction.strip().rstrip("=?. "))
     commanded = match is not None and match["lead"].lower() in _COMMANDS
-    if not _is_sum(expression) and not (commanded and _looks_like_code(expression)):
+    # "Calculate open('x').read()": code is refused with a reason, instead of being left to the rules for prose.
+    is_code = re.search(r"__|\w\(|\w\.\w+\(|\d\s*\*\*", expression) is not None and len(expression.split()) <= 12
+    if not _is_sum(expression) and not (commanded and is_code):
         return None
     if len(expression) > _LONGEST:
         return f"I did not calculate this: an expression of {len(expression)} characters; at most {_LONGEST} are read."
@@ -37,10 +39,6 @@ def _is_sum(expression: str) -> bool:
     named = re.sub(r"\b(?:sqrt|abs|round|min|max|mean|sum|product|log|exp|pi)\b", "", expression)
     has_operation = bool(re.search(r"\d\s*(?:[-+*/%]|\*\*)\s*[\d(.]|\)\s*[-+*/%]|\b[a-z]+\(", expression))
     return has_operation and bool(_NUMBERS_ONLY.fullmatch(named or "1"))
-
-
-def _looks_like_code(expression: str) -> bool:
-    return bool(re.search(r"__|\w\(|\w\.\w+\(|\d\s*\*\*", expression)) and len(expression.split()) <= 12
 
 
 _WORDED: tuple[tuple[str, str], ...] = (
@@ -113,25 +111,17 @@ def _power(base: float, exponent: float) -> Any:
     return base**exponent
 
 
-def _mean(*numbers: float) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def _sum(*numbers: float) -> float:
-    return sum(numbers)
-
-
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "exp": math.exp,
     "log": math.log,
     "max": max,
-    "mean": _mean,
+    "mean": lambda *numbers: sum(numbers) / len(numbers),
     "min": min,
     "product": lambda *numbers: math.prod(numbers),
     "round": round,
     "sqrt": math.sqrt,
-    "sum": _sum,
+    "sum": lambda *numbers: sum(numbers),
 }
 _NAMES = ", ".join(_FUNCTIONS)
 

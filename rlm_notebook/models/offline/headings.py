@@ -28,7 +28,17 @@ def headings_of(text: str) -> list[Heading]:
     marked = sorted([*_hash_headings(lines), *_underlined_headings(lines)], key=lambda each: each.start)
     if len(marked) > 1:
         return marked
-    return _plain_headings(lines)
+    # Short lines that stand alone: numbered, centred, or in capitals.
+    blank = Line(0, "", is_code=False)
+    found = []
+    for before, line, after in zip([blank, *lines], lines, [*lines[1:], blank], strict=False):
+        if before.is_blank and after.is_blank and not line.is_code and (level := _plain_level(line.text)):
+            found.append(Heading(level, plain(line.text).rstrip("."), line.start, line.end))
+    run_in = _run_in_headings(lines)
+    if run_in:
+        found = [each for each in found if _last_number(each.title) is None]
+    found = sorted([*_counting(found), *run_in], key=lambda each: each.start)
+    return found if len(found) > 1 else []
 
 
 def _hash_headings(lines: list[Line]) -> Iterator[Heading]:
@@ -76,20 +86,6 @@ def _can_be_title(line: Line) -> bool:
 
 
 _NUMBERED = re.compile(r"\s*(?:(?:section|chapter|article|part)\s+)?((?:\d+\.)*\d+|[IVXLC]+)[.):]?\s+\S", re.IGNORECASE)
-
-
-def _plain_headings(lines: list[Line]) -> list[Heading]:
-    """Short lines that stand alone: numbered, centred, or in capitals."""
-    blank = Line(0, "", is_code=False)
-    found = []
-    for before, line, after in zip([blank, *lines], lines, [*lines[1:], blank], strict=False):
-        if before.is_blank and after.is_blank and not line.is_code and (level := _plain_level(line.text)):
-            found.append(Heading(level, plain(line.text).rstrip("."), line.start, line.end))
-    run_in = _run_in_headings(lines)
-    if run_in:
-        found = [each for each in found if _last_number(each.title) is None]
-    found = sorted([*_counting(found), *run_in], key=lambda each: each.start)
-    return found if len(found) > 1 else []
 
 
 def _counting(found: list[Heading]) -> list[Heading]:

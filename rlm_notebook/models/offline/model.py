@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 from ...core.limits import Usage
 from ...ports import FREE, Capabilities, Mode, NodeFacts, Reply, Request
@@ -30,34 +30,19 @@ class OfflineModel:
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         content = _ANSWERS[request.mode](request.facts)
-        for piece in _pieces(content):
-            yield piece
+        # About fifty pieces of at least a line each: enough to watch, cheap to send.
+        size = max(80, len(content) // 50)
+        for start in range(0, len(content), size):
+            yield content[start : start + size]
+        metadata = {"label": LABEL}
         # Also as a note of the node: a refusal should be visible in a tree of hundreds of nodes.
-        note = _note(request.mode, content)
-        metadata = {"label": LABEL, **({"note": note} if note else {})}
-        yield Reply(content=content, usage=_usage(request, content), model=self.name, metadata=metadata)
+        if request.mode != "planner" and is_refusal(content):
+            some = f"not all of it: some {REFUSAL.replace('needs', 'need')}"
+            metadata["note"] = f"cannot: {REFUSAL}" if request.mode == "worker" else some
+        read = [message["content"] for message in request.messages] or [request.facts.task]
+        words = sum(len(text.split()) for text in read), len(content.split())
+        usage = Usage(prompt_tokens=words[0], completion_tokens=words[1], cost_usd=0.0)
+        yield Reply(content=content, usage=usage, model=self.name, metadata=metadata)
 
     def __repr__(self) -> str:
         return f"OfflineModel() <{LABEL}>"
-
-
-def _note(mode: Mode, content: str) -> str:
-    if mode == "planner" or not is_refusal(content):
-        return ""
-    return f"cannot: {REFUSAL}" if mode == "worker" else f"not all of it: some {REFUSAL.replace('needs', 'need')}"
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """The text in at most about fifty pieces of at least a line each: enough to watch, cheap to send."""
-    size = max(80, len(text) // 50)
-    for start in range(0, len(text), size):
-        yield text[start : start + size]
-
-
-def _usage(request: Request, content: str) -> Usage:
-    read = [message["content"] for message in request.messages] or [request.facts.task]
-    return Usage(
-        prompt_tokens=sum(len(text.split()) for text in read),
-        completion_tokens=len(content.split()),
-        cost_usd=0.0,
-    )

@@ -174,21 +174,18 @@ def _for_section(instruction: str, wanted: ParsedInstruction, section: Section, 
     if not wanted.is_extract:
         return f"{_one_line(instruction)}: {name}"
     splits_again = len(split_text(section.text, "", _worth(facts, wanted))) > 1 and wanted.per_section
-    return _extract_of(f"each part of {name}" if splits_again else name, instruction, wanted)
+    name = f"each part of {name}" if splits_again else name
+    verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
+    terms = f"{wanted.terms} key terms" if wanted.terms and wanted.terms > 0 else "key terms"
+    if not wanted.summary:
+        return f"List the {terms} of {name}"
+    return f"{verb} {name} {_length(wanted)}" + (f" and list its {terms}" if wanted.terms is not None else "")
 
 
 def _one_line(instruction: str) -> str:
     """An instruction in one line, without the quoted title of the level above."""
     line = re.sub(r':\s*(?:the opening|(?:the opening of )?"[^"\n]*")$', "", " ".join(instruction.split()))
     return line.rstrip(" .:;")
-
-
-def _extract_of(name: str, instruction: str, wanted: ParsedInstruction) -> str:
-    verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
-    terms = f"{wanted.terms} key terms" if wanted.terms and wanted.terms > 0 else "key terms"
-    if not wanted.summary:
-        return f"List the {terms} of {name}"
-    return f"{verb} {name} {_length(wanted)}" + (f" and list its {terms}" if wanted.terms is not None else "")
 
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -124,14 +124,13 @@ def _telling_terms(text: str) -> str:
     lists = [_listed(line) for line in text.splitlines() if line.startswith(TERMS)]
     counted = Counter(term for each in lists for term in each)
     common = {term for term, count in counted.items() if count > max(2, len(lists) // 6)}
-    lines = (_cut_terms(line, common) if line.startswith(TERMS) else line for line in text.split("\n"))
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if line.startswith(TERMS):
+            terms = _listed(line)
+            distinct = [term for term in terms if term not in common]
+            lines[at] = terms_line((distinct if len(distinct) > 1 else terms[:2])[:5])
     return "\n".join(lines)
-
-
-def _cut_terms(line: str, common: set[str]) -> str:
-    terms = _listed(line)
-    telling = [term for term in terms if term not in common]
-    return terms_line((telling if len(telling) > 1 else terms[:2])[:5])
 
 
 def _listed(line: str) -> list[str]:

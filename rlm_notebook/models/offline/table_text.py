@@ -52,7 +52,16 @@ def read_table(text: str, kind: str = "") -> Table | None:
     if kind.startswith("table") or kind.lower().endswith((".csv", ".tsv")):
         return _csv(text)
     if text.lstrip()[:1] == "[":
-        return _records(text)
+        # A JSON list of flat objects.
+        try:
+            data: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
+            return None
+        columns = list(dict.fromkeys(str(key) for each in data for key in each))
+        rows = [tuple(_cell(each.get(column)) for column in columns) for each in data]
+        return _table([tuple(columns), *rows])
     lines = [line for line in text.strip().splitlines() if line.strip() and not line.strip().startswith("```")]
     if len(lines) < 2:
         return None
@@ -64,16 +73,13 @@ def read_table(text: str, kind: str = "") -> Table | None:
                 if not re.fullmatch(r"[\s|:-]+", line)
             ]
         )
-    if _is_prose(lines) or not any(all(sign in line for line in lines[:50]) for sign in DELIMITERS):
+    is_prose = len(lines[0]) > 500 or any(re.search(r"[a-z]{3}[.!?](?:\s|$)", line) for line in lines[:5])
+    if is_prose or not any(all(sign in line for line in lines[:50]) for sign in DELIMITERS):
         return None
     return _csv("\n".join(lines))
 
 
 DELIMITERS = (",", "\t", ";")
-
-
-def _is_prose(lines: Sequence[str]) -> bool:
-    return any(re.search(r"[a-z]{3}[.!?](?:\s|$)", line) for line in lines[:5]) or len(lines[0]) > 500
 
 
 def _csv(text: str) -> Table | None:
@@ -88,19 +94,6 @@ def _csv_rows(text: str, delimiter: str) -> list[Row]:
         return [tuple(" ".join(cell.split()) for cell in row) for row in rows if row]
     except csv.Error:
         return []
-
-
-def _records(text: str) -> Table | None:
-    """A JSON list of flat objects."""
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
-        return None
-    columns = list(dict.fromkeys(str(key) for each in data for key in each))
-    rows = [tuple(_cell(each.get(column)) for column in columns) for each in data]
-    return _table([tuple(columns), *rows])
 
 
 def _cell(value: Any) -> str:

@@ -114,7 +114,20 @@ def read_task(task: str) -> Task:
     end = _instruction_end(task)
     instruction, text = task[:end].strip(), task[end:].strip("\n")
     if text.strip():
-        return _in_order(instruction, text)
+        # The task with the first paragraph as instruction, or the last one if that is a command and the first is not.
+        if len(instruction) <= _LONGEST_INSTRUCTION and (is_command(instruction) or instruction.endswith(":")):
+            return Task(instruction, text)
+        body, _, last = text.rstrip().rpartition("\n\n")
+        if (
+            (body.strip() or not _is_topic(instruction))
+            and len(last) <= 400
+            and is_command(last)
+            and not last.lstrip().startswith(("#", "-", "*", "|"))
+        ):
+            return Task(last.strip(), f"{instruction}\n\n{body}".strip())
+        if len(instruction) <= 300 and (_asks_for_something(instruction) or _is_topic(instruction)):
+            return Task(instruction, text)
+        return _from_one_paragraph(f"{instruction}\n\n{text}")
     return _from_one_paragraph(instruction)
 
 
@@ -136,23 +149,6 @@ def _instruction_end(task: str) -> int:
             return match.start()
         match = _BREAK.search(task, match.end())
     return len(task)
-
-
-def _in_order(instruction: str, text: str) -> Task:
-    """The task with the first paragraph as instruction, or the last one if that is a command and the first is not."""
-    if len(instruction) <= _LONGEST_INSTRUCTION and (is_command(instruction) or instruction.endswith(":")):
-        return Task(instruction, text)
-    body, _, last = text.rstrip().rpartition("\n\n")
-    if (
-        (body.strip() or not _is_topic(instruction))
-        and len(last) <= 400
-        and is_command(last)
-        and not last.lstrip().startswith(("#", "-", "*", "|"))
-    ):
-        return Task(last.strip(), f"{instruction}\n\n{body}".strip())
-    if len(instruction) <= 300 and (_asks_for_something(instruction) or _is_topic(instruction)):
-        return Task(instruction, text)
-    return _from_one_paragraph(f"{instruction}\n\n{text}")
 
 
 def _is_topic(instruction: str) -> bool:

@@ -62,21 +62,19 @@ def _read(text: str, found: _Statistics) -> None:
     tokens: list[str] = _TOKEN.findall(text)
     for before, token, after in zip([".", *tokens], tokens, [*tokens[1:], "."], strict=False):
         if _is_content(token):
-            _note_use(stem(token), before.lower(), after.lower(), found)
+            # The neighbours of a word suggest whether it is used as a noun.
+            word, before, after = stem(token), before.lower(), after.lower()
+            found.as_noun[word] += (before in _BEFORE_NOUN) + (after in _AFTER_NOUN)
+            found.as_other[word] += (before in _BEFORE_VERB) + (after in _AFTER_VERB)
     for run, opens in _runs(tokens):
         for start, phrase in _phrases(run):
-            _note_phrase(phrase, opens and start == 0, found)
-
-
-def _note_phrase(phrase: Sequence[str], opens_sentence: bool, found: _Statistics) -> None:
-    """Count a phrase; at the beginning of a sentence its capital is not part of its spelling."""
-    key = tuple(stem(token) for token in phrase)
-    spelling = " ".join(phrase)
-    found.uses[key] += 1
-    if opens_sentence and phrase[0][1:].islower():
-        found.spellings[key][spelling[0].lower() + spelling[1:]] += 0
-    else:
-        found.spellings[key][spelling] += 1
+            key, spelling = tuple(stem(each) for each in phrase), " ".join(phrase)
+            found.uses[key] += 1
+            # At the beginning of a sentence, the capital is not part of the spelling.
+            if opens and start == 0 and phrase[0][1:].islower():
+                found.spellings[key][spelling[0].lower() + spelling[1:]] += 0
+            else:
+                found.spellings[key][spelling] += 1
 
 
 _BEFORE_NOUN = word_set("a an the this that these those each every no any some its their your our his her of per one")
@@ -86,12 +84,6 @@ _BEFORE_VERB = word_set(
     "cannot always only is are was were be been being"
 )
 _AFTER_VERB = word_set("the a an it them its your this these")
-
-
-def _note_use(word: str, before: str, after: str, found: _Statistics) -> None:
-    """Count whether the neighbours of this use suggest a noun."""
-    found.as_noun[word] += (before in _BEFORE_NOUN) + (after in _AFTER_NOUN)
-    found.as_other[word] += (before in _BEFORE_VERB) + (after in _AFTER_VERB)
 
 
 def _is_content(token: str) -> bool:
