@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
 from .core.pickling import is_portable
-from .views.rendering import Format, rendered
+from .views.formats import Format
 
 __all__ = [
     "AsyncLLMCaller",
@@ -168,6 +168,9 @@ class Output(Mapping[str, Any]):
         printer.text(self._shown("text/plain"))
 
     def _shown(self, mime: str) -> Any:
+        # Loaded by the first answer that is shown.
+        from .views.rendering import rendered
+
         return rendered(self.content, self.parsed, self.format).get(mime)
 
 

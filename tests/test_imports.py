@@ -10,15 +10,30 @@ from tests.support.waiting import HANG
 HEAVY = ["openai", "IPython", "anywidget", "pandas", "ipywidgets", "numpy", "httpx", "tenacity", "filelock"]
 
 
-def loaded_by(code: str) -> list[str]:
+#: What only a cell needs, or the answer that it shows.
+FOR_CELLS = ["rlm_notebook.async_engine", "rlm_notebook.views.rendering", "rlm_notebook.core.json_text", "difflib"]
+
+
+def loaded_by(code: str, heavy: list[str] = HEAVY) -> list[str]:
     """The heavy modules that are loaded after the code ran in a fresh interpreter."""
-    check = f"{code}\nimport sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    check = f"{code}\nimport sys\nprint(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=HANG)
     return done.stdout.split()
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded_by("import rlm_notebook") == []
+
+
+def test_the_extension_loads_nothing_that_only_cells_need() -> None:
+    code = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+import sys
+sys.modules.pop("difflib", None)
+shell.run_line_magic("load_ext", "rlm_notebook")
+"""
+    assert loaded_by(code, FOR_CELLS) == []
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..core.json_text import json_values
 from ..core.plain_text import terminal_text, without_links
+from .formats import Format
 from .gate import LONGEST, code_block, markdown, shortened
 from .table import Table
 
-__all__ = ["FORMATS", "Format", "rendered", "table_of"]
+__all__ = ["rendered", "table_of"]
 
-Format = Literal["markdown", "text", "json", "code"]
-FORMATS: tuple[Format, ...] = ("markdown", "text", "json", "code")
 #: The most rows of a table that are shown; the rest is counted.
 MOST_ROWS = 500
 _FENCED = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE)

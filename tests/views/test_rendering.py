@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from rlm_notebook import Output
 from rlm_notebook.exceptions import ModelError
-from rlm_notebook.views.rendering import FORMATS, rendered, table_of
+from rlm_notebook.views.formats import FORMATS
+from rlm_notebook.views.rendering import rendered, table_of
 from rlm_notebook.views.table import Table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -87,5 +86,8 @@ def _split(line: str, *, escapes: bool) -> list[str] | None:
 
 def close_to(word: str, known: Iterable[str]) -> str:
     """ "did you mean ...?", or "" if nothing is close."""
+    # Only an error needs it.
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ...views.rendering import FORMATS, Format
+from ...views.formats import FORMATS, Format
 from .argument_types import dollars, seconds, temperature, whole_number
 from .line_parser import LineParser, words_of
 

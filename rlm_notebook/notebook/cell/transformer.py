@@ -8,7 +8,6 @@ own event loop and nothing is patched.
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import re
 import sys
@@ -75,6 +74,8 @@ def interpolated(text: str, variables: Mapping[str, Any]) -> str:
         if match[1]:
             return match[0][1:]
         if match[2] not in variables:
+            import difflib
+
             close = difflib.get_close_matches(match[2], user_names(variables), n=1)
             hint = f"did you mean {{{{{close[0]}}}}}?" if close else "define it in a cell above"
             raise ConfigurationError(

@@ -6,8 +6,6 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from ...views.rendering import table_of
-
 __all__ = ["TypedTables"]
 
 
@@ -51,5 +49,7 @@ def _has_fields(each: type) -> bool:
 
 
 def _as_html(value: Any) -> str | None:
+    from ...views.rendering import table_of
+
     table = table_of(value)
     return table._repr_html_() if table is not None else None
