@@ -1,4 +1,4 @@
-"""How a node's failure reads: where it began, what was wrong, what to do next."""
+"""Errors of nodes as texts: where the failure began, what was wrong, what to do next."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ __all__ = [
     "without_node",
 ]
 
-#: How many causes the message of a failed node names, and how much of each; `.causes` holds them all.
+#: How many causes the message of a failed node names, and the characters of each; `.causes` holds all of them.
 CAUSES_SHOWN = 20
 CAUSE_CHARACTERS = 500
-#: How often a model may try to give an answer of the wanted type.
+#: Attempts at an answer that fits the output type.
 TYPE_ATTEMPTS = 3
-#: How much is kept of what a model thought for one reply, in characters: the beginning and the end.
+#: How many characters of one reply's reasoning are recorded: the beginning and the end.
 MOST_THOUGHTS = 100_000
 
 
 def failed_parts(node: str, failed: list[Exception], total: int) -> ExecutionError:
-    """The error of a node some of whose parts failed.
+    """The error of a node with failed sub-tasks.
 
-    It says where that began, not how it was handed up: else a failure deep in the tree is told once per level.
+    It names where the failures began, not each level that passed them on.
     """
     origins = list(_origins(failed))
-    said = [_of_part(error) for error in origins[:CAUSES_SHOWN]]
+    causes = []
+    for error in origins[:CAUSES_SHOWN]:
+        text = without_node(error)
+        shown = text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"
+        causes.append(f"[{getattr(error, 'node', None) or '?'}] {shown}")
     if len(origins) > CAUSES_SHOWN:
-        said.append(f"and {len(origins) - CAUSES_SHOWN} more")
-    message = f"node {node}: {len(failed)} of {total} parts failed: {'; '.join(said)}"
+        causes.append(f"and {len(origins) - CAUSES_SHOWN} more")
+    message = f"node {node}: {len(failed)} of {total} parts failed: {'; '.join(causes)}"
     return ExecutionError(message, node=node, causes=failed)
 
 
-def _of_part(error: BaseException) -> str:
-    return f"[{getattr(error, 'node', None) or '?'}] {_shortened(without_node(error))}"
-
-
 def without_node(error: BaseException) -> str:
-    """What an error says, for a place where its node is named already."""
+    """The text of an error without the prefix that names its node."""
     return error_text(error).removeprefix(f"node {getattr(error, 'node', None)}: ")
 
 
@@ -65,12 +65,8 @@ def _origins(errors: Iterable[BaseException]) -> Iterator[BaseException]:
             yield error
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"
-
-
 def not_empty(node: Node, reply: Reply) -> Reply:
-    """The reply. Raises `ModelError` if it says nothing."""
+    """The reply. Raises `ModelError` if it is empty."""
     if not reply.content.strip():
         raise ModelError(
             f"node {node.id}: {reply.model} gave an empty answer (asked once); run again, or choose another model",
@@ -80,7 +76,7 @@ def not_empty(node: Node, reply: Reply) -> Reply:
 
 
 def reply_metadata(reply: Reply) -> dict[str, Any]:
-    """What is recorded of a reply beside what it says: how it ended, if early, and what the model thought."""
+    """What is recorded of a reply beside its text: how it ended, if early, and its reasoning."""
     reason = ended_early(reply.finish_reason, reply.metadata)
     thoughts = reply.reasoning.strip()
     if len(thoughts) > MOST_THOUGHTS:
@@ -90,19 +86,19 @@ def reply_metadata(reply: Reply) -> dict[str, Any]:
 
 
 def what_was_wrong(reply: Reply, problem: ValueError) -> str:
-    """Why a reply cannot be used, in words for its model: first of all, that it was cut off."""
+    """Why a reply cannot be used, as a text for its model; first of all, that it was cut off."""
     reason = ended_early(reply.finish_reason, reply.metadata)
     return f"your output was {cut_off(reason)}, so be brief: {problem}" if reason else str(problem)
 
 
 def what_to_do(reply: Reply) -> str:
-    """What a user can do about replies that cannot be used."""
-    said = advice(ended_early(reply.finish_reason, reply.metadata)) or "use a model that can reply in JSON"
-    return said[0].upper() + said[1:]
+    """What a user can do about unusable replies, as a sentence."""
+    text = advice(ended_early(reply.finish_reason, reply.metadata)) or "use a model that can reply in JSON"
+    return text[0].upper() + text[1:]
 
 
 def unfit(node: Node, reply: Reply, problem: TypeMismatch) -> PlanError:
-    """The error of an answer that does not fit the output type after all attempts."""
+    """The error for an answer that does not fit the output type after all attempts."""
     return PlanError(
         f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "
         f"{what_was_wrong(reply, problem)}. {what_to_do(reply)}, or a simpler output_type",

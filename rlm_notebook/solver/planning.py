@@ -1,8 +1,7 @@
-"""From a node to its plan: recalled, forced by a limit, or asked for; and sub-tasks begun while the plan streams."""
+"""From a node to its plan: replayed, forced by a limit, or requested; sub-tasks start while the plan streams."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
@@ -23,7 +22,7 @@ from ..core.reasoning import begins_with_thoughts, split_thoughts
 from ..core.replay_events import plan_events
 from ..core.tree import Node
 from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
-from ..ports import NodeFacts, Reply, Request
+from ..ports import NodeFacts, Reply
 from ..prompts import repair_messages
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
@@ -36,7 +35,7 @@ from .subtasks import SubTasks
 __all__ = ["Planning"]
 
 ATTEMPTS = 3
-#: What is read of a plan where `max_steps` asks for no more.
+#: Sub-tasks and characters that are parsed of a plan, unless `max_steps` requires more.
 MOST_TASKS = 10_000
 MOST_CHARACTERS = 2_000_000
 CHARACTERS_PER_TASK = 200
@@ -45,16 +44,19 @@ CHARACTERS_PER_TASK = 200
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is known of a node's plan before the planner is asked; `followed`: it was, by an earlier execution."""
+    """What is known of a node's plan before the planner is called.
+
+    `executed_before`: an earlier execution carried the plan out, so that it needs no approval.
+    """
 
     key: str
     facts: NodeFacts
     plan: Execute | Recurse | None = None
-    followed: bool = False
+    executed_before: bool = False
 
 
 class Planning:
-    """How an engine's nodes come to a plan."""
+    """Gives the nodes of an engine's runs their plans."""
 
     def __init__(self, configuration: Configuration, requests: RequestBuilder) -> None:
         self._planner = configuration.team.planner.resolved
@@ -63,7 +65,7 @@ class Planning:
         self._retry = configuration.retry
 
     def draft(self, run: RunContext, node_id: str) -> Draft:
-        """How the node comes to its plan: EXECUTE where a limit says so, one that is recorded, or one to be `asked`."""
+        """A plan that needs no planner: EXECUTE forced by a limit, or the recorded plan. Else `plan` is `None`."""
         node = run.tree[node_id]
         facts = self._requests.facts(run, node)
         key = self._requests.key(run, node, facts)
@@ -74,26 +76,42 @@ class Planning:
         if known is None and run.job.keep_plan:
             known = run.recorded_state.plan_at(node, run.tree)
         if known is not None:
-            followed = run.recorded_state.was_executed(known, run.tree)
-            return Draft(key, facts, self._recalled(run, node, replace(known, plan_key=key)), followed)
+            executed_before = run.recorded_state.was_executed(known, run.tree)
+            plan = plan_from_json(known.plan)
+            for event in plan_events(replace(known, plan_key=key), node_id):
+                if isinstance(event, Planned):
+                    self._emit_plan(run, node, event, plan, begun=0)
+                else:
+                    emit_recorded(run, event)
+            return Draft(key, facts, plan, executed_before)
         run.require_solving(node_id)
         return Draft(key, facts)
 
-    async def asked(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Execute | Recurse:
-        """A plan from the planner, which is told what was wrong with what it wrote before.
+    async def from_planner(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Execute | Recurse:
+        """A plan from the planner. An unusable reply is sent back to it with the problem, up to `ATTEMPTS` times.
 
-        Sub-tasks that were begun while the plan streamed are in `children`.
+        Sub-tasks that start while the plan streams are in `children`. Raises `PlanError` and `LimitError`.
         """
         node, request = run.tree[node_id], self._requests.for_planner(draft.facts)
+        # No sub-task starts early where each plan has to be approved.
+        early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node_id)
+        if not early and request.streaming:
+            request = replace(request, streaming=False)
+        reader = EarlyStart(run, children) if early else None
+        steps = run.limits.max_steps
+        most = max(MOST_TASKS, steps), max(MOST_CHARACTERS, CHARACTERS_PER_TASK * steps)
         attempt = 0
         while True:
             attempt += 1
-            reply = await self._reply(run, node, request, children)
+            reply = await call_model(run, node_id, self._planner, request, self._retry, reader)
             try:
-                plan = await self._read(run, reply.content)
+                if len(reply.content) <= READ_AT_ONCE:
+                    plan = parse_plan(reply.content)
+                else:
+                    plan = await in_daemon_thread(parse_long_plan, reply.content, *most)
             except TooManyTasks:
                 await children.abandon("the plan is over the limit")
-                return self._beyond_all(run, node, draft.key, reply)
+                return self._execute_instead(run, node, draft.key, reply)
             except UnusablePlan as problem:
                 await children.abandon("its plan could not be used")
                 if attempt == ATTEMPTS:
@@ -102,18 +120,10 @@ class Planning:
                 run.emit(Retried(at=run.clock(), node=node.id, reason=wrong, usage=run.claim(node.id)))
                 request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
-                return await self._settled(run, node, draft.key, *_told_apart(reply, plan), children)
+                return await self._accept(run, node, draft.key, *_without_thoughts(reply, plan), children)
 
-    async def _read(self, run: RunContext, text: str) -> Execute | Recurse:
-        """The plan that is written there; a long text is read beside the event loop."""
-        if len(text) <= READ_AT_ONCE:
-            return parse_plan(text)
-        steps = run.limits.max_steps
-        most = max(MOST_TASKS, steps), max(MOST_CHARACTERS, CHARACTERS_PER_TASK * steps)
-        return await in_daemon_thread(parse_long_plan, text, *most)
-
-    def _beyond_all(self, run: RunContext, node: Node, key: str, reply: Reply) -> Execute:
-        """A split that goes so far beyond the limit that it is not even recorded."""
+    def _execute_instead(self, run: RunContext, node: Node, key: str, reply: Reply) -> Execute:
+        """For a plan that exceeds `max_steps` by so much that it is not recorded."""
         executed = Execute().to_json()
         event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
         run.emit(replace(event, model=reply.model, limited="max_steps"))
@@ -121,34 +131,35 @@ class Planning:
             raise _limit_error("max_steps", run, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
         return Execute()
 
-    async def followed(
+    async def start_sub_tasks(
         self, run: RunContext, node_id: str, draft: Draft, split: Recurse, children: SubTasks
     ) -> Execute | None:
-        """What holds, whatever the planner wrote: approved where that is wanted, its sub-tasks begun (`None`)."""
+        """Start the sub-tasks of a split once it is approved, where required; `Execute` if the node is to execute."""
         node = run.tree[node_id]
         if node.limited:
             return Execute()
-        approved = run.approves(node_id) and not draft.followed
-        plan = await self._approved(run, node, draft.key, split) if approved else split
+        guarded = run.approves(node_id) and not draft.executed_before
+        plan = await self._approved(run, node, draft.key, split) if guarded else split
         if isinstance(plan, Execute):
             return plan
-        if (turn := run.splits.ask(node.depth, len(plan.sub_tasks))) is not None:
-            await turn
+        if (served := run.splits.ask(node.depth, len(plan.sub_tasks))) is not None:
+            await served
         children.begin(plan.sub_tasks[len(children.early) :], plan.joining)
         children.early = ()
         return None
 
     async def _approved(self, run: RunContext, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
-        """The plan as its approval leaves it; an edited one is recorded in the place of the planner's."""
+        """The plan as a person approves it; an edited plan is recorded and replaces the planner's."""
         edited = await run.control.approval_of(node.id)
         if edited is None or edited == plan:
             return plan
         run.steps.release(len(plan.sub_tasks))
-        self._tell(run, node, Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key), edited, begun=0)
+        event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key)
+        self._emit_plan(run, node, event, edited, begun=0)
         return edited if not run.tree[node.id].limited else Execute()
 
     def _forced(self, run: RunContext, node: Node) -> str:
-        """Why a node is executed without asking the planner, or ""."""
+        """Why a node executes without a call of the planner, or ""."""
         if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
             return "max_depth"
         mine = normalized(node.task)
@@ -156,20 +167,12 @@ class Planning:
             return "restates an ancestor"
         return ""
 
-    def _recalled(self, run: RunContext, node: Node, known: Node) -> Execute | Recurse:
-        plan = plan_from_json(known.plan)
-        for event in plan_events(known, node.id):
-            if isinstance(event, Planned):
-                self._tell(run, node, event, plan, begun=0)
-            else:
-                emit_recorded(run, event)
-        return plan
-
-    async def _settled(
+    async def _accept(
         self, run: RunContext, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: SubTasks
     ) -> Execute | Recurse:
-        """The plan as it stands, with what was begun too early put aside."""
-        if not _continues(plan, children.early):
+        """Record a complete plan; sub-tasks that started early and are not its first ones are superseded."""
+        first = plan.sub_tasks[: len(children.early)] if isinstance(plan, Recurse) else ()
+        if list(first) != list(children.early):
             await children.abandon("the plan came out otherwise")
         begun = len(children.early)
         event = Planned(
@@ -180,16 +183,17 @@ class Planning:
             usage=run.claim(node.id),
             model=reply.model,
         )
-        if begun and self._beyond(run, node, plan, begun):
+        if begun and self._exceeded_limit(run, node, plan, begun):
             await children.abandon("the plan is over the limit")
-            # It does not fit, whatever their steps leave now that they are given back.
+            # Abandoning releases steps, but none of the plan counts as begun any more: it still does not fit.
             begun = 0
-        self._tell(run, node, event, plan, begun)
+        self._emit_plan(run, node, event, plan, begun)
         return plan
 
-    def _tell(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
-        """A split that goes beyond a limit is executed, or ends the run; either way the plan is kept for later."""
-        limit = self._beyond(run, node, plan, begun)
+    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
+        """Record a plan and reserve its steps. A split over a limit is executed, or raises `LimitError`; the plan is
+        recorded either way, so that a run with a higher limit reuses it."""
+        limit = self._exceeded_limit(run, node, plan, begun)
         if limit and self._on_limit == "raise":
             run.emit(event)
             raise _limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
@@ -197,21 +201,13 @@ class Planning:
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - begun)
 
-    def _beyond(self, run: RunContext, node: Node, plan: Execute | Recurse, begun: int) -> str:
-        """Which limit the sub-tasks that are not begun yet would break, or ""."""
+    def _exceeded_limit(self, run: RunContext, node: Node, plan: Execute | Recurse, begun: int) -> str:
+        """The limit that the sub-tasks after the first `begun` would exceed, or ""."""
         if isinstance(plan, Execute):
             return ""
         if node.depth + 1 >= run.limits.max_depth:
             return "max_depth"
         return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
-
-    def _reply(self, run: RunContext, node: Node, request: Request, children: SubTasks) -> Awaitable[Reply]:
-        """The planner's reply; sub-tasks are begun as soon as they are whole, unless each plan is to be approved."""
-        early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node.id)
-        if not early and request.streaming:
-            request = replace(request, streaming=False)
-        beginner = EarlyStart(run, children) if early else None
-        return call_model(run, node.id, self._planner, request, self._retry, beginner)
 
 
 def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
@@ -227,7 +223,7 @@ def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitE
 
 
 class EarlyStart:
-    """Begins sub-tasks from the text of a plan as it streams in; a stream that starts anew must say the same again."""
+    """Starts sub-tasks from a plan while it streams. A restarted stream has to repeat those that have started."""
 
     def __init__(self, run: RunContext, children: SubTasks) -> None:
         self._run = run
@@ -237,13 +233,13 @@ class EarlyStart:
     def restart(self) -> None:
         self._reader = PlanReader()
         self._seen = 0
-        self._begun = False
+        self._text_begun = False
 
     def feed(self, text: str) -> None:
-        if not self._begun and (led := text.lstrip()):
-            self._begun = True
-            if led[0] not in "{`":
-                # It begins with prose: what a plan is of that, and what only was considered, its end decides.
+        if not self._text_begun and (stripped := text.lstrip()):
+            self._text_begun = True
+            if stripped[0] not in "{`":
+                # After prose, only the complete text shows which JSON is the plan and which was only considered.
                 self._reader.stop()
         for planned in self._reader.feed(text):
             if not self._begin(planned):
@@ -252,6 +248,7 @@ class EarlyStart:
             self._seen += 1
 
     def _begin(self, planned: PlannedTask) -> bool:
+        """Start the next sub-task; false if the stream contradicts an earlier one, or if no step is left."""
         begun = self._children.early
         if self._seen < len(begun):
             return begun[self._seen] == planned
@@ -262,18 +259,13 @@ class EarlyStart:
         return True
 
 
-def _told_apart(reply: Reply, plan: Execute | Recurse) -> tuple[Reply, Execute | Recurse]:
-    """The thoughts that the answer beside a plan begins with are told from it, too."""
+def _without_thoughts(reply: Reply, plan: Execute | Recurse) -> tuple[Reply, Execute | Recurse]:
+    """The plan without the thoughts that its inline answer begins with, which move to the reply's reasoning."""
     if not isinstance(plan, Execute) or plan.answer is None or not begins_with_thoughts(plan.answer):
         return reply, plan
     thoughts, answer = split_thoughts(plan.answer)
     reasoning = "\n\n".join(filter(None, (reply.reasoning, thoughts)))
     return replace(reply, reasoning=reasoning), replace(plan, answer=answer or None)
-
-
-def _continues(plan: Execute | Recurse, begun: Sequence[PlannedTask]) -> bool:
-    """Whether what was begun is the beginning of the plan that came out."""
-    return not begun or (isinstance(plan, Recurse) and list(plan.sub_tasks[: len(begun)]) == list(begun))
 
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:

@@ -1,7 +1,7 @@
-"""The recursion, which exists once: plan a node, solve its parts, answer it.
+"""The recursion, which exists once: plan a node, solve its sub-tasks, answer it.
 
-Streaming, tools, checkpoints, budgets and replay are not in here: they are observers of the log, wrappers of the
-model, or records that a node finds itself in.
+Streaming, tools, checkpoints, budgets and replay are elsewhere: they are observers of the log, wrappers of the model,
+or records that a node looks itself up in.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["Recursion"]
 
 
 class Recursion:
-    """How the runs of one engine solve their task; it keeps nothing of a run."""
+    """Solves the tasks of one engine's runs; holds no state of a run."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -60,27 +60,27 @@ class Recursion:
         return replay_tree(run, known) if known is not None else await self.node(run, ROOT)
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again."""
+        """The main prompt of a node, computed from the same facts as when it was sent."""
         return self._requests.prompt(run, run.tree[node_id])
 
     def key(self, run: NodeSource, node_id: str) -> str:
-        """The key of a node's plan, made again."""
+        """The plan key of a node."""
         node = run.tree[node_id]
         return self._requests.key(run, node, self._requests.facts(run, node))
 
     async def node(self, run: RunContext, node_id: str) -> str:
-        """Solve a node, and leave it in a final state whatever happens."""
+        """The result of a node, which ends in a final state in any case."""
         try:
             if node_id in run.control.stopped:
                 raise asyncio.CancelledError
             children = SubTasks(run, node_id, self)
             try:
                 draft = self._planning.draft(run, node_id)
-                plan = draft.plan or await self._planning.asked(run, node_id, draft, children)
+                plan = draft.plan or await self._planning.from_planner(run, node_id, draft, children)
                 execute = plan if isinstance(plan, Execute) else None
                 if not isinstance(plan, Execute):
-                    execute = await self._planning.followed(run, node_id, draft, plan, children)
-                # As long as its parts go on, nobody needs the plan any more: the tree has it.
+                    execute = await self._planning.start_sub_tasks(run, node_id, draft, plan, children)
+                # The tree has the plan: this frame need not hold it while the sub-tasks run.
                 del plan
                 parts = self._parts(run, node_id, await children.outcomes()) if children else ()
                 return await self._answer(run, run.tree[node_id], execute, parts)
@@ -105,11 +105,11 @@ class Recursion:
             run.control.node_tasks.pop(node_id, None)
 
     def assigned(self, agent: str | None) -> tuple[str, str]:
-        """The name under which an agent is found, and a note if the planner made one up."""
+        """The agent's name, and a note if the planner named one that does not exist."""
         return self._team.assigned(agent)
 
     def _parts(self, run: RunContext, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
-        """The results to join, or the error of a node whose parts failed."""
+        """The results to synthesise. Raises the error of the node where failed sub-tasks do not allow that."""
         failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
         joins_only = run.job.joins_only
         for error in failed:
@@ -157,7 +157,7 @@ class Recursion:
         return reply.content
 
     def _answers_inline(self, run: RunContext, node: Node) -> bool:
-        """Whether the answer that the planner gave beside its plan will do."""
+        """Whether the answer that the planner gave with its plan is used as the result."""
         typed = run.job.output_type is not None and node.parent is None
         return self._team.answers_inline(node) and not run.job.memory and not typed
 
@@ -172,7 +172,7 @@ class Recursion:
         return await self._fitting(run, node, request, loop.answer, loop.record_rejected)
 
     def _reference_tools(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
-        """The tools to read references with; who cannot call tools is shown excerpts of all, and so has read all."""
+        """The tools that read references. A model without tools is sent excerpts of all: all count as read."""
         if not run.job.memory:
             return ()
         if agent.resolved.capabilities.tools:
@@ -181,49 +181,45 @@ class Recursion:
         return ()
 
     async def _synthesize(self, run: RunContext, node: Node, parts: tuple[Part, ...]) -> Reply:
+        """The synthesis, with the nodes that it cites listed in its metadata."""
         request = self._requests.for_synthesizer(self._requests.facts(run, node, parts))
 
-        def ask_once(request: Request) -> Awaitable[Reply]:
+        def call(request: Request) -> Awaitable[Reply]:
             return call_model(run, node.id, self._team.synthesizer.resolved, request, self._retry)
 
-        return self._with_sources(run, await self._fitting(run, node, request, ask_once))
+        reply = await self._fitting(run, node, request, call)
+        sources = sources_in(reply.content, run.tree.__contains__)
+        return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply
 
     async def _fitting(
         self,
         run: RunContext,
         node: Node,
         request: Request,
-        ask_once: Callable[[Request], Awaitable[Reply]],
-        refuse: Callable[[Reply], None] = lambda reply: None,
+        call: Callable[[Request], Awaitable[Reply]],
+        on_rejected: Callable[[Reply], None] = lambda reply: None,
     ) -> Reply:
-        """A reply that is not empty, and at the root one that fits the output type: repaired where it does not.
-
-        `refuse` is told each reply that did not fit, before the next is asked for.
-        """
+        """A reply that is not empty and, at the root, fits the output type; the model is asked to repair one that
+        does not fit, after `on_rejected(reply)`. Raises `ModelError` and `PlanError`."""
         if run.job.output_type is None or node.parent is not None:
-            return not_empty(node, await ask_once(request))
+            return not_empty(node, await call(request))
         request = replace(
             request,
             messages=with_instructions(request.messages, run.job.output_type.instructions),
             schema=run.job.output_type.schema,
         )
         for attempt in range(1, TYPE_ATTEMPTS + 1):
-            reply = not_empty(node, await ask_once(request))
+            reply = not_empty(node, await call(request))
             try:
                 ended = ended_early(reply.finish_reason, reply.metadata)
                 await read_beside(partial(run.job.output_type.parse, cut_off=bool(ended)), reply.content)
             except TypeMismatch as problem:
                 if attempt == TYPE_ATTEMPTS:
                     raise unfit(node, reply, problem) from problem
-                refuse(reply)
+                on_rejected(reply)
                 wrong = what_was_wrong(reply, problem)
                 run.emit(Retried(at=run.clock(), node=node.id, reason=wrong, usage=run.claim(node.id)))
                 request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
                 return reply
         raise AssertionError("unreachable: the loop returns or raises")
-
-    def _with_sources(self, run: RunContext, reply: Reply) -> Reply:
-        """The reply with the nodes that it refers to listed in its metadata, if it does."""
-        sources = sources_in(reply.content, run.tree.__contains__)
-        return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply

@@ -1,4 +1,4 @@
-"""From a node to the requests that are made for it: its facts, its messages, its content key."""
+"""From a node to its requests: facts, messages, content key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["RequestBuilder"]
 
 
 class RequestBuilder:
-    """Makes requests for the nodes of one engine; `deadline` is in seconds per call."""
+    """Builds the requests of one engine's nodes; `deadline` is in seconds per call."""
 
     def __init__(self, team: Team, deadline: float | None) -> None:
         self._team = team
@@ -37,6 +37,7 @@ class RequestBuilder:
         self._system_prompt = planner_system_prompt(team.offered, tools, team.planner.instructions)
 
     def facts(self, run: NodeSource, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
+        """What a prompt of this node is built from; `parts` are the results to synthesise."""
         above = run.tree.tasks_above(node.id)
         context, memory = run.job.context, run.job.memory
         breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
@@ -48,22 +49,23 @@ class RequestBuilder:
             breadcrumbs=breadcrumbs,
             agent=node.agent,
             parts=parts,
-            dependencies=self._dependencies(run, node) if node.depends_on else (),
+            dependencies=tuple(
+                Part(each.id, each.task, each.result or "") for each in map(run.tree.__getitem__, node.depends_on)
+            )
+            if node.depends_on
+            else (),
             references=tuple(memory.described) if memory else (),
         )
-
-    def _dependencies(self, run: NodeSource, node: Node) -> tuple[Part, ...]:
-        known = (run.tree[wanted] for wanted in node.depends_on)
-        return tuple(Part(each.id, each.task, each.result or "") for each in known)
 
     def key(self, run: NodeSource, node: Node, facts: NodeFacts) -> str:
         return self._key(run, node, facts, self._team.agent(node).identity, self._team.fingerprint)
 
     def stopped(self, run: RunContext, node: Node) -> tuple[Node | None, frozenset[str]]:
-        """The recorded node that was stopped between two calls of this one, and the tools that have changed since.
+        """The record of this node from an execution that was interrupted in its tool loop, and the tools that have
+        changed since.
 
-        No request tells a version of a tool. So replies stay what they are if a tool is changed while the run is
-        stopped, and so does what the other tools returned: they may not bear to be called again.
+        Requests do not contain versions of tools. So the recorded replies are valid although a tool has changed, and
+        so are the results of the other tools, which must not be called again: they may not be idempotent.
         """
         records = run.recorded_state.records.stopped
         if (
@@ -87,14 +89,14 @@ class RequestBuilder:
         )
 
     def _surroundings(self, run: NodeSource, node: Node, fingerprint: str) -> str:
-        """What nodes share that can enter a request: the team, what is told of references, at the root the type."""
+        """What else enters the requests of a node: the team, the descriptions of references, at the root the type."""
         job = run.job
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
         if not output_type and not job.memory:
             return fingerprint
-        # What prompts tell of them: name, kind and size. The content concerns those who read it, and nobody else.
-        told = [reference.identity for reference in job.memory]
-        return digest([fingerprint, told, output_type])
+        # Prompts contain the name, kind and size of references. The content matters only to nodes that read it.
+        references = [reference.identity for reference in job.memory]
+        return digest([fingerprint, references, output_type])
 
     def for_planner(self, facts: NodeFacts) -> Request:
         messages = planner_messages(facts, self._system_prompt)
@@ -115,7 +117,7 @@ class RequestBuilder:
         return self._request("synthesizer", synthesizer_messages(facts, agent.instructions), facts, agent)
 
     def prompt(self, run: NodeSource, node: Node) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts."""
+        """The main prompt of a node, computed from the same facts as when it was sent."""
         if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
             living = [child for child in run.tree.children(node.id) if child.state is not NodeState.SUPERSEDED]
             parts = tuple(Part(child.id, child.task, child.result or "") for child in living)

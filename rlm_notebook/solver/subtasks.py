@@ -1,4 +1,4 @@
-"""The sub-tasks of one node, each a task of its own: begun as soon as the plan names them, ended together."""
+"""The sub-tasks of one node, an asyncio task each: started as soon as the plan names them, awaited together."""
 
 from __future__ import annotations
 
@@ -18,88 +18,90 @@ from ..runtime.run_context import RunContext
 
 __all__ = ["SubTasks", "end_node"]
 
-#: Shared by all who have begun nothing; who begins something takes a dict of their own.
+#: Shared by all nodes without sub-tasks; `begin` replaces it.
 _NONE: Any = MappingProxyType({})
 
 
 class Solver(Protocol):
-    """Who solves sub-tasks."""
+    """Solves the sub-tasks: the recursion."""
 
     def assigned(self, agent: str | None) -> tuple[str, str]:
-        """The name under which an agent is found, and a note if there is no such agent."""
+        """The agent's name, and a note if there is no such agent."""
         ...
 
     def node(self, run: RunContext, node_id: str) -> Coroutine[Any, Any, str]:
-        """The answer to a node's task."""
+        """The result of a node."""
         ...
 
 
 class SubTasks:
-    """Begin sub-tasks as they become known, take their `outcomes` in the plan's order; `close` leaves no task."""
+    """Starts sub-tasks as they become known; gives their `outcomes` in the plan's order; `close` leaves no task."""
 
-    # Most nodes have no sub-tasks, and all have this.
+    # Slots: each node has one of these, and most have no sub-tasks.
     __slots__ = ("_abandoned", "_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
 
     def __init__(self, run: RunContext, parent: str, solver: Solver) -> None:
         self._run = run
         self._parent = parent
         self._solver = solver
-        #: Those that were begun while their plan is not whole yet, in its order.
+        #: Those that started while their plan streams, in its order.
         self.early: Sequence[PlannedTask] = ()
         self._tasks: dict[str, asyncio.Task[str]] = _NONE
         self._left = 0
         self._abandoned: Collection[asyncio.Task[str]] = ()
-        #: The first error that concerns the whole run.
+        #: The first error that ends the whole run.
         self._failure: BaseException | None = None
-        #: Done when there is one, or no sub-task is left.
+        #: Resolved when there is such an error, or when all sub-tasks have ended.
         self._settled: asyncio.Future[None] | None = None
 
     def __bool__(self) -> bool:
-        """Whether any was begun."""
+        """Whether any sub-task was started."""
         return bool(self._tasks)
 
     def begin(self, planned: Sequence[PlannedTask], joining: int | None = None) -> None:
-        """Create the nodes of the next sub-tasks, and start on them; `joining` is the plan's estimate, if known yet.
+        """Create the nodes of the next sub-tasks and start them; `joining` is the planner's effort for the synthesis.
 
-        All nodes are there before any runs, because `depends_on` may name sub-tasks further down the plan.
+        All nodes are created before any starts, because `depends_on` may name sub-tasks further down the plan.
         """
         self._run.priorities.estimate_joining(self._parent, joining)
         first = len(self._run.tree.children(self._parent))
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]
-        for node, part in zip(new, planned, strict=True):
-            self._create(node, part, tuple(ids[position] for position in part.depends_on))
+        for node, each in zip(new, planned, strict=True):
+            self._run.priorities.estimate(node, each.effort)
+            agent, note = self._solver.assigned(each.agent)
+            self._run.emit(
+                NodeCreated(
+                    at=self._run.clock(),
+                    node=node,
+                    parent=self._parent,
+                    task=each.task,
+                    agent=agent,
+                    depends_on=tuple(ids[position] for position in each.depends_on),
+                    note=note,
+                )
+            )
         self._run.priorities.count(self._parent, new)
         self._tasks = self._tasks or {}
         self._left += len(new)
-        # In the order of their urgency, since where turns are free, who asks first has one; kept in the plan's order.
-        tasks = {node: self._started(node) for node in self._run.priorities.sorted(new)}
+        # Started by priority, because free slots go to the first that request one; stored in the plan's order.
+        tasks = {}
+        for node in self._run.priorities.sorted(new):
+            depends = self._run.tree[node].depends_on
+            solving = self._after(node, depends) if depends else self._solver.node(self._run, node)
+            # With the node's name: asyncio would format one.
+            tasks[node] = self._run.loop.create_task(solving, name=node)
         self._tasks.update((node, tasks[node]) for node in new)
         ended, context = self._ended, copy_context()
         for task in tasks.values():
-            # Not a context for each of them, nor another method.
+            # One context and one bound method for all: each would cost memory per task.
             task.add_done_callback(ended, context=context)
         self._run.control.node_tasks.update(tasks)
 
-    def _create(self, node: str, planned: PlannedTask, depends_on: tuple[str, ...]) -> None:
-        self._run.priorities.estimate(node, planned.effort)
-        agent, note = self._solver.assigned(planned.agent)
-        self._run.emit(
-            NodeCreated(
-                at=self._run.clock(),
-                node=node,
-                parent=self._parent,
-                task=planned.task,
-                agent=agent,
-                depends_on=depends_on,
-                note=note,
-            )
-        )
-
     async def outcomes(self) -> dict[str, Part | Exception]:
-        """What became of each sub-task, once all have ended. An error that concerns the whole run is raised at once."""
+        """The outcome of each sub-task, once all have ended. An error that ends the whole run is raised at once."""
         if self._left and self._failure is None:
-            # `asyncio.wait` would hold a context for each of them.
+            # `asyncio.wait` would hold a context per task.
             self._settled = asyncio.get_running_loop().create_future()
             await self._settled
         if self._failure is not None:
@@ -107,21 +109,21 @@ class SubTasks:
         return {node: self._outcome(node) for node in self._tasks}
 
     async def abandon(self, reason: str) -> None:
-        """The plan that named the sub-tasks does not hold: stop them and put their nodes aside."""
+        """Cancel the sub-tasks and supersede their nodes: the plan that named them is invalid."""
         await self.close()
         for node in self._tasks:
             for below in list(self._run.tree.walk(node)):
                 if below.state is not NodeState.SUPERSEDED:
                     self._run.steps.supersede()
-                    # What it finished was paid for: a later plan may ask for the same.
+                    # Its result was paid for: a later plan may contain the same sub-task.
                     self._run.recorded_state.records.add(below)
                     self._run.emit(Superseded(at=self._run.clock(), node=below.id, reason=reason))
-        # Of one that has just ended we are yet to be told.
+        # A task that has just ended may not have called `_ended` yet.
         self._abandoned = {*self._abandoned, *self._tasks.values()}
         self._tasks, self._left, self._failure, self.early = _NONE, 0, None, ()
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended, whatever else happens meanwhile."""
+        """Cancel the running sub-tasks and wait until they have ended, even if this is cancelled meanwhile."""
         if not self._tasks:
             return
         running = {task for task in self._tasks.values() if not task.done()}
@@ -134,20 +136,14 @@ class SubTasks:
             except asyncio.CancelledError as error:
                 interrupted = error
         for task in self._tasks.values():
-            # The first error is raised already; of the others asyncio would warn that nobody looked at them.
+            # Marks the error as retrieved; the first one is raised already, and asyncio would log the others.
             if not task.cancelled():
                 task.exception()
         if interrupted is not None:
             raise interrupted
 
-    def _started(self, node_id: str) -> asyncio.Task[str]:
-        depends = self._run.tree[node_id].depends_on
-        solving = self._after(node_id, depends) if depends else self._solver.node(self._run, node_id)
-        # Named as the nodes are: a name that asyncio makes up takes more.
-        return self._run.loop.create_task(solving, name=node_id)
-
     async def _after(self, node_id: str, depends_on: tuple[str, ...]) -> str:
-        """The answer to a sub-task that waits for others."""
+        """The result of a sub-task that depends on others, once they have ended."""
         try:
             for wanted in depends_on:
                 if not self._tasks[wanted].done():
@@ -164,20 +160,20 @@ class SubTasks:
             return
         self._left -= 1
         error = None if task.cancelled() else task.exception()
-        if error is not None and _concerns_run(error):
+        if error is not None and _ends_run(error):
             self._failure = self._failure or error
         if self._settled is not None and not self._settled.done() and (not self._left or self._failure is not None):
             self._settled.set_result(None)
 
     def _outcome(self, node_id: str) -> Part | Exception:
-        """A sub-task's result, or an error that leaves its siblings alone; also if it alone was told to stop."""
+        """A sub-task's result, or its error if that does not end the run; so also if it alone was cancelled."""
         task = self._tasks[node_id]
         if task.cancelled() and node_id in self._run.control.stopped:
             return ExecutionError(f"node {node_id} was cancelled", node=node_id)
         error = task.exception()
         if error is None:
             return Part(node_id, self._run.tree[node_id].task, task.result())
-        if not isinstance(error, Exception) or _concerns_run(error):
+        if not isinstance(error, Exception) or _ends_run(error):
             raise error
         return error
 
@@ -191,12 +187,12 @@ class SubTasks:
             raise ExecutionError(message, node=node_id) from outcome
 
 
-def _concerns_run(error: BaseException) -> bool:
-    """Whether the siblings cannot go on: nobody can use the model, or it is no failure of a node at all."""
+def _ends_run(error: BaseException) -> bool:
+    """Whether an error ends the whole run: a model that no call can use, or anything that is no failure of a node."""
     return not isinstance(error, ExecutionError | LimitError) or (isinstance(error, ModelError) and error.fatal)
 
 
 def end_node(run: RunContext, event: Failed | Cancelled) -> None:
-    """Tell that a node ended, what it used and what had come of its answer, unless it has ended already."""
+    """Emit the end of a node with its usage and its partial answer, unless it has ended already."""
     if not run.tree[event.node].state.final:
         run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node)))
