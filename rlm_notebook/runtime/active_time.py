@@ -1,6 +1,6 @@
-"""How long a run has worked, and its limit: pauses and waits for a person do not count.
+"""How long a run has worked, and its limit; pauses and waits for approval do not count.
 
-A call that is under way when a run is paused is work until it ends: the rest begins with the end of the last one.
+A call in flight when a run is paused counts until it ends: the rest begins with the end of the last one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["ActiveTime"]
 
 
 class ActiveTime:
-    """Adds up seconds between `start` and `stop`; what is done `within` it ends when they reach `limit`."""
+    """Adds up seconds between `start` and `stop`; `within` ends its work when they reach `limit`."""
 
     def __init__(self, before: float, limit: float | None, clock: Callable[[], float]) -> None:
-        #: From when to when, by `clock`, it stood still between two stretches of work; one that lasts has no end.
+        #: The rests between stretches of work as (from, to) by `clock`; one that lasts has no end.
         self.rests: list[tuple[float, float | None]] = []
         self._clock = clock
         self._counted = before
@@ -28,12 +28,12 @@ class ActiveTime:
 
     @property
     def seconds(self) -> float:
-        """Over all executions, until now."""
+        """Over all executions so far."""
         return self._counted + (self._loop.time() - self._since if self._since is not None else 0.0)
 
     @property
     def fresh(self) -> bool:
-        """It has not been started yet."""
+        """Not started in this execution."""
         return self._since is None and not self.rests
 
     def require_time(self) -> None:
@@ -42,7 +42,7 @@ class ActiveTime:
             raise OverBudget("seconds", self.seconds, self._limit)
 
     def start(self) -> None:
-        """With each call, but it is the first one that counts: what was recorded costs no time."""
+        """Called with each call; starts the clock unless it runs. A replay makes no call, so it takes no time."""
         if self._since is not None:
             return
         self._since = self._loop.time()
@@ -66,7 +66,7 @@ class ActiveTime:
             self.rests[-1] = (self.rests[-1][0], self._clock())
 
     async def within(self, main: Callable[[], Awaitable[str]]) -> str:
-        """The result of `main`. Raises `OverBudget` when the time is over."""
+        """The result of `main`. Raises `OverBudget` when the time limit is reached."""
         timeout = self._timeout = asyncio.timeout(None)
         try:
             async with timeout:

@@ -1,4 +1,4 @@
-"""The right to call a model: in its turn, not while the run is paused, within the budget; and what calls used."""
+"""Admission of model calls: a slot, no pause, no provider's wait, budget left; and the usage of the calls."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _UNPRICED_CALL = ONE_CALL + UNKNOWN_COST
 
 
 class Admission:
-    """Gives each call of a run its turn and takes it back; keeps what nodes used until an event tells of it."""
+    """Admits the calls of one run; holds the usage of each node until an event carries it."""
 
     def __init__(
         self,
         log: EventLog,
-        turns: PrioritySemaphore,
+        slots: PrioritySemaphore,
         meter: BudgetMeter,
         active_time: ActiveTime,
         awaiting: Mapping[str, asyncio.Future[Any]],
     ) -> None:
         self.meter = meter
-        #: The names of the models that have answered something.
+        #: The names of the models that have replied.
         self.answered: set[str] = set()
         self._log = log
-        self._turns = turns
+        self._slots = slots
         self._active_time = active_time
-        #: Plans that wait for a person.
+        #: Plans and tool calls that await approval.
         self._awaiting = awaiting
         self._unclaimed: dict[str, Usage] = {}
         self._suspended: dict[str, float] = {}
@@ -55,85 +55,86 @@ class Admission:
         self._suspended[model] = max(self._suspended.get(model, 0.0), self._loop.time() + seconds)
 
     async def take(self, node: str, model: str, priority: float, reserved: Usage) -> None:
-        """Wait for a node's right to make one model call: not paused, within `max_concurrency`, within the budget, and
-        with a journal that is ready to keep what comes back. `release` ends it."""
+        """Wait until a node may make one model call; `release` ends it.
+
+        The call then holds a slot and a reservation in the budget, the run is not paused, and the journal is open.
+        Raises `BudgetExceededError` and `CheckpointError`.
+        """
         while True:
-            # No coroutine of its own: while thousands wait, each frame is some of what a node costs.
-            if (turn := self._turns.ask(priority)) is not None:
+            # Not a coroutine of its own: thousands of calls may wait here, and each frame costs memory.
+            if (served := self._slots.acquire(priority)) is not None:
                 try:
-                    await turn
+                    await served
                 except BaseException:
-                    self._turns.forget(turn)
+                    self._slots.forget(served)
                     raise
             try:
-                hindrance = self._hindrance(model, reserved)
+                obstacle = self._obstacle(model, reserved)
             except OverBudget as problem:
-                self._turns.release()
+                self._slots.release()
                 raise budget_error(problem) from None
             except BaseException:
-                self._turns.release()
+                self._slots.release()
                 raise
-            if hindrance is None:
+            if obstacle is None:
                 break
-            # Other nodes, and other runs of the engine, have their turns meanwhile.
-            self._turns.release()
-            await hindrance
-        self._begin(node, reserved)
+            # Other calls, also of other runs, use the slot meanwhile.
+            self._slots.release()
+            await obstacle
+        self._add_claim(node, ONE_CALL)
+        try:
+            self._log.open()
+        except BaseException:
+            # No call is made: the call that was counted is subtracted.
+            self.release(node, reserved, Usage(calls=-1))
+            raise
+        self._active_time.start()
 
-    def _hindrance(self, model: str, reserved: Usage) -> Awaitable[Any] | None:
-        """What has to be waited for before the call can be made; if nothing, its place in the budget is taken."""
+    def _obstacle(self, model: str, reserved: Usage) -> Awaitable[Any] | None:
+        """What to await before the call can be made; `None` if it can, and then its budget is reserved."""
         if not self._running.is_set():
             return self._running.wait()
         if self._suspended and (wait := self._suspended.get(model, 0.0) - self._loop.time()) > 0:
-            # Its provider asked for patience.
             return asyncio.sleep(wait)
         self._active_time.require_time()
         settled = self.meter.reserve_now(reserved)
         return asyncio.shield(settled) if settled is not None else None
 
-    def _begin(self, node: str, reserved: Usage) -> None:
-        self._add_claim(node, ONE_CALL)
-        try:
-            self._log.open()
-        except BaseException:
-            # No call was made: what was counted for it is taken back.
-            self.release(node, reserved, Usage(calls=-1))
-            raise
-        self._active_time.start()
-
     def release(self, node: str, reserved: Usage, used: Usage) -> None:
-        """The call is over: count what it used beside the call itself, and let the next one have its turn."""
+        """The call has ended: count its usage beside the call itself, and free its slot."""
         self.meter.settle(reserved, used)
         self._add_claim(node, used)
-        self._turns.release()
+        self._slots.release()
         self.rest()
 
     def rest(self) -> None:
-        """While no call is under way and none may begin, because of a pause, or only an approval is waited for, no time
-        is counted; the next call starts the clock again."""
+        """Stop the clock of active time if no call is in flight and the run is paused or awaits approval.
+
+        The next call starts it again.
+        """
         if (self._awaiting or not self._running.is_set()) and self.meter.idle:
             self._active_time.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:
         before = self._unclaimed.get(node)
         if before is ONE_CALL and used is UNKNOWN_COST:
-            # What most callables say of most nodes: one object for all of them.
+            # The usage of most callables' nodes: one object for all of them.
             self._unclaimed[node] = _UNPRICED_CALL
         else:
             self._unclaimed[node] = used if before is None else before + used
 
     def claim(self, node: str) -> Usage:
-        """What the node used since its last event that told of usage."""
+        """The usage of a node since its last event that carried usage; the caller emits it."""
         return self._unclaimed.pop(node, NOTHING)
 
 
 def budget_error(problem: OverBudget) -> BudgetExceededError:
-    """Says whether the budget is spent, or something is left that is too little for a call."""
+    """The error for users: the budget is spent, or what is left is too little for the next call."""
     state = f"is spent ({problem.used:g} used)"
     if problem.used < problem.limit:
         wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
         state = f"does not suffice for the next call ({wanted})"
     spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
-    error = BudgetExceededError(f"{spent}: run again with a larger budget to go on, or take error.run.partial()")
+    error = BudgetExceededError(f"{spent}: run again with a larger budget to continue, or take error.run.partial()")
     error.budget, error.spent = problem.name, spent
     return error

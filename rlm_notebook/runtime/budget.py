@@ -10,7 +10,7 @@ __all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
 
 
 class OverBudget(Exception):
-    """What is left does not suffice; `name`, `used` and `limit` say of what, `wanted` what a call may take of it."""
+    """The budget named `name` does not suffice: `used` of `limit`, and the next call may use `wanted`."""
 
     def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0) -> None:
         super().__init__(name)
@@ -18,10 +18,10 @@ class OverBudget(Exception):
 
 
 class BudgetMeter:
-    """One budget for a whole run: an estimate is reserved before each call, and settled after it.
+    """One budget for a whole run: an estimate is reserved before each call and settled after it.
 
-    A call that does not fit waits while others are under way, because they may need less than was reserved for them;
-    when none is, `reserve` raises `OverBudget`. So what is spent never exceeds the budget by more than estimates err.
+    A call that does not fit waits while others are in flight, because they may use less than was reserved for them;
+    otherwise `reserve` raises `OverBudget`. So the budget is exceeded by no more than the error of the estimates.
     """
 
     def __init__(self, budget: Budget, before: Usage) -> None:
@@ -51,12 +51,12 @@ class BudgetMeter:
 
     @property
     def idle(self) -> bool:
-        """No call is under way."""
+        """No call is in flight."""
         return self._in_flight == 0
 
     @property
     def runs_low(self) -> bool:
-        """More than half of what is limited is used or set aside: what is begun should be finished with the rest."""
+        """More than half of a limit is used or reserved: the rest should finish what has started."""
         if self._unlimited:
             return False
         budget, total = self._budget, self.total
@@ -68,12 +68,12 @@ class BudgetMeter:
         return any(limit is not None and 2 * used > limit for used, limit in shares)
 
     async def reserve(self, estimate: Usage) -> None:
-        """Count one call, and set aside what it may use, as soon as that fits."""
+        """Count one call and reserve its estimate, as soon as that fits."""
         while (settled := self.reserve_now(estimate)) is not None:
             await asyncio.shield(settled)
 
     def reserve_now(self, estimate: Usage) -> asyncio.Future[None] | None:
-        """Count one call, and set aside what it may use; if it does not fit yet, what is done when more may be left."""
+        """Count one call and reserve its estimate; if that does not fit yet, a future that is done when it may."""
         if (problem := self._problem(estimate)) is None:
             self._reserved += estimate
             self._usd_reserved += estimate.cost_usd or 0.0
@@ -87,7 +87,7 @@ class BudgetMeter:
         return self._settled
 
     def settle(self, estimate: Usage, used: Usage) -> None:
-        """The call is over: what it used (beside the call, counted before) takes the place of what was reserved."""
+        """The call has ended: its usage (beside the call, counted before) replaces its reservation."""
         self._reserved = self._reserved.minus(estimate)
         self._usd_reserved -= estimate.cost_usd or 0.0
         self._usd += used.cost_usd or 0.0
@@ -113,33 +113,33 @@ class BudgetMeter:
 
 
 class NodeQuota:
-    """At most `limit` nodes in a tree that has its root; they are reserved before they are there."""
+    """At most `limit` nodes in a tree, including the root; reserved before they are created."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 1
-        self._aside = 0
+        self._superseded = 0
 
     def has(self, count: int) -> bool:
-        """Whether the limit leaves so many nodes."""
+        """Whether `count` further nodes are within the limit."""
         return self._taken + count <= self._limit
 
     def reserve(self, count: int) -> bool:
-        """Take `count` nodes from what the limit leaves; false if there are not so many."""
+        """Reserve `count` nodes; false if the limit does not allow them."""
         if not self.has(count):
             return False
         self._taken += count
         return True
 
     def release(self, count: int) -> None:
-        """Give back what `reserve` took for nodes that never came to be."""
+        """Release reserved nodes that were not created."""
         self._taken -= count
 
     def supersede(self) -> None:
-        """A node was superseded: it counts no more."""
+        """A node was superseded: it no longer counts."""
         self._taken -= 1
-        self._aside += 1
+        self._superseded += 1
 
     def reserve_early(self) -> bool:
-        """Take one node for a plan that may still not hold; false also once as many as the limit were put aside."""
-        return self._aside < self._limit and self.reserve(1)
+        """Reserve one node for an incomplete plan; false also once as many nodes as the limit were superseded."""
+        return self._superseded < self._limit and self.reserve(1)

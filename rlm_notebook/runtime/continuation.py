@@ -1,4 +1,4 @@
-"""Which runs follow one: started in its place when it has ended, or as what it continues as while somebody watches."""
+"""The runs that follow one: its successor, which it continues as, and the run that was started in its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("rlm_notebook")
 
 
 class Continuation:
-    """Starts the run that comes after one, once it may, and tells those who follow."""
+    """Starts the successor of a run once the run has ended, and notifies its followers."""
 
     def __init__(self, control: Control) -> None:
         #: The run that this one continued as.
@@ -32,11 +32,11 @@ class Continuation:
         self._followers = (*self._followers, follower)
 
     def continue_as(self, start: Callable[[], RunView]) -> None:
-        """End, losing nothing that was paid for, and continue as the run that `start` makes.
+        """End the run without losing paid work, and continue as the run that `start` creates.
 
-        No new call starts, those under way finish and are kept. Whoever awaits the run gets what its successor gives.
-        Of a run that has ended, the successor is started in the next step of the running event loop; raises
-        `ConfigurationError` where none is running, and while the run is about to continue as another one already.
+        No new call starts; calls in flight finish and are recorded. Awaiting the run gives its successor's result.
+        After the run has ended, the successor is started in the next step of the running event loop. Raises
+        `ConfigurationError` if no loop is running, and while another successor is about to start.
         """
         if not self._control.ended:
             self._plan(start)
@@ -45,31 +45,32 @@ class Continuation:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise ConfigurationError("there is no running event loop to go on in; execute the cell again") from None
+            raise ConfigurationError(
+                "the run cannot continue: there is no running event loop; execute the cell again"
+            ) from None
         self._plan(start)
         loop.call_soon(self.begin)
 
     def _plan(self, start: Callable[[], RunView]) -> None:
         if self._start is not None:
-            # It would never be started, and nobody told.
             raise ConfigurationError(
-                "this run is about to go on with another change; make this one when it has, which may take one call"
+                "this run is about to go on with another change; repeat this one after that, which may take one call"
             )
         self._start = start
 
     def drop(self) -> None:
-        """Nothing follows: the run was cancelled."""
+        """Start no successor: the run was cancelled."""
         self._start = None
 
     def begin(self) -> None:
-        """Start what is planned, if anything is; what cannot be started is logged, and nobody follows."""
+        """Start the planned successor, if any. One that cannot start is logged, and there is no successor."""
         start, self._start = self._start, None
         if start is None:
             return
         try:
             self.run = start()
         except RLMError as error:
-            log.error("the run could not go on: %s", error)
+            log.error("the run could not continue: %s", error)
             return
         for follower in self._followers:
             follower(self.run)

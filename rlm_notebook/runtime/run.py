@@ -151,7 +151,7 @@ class Run:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         if control.task is None or self.internals.finished:
             return
-        put = control.told_here(queue.put_nowait)
+        put = control.on_this_loop(queue.put_nowait)
         stop = self.internals.watch(put)
         control.task.add_done_callback(lambda _: put(_END))
         try:

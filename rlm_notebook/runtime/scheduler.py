@@ -28,7 +28,7 @@ from ..concurrency.loop_thread import blocks_a_loop
 __all__ = ["PrioritySemaphore", "Slots", "SplitGate", "held", "slots_for"]
 
 
-#: The slots of which the call that is being made holds one.
+#: The slots of which the current call holds one.
 held: ContextVar[Slots | None] = ContextVar("held", default=None)
 
 
@@ -42,13 +42,13 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = self.free = limit
-        #: Guards what is here, and who waits in each `PrioritySemaphore`.
+        #: Guards this state and the heap of each `PrioritySemaphore`.
         self.lock = threading.Lock()
-        #: The runs with calls that wait, the next one first.
+        #: The runs with waiting calls, the next one to serve first.
         self.waiting: OrderedDict[PrioritySemaphore, None] = OrderedDict()
 
     def release(self) -> None:
-        """A call is over."""
+        """A call has ended: its slot is free."""
         with self.lock:
             self.free += 1
             if not self.waiting:
@@ -56,7 +56,7 @@ class Slots:
         self.serve_soon()
 
     def serve_soon(self) -> None:
-        """Have the next run served, on its loop."""
+        """Schedule serving the next run, on its loop."""
         run = self._next()
         if run is None or run.served_soon:
             return
@@ -64,13 +64,12 @@ class Slots:
         if _runs_here(run.loop):
             run.loop.call_soon(self._serve, run, _STEPS_TO_UNLOCK)
         else:
-            # It may be closed by now: then whoever waited there is gone, or tells so.
+            # The loop may have been closed meanwhile: its calls are gone then.
             with suppress(RuntimeError):
                 run.loop.call_soon_threadsafe(self._serve, run, 0)
 
     def _serve(self, first: PrioritySemaphore, after: int) -> None:
-        """Give slots to those who wait on the loop of this run, so many steps of it from now, as long as it is their
-        turn: all slots that are free by then."""
+        """After `after` steps of the loop of `first`, give free slots to the runs of this loop while they are next."""
         if after:
             first.loop.call_soon(self._serve, first, after - 1)
             return
@@ -81,7 +80,7 @@ class Slots:
             self.serve_soon()
 
     def _next(self) -> PrioritySemaphore | None:
-        """The run whose turn it is, if a slot is free; one whose loop stands still is called when that goes on."""
+        """The next run in rotation, if a slot is free; a run whose loop is stopped is skipped until it runs."""
         with self.lock:
             if not self.free:
                 return None
@@ -97,9 +96,9 @@ class Slots:
 
 
 class PrioritySemaphore:
-    """A run's part in the slots of its engine; of its calls that wait, the one with the highest priority goes first.
+    """A run's access to the slots of its engine: the waiting call with the highest priority is served first.
 
-    Used on the run's event loop alone.
+    Used on the run's event loop only.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -107,88 +106,84 @@ class PrioritySemaphore:
         self._slots = slots
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
-        #: It is told when its loop, which stands still, goes on.
-        self._called = False
-        #: Serving it is on its way.
+        #: A callback waits for the run's stopped loop to run again.
+        self._callback_waits = False
+        #: Serving this run is scheduled.
         self.served_soon = False
 
-    def ask(self, priority: float) -> asyncio.Future[None] | None:
-        """A turn: at once (`None`), or when the future is done; who gives up waiting says so with `forget`."""
+    def acquire(self, priority: float) -> asyncio.Future[None] | None:
+        """Take a slot now (`None`), or once the returned future is done; a cancelled waiter calls `forget`."""
         slots = self._slots
         with slots.lock:
             if slots.free > 0 and not slots.waiting:
                 slots.free -= 1
                 return None
-            turn: asyncio.Future[None] = self.loop.create_future()
-            heapq.heappush(self._waiting, (-priority, next(self._number), turn))
+            served: asyncio.Future[None] = self.loop.create_future()
+            heapq.heappush(self._waiting, (-priority, next(self._number), served))
             slots.waiting.setdefault(self)
             free = slots.free > 0
         if free:
             slots.serve_soon()
-        return turn
+        return served
 
-    def forget(self, turn: asyncio.Future[None]) -> None:
-        """Whoever asked does not wait any more."""
-        if turn.done() and not turn.cancelled():
-            # It was its turn just when it gave up: the next one takes it.
+    def forget(self, served: asyncio.Future[None]) -> None:
+        """The waiter is gone: return the slot if it was served just then."""
+        if served.done() and not served.cancelled():
             self.release()
 
     def release(self) -> None:
         self._slots.release()
 
     def can_be_served(self, gone: list[PrioritySemaphore]) -> bool:
-        """Whether its loop is running; if none of its calls waits any more, it is put to those that are `gone`."""
-        if not self._waits():
+        """Whether a call waits and the loop runs; appended to `gone` if no call waits or the loop is closed."""
+        if not self._has_waiting():
             gone.append(self)
             return False
         if self.loop.is_running():
             return True
         try:
-            self._call_when_it_runs()
+            if not self._callback_waits or self.loop.is_closed():
+                self.loop.call_soon_threadsafe(self._loop_runs_again)
+                self._callback_waits = True
         except RuntimeError:
+            # The loop is closed.
             gone.append(self)
         return False
 
-    def _call_when_it_runs(self) -> None:
-        """Raises `RuntimeError` for a loop that was closed."""
-        if not self._called or self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._goes_on)
-            self._called = True
-
-    def _goes_on(self) -> None:
-        self._called = False
+    def _loop_runs_again(self) -> None:
+        self._callback_waits = False
         self._slots.serve_soon()
 
-    def _waits(self) -> bool:
-        """With the lock of the slots held."""
+    def _has_waiting(self) -> bool:
+        """Whether a call waits; call it with the lock of the slots held."""
         while self._waiting and self._waiting[0][2].done():
             heapq.heappop(self._waiting)
         return bool(self._waiting)
 
     def begin_next(self) -> None:
-        """The most urgent call has a slot, and the run goes to the end of the rotation; alone in it, it goes on."""
+        """Give slots to the calls with the highest priority: all free ones if no other run waits, else one."""
         slots, begun = self._slots, list[asyncio.Future[None]]()
         with slots.lock:
-            while slots.free and self._waits():
+            while slots.free and self._has_waiting():
                 slots.free -= 1
                 begun.append(heapq.heappop(self._waiting)[2])
                 if len(slots.waiting) > 1:
                     slots.waiting.move_to_end(self)
                     break
-            if not self._waits():
+            if not self._has_waiting():
                 slots.waiting.pop(self, None)
         for turn in begun:
             turn.set_result(None)
 
 
 def slots_for(slots: Slots) -> Slots:
-    """The slots for a run of an engine that has these.
+    """The slots for a new run of the engine that has `slots`.
 
-    Who starts a run from inside a call of the same engine, or blocks the loop that others of its runs are on, waits for
-    the run and holds a slot meanwhile: if the run waited for that in turn, neither would end.
+    A run that is started inside a call of the same engine, or from code that blocks the loop of the engine's other
+    runs, is awaited while a slot is held. It gets slots of its own: otherwise both would wait for each other.
     """
-    waited_for = held.get() is slots or blocks_a_loop.get()
-    return Slots(slots.limit) if waited_for else slots
+    awaited_in_a_call = held.get() is slots or blocks_a_loop.get()
+    return Slots(slots.limit) if awaited_in_a_call else slots
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
@@ -198,48 +193,48 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-#: A reply that has just come may unlock what is more urgent than all that waits: from a task's end it takes three
-#: steps of the event loop until its parent, or who depends on it, asks for a turn.
+#: A reply may unlock a call with a higher priority than all waiting ones: from the end of a task it takes three steps
+#: of the event loop until its parent, or a task that depends on it, requests a slot.
 _STEPS_TO_UNLOCK = 3
 
 
 class SplitGate:
-    """At most so many sub-tasks begin at once; of the splits that wait for that, the deepest goes first.
+    """Limits how many sub-tasks start at once; of the waiting splits, the deepest is served first.
 
-    Where many plans come together, from a replay or from a model that is quick, the tree is worked off branch by
-    branch and not level by level: less of it is alive at the same time, for memory and for the garbage collector, which
-    looks through all of it again and again. Nobody waits for anything but the next steps of the event loop.
+    Where many plans arrive together, from a replay or a fast model, this makes the run work branch by branch and not
+    level by level. Less of the tree is alive at a time, which saves memory and work of the garbage collector. A split
+    waits only for the next steps of the event loop.
     """
 
     def __init__(self) -> None:
-        self._room = _BEGIN_AT_ONCE
+        self._room = _START_AT_ONCE
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
 
-    def ask(self, depth: int, count: int) -> asyncio.Future[None] | None:
-        """Whether `count` sub-tasks may begin: at once (`None`), or when the future is done."""
-        if self._room == _BEGIN_AT_ONCE:
-            self._go_on(_STEPS_TO_UNLOCK)
+    def acquire(self, depth: int, count: int) -> asyncio.Future[None] | None:
+        """Start `count` sub-tasks now (`None`), or once the returned future is done."""
+        if self._room == _START_AT_ONCE:
+            self._serve_waiting(_STEPS_TO_UNLOCK)
         if self._room > 0:
             self._room -= count
             return None
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-depth, next(self._number), count, turn))
-        return turn
+        served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-depth, next(self._number), count, served))
+        return served
 
-    def _go_on(self, after: int) -> None:
+    def _serve_waiting(self, after: int) -> None:
         if after:
-            asyncio.get_running_loop().call_soon(self._go_on, after - 1)
+            asyncio.get_running_loop().call_soon(self._serve_waiting, after - 1)
             return
-        self._room = _BEGIN_AT_ONCE
+        self._room = _START_AT_ONCE
         while self._room > 0 and self._waiting:
             *_, count, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 self._room -= count
                 turn.set_result(None)
-        if self._room < _BEGIN_AT_ONCE:
-            self._go_on(_STEPS_TO_UNLOCK)
+        if self._room < _START_AT_ONCE:
+            self._serve_waiting(_STEPS_TO_UNLOCK)
 
 
-#: Some hundred tasks that have yet to begin are nothing to anybody; a split with more parts goes ahead as a whole.
-_BEGIN_AT_ONCE = 100
+#: About a hundred tasks that have not started cost nothing; a split with more sub-tasks starts as a whole.
+_START_AT_ONCE = 100

@@ -142,7 +142,7 @@ class Planning:
         plan = await self._approved(run, node, draft.key, split) if guarded else split
         if isinstance(plan, Execute):
             return plan
-        if (served := run.splits.ask(node.depth, len(plan.sub_tasks))) is not None:
+        if (served := run.splits.acquire(node.depth, len(plan.sub_tasks))) is not None:
             await served
         children.begin(plan.sub_tasks[len(children.early) :], plan.joining)
         children.early = ()

@@ -71,7 +71,7 @@ class Recursion:
     async def node(self, run: RunContext, node_id: str) -> str:
         """The result of a node, which ends in a final state in any case."""
         try:
-            if node_id in run.control.stopped:
+            if node_id in run.control.cancelled:
                 raise asyncio.CancelledError
             children = SubTasks(run, node_id, self)
             try:

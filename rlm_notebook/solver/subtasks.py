@@ -150,7 +150,7 @@ class SubTasks:
                     await asyncio.wait((self._tasks[wanted],))
                 self._require(node_id, wanted, self._outcome(wanted))
         except asyncio.CancelledError:
-            if node_id in self._run.control.stopped:
+            if node_id in self._run.control.cancelled:
                 end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
             raise
         return await self._solver.node(self._run, node_id)
@@ -168,7 +168,7 @@ class SubTasks:
     def _outcome(self, node_id: str) -> Part | Exception:
         """A sub-task's result, or its error if that does not end the run; so also if it alone was cancelled."""
         task = self._tasks[node_id]
-        if task.cancelled() and node_id in self._run.control.stopped:
+        if task.cancelled() and node_id in self._run.control.cancelled:
             return ExecutionError(f"node {node_id} was cancelled", node=node_id)
         error = task.exception()
         if error is None:

@@ -91,8 +91,8 @@ async def test_a_quick_model_has_its_tree_worked_off_branch_by_branch() -> None:
 
 async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
     splits = SplitGate()
-    assert splits.ask(1, 1000) is None, "the first goes ahead, however large"
-    given_up, shallow, deep = (splits.ask(depth, 1000) for depth in (9, 2, 3))
+    assert splits.acquire(1, 1000) is None, "the first goes ahead, however large"
+    given_up, shallow, deep = (splits.acquire(depth, 1000) for depth in (9, 2, 3))
     assert given_up is not None
     assert shallow is not None
     assert deep is not None

@@ -226,7 +226,7 @@ def test_a_loop_that_stands_still_is_passed_over_and_served_when_it_goes_on() ->
 
     async def waits() -> Any:
         held = PrioritySemaphore(slots)
-        assert held.ask(0) is None
+        assert held.acquire(0) is None
         run = engine.start("stands still")
         for _ in range(5):
             await asyncio.sleep(0)
@@ -280,11 +280,11 @@ async def test_a_baseline_counts_among_the_calls_of_its_engine() -> None:
 async def test_slots_are_served_in_rotation() -> None:
     slots = Slots(1)
     runs = {name: PrioritySemaphore(slots) for name in "abc"}
-    assert runs["a"].ask(0) is None
+    assert runs["a"].acquire(0) is None
     served: list[str] = []
 
     async def waits(name: str, priority: float) -> None:
-        turn = runs[name].ask(priority)
+        turn = runs[name].acquire(priority)
         assert turn is not None
         await turn
         served.append(f"{name}{priority}")
