@@ -1,1 +1,1 @@
-"""Threads, loops and cancellation; knows nothing of runs."""
+"""Threads, event loops, time limits and cancellation; independent of runs."""

@@ -44,7 +44,7 @@ class Deadline:
 async def within(
     seconds: float | None, pieces: Pieces | Callable[[Deadline], Awaitable[Pieces]], *, name: str
 ) -> AsyncIterator[str | Reply]:
-    """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was asked for.
+    """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was requested.
 
     `pieces` may also be what gives them when it is their turn: the wait for it is no time of the call.
     """
@@ -54,7 +54,7 @@ async def within(
     end = deadline.end = None if seconds is None else asyncio.get_running_loop().time() + seconds
     async with aclosing(pieces):
         while True:
-            # Each wait has its own timer: one around the loop would also cancel whoever is consuming the pieces.
+            # Each wait has its own timer: one around the loop would also cancel the consumer of the pieces.
             timer = asyncio.timeout_at(end)
             try:
                 async with timer:

@@ -37,25 +37,25 @@ _EARLY = {
 }
 
 
-def finish_reason(said: Any, *, calls: bool) -> str:
+def finish_reason(given: Any, *, calls: bool) -> str:
     """ "stop", "tool_calls", "length", "content_filter", or the provider's own word; "" if it gave none.
 
     `calls`: whether the reply calls tools; servers disagree on the reason in that case.
     """
-    if not isinstance(said, str) or not said.strip():
+    if not isinstance(given, str) or not given.strip():
         return ""
-    word = said.strip().lower()
+    word = given.strip().lower()
     reason = _REASONS.get(word, word)
     if reason in ("stop", "tool_calls"):
         return "tool_calls" if calls else "stop"
     return reason
 
 
-def ended_early(said: Any, metadata: Mapping[str, Any] | None = None) -> str:
+def ended_early(given: Any, metadata: Mapping[str, Any] | None = None) -> str:
     """The reason why a reply is incomplete, or "": its finish reason, or else that in its metadata."""
-    if not metadata and (said is None or (type(said) is str and said in ("stop", ""))):
+    if not metadata and (given is None or (type(given) is str and given in ("stop", ""))):
         return ""
-    for each in (said, (metadata or {}).get("finish_reason")):
+    for each in (given, (metadata or {}).get("finish_reason")):
         if (reason := finish_reason(each, calls=False)) in _EARLY:
             return reason
     return ""

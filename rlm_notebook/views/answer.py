@@ -1,4 +1,4 @@
-"""What a tree says in answer to its task: the finished parts, those that are not whole, all nodes as plain values."""
+"""The answer of a tree: its finished results, its incomplete ones, and all nodes as plain values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["best_of", "cut_off_answers", "trace_of", "written"]
 
 
 def written(text: str, path: str | Path | None) -> str:
-    """The text, or the path of the file that it was written to. Raises `OSError` where it cannot be."""
+    """The text, or the path of the file that it was written to. Raises `OSError` if it cannot be written."""
     if path is None:
         return text
     Path(path).write_text(text, encoding="utf-8")
@@ -39,10 +39,10 @@ def trace_of(tree: Tree) -> list[TraceObject]:
 
 
 def best_of(tree: Tree, drafts: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
-    """The finished parts nearest to the root, in the plan's order, each under its title; and what has come of answers
-    that broke off, or are being written now (`drafts`)."""
-    parts = (f"## [{node.id}] {node.title}\n\n{text}" for node, text in _topmost_written(tree, drafts))
-    return "\n\n".join(parts)
+    """The finished results nearest to the root, in the plan's order, each under its title; and the incomplete answers
+    that broke off or are still streaming (`drafts`: the pieces so far, by node id)."""
+    sections = (f"## [{node.id}] {node.title}\n\n{text}" for node, text in _topmost_written(tree, drafts))
+    return "\n\n".join(sections)
 
 
 def _topmost_written(tree: Tree, drafts: Mapping[str, Sequence[str]]) -> Iterator[tuple[Node, str]]:
@@ -59,7 +59,7 @@ def _topmost_written(tree: Tree, drafts: Mapping[str, Sequence[str]]) -> Iterato
 
 
 def cut_off_answers(tree: Tree) -> Iterator[str]:
-    """Which answers that this one rests on are not whole, a line each."""
+    """A line for each incomplete answer that this one is based on."""
     for node in tree:
         if node.ended_early and node.state is NodeState.DONE:
             yield f"node {node.id} was {cut_off(node.ended_early)}: {advice(node.ended_early)}"

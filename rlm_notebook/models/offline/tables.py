@@ -64,11 +64,11 @@ class _Question:
 def answer_from(table: Table, instruction: str) -> str | None:
     """The answer to a question about a table, or `None`."""
     columns = _named_columns(table, [stem(word) for word in words(instruction)])
-    kept, only = list(table.rows), []
-    for column, test, said in [*_values_named(table, instruction), *_bounds(table, instruction)]:
-        kept = [row for row in kept if test(row[column])]
-        only.append(said)
-    question = _Question(instruction, table, tuple(columns), tuple(kept), tuple(only))
+    rows, only = list(table.rows), []
+    for column, test, condition in [*_values_named(table, instruction), *_bounds(table, instruction)]:
+        rows = [row for row in rows if test(row[column])]
+        only.append(condition)
+    question = _Question(instruction, table, tuple(columns), tuple(rows), tuple(only))
     if re.search(r"which columns|what columns|list the columns|column names|how many columns", question.lowered):
         return f"The table has {len(table.columns)} columns: {', '.join(table.columns)}."
     if _names_more(question):
@@ -76,13 +76,13 @@ def answer_from(table: Table, instruction: str) -> str | None:
     return next((found for rule in _RULES if (found := rule(question)) is not None), None)
 
 
-def _named_columns(table: Table, asked: Sequence[str]) -> list[int]:
+def _named_columns(table: Table, stems_of_text: Sequence[str]) -> list[int]:
     """The columns that the instruction names, in the order in which it names them."""
     places = {}
     for index, name in enumerate(table.columns):
         stems = [stem(word) for word in words(name.replace("_", " "))]
-        if stems and all(each in asked for each in stems):
-            places[index] = asked.index(stems[0])
+        if stems and all(each in stems_of_text for each in stems):
+            places[index] = stems_of_text.index(stems[0])
     return sorted(places, key=lambda index: places[index])
 
 
@@ -96,8 +96,8 @@ def _values_named(table: Table, instruction: str) -> Iterator[Restriction]:
     lowered = _spelled(instruction)
     names = {_spelled(name.replace("_", " ")).strip() for name in table.columns}
     for column in range(len(table.columns)):
-        said = partial(_is_said_of, table.columns[column], instruction)
-        values = {cell for cell in table.values(column) if _is_named(cell, lowered) or said(cell)}
+        with_column = partial(_is_named_with_column, table.columns[column], instruction)
+        values = {cell for cell in table.values(column) if _is_named(cell, lowered) or with_column(cell)}
         values = {
             cell for cell in values if _spelled(cell).strip() not in names and not _is_number(table, column, cell)
         }
@@ -126,24 +126,24 @@ def _bounds(table: Table, instruction: str) -> Iterator[Restriction]:
         bound = number(match["number"].rstrip(".,"))
         if column is None or bound is None:
             continue
-        said = match["more"] or match["less"]
-        yield column, _within(said, bound), f"{table.columns[column]} {said} {_shown(bound)}"
+        comparison = match["more"] or match["less"]
+        yield column, _within(comparison, bound), f"{table.columns[column]} {comparison} {_shown(bound)}"
 
 
 def _bounded(table: Table, before: str, unit: str) -> int | None:
     """The numeric column of a bound: named directly after it ("10 units"), or the last one named before it."""
     for text in (unit, before):
-        asked = [stem(word) for word in words(text)]
-        named = [column for column in _named_columns(table, asked) if table.numbers(column)]
+        stems_of_text = [stem(word) for word in words(text)]
+        named = [column for column in _named_columns(table, stems_of_text) if table.numbers(column)]
         if named:
             return named[-1]
     return None
 
 
-def _within(said: str, bound: float) -> Callable[[str], bool]:
-    least = said in ("at least", "from")
-    most = said in ("at most", "up to")
-    more = said in ("over", "above", "more than", "greater than")
+def _within(comparison: str, bound: float) -> Callable[[str], bool]:
+    least = comparison in ("at least", "from")
+    most = comparison in ("at most", "up to")
+    more = comparison in ("over", "above", "more than", "greater than")
 
     def test(cell: str) -> bool:
         value = number(cell)
@@ -157,7 +157,7 @@ def _within(said: str, bound: float) -> Callable[[str], bool]:
 def _names_more(question: _Question) -> bool:
     """Whether the question names something that is not in the table: a number, or a capitalised word."""
     known = {stem(word) for name in question.table.columns for word in words(name.replace("_", " "))}
-    known |= {stem(word) for said in question.only for word in words(said)}
+    known |= {stem(word) for condition in question.only for word in words(condition)}
     tokens = words(question.text)
     named = [word for at, word in enumerate(tokens) if word[0].isdigit() or (at > 0 and word[0].isupper())]
     return any(stem(word) not in known and word.lower() not in STOP_WORDS and word not in _ACRONYMS for word in named)
@@ -208,10 +208,10 @@ def _measured(question: _Question) -> str | None:
 
 
 def _measure(question: _Question) -> Measure | None:
-    said = next((_MEASURES[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MEASURES), None)
+    measure = next((_MEASURES[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MEASURES), None)
     named = any(question.is_numeric(index) for index in question.columns)
     # "How many units did we sell": the units are counted in the column, not the rows.
-    return said or (_MEASURES["total"] if named and re.search(r"\bhow (?:many|much)\b", question.lowered) else None)
+    return measure or (_MEASURES["total"] if named and re.search(r"\bhow (?:many|much)\b", question.lowered) else None)
 
 
 def _is_grouping(question: _Question, column: int) -> bool:
@@ -275,7 +275,7 @@ def _listed(question: _Question) -> str | None:
         return None
     (column,) = question.columns
     name = question.table.columns[column]
-    is_given = any(said.startswith(f"{name} ") for said in question.only)
+    is_given = any(condition.startswith(f"{name} ") for condition in question.only)
     if is_given or len(question.rows) < 2 or (question.is_numeric(column) and not question.only):
         return None
     values = dict.fromkeys(row[column] for row in question.rows if row[column])
@@ -325,7 +325,7 @@ def _is_named(cell: str, lowered: str) -> bool:
     return bool(spelled.strip()) and spelled.strip() not in STOP_WORDS and spelled in lowered
 
 
-def _is_said_of(column: str, instruction: str, cell: str) -> bool:
+def _is_named_with_column(column: str, instruction: str, cell: str) -> bool:
     """Whether the text names the cell with its column: "port A", "where port is A", which is not an article."""
     name = r"[\s_]+".join(map(re.escape, words(column.replace("_", " ")))) or r"\Z\A"
     return bool(cell.strip()) and bool(
