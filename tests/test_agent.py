@@ -51,7 +51,7 @@ async def solved(model: ScriptedModel, *tools: Any, **options: Any) -> Any:
     return await AsyncRecursiveEngine(model, tools=tools, **options).solve("t")
 
 
-async def test_a_model_is_told_what_its_tools_returned() -> None:
+async def test_a_model_gets_the_results_of_its_tools() -> None:
     model = calling(call("add", a=1, b=2))
     output = await solved(model, add)
 
@@ -117,7 +117,7 @@ async def test_async_tools_are_awaited() -> None:
     assert (await solved(calling(call("fetch", what="it")), fetch)).content == 'done: {"got": "it"}'
 
 
-async def test_a_tool_that_takes_too_long_is_told_to_the_model() -> None:
+async def test_the_timeout_of_a_tool_is_reported_to_the_model() -> None:
     @tool(timeout=0.02)
     async def dawdle() -> str:
         """Dawdle."""
@@ -134,7 +134,7 @@ async def test_a_tool_that_takes_too_long_is_told_to_the_model() -> None:
     assert "own_timeout raised TimeoutError: the server did not answer" in output.content
 
 
-async def test_a_tool_error_is_told_to_the_model_unless_it_is_fatal() -> None:
+async def test_a_tool_error_is_reported_to_the_model_unless_it_is_fatal() -> None:
     def refuse(fatal: bool) -> str:
         """Refuse."""
         raise ToolError("not for you", fatal=fatal)

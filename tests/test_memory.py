@@ -190,7 +190,7 @@ async def test_a_model_that_reads_on_and_on_still_gets_short_prompts() -> None:
     assert "left out" in last[0], "what was read first made room"
 
 
-async def test_a_bad_expression_is_told_to_the_model_which_may_repair_it() -> None:
+async def test_an_invalid_expression_is_reported_to_the_model_which_may_repair_it() -> None:
     def script(request: Request) -> Any:
         if request.mode != "worker":
             return None

@@ -69,7 +69,7 @@ def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("Ulm", "no JSON value"),
         ('{"name": "Ulm"}', "people: Field required"),
@@ -78,8 +78,8 @@ def test_a_value_is_read_wherever_its_json_stands(wanted: Any, text: str, value:
         ("", "no JSON value"),
     ],
 )
-def test_what_does_not_fit_is_said_in_words_for_the_model(text: str, said: str) -> None:
-    with pytest.raises(TypeMismatch, match=said):
+def test_a_mismatch_is_described_in_words_for_the_model(text: str, message: str) -> None:
+    with pytest.raises(TypeMismatch, match=message):
         OutputType(City).parse(text)
 
 
@@ -156,7 +156,7 @@ def test_a_model_whose_only_field_is_a_result_is_no_wrapper() -> None:
 
 
 @pytest.mark.parametrize("wanted", [City, list[City], dict[str, int], int, Part], ids=str)
-def test_what_a_recorded_run_was_asked_for_is_the_same_as_ever(wanted: Any) -> None:
+def test_the_digest_of_a_recorded_type_does_not_change(wanted: Any) -> None:
     assert OutputType(wanted).digest == digest(TypeAdapter(wanted).json_schema())
 
 
@@ -172,7 +172,7 @@ def test_what_a_recorded_run_was_asked_for_is_the_same_as_ever(wanted: Any) -> N
         (list[int], 'At first [1, 2]; then {"result": [3'),
     ],
 )
-def test_a_fragment_is_no_value_and_the_model_is_told_so(wanted: Any, text: str) -> None:
+def test_a_fragment_is_refused_with_a_message_for_the_model(wanted: Any, text: str) -> None:
     with pytest.raises(TypeMismatch, match="not whole"):
         OutputType(wanted).parse(text)
 
@@ -247,7 +247,7 @@ def typed(*answers: str, parts: Any = ()) -> ScriptedModel:
 
 
 @pytest.mark.parametrize("parts", [(), ("a", "b")], ids=["executed", "synthesised"])
-async def test_the_answer_is_parsed_and_only_the_root_is_asked_for_the_type(parts: Any) -> None:
+async def test_the_answer_is_parsed_and_only_the_root_gets_the_type(parts: Any) -> None:
     model = typed(TEXT, parts=parts)
     output = await AsyncRecursiveEngine(model).solve("t", output_type=City)
 
@@ -301,7 +301,7 @@ async def test_it_is_parsed_when_resumed_and_when_replayed(tmp_path: Path) -> No
     assert model.calls == calls
 
 
-async def test_another_type_asks_the_root_again_and_nobody_else(tmp_path: Path) -> None:
+async def test_another_type_runs_the_root_again_and_no_other_node(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     model = typed(TEXT, "[1, 2]", parts=("a", "b"))
     await AsyncRecursiveEngine(model).solve("t", output_type=City, checkpoint=path)

@@ -106,7 +106,7 @@ def test_a_copy_keeps_the_run_and_a_deep_copy_shares_nothing() -> None:
     assert deep.run is None
 
 
-def test_a_parsed_value_of_a_type_that_nobody_can_import_comes_back_as_data() -> None:
+def test_a_parsed_value_of_a_type_that_cannot_be_imported_comes_back_as_data() -> None:
     class Inner(BaseModel):
         name: str
 
@@ -189,12 +189,12 @@ def test_the_facts_of_an_error_come_back() -> None:
     assert there_and_back(ToolError("t", fatal=True)).fatal is True
 
 
-def test_an_error_of_a_users_own_comes_back_whatever_it_is_made_of() -> None:
+def test_a_users_own_error_comes_back_whatever_its_arguments() -> None:
     for back in (there_and_back(Own(503, "Rome")), copy.copy(Own(503, "Rome")), copy.deepcopy(Own(503, "Rome"))):
         assert (type(back), str(back), back.status, back.place) == (Own, "error 503 in Rome", 503, "Rome")
 
 
-def test_an_error_of_a_class_that_nobody_can_import_comes_back_as_its_base() -> None:
+def test_an_error_of_a_class_that_cannot_be_imported_comes_back_as_its_base() -> None:
     class Inner(PlanError):
         pass
 

@@ -227,7 +227,7 @@ def deep(levels: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (Opaque(), "a Opaque"),
         ({"a": [Opaque()]}, "a Opaque"),
@@ -249,8 +249,8 @@ def deep(levels: int) -> Any:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_no_whole_text_is_refused(value: Any, said: str) -> None:
-    with pytest.raises(NoText, match=said) as caught:
+def test_what_has_no_whole_text_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(NoText, match=message) as caught:
         json_text(value)
     assert " at 0x" not in str(caught.value)
 

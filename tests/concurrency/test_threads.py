@@ -1,4 +1,4 @@
-"""Blocking functions beside a loop: results and errors come back, nobody waits for what was given up."""
+"""Blocking functions beside a loop: results and errors come back, and nothing waits for abandoned work."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""Sources: an answer says on which results its statements rest, and goes on saying so when it moves."""
+"""Citations: an answer names the results that its statements are based on, also after it moves in the tree."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ def test_references_move_with_the_node_they_are_below() -> None:
 
 
 def cited(request: Request) -> Any:
-    """Each synthesis names the parts that it rests on."""
+    """Each synthesis cites the sub-tasks that it is based on."""
     if request.mode == "synthesizer":
         return " ".join(f"{part.content} [{part.id}]" for part in request.facts.parts) + " [0.99]"
     return None
@@ -60,7 +60,7 @@ async def test_sources_are_listed_with_the_answer() -> None:
 
 
 async def solved_again(script: Any, other: Any) -> tuple[Any, ScriptedModel]:
-    """A run whose last synthesis fails; then the root is planned anew, as `other` says."""
+    """A run whose last synthesis fails; then the root is planned again, as `other` states."""
     journal = MemoryJournal()
     fails = Fault("^t$", error=ModelError("no"), mode="synthesizer")
     with pytest.raises(ModelError):
@@ -99,8 +99,8 @@ async def test_the_answer_of_a_leaf_is_not_touched_when_it_moves() -> None:
     assert (leaf.result, leaf.mark) == ("x = [0.0]", "replayed")
 
 
-async def test_a_node_whose_first_plan_was_put_aside_keeps_its_references_when_it_moves() -> None:
-    """Its parts are numbered on from those that were put aside; where it moves to, they are numbered from 0."""
+async def test_a_node_whose_first_plan_was_superseded_keeps_its_references_when_it_moves() -> None:
+    """Its sub-tasks are numbered after the superseded ones; at the new place they are numbered from 0."""
     broken = '{"decision": "RECURSE", "sub_tasks": ["wrong", "b1", 7'
 
     def first(request: Request) -> Any:

@@ -1,4 +1,4 @@
-"""What is made quickly is the same frozen dataclass as before."""
+"""A class with `fast_init` is the same frozen dataclass as before."""
 
 import copy
 import pickle
@@ -55,7 +55,7 @@ def test_each_has_a_default_of_its_own_and_none_can_be_changed() -> None:
 
 
 def test_no_event_checks_anything_when_it_is_made() -> None:
-    """Or making it quickly would pass over the check."""
+    """Otherwise `fast_init` would skip the check."""
     assert not [kind for kind in KINDS.values() if hasattr(kind, "__post_init__")]
 
 

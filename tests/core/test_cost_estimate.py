@@ -92,7 +92,7 @@ def test_tokens_and_dollars_follow_from_the_assumptions_that_are_shown() -> None
     assert "assumed: prompts of 100 tokens" in str(found)
 
 
-def test_an_unknown_price_is_said_and_never_zero() -> None:
+def test_an_unknown_price_is_stated_and_never_zero() -> None:
     found = predicted(split(2), 5, 50, price=lambda usage: None)
     assert found.least.cost_usd is None
     assert "cost unknown" in str(found)

@@ -1,4 +1,4 @@
-"""Records with something changed: no costs that were not there, and nothing found that should not be."""
+"""Edited records: no cost is added, and nothing is found that should not be."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_another_task_is_another_plan_of_the_parent_with_what_it_waits_for() -> 
     assert edited.plan_key == "p"
 
 
-def test_parts_that_were_put_aside_have_no_place_in_the_plan() -> None:
+def test_superseded_sub_tasks_have_no_place_in_the_plan() -> None:
     aside = replace(LEAF, state=NodeState.SUPERSEDED)
     nodes = [ROOT, aside, replace(LEAF, id="0.1"), last := replace(FAILED, id="0.2")]
     edited = with_task(Recorded(Tree.of(nodes)), last, "c").tree["0"]

@@ -1,4 +1,4 @@
-"""Events are JSON and come back as they were; what is no event is refused."""
+"""Events survive a round trip through JSON; anything else is refused."""
 
 import json
 from dataclasses import fields
@@ -58,7 +58,7 @@ def test_the_kinds_are_those_that_are_offered() -> None:
     assert set(KINDS) | {"Event", "from_json", "to_json"} == set(events.__all__)
 
 
-def test_only_tokens_are_not_kept() -> None:
+def test_only_tokens_are_not_recorded() -> None:
     assert [name for name, kind in KINDS.items() if not kind.durable] == [Token.__name__]
 
 

@@ -1,4 +1,4 @@
-"""JSON is read out of a text where it is whole, and only there; of several values the one that is meant."""
+"""Only complete JSON values are found in a text; of several values, the intended one comes first."""
 
 import json
 from typing import Any

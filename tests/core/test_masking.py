@@ -1,4 +1,4 @@
-"""A key that the process knows is told to nobody, however it is written."""
+"""A key that the process uses appears in no message, however it is encoded."""
 
 import asyncio
 import base64
@@ -126,7 +126,7 @@ def test_a_short_one_is_masked_where_it_stands_alone() -> None:
 @pytest.mark.parametrize(
     "header", ["Basic dXNlcjpodW50ZXIyMg==", "basic  dXNlcjpodW50ZXIyMg", "BASIC dXNlcjpodW50ZXIyMg=="]
 )
-def test_a_basic_authorization_is_masked_whoever_it_is_of(header: str) -> None:
+def test_a_basic_authorization_is_masked_whosever_it_is(header: str) -> None:
     assert without_basic(f'{{"Authorization": "{header}"}}').endswith(' ***"}')
 
 
@@ -232,7 +232,7 @@ def test_a_model_of_a_users_own_does_not_either(known: str) -> None:
         RecursiveEngine(model, max_depth=1, retry=None).solve("t")
 
 
-def test_a_secret_argument_is_masked_in_what_a_tool_makes_of_it(tmp_path: Path) -> None:
+def test_a_secret_argument_is_masked_in_every_form_that_a_tool_returns(tmp_path: Path) -> None:
     def log_in(password: SecretStr) -> str:
         "Log in."
         return f"sent {basic(password.get_secret_value())} and {password.get_secret_value()!r}"

@@ -1,4 +1,4 @@
-"""Plans are read out of whatever a model wrapped them in; anything else is refused in words for the planner."""
+"""Plans are parsed from any wrapping that models use; other texts are refused with a message for the planner."""
 
 import json
 import re
@@ -91,13 +91,13 @@ def test_trailing_commas_do_not_matter_and_texts_are_left_alone(given: dict[str,
 
 @given(st.text() | st.text(alphabet='{}[]",:\\ \n0aeEdcisonRUTXCb_k-.'))
 def test_no_text_raises_anything_but_an_unusable_plan(text: str) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     for wrapped in (text, f'{{"decision": {text}}}', f'{{"decision": "RECURSE", "sub_tasks": {text}}}'):
         try:
             parse_plan(wrapped)
         except UnusablePlan as problem:
-            said.append(str(problem))
-    assert all(said)
+            messages.append(str(problem))
+    assert all(messages)
 
 
 json_values = st.recursive(
@@ -119,10 +119,10 @@ def test_no_json_raises_anything_but_an_unusable_plan(rest: dict[str, Any], deci
     try:
         plan = plan_from_json({**rest, "decision": decision, "sub_tasks": parts})
     except UnusablePlan as problem:
-        said = str(problem)
+        message = str(problem)
     else:
-        said = str(plan)
-    assert said
+        message = str(plan)
+    assert message
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_exhausts_a_parser_is_refused_like_anything_else(text: str) -> None
         parse_plan(text)
 
 
-def test_a_reply_without_json_is_told_from_json_that_is_no_plan() -> None:
+def test_a_reply_without_json_is_distinguished_from_json_that_is_no_plan() -> None:
     with pytest.raises(NotJSON, match="no JSON object"):
         parse_plan("I would split this into two parts.")
     with pytest.raises(UnusablePlan) as problem:
@@ -168,7 +168,7 @@ def test_braces_in_prose_before_the_plan_are_passed_over() -> None:
     assert plan == Execute(answer="a ``` b")
 
 
-def test_more_than_four_parts_are_all_kept() -> None:
+def test_more_than_four_sub_tasks_are_all_in_the_plan() -> None:
     plan = parse_plan(json.dumps({"decision": "RECURSE", "sub_tasks": [f"part {n}" for n in range(40)]}))
 
     assert isinstance(plan, Recurse)
@@ -194,14 +194,16 @@ def test_names_that_the_planner_gave_its_parts_become_positions() -> None:
 
 @pytest.mark.parametrize("read", [lambda data: parse_plan(json.dumps(data)), plan_from_json], ids=["text", "file"])
 @pytest.mark.parametrize(
-    ("dependencies", "said"),
+    ("dependencies", "message"),
     [([[1], [0]], "circle"), ([[0], []], "depends_on names 0"), ([[5], []], "names 5"), ([[-1], []], "names -1")],
     ids=["circle", "itself", "beyond", "negative"],
 )
-def test_dependencies_that_cannot_be_met_are_told_to_the_planner(read: Any, dependencies: Any, said: str) -> None:
+def test_dependencies_that_cannot_be_met_are_reported_to_the_planner(
+    read: Any, dependencies: Any, message: str
+) -> None:
     parts = [{"task": f"t{index}", "depends_on": wanted} for index, wanted in enumerate(dependencies)]
 
-    with pytest.raises(UnusablePlan, match=said):
+    with pytest.raises(UnusablePlan, match=message):
         read({"decision": "RECURSE", "sub_tasks": parts})
 
 
@@ -281,7 +283,7 @@ def test_single_quotes_hold_sub_tasks_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["{" + " '" * 200_000, "{'" * 100_000, "{'a':" * 60_000, "['" + " " * 300_000 + "'"])
-def test_a_text_of_nothing_but_quotes_keeps_nobody_busy(text: str) -> None:
+def test_a_text_of_nothing_but_quotes_takes_linear_time(text: str) -> None:
     with pytest.raises(UnusablePlan):
         parse_plan(text)
 

@@ -1,4 +1,4 @@
-"""A streamed plan gives its sub-tasks as they complete, whatever the pieces are; each piece is looked at once."""
+"""A streamed plan yields its sub-tasks as they complete, whatever the pieces are; each piece is scanned once."""
 
 import json
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_sub_task_is_given_with_the_piece_that_completes_it() -> None:
 
 
 def test_sub_tasks_are_read_while_the_caller_iterates(decoder: CountingDecoder) -> None:
-    """A caller that has enough after the first is not kept waiting for a million others."""
+    """A caller that stops after the first does not wait for a million others."""
     reader = PlanReader()
     for _ in reader.feed(HEAD + '"a",' * 1_000_000):
         reader.stop()
@@ -154,7 +154,7 @@ def test_an_element_that_never_closes_is_never_decoded(decoder: CountingDecoder,
 
 
 def test_megabytes_in_small_pieces_are_read_in_one_pass() -> None:
-    """Read anew for each piece, these would be 400 GB: that ends in the time limit of the test."""
+    """Scanned again for each piece, these would be 400 GB, which exceeds the time limit of the test."""
     words = "x" * 2_000_000
     text = json.dumps({"thoughts": words, "decision": "RECURSE", "sub_tasks": ["a", words, "c"]})
 

@@ -1,4 +1,4 @@
-"""Thoughts are told from answers, in a whole text and in one that streams in; a tag that is spoken of is none."""
+"""Reasoning is separated from answers, in complete and in streamed texts; a tag that is only mentioned stays."""
 
 import pytest
 from hypothesis import given
@@ -61,7 +61,7 @@ def streamed(text: str, size: int) -> str:
         ("<think>a ```x</think>Rome ```y```", "a ```x", "Rome ```y```"),
     ],
 )
-def test_thoughts_are_kept_apart(text: str, thoughts: str, answer: str) -> None:
+def test_thoughts_are_separated(text: str, thoughts: str, answer: str) -> None:
     assert split_thoughts(text) == (thoughts, answer)
     for size in (1, 2, 3, 7, 1000):
         assert streamed(text, size).strip() == answer
@@ -91,7 +91,7 @@ def test_thoughts_are_kept_apart(text: str, thoughts: str, answer: str) -> None:
         '```json\n{"a": "x</think>y"}\n```',
     ],
 )
-def test_a_tag_that_is_only_spoken_of_is_none(text: str) -> None:
+def test_a_tag_that_is_only_mentioned_stays(text: str) -> None:
     assert split_thoughts(text) == ("", text)
     for size in (1, 2, 3, 7, 1000):
         assert streamed(text, size) == text
@@ -124,7 +124,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.integers(1, 5))
-def test_any_text_is_told_apart_and_none_of_it_is_made_up(text: str, size: int) -> None:
+def test_any_text_is_separated_and_nothing_is_added(text: str, size: int) -> None:
     thoughts, answer = split_thoughts(text)
 
     assert set(thoughts + answer) <= set(text) | {"\n"}
@@ -133,7 +133,7 @@ def test_any_text_is_told_apart_and_none_of_it_is_made_up(text: str, size: int) 
 
 
 @given(st.text(alphabet="ab .\n", max_size=20), st.text(alphabet="ab .\n", max_size=20), st.integers(1, 9))
-def test_what_streams_in_is_told_apart_as_the_whole_is(thought: str, answer: str, size: int) -> None:
+def test_a_streamed_text_is_separated_as_the_complete_one(thought: str, answer: str, size: int) -> None:
     for text in (f"<think>{thought}</think>{answer}", f"{thought}\n</think>\n{answer}"):
         assert split_thoughts(text) == (thought.strip(), answer.strip())
         assert streamed(text, size).strip() == answer.strip()

@@ -128,7 +128,7 @@ def test_a_failed_node_leaves_its_plan_but_no_result() -> None:
     assert not Records()
 
 
-def test_a_result_found_elsewhere_is_told_of_the_node_that_it_is_for() -> None:
+def test_a_result_from_another_node_replays_as_events_of_the_node_that_reuses_it() -> None:
     facts = list(result_events(whole()["0.0"], "0.7.1", mark="cached"))
 
     assert {fact.node for fact in facts} == {"0.7.1"}

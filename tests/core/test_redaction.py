@@ -1,4 +1,4 @@
-"""How much of a run's texts is kept: what is left out is nowhere, and what is kept has the same shape."""
+"""Redaction: texts that are left out appear nowhere, and the rest has the same shape."""
 
 import json
 from typing import Any

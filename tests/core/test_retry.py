@@ -1,4 +1,4 @@
-"""Waits between attempts double up to a bound, are spread, and respect what the provider asks for."""
+"""Delays between attempts double up to a bound, are spread, and respect the provider's request."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ def test_waits_double_up_to_the_maximum() -> None:
 
 
 @given(st.integers(1, 100), st.floats(0, 1), st.floats(0, 60))
-def test_with_jitter_a_wait_is_never_shorter_than_half_nor_than_what_was_asked(
+def test_with_jitter_a_delay_is_never_shorter_than_half_nor_than_the_provider_requests(
     n: int, chance: float, asked: float
 ) -> None:
     policy = RetryPolicy()

@@ -73,7 +73,7 @@ CALL = {"id": "c", "name": "f", "arguments": {}}
 
 
 def state_of(tree: Tree) -> Any:
-    """All that can be seen of a tree."""
+    """Everything that is visible of a tree."""
     return list(tree), list(tree.walk()), tree.usage, tree.status, tree.error, tree.started, tree.ended, tree.run_id
 
 
@@ -258,7 +258,7 @@ def test_a_plan_that_came_with_the_answer_was_the_work(ends: float, phases: list
     assert phases_of(tree) == phases
 
 
-def test_an_answer_that_somebody_else_was_asked_for_is_not_that_of_the_plan() -> None:
+def test_an_answer_of_another_agent_is_not_that_of_the_plan() -> None:
     tree = grown(PlanStarted(at=1, node="0"), Planned(at=2, node="0", plan=EXECUTE | {"answer": None}))
     tree.apply(Finished(at=2.0001, node="0", content="A"))
 
@@ -287,8 +287,8 @@ def test_who_fails_while_it_waits_has_not_failed_at_work() -> None:
     assert phases_of(tree) == [("plan", 1, 2), ("wait", 2, 9)]
 
 
-def test_a_log_that_told_the_first_call_only_is_of_work_all_along() -> None:
-    """As earlier versions wrote it: nothing was told of a second attempt, or of a round after a tool's."""
+def test_a_log_without_later_calls_counts_as_work_throughout() -> None:
+    """As earlier versions wrote it: without events for a second attempt, or for a round after a tool call."""
     tree = grown(
         PlanStarted(at=1, node="0"),
         Retried(at=2, node="0", reason="bad JSON"),
@@ -337,7 +337,7 @@ def test_a_node_comes_once_and_only_below_one_that_splits() -> None:
     assert [child.id for child in tree.children("0")] == ["0.0"]
 
 
-def test_an_event_for_nobody_is_refused() -> None:
+def test_an_event_for_an_unknown_node_is_refused() -> None:
     with pytest.raises(IllegalEvent, match="does not exist"):
         grown(Started(at=1, node="0.3"))
 
@@ -356,7 +356,7 @@ def test_a_run_pauses_resumes_and_ends_once() -> None:
             tree.apply(event)
 
 
-def test_an_answer_that_could_not_be_kept_ends_the_run_as_failed() -> None:
+def test_an_answer_that_could_not_be_recorded_ends_the_run_as_failed() -> None:
     tree = grown(RunFinished(at=1, status="done"), RunFinished(at=1, status="failed", error="disk full"))
 
     assert (tree.status, tree.error) == ("failed", "disk full")

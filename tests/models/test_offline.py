@@ -353,7 +353,7 @@ def test_the_number_of_sentences_is_honoured(asked, count):
     assert all(sentence in bare(GUIDE) for sentence in found)
 
 
-def test_a_document_is_summarised_in_the_number_asked_for_over_all_its_parts():
+def test_a_document_is_summarised_in_the_requested_number_over_all_its_sections():
     answer, nodes = solve(f"Summarise this document in four sentences.\n\n{GUIDE}")
     assert len(nodes) > 10
     assert len(extracted(answer)) == 4
@@ -496,7 +496,7 @@ def test_what_needs_a_model_is_refused_with_the_way_to_choose_one(task):
     assert "ollama:NAME" in answer
 
 
-def test_several_refusals_are_said_once():
+def test_several_refusals_become_one():
     answer, nodes = solve("For each of apples, pears and plums, write a haiku")
     assert len(nodes) == 4
     assert answer.count("openai:NAME") == 1
@@ -526,7 +526,7 @@ def test_a_plan_is_one_json_object_with_all_fields():
         assert set(plan) == {"thoughts", "decision", "answer", "sub_tasks"}
 
 
-def test_what_it_cannot_do_is_said_in_the_tree_too() -> None:
+def test_a_refusal_is_shown_in_the_tree_too() -> None:
     output = RecursiveEngine("offline").solve("1. Calculate 2 + 3\n2. Write a poem about rain")
     remarks = {node.id: node.remark for node in output.run.tree}
 

@@ -150,11 +150,11 @@ class TestEvery:
         output = solved(f"Summarise this {asked}.\n\n{document}")
         found = sentences(output)
         assert found
-        # Where a name in quotes begins a sentence, it is not told from one within a sentence: so two may look like one.
+        # A sentence that begins with a name in quotes is not recognised as a new one: two may look like one.
         single = [part for each in found for part in re.split(r'(?<=[.!?]) (?=")', folded(each))]
         assert [each for each in single if each not in source] == []
 
-    def test_a_number_of_sentences_is_kept(self, document: str) -> None:
+    def test_a_number_of_sentences_is_honoured(self, document: str) -> None:
         assert len(sentences(solved(f"Summarise this in four sentences.\n\n{document}"))) == 4
 
     def test_a_number_of_words_is_not_exceeded(self, document: str) -> None:

@@ -132,7 +132,7 @@ class TestReferences:
             "The average of points is 4"
         )
 
-    def test_the_one_that_is_named_is_asked(self) -> None:
+    def test_the_named_one_is_used(self) -> None:
         variables = {"first": Frame(2), "second_one": Frame(4)}
         assert "4 rows" in asked("How many rows has second_one?", "", variables=variables)
         assert "2 rows" in asked("How many rows has first?", "", variables=variables)

@@ -85,7 +85,7 @@ async def test_a_tool_that_had_returned_is_not_called_again_when_another_one_has
     assert desk.done == [("book", "blue", 7), "asked"]
 
 
-async def test_what_a_changed_tool_had_returned_is_asked_of_it_again(tmp_path: Path) -> None:
+async def test_a_changed_tool_is_called_again_for_recorded_results(tmp_path: Path) -> None:
     desk = Desk()
     pay, book = desk.tools(5, stuck=True)
     await stopped(desk, of_engine(desk, [pay, book]), tmp_path / "run.json")
@@ -95,7 +95,7 @@ async def test_what_a_changed_tool_had_returned_is_asked_of_it_again(tmp_path: P
     assert sorted(map(str, desk.done)) == sorted(map(str, [("pay", "Ann"), ("book", "blue", 5), "asked"]))
 
 
-async def test_with_other_instructions_nothing_that_was_stopped_goes_on(tmp_path: Path) -> None:
+async def test_with_other_instructions_no_stopped_node_continues(tmp_path: Path) -> None:
     desk = Desk()
     await stopped(desk, of_engine(desk, desk.tools(5, stuck=True)), tmp_path / "run.json")
     engine = AsyncRecursiveEngine(

@@ -22,7 +22,7 @@ FRESH = iter(range(10**6))
 
 
 def cell(source: str, name: str = "f", space: dict[str, Any] | None = None, above: int = 0) -> Any:
-    """What a notebook does with a cell: its source is kept under a name of its own, and run."""
+    """Runs a cell as a notebook does: its source is stored under a name of its own."""
     text = "\n" * above + textwrap.dedent(source)
     file = f"<cell-{next(FRESH)}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
@@ -175,7 +175,7 @@ def test_what_a_tool_keeps_count_of_is_not_its_version() -> None:
         assert code_version(function).digest == before, source
 
 
-def test_what_is_defined_anew_is_another_version_for_who_uses_it() -> None:
+def test_a_redefined_function_changes_the_version_of_its_users() -> None:
     space: dict[str, Any] = {"__name__": "__main__"}
     cell("def g(x): return x + 1", "g", space)
     uses = cell("def f(x: int): return g(x)", "f", space)
@@ -453,7 +453,7 @@ class Broken:
         raise RuntimeError("no attributes today")
 
 
-def test_an_object_that_cannot_be_asked_for_anything_is_named() -> None:
+def test_an_object_whose_attributes_cannot_be_read_is_named() -> None:
     function = cell("def f(x: int): return source", "f", {"__name__": "__main__", "source": Broken()})
     assert code_version(function).unseen == ("source, a Broken",)
 
@@ -483,7 +483,7 @@ async def test_an_engine_keeps_up_with_what_its_tools_use(tmp_path: Path) -> Non
         assert (str(first), same.metadata["calls"], str(other)) == ("2", 0, "3")
 
 
-async def test_what_no_version_tells_is_told_where_it_may_matter(tmp_path: Path) -> None:
+async def test_dependencies_that_no_version_covers_are_reported_where_they_may_matter(tmp_path: Path) -> None:
     async def notes(*tools: Any) -> list[str]:
         engine = AsyncRecursiveEngine(calling("look"), tools=tools, max_depth=1)
         return (await engine.solve("t", checkpoint=tmp_path / "run.json")).run.notes
@@ -497,7 +497,7 @@ async def test_what_no_version_tells_is_told_where_it_may_matter(tmp_path: Path)
     assert not any("tool look" in note for note in await notes(tool(Looker(3).look, version="1")))
 
 
-def test_a_given_version_is_kept_and_one_of_the_code_follows_it() -> None:
+def test_a_given_version_stays_and_a_derived_one_follows_the_code() -> None:
     first, second = cell("def f(x: int): return 1"), cell("def f(x: int): return 2")
     assert replace(tool(first, version="7"), function=second).version == "7"
     assert replace(tool(first), function=second).version == tool(second).version != tool(first).version

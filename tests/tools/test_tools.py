@@ -62,7 +62,7 @@ def test_arguments_arrive_as_the_types_of_the_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ({}, "words: Field required"),
         ({"words": "a"}, "words: Input should be a valid list"),
@@ -73,8 +73,8 @@ def test_arguments_arrive_as_the_types_of_the_signature() -> None:
         ("{broken", "not a JSON object: {broken"),
     ],
 )
-def test_wrong_arguments_are_refused_in_words_for_the_model(arguments: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=f"find.*{said}"):
+def test_wrong_arguments_are_refused_in_words_for_the_model(arguments: Any, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"find.*{expected}"):
         find.validated(arguments)
 
 
@@ -98,7 +98,7 @@ def no_json(x: Callable[[], int]) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "expected"),
     [
         (no_json, "no_json: its parameters cannot be described as JSON Schema"),
         (bare, "bare: parameter 'x' has no annotation; write `x: str`"),
@@ -108,8 +108,8 @@ def no_json(x: Callable[[], int]) -> None: ...
         (unresolved, "unresolved: its signature cannot be read"),
     ],
 )
-def test_a_function_that_cannot_be_described_is_refused_when_it_is_defined(function: Any, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_a_function_that_cannot_be_described_is_refused_when_it_is_defined(function: Any, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=expected):
         tool(function)
 
 
@@ -123,7 +123,7 @@ def test_a_tool_takes_a_name_a_description_a_timeout_and_a_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ({"retries": -1}, "retries=-1"),
         ({"retries": 1.5}, "retries=1.5"),
@@ -132,12 +132,12 @@ def test_a_tool_takes_a_name_a_description_a_timeout_and_a_version() -> None:
         ({"timeout": "soon"}, "timeout='soon'"),
     ],
 )
-def test_what_a_tool_cannot_be_told_is_refused_when_it_is_defined(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"tool find: {re.escape(said)}"):
+def test_invalid_options_of_a_tool_are_refused_when_it_is_defined(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"tool find: {re.escape(expected)}"):
         tool(find.function, **options)
 
 
-def test_the_function_of_a_tool_made_by_hand_gets_the_arguments_as_they_came() -> None:
+def test_the_function_of_a_constructed_tool_gets_unvalidated_arguments() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
     made = Tool("twice", "Doubles.", lambda x: 2 * x, schema)
     assert made.schema == {"name": "twice", "description": "Doubles.", "parameters": schema}
@@ -345,7 +345,7 @@ def undescribed(title: str) -> str:
     return title
 
 
-def test_what_a_partial_or_an_object_does_is_said_by_its_own_code() -> None:
+def test_a_partial_or_an_object_is_described_by_its_own_code() -> None:
     assert tool(functools.partial(weather, unit="F")).description == weather.__doc__
     assert tool(Finder()).description == tool(functools.partial(Finder())).description == "Finds a book."
     assert tool(undescribed).description == tool(functools.partial(undescribed)).description == ""
@@ -374,7 +374,7 @@ def test_a_function_without_a_fit_name_is_refused_until_it_is_given_one() -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"function": None}, "function=None cannot be called"),
         ({"function": "weather"}, "cannot be called"),
@@ -390,10 +390,10 @@ def test_a_function_without_a_fit_name_is_refused_until_it_is_given_one() -> Non
         ({"description": None}, "expected a text"),
     ],
 )
-def test_a_tool_made_by_hand_is_checked_when_it_is_made(changes: dict[str, Any], said: str) -> None:
+def test_a_constructed_tool_is_checked(changes: dict[str, Any], expected: str) -> None:
     whole = {"name": "t", "description": "", "function": weather, "parameters": {"type": "object", "properties": {}}}
     Tool(**whole)
-    with pytest.raises(ConfigurationError, match=f"tool t: .*{said}"):
+    with pytest.raises(ConfigurationError, match=f"tool t: .*{expected}"):
         Tool(**{**whole, **changes})
 
 
@@ -412,7 +412,7 @@ def test_what_cannot_be_called_is_no_tool() -> None:
         ({3, 1, 2}, "[1, 2, 3]"),
     ],
 )
-def test_what_a_tool_returns_is_told_as_text(value: Any, text: str) -> None:
+def test_the_result_of_a_tool_becomes_text(value: Any, text: str) -> None:
     assert as_text(value) == text
     assert as_text(Point(x=1)) == '{"x":1,"y":0}'
 

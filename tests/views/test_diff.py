@@ -71,7 +71,7 @@ def test_thoughts_of_a_planner_make_no_other_plan_but_a_decision_does() -> None:
     assert difference(planned(), planned(decision="RECURSE")).changed[0].what == ("plan",)
 
 
-def test_what_was_put_aside_is_not_compared() -> None:
+def test_superseded_nodes_are_not_compared() -> None:
     assert not difference(tree(FLIGHTS, replace(HOTEL, state=NodeState.SUPERSEDED)), tree(FLIGHTS))
 
 

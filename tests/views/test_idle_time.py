@@ -1,4 +1,4 @@
-"""What a run took is told apart from what lay between: a pause is no work, a wait for a provider is part of it."""
+"""The active time of a run: a pause does not count, a wait for a provider does."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_a_pause_in_which_the_run_was_cancelled_is_a_break() -> None:
     assert breaks_of(Tree.of([root]), 2) == [(2, 60)]
 
 
-def test_a_wait_for_a_provider_is_none_though_nobody_works_in_it() -> None:
+def test_a_wait_for_a_provider_is_no_break() -> None:
     assert breaks_of(worked((0, 1), (7, 8), (14, 15)), 15) == []
 
 

@@ -37,7 +37,7 @@ def test_who_waits_in_the_middle_of_its_work_is_not_drawn_at_work() -> None:
     assert outline(Tree.of([waiting])) == "… Send  waits for approval: send"
 
 
-def test_why_a_part_failed_is_said_at_the_part_and_not_once_a_level() -> None:
+def test_the_error_of_a_sub_task_is_shown_there_and_not_once_a_level() -> None:
     tree = Tree.of(
         [
             Node("0", None, "Trip", state=NodeState.FAILED, error="node 0: 1 of 1 parts failed: [0.0] no room: at all"),
@@ -71,7 +71,7 @@ def test_no_character_of_a_text_can_drive_a_terminal(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "message"),
     [
         (0, "0.0s"),
         (9.94, "9.9s"),
@@ -82,12 +82,12 @@ def test_no_character_of_a_text_can_drive_a_terminal(text: str) -> None:
         (3725, "1h 02m"),
     ],
 )
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_are_written_in_words(seconds: float, message: str) -> None:
+    assert duration(seconds) == message
 
 
 @pytest.mark.parametrize(
-    ("usage", "said"),
+    ("usage", "message"),
     [
         (Usage(), "0 tokens"),
         (Usage(1200, 34), "1,234 tokens"),
@@ -95,5 +95,5 @@ def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> Non
         (Usage(0, 34, cached_tokens=900), "34 tokens, 100% of the prompts cached"),
     ],
 )
-def test_what_the_provider_knew_already_is_told_with_what_was_used(usage: Usage, said: str) -> None:
-    assert tokens(usage) == said
+def test_the_share_of_cached_prompt_tokens_is_shown_with_the_usage(usage: Usage, message: str) -> None:
+    assert tokens(usage) == message

@@ -96,7 +96,7 @@ def test_any_answer_has_a_text_in_every_form(content: str, form: str) -> None:
     assert all(isinstance(data, str) for mime, data in shown.items() if mime.startswith("text/"))
 
 
-def test_an_answer_is_shown_as_text_and_kept_as_it_is() -> None:
+def test_an_answer_is_shown_as_text_and_is_not_changed() -> None:
     said = "a <b onclick=x>b</b> ![c](https://x.org/c.png)\x1b[31m\rd"
     output = Output(said)
     assert output.content == str(output) == said
