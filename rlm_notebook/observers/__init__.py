@@ -1,1 +1,1 @@
-"""Who listens to the log: each is told every event and shows or keeps it in its own way."""
+"""Observers of a run's events: text and rich progress, logging, tracing."""

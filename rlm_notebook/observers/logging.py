@@ -13,11 +13,11 @@ log = logging.getLogger("rlm_notebook.run")
 
 
 class LoggingObserver:
-    """Logs each event but tokens: failures and retries as warnings, the rest as information."""
+    """Logs each event except tokens: failures and retries at level WARNING, the others at INFO."""
 
     def __init__(self) -> None:
         if not log.hasHandlers():
-            # Asked for by `verbose=True` in a program that set up no logging: then it goes to stderr.
+            # `verbose=True` in a program without logging configuration: log to standard error.
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter("%(message)s"))
             log.addHandler(handler)
@@ -28,9 +28,6 @@ class LoggingObserver:
         if isinstance(event, Token):
             return
         level = logging.WARNING if isinstance(event, Failed | Retried) else logging.INFO
-        log.log(level, "%-8s %s%s", event.node or "run", type(event).__name__, _remark(event))
-
-
-def _remark(event: Event) -> str:
-    text = getattr(event, "error", "") or getattr(event, "reason", "") or getattr(event, "task", "")
-    return f": {printable(text)[:120]}" if text else ""
+        text = getattr(event, "error", "") or getattr(event, "reason", "") or getattr(event, "task", "")
+        remark = f": {printable(text)[:120]}" if text else ""
+        log.log(level, "%-8s %s%s", event.node or "run", type(event).__name__, remark)

@@ -1,4 +1,4 @@
-"""Drawing that keeps up with events without drawing for each of them."""
+"""Limits how often progress is redrawn."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-__all__ = ["Paced"]
+__all__ = ["RedrawThrottle"]
 
 
-class Paced:
-    """Calls `draw` at once, then at most every `interval` seconds; what changed last is always drawn.
+class RedrawThrottle:
+    """Calls `draw` after a change, at most every `interval` seconds; the last change is always drawn.
 
-    Used on the thread of `loop` only.
+    Use it on the thread of `loop` only.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, draw: Callable[[], None], interval: float) -> None:
@@ -23,13 +23,13 @@ class Paced:
         self._timer: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
-        """Something is to be drawn: soon, if it was drawn just now."""
+        """Schedules a redraw, unless one is scheduled."""
         if self._timer is None:
             wait = self._last + self._interval - time.monotonic()
             self._timer = self._loop.call_later(max(0.0, wait), self._drawn)
 
     def stop(self) -> None:
-        """Draw nothing any more."""
+        """Cancels the scheduled redraw and ignores later changes."""
         if self._timer is not None:
             self._timer.cancel()
         self._draw = lambda: None

@@ -1,4 +1,4 @@
-"""Progress in a terminal with `rich`, where that is installed: the same tree, in colour."""
+"""Progress in a terminal with `rich`, if it is installed: the same tree, in colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.events import Event, Token
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows
-from .redraw_throttle import Paced
+from .redraw_throttle import RedrawThrottle
 from .text import cache_line
 
 __all__ = ["RichProgress"]
@@ -28,24 +28,24 @@ _STYLES = {
 
 
 class RichProgress:
-    """Watches a run and draws it to a terminal; `close` leaves the final tree."""
+    """Draws a run to a terminal while it runs; `close` prints the final tree."""
 
     def __init__(self, run: RunView, stream: IO[str]) -> None:
         self._run = run
         self._console = Console(file=stream)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
-        self._paced = Paced(run.internals.loop, self._draw, REDRAW_INTERVAL)
+        self._redraw = RedrawThrottle(run.internals.loop, self._draw, REDRAW_INTERVAL)
         self._stop = run.internals.watch(self)
 
     def __call__(self, event: Event) -> None:
         if not isinstance(event, Token):
-            self._paced.changed()
+            self._redraw.changed()
 
     def close(self) -> None:
-        """Stop watching and leave the whole tree behind."""
+        """Stops observing and prints the whole tree."""
         self._stop()
-        self._paced.stop()
+        self._redraw.stop()
         if self._live.is_started:
             self._live.stop()
             self._console.print(self._drawing(None))
@@ -55,7 +55,7 @@ class RichProgress:
         self._live.update(self._drawing(self._console.height - 2), refresh=True)
 
     def _drawing(self, height: int | None) -> Text:
-        """The tree, or as much of its end as fits: what moves is there."""
+        """The tree, or as many of its last rows as fit: new nodes appear at the end."""
         breaks = breaks_of(self._run.tree, self._run.internals.active_seconds)
         rows = list(outline_rows(self._run.tree, self._console.width - 1, breaks))
         if height is not None and len(rows) > height:

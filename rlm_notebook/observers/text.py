@@ -1,4 +1,4 @@
-"""Progress as text: a tree that redraws itself in a terminal, one line per finished node elsewhere."""
+"""Progress as text: a tree that is redrawn in a terminal, elsewhere one line per finished node."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..core.text import printable
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows, reason, shown_state
-from .redraw_throttle import Paced
+from .redraw_throttle import RedrawThrottle
 
 __all__ = ["Progress", "TextProgress", "cache_line", "progress_of"]
 
-#: Seconds between two drawings.
+#: Seconds between two redraws.
 REDRAW_INTERVAL = 0.1
 
 
 def cache_line(usage: Usage) -> str:
-    """What the provider's prompt cache saved, as a line; "" where it saved nothing, or nobody said so."""
+    """The hit rate of the provider's prompt cache as a line; "" if it is 0 or not reported."""
     share = usage.cache_hit_rate
     if not share:
         return ""
@@ -31,14 +31,14 @@ def cache_line(usage: Usage) -> str:
 
 
 class Progress(Protocol):
-    """What shows a run until it is closed."""
+    """An observer that shows a run until it is closed."""
 
     def close(self) -> None: ...
 
 
 def progress_of(run: RunView, stream: IO[str] | None = None) -> Progress:
-    """The best that `stream` (standard error by default) can show: `rich` in a terminal if it is installed."""
-    # A program without a console has no standard error at all.
+    """The best observer for `stream` (default: standard error): `rich` in a terminal, if it is installed."""
+    # A program without a console has no standard error.
     shown_on: IO[str] = stream or sys.stderr or io.StringIO()
     if shown_on.isatty() and find_spec("rich") is not None:
         from .rich_text import RichProgress
@@ -48,40 +48,37 @@ def progress_of(run: RunView, stream: IO[str] | None = None) -> Progress:
 
 
 class TextProgress:
-    """Watches a run and draws it to `stream` (standard error by default); `close` draws the final tree."""
+    """Draws a run to `stream` (default: standard error) while it runs; `close` prints the final tree."""
 
     def __init__(self, run: RunView, stream: IO[str] | None = None) -> None:
         self._run = run
         self._stream = stream or sys.stderr or io.StringIO()
         self._live = self._stream.isatty()
         self._drawn = 0
-        self._paced = Paced(run.internals.loop, self._draw, REDRAW_INTERVAL)
+        self._redraw = RedrawThrottle(run.internals.loop, self._draw, REDRAW_INTERVAL)
         self._closed = False
         self._stop = run.internals.watch(self)
 
     def __call__(self, event: Event) -> None:
         if self._live:
             if not isinstance(event, Token):
-                self._paced.changed()
+                self._redraw.changed()
         elif isinstance(event, Finished | Failed | Retried):
-            self._line(event)
+            node = self._run.tree[event.node]
+            remark = printable(reason(node) or getattr(event, "reason", ""))
+            line = f"{SYMBOLS[shown_state(node)]} [{node.id}] {printable(node.title)[:90]}"
+            self._stream.write(f"{line}: {remark}\n" if remark else f"{line}\n")
+            self._stream.flush()
 
     def close(self) -> None:
-        """Stop watching and leave the whole tree behind."""
+        """Stops observing and prints the whole tree."""
         if self._closed:
             return
         self._closed = True
         self._stop()
-        self._paced.stop()
+        self._redraw.stop()
         self._erase()
         self._stream.write(f"{self._run}\n{cache_line(self._run.usage)}")
-        self._stream.flush()
-
-    def _line(self, event: Event) -> None:
-        node = self._run.tree[event.node]
-        remark = printable(reason(node) or getattr(event, "reason", ""))
-        said = f": {remark}" if remark else ""
-        self._stream.write(f"{SYMBOLS[shown_state(node)]} [{node.id}] {printable(node.title)[:90]}{said}\n")
         self._stream.flush()
 
     def _draw(self) -> None:
@@ -89,7 +86,7 @@ class TextProgress:
         breaks = breaks_of(self._run.tree, self._run.internals.active_seconds)
         rows = list(outline_rows(self._run.tree, size.columns - 1, breaks))
         if len(rows) > size.lines - 2:
-            # What is at the end is what moves; the whole is shown when the run is over.
+            # New nodes appear at the end; `close` prints the whole tree.
             rows = ["…", *rows[-(size.lines - 3) :]]
         self._erase()
         self._stream.write("\n".join(rows) + "\n")
@@ -97,7 +94,7 @@ class TextProgress:
         self._drawn = len(rows)
 
     def _erase(self) -> None:
-        """Move up over the last drawing and clear it."""
+        """Moves the cursor up over the last drawing and clears it."""
         if self._drawn:
             self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0

@@ -1,10 +1,11 @@
-"""Runs as OpenTelemetry traces: a span for the run, one for each node, for each of its calls, for each tool call.
+"""Runs as OpenTelemetry traces: a span for the run, for each node, for each model call, and for each tool call.
 
-Spans of calls and of tools begin when they have their turn, or are allowed: what is waited for is no part of them.
+The span of a model call begins when the call is admitted, that of a tool call when it is approved: waiting is not part
+of them.
 
-Spans go to the tracer that is given, else to the one that the program has set up; nothing global is set here. Names and
-attributes follow OpenTelemetry's conventions for generative AI where those have a word (`gen_ai.*`), and are `rlm.*`
-where they have none. Texts may hold what is nobody's business, so they are recorded only with `content=True`.
+Spans go to the given tracer, else to the program's; nothing global is set here. Names and attributes follow
+OpenTelemetry's conventions for generative AI (`gen_ai.*`) where these define one, and are `rlm.*` otherwise. Texts may
+be confidential, so they are recorded only with `content=True`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _MOST_CHARACTERS = 4_000
 class Tracing:
     """An observer for `AsyncRecursiveEngine(observers=[Tracing()])`; each run is a trace, or part of the caller's.
 
-    `tracer` is where spans go (default: the program's). With `content=True`, tasks, answers, tool arguments and results
+    `tracer`: where spans go (default: the program's). With `content=True`, tasks, answers, tool arguments and results
     are recorded, each up to 4,000 characters. Raises `ConfigurationError` on import without OpenTelemetry.
     """
 
@@ -58,7 +59,7 @@ class Tracing:
         self._content = content
 
     def for_run(self) -> _RunTrace:
-        """The observer of one run; its spans belong under the span that is current now."""
+        """The observer of one run; its spans are children of the span that is current now."""
         return _RunTrace(self._tracer, self._content)
 
     def __call__(self, event: Event) -> None:
@@ -66,12 +67,12 @@ class Tracing:
 
 
 class _RunTrace:
-    """The spans of one run that have not ended, by what they stand for."""
+    """The open spans of one run. Keys are (kind, id): ("run", ""), ("node", id), ("phase", node id), ("tool", ...)."""
 
     def __init__(self, tracer: Tracer, content: bool) -> None:
         self._tracer = tracer
         self._content = content
-        self._above = trace.set_span_in_context(trace.get_current_span())
+        self._context = trace.set_span_in_context(trace.get_current_span())
         self._spans: dict[tuple[str, str], Span] = {}
 
     def __call__(self, event: Event) -> None:
@@ -81,64 +82,68 @@ class _RunTrace:
 
     # -- the run -------------------------------------------------------------------------------------------------
 
-    def _run_started(self, event: RunStarted) -> None:
-        about = {"gen_ai.operation.name": "invoke_agent", "rlm.run_id": event.run_id, **self._text("task", event.task)}
-        self._start("rlm.run", ("run", ""), self._above, event, about)
+    def run_started(self, event: RunStarted) -> None:
+        attributes = {
+            "gen_ai.operation.name": "invoke_agent",
+            "rlm.run_id": event.run_id,
+            **self._text("task", event.task),
+        }
+        self._start("rlm.run", ("run", ""), self._context, event, attributes)
 
-    def _run_finished(self, event: RunFinished) -> None:
+    def run_finished(self, event: RunFinished) -> None:
         for key in [key for key in self._spans if key != ("run", "")]:
             self._end(key, event)
         self._end(("run", ""), event, {"rlm.status": event.status}, event.error)
 
     # -- its nodes -----------------------------------------------------------------------------------------------
 
-    def _node_created(self, event: NodeCreated) -> None:
-        above = ("node", event.parent) if event.parent is not None else ("run", "")
-        about = {"rlm.node": event.node, "gen_ai.agent.name": event.agent, **self._text("task", event.task)}
-        self._start(f"rlm.node {event.node}", ("node", event.node), self._under(above), event, about)
+    def node_created(self, event: NodeCreated) -> None:
+        parent = ("node", event.parent) if event.parent is not None else ("run", "")
+        attributes = {"rlm.node": event.node, "gen_ai.agent.name": event.agent, **self._text("task", event.task)}
+        self._start(f"rlm.node {event.node}", ("node", event.node), self._under(parent), event, attributes)
 
-    def _finished(self, event: Finished) -> None:
-        self._end(("phase", event.node), event, _spent(event.usage, event.model))
-        about = {"rlm.mark": event.mark, **self._text("answer", event.content)}
-        self._end(("node", event.node), event, about)
+    def finished(self, event: Finished) -> None:
+        self._end(("phase", event.node), event, _usage_attributes(event.usage, event.model))
+        attributes = {"rlm.mark": event.mark, **self._text("answer", event.content)}
+        self._end(("node", event.node), event, attributes)
 
-    def _failed(self, event: Failed) -> None:
-        self._end(("phase", event.node), event, _spent(event.usage), event.error)
+    def failed(self, event: Failed) -> None:
+        self._end(("phase", event.node), event, _usage_attributes(event.usage), event.error)
         self._end(("node", event.node), event, {"error.type": event.kind}, event.error)
 
-    def _cancelled(self, event: Cancelled | Superseded) -> None:
+    def cancelled(self, event: Cancelled | Superseded) -> None:
         self._end(("phase", event.node), event)
         self._end(("node", event.node), event, {"rlm.cancelled": event.reason or type(event).__name__.lower()})
 
     # -- what they do --------------------------------------------------------------------------------------------
 
-    def _phase_started(self, event: PlanStarted | Started | SynthesisStarted) -> None:
+    def phase_started(self, event: PlanStarted | Started | SynthesisStarted) -> None:
         self._end(("phase", event.node), event)
         name = {PlanStarted: "plan", Started: "execute", SynthesisStarted: "synthesize"}[type(event)]
         self._start(f"rlm.{name}", ("phase", event.node), self._under(("node", event.node)), event)
 
-    def _planned(self, event: Planned) -> None:
-        about = {"rlm.decision": str(event.plan.get("decision", "")), "rlm.limited": event.limited}
-        self._end(("phase", event.node), event, {**about, **_spent(event.usage, event.model)})
+    def planned(self, event: Planned) -> None:
+        attributes = {"rlm.decision": str(event.plan.get("decision", "")), "rlm.limited": event.limited}
+        self._end(("phase", event.node), event, {**attributes, **_usage_attributes(event.usage, event.model)})
 
-    def _replied(self, event: Replied) -> None:
-        self._end(("phase", event.node), event, _spent(event.usage, event.model))
+    def replied(self, event: Replied) -> None:
+        self._end(("phase", event.node), event, _usage_attributes(event.usage, event.model))
 
-    def _retried(self, event: Retried) -> None:
+    def retried(self, event: Retried) -> None:
         node = self._spans.get(("node", event.node))
         if node is not None:
-            node.add_event("rlm.retry", self._text("reason", event.reason), timestamp=_nanoseconds(event))
-        self._end(("phase", event.node), event, _spent(event.usage), event.reason)
+            node.add_event("rlm.retry", self._text("reason", event.reason), timestamp=_timestamp(event))
+        self._end(("phase", event.node), event, _usage_attributes(event.usage), event.reason)
 
-    def _tool_called(self, event: ToolCalled) -> None:
+    def tool_called(self, event: ToolCalled) -> None:
         if event.awaiting_approval:
             return
-        about = {"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call}
+        attributes = {"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call}
         texts = self._text("tool.arguments", str(event.arguments))
-        above = self._under(("node", event.node))
-        self._start(f"execute_tool {event.name}", _tool(event), above, event, {**about, **texts})
+        parent = self._under(("node", event.node))
+        self._start(f"execute_tool {event.name}", _tool(event), parent, event, {**attributes, **texts})
 
-    def _tool_returned(self, event: ToolReturned) -> None:
+    def tool_returned(self, event: ToolReturned) -> None:
         wrong = "" if event.ok else "the tool call failed"
         self._end(_tool(event), event, self._text("tool.result", event.content), wrong)
 
@@ -149,43 +154,43 @@ class _RunTrace:
 
     def _under(self, key: tuple[str, str]) -> Any:
         span = self._spans.get(key) or self._spans.get(("run", ""))
-        return trace.set_span_in_context(span) if span is not None else self._above
+        return trace.set_span_in_context(span) if span is not None else self._context
 
     def _start(
-        self, name: str, key: tuple[str, str], context: Any, event: Event, about: dict[str, Any] | None = None
+        self, name: str, key: tuple[str, str], context: Any, event: Event, attributes: dict[str, Any] | None = None
     ) -> None:
         self._spans[key] = self._tracer.start_span(
-            name, context, attributes=_said(about or {}), start_time=_nanoseconds(event)
+            name, context, attributes=_without_empty(attributes or {}), start_time=_timestamp(event)
         )
 
     def _end(
-        self, key: tuple[str, str], event: Event, about: dict[str, Any] | None = None, error: str | None = None
+        self, key: tuple[str, str], event: Event, attributes: dict[str, Any] | None = None, error: str | None = None
     ) -> None:
         span = self._spans.pop(key, None)
         if span is None:
             return
-        span.set_attributes(_said(about or {}))
+        span.set_attributes(_without_empty(attributes or {}))
         if error:
             span.set_status(Status(StatusCode.ERROR, error if self._content else "see the run"))
-        span.end(_nanoseconds(event))
+        span.end(_timestamp(event))
 
 
 _HANDLERS: dict[type[Event], Any] = {
-    RunStarted: _RunTrace._run_started,
-    RunFinished: _RunTrace._run_finished,
-    NodeCreated: _RunTrace._node_created,
-    PlanStarted: _RunTrace._phase_started,
-    Planned: _RunTrace._planned,
-    Started: _RunTrace._phase_started,
-    SynthesisStarted: _RunTrace._phase_started,
-    Replied: _RunTrace._replied,
-    Retried: _RunTrace._retried,
-    ToolCalled: _RunTrace._tool_called,
-    ToolReturned: _RunTrace._tool_returned,
-    Finished: _RunTrace._finished,
-    Failed: _RunTrace._failed,
-    Cancelled: _RunTrace._cancelled,
-    Superseded: _RunTrace._cancelled,
+    RunStarted: _RunTrace.run_started,
+    RunFinished: _RunTrace.run_finished,
+    NodeCreated: _RunTrace.node_created,
+    PlanStarted: _RunTrace.phase_started,
+    Planned: _RunTrace.planned,
+    Started: _RunTrace.phase_started,
+    SynthesisStarted: _RunTrace.phase_started,
+    Replied: _RunTrace.replied,
+    Retried: _RunTrace.retried,
+    ToolCalled: _RunTrace.tool_called,
+    ToolReturned: _RunTrace.tool_returned,
+    Finished: _RunTrace.finished,
+    Failed: _RunTrace.failed,
+    Cancelled: _RunTrace.cancelled,
+    Superseded: _RunTrace.cancelled,
 }
 
 
@@ -193,15 +198,15 @@ def _tool(event: ToolCalled | ToolReturned) -> tuple[str, str]:
     return ("tool", f"{event.node} {event.call}")
 
 
-def _nanoseconds(event: Event) -> int:
+def _timestamp(event: Event) -> int:
     return int(event.at * _NANOSECONDS)
 
 
-def _said(about: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in about.items() if value not in ("", None)}
+def _without_empty(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value not in ("", None)}
 
 
-def _spent(usage: Usage, model: str = "") -> dict[str, Any]:
+def _usage_attributes(usage: Usage, model: str = "") -> dict[str, Any]:
     if not usage.calls and not usage.total_tokens:
         return {}
     return {

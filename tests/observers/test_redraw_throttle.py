@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from rlm_notebook.observers.redraw_throttle import Paced
+from rlm_notebook.observers.redraw_throttle import RedrawThrottle
 from tests.support.virtual_time import in_virtual_time
 
 
 @in_virtual_time
 async def test_a_burst_is_drawn_at_once_and_its_end_soon_after() -> None:
     drawn: list[float] = []
-    paced = Paced(asyncio.get_running_loop(), lambda: drawn.append(time.monotonic()), 0.1)
+    paced = RedrawThrottle(asyncio.get_running_loop(), lambda: drawn.append(time.monotonic()), 0.1)
     paced.changed()
     await asyncio.sleep(0.02)
     assert len(drawn) == 1
@@ -26,7 +26,7 @@ async def test_a_burst_is_drawn_at_once_and_its_end_soon_after() -> None:
 @in_virtual_time
 async def test_after_stop_nothing_is_drawn() -> None:
     drawn: list[int] = []
-    paced = Paced(asyncio.get_running_loop(), lambda: drawn.append(1), 0.01)
+    paced = RedrawThrottle(asyncio.get_running_loop(), lambda: drawn.append(1), 0.01)
     paced.changed()
     paced.stop()
     paced.changed()
