@@ -1,4 +1,4 @@
-"""The command `rlm-notebook`: the demonstration, a run in the terminal, a look at a recorded run, what was found."""
+"""The command `rlm-notebook`: `demo`, `run`, `show` and `doctor`."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status. Errors are one line on standard error."""
+    """Runs a command and returns its exit status. Errors are one line on standard error."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has seen enough (`| head`); nothing more may be written, not even when Python ends.
+        # The reader closed the pipe (`| head`): nothing more may be written, not even when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RLMError, OSError) as error:
-        print(f"rlm-notebook: {_said(error)}", file=sys.stderr)
+        message = str(error)
+        if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
+            option = BUDGET_OPTIONS[error.budget]
+            message = f"{error.spent}: run the same command with a larger {option} to continue"
+        print(f"rlm-notebook: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("rlm-notebook: interrupted; what finished is saved: run the same command to go on", file=sys.stderr)
+        print(
+            "rlm-notebook: interrupted; finished results are saved: run the same command to continue", file=sys.stderr
+        )
         return INTERRUPTED
     return status
 
 
-def _said(error: Exception) -> str:
-    if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
-        return f"{error.spent}: run the same command with a larger {BUDGET_OPTIONS[error.budget]} to go on"
-    return str(error)
-
-
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and which command or option was probably meant."""
+    """Prints an error in one line, with the closest command or option."""
 
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"(?:unrecognized arguments: |invalid choice: )'?([\w-]+)", message)
@@ -78,28 +78,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _demo_options(commands.add_parser("demo", help="write and execute the quickstart notebook here"))
+    demo = commands.add_parser("demo", help="write and execute the quickstart notebook here")
+    demo.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
+    demo.set_defaults(command=_demo)
     _run_options(commands.add_parser("run", help="solve a task in the terminal"))
     show = commands.add_parser("show", help="print a recorded run")
-    show.add_argument("path", type=Path, help="the JSON of the run")
+    show.add_argument("path", type=Path, help="the JSON file of the run")
     show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
     show.set_defaults(command=_show)
-    doctor = commands.add_parser("doctor", help="say what was found here: versions, keys by name, where runs are kept")
+    doctor = commands.add_parser("doctor", help="print what was found: versions, names of keys, where runs are saved")
     doctor.set_defaults(command=_doctor)
     return parser
 
 
-def _demo_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
-    parser.set_defaults(command=_demo)
-
-
 def _run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", help="what is to be solved")
+    parser.add_argument("task", help="the task to solve")
     parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
-    parser.add_argument("-f", "--file", type=Path, help="a text that the task is about")
-    parser.add_argument("-n", "--name", help="name of the JSON that the run is kept in")
-    parser.add_argument("--checkpoint", type=Path, help="keep the run in this file instead")
+    parser.add_argument("-f", "--file", type=Path, help="a text file that the task refers to")
+    parser.add_argument("-n", "--name", help="name of the JSON file of the run")
+    parser.add_argument("--checkpoint", type=Path, help="save the run in this file instead")
     parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
     parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
     parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
@@ -107,7 +104,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
-    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; those set already stay")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
     parser.set_defaults(command=_run)
 
 
@@ -121,6 +118,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _solve(options: argparse.Namespace) -> int:
+    from ..checkpoints.location import checkpoint_without_cell
     from ..models.env_file import load_env_file
     from ..observers.text import progress_of
 
@@ -134,7 +132,8 @@ async def _solve(options: argparse.Namespace) -> int:
         budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
     )
     task = _task(options)
-    journal = JsonFile(options.checkpoint or _place(options, engine.request_key(task), task))
+    path = options.checkpoint or checkpoint_without_cell(options.name, engine.request_key(task), task)
+    journal = JsonFile(path)
     run = engine.start(task, checkpoint=journal, mode=options.mode)
     progress = progress_of(run)
     try:
@@ -157,12 +156,6 @@ def _task(options: argparse.Namespace) -> str:
     except UnicodeDecodeError:
         raise ConfigurationError(f"--file {options.file}: it is not UTF-8 text; give a text file") from None
     return f"{options.task}\n\n{text}"
-
-
-def _place(options: argparse.Namespace, request_key: str, task: str) -> Path:
-    from ..checkpoints.location import checkpoint_without_cell
-
-    return checkpoint_without_cell(options.name, request_key, task)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -194,8 +187,11 @@ def _demo(options: argparse.Namespace) -> int:
     _write_notebook(notebook)
     print(f"Executing {notebook} ...", flush=True)
     _execute(notebook)
-    _tell(notebook)
-    return _open_lab(notebook) if options.lab else 0
+    _print_demo(notebook)
+    if not options.lab:
+        return 0
+    _require("jupyterlab", "lab")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
 
 
 def _require(package: str, extra: str) -> None:
@@ -204,7 +200,7 @@ def _require(package: str, extra: str) -> None:
 
 
 def _write_notebook(path: Path) -> None:
-    """The quickstart, unless one is there already: it may hold changes of its reader."""
+    """Writes the quickstart, unless the file exists: the user may have changed it."""
     from ..demo.quickstart import written
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,27 +229,19 @@ def _execute(path: Path) -> None:
         nbformat.write(notebook, path)
 
 
-def _tell(notebook: Path) -> None:
+def _print_demo(notebook: Path) -> None:
     from ..checkpoints.location import run_folder
     from ..demo.quickstart import NAME
 
-    kept = run_folder(notebook) / f"{NAME}.json"
-    recorded = load_recorded(kept)
+    saved = run_folder(notebook) / f"{NAME}.json"
+    recorded = load_recorded(saved)
     if recorded is None or recorded.tree.root is None:
-        raise CheckpointError(f"the notebook ran, but kept no run in {kept}; delete {notebook.parent} and try again")
+        raise CheckpointError(f"the notebook ran, but saved no run in {saved}; delete {notebook.parent} and try again")
     drawn = outline(recorded.tree, breaks=breaks_of(recorded.tree, recorded.active_seconds))
     print(f"\n{drawn}\n\n{recorded.tree.root.result}\n")
     print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
-    print(f"Notebook: {notebook}\nRun:      {kept}")
+    print(f"Notebook: {notebook}\nRun:      {saved}")
     lab = Path(sys.executable).with_name("jupyter")
-    print(f"Open it:  {_near(lab)} lab {_near(notebook)}   (JupyterLab comes with the extra: lab)")
-
-
-def _near(path: Path) -> Path:
-    """As it is called from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _open_lab(notebook: Path) -> int:
-    _require("jupyterlab", "lab")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
+    here = Path.cwd()
+    program, file = (path.relative_to(here) if path.is_relative_to(here) else path for path in (lab, notebook))
+    print(f"Open it:  {program} lab {file}   (JupyterLab comes with the extra: lab)")

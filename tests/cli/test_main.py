@@ -53,7 +53,7 @@ def test_a_run_goes_on_with_a_larger_budget(capsys: pytest.CaptureFixture[str]) 
     failed = capsys.readouterr().err.strip().splitlines()[-1]
     assert failed == (
         "rlm-notebook: the budget of 2 calls is spent (2 used); what finished is kept: "
-        "run the same command with a larger --max-calls to go on"
+        "run the same command with a larger --max-calls to continue"
     )
     assert main(["run", TASK, "--max-calls", "50", "--max-tokens", "100000", "--timeout", "60"]) == 0
     ended = capsys.readouterr()

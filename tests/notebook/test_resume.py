@@ -162,7 +162,7 @@ async def test_an_interrupt_is_told_in_one_line(shell: Any) -> None:
         ("%rlm resume", "the following arguments are required: RUN"),
         ("%rlm resume tripp", "did you mean trip?"),
         ("%rlm resume missing.json", "there is no run in"),
-        ("%rlm resume trip --name other", "a run is kept where it was"),
+        ("%rlm resume trip --name other", "a run stays in its file"),
         ("%rlm resume trip --modle x", "did you mean --mode or --model?"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`%rlm baseline`: what one plain call says of the same task, beside the tree's answer. Did recursion pay?"""
+"""`%rlm baseline`: the answer of one plain call to the same task, beside the tree's answer."""
 
 from __future__ import annotations
 
@@ -26,20 +26,29 @@ _COLUMNS = ("", "calls", "tokens", "cost", "time at work", "characters")
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The answer of one plain call beside that of a tree, with what both took; displays as a table and both texts."""
+    """The answer of one plain call beside that of a tree, with the usage of both; displays as a table and two texts."""
 
     plain: RunView
     tree: RunView
 
     @property
     def table(self) -> Table:
-        nodes = len(self.tree.tree)
-        rows = (_row("one plain call", self.plain), _row(f"the tree of {nodes} nodes", self.tree))
-        kept = f" It is kept as {Path(self.plain.checkpoint).name}." if self.plain.checkpoint else ""
-        return Table(_COLUMNS, rows, f"{_verdict(self.plain, self.tree)}{kept}")
+        plain, tree = self.plain, self.tree
+        rows = (_usage_row("one plain call", plain), _usage_row(f"the tree of {len(tree.tree)} nodes", tree))
+        ratios = [
+            _times(tree.usage.cost_usd, plain.usage.cost_usd, "the cost"),
+            _times(tree.usage.total_tokens, plain.usage.total_tokens, "the tokens"),
+            _times(tree.internals.active_seconds, plain.internals.active_seconds, "the time"),
+        ]
+        known = ", ".join(ratio for ratio in ratios if ratio)
+        note = f"The tree took {known} of the plain call." if known else "Neither usage nor time is known."
+        if plain.checkpoint:
+            note += f" It is saved as {Path(plain.checkpoint).name}."
+        return Table(_COLUMNS, rows, note)
 
     def __str__(self) -> str:
-        plain, tree = (_lines(str(run.partial())) for run in (self.plain, self.tree))
+        answers = (str(run.partial()).splitlines() for run in (self.plain, self.tree))
+        plain, tree = ("\n".join(map(printable, lines)) for lines in answers)
         return f"{self.table}\n\n-- one plain call --\n{plain}\n\n-- the tree --\n{tree}"
 
     __repr__ = __str__
@@ -52,14 +61,10 @@ class Comparison:
         return f'{self.table._repr_html_()}<table style="width:100%"><tr>{heads}</tr><tr>{texts}</tr></table>'
 
 
-def _lines(text: str) -> str:
-    return "\n".join(map(printable, text.splitlines()))
-
-
 _CELL = 'style="width:50%;text-align:left;vertical-align:top;white-space:pre-wrap"'
 
 
-def _row(name: str, run: RunView) -> tuple[str, ...]:
+def _usage_row(name: str, run: RunView) -> tuple[str, ...]:
     usage, seconds = run.usage, run.internals.active_seconds
     cost = "unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
     length = len(str(run.partial()))
@@ -73,17 +78,6 @@ def _row(name: str, run: RunView) -> tuple[str, ...]:
     )
 
 
-def _verdict(plain: RunView, tree: RunView) -> str:
-    """What the tree took more, in figures; which answer is the better one is for its reader to say."""
-    facts = [
-        _times(tree.usage.cost_usd, plain.usage.cost_usd, "the cost"),
-        _times(tree.usage.total_tokens, plain.usage.total_tokens, "the tokens"),
-        _times(tree.internals.active_seconds, plain.internals.active_seconds, "the time"),
-    ]
-    said = ", ".join(fact for fact in facts if fact)
-    return f"The tree took {said} of the plain call." if said else "Nothing is known of what they took."
-
-
 def _times(of_tree: float | None, of_plain: float | None, what: str) -> str:
     return f"{of_tree / of_plain:.1f} times {what}" if of_tree and of_plain else ""
 
@@ -93,8 +87,11 @@ def _options(parser: LineParser) -> None:
 
 
 async def _baseline(session: Session, options: argparse.Namespace) -> Comparison:
-    tree = _compared(session, options.name)
-    _require_answered(tree)
+    tree = _run_to_compare(session, options.name)
+    if tree.status != "done":
+        raise ConfigurationError(f"this run is {tree.status}; compare it when it has an answer")
+    if len(tree.tree) == 1:
+        raise ConfigurationError("this run did not split its task: it is the plain answer itself, nothing to compare")
     plain = tree.baseline() if tree.internals.live else _plain_again(tree)
     try:
         await plain
@@ -103,7 +100,7 @@ async def _baseline(session: Session, options: argparse.Namespace) -> Comparison
     return Comparison(plain, tree)
 
 
-def _compared(session: Session, name: str | None) -> RunView:
+def _run_to_compare(session: Session, name: str | None) -> RunView:
     if name is None and session.last is None:
         raise ConfigurationError("there is no run yet in this session; run a %%rlm cell, or name a run: %rlm runs")
     if name is None:
@@ -116,15 +113,8 @@ def _compared(session: Session, name: str | None) -> RunView:
     return session.kept_in(path) or load_run(path)
 
 
-def _require_answered(tree: RunView) -> None:
-    if tree.status != "done":
-        raise ConfigurationError(f"this run is {tree.status}; let it come to an answer, then compare")
-    if len(tree.tree) == 1:
-        raise ConfigurationError("this run did not split its task: it is the plain answer itself, nothing to compare")
-
-
 def _plain_again(recorded: RunView) -> RunView:
-    """The plain run for one that is only in a file, where all that it was asked is in that file too."""
+    """The plain run for a run loaded from a file, if the file contains its whole request and names its model."""
     spec = str(recorded.internals.settings.get("model", ""))
     known = spec if spec == OFFLINE else recorded_model(recorded.internals.recorded)
     if known:
@@ -132,8 +122,8 @@ def _plain_again(recorded: RunView) -> RunView:
         if engine.request_key(recorded.task) == recorded.internals.request_key:
             return engine.baseline(recorded)
     raise ConfigurationError(
-        "this run had a model, tools or references of its notebook; run its cell again (what is recorded is not paid "
-        "again), then compare"
+        "this run used a model, tools or references of its notebook; run its cell again (recorded results are reused), "
+        "then compare"
     )
 
 

@@ -1,4 +1,4 @@
-"""What Tab offers in `%%rlm` and `%rlm` lines: options, their values, runs, models, and variables of the right kind."""
+"""Completion of `%%rlm` and `%rlm` lines: options and their values, runs, models, and variables of a matching type."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .run_lookup import run_names
 
 __all__ = ["Completion", "completions"]
 
-#: What is completed (the end of the line that is replaced), and by what.
+#: The end of the line that is replaced, and the texts that can replace it.
 Completion = tuple[str, list[str]]
 
 _CELL = re.compile(r"%%rlm\s")
@@ -35,38 +35,28 @@ _REFERENCE = re.compile(r"(?<!\\)\{\{([^\W\d]\w*)?$")
 
 
 def completions(session: Session, text: str) -> Completion | None:
-    """What may stand at the end of `text`, a cell up to the cursor; `None` where that is not for us to say."""
+    """The completions at the end of `text`, a cell up to the cursor; `None` if the text is not ours to complete."""
     head, _, body = text.partition("\n")
     if _CELL.match(head):
-        return _in_body(session, text) if body or text.endswith("\n") else _in_cell(session, head[len("%%rlm") :])
+        if not body and not text.endswith("\n"):
+            return _last_word(session, cell_parser(), head[len("%%rlm") :])
+        # In the body, `{{na` is completed to `{{name}}`.
+        found = _REFERENCE.search(text)
+        names = _variables(session, lambda value: True)
+        return (found[0], _starting(found[0], (f"{{{{{name}}}}}" for name in names))) if found else None
     line = text.rpartition("\n")[2]
     found = _LINE.search(line)
-    return _in_line(session, line[found.end() :]) if found else None
-
-
-def _in_body(session: Session, text: str) -> Completion | None:
-    """`{{na` becomes `{{name}}`."""
-    found = _REFERENCE.search(text)
     if found is None:
         return None
-    return found[0], _starting(found[0], (f"{{{{{name}}}}}" for name in _variables(session, lambda value: True)))
-
-
-def _in_cell(session: Session, line: str) -> Completion | None:
-    return _word(session, cell_parser(), line)
-
-
-def _in_line(session: Session, line: str) -> Completion | None:
-    name, _, rest = line.lstrip().partition(" ")
-    if name == line.lstrip():
+    words = line[found.end() :].lstrip()
+    name, space, rest = words.partition(" ")
+    if not space:
         return name, _starting(name, command_names())
-    if name not in command_names():
-        return None
-    return _word(session, command(name).parser(name), f" {rest}")
+    return _last_word(session, command(name).parser(name), f" {rest}") if name in command_names() else None
 
 
-def _word(session: Session, parser: LineParser, line: str) -> Completion | None:
-    """The last word of a line: an option, the value of one, or what the command is about."""
+def _last_word(session: Session, parser: LineParser, line: str) -> Completion | None:
+    """The last word of a line: an option, the value of one, or the command's argument."""
     *before, word = re.split(r"\s+", line)
     option, equals, value = word.partition("=")
     if equals and option.startswith("-"):
@@ -76,19 +66,16 @@ def _word(session: Session, parser: LineParser, line: str) -> Completion | None:
         found = _value(session, given, word)
         if found is None or found[1] or given.nargs is None:
             return found
-    if word.startswith("-") or not _positionals(parser):
+    arguments = [action for action in parser._actions if not action.option_strings]
+    if word.startswith("-") or not arguments:
         return word, _starting(word, parser.option_names)
-    return _value(session, _positionals(parser)[0], word)
+    return _value(session, arguments[0], word)
 
 
 def _option(parser: LineParser, name: str) -> argparse.Action | None:
     """The option of that name, if it takes a value."""
     found = next((action for action in parser._actions if name in action.option_strings), None)
     return found if found is not None and found.nargs != 0 else None
-
-
-def _positionals(parser: LineParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if not action.option_strings]
 
 
 def _value(session: Session, action: argparse.Action | None, word: str) -> Completion | None:
@@ -99,7 +86,7 @@ def _value(session: Session, action: argparse.Action | None, word: str) -> Compl
     known = _BY_OPTION.get(action.dest) or _BY_METAVAR.get(str(action.metavar))
     if known is None:
         return None
-    # Several names with commas: the last one is being written.
+    # Of several names with commas, the last one is completed.
     last = word.rpartition(",")[2] if action.metavar == "NAMES" else word
     return last, _starting(last, known(session, last))
 
@@ -108,7 +95,7 @@ def _starting(word: str, known: Iterable[str]) -> list[str]:
     return sorted({each for each in known if each.startswith(word)})
 
 
-# -- what there is -------------------------------------------------------------------------------------------------
+# -- candidates ----------------------------------------------------------------------------------------------------
 
 
 def _models(session: Session, word: str) -> list[str]:
@@ -135,16 +122,8 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, known) and not isinstance(value, type)
 
 
-def _is_tool(value: Any) -> bool:
-    return isinstance(value, types.FunctionType | Tool)
-
-
 def _is_context(value: Any) -> bool:
     return isinstance(value, str | bytes | Path | list | dict | tuple) or hasattr(value, "columns")
-
-
-def _is_type(value: Any) -> bool:
-    return isinstance(value, type) or typing.get_origin(value) is not None
 
 
 def _runs(session: Session, word: str) -> list[str]:
@@ -156,9 +135,11 @@ def _runs(session: Session, word: str) -> list[str]:
 
 _BY_OPTION: dict[str, Callable[[Session, str], list[str]]] = {
     "agents": lambda session, word: _variables(session, lambda value: isinstance(value, dict)),
-    "tools": lambda session, word: _variables(session, _is_tool),
+    "tools": lambda session, word: _variables(session, lambda value: isinstance(value, types.FunctionType | Tool)),
     "context": lambda session, word: _variables(session, _is_context),
-    "type": lambda session, word: _variables(session, _is_type),
+    "type": lambda session, word: _variables(
+        session, lambda value: isinstance(value, type) or typing.get_origin(value) is not None
+    ),
     "out": lambda session, word: _variables(session, lambda value: True),
     "name": _runs,
 }

@@ -1,4 +1,4 @@
-"""What was found here: versions, host, model, keys by name, local servers, and where runs are kept by which rule."""
+"""`%rlm doctor`: versions, host, default model, names of keys, local servers, and where runs are saved."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PACKAGES = (
     "nest-asyncio",
     "nest-asyncio2",
 )
-#: Settings that change what a cell does; what they hold is no secret.
+#: Environment variables that change what a cell does; their values are not secret.
 _SETTINGS = ("RLM_MODEL", "RLM_MODE", "RLM_NOTEBOOK_PATH")
 _ADDRESSES = tuple(provider.url_env for provider in HOSTED)
 
@@ -40,7 +40,7 @@ Row = tuple[str, str]
 
 
 def examined(shell: Any = None, configured: str = "") -> Table:
-    """Everything that is worth knowing where something does not work; `shell` is IPython, if it is here.
+    """What helps to find out why something does not work; `shell` is IPython, if it is running.
 
     Keys are shown by name only. Local servers are asked for their models; nothing else leaves the process.
     """
@@ -63,38 +63,36 @@ def _version(package: str) -> str:
 
 
 def _host(shell: Any) -> str:
+    """The program that runs this code, and the front end as far as it can be recognised."""
     if shell is None:
         return "a terminal, without IPython"
     if getattr(shell, "kernel", None) is None:
         return "IPython in a terminal: runs show as text"
-    return (
-        f"a kernel ({type(shell.kernel).__module__.split('.')[0]} {_version('ipykernel')}){_front_end(shell.user_ns)}"
-    )
-
-
-def _front_end(variables: Mapping[str, Any]) -> str:
-    """As far as it shows itself."""
-    if "__vsc_ipynb_file__" in variables:
-        return " of VS Code"
+    kernel = f"a kernel ({type(shell.kernel).__module__.split('.')[0]} {_version('ipykernel')})"
+    if "__vsc_ipynb_file__" in shell.user_ns:
+        return f"{kernel} of VS Code"
     if "google.colab" in sys.modules:
-        return " of Colab"
-    return " of a Jupyter server" if os.environ.get("JPY_SESSION_NAME") else ", started by a program"
+        return f"{kernel} of Colab"
+    return f"{kernel} of a Jupyter server" if os.environ.get("JPY_SESSION_NAME") else f"{kernel}, started by a program"
 
 
 # -- models --------------------------------------------------------------------------------------------------------
 
 
 def _model(configured: str) -> Iterator[Row]:
-    yield "model of a cell without -m", _chosen(configured)
-    yield "keys that are set", ", ".join(_key_names()) or f"none ({', '.join(provider.key_env for provider in HOSTED)})"
-    set_here = {name: os.environ[name] for name in (*_SETTINGS, *_ADDRESSES) if os.environ.get(name)}
-    if set_here:
-        yield "settings", ", ".join(f"{name}={_harmless(name, value)}" for name, value in set_here.items())
+    yield "model of a cell without -m", _default_model(configured)
+    # Keys of the providers here, and of others, which `http://...#NAME` may use.
+    known = {provider.key_env for provider in HOSTED}
+    keys = [name for name in os.environ if os.environ[name] and (name in known or name.endswith("_API_KEY"))]
+    yield "keys that are set", ", ".join(sorted(keys)) or f"none ({', '.join(provider.key_env for provider in HOSTED)})"
+    settings = {name: os.environ[name] for name in (*_SETTINGS, *_ADDRESSES) if os.environ.get(name)}
+    if settings:
+        yield "settings", ", ".join(f"{name}={_without_password(name, value)}" for name, value in settings.items())
     servers = (f"{server.url} ({', '.join(server.specs[:5]) or 'no models'})" for server in local_servers())
     yield "local servers that answer", ", ".join(servers) or "none"
 
 
-def _chosen(configured: str) -> str:
+def _default_model(configured: str) -> str:
     if configured:
         return f"{configured} (%config RLMMagics.model)"
     if os.environ.get("RLM_MODEL"):
@@ -104,14 +102,8 @@ def _chosen(configured: str) -> str:
     return "the one recorded for the cell, else offline: rule-based, not a language model"
 
 
-def _key_names() -> list[str]:
-    """Keys that are used here, and those of other providers, which `http://...#NAME` may be about."""
-    known = {provider.key_env for provider in HOSTED}
-    return sorted(name for name in os.environ if os.environ[name] and (name in known or name.endswith("_API_KEY")))
-
-
-def _harmless(name: str, value: str) -> str:
-    """An address may hold a password."""
+def _without_password(name: str, value: str) -> str:
+    """The value of a setting; an address may contain a password."""
     if name not in _ADDRESSES:
         return value
     from ...models.provider.http_clients import without_credentials
@@ -141,9 +133,8 @@ def _places(variables: Mapping[str, Any]) -> Iterator[Row]:
 def _described(folder: Path) -> str:
     if folder.is_dir():
         count = len(list(folder.glob("*.json")))
-        return f"{folder} ({count} {'file' if count == 1 else 'files'}{_unless_writable(folder)})"
-    return f"{folder} (made by the first run{_unless_writable(folder.parent)})"
-
-
-def _unless_writable(folder: Path) -> str:
-    return "" if os.access(folder, os.W_OK) else "; NOT WRITABLE: runs are kept in memory only"
+        state, existing = f"{count} {'file' if count == 1 else 'files'}", folder
+    else:
+        state, existing = "made by the first run", folder.parent
+    warning = "" if os.access(existing, os.W_OK) else "; NOT WRITABLE: runs are kept in memory only"
+    return f"{folder} ({state}{warning})"

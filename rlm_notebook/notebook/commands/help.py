@@ -1,4 +1,4 @@
-"""`%rlm`, `%rlm doctor` and `%rlm version`: what there is, and what state it is in."""
+"""`%rlm`, `%rlm doctor` and `%rlm version`: help, the state of the installation, and the version."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def _doctor(session: Session, options: argparse.Namespace) -> Table:
 
 HELP = Command("this help, and the last run", _help)
 VERSION = Command("the version of this package", _version)
-DOCTOR = Command("what was found here: versions, keys by name, servers, where runs are kept", _doctor)
+DOCTOR = Command("what was found: versions, names of keys, servers, where runs are saved", _doctor)

@@ -1,4 +1,4 @@
-"""Tab in IPython's terms; what it offers is in `completion`, which is loaded when Tab is first pressed."""
+"""Completion as an IPython matcher. `completion` has the candidates, and is loaded when Tab is first pressed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["matcher_of"]
 
 
 def matcher_of(session: Session) -> Callable[[CompletionContext], Any]:
-    """A matcher for one session: it speaks for `%%rlm` and `%rlm` lines alone, and there it is the only one."""
+    """A matcher for one session. It completes `%%rlm` and `%rlm` lines only, and suppresses all others there."""
 
     def matcher(context: CompletionContext) -> Any:
         lines = context.full_text.split("\n")[: context.cursor_line + 1]

@@ -1,4 +1,4 @@
-"""`%rlm models`: what could answer here, what it needs and costs, and what answers where nothing is named."""
+"""`%rlm models`: the available models with their requirements and prices, and the default model."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .registry import Command
 
 __all__ = ["MODELS"]
 
-_COLUMNS = ("model", "what is there, or missing", "price")
+_COLUMNS = ("model", "available, or missing", "price")
 
 
 def _options(parser: LineParser) -> None:
-    parser.add_argument("spec", nargs="?", metavar="SPEC", help="only this one: what it is, and what it costs")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="only this model: its requirements and its price")
     parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first")
 
 
@@ -34,22 +34,26 @@ def _models(session: Session, options: argparse.Namespace) -> Table:
         return _one(options.spec, session.variables)
     choice = default_choice(session.defaults.model)
     rows = [(form.spec, form.state, form.price) for form in forms()]
-    rows += [(name, _described(value), price_of(value)) for name, value in _models_among(session.variables)]
+    rows += [
+        (name, _described(value), price_of(value))
+        for name, value in session.variables.items()
+        if not name.startswith("_") and isinstance(value, Model) and not isinstance(value, type)
+    ]
     note = f"Where a cell names no model and none is recorded for it: {choice.spec}, because {choice.why}."
     return Table(_COLUMNS, tuple(rows), note)
 
 
 def _one(spec: str, variables: Mapping[str, Any]) -> Table:
-    """Raises `ConfigurationError` for what is no model, with what may be meant."""
-    said = chosen_model(spec, "", variables)
-    if isinstance(said, AsyncRecursiveEngine | RecursiveEngine):
+    """The table of one model. Raises `ConfigurationError`, with a close match, for anything else."""
+    chosen = chosen_model(spec, "", variables)
+    if isinstance(chosen, AsyncRecursiveEngine | RecursiveEngine):
         return Table(_COLUMNS, ((spec, "an engine", ""),))
-    model = resolve_model(said)
-    state = _described(model) if spec in variables else _needs(spec)
+    model = resolve_model(chosen)
+    state = _described(model) if spec in variables else _requirements(spec)
     return Table(_COLUMNS, ((model.name, state, price_of(model)),))
 
 
-def _needs(spec: str) -> str:
+def _requirements(spec: str) -> str:
     kind, _, name = spec.partition(":")
     if spec == OFFLINE:
         return "rule-based, extractive, not a language model"
@@ -60,13 +64,8 @@ def _needs(spec: str) -> str:
     return next((form.state for form in forms(servers) if form.spec == f"{kind}:NAME"), "a server, by its address")
 
 
-def _models_among(variables: Mapping[str, Any]) -> list[tuple[str, Model]]:
-    found = [(name, value) for name, value in variables.items() if not name.startswith("_")]
-    return [(name, value) for name, value in found if isinstance(value, Model) and not isinstance(value, type)]
-
-
 def _described(model: Model) -> str:
     return f"a variable of this notebook: {type(model).__name__} {model.name!r}"
 
 
-MODELS = Command("what could answer, what it needs and costs, and what answers by default", _models, _options)
+MODELS = Command("the available models, their requirements and prices, and the default", _models, _options)

@@ -1,9 +1,9 @@
 """`%rlm NAME ...`: the line commands, by name.
 
-To add one, say `models`:
+To add one, for example `models`:
 
-1. Write it in a module of this package that holds what belongs together (`model_commands.py`), as a `Command`: what it
-   does in one line, its options, and a function of the session and the options that were read.
+1. Define it in a module of this package (`models.py`) as a `Command`: one line of help, its options, and a function of
+   the session and the parsed options.
 
         def _options(parser: LineParser) -> None:
             parser.add_argument("spec", nargs="?", metavar="SPEC")
@@ -11,13 +11,13 @@ To add one, say `models`:
         def _run(session: Session, options: argparse.Namespace) -> Any:
             ...                                     # print, or return the line's value
 
-        MODELS = Command("what could answer, and what it costs", _run, _options)
+        MODELS = Command("the available models and their prices", _run, _options)
 
-2. Name it in `_HOMES` below. Modules are loaded on first use, so that `%load_ext` costs nothing.
+2. Add it to `_HOMES` below. Modules are loaded on first use, so that `%load_ext` costs nothing.
 
-Unknown commands and options, `--help`, completion and errors in one line are taken care of. Completion goes by
-metavars: RUN completes to names of runs, SPEC to models, PATH to files, NAME to nothing; `choices` to themselves.
-A function that returns a coroutine is waited for. Errors of ours (`RLMError`, `UsageError`) fail the cell in one line.
+This module handles unknown commands and options, `--help`, completion and one-line errors. Completion depends on the
+metavar: RUN completes to names of runs, SPEC to models, PATH to files, NAME to nothing; `choices` to themselves. If the
+function returns a coroutine, the line blocks until it ends. `RLMError` and `UsageError` are shown as one line.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ..kernel.session import Session
 
 __all__ = ["Command", "command", "command_names", "help_text", "run_command"]
 
-#: Where each command is: module and name in it.
+#: The module of each command, and its name there.
 _HOMES = {
     "help": "help.HELP",
     "runs": "runs.RUNS",
@@ -56,9 +56,9 @@ _HOMES = {
 
 @dataclass(frozen=True)
 class Command:
-    """One line command; `help` is one line that says what it does.
+    """One line command with its one-line `help`.
 
-    `options` adds to a parser, whose result `run` is given. What `run` returns is the value of the line.
+    `options` adds arguments to a parser; `run` receives what it parsed, and returns the value of the line.
     """
 
     help: str
@@ -76,7 +76,7 @@ def command_names() -> list[str]:
 
 
 def command(name: str) -> Command:
-    """Raises `UsageError` for an unknown name, with the one that was probably meant."""
+    """The command of that name. Raises `UsageError`, with the closest name, if there is none."""
     if name not in _HOMES:
         hint = close_to(name, _HOMES) or "`%rlm` lists the commands, and a task goes into a cell below `%%rlm`"
         raise UsageError(f"%rlm {name}: there is no such command; {hint}")
@@ -86,7 +86,7 @@ def command(name: str) -> Command:
 
 
 def run_command(session: Session, line: str) -> Any:
-    """The value of a line. Raises `UsageError` and `RLMError`; waits for commands that need an event loop."""
+    """The value of a line; blocks for commands that need an event loop. Raises `UsageError` and `RLMError`."""
     name, *words = words_of(line, "%rlm") or ["help"]
     wanted = command(name)
     parser = wanted.parser(name)

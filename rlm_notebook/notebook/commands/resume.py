@@ -1,4 +1,4 @@
-"""`%rlm resume NAME`: go on with a run that is kept, as its cell would, wherever that cell is."""
+"""`%rlm resume NAME`: resumes a saved run as its cell would, without the cell."""
 
 from __future__ import annotations
 
@@ -30,45 +30,38 @@ async def _resume(session: Session, found: argparse.Namespace) -> Value:
     recorded = recorded_in(path)
     if recorded is None:
         raise CheckpointError(f"there is no run in {path}; `%rlm runs` lists what there is")
-    _require_texts(recorded, path)
-    options = _as_recorded(session, _require_own(options_in(found)), recorded)
+    if store_of(recorded) != "full":
+        raise ConfigurationError(
+            f'{path.stem} was recorded with store="{store_of(recorded)}": its task is not in the file; '
+            "run its cell again"
+        )
+    options = options_in(found)
+    if options.name or options.checkpoint or options.no_checkpoint:
+        raise ConfigurationError("%rlm resume: a run stays in its file; leave out --name and --checkpoint")
+    options = _as_recorded(session, options, recorded)
     _require_model(session, options, recorded, path)
     _require_same(session, options, recorded, path)
     journal = JsonFile(path, cell_id=recorded.cell_id)
     return await answer(session, options, recorded.tree.task, journal)
 
 
-def _require_own(options: CellOptions) -> CellOptions:
-    if options.name or options.checkpoint or options.no_checkpoint:
-        raise ConfigurationError("%rlm resume: a run is kept where it was; leave out --name and --checkpoint")
-    return options
-
-
-def _require_texts(recorded: Recorded, path: Path) -> None:
-    if store_of(recorded) != "full":
-        raise ConfigurationError(
-            f'{path.stem} was recorded with store="{store_of(recorded)}": what was asked is not in the file; '
-            "run its cell again"
-        )
-
-
 def _require_model(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
-    """Who answered must go on: what another model says would take the place of all that is kept, half done as it is."""
+    """An unfinished run is resumed by its own model: the answers of another one would replace all recorded results."""
     name = str(recorded.tree.settings.get("model", "")) or OFFLINE
     if recorded.tree.status == "done" or name == OFFLINE:
         return
     if chosen_model(options.model, session.defaults.model, session.variables) is None:
         raise ConfigurationError(
-            f"{path.stem} was answered by {name}, which a file alone does not bring back; say who goes on: "
+            f"{path.stem} was answered by {name}, which cannot be loaded from a file; name the model to resume with: "
             f"%rlm resume {path.stem} -m VARIABLE (or a model such as openai:NAME)"
         )
 
 
 def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> CellOptions:
-    """What the line does not say is as it was: the model if it can be had by its name, the limits, the budget."""
+    """The options of the line, completed by the recorded ones: the model, if its name is enough; limits and budget."""
     settings = recorded.tree.settings
     limits, budget = _dict(settings, "limits"), _dict(settings, "budget")
-    was: dict[str, Any] = {
+    then: dict[str, Any] = {
         "model": recorded_model(recorded) or None,
         "max_depth": _number(limits, "max_depth"),
         "max_steps": _number(limits, "max_steps"),
@@ -80,12 +73,12 @@ def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> 
         "timeout": _number(budget, "seconds"),
         "max_calls": _number(budget, "calls"),
     }
-    missing = {name: value for name, value in was.items() if getattr(options, name) is None and value is not None}
+    missing = {name: value for name, value in then.items() if getattr(options, name) is None and value is not None}
     return replace(options, **missing, title=str(settings.get("title") or ""))
 
 
 def _dict(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    """The file may come from a stranger, and older ones say less."""
+    """A dict among the settings, or an empty one: the file may come from a stranger or an earlier version."""
     value = settings.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -96,13 +89,13 @@ def _number(values: dict[str, Any], name: str) -> Any:
 
 
 def _dollars(session: Session, recorded: float | None) -> float | None:
-    """A file may lower what is spent by default; to spend more takes a word of the reader's own."""
-    usual = session.defaults.budget
-    return recorded if recorded is not None and (not usual or recorded < usual) else None
+    """A file may lower the default budget. Only the line itself can raise it."""
+    default = session.defaults.budget
+    return recorded if recorded is not None and (not default or recorded < default) else None
 
 
 def _require_same(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
-    """The options must ask what the cell asked, or another run would take the place of this one."""
+    """The options must give the request of the cell, or another run would replace this one."""
     tree = recorded.tree
     if request_key(session, options, tree.task) == tree.request_key:
         return
@@ -111,9 +104,9 @@ def _require_same(session: Session, options: CellOptions, recorded: Recorded, pa
     read = sorted({name for node in tree for name in node.reads})
     named = {"agents": agents, "tools": tools if isinstance(tools, list) else [], "variables": read}
     known = [f"{kind} {', '.join(map(str, names))}" for kind, names in named.items() if names]
-    said = f" ({'; '.join(known)})" if known else ""
+    parts = f" ({'; '.join(known)})" if known else ""
     raise ConfigurationError(
-        f"{path.stem} was asked with more than its task{said}, or these have changed; "
+        f"{path.stem} was asked with more than its task{parts}, or these have changed; "
         "add the -a, -t, -c and --type of its cell, or run that cell again"
     )
 
@@ -123,4 +116,4 @@ def _options(parser: LineParser) -> None:
     add_options(parser)
 
 
-RESUME = Command("go on with a run that was stopped; the value is its answer", _resume, _options)
+RESUME = Command("resume a run that was stopped; the value is its answer", _resume, _options)

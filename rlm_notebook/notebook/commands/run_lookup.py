@@ -1,4 +1,4 @@
-"""The runs that are kept beside the notebook: where they are, and which one a name means."""
+"""Finds the saved runs beside the notebook, by name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["file_of", "folders", "live_run", "run_named", "run_names", "runs_kep
 
 
 def folders(session: Session) -> list[Path]:
-    """The folder beside the notebook; where no front end says which that is, all of the working directory."""
+    """The folder beside the notebook; if its path is unknown, all `*.rlm` folders of the working directory."""
     notebook = notebook_path(session.variables)
     return [run_folder(notebook)] if notebook is not None else run_folders(Path.cwd())
 
 
 def runs_kept(session: Session) -> list[Path]:
-    """The JSON of each run, kept copies among them; it may be a journal's that has not become one yet."""
+    """The JSON path of each run, archived ones included; beside an interrupted journal it may not exist yet."""
     return [path for folder in folders(session) for path in run_files(folder)]
 
 
@@ -31,7 +31,7 @@ def run_names(session: Session) -> list[str]:
 
 
 def file_of(session: Session, name: str) -> Path:
-    """The JSON that a name, or a path, means. Raises `ConfigurationError`, naming the closest."""
+    """The JSON path for a name or a path. Raises `ConfigurationError` with the closest name."""
     if name.endswith(".json") or "/" in name or "\\" in name:
         return Path(name).expanduser().absolute()
     found = [path for path in runs_kept(session) if path.stem == name]
@@ -40,18 +40,15 @@ def file_of(session: Session, name: str) -> Path:
     if found:
         raise ConfigurationError(f"several runs are named {name!r}: {', '.join(map(str, found))}; give the path of one")
     known = [path.stem for path in runs_kept(session) if not is_archived(path)]
-    hint = close_to(name, run_names(session)) or (f"there are: {', '.join(known)}" if known else _nothing(session))
+    hint = close_to(name, run_names(session)) or f"there are: {', '.join(known)}"
+    if not known:
+        searched = ", ".join(map(str, folders(session))) or f"{Path.cwd()} (no *.rlm folder)"
+        hint = f"nothing is saved in {searched}: run a %%rlm cell first, or give the path of a run's JSON"
     raise ConfigurationError(f"there is no run named {name!r} here; {hint}")
 
 
-def _nothing(session: Session) -> str:
-    """Where was looked in vain."""
-    looked = ", ".join(map(str, folders(session))) or f"{Path.cwd()} (no *.rlm folder)"
-    return f"nothing is kept in {looked}: run a %%rlm cell first, or give the path of a run's JSON"
-
-
 def run_named(session: Session, name: str) -> RunView:
-    """The run that a name means: one under way, a variable that holds one, or a file."""
+    """The run for a name: a variable that holds one, a run under way, or a file."""
     found = session.variables.get(name)
     if is_run(found):
         return found
@@ -60,7 +57,7 @@ def run_named(session: Session, name: str) -> RunView:
 
 
 def live_run(session: Session, path: Path) -> RunView | None:
-    """The run of this session that is writing this file; one that only went on in another file is not."""
+    """The run of this session that is writing this file; a run that was continued in another file is not."""
     mine = (run for run in session.under_way() if run.checkpoint == str(path))
     writing: Iterator[RunView] = (run for run in mine if not run.internals.at_rest)
     return next(writing, None)

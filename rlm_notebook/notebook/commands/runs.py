@@ -1,4 +1,4 @@
-"""`%rlm runs`, `show`, `diff`, `export`, `gc`: what is kept beside the notebook. Nothing here starts a run."""
+"""`%rlm runs`, `show`, `diff`, `export`, `gc`: the saved runs beside the notebook. Nothing here starts a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from IPython.core.error import UsageError
 from ...checkpoints.document import document_of
 from ...checkpoints.location import is_archived
 from ...checkpoints.selection import recorded_in
-from ...core.records import Recorded
 from ...core.tree import NodeState
 from ...exceptions import CheckpointError, ConfigurationError
 from ...runtime.run_view import RunView
@@ -35,12 +34,12 @@ _TASK_CHARACTERS = 120
 
 def _runs(session: Session, options: argparse.Namespace) -> Table:
     found = [path for path in runs_kept(session) if options.all or not is_archived(path)]
-    rows = [_row(session, path) for path in found]
+    rows = [_list_row(session, path) for path in found]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"
-    return Table(_COLUMNS, tuple(rows), f"in {where}" if rows else f"no runs are kept yet (looked in {where})")
+    return Table(_COLUMNS, tuple(rows), f"in {where}" if rows else f"no runs are kept yet (searched {where})")
 
 
-def _row(session: Session, path: Path) -> tuple[str, ...]:
+def _list_row(session: Session, path: Path) -> tuple[str, ...]:
     try:
         recorded = recorded_in(path)
     except CheckpointError as error:
@@ -50,41 +49,23 @@ def _row(session: Session, path: Path) -> tuple[str, ...]:
     tree = recorded.tree
     status = tree.status if tree.status in _ENDED else "running" if live_run(session, path) else "interrupted"
     when = datetime.fromtimestamp(tree.ended or tree.started or 0).strftime("%Y-%m-%d %H:%M")
-    return (
-        path.stem,
-        status,
-        when,
-        _counted(recorded),
-        _cost(recorded),
-        _titled(recorded),
-    )
-
-
-def _titled(recorded: Recorded) -> str:
-    """What the cell said; of runs that had none, the first line of the task."""
-    said = str(recorded.tree.settings.get("title") or recorded.tree.task)
-    lines = [line for line in said.splitlines() if line.strip()]
-    return " ".join(lines[0].split())[:_TASK_CHARACTERS] if lines else ""
+    done = sum(node.state is NodeState.DONE for node in tree)
+    nodes = str(done) if done == len(tree) else f"{done} of {len(tree)}"
+    cost = "unknown" if recorded.spent.cost_usd is None else f"${recorded.spent.cost_usd:.4f}"
+    # The first line of the cell; without one, of the task.
+    text = str(tree.settings.get("title") or tree.task)
+    title = next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
+    return (path.stem, status, when, nodes, cost, title[:_TASK_CHARACTERS])
 
 
 _ENDED = ("done", "failed", "cancelled", "paused")
 
 
-def _counted(recorded: Recorded) -> str:
-    done = sum(node.state is NodeState.DONE for node in recorded.tree)
-    return str(done) if done == len(recorded.tree) else f"{done} of {len(recorded.tree)}"
-
-
-def _cost(recorded: Recorded) -> str:
-    cost = recorded.spent.cost_usd
-    return "unknown" if cost is None else f"${cost:.4f}"
-
-
 def _runs_options(parser: LineParser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="the numbered copies of earlier runs too")
+    parser.add_argument("-a", "--all", action="store_true", help="include the numbered copies of earlier runs")
 
 
-RUNS = Command("the runs that are kept beside this notebook", _runs, _runs_options)
+RUNS = Command("the saved runs beside this notebook", _runs, _runs_options)
 
 
 # -- show ----------------------------------------------------------------------------------------------------------
@@ -99,10 +80,12 @@ def _show(session: Session, options: argparse.Namespace) -> RunView:
 
 
 def _show_options(parser: LineParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="RUN", help="a run's name, its path or a variable; else the last")
+    parser.add_argument(
+        "name", nargs="?", metavar="RUN", help="a run's name, its path or a variable; default: the last run"
+    )
 
 
-SHOW = Command("look at a run: the tree that was recorded, read only", _show, _show_options)
+SHOW = Command("show a run: the recorded tree, read only", _show, _show_options)
 
 
 # -- diff ----------------------------------------------------------------------------------------------------------
@@ -113,11 +96,11 @@ def _diff(session: Session, options: argparse.Namespace) -> Difference:
 
 
 def _diff_options(parser: LineParser) -> None:
-    parser.add_argument("old", metavar="RUN", help="the earlier run: NAME.1, say, which is what NAME was before")
-    parser.add_argument("new", metavar="RUN", help="the later one")
+    parser.add_argument("old", metavar="RUN", help="the earlier run, for example NAME.1, the previous NAME")
+    parser.add_argument("new", metavar="RUN", help="the later run")
 
 
-DIFF = Command("what is different in another run, node by node", _diff, _diff_options)
+DIFF = Command("the differences between two runs, node by node", _diff, _diff_options)
 
 
 # -- export --------------------------------------------------------------------------------------------------------
@@ -142,18 +125,10 @@ def _json_of(run: RunView) -> str:
     return json.dumps(document_of(run.internals.snapshot()), ensure_ascii=False, indent=1) + "\n"
 
 
-def _mermaid_of(run: RunView) -> str:
-    return run.to_mermaid()
-
-
-def _html_of(run: RunView) -> str:
-    return run.to_html()
-
-
 _FORMS: dict[str, tuple[str, Callable[[RunView], str]]] = {
-    "html": (".html", _html_of),
+    "html": (".html", lambda run: run.to_html()),
     "json": (".export.json", _json_of),
-    "mermaid": (".mmd", _mermaid_of),
+    "mermaid": (".mmd", lambda run: run.to_mermaid()),
 }
 
 
@@ -161,11 +136,11 @@ def _export_options(parser: LineParser) -> None:
     parser.add_argument("name", metavar="RUN", help="the run")
     form = parser.add_mutually_exclusive_group(required=True)
     for name, (suffix, _) in _FORMS.items():
-        said = f"the file to write, else NAME{suffix} in the working directory"
-        form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=said)
+        description = f"the file to write; default: NAME{suffix} in the working directory"
+        form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
 
 
-EXPORT = Command("a run as a file for others: a page, JSON or a flowchart", _export, _export_options)
+EXPORT = Command("write a run to a file: an HTML page, JSON or a flowchart", _export, _export_options)
 
 
 # -- gc ------------------------------------------------------------------------------------------------------------
@@ -173,27 +148,26 @@ EXPORT = Command("a run as a file for others: a page, JSON or a flowchart", _exp
 
 def _gc(session: Session, options: argparse.Namespace) -> None:
     if options.name is not None:
-        _require_known(session, options.name)
+        # A run whose own file was deleted may still have copies.
+        saved = runs_kept(session)
+        names = {path.stem.rpartition(".")[0] if is_archived(path) else path.stem for path in saved}
+        if options.name not in names:
+            file_of(session, options.name)
+            raise ConfigurationError(f"%rlm gc {options.name}: give the name of a run, as `%rlm runs` lists them")
     copies = list(_copies(session, options.name))
     size = sum(path.stat().st_size for path in copies)
     for path in copies if not options.dry_run else ():
         path.unlink()
-    said = "would remove" if options.dry_run else "removed"
+    action = "would remove" if options.dry_run else "removed"
     for path in copies:
-        print(f"rlm: {said} {path}")
-    print(f"rlm: {said} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB")
-
-
-def _require_known(session: Session, name: str) -> None:
-    """Raises `ConfigurationError` for a name of no run; one whose own file is gone may still have copies."""
-    known = {path.stem.rpartition(".")[0] if is_archived(path) else path.stem for path in runs_kept(session)}
-    if name not in known:
-        file_of(session, name)
-        raise ConfigurationError(f"%rlm gc {name}: give the name of a run, as `%rlm runs` lists them")
+        print(f"rlm: {action} {path}")
+    print(
+        f"rlm: {action} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB"
+    )
 
 
 def _copies(session: Session, name: str | None) -> Iterator[Path]:
-    """Numbered copies that hold a run; whatever else has such a name is somebody else's."""
+    """The archived copies that contain a run; other files with such names are not touched."""
     for path in filter(is_archived, runs_kept(session)):
         wanted = name is None or path.stem.rpartition(".")[0] == name
         if wanted and path.is_file() and not path.is_symlink() and _is_run(path):
@@ -209,7 +183,7 @@ def _is_run(path: Path) -> bool:
 
 def _gc_options(parser: LineParser) -> None:
     parser.add_argument("name", nargs="?", metavar="RUN", help="only the copies of this run")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
 
 
-GC = Command("remove the numbered copies that are kept of earlier runs", _gc, _gc_options)
+GC = Command("remove the numbered copies of earlier runs", _gc, _gc_options)
