@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,26 +25,13 @@ from .core.limits import Budget, Limits
 from .core.plan import Plan
 from .core.records import Recorded
 from .core.redaction import STORES, Store, store_of
-from .core.retry import RetryPolicy
 from .core.tree import NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
-from .ports import Cache, Message, Observer
+from .ports import Message, Observer
 from .pricing import Prices
-from .runtime.config import (
-    Configuration,
-    Job,
-    OnFailure,
-    OnLimit,
-    RunMode,
-    copied,
-    each_called,
-    instance,
-    one_of,
-    priced,
-    seconds,
-)
+from .runtime.config import Configuration, EngineOptions, Job, RunMode, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
 from .runtime.recorded_run import load_run
 from .runtime.run import Run
@@ -53,7 +40,6 @@ from .runtime.scheduler import Slots
 from .runtime.team import Team
 from .solver.recursion import Recursion
 from .solver.replay import replay
-from .tools import as_tools
 from .types import Output
 from .wrappers.cached import cache_of
 
@@ -61,7 +47,7 @@ __all__ = ["AsyncRecursiveEngine"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AsyncRecursiveEngine:
+class AsyncRecursiveEngine(EngineOptions):
     """Solves a task by recursive decomposition: per node, a planner decides to EXECUTE or to RECURSE.
 
     `llm` is a spec ("offline", "openai:NAME", "http://127.0.0.1:8080/v1#NAME"), a `Model`, or any callable
@@ -76,49 +62,18 @@ class AsyncRecursiveEngine:
     Raises `ConfigurationError` for arguments that cannot work.
     """
 
-    llm: Any
-    agents: Mapping[str, Any] | None = None
-    router_model: str = "planner"
-    tools: Iterable[Any] = ()
-    _: KW_ONLY
-    max_depth: int = 5
-    max_steps: int = 50
-    max_concurrency: int = 16
-    max_tool_rounds: int = 8
-    on_limit: OnLimit = "execute"
-    on_failure: OnFailure = "raise"
-    budget: Budget | None = None
-    retry: RetryPolicy | None = RetryPolicy(at_first=4)
-    cache: Cache | bool | None = None
-    observers: Iterable[Observer] = ()
-    temperature: float | None = None
-    call_timeout: float | None = 600.0
-    default_model: str | None = None
-    prices: Mapping[str, tuple[float, float]] | None = None
-    approve: bool | Literal["root"] = False
-    verbose: bool = False
-    thread_safe: bool = True
+    approve: bool | Literal["root"] = field(default=False, kw_only=True)
     _configuration: Configuration = field(init=False)
     _recursion: Recursion = field(init=False)
 
     def __post_init__(self) -> None:
-        # What can be gone through only once is kept as a tuple; an engine made of this one shares its cache.
-        for name, value in (
-            # What is done to a dict of the caller's later changes nothing here.
-            ("agents", copied(self.agents)),
-            ("prices", copied(self.prices)),
-            ("tools", as_tools(self.tools)),
-            ("observers", each_called("observers", self.observers)),
-            ("cache", cache_of(self.cache)),
-        ):
-            object.__setattr__(self, name, value)
+        super().__post_init__()
         object.__setattr__(self, "_configuration", _configuration(self))
         object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By its arguments: another process has slots, threads and a cache of its own.
-        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
-        return partial(type(self), **given), ()
+        return partial(type(self), **self._arguments()), ()
 
     def __repr__(self) -> str:
         limits = self._configuration.limits
@@ -408,22 +363,19 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     """The engine's arguments, checked."""
     team = Team.of(engine.llm, engine.agents, engine.router_model, engine.tools, engine.temperature)
     prices = Prices(engine.prices)
-    cache = cache_of(engine.cache)
     models = [(agent.name, agent.resolved) for agent in (team.default, *team.agents.values())]
     concurrency = engine.max_concurrency if engine.thread_safe else 1
     limits = Limits(engine.max_depth, engine.max_steps, concurrency, engine.max_tool_rounds)
+    cache = cache_of(engine.cache)
     return Configuration(
+        # Not the engine itself, which holds what is made here: it is freed as soon as nobody uses it.
+        options=EngineOptions(**{each.name: getattr(engine, each.name) for each in fields(EngineOptions)}),
         team=team,
         limits=limits,
-        on_limit=one_of("on_limit", engine.on_limit, ("execute", "raise")),
-        on_failure=one_of("on_failure", engine.on_failure, ("raise", "synthesize")),
-        budget=priced(instance("budget", engine.budget, Budget, "Budget(usd=0.5)") or Budget(), team, prices),
-        retry=instance("retry", engine.retry, RetryPolicy, "RetryPolicy(attempts=4)"),
+        budget=priced(engine.budget or Budget(), team, prices),
         prices=prices,
         observers=(*engine.observers, *_loggers(engine.verbose)),
         approve=one_of("approve", engine.approve, (True, False, "root")),
-        deadline=seconds("call_timeout", engine.call_timeout),
-        default_model=instance("default_model", engine.default_model, str, '"my-model"') or "",
         replies=SharedReplies(cache, models),
         slots=Slots(limits.max_concurrency),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,10 @@ from typing import Any
 from .async_engine import AsyncRecursiveEngine
 from .concurrency.loop_thread import run_blocking
 from .core.context import RLMContext
-from .core.limits import Budget
 from .core.plan import Plan
 from .core.redaction import Store
-from .core.retry import RetryPolicy
 from .exceptions import ConfigurationError
-from .ports import Cache, Observer
-from .runtime.config import OnFailure, OnLimit, RunMode
+from .runtime.config import EngineOptions, RunMode
 from .runtime.run_view import RunView
 from .types import Output
 
@@ -25,54 +22,28 @@ __all__ = ["RecursiveEngine"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RecursiveEngine:
+class RecursiveEngine(EngineOptions):
     """`AsyncRecursiveEngine` for code that does not await: in scripts, in notebooks, inside running loops.
 
     The arguments are the same, without `approve`: who waits cannot approve. Blocking callables run in threads, so
     siblings run in parallel, unless `thread_safe=False`.
     """
 
-    llm: Any
-    agents: Mapping[str, Any] | None = None
-    router_model: str = "planner"
-    tools: Iterable[Any] = ()
-    _: KW_ONLY
-    max_depth: int = 5
-    max_steps: int = 50
-    max_concurrency: int = 16
-    max_tool_rounds: int = 8
-    on_limit: OnLimit = "execute"
-    on_failure: OnFailure = "raise"
-    budget: Budget | None = None
-    retry: RetryPolicy | None = RetryPolicy(at_first=4)
-    cache: Cache | bool | None = None
-    observers: Iterable[Observer] = ()
-    temperature: float | None = None
-    call_timeout: float | None = 600.0
-    default_model: str | None = None
-    prices: Mapping[str, tuple[float, float]] | None = None
-    verbose: bool = False
-    thread_safe: bool = True
     async_engine: AsyncRecursiveEngine = field(init=False)
 
     def __post_init__(self) -> None:
-        theirs = {field.name for field in fields(AsyncRecursiveEngine) if field.init}
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name in theirs}
-        made = AsyncRecursiveEngine(**given)
+        super().__post_init__()
+        made = AsyncRecursiveEngine(**self._arguments())
         if guarded := made.guarded:
             raise ConfigurationError(
                 f"the tools {', '.join(guarded)} require approval, and who waits cannot approve; use "
                 "AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
             )
         object.__setattr__(self, "async_engine", made)
-        for name in ("agents", "prices", "tools", "observers", "cache"):
-            # As the other keeps them: what can be gone through only once, or changed by the caller later, is not.
-            object.__setattr__(self, name, getattr(made, name))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By its arguments: another process has slots, threads and a cache of its own.
-        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
-        return partial(type(self), **given), ()
+        return partial(type(self), **self._arguments()), ()
 
     def __repr__(self) -> str:
         return repr(self.async_engine).replace("Async", "", 1)

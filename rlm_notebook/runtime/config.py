@@ -1,9 +1,9 @@
-"""What an engine is made of, checked; and what one execution of it was asked for. Values only, shared by all runs."""
+"""The options of an engine, what is made of them for its runs, and the request of one run. Values only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 from ..caches.shared_replies import SharedReplies
@@ -15,25 +15,25 @@ from ..core.retry import RetryPolicy
 from ..exceptions import ConfigurationError
 from ..memory import SharedMemory
 from ..output_type import OutputType
-from ..ports import Journal, Observer
+from ..ports import Cache, Journal, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
+from ..tools import as_tools
 from ..version import __version__
+from ..wrappers.cached import cache_of
 from .scheduler import Slots
 from .team import Team
 
 __all__ = [
     "Configuration",
+    "EngineOptions",
     "Job",
     "OnFailure",
     "OnLimit",
     "RunMode",
-    "copied",
-    "each_called",
     "instance",
     "one_of",
     "priced",
-    "seconds",
 ]
 
 RunMode = Literal["resume", "fresh", "replay"]
@@ -41,23 +41,69 @@ OnLimit = Literal["execute", "raise"]
 OnFailure = Literal["raise", "synthesize"]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class EngineOptions:
+    """The arguments of an engine, each checked by itself: both engines take these, and keep them as given.
+
+    What can be iterated only once, or changed by its owner later, is kept as a copy.
+    """
+
+    llm: Any
+    agents: Mapping[str, Any] | None = None
+    router_model: str = "planner"
+    tools: Iterable[Any] = ()
+    _: KW_ONLY
+    max_depth: int = 5
+    max_steps: int = 50
+    max_concurrency: int = 16
+    max_tool_rounds: int = 8
+    on_limit: OnLimit = "execute"
+    on_failure: OnFailure = "raise"
+    budget: Budget | None = None
+    retry: RetryPolicy | None = RetryPolicy(at_first=4)
+    cache: Cache | bool | None = None
+    observers: Iterable[Observer] = ()
+    temperature: float | None = None
+    #: In seconds per call.
+    call_timeout: float | None = 600.0
+    default_model: str | None = None
+    prices: Mapping[str, tuple[float, float]] | None = None
+    verbose: bool = False
+    thread_safe: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("agents", _copied(self.agents)),
+            ("prices", _copied(self.prices)),
+            ("tools", as_tools(self.tools)),
+            ("observers", _each_called("observers", self.observers)),
+            # An engine that is made of this one shares its cache.
+            ("cache", cache_of(self.cache)),
+            ("on_limit", one_of("on_limit", self.on_limit, ("execute", "raise"))),
+            ("on_failure", one_of("on_failure", self.on_failure, ("raise", "synthesize"))),
+            ("budget", instance("budget", self.budget, Budget, "Budget(usd=0.5)")),
+            ("retry", instance("retry", self.retry, RetryPolicy, "RetryPolicy(attempts=4)")),
+            ("call_timeout", _seconds("call_timeout", self.call_timeout)),
+            ("default_model", instance("default_model", self.default_model, str, '"my-model"')),
+        ):
+            object.__setattr__(self, name, value)
+
+    def _arguments(self) -> dict[str, Any]:
+        """The values of all arguments, to make an engine of them again."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """An engine's arguments as its runs use them."""
+    """An engine's options, and what was made of them for its runs."""
 
+    options: EngineOptions
     team: Team
     limits: Limits
-    on_limit: OnLimit
-    on_failure: OnFailure
     budget: Budget
-    retry: RetryPolicy | None
     prices: Prices
     observers: tuple[Observer, ...]
     approve: bool | Literal["root"]
-    #: In seconds per call.
-    deadline: float | None
-    #: What a reply is said to come from when it does not name its model itself; "": the model's own name.
-    default_model: str
     #: Its cache, if it has one, and the requests in flight of all runs that share it.
     replies: SharedReplies
     #: For the calls of all its runs.
@@ -74,8 +120,8 @@ class Configuration:
             **self.team.to_json(),
             "limits": self.limits.to_json(),
             "budget": self.budget.to_json(),
-            "on_limit": self.on_limit,
-            "on_failure": self.on_failure,
+            "on_limit": self.options.on_limit,
+            "on_failure": self.options.on_failure,
             "prompts_version": PROMPTS_VERSION,
             "package_version": __version__,
         }
@@ -146,19 +192,19 @@ def instance(name: str, value: Any, kind: type[T], example: str) -> T | None:
     return value
 
 
-def seconds(name: str, value: Any) -> float | None:
+def _seconds(name: str, value: Any) -> float | None:
     """The value, if it is a time that a call can take. Raises `ConfigurationError`."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ConfigurationError(f"{name}={value!r}: expected seconds, more than 0, or None for no limit")
     return value
 
 
-def copied(given: Any) -> Any:
+def _copied(given: Any) -> Any:
     """A dict of its own, of a mapping; what is none is left to be refused."""
     return dict(given) if isinstance(given, Mapping) else given
 
 
-def each_called(name: str, values: Any) -> tuple[Any, ...]:
+def _each_called(name: str, values: Any) -> tuple[Any, ...]:
     """Callables, or one of them, as a tuple. Raises `ConfigurationError`."""
     if callable(values):
         return (values,)

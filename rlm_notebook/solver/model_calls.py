@@ -284,7 +284,7 @@ class ModelCall:
             self.run.log.open()
         if reply.model not in ("", self.model.name):
             return reply
-        name = self.run.configuration.default_model or self.model.name
+        name = self.run.configuration.options.default_model or self.model.name
         return reply if reply.model == name else replace(reply, model=name)
 
     def add_text(self, request: Request, text: str) -> None:

@@ -61,8 +61,8 @@ class Planning:
     def __init__(self, configuration: Configuration, requests: RequestBuilder) -> None:
         self._planner = configuration.team.planner.resolved
         self._requests = requests
-        self._on_limit = configuration.on_limit
-        self._retry = configuration.retry
+        self._on_limit = configuration.options.on_limit
+        self._retry = configuration.options.retry
 
     def draft(self, run: RunContext, node_id: str) -> Draft:
         """A plan that needs no planner: EXECUTE forced by a limit, or the recorded plan. Else `plan` is `None`."""

@@ -49,8 +49,8 @@ class Recursion:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._team = configuration.team
-        self._retry = configuration.retry
-        self._requests = RequestBuilder(configuration.team, configuration.deadline)
+        self._retry = configuration.options.retry
+        self._requests = RequestBuilder(configuration.team, configuration.options.call_timeout)
         self._planning = Planning(configuration, self._requests)
 
     async def solve(self, run: RunContext) -> str:
@@ -115,7 +115,7 @@ class Recursion:
         for error in failed:
             if isinstance(error, LimitError) and not joins_only:
                 raise error
-        strict = self._configuration.on_failure == "raise" and not joins_only
+        strict = self._configuration.options.on_failure == "raise" and not joins_only
         if failed and (strict or len(failed) == len(outcomes)):
             raise failed_parts(node_id, failed, len(outcomes))
         return tuple(

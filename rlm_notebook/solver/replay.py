@@ -86,7 +86,7 @@ def unchanged(run: RunContext, root_key: str) -> Tree | None:
         return None
     if old.root.plan_key != root_key or not _within_limits(run, old):
         return None
-    gaps_wanted = run.configuration.on_failure == "synthesize" == old.settings.get("on_failure")
+    gaps_wanted = run.configuration.options.on_failure == "synthesize" == old.settings.get("on_failure")
     unfinished = [node.state for node in old if node.state not in (NodeState.DONE, NodeState.SUPERSEDED)]
     gaps_stand = not unfinished or (gaps_wanted and all(state is NodeState.FAILED for state in unfinished))
     return old if gaps_stand else None
