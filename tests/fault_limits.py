@@ -9,7 +9,7 @@ from tests.fault_wires import Act
 
 
 @dataclass
-class RateLimit:
+class ServerLimit:
     """At most `burst` at once and `per_second` on average; what is more gets a 429 and the time to wait."""
 
     REFUSAL: ClassVar[dict[str, Any]] = {"error": {"message": "Rate limit reached", "code": "rate_limited"}}

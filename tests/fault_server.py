@@ -25,10 +25,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from tests.fault_limits import RateLimit
+from tests.fault_limits import ServerLimit
 from tests.fault_wires import Act, Seen, encoded, events, whole
 
-__all__ = ["Act", "FaultServer", "RateLimit", "Seen", "brain", "every", "refusal"]
+__all__ = ["Act", "FaultServer", "Seen", "ServerLimit", "brain", "every", "refusal"]
 
 BACKLOG = 1024  # the default of 100 caps clients at about 103 concurrent connections
 
@@ -93,7 +93,7 @@ class FaultServer:
         port: int = 0,
         models: Sequence[str] = ("test",),
         official: bool = False,
-        limit: RateLimit | None = None,
+        limit: ServerLimit | None = None,
     ) -> None:
         self.script = script
         self.brain = brain

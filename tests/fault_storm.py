@@ -20,7 +20,7 @@ from typing import Any
 from rlm_notebook import AsyncRecursiveEngine, Event, Output, RetryPolicy
 from rlm_notebook.core.events import Finished
 from rlm_notebook.models.openai import OpenAIModel, WireFormat
-from tests.fault_server import Act, FaultServer, RateLimit, Seen, refusal
+from tests.fault_server import Act, FaultServer, Seen, ServerLimit, refusal
 
 #: Seconds: a twentieth of what calls take in real life, and all time limits with it.
 LATENCY = 0.1
@@ -54,7 +54,7 @@ class Storm:
     seconds: float
     finished: dict[str, float]
     log: list[tuple[Seen, Act, str]]
-    limit: RateLimit
+    limit: ServerLimit
     #: How late this machine was at most, in seconds: what was sent in time may have arrived so much later.
     lag: float
 
@@ -167,7 +167,7 @@ async def run(
     """Solve a task of so many nodes in a storm in which that share of all requests fails; `patience` is a factor of all
     time limits."""
     script, given = failing(share, seed)
-    limit = RateLimit(per_second, burst)
+    limit = ServerLimit(per_second, burst)
     async with FaultServer(script, brain=tree_of(nodes), limit=limit) as server:
         engine = AsyncRecursiveEngine(
             OpenAIModel("storm", base_url=server.url, wire=wire, stall_timeout=patience * STALL_TIMEOUT),

@@ -22,10 +22,10 @@ from ...ports import FREE, Capabilities, Reply, Request
 from ..provider.errors import Target
 from ..provider.exchange import Patience, reply_of
 from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from ..provider.rate_limit import Ticket, Told
-from ..provider.rate_limited_call import Paced
+from ..provider.rate_limit import HeaderCallback, Ticket
+from ..provider.rate_limited_call import RateLimitedCall
 from ..provider.settings import settings_of
-from .errors import announced, model_error, refused
+from .errors import model_error, rate_limit_headers, refused
 from .reply import MessageWritten
 from .request import arguments_for, body_of
 
@@ -105,20 +105,22 @@ class AnthropicModel:
         if find_spec("anthropic") is None:
             install = "pip install 'rlm-notebook[anthropic]'"
             raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
-        paced = Paced.at(url, self.model, target, announced, model_error)
+        call = RateLimitedCall.at(url, self.model, target, rate_limit_headers, model_error)
         patience = Patience(self.stall_timeout, deadline)
-        return self._pieces(request, url, paced, await paced.turn(request), patience)
+        return self._pieces(request, url, call, await call.turn(request), patience)
 
-    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket, patience: Patience) -> Pieces:
-        target = paced.target
+    async def _pieces(
+        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
+    ) -> Pieces:
+        target = call.target
         client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
         known = _learned.get((url, self.model), {})
         while True:
-            told = paced.begin(ticket)
+            on_headers = call.begin(ticket)
             body = well_formed_value(body_of(request, known, self.model, self.max_output_tokens, self.temperature))
-            made = _call(client, body, request, target, told, patience)
+            made = _call(client, body, request, target, on_headers, patience)
             try:
-                async with aclosing(paced.counted(made, ticket)) as pieces:
+                async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
                         yield piece
             except Exception as error:
@@ -131,7 +133,7 @@ class AnthropicModel:
                 if known:
                     _learned[url, self.model] = {**_learned.get((url, self.model), {}), **known}
                 return
-            ticket = await paced.turn(request)
+            ticket = await call.turn(request)
 
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""
@@ -157,13 +159,13 @@ class AnthropicModel:
 
 
 async def _call(
-    client: Any, body: dict[str, Any], request: Request, target: Target, told: Told, patience: Patience
+    client: Any, body: dict[str, Any], request: Request, target: Target, on_headers: HeaderCallback, patience: Patience
 ) -> Pieces:
     required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
     # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
     rest = {name: value for name, value in body.items() if name not in required}
     raw = await client.messages.with_raw_response.create(**required, extra_body=rest)
-    told(raw.headers)
+    on_headers(raw.headers)
     written = MessageWritten(body["model"], _answered(body), target, body.get("tool_choice", {}).get("name", ""))
     add, whole = written.add, written.add_whole
     made = reply_of(raw.http_response, written, add, whole, patience, target, streaming=request.streaming)

@@ -23,9 +23,9 @@ from ..provider.errors import (
     unreachable,
     verdict_on,
 )
-from ..provider.rate_limit import Announced
+from ..provider.rate_limit import RateLimitHeaders
 
-__all__ = ["announced", "model_error", "refused"]
+__all__ = ["model_error", "rate_limit_headers", "refused"]
 
 #: What an error is that comes within a stream, whose own status is 200.
 _STATUS = {
@@ -94,7 +94,7 @@ def _refused_part(words: str, body: Mapping[str, Any]) -> dict[str, int] | None:
     return None
 
 
-def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
+def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, RateLimitHeaders]:
     """What the `anthropic-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it.
 
     All of Anthropic's limits are a minute's, and come back steadily. When they are back is told in whole seconds, by
@@ -106,7 +106,7 @@ def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
             number(headers.get(f"anthropic-ratelimit-{kind}-{name}")) for name in ("limit", "remaining")
         )
         if limit and remaining is not None:
-            said[kind] = Announced(limit, remaining, 60 * (limit - remaining) / limit)
+            said[kind] = RateLimitHeaders(limit, remaining, 60 * (limit - remaining) / limit)
     return said
 
 

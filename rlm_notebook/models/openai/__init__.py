@@ -24,13 +24,13 @@ from ...ports import FREE, Capabilities, Reply, Request
 from ..provider.errors import Target
 from ..provider.exchange import Patience, reply_of
 from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
-from ..provider.rate_limit import Ticket, Told
-from ..provider.rate_limited_call import Paced
+from ..provider.rate_limit import HeaderCallback, Ticket
+from ..provider.rate_limited_call import RateLimitedCall
 from ..provider.reply import Written
 from ..provider.settings import settings_of
 from ..provider.sse import Event
 from . import chat, responses
-from .errors import announced, model_error, refused_part
+from .errors import model_error, rate_limit_headers, refused_part
 from .request import Wanted
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
@@ -128,12 +128,14 @@ class OpenAIModel:
         """The call, when it is its turn."""
         url = self._url()
         target = self._target(url)
-        paced = Paced.at(url, self.model, target, announced, model_error)
+        call = RateLimitedCall.at(url, self.model, target, rate_limit_headers, model_error)
         patience = Patience(self.stall_timeout, deadline)
-        return self._pieces(request, url, paced, await paced.turn(request), patience)
+        return self._pieces(request, url, call, await call.turn(request), patience)
 
-    async def _pieces(self, request: Request, url: str, paced: Paced, ticket: Ticket, patience: Patience) -> Pieces:
-        target = paced.target
+    async def _pieces(
+        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
+    ) -> Pieces:
+        target = call.target
         client = await client_for(
             Endpoint(url, target.key or DUMMY_KEY, self.max_connections, transport=self.transport)
         )
@@ -141,12 +143,12 @@ class OpenAIModel:
         refused = _refused.get((url, self.model), frozenset())
         while True:
             # Now that the SDK is loaded and the client made, which may have taken seconds.
-            told = paced.begin(ticket)
+            on_headers = call.begin(ticket)
             wanted = self._wanted(request, url, refused)
             sent = well_formed_value(wire.body(wanted))
-            made = _call(client, wire, wanted, sent, target, told, patience)
+            made = _call(client, wire, wanted, sent, target, on_headers, patience)
             try:
-                async with aclosing(paced.counted(made, ticket)) as pieces:
+                async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Reply) and _ignores(wanted.rung, piece):
                             refused |= {wanted.of_schema(wanted.rung)}
@@ -162,7 +164,7 @@ class OpenAIModel:
                 if refused:
                     _refused[url, self.model] = _refused.get((url, self.model), frozenset()) | refused
                 return
-            ticket = await paced.turn(request)
+            ticket = await call.turn(request)
 
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""
@@ -196,10 +198,16 @@ class OpenAIModel:
 
 
 async def _call(
-    client: Any, wire: _Wire, wanted: Wanted, sent: dict[str, Any], target: Target, told: Told, patience: Patience
+    client: Any,
+    wire: _Wire,
+    wanted: Wanted,
+    sent: dict[str, Any],
+    target: Target,
+    on_headers: HeaderCallback,
+    patience: Patience,
 ) -> Pieces:
     raw = await wire.requested(client)(**sent)
-    told(raw.headers)
+    on_headers(raw.headers)
     written = Written(wanted.model, wanted.answered, target, {tool["name"] for tool in wanted.request.tools})
     add, add_whole = partial(wire.add, written), partial(wire.add_whole, written)
     made = reply_of(raw.http_response, written, add, add_whole, patience, target, streaming=wanted.request.streaming)

@@ -24,13 +24,13 @@ from ..provider.errors import (
     verdict_on,
 )
 from ..provider.http_clients import proxy_for
-from ..provider.rate_limit import Announced
+from ..provider.rate_limit import RateLimitHeaders
 from .request import TOOLS_WITH_REASONING
 
 if TYPE_CHECKING:
     from openai import APIStatusError
 
-__all__ = ["announced", "model_error", "refused_part"]
+__all__ = ["model_error", "rate_limit_headers", "refused_part"]
 
 
 def model_error(error: Exception, target: Target) -> ModelError:
@@ -89,14 +89,14 @@ def _complains(param: str | None, words: str, part: str) -> bool:
     return bool(SCHEMA_WORDS.search(words)) if part in FORMATS else part in words
 
 
-def announced(headers: Mapping[str, str]) -> dict[str, Announced]:
+def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, RateLimitHeaders]:
     """What the `x-ratelimit-*` headers say, by "requests" and "tokens"; only where they say all of it."""
     said = {}
     for kind in ("requests", "tokens"):
         limit, remaining = (number(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
         reset = duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
         if limit is not None and remaining is not None and reset is not None:
-            said[kind] = Announced(limit, remaining, reset)
+            said[kind] = RateLimitHeaders(limit, remaining, reset)
     return said
 
 

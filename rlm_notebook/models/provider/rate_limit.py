@@ -1,7 +1,7 @@
-"""How fast a model may be asked: what its provider tells in headers and refusals, kept by all callers of a process.
+"""The rate limit of a provider's model, as headers and refusals report it, shared by all callers of a process.
 
-A `Pace` belongs to an account's model, not to a run, a wrapper or an event loop: notebooks have several runs under way,
-and the provider counts them all together. Nobody has to be woken up: every caller works out for itself when it may go.
+A `RateLimit` belongs to an account's model, not to a run, a wrapper or an event loop: several runs of a notebook call
+the model at once, and the provider counts them together. Callers are not woken up: each computes when it may start.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 from ...exceptions import ModelError
 
-__all__ = ["Announced", "LongWait", "Pace", "Ticket", "Told", "pace_of"]
+__all__ = ["HeaderCallback", "LongWait", "RateLimit", "RateLimitHeaders", "Ticket", "rate_limit_of"]
 
 
 class LongWait(Exception):
-    """Longer than anybody should wait without being told."""
+    """A wait that is too long to be made silently."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -28,9 +28,9 @@ class LongWait(Exception):
 
 
 #: What reads the headers of a reply.
-Told = Callable[[Mapping[str, str]], None]
+HeaderCallback = Callable[[Mapping[str, str]], None]
 
-#: Seconds: nobody waits longer for a turn, but is told to come back later.
+#: Seconds: the longest wait for a turn; beyond it the call fails with the time to wait.
 PATIENCE = 120.0
 #: Seconds between two looks at a pace that may have changed meanwhile, and where only other calls can make room.
 LOOK_AGAIN = 1.0
@@ -42,7 +42,7 @@ WIDE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class RateLimitHeaders:
     """What a provider says of one thing that it counts: its limit, what is left, seconds until all is back."""
 
     limit: float
@@ -85,14 +85,14 @@ class _Allowance:
     """What may be taken, as a line of places: those up to `_base` may go, and the line moves on at `_rate`."""
 
     def __init__(self) -> None:
-        self._announced: Announced | None = None
+        self._announced: RateLimitHeaders | None = None
         self._rate = 0.0
         self._base = 0.0
         self._at = 0.0
         #: How far the line is taken, how far it has gone, and up to where the provider had counted.
         self._taken = 0.0
         self._gone = 0.0
-        self._told_by = 0.0
+        self._learned_at = 0.0
         #: Places that were left without going, since the provider's count, with their amounts.
         self._left: list[tuple[float, float]] = []
 
@@ -125,16 +125,16 @@ class _Allowance:
         if self._announced is not None:
             self._left.append((place, amount))
 
-    def told(self, announced: Announced, place: float, sent: float) -> None:
+    def learn(self, announced: RateLimitHeaders, place: float, sent: float) -> None:
         """The provider had counted all up to this place when it said so; what a later call was told is newer."""
-        if place < self._told_by or announced.limit <= 0:
+        if place < self._learned_at or announced.limit <= 0:
             return
         base = place + announced.remaining - announced.spare
         if self._announced is not None and (more := base - self._allowed(sent)) > 0:
             # Less than we thought is believed at once; more, bit by bit: a request that was long on its way was counted
             # late, and the bucket had filled meanwhile.
             base -= more * (1 - BELIEVED)
-        self._announced, self._rate, self._told_by = announced, announced.rate, place
+        self._announced, self._rate, self._learned_at = announced, announced.rate, place
         self._base, self._at = base, sent
         self._left = [left for left in self._left if left[0] > place]
 
@@ -146,7 +146,7 @@ class _Allowance:
         return place - sum(amount for left, amount in self._left if left < place)
 
 
-class Pace:
+class RateLimit:
     """What all callers of one model share. Safe over threads and event loops.
 
     Where the provider announces limits, calls are spread so that they are kept. Where it asks to wait, everybody waits.
@@ -179,12 +179,12 @@ class Pace:
             raise
         return ticket
 
-    def told(self, ticket: Ticket, announced: Mapping[str, Announced]) -> None:
+    def learn(self, ticket: Ticket, announced: Mapping[str, RateLimitHeaders]) -> None:
         """What the headers of the reply to this call say."""
         with self._lock:
             for (place, _), (kind, allowance) in zip(ticket.places, self._allowances.items(), strict=True):
                 if (said := announced.get(kind)) is not None:
-                    allowance.told(said, place, ticket.sent)
+                    allowance.learn(said, place, ticket.sent)
 
     def went_well(self, ticket: Ticket) -> None:
         with self._lock:
@@ -238,11 +238,11 @@ class Pace:
         return [(*place, line) for place, line in zip(ticket.places, self._allowances.values(), strict=True)]
 
 
-_paces: dict[tuple[str, ...], Pace] = {}
+_rate_limits: dict[tuple[str, ...], RateLimit] = {}
 _lock = threading.Lock()
 
 
-def pace_of(*account: str) -> Pace:
+def rate_limit_of(*account: str) -> RateLimit:
     """The pace of an account's model: address, key, model."""
     with _lock:
-        return _paces.setdefault(account, Pace())
+        return _rate_limits.setdefault(account, RateLimit())

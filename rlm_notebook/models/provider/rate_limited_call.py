@@ -1,4 +1,4 @@
-"""A call's turn at its provider, the same for all adapters: waited for, taken, and what came of it told to the pace."""
+"""A call within its provider's rate limit, the same for all adapters: it waits, starts, and reports its outcome."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ...concurrency.deadline import Pieces
 from ...exceptions import ModelError
 from ...ports import Request, report_call_started
 from .errors import Target, headers_of
-from .rate_limit import Announced, LongWait, Pace, Ticket, pace_of
+from .rate_limit import LongWait, RateLimit, RateLimitHeaders, Ticket, rate_limit_of
 
-__all__ = ["Paced"]
+__all__ = ["RateLimitedCall"]
 
 CHARACTERS_PER_TOKEN = 4
 OUTPUT_TOKENS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Paced:
-    """The calls of one model; `announced` reads its provider's headers, `explained` its errors."""
+class RateLimitedCall:
+    """The calls of one model; `read_headers` reads its provider's rate limit headers, `explained` its errors."""
 
     target: Target
-    pace: Pace
-    announced: Callable[[Mapping[str, str]], dict[str, Announced]]
+    rate_limit: RateLimit
+    read_headers: Callable[[Mapping[str, str]], dict[str, RateLimitHeaders]]
     explained: Callable[[Exception, Target], ModelError]
 
     @classmethod
@@ -33,42 +33,42 @@ class Paced:
         url: str,
         model: str,
         target: Target,
-        announced: Callable[[Mapping[str, str]], dict[str, Announced]],
+        read_headers: Callable[[Mapping[str, str]], dict[str, RateLimitHeaders]],
         explained: Callable[[Exception, Target], ModelError],
-    ) -> Paced:
-        """With the pace that all callers of this account's model share."""
-        return cls(target, pace_of(url, target.key, model), announced, explained)
+    ) -> RateLimitedCall:
+        """With the rate_limit that all callers of this account's model share."""
+        return cls(target, rate_limit_of(url, target.key, model), read_headers, explained)
 
     async def turn(self, request: Request) -> Ticket:
         """Wait until this request may be made; raises a `ModelError` where that would take minutes."""
         characters = sum(len(message["content"]) for message in request.messages)
         tokens = characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or OUTPUT_TOKENS)
         try:
-            return await self.pace.turn(tokens)
+            return await self.rate_limit.turn(tokens)
         except LongWait as wait:
             said = f"the provider asked for patience, {wait.seconds:.0f} s more"
             advice = "try again then, or choose another model"
             raise self.target.error(said, advice, status=429, retryable=True, retry_after=wait.seconds) from None
 
     def begin(self, ticket: Ticket) -> Callable[[Mapping[str, str]], None]:
-        """The request goes now; what is given back is told the headers of the reply."""
-        ticket.sent = self.pace.clock()
+        """The request starts now; the result takes the headers of its reply."""
+        ticket.sent = self.rate_limit.clock()
         report_call_started()
-        return lambda headers: self.pace.told(ticket, self.announced(headers))
+        return lambda headers: self.rate_limit.learn(ticket, self.read_headers(headers))
 
     async def counted(self, pieces: Pieces, ticket: Ticket) -> Pieces:
-        """The same pieces; the pace learns how the call went."""
+        """The same pieces; the rate_limit learns how the call went."""
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield piece
         except Exception as error:
-            self.pace.told(ticket, self.announced(headers_of(error)))
-            self.pace.failed(ticket, self.explained(error, self.target))
+            self.rate_limit.learn(ticket, self.read_headers(headers_of(error)))
+            self.rate_limit.failed(ticket, self.explained(error, self.target))
             raise
         except BaseException:
             # Cancelled, given up, or out of time: that says nothing about the provider.
-            self.pace.failed(ticket)
+            self.rate_limit.failed(ticket)
             raise
         else:
-            self.pace.went_well(ticket)
+            self.rate_limit.went_well(ticket)

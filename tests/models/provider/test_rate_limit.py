@@ -1,4 +1,4 @@
-"""The pace: what a provider announces is kept by all who call, over threads and event loops."""
+"""The rate_limit: what a provider announces is kept by all who call, over threads and event loops."""
 
 import asyncio
 import itertools
@@ -9,11 +9,11 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, RetryPolicy
 from rlm_notebook.exceptions import ModelError
 from rlm_notebook.models.openai import OpenAIModel
-from rlm_notebook.models.openai.errors import announced
-from rlm_notebook.models.provider.rate_limit import Announced, LongWait, Pace, pace_of
+from rlm_notebook.models.openai.errors import rate_limit_headers
+from rlm_notebook.models.provider.rate_limit import LongWait, RateLimit, RateLimitHeaders, Ticket, rate_limit_of
 from rlm_notebook.ports import Model
 from rlm_notebook.wrappers.retried import Retried
-from tests.fault_server import Act, FaultServer, RateLimit, refusal
+from tests.fault_server import Act, FaultServer, ServerLimit, refusal
 from tests.models.openai.test_model import asking, collect
 from tests.support.waiting import HANG
 
@@ -36,13 +36,13 @@ def clock() -> Clock:
     return Clock()
 
 
-async def sent(pace: Pace, clock: Clock, calls: int, *, tokens: float = 1) -> list[float]:
+async def sent(rate_limit: RateLimit, clock: Clock, calls: int, *, tokens: float = 1) -> list[float]:
     """When each of so many calls in a row was sent; each is over at once."""
     times = []
     for _ in range(calls):
-        ticket = await pace.turn(tokens, clock.sleep)
+        ticket = await rate_limit.turn(tokens, clock.sleep)
         times.append(clock.now)
-        pace.went_well(ticket)
+        rate_limit.went_well(ticket)
     return times
 
 
@@ -53,114 +53,118 @@ def test_headers_are_read_where_they_say_all_of_it() -> None:
         "x-ratelimit-reset-requests": "120ms",
         "x-ratelimit-remaining-tokens": "30000",
     }
-    assert announced(headers) == {"requests": Announced(500, 499, 0.12)}
-    assert announced(headers)["requests"].rate == pytest.approx(500 / 60)
-    assert announced({}) == {}
+    assert rate_limit_headers(headers) == {"requests": RateLimitHeaders(500, 499, 0.12)}
+    assert rate_limit_headers(headers)["requests"].rate == pytest.approx(500 / 60)
+    assert rate_limit_headers({}) == {}
 
 
 async def test_without_announcements_nobody_waits(clock: Clock) -> None:
-    assert set(await sent(Pace(clock), clock, 1000)) == {100.0}
+    assert set(await sent(RateLimit(clock), clock, 1000)) == {100.0}
 
 
 async def test_what_is_left_goes_at_once_and_the_rest_at_the_rate_at_which_it_comes_back(clock: Clock) -> None:
-    pace = Pace(clock)
-    ticket = await pace.turn(1, clock.sleep)
-    pace.told(ticket, {"requests": Announced(60, 11, 24.5)})  # two a second, and a little is left to be sure
-    times = await sent(pace, clock, 20)
+    rate_limit = RateLimit(clock)
+    ticket = await rate_limit.turn(1, clock.sleep)
+    rate_limit.learn(
+        ticket, {"requests": RateLimitHeaders(60, 11, 24.5)}
+    )  # two a second, and a little is left to be sure
+    times = await sent(rate_limit, clock, 20)
 
     assert times[:10] == [100.0] * 10
     assert [after - before for before, after in itertools.pairwise(times[9:])] == pytest.approx([0.5] * 10)
 
 
 async def test_tokens_are_kept_too_and_a_call_larger_than_the_limit_still_goes(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"tokens": Announced(600, 102.5, 49.75)})  # ten a second
-    times = await sent(pace, clock, 3, tokens=200)
+    rate_limit = RateLimit(clock)
+    rate_limit.learn(
+        await rate_limit.turn(1, clock.sleep), {"tokens": RateLimitHeaders(600, 102.5, 49.75)}
+    )  # ten a second
+    times = await sent(rate_limit, clock, 3, tokens=200)
 
     assert times == pytest.approx([110.0, 130.0, 150.0])
-    assert await sent(pace, clock, 1, tokens=10_000) == pytest.approx([209.75])
+    assert await sent(rate_limit, clock, 1, tokens=10_000) == pytest.approx([209.75])
 
 
 async def test_what_is_counted_by_the_day_is_used_to_the_last(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(14_400, 100, 85_800)})
+    rate_limit = RateLimit(clock)
+    rate_limit.learn(await rate_limit.turn(1, clock.sleep), {"requests": RateLimitHeaders(14_400, 100, 85_800)})
 
-    assert set(await sent(pace, clock, 99)) == {100.0}
+    assert set(await sent(rate_limit, clock, 99)) == {100.0}
 
 
 async def test_an_idle_hour_gives_no_more_than_the_limit(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(5, 0.5, 4.5)})
+    rate_limit = RateLimit(clock)
+    rate_limit.learn(await rate_limit.turn(1, clock.sleep), {"requests": RateLimitHeaders(5, 0.5, 4.5)})
     clock.now += 3600
-    times = await sent(pace, clock, 8)
+    times = await sent(rate_limit, clock, 8)
 
     assert len({*times[:4]}) == 1
     assert times[7] - times[4] == pytest.approx(3.0)
 
 
 async def test_whoever_stops_waiting_leaves_the_turn_to_others(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(10, 1, 9.0)})
-    waiting = [asyncio.create_task(pace.turn(1)) for _ in range(500)]
+    rate_limit = RateLimit(clock)
+    rate_limit.learn(await rate_limit.turn(1, clock.sleep), {"requests": RateLimitHeaders(10, 1, 9.0)})
+    waiting = [asyncio.create_task(rate_limit.turn(1)) for _ in range(500)]
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert await sent(pace, clock, 3) == pytest.approx([101.0, 102.0, 103.0])
+    assert await sent(rate_limit, clock, 3) == pytest.approx([101.0, 102.0, 103.0])
 
 
 async def test_a_late_reply_to_an_early_call_does_not_undo_what_is_known(clock: Clock) -> None:
-    pace = Pace(clock)
-    early, late = [await pace.turn(1, clock.sleep) for _ in range(2)]
-    pace.told(late, {"requests": Announced(10, 1, 9.0)})
-    pace.told(early, {"requests": Announced(10, 9, 1.0)})
+    rate_limit = RateLimit(clock)
+    early, late = [await rate_limit.turn(1, clock.sleep) for _ in range(2)]
+    rate_limit.learn(late, {"requests": RateLimitHeaders(10, 1, 9.0)})
+    rate_limit.learn(early, {"requests": RateLimitHeaders(10, 9, 1.0)})
 
-    assert (await sent(pace, clock, 1))[0] == pytest.approx(101.0)
+    assert (await sent(rate_limit, clock, 1))[0] == pytest.approx(101.0)
 
 
 async def test_where_the_provider_asks_to_wait_everybody_waits(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.failed(await pace.turn(1, clock.sleep), ModelError("slow down", status=429, retry_after=7))
+    rate_limit = RateLimit(clock)
+    rate_limit.failed(await rate_limit.turn(1, clock.sleep), ModelError("slow down", status=429, retry_after=7))
 
-    assert (await sent(pace, clock, 2))[0] == pytest.approx(107.0)
+    assert (await sent(rate_limit, clock, 2))[0] == pytest.approx(107.0)
 
 
 async def test_a_wait_of_minutes_is_told_and_not_waited(clock: Clock) -> None:
-    pace = Pace(clock)
-    pace.told(await pace.turn(1, clock.sleep), {"requests": Announced(10, 1, 77_760)})
+    rate_limit = RateLimit(clock)
+    rate_limit.learn(await rate_limit.turn(1, clock.sleep), {"requests": RateLimitHeaders(10, 1, 77_760)})
     with pytest.raises(LongWait) as caught:
-        await pace.turn(1, clock.sleep)
+        await rate_limit.turn(1, clock.sleep)
     assert caught.value.seconds == pytest.approx(8640)
     # A wait that is too long for anybody is left to those who are refused.
-    pace = Pace(clock)
-    pace.failed(await pace.turn(1, clock.sleep), ModelError("tomorrow", status=429, retry_after=3600))
-    assert await sent(pace, clock, 1) == [100.0]
+    rate_limit = RateLimit(clock)
+    rate_limit.failed(await rate_limit.turn(1, clock.sleep), ModelError("tomorrow", status=429, retry_after=3600))
+    assert await sent(rate_limit, clock, 1) == [100.0]
 
 
 async def test_after_a_refusal_half_as_many_go_at_once_and_one_more_with_each_success(clock: Clock) -> None:
-    pace = Pace(clock)
-    tickets = [await pace.turn(1, clock.sleep) for _ in range(8)]
+    rate_limit = RateLimit(clock)
+    tickets = [await rate_limit.turn(1, clock.sleep) for _ in range(8)]
     for ticket in tickets[:4]:
-        pace.failed(ticket, ModelError("slow down", status=429))
+        rate_limit.failed(ticket, ModelError("slow down", status=429))
     for ticket in tickets[4:]:
-        pace.failed(ticket)
-    room = [pace._wait(pace._take(1)) == 0 for _ in range(6)]
+        rate_limit.failed(ticket)
+    room = [rate_limit._wait(rate_limit._take(1)) == 0 for _ in range(6)]
     assert room == [True] * 4 + [False] * 2, "four refusals together are one"
-    pace.went_well(tickets[0])
-    assert [pace._wait(pace._take(1)) == 0 for _ in range(3)] == [True, True, False]
+    rate_limit.went_well(tickets[0])
+    assert [rate_limit._wait(rate_limit._take(1)) == 0 for _ in range(3)] == [True, True, False]
 
 
 async def test_other_errors_slow_nobody_down(clock: Clock) -> None:
-    pace = Pace(clock)
+    rate_limit = RateLimit(clock)
     for _ in range(5):
-        pace.failed(await pace.turn(1, clock.sleep), ModelError("broken", status=500, retryable=True))
-    assert set(await sent(pace, clock, 100)) == {100.0}
+        rate_limit.failed(await rate_limit.turn(1, clock.sleep), ModelError("broken", status=500, retryable=True))
+    assert set(await sent(rate_limit, clock, 100)) == {100.0}
 
 
 def test_one_account_has_one_pace_for_each_model() -> None:
-    assert pace_of("url", "key", "model") is pace_of("url", "key", "model")
-    assert pace_of("url", "key", "model") is not pace_of("url", "other key", "model")
+    assert rate_limit_of("url", "key", "model") is rate_limit_of("url", "key", "model")
+    assert rate_limit_of("url", "key", "model") is not rate_limit_of("url", "other key", "model")
 
 
 def patient(server: FaultServer) -> Model:
@@ -170,9 +174,14 @@ def patient(server: FaultServer) -> Model:
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_what_a_server_announces_is_kept(streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     went: list[float] = []
-    told = Pace.told
-    monkeypatch.setattr(Pace, "told", lambda pace, ticket, said: (went.append(ticket.sent), told(pace, ticket, said)))
-    limit = RateLimit(per_second=40, burst=10)
+    learn = RateLimit.learn
+
+    def noted(rate_limit: RateLimit, ticket: Ticket, headers: dict[str, RateLimitHeaders]) -> None:
+        went.append(ticket.sent)
+        learn(rate_limit, ticket, headers)
+
+    monkeypatch.setattr(RateLimit, "learn", noted)
+    limit = ServerLimit(per_second=40, burst=10)
     async with FaultServer(lambda seen: Act(delay=0.1), limit=limit) as server:
         model = patient(server)
         await collect(model, asking())
@@ -186,7 +195,7 @@ async def test_what_a_server_announces_is_kept(streaming: bool, monkeypatch: pyt
 
 async def test_a_server_that_lets_others_in_between_refuses_and_is_obeyed() -> None:
     """Others use the same account, so that the announced amount does not suffice."""
-    limit = RateLimit(per_second=40, burst=5)
+    limit = ServerLimit(per_second=40, burst=5)
 
     def script(seen):
         limit.refused(seen.at)  # somebody else's request
@@ -209,7 +218,7 @@ async def test_a_server_that_lets_others_in_between_refuses_and_is_obeyed() -> N
 
 
 async def test_the_pace_holds_over_threads() -> None:
-    limit = RateLimit(per_second=40, burst=5)
+    limit = ServerLimit(per_second=40, burst=5)
     with FaultServer(limit=limit) as server:
         model = patient(server)
 
