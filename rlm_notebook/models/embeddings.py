@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from ..exceptions import ConfigurationError
 from .openai import DUMMY_KEY, OFFICIAL_URL
 from .openai.errors import model_error
-from .provider.errors import Target
-from .provider.http_clients import Endpoint, check_url, client_for, without_credentials
+from .provider.errors import Endpoint
+from .provider.http_clients import ClientSettings, check_url, client_for, without_credentials
 
 __all__ = ["openai_embeddings"]
 
@@ -41,14 +41,14 @@ class _Embeddings:
     async def __call__(self, text: str) -> list[float]:
         url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         key = os.environ.get("OPENAI_API_KEY", "").strip() if self.base_url is None else ""
-        target = Target(f"embeddings of {self.name}", without_credentials(url), "OPENAI_API_KEY", key)
+        endpoint = Endpoint(f"embeddings of {self.name}", without_credentials(url), "OPENAI_API_KEY", key)
         if not key and url.rstrip("/") == OFFICIAL_URL:
-            raise target.needs_key()
-        client = await client_for(Endpoint(url, key or DUMMY_KEY, MAX_CONNECTIONS))
+            raise endpoint.needs_key()
+        client = await client_for(ClientSettings(url, key or DUMMY_KEY, MAX_CONNECTIONS))
         try:
             # As numbers: not every server writes them in base64, which the SDK would ask for.
             made = await client.embeddings.create(model=self.name, input=text, encoding_format="float")
             return [float(number) for number in made.data[0].embedding]
         except Exception as error:
             # The SDK's error is not chained: it may repeat the key, and says nothing more.
-            raise model_error(error, target) from None
+            raise model_error(error, endpoint) from None

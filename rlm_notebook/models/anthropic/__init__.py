@@ -19,9 +19,9 @@ from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
 from ...ports import FREE, Capabilities, Reply, Request
-from ..provider.errors import Target
+from ..provider.errors import Endpoint
 from ..provider.exchange import Patience, reply_of
-from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import HeaderCallback, Ticket
 from ..provider.rate_limited_call import RateLimitedCall
 from ..provider.settings import settings_of
@@ -101,24 +101,24 @@ class AnthropicModel:
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
         url = self._url()
-        target = self._target(url)
+        endpoint = self._endpoint(url)
         if find_spec("anthropic") is None:
             install = "pip install 'rlm-notebook[anthropic]'"
             raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
-        call = RateLimitedCall.at(url, self.model, target, rate_limit_headers, model_error)
+        call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         patience = Patience(self.stall_timeout, deadline)
         return self._pieces(request, url, call, await call.turn(request), patience)
 
     async def _pieces(
         self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
     ) -> Pieces:
-        target = call.target
-        client = await client_for(Endpoint(url, target.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
+        endpoint = call.endpoint
+        client = await client_for(ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
         known = _learned.get((url, self.model), {})
         while True:
             on_headers = call.begin(ticket)
             body = well_formed_value(body_of(request, known, self.model, self.max_output_tokens, self.temperature))
-            made = _call(client, body, request, target, on_headers, patience)
+            made = _call(client, body, request, endpoint, on_headers, patience)
             try:
                 async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
@@ -127,7 +127,7 @@ class AnthropicModel:
                 learned = refused(error, body)
                 if learned is None or learned.items() <= known.items():
                     # The SDK's error is not chained: it may repeat the key, and says nothing more.
-                    raise model_error(error, target) from None
+                    raise model_error(error, endpoint) from None
                 known = {**known, **learned}
             else:
                 if known:
@@ -138,7 +138,7 @@ class AnthropicModel:
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""
         try:
-            self._target(self._url())
+            self._endpoint(self._url())
         except RLMError as error:
             return error
         return None
@@ -146,29 +146,34 @@ class AnthropicModel:
     def _url(self) -> str:
         return self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
 
-    def _target(self, url: str) -> Target:
+    def _endpoint(self, url: str) -> Endpoint:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
         variable = self.api_key_env or ("ANTHROPIC_API_KEY" if self.base_url is None else "")
-        target = Target(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
-        if target.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
-            return target
-        raise target.needs_key()
+        endpoint = Endpoint(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
+        if endpoint.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
+            return endpoint
+        raise endpoint.needs_key()
 
 
 # -- what comes back ---------------------------------------------------------------------------------------------
 
 
 async def _call(
-    client: Any, body: dict[str, Any], request: Request, target: Target, on_headers: HeaderCallback, patience: Patience
+    client: Any,
+    body: dict[str, Any],
+    request: Request,
+    endpoint: Endpoint,
+    on_headers: HeaderCallback,
+    patience: Patience,
 ) -> Pieces:
     required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
     # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
     rest = {name: value for name, value in body.items() if name not in required}
     raw = await client.messages.with_raw_response.create(**required, extra_body=rest)
     on_headers(raw.headers)
-    written = MessageWritten(body["model"], _answered(body), target, body.get("tool_choice", {}).get("name", ""))
+    written = MessageWritten(body["model"], _answered(body), endpoint, body.get("tool_choice", {}).get("name", ""))
     add, whole = written.add, written.add_whole
-    made = reply_of(raw.http_response, written, add, whole, patience, target, streaming=request.streaming)
+    made = reply_of(raw.http_response, written, add, whole, patience, endpoint, streaming=request.streaming)
     async with aclosing(made) as pieces:
         async for piece in pieces:
             yield piece

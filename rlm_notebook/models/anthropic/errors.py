@@ -13,8 +13,8 @@ from typing import Any
 from ...core.keys import digest
 from ...exceptions import ModelError
 from ..provider.errors import (
+    Endpoint,
     ErrorWithin,
-    Target,
     is_transport,
     not_as_agreed,
     number,
@@ -44,20 +44,22 @@ _NO_CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
 _AT_MOST = re.compile(r"max_tokens: \d+ > (\d+)")
 
 
-def model_error(error: Exception, target: Target) -> ModelError:
+def model_error(error: Exception, endpoint: Endpoint) -> ModelError:
     """What the SDK, its transport or the server's reply raised, as an error of this package."""
     import anthropic
 
     if isinstance(error, ModelError):
         return error
     if isinstance(error, anthropic.APIStatusError):
-        return _refused(error, target)
+        return _refused(error, endpoint)
     if isinstance(error, anthropic.APIConnectionError) or is_transport(error):
-        return unreachable(error, target)
+        return unreachable(error, endpoint)
     if isinstance(error, ErrorWithin):
         kind = str(error.kind or "")
-        return _told(_STATUS.get(kind, error.status or 500), kind, error.words, {}, target, midway=error.midway)
-    return target.error(not_as_agreed(error), "is this a server that speaks Anthropic's Messages API?", retryable=True)
+        return _told(_STATUS.get(kind, error.status or 500), kind, error.words, {}, endpoint, midway=error.midway)
+    return endpoint.error(
+        not_as_agreed(error), "is this a server that speaks Anthropic's Messages API?", retryable=True
+    )
 
 
 def refused(error: Exception, body: Mapping[str, Any]) -> dict[str, int] | None:
@@ -123,19 +125,19 @@ def _words(error: Any) -> str:
     return str(said or error.message)
 
 
-def _refused(error: Any, target: Target) -> ModelError:
+def _refused(error: Any, endpoint: Endpoint) -> ModelError:
     response = error.response
-    return _told(response.status_code, _kind(error), _words(error), response.headers, target, midway=False)
+    return _told(response.status_code, _kind(error), _words(error), response.headers, endpoint, midway=False)
 
 
 def _told(
-    status: int, kind: str, words: str, headers: Mapping[str, str], target: Target, *, midway: bool
+    status: int, kind: str, words: str, headers: Mapping[str, str], endpoint: Endpoint, *, midway: bool
 ) -> ModelError:
     spent = status == 402 or (status in (400, 403) and _NO_CREDIT.search(words) is not None)
     verdict = verdict_on(402 if spent else status, {kind}, words)
-    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
+    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key (name its variable with api_key_env)"
     wrong = f"{verdict.wrong} while it was writing" if midway else verdict.wrong
-    return target.error(
+    return endpoint.error(
         f"{wrong} ({status}: {words})",
         verdict.advice.format(key=key),
         status=status,

@@ -13,7 +13,7 @@ from ...core.limits import Usage
 from ...core.text import well_formed
 from ...ports import Reply, ToolCall
 from ..provider.errors import require_no_error
-from ..provider.reply import Asked, excerpt, listed, text_of
+from ..provider.reply import Sender, excerpt, listed, text_of
 from ..provider.sse import Event
 from ..provider.tool_calls import arguments_from
 
@@ -49,7 +49,7 @@ class MessageWritten:
 
     model: str
     first_call: int
-    target: Asked
+    endpoint: Sender
     reply_tool: str = ""
     blocks: list[_Block] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class MessageWritten:
         if not isinstance(content, list):
             require_no_error(message, midway=False)
             wrong = f"the reply holds no answer ({excerpt(message)})"
-            raise self.target.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
+            raise self.endpoint.error(wrong, "is this a server that speaks Anthropic's Messages API?", retryable=True)
         self._add_facts(message)
         for index, block in enumerate(listed(content)):
             self._open(index, block)
@@ -132,7 +132,7 @@ class MessageWritten:
 
     def cut_off(self) -> Exception:
         wrong = "the stream ended before the reply was complete"
-        return self.target.error(wrong, "try again", retryable=True, usage=self._usage())
+        return self.endpoint.error(wrong, "try again", retryable=True, usage=self._usage())
 
     def reply(self) -> Reply:
         usage = self._usage()
@@ -164,18 +164,18 @@ class MessageWritten:
             completion_tokens=get("output_tokens", 0),
             cached_tokens=cached,
             reasoning_tokens=get("thinking_tokens", 0),
-            cost_usd=0.0 if self.target.free else None,
+            cost_usd=0.0 if self.endpoint.free else None,
         )
 
     def _nothing(self, ended: str, usage: Usage | None) -> Exception:
         """What it used is paid for all the same."""
         if ended == "content_filter":
-            return self.target.error("the model refuses to answer", "reword the task", usage=usage)
+            return self.endpoint.error("the model refuses to answer", "reword the task", usage=usage)
         if ended == "length":
             wrong = "all output tokens were used before any answer was written"
-            return self.target.error(wrong, "allow more output tokens", usage=usage)
+            return self.endpoint.error(wrong, "allow more output tokens", usage=usage)
         wrong = "the reply is empty"
-        return self.target.error(wrong, "try again, or choose another model", retryable=True, usage=usage)
+        return self.endpoint.error(wrong, "try again, or choose another model", retryable=True, usage=usage)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

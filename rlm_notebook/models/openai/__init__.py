@@ -21,9 +21,9 @@ from ...core.json_text import json_values
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, RLMError
 from ...ports import FREE, Capabilities, Reply, Request
-from ..provider.errors import Target
+from ..provider.errors import Endpoint
 from ..provider.exchange import Patience, reply_of
-from ..provider.http_clients import Endpoint, check_url, client_for, is_loopback, without_credentials
+from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import HeaderCallback, Ticket
 from ..provider.rate_limited_call import RateLimitedCall
 from ..provider.reply import Written
@@ -127,17 +127,17 @@ class OpenAIModel:
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
         url = self._url()
-        target = self._target(url)
-        call = RateLimitedCall.at(url, self.model, target, rate_limit_headers, model_error)
+        endpoint = self._endpoint(url)
+        call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         patience = Patience(self.stall_timeout, deadline)
         return self._pieces(request, url, call, await call.turn(request), patience)
 
     async def _pieces(
         self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
     ) -> Pieces:
-        target = call.target
+        endpoint = call.endpoint
         client = await client_for(
-            Endpoint(url, target.key or DUMMY_KEY, self.max_connections, transport=self.transport)
+            ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, transport=self.transport)
         )
         wire = _WIRES[self.wire or ("responses" if _is_official(url) else "chat")]
         refused = _refused.get((url, self.model), frozenset())
@@ -146,7 +146,7 @@ class OpenAIModel:
             on_headers = call.begin(ticket)
             wanted = self._wanted(request, url, refused)
             sent = well_formed_value(wire.body(wanted))
-            made = _call(client, wire, wanted, sent, target, on_headers, patience)
+            made = _call(client, wire, wanted, sent, endpoint, on_headers, patience)
             try:
                 async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
@@ -158,7 +158,7 @@ class OpenAIModel:
                 part = wanted.of_schema(part) if part == "json_schema" else part
                 if part is None or part in refused:
                     # The SDK's error is not chained: it may repeat the key, and says nothing more.
-                    raise model_error(error, target) from None
+                    raise model_error(error, endpoint) from None
                 refused |= {part}
             else:
                 if refused:
@@ -169,7 +169,7 @@ class OpenAIModel:
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""
         try:
-            self._target(self._url())
+            self._endpoint(self._url())
         except RLMError as error:
             return error
         return None
@@ -177,13 +177,13 @@ class OpenAIModel:
     def _url(self) -> str:
         return self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
 
-    def _target(self, url: str) -> Target:
+    def _endpoint(self, url: str) -> Endpoint:
         """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
         variable = self.api_key_env or ("OPENAI_API_KEY" if self.base_url is None else "")
-        target = Target(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
-        if target.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
-            return target
-        raise target.needs_key()
+        endpoint = Endpoint(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
+        if endpoint.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
+            return endpoint
+        raise endpoint.needs_key()
 
     def _wanted(self, request: Request, url: str, refused: frozenset[str]) -> Wanted:
         return Wanted(
@@ -202,15 +202,15 @@ async def _call(
     wire: _Wire,
     wanted: Wanted,
     sent: dict[str, Any],
-    target: Target,
+    endpoint: Endpoint,
     on_headers: HeaderCallback,
     patience: Patience,
 ) -> Pieces:
     raw = await wire.requested(client)(**sent)
     on_headers(raw.headers)
-    written = Written(wanted.model, wanted.answered, target, {tool["name"] for tool in wanted.request.tools})
+    written = Written(wanted.model, wanted.answered, endpoint, {tool["name"] for tool in wanted.request.tools})
     add, add_whole = partial(wire.add, written), partial(wire.add_whole, written)
-    made = reply_of(raw.http_response, written, add, add_whole, patience, target, streaming=wanted.request.streaming)
+    made = reply_of(raw.http_response, written, add, add_whole, patience, endpoint, streaming=wanted.request.streaming)
     async with aclosing(made) as pieces:
         async for piece in pieces:
             yield piece

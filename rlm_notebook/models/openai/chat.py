@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.limits import Usage
 from ..provider.errors import require_no_error
-from ..provider.reply import Asked, Written, count, excerpt, listed, text_of, thoughts_in
+from ..provider.reply import Sender, Written, count, excerpt, listed, text_of, thoughts_in
 from ..provider.sse import Event
 from .request import TOOLS_WITH_REASONING, Wanted, wire_message
 
@@ -52,14 +52,14 @@ def add_whole(written: Written, completion: Any) -> None:
     """A reply that is not streamed."""
     choice = _choice(written, completion) or {}
     message = choice.get("message") or choice.get("delta")
-    written.usage = _usage(_member(completion, "usage"), written.target)
+    written.usage = _usage(_member(completion, "usage"), written.endpoint)
     if choice.get("error"):
         require_no_error(completion, midway=True)
     if not isinstance(message, Mapping):
         require_no_error(completion, midway=False)
         wrong = f"the reply holds no answer ({excerpt(completion)})"
         advice = "is this an OpenAI-compatible server?"
-        raise written.target.error(wrong, advice, retryable=True, usage=written.usage)
+        raise written.endpoint.error(wrong, advice, retryable=True, usage=written.usage)
     written.model = text_of(_member(completion, "model")) or written.model
     written.calls.add_whole(message.get("tool_calls"))
     _add_choice(written, message, choice)
@@ -69,7 +69,7 @@ def add(written: Written, event: Event) -> str:
     """The new text of a streamed chunk."""
     chunk = event.data
     require_no_error(chunk, midway=True, named=event.name)
-    usage = _usage(_member(chunk, "usage"), written.target)
+    usage = _usage(_member(chunk, "usage"), written.endpoint)
     written.usage = usage or written.usage
     written.model = text_of(_member(chunk, "model")) or written.model
     choice = _choice(written, chunk)
@@ -122,7 +122,7 @@ def _member(reply: Any, name: str) -> Any:
     return reply.get(name) if isinstance(reply, Mapping) else None
 
 
-def _usage(raw: Any, target: Asked) -> Usage | None:
+def _usage(raw: Any, endpoint: Sender) -> Usage | None:
     """Tokens as the provider counted them; the price is known only where there is none."""
     if not isinstance(raw, Mapping):
         return None
@@ -131,5 +131,5 @@ def _usage(raw: Any, target: Asked) -> Usage | None:
         completion_tokens=count(raw, "completion_tokens"),
         cached_tokens=count(raw.get("prompt_tokens_details"), "cached_tokens"),
         reasoning_tokens=count(raw.get("completion_tokens_details"), "reasoning_tokens"),
-        cost_usd=0.0 if target.free else None,
+        cost_usd=0.0 if endpoint.free else None,
     )

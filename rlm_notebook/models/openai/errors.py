@@ -9,8 +9,8 @@ from ...exceptions import ModelError
 from ..provider.errors import (
     FORMATS,
     SCHEMA_WORDS,
+    Endpoint,
     ErrorWithin,
-    Target,
     cannot_be_streamed,
     duration,
     failed_within,
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 __all__ = ["model_error", "rate_limit_headers", "refused_part"]
 
 
-def model_error(error: Exception, target: Target) -> ModelError:
+def model_error(error: Exception, endpoint: Endpoint) -> ModelError:
     """What the SDK, its transport or the server's reply raised, as an error of this package."""
     import openai
 
     if isinstance(error, ModelError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return _refused(error, target)
+        return _refused(error, endpoint)
     if isinstance(error, openai.APIConnectionError) or is_transport(error):
-        return unreachable(error, target)
+        return unreachable(error, endpoint)
     if isinstance(error, ErrorWithin):
-        return failed_within(error, target)
-    return target.error(not_as_agreed(error), "is this an OpenAI-compatible server?", retryable=True)
+        return failed_within(error, endpoint)
+    return endpoint.error(not_as_agreed(error), "is this an OpenAI-compatible server?", retryable=True)
 
 
 def refused_part(error: Exception, sent: Mapping[str, Any], optional: Sequence[str]) -> str | None:
@@ -107,13 +107,13 @@ def _words(error: Any) -> str:
     return str(said or error.message)
 
 
-def _refused(error: APIStatusError, target: Target) -> ModelError:
+def _refused(error: APIStatusError, endpoint: Endpoint) -> ModelError:
     status, words = error.status_code, _words(error)
-    if status == 407 and (proxy := proxy_for(target.url)) is not None:
-        return proxy_wants_password(*proxy, target)
+    if status == 407 and (proxy := proxy_for(endpoint.url)) is not None:
+        return proxy_wants_password(*proxy, endpoint)
     verdict = verdict_on(status, {error.code, error.type}, words)
-    key = f"the key in {target.key_env}" if target.key_env else "its key (name its variable with api_key_env)"
-    return target.error(
+    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key (name its variable with api_key_env)"
+    return endpoint.error(
         f"{verdict.wrong} ({status}: {words})",
         verdict.advice.format(key=key),
         status=status,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.limits import Usage
 from ..provider.errors import ErrorWithin, failed_within, require_no_error
-from ..provider.reply import Asked, Written, count, excerpt, listed, text_of
+from ..provider.reply import Sender, Written, count, excerpt, listed, text_of
 from ..provider.sse import Event
 from ..provider.tool_calls import arguments_text, called
 from .request import Wanted
@@ -68,7 +68,7 @@ def add_whole(written: Written, response: Any) -> None:
     if not isinstance(output, list) or not (output or response.get("status")):
         require_no_error(response, midway=False)
         wrong = f"the reply holds no answer ({excerpt(response)})"
-        raise written.target.error(wrong, "does this server speak the Responses API?", retryable=True)
+        raise written.endpoint.error(wrong, "does this server speak the Responses API?", retryable=True)
     _end(written, response)
     for index, item in enumerate(listed(output)):
         _add_item(written, index, item)
@@ -160,18 +160,18 @@ def _key(written: Written, event: Mapping[str, Any]) -> Any:
 
 def _end(written: Written, response: Mapping[str, Any]) -> None:
     """Tokens, model, and how it ended; raises `ModelError` for a reply that failed."""
-    written.usage = _usage(response.get("usage"), written.target) or written.usage
+    written.usage = _usage(response.get("usage"), written.endpoint) or written.usage
     written.model = text_of(response.get("model")) or written.model
     error = response.get("error")
     if response.get("status") == "failed" or error:
         told = ErrorWithin(error or "it did not say why", midway=True)
-        raise failed_within(told, written.target, written.usage)
+        raise failed_within(told, written.endpoint, written.usage)
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, Mapping) else None
     written.finish_reason = text_of(reason) or text_of(response.get("status")) or "stop"
 
 
-def _usage(raw: Any, target: Asked) -> Usage | None:
+def _usage(raw: Any, endpoint: Sender) -> Usage | None:
     """Tokens as the provider counted them; the price is known only where there is none."""
     if not isinstance(raw, Mapping):
         return None
@@ -180,5 +180,5 @@ def _usage(raw: Any, target: Asked) -> Usage | None:
         completion_tokens=count(raw, "output_tokens"),
         cached_tokens=count(raw.get("input_tokens_details"), "cached_tokens"),
         reasoning_tokens=count(raw.get("output_tokens_details"), "reasoning_tokens"),
-        cost_usd=0.0 if target.free else None,
+        cost_usd=0.0 if endpoint.free else None,
     )

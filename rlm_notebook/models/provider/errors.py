@@ -27,7 +27,7 @@ from .http_clients import is_loopback, proxy_for
 from .sse import NotJSON
 
 if TYPE_CHECKING:
-    from .reply import Asked
+    from .reply import Sender
 
 __all__ = [
     "FORMATS",
@@ -36,8 +36,8 @@ __all__ = [
     "STREAM",
     "STREAM_WITH_SCHEMA",
     "STREAM_WITH_TOOLS",
+    "Endpoint",
     "ErrorWithin",
-    "Target",
     "Verdict",
     "cannot_be_streamed",
     "duration",
@@ -88,7 +88,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """What is being attempted: which model, where, with which key."""
 
     name: str
@@ -129,9 +129,9 @@ def not_as_agreed(error: Exception) -> str:
     return f"the reply is not what the protocol says ({said})"
 
 
-def failed_within(error: ErrorWithin, target: Asked, usage: Usage | None = None) -> ModelError:
+def failed_within(error: ErrorWithin, endpoint: Sender, usage: Usage | None = None) -> ModelError:
     """A failure that is told in a reply."""
-    return failed_midway(error.code, error.kind, error.words, target, usage, midway=error.midway)
+    return failed_midway(error.code, error.kind, error.words, endpoint, usage, midway=error.midway)
 
 
 class ErrorWithin(Exception):
@@ -266,7 +266,7 @@ def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:
 
 
 def failed_midway(
-    code: Any, kind: Any, words: str, target: Asked, usage: Usage | None = None, *, midway: bool = True
+    code: Any, kind: Any, words: str, endpoint: Sender, usage: Usage | None = None, *, midway: bool = True
 ) -> ModelError:
     """A failure told within a reply; some gateways put the status of the provider behind them into `code`."""
     status = int(code) if str(code).isdecimal() else _STATUS_OF.get(str(code))
@@ -274,7 +274,7 @@ def failed_midway(
     retryable = not quota and (status is None or status >= 500 or status in RETRYABLE)
     wrong = f"the server failed while it was writing ({words})" if midway else f"the server tells an error ({words})"
     advice = "try again later" if retryable else "change what it names"
-    return target.error(wrong, advice, status=status, retryable=retryable, fatal=quota, usage=usage)
+    return endpoint.error(wrong, advice, status=status, retryable=retryable, fatal=quota, usage=usage)
 
 
 def is_transport(error: Exception) -> bool:
@@ -282,51 +282,51 @@ def is_transport(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "anyio")
 
 
-def unreachable(error: Exception, target: Target) -> ModelError:
+def unreachable(error: Exception, endpoint: Endpoint) -> ModelError:
     """A connection that was not made or did not hold, by what lies beneath the transport's own error."""
     causes = list(_causes(error))
     # The transports wrap what happened in names of their own, which differ and mislead; what is beneath does not.
     if tls := _first(causes, ssl.SSLError):
-        return target.error(f"no secure connection ({tls})", "check the URL's scheme and the certificate")
-    if (proxy := proxy_for(target.url)) is not None:
-        return _proxy_failed(causes, *proxy, target)
+        return endpoint.error(f"no secure connection ({tls})", "check the URL's scheme and the certificate")
+    if (proxy := proxy_for(endpoint.url)) is not None:
+        return _proxy_failed(causes, *proxy, endpoint)
     if unknown := _first(causes, socket.gaierror):
         wrong = "cannot reach it, its name does not resolve"
-        return target.error(wrong, "check the URL and the network", retryable=_may_resolve_later(unknown))
+        return endpoint.error(wrong, "check the URL and the network", retryable=_may_resolve_later(unknown))
     if _first(causes, ConnectionRefusedError):
-        return target.error("cannot reach it, connection refused", "is the server running?", retryable=True)
+        return endpoint.error("cannot reach it, connection refused", "is the server running?", retryable=True)
     if _first(causes, TimeoutError):
-        return target.error("cannot reach it, no connection in time", "is the server running?", retryable=True)
+        return endpoint.error("cannot reach it, no connection in time", "is the server running?", retryable=True)
     if _never_connected(causes):
-        return target.error("cannot reach it, the connection failed", "check the URL and its scheme", retryable=True)
-    return target.error("the connection broke before the reply was complete", "try again", retryable=True)
+        return endpoint.error("cannot reach it, the connection failed", "check the URL and its scheme", retryable=True)
+    return endpoint.error("the connection broke before the reply was complete", "try again", retryable=True)
 
 
-def _proxy_failed(causes: Sequence[BaseException], proxy: str, variable: str, target: Target) -> ModelError:
+def _proxy_failed(causes: Sequence[BaseException], proxy: str, variable: str, endpoint: Endpoint) -> ModelError:
     """With a proxy in between, what cannot be reached is most often the proxy."""
     refusal = next((cause for cause in causes if "Proxy" in type(cause).__name__), None)
     status = _STATUS.search(str(refusal)) if refusal is not None else None
     if status is not None and status[0] == "407":
-        return proxy_wants_password(proxy, variable, target)
+        return proxy_wants_password(proxy, variable, endpoint)
     if status is not None:
         wrong, advice = f"the proxy {proxy} refused to connect ({status[0]})", "ask whoever runs it"
-        return target.error(wrong, f"{advice}, or {_without_proxy(target)}", retryable=status[0] >= "500")
+        return endpoint.error(wrong, f"{advice}, or {_without_proxy(endpoint)}", retryable=status[0] >= "500")
     unknown = _first(causes, socket.gaierror)
     if unknown or _first(causes, ConnectionRefusedError, TimeoutError) or _never_connected(causes):
-        advice = f"check {variable}, or {_without_proxy(target)}"
+        advice = f"check {variable}, or {_without_proxy(endpoint)}"
         retryable = unknown is None or _may_resolve_later(unknown)
-        return target.error(f"cannot reach the proxy {proxy}", advice, retryable=retryable)
+        return endpoint.error(f"cannot reach the proxy {proxy}", advice, retryable=retryable)
     wrong = f"the connection through the proxy {proxy} broke before the reply was complete"
-    return target.error(wrong, "try again", retryable=True)
+    return endpoint.error(wrong, "try again", retryable=True)
 
 
-def proxy_wants_password(proxy: str, variable: str, target: Target) -> ModelError:
+def proxy_wants_password(proxy: str, variable: str, endpoint: Endpoint) -> ModelError:
     advice = f"write them into {variable}, as http://USER:PASSWORD@HOST:PORT"
-    return target.error(f"the proxy {proxy} wants a user and a password", advice, status=407, fatal=True)
+    return endpoint.error(f"the proxy {proxy} wants a user and a password", advice, status=407, fatal=True)
 
 
-def _without_proxy(target: Target) -> str:
-    return f"add {urlsplit(target.url).hostname} to NO_PROXY if it needs none"
+def _without_proxy(endpoint: Endpoint) -> str:
+    return f"add {urlsplit(endpoint.url).hostname} to NO_PROXY if it needs none"
 
 
 _STATUS = re.compile(r"\b[45]\d\d\b")

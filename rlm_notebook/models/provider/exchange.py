@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ...concurrency.deadline import Deadline, Pieces
 from ...core.text import Halves
 from ...ports import Reply
-from .reply import Asked
+from .reply import Sender
 from .sse import END, Event, Whole, events
 
 __all__ = ["Patience", "Writing", "reply_of", "steadily"]
@@ -62,13 +62,13 @@ async def reply_of(
     add: Callable[[Event], str],
     add_whole: Callable[[Any], None],
     patience: Patience,
-    target: Asked,
+    endpoint: Sender,
     *,
     streaming: bool,
 ) -> Pieces:
     """The new text of each event as it comes (if it was to be streamed), then the reply."""
     halves, whole, ended = Halves(), False, False
-    async with aclosing(events(response)) as coming, aclosing(steadily(coming, written, patience, target)) as steady:
+    async with aclosing(events(response)) as coming, aclosing(steadily(coming, written, patience, endpoint)) as steady:
         async for event in steady:
             if isinstance(event, Whole):
                 add_whole(event.data)
@@ -95,7 +95,7 @@ async def reply_of(
 
 
 async def steadily(
-    coming: AsyncIterator[Any], written: Writing, patience: Patience, target: Asked
+    coming: AsyncIterator[Any], written: Writing, patience: Patience, endpoint: Sender
 ) -> AsyncGenerator[Any, None]:
     """The same events; raises a retryable `ModelError` for a silence of more seconds than there is patience for."""
     while True:
@@ -112,5 +112,5 @@ async def steadily(
             if not (isinstance(error, TimeoutError) and timer.expired()):
                 raise
             wrong = f"the stream stalled, nothing came for {seconds:g} s"
-            raise target.error(wrong, "try again", retryable=True) from None
+            raise endpoint.error(wrong, "try again", retryable=True) from None
         yield event

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...concurrency.deadline import Pieces
 from ...exceptions import ModelError
 from ...ports import Request, report_call_started
-from .errors import Target, headers_of
+from .errors import Endpoint, headers_of
 from .rate_limit import LongWait, RateLimit, RateLimitHeaders, Ticket, rate_limit_of
 
 __all__ = ["RateLimitedCall"]
@@ -22,22 +22,22 @@ OUTPUT_TOKENS = 500
 class RateLimitedCall:
     """The calls of one model; `read_headers` reads its provider's rate limit headers, `explained` its errors."""
 
-    target: Target
+    endpoint: Endpoint
     rate_limit: RateLimit
     read_headers: Callable[[Mapping[str, str]], dict[str, RateLimitHeaders]]
-    explained: Callable[[Exception, Target], ModelError]
+    explained: Callable[[Exception, Endpoint], ModelError]
 
     @classmethod
     def at(
         cls,
         url: str,
         model: str,
-        target: Target,
+        endpoint: Endpoint,
         read_headers: Callable[[Mapping[str, str]], dict[str, RateLimitHeaders]],
-        explained: Callable[[Exception, Target], ModelError],
+        explained: Callable[[Exception, Endpoint], ModelError],
     ) -> RateLimitedCall:
         """With the rate_limit that all callers of this account's model share."""
-        return cls(target, rate_limit_of(url, target.key, model), read_headers, explained)
+        return cls(endpoint, rate_limit_of(url, endpoint.key, model), read_headers, explained)
 
     async def turn(self, request: Request) -> Ticket:
         """Wait until this request may be made; raises a `ModelError` where that would take minutes."""
@@ -48,7 +48,7 @@ class RateLimitedCall:
         except LongWait as wait:
             said = f"the provider asked for patience, {wait.seconds:.0f} s more"
             advice = "try again then, or choose another model"
-            raise self.target.error(said, advice, status=429, retryable=True, retry_after=wait.seconds) from None
+            raise self.endpoint.error(said, advice, status=429, retryable=True, retry_after=wait.seconds) from None
 
     def begin(self, ticket: Ticket) -> Callable[[Mapping[str, str]], None]:
         """The request starts now; the result takes the headers of its reply."""
@@ -64,7 +64,7 @@ class RateLimitedCall:
                     yield piece
         except Exception as error:
             self.rate_limit.learn(ticket, self.read_headers(headers_of(error)))
-            self.rate_limit.failed(ticket, self.explained(error, self.target))
+            self.rate_limit.failed(ticket, self.explained(error, self.endpoint))
             raise
         except BaseException:
             # Cancelled, given up, or out of time: that says nothing about the provider.

@@ -17,10 +17,10 @@ from ...exceptions import ModelError
 from ...ports import Reply
 from .tool_calls import CallsWritten
 
-__all__ = ["Asked", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]
+__all__ = ["Sender", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]
 
 
-class Asked(Protocol):
+class Sender(Protocol):
     """Who writes the reply: an endpoint, or a callable."""
 
     @property
@@ -38,7 +38,7 @@ class Written:
 
     model: str
     first_call: int
-    target: Asked
+    endpoint: Sender
     offered: Collection[str] = ()
     usage: Usage | None = None
     text: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Written:
         return text
 
     def cut_off(self) -> Exception:
-        return self.target.error(
+        return self.endpoint.error(
             "the stream ended before the reply was complete", "try again", retryable=True, usage=self.usage
         )
 
@@ -103,7 +103,7 @@ class Written:
         return self._error("the reply is empty", "try again, or choose another model", retryable=True)
 
     def _error(self, wrong: str, advice: str, *, retryable: bool = False) -> Exception:
-        return self.target.error(wrong, advice, retryable=retryable, usage=self.usage)
+        return self.endpoint.error(wrong, advice, retryable=retryable, usage=self.usage)
 
 
 def count(raw: Any, name: str) -> int:

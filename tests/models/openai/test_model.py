@@ -534,7 +534,7 @@ class TestKeys:
         assert "everything else" in str(await failure(model_of(server, api_key_env="MY_KEY"), asking()))
 
     def test_an_endpoint_shows_no_secret(self):
-        endpoint = http_clients.Endpoint("http://ann:secret@host/v1", SECRET, 10)
+        endpoint = http_clients.ClientSettings("http://ann:secret@host/v1", SECRET, 10)
         assert "secret" not in repr(endpoint)
         assert SECRET not in repr(endpoint)
 
