@@ -31,7 +31,7 @@ from ..provider.settings import settings_of
 from ..provider.sse import Event
 from . import chat, responses
 from .errors import model_error, rate_limit_headers, refused_part
-from .request import Wanted
+from .request import ProviderRequest
 
 __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 
@@ -51,7 +51,7 @@ class _Wire(Protocol):
 
     OPTIONAL: tuple[str, ...]
 
-    def body(self, wanted: Wanted) -> dict[str, Any]: ...
+    def body(self, wanted: ProviderRequest) -> dict[str, Any]: ...
     def requested(self, client: Any) -> Any: ...
     def add(self, written: Written, event: Event) -> str: ...
     def add_whole(self, written: Written, body: Any, /) -> None: ...
@@ -185,8 +185,8 @@ class OpenAIModel:
             return endpoint
         raise endpoint.needs_key()
 
-    def _wanted(self, request: Request, url: str, refused: frozenset[str]) -> Wanted:
-        return Wanted(
+    def _wanted(self, request: Request, url: str, refused: frozenset[str]) -> ProviderRequest:
+        return ProviderRequest(
             self.model,
             request,
             official=_is_official(url),
@@ -200,7 +200,7 @@ class OpenAIModel:
 async def _call(
     client: Any,
     wire: _Wire,
-    wanted: Wanted,
+    wanted: ProviderRequest,
     sent: dict[str, Any],
     endpoint: Endpoint,
     on_headers: HeaderCallback,

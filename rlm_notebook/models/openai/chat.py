@@ -9,7 +9,7 @@ from ...core.limits import Usage
 from ..provider.errors import require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of, thoughts_in
 from ..provider.sse import Event
-from .request import TOOLS_WITH_REASONING, Wanted, wire_message
+from .request import TOOLS_WITH_REASONING, ProviderRequest, wire_message
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 
@@ -17,7 +17,7 @@ __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 OPTIONAL: tuple[str, ...] = ("response_format", "temperature", "stream_options", "max_completion_tokens", "max_tokens")
 
 
-def body(wanted: Wanted) -> dict[str, Any]:
+def body(wanted: ProviderRequest) -> dict[str, Any]:
     """The request as it is sent, without what the server does not take."""
     request = wanted.request
     sent: dict[str, Any] = {"model": wanted.model, "messages": [wire_message(message) for message in wanted.messages]}
@@ -35,7 +35,7 @@ def body(wanted: Wanted) -> dict[str, Any]:
     return {name: value for name, value in sent.items() if value is not None and name not in wanted.refused}
 
 
-def _tokens_name(wanted: Wanted) -> str:
+def _tokens_name(wanted: ProviderRequest) -> str:
     """OpenAI renamed the limit; other servers know the old name. Whichever is refused, the other one is tried."""
     names = ["max_completion_tokens", "max_tokens"]
     if not wanted.official:

@@ -19,7 +19,7 @@ from ..provider.tool_calls import arguments_text, called
 __all__ = [
     "RUNGS",
     "TOOLS_WITH_REASONING",
-    "Wanted",
+    "ProviderRequest",
     "wire_message",
 ]
 
@@ -28,7 +28,7 @@ TOOLS_WITH_REASONING = "tools with reasoning"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProviderRequest:
     """One request, with the model's own settings filled in; `refused` are the parts that its server does not take."""
 
     model: str

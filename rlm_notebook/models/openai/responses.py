@@ -13,7 +13,7 @@ from ..provider.errors import ErrorWithin, failed_within, require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of
 from ..provider.sse import Event
 from ..provider.tool_calls import arguments_text, called
-from .request import Wanted
+from .request import ProviderRequest
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 
@@ -22,7 +22,7 @@ OPTIONAL: tuple[str, ...] = ("text", "temperature", "max_output_tokens", "reason
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 
 
-def body(wanted: Wanted) -> dict[str, Any]:
+def body(wanted: ProviderRequest) -> dict[str, Any]:
     """The request as it is sent, without what the server does not take."""
     request, form = wanted.request, wanted.format
     sent: dict[str, Any] = {
