@@ -63,7 +63,7 @@ def local_servers(known: Mapping[str, str] | None = None, patience: float = PATI
     answers: queue.SimpleQueue[LocalServer | None] = queue.SimpleQueue()
     for name, url in known.items():
         # A thread cannot be stopped: it is left to its own deadline.
-        threading.Thread(endpoint=lambda *a: answers.put(_asked(*a)), args=(name, url, end), daemon=True).start()
+        threading.Thread(target=lambda *a: answers.put(_asked(*a)), args=(name, url, end), daemon=True).start()
     found = [server for server in _until(end, answers, len(known)) if server is not None]
     return sorted(found, key=lambda server: list(known).index(server.name))
 

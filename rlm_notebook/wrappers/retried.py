@@ -1,4 +1,4 @@
-"""Patience: a failed call is repeated when repeating it can help."""
+"""Retries: a failed call is repeated when repeating it can help."""
 
 from __future__ import annotations
 

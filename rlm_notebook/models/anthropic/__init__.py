@@ -20,7 +20,7 @@ from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
 from ...ports import FREE, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
-from ..provider.exchange import Patience, reply_of
+from ..provider.exchange import StreamTimeout, reply_of
 from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import HeaderCallback, Ticket
 from ..provider.rate_limited_call import RateLimitedCall
@@ -106,11 +106,11 @@ class AnthropicModel:
             install = "pip install 'rlm-notebook[anthropic]'"
             raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
-        patience = Patience(self.stall_timeout, deadline)
-        return self._pieces(request, url, call, await call.turn(request), patience)
+        timeout = StreamTimeout(self.stall_timeout, deadline)
+        return self._pieces(request, url, call, await call.turn(request), timeout)
 
     async def _pieces(
-        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
+        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, timeout: StreamTimeout
     ) -> Pieces:
         endpoint = call.endpoint
         client = await client_for(ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, sdk="anthropic"))
@@ -118,7 +118,7 @@ class AnthropicModel:
         while True:
             on_headers = call.begin(ticket)
             body = well_formed_value(body_of(request, known, self.model, self.max_output_tokens, self.temperature))
-            made = _call(client, body, request, endpoint, on_headers, patience)
+            made = _call(client, body, request, endpoint, on_headers, timeout)
             try:
                 async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
@@ -164,7 +164,7 @@ async def _call(
     request: Request,
     endpoint: Endpoint,
     on_headers: HeaderCallback,
-    patience: Patience,
+    timeout: StreamTimeout,
 ) -> Pieces:
     required = {name: body[name] for name in ("model", "max_tokens", "messages", "stream")}
     # The rest goes beside the SDK's own arguments: which ones it has changes with its version.
@@ -173,7 +173,7 @@ async def _call(
     on_headers(raw.headers)
     written = MessageWritten(body["model"], _answered(body), endpoint, body.get("tool_choice", {}).get("name", ""))
     add, whole = written.add, written.add_whole
-    made = reply_of(raw.http_response, written, add, whole, patience, endpoint, streaming=request.streaming)
+    made = reply_of(raw.http_response, written, add, whole, timeout, endpoint, streaming=request.streaming)
     async with aclosing(made) as pieces:
         async for piece in pieces:
             yield piece

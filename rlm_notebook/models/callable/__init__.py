@@ -21,7 +21,7 @@ from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
 from ...ports import Capabilities, Reply, Request
 from ..provider.errors import one_line
-from ..provider.exchange import Patience, steadily
+from ..provider.exchange import StreamTimeout, steadily
 from .reply import reply_from
 from .request import Context, OwnCopy, inputs_of
 from .stream import Told
@@ -237,8 +237,8 @@ async def _streamed(pieces: Any, request: Request, name: str, deadline: Deadline
     """Text is passed on, and that in the events of an SDK; a mapping is the whole and must be the last that comes."""
     told = Told(request, name)
     try:
-        coming, patience = aiter(pieces), Patience(None, deadline)
-        async with aclosing(steadily(coming, told, patience, told.caller)) as steady:
+        coming, timeout = aiter(pieces), StreamTimeout(None, deadline)
+        async with aclosing(steadily(coming, told, timeout, told.caller)) as steady:
             async for piece in steady:
                 if text := told.add(piece):
                     yield text

@@ -22,7 +22,7 @@ from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, RLMError
 from ...ports import FREE, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
-from ..provider.exchange import Patience, reply_of
+from ..provider.exchange import StreamTimeout, reply_of
 from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import HeaderCallback, Ticket
 from ..provider.rate_limited_call import RateLimitedCall
@@ -129,11 +129,11 @@ class OpenAIModel:
         url = self._url()
         endpoint = self._endpoint(url)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
-        patience = Patience(self.stall_timeout, deadline)
-        return self._pieces(request, url, call, await call.turn(request), patience)
+        timeout = StreamTimeout(self.stall_timeout, deadline)
+        return self._pieces(request, url, call, await call.turn(request), timeout)
 
     async def _pieces(
-        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, patience: Patience
+        self, request: Request, url: str, call: RateLimitedCall, ticket: Ticket, timeout: StreamTimeout
     ) -> Pieces:
         endpoint = call.endpoint
         client = await client_for(
@@ -146,7 +146,7 @@ class OpenAIModel:
             on_headers = call.begin(ticket)
             wanted = self._wanted(request, url, refused)
             sent = well_formed_value(wire.body(wanted))
-            made = _call(client, wire, wanted, sent, endpoint, on_headers, patience)
+            made = _call(client, wire, wanted, sent, endpoint, on_headers, timeout)
             try:
                 async with aclosing(call.counted(made, ticket)) as pieces:
                     async for piece in pieces:
@@ -204,13 +204,13 @@ async def _call(
     sent: dict[str, Any],
     endpoint: Endpoint,
     on_headers: HeaderCallback,
-    patience: Patience,
+    timeout: StreamTimeout,
 ) -> Pieces:
     raw = await wire.requested(client)(**sent)
     on_headers(raw.headers)
     written = Written(wanted.model, wanted.answered, endpoint, {tool["name"] for tool in wanted.request.tools})
     add, add_whole = partial(wire.add, written), partial(wire.add_whole, written)
-    made = reply_of(raw.http_response, written, add, add_whole, patience, endpoint, streaming=wanted.request.streaming)
+    made = reply_of(raw.http_response, written, add, add_whole, timeout, endpoint, streaming=wanted.request.streaming)
     async with aclosing(made) as pieces:
         async for piece in pieces:
             yield piece

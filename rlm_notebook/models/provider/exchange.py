@@ -19,7 +19,7 @@ from ...ports import Reply
 from .reply import Sender
 from .sse import END, Event, Whole, events
 
-__all__ = ["Patience", "Writing", "reply_of", "steadily"]
+__all__ = ["StreamTimeout", "Writing", "reply_of", "steadily"]
 
 #: The call's own deadline must not end what is complete.
 BEFORE_DEADLINE = 0.1
@@ -43,7 +43,7 @@ class Writing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamTimeout:
     """How long is waited for the next event: `stall` seconds while text is flowing, and never past the deadline."""
 
     stall: float | None
@@ -61,14 +61,14 @@ async def reply_of(
     written: Writing,
     add: Callable[[Event], str],
     add_whole: Callable[[Any], None],
-    patience: Patience,
+    timeout: StreamTimeout,
     endpoint: Sender,
     *,
     streaming: bool,
 ) -> Pieces:
     """The new text of each event as it comes (if it was to be streamed), then the reply."""
     halves, whole, ended = Halves(), False, False
-    async with aclosing(events(response)) as coming, aclosing(steadily(coming, written, patience, endpoint)) as steady:
+    async with aclosing(events(response)) as coming, aclosing(steadily(coming, written, timeout, endpoint)) as steady:
         async for event in steady:
             if isinstance(event, Whole):
                 add_whole(event.data)
@@ -95,11 +95,11 @@ async def reply_of(
 
 
 async def steadily(
-    coming: AsyncIterator[Any], written: Writing, patience: Patience, endpoint: Sender
+    coming: AsyncIterator[Any], written: Writing, timeout: StreamTimeout, endpoint: Sender
 ) -> AsyncGenerator[Any, None]:
-    """The same events; raises a retryable `ModelError` for a silence of more seconds than there is patience for."""
+    """The same events; raises a retryable `ModelError` for a silence of more seconds than there is timeout for."""
     while True:
-        seconds = patience.seconds(written)
+        seconds = timeout.seconds(written)
         timer = asyncio.timeout(seconds)
         try:
             async with timer:
