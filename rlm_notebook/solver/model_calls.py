@@ -33,6 +33,7 @@ from weakref import WeakSet
 
 from ..concurrency.cancellation import is_being_cancelled, is_failure, is_running
 from ..concurrency.deadline import answer_in_time
+from ..concurrency.retrying import RetryDriver
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.error_text import described, error_text
 from ..core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
@@ -50,7 +51,6 @@ from ..ports import Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
 from ..runtime.run_context import RunContext
 from ..runtime.scheduler import held
-from ..wrappers.retried import Patience
 from .errors import without_node
 
 __all__ = ["TextReader", "call_model", "emit_work"]
@@ -181,7 +181,7 @@ class ModelCall:
                 if isinstance(found, Reply):
                     return self._reuse(found, request)
                 first = found
-            patience, priority = None, self.run.priorities.of(self.node, request.facts.depth, request.mode)
+            retries, priority = None, self.run.priorities.of(self.node, request.facts.depth, request.mode)
             if request.mode != "planner" and self.run.admission.meter.runs_low:
                 # Where the budget may end before the run, answers to what is planned come before further plans.
                 priority += _BEFORE_ALL
@@ -246,8 +246,8 @@ class ModelCall:
                 if self.retry is None:
                     raise failure
                 emit_work(self.run, self.node, request.mode)
-                patience = patience or Patience(self.retry, self._emit_retry, self._has_answered)
-                await patience.after(failure)
+                retries = retries or RetryDriver(self.retry, self._emit_retry, self._has_answered)
+                await retries.after(failure)
             recordable = _recordable(reply, self.node, self.model)
             if first is not None:
                 replies.settle(first, request, recordable)
