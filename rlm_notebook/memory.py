@@ -158,8 +158,14 @@ class SharedMemory:
             raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
         if not found:
             return f"[{name}: no line matches {pattern!r}]"
-        lines = "\n".join(f"{offset}: {_line_at(text, offset)}" for offset in found)
-        return f"[{name}: offset and line of {len(found)} matches]\n{lines}"[:PIECE]
+        lines = []
+        for offset in found:
+            # At most 60 characters before the match and 120 behind its beginning.
+            start = max(text.rfind("\n", 0, offset) + 1, offset - 60)
+            end = text.find("\n", offset)
+            lines.append(f"{offset}: {text[start : min(end if end >= 0 else len(text), offset + 120)]}")
+        listed = "\n".join(lines)
+        return f"[{name}: offset and line of {len(found)} matches]\n{listed}"[:PIECE]
 
     def sample(self, name: str, count: int = 5) -> str:
         """Some lines from all over a reference, the same ones every time, to see what it is like."""
@@ -276,9 +282,3 @@ def _require_small(pattern: str) -> None:
 
 
 _COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-
-
-def _line_at(text: str, offset: int) -> str:
-    start = max(text.rfind("\n", 0, offset) + 1, offset - 60)
-    end = text.find("\n", offset)
-    return text[start : min(end if end >= 0 else len(text), offset + 120)]

@@ -177,7 +177,9 @@ class _Plain:
         if (table := table_text(value)) is not None:
             return self._noted(f"{kind} {self._unsaid(value)}" if self._typed else kind, table)
         if (items := _array_items(value)) is not _NO_ARRAY:
-            return self._noted(f"{kind} {_array_kind(value)}", self.of(items, level))
+            # A list does not tell the type of its numbers, nor the shape of an empty array.
+            dtype, shape = getattr(getattr(value, "dtype", None), "kind", ""), list(getattr(value, "shape", ()))
+            return self._noted(f"{kind} {dtype} {shape}", self.of(items, level))
         if isinstance(value, BaseModel) or is_dataclass(value) or hasattr(type(value), "__attrs_attrs__"):
             return self._record(value, level)
         if isinstance(value, Mapping):
@@ -328,11 +330,6 @@ def _array_items(value: Any) -> Any:
         return value.toarray().tolist()
     give = next((found for name in _AS_LIST if callable(found := getattr(value, name, None))), None)
     return give() if give is not None else _NO_ARRAY
-
-
-def _array_kind(value: Any) -> str:
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
-    return f"{kind} {list(getattr(value, 'shape', ()))}"
 
 
 def _column_kinds(value: Any) -> str:

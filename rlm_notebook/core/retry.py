@@ -31,10 +31,14 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         for name in ("attempts", "at_first"):
-            if not _is_count(value := getattr(self, name)) and not (name == "at_first" and value is None):
+            value = getattr(self, name)
+            is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not is_count and not (name == "at_first" and value is None):
                 raise ConfigurationError(f"RetryPolicy({name}={value!r}): expected a whole number of at least 1")
         for name in ("initial", "maximum", "patience"):
-            if not _is_seconds(value := getattr(self, name)):
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and math.isfinite(value) and value >= 0):
                 raise ConfigurationError(f"RetryPolicy({name}={value!r}): expected seconds, not negative")
 
     def attempts_of(self, *, answered: bool) -> int:
@@ -53,11 +57,3 @@ class RetryPolicy:
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

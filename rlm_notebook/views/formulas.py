@@ -111,14 +111,9 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
                 yield begin, last
             begin, depth, last = -1, 0, -1
         elif begin < 0:
-            begin, closing, depth = _opened(mark)
+            closing = f"\\end{sign[6:]}" if sign[:6].lower() == "\\begin" else _CLOSING.get(sign, "")
+            begin, depth = (mark.start() if closing else -1), 0
         elif sign == "{":
             depth += 1
         elif sign == "}" and depth:
             depth -= 1
-
-
-def _opened(mark: re.Match[str]) -> tuple[int, str, int]:
-    sign = mark[0]
-    closing = f"\\end{sign[6:]}" if sign[:6].lower() == "\\begin" else _CLOSING.get(sign)
-    return (mark.start(), closing, 0) if closing else (-1, "", 0)

@@ -117,7 +117,11 @@ def split_text(text: str, title: str, worth: int, per_section: bool = True) -> l
     if len(text) < max(MIN_UNSECTIONED, worth):
         return []
     pieces = chunks(text, max(CHUNK, len(text) // MAX_PARTS + CHUNK // 2))
-    return [Section(f"Part {number}: {_opening_words(each)}", each) for number, each in enumerate(pieces, start=1)]
+    parts = []
+    for number, piece in enumerate(pieces, start=1):
+        opening = re.sub(r"[\"#*`|_>\s]+", " ", piece[:200]).split()[:6]
+        parts.append(Section(f"Part {number}: {' '.join(opening)}…", piece))
+    return parts
 
 
 def _with_opening(sections: Sequence[Section], opening: str, title: str) -> Iterator[Section]:
@@ -147,18 +151,12 @@ def _group(sections: list[Section]) -> Section:
     if len(sections) == 1:
         return sections[0]
     first, last = (each.title.removeprefix(OPENING) for each in (sections[0], sections[-1]))
-    text = "\n\n".join(f"# {each.title.removeprefix(OPENING)}\n\n{_deeper(each.text)}" for each in sections)
-    return Section(f"{first} … {last}", text)
-
-
-def _deeper(text: str) -> str:
-    """The text with its headings one level down, so that the headings of the group are above them."""
-    return re.sub(r"^(#{1,5}[ \t])", r"#\1", text, flags=re.MULTILINE)
-
-
-def _opening_words(text: str) -> str:
-    words = re.sub(r"[\"#*`|_>\s]+", " ", text[:200]).split()[:6]
-    return " ".join(words) + "…"
+    written = []
+    for each in sections:
+        # The headings of a section move one level down, below its title.
+        deeper = re.sub(r"^(#{1,5}[ \t])", r"#\1", each.text, flags=re.MULTILINE)
+        written.append(f"# {each.title.removeprefix(OPENING)}\n\n{deeper}")
+    return Section(f"{first} … {last}", "\n\n".join(written))
 
 
 # --- the instruction for a part ---------------------------------------------------------------------------------------

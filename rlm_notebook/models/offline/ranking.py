@@ -49,13 +49,13 @@ def sample(text: str) -> str:
     if len(text) <= MAX_CHARACTERS:
         return text
     step, size = len(text) // 10, MAX_CHARACTERS // 10
-    return "\n\n".join(_whole_lines(text[start : start + size]) for start in range(0, step * 10, step))
-
-
-def _whole_lines(stretch: str) -> str:
-    """The excerpt without its first and last line, which are probably cut."""
-    first, last = stretch.find("\n"), stretch.rfind("\n")
-    return stretch[first + 1 : last] if 0 <= first < last else stretch
+    excerpts = []
+    for start in range(0, step * 10, step):
+        excerpt = text[start : start + size]
+        # Without its first and last line, which are probably cut.
+        first, last = excerpt.find("\n"), excerpt.rfind("\n")
+        excerpts.append(excerpt[first + 1 : last] if 0 <= first < last else excerpt)
+    return "\n\n".join(excerpts)
 
 
 def choose(
@@ -179,8 +179,14 @@ def _fitness(sentence: Sentence) -> float:
     fitness = 1.6 if sentence.leads and not sentence.is_item else 1.0
     if sentence.is_item:
         fitness *= 0.6
-    fitness *= _by_length(len(tokens))
-    if _leans(tokens):
+    # Eight to thirty words are one statement; fewer are a fragment, many more are several.
+    if len(tokens) < 8:
+        fitness *= 0.8 if len(tokens) >= 6 else 0.4
+    elif len(tokens) > 30:
+        fitness *= max(0.35, 1 - (len(tokens) - 30) * 0.03)
+    opening = [token.lower() for token in tokens[:6]]
+    points_back = "such" in opening or bool({"that", "this", "these", "those"}.intersection(opening[1:2]))
+    if points_back or _LEANS.intersection(opening[:1]):
         fitness *= 0.55
     if not _ends_whole(sentence.text) or sentence.text.rstrip().endswith(("?", "？")):
         fitness *= 0.25  # a question, or a fragment
@@ -190,19 +196,6 @@ def _fitness(sentence: Sentence) -> float:
 
 
 _MANY_SPANS = 4
-
-
-def _leans(tokens: Sequence[str]) -> bool:
-    opening = [token.lower() for token in tokens[:6]]
-    points_back = "such" in opening or bool({"that", "this", "these", "those"}.intersection(opening[1:2]))
-    return points_back or bool(_LEANS.intersection(opening[:1]))
-
-
-def _by_length(length: int) -> float:
-    """The factor for a sentence's length in words: eight to thirty are one statement, fewer are a fragment."""
-    if length < 8:
-        return 0.8 if length >= 6 else 0.4
-    return 1.0 if length <= 30 else max(0.35, 1 - (length - 30) * 0.03)
 
 
 def _diverse(

@@ -228,7 +228,8 @@ def read_instruction(instruction: str) -> ParsedInstruction:
     return ParsedInstruction(
         summary=bool(_SUMMARY.search(text)) or (bool(overview) and per_section),
         sentences=None if counts else _sentence_number(text),
-        words=_word_number(text),
+        # "Five key words" is not a length.
+        words=_number_before("words?", re.sub(r"key ?words?", "", text, flags=re.IGNORECASE)),
         bullets=bool(re.search(r"\bbullet", text, re.IGNORECASE)),
         terms=(_number_before("key ?terms|terms|key ?words|key phrases|key concepts", text) or 0)
         if _TERMS.search(text)
@@ -247,12 +248,6 @@ def _sentence_number(text: str) -> int | None:
         return found
     paragraphs = _number_before("paragraphs?", text)
     return 5 * paragraphs if paragraphs else None
-
-
-def _word_number(text: str) -> int | None:
-    if re.search(r"key ?words?", text, re.IGNORECASE):
-        text = re.sub(r"key ?words?", "", text, flags=re.IGNORECASE)
-    return _number_before("words?", text)
 
 
 def _counted(text: str) -> tuple[str, ...]:

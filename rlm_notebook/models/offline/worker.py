@@ -147,7 +147,9 @@ def _extract(text: str, wanted: ParsedInstruction, title: str) -> str:
     found = []
     if wanted.summary:
         chosen = choose(_candidates(text), wanted.sentences or (None if wanted.words else 3), wanted.words, title)
-        found.append(as_text([each.text for each in chosen], wanted.bullets) or _no_prose(text))
+        lines = sum(1 for line in text.splitlines() if line.strip())
+        no_prose = f"{_MISSES[2]}: {lines} lines of code, tables, headings or lists."
+        found.append(as_text([each.text for each in chosen], wanted.bullets) or no_prose)
     if wanted.terms is not None:
         found.append(terms_line(key_terms(text, wanted.terms or None, title)))
     return "\n\n".join(each for each in found if each)
@@ -170,11 +172,6 @@ def as_text(chosen: list[str], bullets: bool) -> str:
 
 def terms_line(terms: list[str]) -> str:
     return f"{TERMS} {', '.join(terms)}" if terms else ""
-
-
-def _no_prose(text: str) -> str:
-    lines = sum(1 for line in text.splitlines() if line.strip())
-    return f"{_MISSES[2]}: {lines} lines of code, tables, headings or lists."
 
 
 _COUNTERS: dict[str, Callable[[str], int]] = {
