@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Agent, AsyncRecursiveEngine, RetryPolicy, ScriptedModel, Tool, tool
+from rlm_notebook.caches.shared_replies import cache_key
 from rlm_notebook.core.keys import digest
 from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.models.openai import OpenAIModel
@@ -90,8 +91,8 @@ def test_models_of_one_name_that_are_set_otherwise_do_not_answer_for_each_other(
     assert not both.fuses_for("writer")
     assert both.fuses_for("same")
     request = Request("worker", ({"role": "user", "content": "t"},), None)  # type: ignore[arg-type]
-    assert Cached(cool).key(request) != Cached(warm).key(request)
-    assert Cached(OpenAIModel("m")).key(request) == digest(
+    assert cache_key(cool, request) != cache_key(warm, request)
+    assert cache_key(OpenAIModel("m"), request) == digest(
         [["openai:m", "", "worker", None, None], [{"role": "user", "content": "t"}], [], None]
     )
 
