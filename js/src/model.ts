@@ -30,7 +30,7 @@ function asBytes(value: unknown): ArrayBufferView | undefined {
   return value instanceof ArrayBuffer ? new Uint8Array(value) : undefined;
 }
 
-/** Without a kernel there is nobody to tell (then false); what was saved is still shown. */
+/** False without a kernel; the saved state is still shown. */
 function sendTo(model: WidgetModel, message: BrowserMessage): boolean {
   try {
     model.send(message);

@@ -3,13 +3,13 @@
  * while the widget can be seen.
  */
 
-/** Milliseconds between drawings of a run that goes on without news: bars grow. */
+/** Milliseconds between redraws of a run without new events: bars grow. */
 const CLOCK_INTERVAL = 250;
 
 export interface PainterOptions {
   readonly element: Element;
   draw(): void;
-  /** Whether to draw again without being asked. */
+  /** Whether to redraw without a request. */
   isMoving(): boolean;
   /** The widget came into sight. */
   shown(): void;
@@ -31,7 +31,7 @@ export class Painter {
     this.request();
   }
 
-  /** Asks for a drawing; many requests before the next frame make one. */
+  /** Requests a redraw; requests before the next frame are combined. */
   request = (): void => {
     this.#dirty = true;
     if (this.#visible && this.#frame === 0) this.#frame = requestAnimationFrame(this.#paint);

@@ -23,7 +23,7 @@ export interface ClientPorts {
   now(): number;
   schedule(delay: number, action: () => void): void;
   nodeChanged: NodeListener;
-  /** Everything was replaced; indexes must be built anew. */
+  /** Everything was replaced; indexes must be rebuilt. */
   replaced(): void;
   /** Something changed and must be drawn. */
   changed(): void;
@@ -41,7 +41,7 @@ export class ProtocolClient {
   #newest: Position = NOWHERE;
   /** The kernel's clock when it last spoke, and ours at that moment. */
   #clock = { kernel: 0, ours: 0 };
-  /** The pauses that were seen from here, for a kernel that does not tell them. */
+  /** The pauses that were observed here, for a kernel that does not send them. */
   #pauses: Pause[] = [];
   #held = new Map<number, Frame>();
   #heldEpoch = -1;
@@ -66,7 +66,7 @@ export class ProtocolClient {
     return this.#clock.kernel + Math.min(this.#silence(), LONGEST_EXTRAPOLATION) / 1000;
   }
 
-  /** Whether a run that should go on has not been heard of for long. */
+  /** Whether a run that is under way has sent no message for long. */
   get isSilent(): boolean {
     return this.hasState && this.#isLive && this.#silence() > LONGEST_SILENCE;
   }
@@ -86,7 +86,7 @@ export class ProtocolClient {
     return this.#ports.now() - this.#clock.ours;
   }
 
-  /** Asks for a snapshot when there is nothing to show and none is on its way. */
+  /** Requests a snapshot if there is nothing to show and none is requested. */
   start(): void {
     this.#syncIfBehind();
   }

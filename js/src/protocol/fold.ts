@@ -1,17 +1,17 @@
 /**
- * Folds operations into the state of a run. Nothing here knows of time, transport or drawing.
+ * Folds operations into the state of a run. Nothing here depends on time, transport or drawing.
  */
 import { EMPTY_NODE, EMPTY_RUN, type Operation, type Run, type Snapshot, type TreeNode } from "./messages";
 
 export interface RunState {
   run: Run;
-  /** A changed node is a new object, so that identity tells whether it must be drawn again. */
+  /** A changed node is a new object, so that identity shows whether it must be redrawn. */
   readonly nodes: Map<string, TreeNode>;
   /** The streamed text of the nodes that were subscribed to. */
   readonly texts: Map<string, string>;
 }
 
-/** Told about each node that changes, so that indexes can follow without looking at every node. */
+/** Called for each changed node, so that indexes are updated without a scan of all nodes. */
 export type NodeListener = (before: TreeNode | undefined, after: TreeNode) => void;
 
 export function emptyState(): RunState {

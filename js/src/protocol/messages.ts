@@ -65,7 +65,7 @@ export interface Run {
   readonly title: string;
   readonly status: RunStatus;
   readonly started: number;
-  /** Seconds; null while the run goes on. */
+  /** Seconds; null while the run is under way. */
   readonly elapsed: number | null;
   readonly tokens: number;
   readonly cost: number | null;
@@ -77,15 +77,15 @@ export interface Run {
   readonly error: string;
   /** The commands the kernel accepts now. */
   readonly can: readonly string[];
-  /** Says what answered when it was not a language model. */
+  /** Names what answered if it was not a language model. */
   readonly label: string;
-  /** What is worth knowing of how the run came about: variables that changed, versions. */
+  /** Remarks about the run: changed variables, versions. */
   readonly notes: readonly string[];
-  /** Says what the run was made from, if it was. */
+  /** For a fork: the run and node it was forked from. */
   readonly forked: string;
   /** When the run was paused; empty from a kernel that does not say. */
   readonly pauses: readonly Pause[];
-  /** A copy without a kernel: nothing can be asked or commanded. */
+  /** A copy without a kernel: no requests, no commands. */
   readonly readonly: boolean;
 }
 
@@ -107,7 +107,7 @@ export interface Frame extends Position {
   readonly ops: readonly Operation[];
 }
 
-/** A frame that tells of much: `z` is Base64 of gzip of the JSON of its operations. */
+/** A large frame: `z` is Base64 of gzip of the JSON of its operations. */
 export interface PackedFrame extends Position {
   readonly t: "p";
   readonly n: number;
@@ -123,7 +123,7 @@ export interface SnapshotNotice extends Position {
   readonly t: "s";
 }
 
-/** All pages that show a run hear every answer, and each numbers its own requests: `c` says whose it is. */
+/** All pages that show a run receive every answer, and each numbers its own requests: `c` is the page. */
 interface Answer {
   readonly req: number;
   /** As it was in the request; absent from a kernel that does not say. */
@@ -150,11 +150,11 @@ export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | D
 export const TAB_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
 export type TabField = (typeof TAB_FIELDS)[number];
 
-/** What is fetched when it is looked at; a title is cut, `task` is the whole text. */
+/** Fields that are fetched when they are shown; a title is cut, `task` is the whole text. */
 export type DetailField = TabField | "task";
 
 export type BrowserMessage = {
-  /** The page that speaks; it is added where the message leaves. A snapshot is for all, so nobody in particular asks. */
+  /** The sending page, added when the message is sent. A snapshot is for all pages, so its request has none. */
   readonly c?: string;
 } & (
   | { readonly t: "sync"; readonly e: number; readonly s: number }

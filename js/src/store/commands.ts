@@ -5,11 +5,11 @@
 import { signal } from "@preact/signals-core";
 import type { Acknowledgement, BrowserMessage } from "../protocol/messages";
 
-/** Milliseconds after which a kernel that has not answered is said to be busy or gone. */
+/** Milliseconds after which a kernel that has not answered is reported as busy or shut down. */
 export const COMMAND_PATIENCE = 4000;
 
-const UNREACHABLE = "The kernel cannot be reached: it was shut down or restarted. Run the cell again to go on.";
-const UNANSWERED = "The kernel has not answered yet: it is busy or gone. If it is busy, this is done as soon as it is free.";
+const UNREACHABLE = "The kernel cannot be reached: it was shut down or restarted. Run the cell again to continue.";
+const UNANSWERED = "The kernel has not answered yet: it is busy or was shut down. If it is busy, the command is executed when it is free.";
 const REFUSED = "The kernel refused the command.";
 
 export interface Command {
@@ -33,7 +33,7 @@ export interface CommandPorts {
 
 interface Sent {
   readonly key: string;
-  /** Whether what goes wrong is shown beside the run, and not by whoever asked. */
+  /** Whether an error is shown beside the run, rather than by the caller. */
   readonly shown: boolean;
   readonly settle: (answer: Answer) => void;
 }
@@ -56,12 +56,12 @@ export class Commands {
     return this.#pending.value.has(keyOf(command));
   }
 
-  /** Tells the kernel to do something; what goes wrong is shown in `error`. */
+  /** Sends a command to the kernel; an error is shown in `error`. */
   run(command: Command): Promise<Answer> {
     return this.#send(command, true);
   }
 
-  /** The same, where the one who asks shows what goes wrong. */
+  /** The same, where the caller shows the error. */
   ask(command: Command): Promise<Answer> {
     return this.#send(command, false);
   }
@@ -96,7 +96,7 @@ export class Commands {
     return answer;
   }
 
-  /** An answer that comes after all replaces what was said of its absence. */
+  /** A late answer replaces the message about its absence. */
   #settle(request: number, answer: Answer): void {
     const sent = this.#sent.get(request);
     if (!sent) return;

@@ -14,7 +14,7 @@ export interface Detail {
 
 interface Entry {
   readonly value: Signal<Detail>;
-  /** What the node was like when this was asked for; another state makes the answer stale. */
+  /** The state of the node at the request; in another state the answer is stale. */
   state: string;
   request: number;
 }
@@ -44,7 +44,7 @@ export class DetailCache {
     return this.#entry(id, field).value.value;
   }
 
-  /** Asks for the fields that were never fetched or were fetched in another state of the node. */
+  /** Requests the fields that were never fetched, or were fetched in another state of the node. */
   request(node: TreeNode, fields: readonly DetailField[]): void {
     const state = versionOf(node);
     const stale = fields.filter((field) => this.#entry(node.id, field).state !== state);

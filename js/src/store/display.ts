@@ -5,7 +5,7 @@ import type { NodeState, TreeNode } from "../protocol/messages";
 
 export type DisplayState = NodeState | "cached";
 
-/** Who has begun and waits - for a turn, for the next attempt, for somebody to allow a tool - is not at work. */
+/** A node that has started and waits (for admission, the next attempt, an approval) is not at work. */
 export function displayState(node: TreeNode): DisplayState {
   if (node.state === "done" && node.mark !== "") return "cached";
   return isActive(node) && node.phases.at(-1)?.[0] === "wait" ? "waiting" : node.state;
@@ -17,7 +17,7 @@ const ACTIVE: ReadonlySet<NodeState> = new Set(["planning", "running", "synthesi
 export const isFinished = (node: TreeNode): boolean => FINISHED.has(node.state);
 export const isActive = (node: TreeNode): boolean => ACTIVE.has(node.state);
 
-/** What is worth knowing of a node: why it failed, that it was limited. Where it stands nobody needs to be told its id. */
+/** Remarks about a node: why it failed, that it was limited. The node's own id is omitted. */
 export function noteOf({ id, note }: TreeNode): string {
   const prefix = `node ${id}: `;
   return note.startsWith(prefix) ? note.slice(prefix.length) : note;
@@ -25,7 +25,7 @@ export function noteOf({ id, note }: TreeNode): string {
 
 const HANDED_UP = /^\d+ of \d+ parts failed(?=: )/;
 
-/** Why it failed, for its row: what befell a part is said in the row of that part, and not once a level. */
+/** Why it failed, for its row; the failure of a sub-task is shown in the row of that sub-task only. */
 export function reasonOf(node: TreeNode): string {
   const note = noteOf(node);
   return HANDED_UP.exec(note)?.[0] ?? note;

@@ -25,7 +25,7 @@ interface Block {
   readonly spans: readonly FlameSpan[];
 }
 
-/** Beyond this depth nobody sees anything; also what keeps a hostile tree from exhausting the stack. */
+/** The deepest level that is drawn; it also keeps a hostile tree from exhausting the stack. */
 const DEEPEST = 200;
 
 function blockOf(tree: Tree, id: string, now: number, depth: number): Block | null {

@@ -11,7 +11,7 @@ export interface Row {
   /** For each ancestor but the root: whether a line to a later sibling of it passes this row. */
   readonly guides: readonly boolean[];
   readonly isLast: boolean;
-  /** Place among the siblings, from 1, and their number: what a screen reader says. */
+  /** Position among the siblings, from 1, and their number, for screen readers. */
   readonly position: number;
   readonly siblings: number;
 }
@@ -25,7 +25,7 @@ export function isFiltering(filter: RowFilter): boolean {
   return filter.query.trim() !== "" || filter.states.size > 0;
 }
 
-/** Whether a node itself is asked for; its ancestors are shown around it. */
+/** Whether the node itself matches; its ancestors are shown around it. */
 export function matcher(filter: RowFilter): (node: TreeNode) => boolean {
   const query = filter.query.trim().toLowerCase();
   return (node) =>

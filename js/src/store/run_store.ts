@@ -32,7 +32,7 @@ export class RunStore {
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions = new Map<object, readonly string[]>();
-  /** Tells this page from others that show the same run. */
+  /** Distinguishes this page from others that show the same run. */
   readonly #name = Math.random().toString(36).slice(2);
   #epoch = -1;
   #requests = 0;
@@ -56,7 +56,7 @@ export class RunStore {
     return this.client.state.run;
   }
 
-  /** What is known of a run before its first snapshot. */
+  /** The fields of a run before its first snapshot. */
   introduce(run: Partial<Run>): void {
     if (!this.client.hasState) this.client.state.run = { ...this.run, ...run };
     this.#notify();
@@ -81,7 +81,7 @@ export class RunStore {
     if (message) this.#dispatch(message, buffers);
   }
 
-  /** Unpacks a snapshot; one that cannot be read is asked for again with the next frame. */
+  /** Decompresses a snapshot; one that cannot be read is requested again with the next frame. */
   async receiveSnapshot(bytes: ArrayBufferView | undefined): Promise<void> {
     if (!bytes || bytes.byteLength === 0) return;
     const finish = this.client.expectSnapshot();
@@ -92,7 +92,7 @@ export class RunStore {
     finish(snapshot);
   }
 
-  /** Streams the full text of these nodes to `view`, instead of those it asked for before. */
+  /** Streams the full text of these nodes to `view`, instead of its previous ones. */
   subscribe(view: object, ids: readonly string[]): void {
     const before = this.#subscribedIds();
     if (ids.length > 0) this.#subscriptions.set(view, ids);
@@ -130,7 +130,7 @@ export class RunStore {
     return c === this.#name;
   }
 
-  /** Text that streamed while frames were lost is only sent again to those who ask again. */
+  /** Text that streamed while frames were lost is only sent again after a new subscription. */
   #replaced(): void {
     this.tree.rebuild();
     if (this.client.position.e !== this.#epoch) {

@@ -5,9 +5,9 @@
 
 /** A shorter beginning is left as it is. */
 const SHORTEST_PREFIX = 24;
-/** How much of the common beginning is kept, at most. */
+/** The most characters of the common beginning that remain. */
 const KEPT = 16;
-/** So many siblings tell what all have in common. */
+/** The number of siblings whose titles are compared. */
 const MOST_COMPARED = 100;
 
 const WORD_END = /\s+\S*$/;
@@ -22,7 +22,7 @@ export function commonPrefix(titles: readonly string[]): string {
   return others.length === 0 ? "" : first.slice(0, length).replace(WORD_END, " ").trimStart();
 }
 
-/** The length of the beginning that siblings share; 0 when cutting it would not tell them apart. */
+/** The length of the beginning that siblings share; 0 if they would not differ without it. */
 export function sharedLength(titles: readonly string[]): number {
   const compared = titles.slice(0, MOST_COMPARED);
   if (compared.every((title) => title === compared[0])) return 0;

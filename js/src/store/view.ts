@@ -55,7 +55,7 @@ export class View {
   readonly tab = signal<TabField>("output");
   readonly mode = signal<"tree" | "flame">("tree");
   readonly dialog = signal<OpenDialog | null>(null);
-  /** Folded to the header: what a finished run that nobody touched becomes. */
+  /** Folded to the header, as a finished run is unless the user touched it. */
   readonly collapsed = signal(false);
   #touched = false;
   #lastStatus = "";
@@ -112,7 +112,7 @@ export class View {
     return this.store.clock;
   });
 
-  /** Changes about once a second, for what is too dear to follow the clock. */
+  /** Changes about once a second, for work that is too expensive to follow the clock. */
   readonly second = computed(() => {
     const { run, tree } = this.store;
     const seconds = tree.size > DEAR_TREE ? SLOW_SECONDS : 1;
@@ -303,7 +303,7 @@ export class View {
     this.#setFolded(finished, true);
   }
 
-  /** Each branch is folded once only: whoever opens it again wants it open. */
+  /** Each branch is folded only once: a branch that is opened again stays open. */
   #isFoldable(node: TreeNode): boolean {
     return isFinished(node) && !this.#foldDecided.has(node.id) && this.store.tree.children(node.id).length > 0;
   }

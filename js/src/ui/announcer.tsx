@@ -1,4 +1,4 @@
-/** Tells a screen reader how the run goes: seldom, except that an end is told at once. */
+/** Announces the progress of the run to screen readers: rarely, but its end immediately. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunStatus } from "../protocol/messages";
 import type { View } from "../store/view";

@@ -34,7 +34,7 @@ export function Alerts({ view }: { view: View }) {
   );
 }
 
-/** Plans, and calls of tools, that wait for approval: nothing is done until somebody has looked at them. */
+/** Plans and tool calls that wait for approval; they do not run before it. */
 function Approvals({ view }: { view: View }) {
   const waiting = view.can("approve") ? [...view.tree.awaiting] : [];
   const first = waiting[0] === undefined ? undefined : view.tree.node(waiting[0]);
@@ -45,7 +45,7 @@ function Approvals({ view }: { view: View }) {
     <div class="rn-banner rn-banner-approve">
       <Icon name="approve" />
       <p>
-        {tools ? "Calls of tools wait" : "A plan waits"} for your approval: <b>{clip(first.title)}</b>
+        {tools ? "Tool calls wait" : "A plan waits"} for your approval: <b>{clip(first.title)}</b>
         {others}
       </p>
       <button
@@ -69,15 +69,15 @@ function firstFailure(view: View): string | undefined {
   return deepest?.id;
 }
 
-/** After failures, a spent budget or a cancellation: what one can go on with. */
+/** The ways to continue after failures, a spent budget or a cancellation. */
 function WaysOn({ view }: { view: View }) {
   if (["running", "paused"].includes(view.run.status)) return null;
   const canRetry = view.can("retry") && view.tree.count("failed") + view.tree.count("cancelled") > 0;
   const canAnswer = view.can("answer");
   if (!canRetry && !canAnswer) return null;
   const failed = view.tree.count("failed");
-  const stopped = view.tree.count("cancelled");
-  const counts = [failed > 0 && `${plural(failed, "task")} failed`, stopped > 0 && `${plural(stopped, "task")} stopped`];
+  const cancelled = view.tree.count("cancelled");
+  const counts = [failed > 0 && `${plural(failed, "task")} failed`, cancelled > 0 && `${plural(cancelled, "task")} cancelled`];
   const facts = counts.filter((count) => count !== false).join(", ") || `the run is ${view.run.status}`;
   const show = (): void => {
     const id = firstFailure(view);
@@ -102,13 +102,13 @@ function WaysOn({ view }: { view: View }) {
   );
 }
 
-/** The clock stands still, and it is said why. */
+/** Explains why the clock stands still. */
 function Silence({ view }: { view: View }) {
   if (!view.store.client.isSilent) return null;
   return (
     <div class="rn-banner rn-banner-silent" role="status">
       <Icon name="waiting" />
-      <p>No news from the kernel: it is busy or gone. This is how things stood at {formatDuration(view.worked.value)}.</p>
+      <p>No message from the kernel: it is busy or was shut down. This is the state at {formatDuration(view.worked.value)}.</p>
     </div>
   );
 }

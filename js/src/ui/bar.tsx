@@ -14,7 +14,7 @@ const PHASE_NAMES: Record<PhaseKind, string> = {
   replayed: "replayed",
 };
 
-/** Where what is written about a bar finds room: behind it, before it, or behind the line of now. */
+/** The place of a bar's label: after the bar, before it, or after the line of the present. */
 export type LabelPlace = "after" | "before" | "beyond";
 
 export interface BarProperties {

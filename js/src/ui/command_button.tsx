@@ -1,4 +1,4 @@
-/** Buttons that tell the kernel something: a click is answered at once, by the button itself. */
+/** Buttons that send commands to the kernel; the button itself responds to a click immediately. */
 import type { Command } from "../store/commands";
 import type { View } from "../store/view";
 import { Icon, type IconName } from "./icons";
@@ -7,7 +7,7 @@ export interface CommandButtonProperties {
   readonly view: View;
   readonly command: Command;
   readonly label: string;
-  /** What the button says until the kernel has answered. */
+  /** The label until the kernel has answered. */
   readonly busyLabel: string;
   readonly icon: IconName;
   readonly look?: "danger" | "primary";
@@ -15,7 +15,7 @@ export interface CommandButtonProperties {
   readonly hint?: string;
 }
 
-/** The button stays focusable when it cannot be used: whoever is on it must not be thrown off. */
+/** A disabled button stays focusable, so that the focus is not lost. */
 export function CommandButton({ view, command, label, busyLabel, icon, look, hint }: CommandButtonProperties) {
   const busy = view.store.commands.isPending(command);
   const { obstacle } = view;

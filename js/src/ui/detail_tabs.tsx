@@ -29,14 +29,14 @@ interface TabProperties {
 
 function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
   const streamed = view.streamedText(node.id) || node.tail;
-  if (streamed === "") return <Empty>Nothing has been written yet.</Empty>;
+  if (streamed === "") return <Empty>No text yet.</Empty>;
   if (streamed.length > LONGEST_LIVE_MARKDOWN) return <PlainText text={streamed} />;
   return <Markdown text={streamed} references={view.references} />;
 }
 
 function Output({ data, node, view }: TabProperties) {
   if (text(data) !== "") return <Markdown text={text(data)} references={view.references} />;
-  // Why is said above, with the state.
+  // The reason is shown above, with the state.
   return <Empty>{isFinished(node) ? "There is no output." : "There is no output yet."}</Empty>;
 }
 

@@ -106,7 +106,7 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
   const below = useMemo(() => countDescendants(tree, node.id), [node.id, tree.shape]);
   return (
     <dl class="rn-facts">
-      <Fact name="Duration" title="From its first call to its end, pauses left out">
+      <Fact name="Duration" title="From its first call to its end, without pauses">
         {ran ? formatDuration(worked(end) - worked(start)) : "–"}
         {waits && <span> · {formatDuration(atWork)} at work</span>}
       </Fact>
@@ -173,7 +173,7 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
   );
 }
 
-/** Fetches what is shown, and the full text of a node that still writes. */
+/** Fetches the shown fields, and subscribes to the text of a node that is streaming. */
 function useNodeData(view: View, node: TreeNode): void {
   const tab = view.tab.value;
   useEffect(() => {
@@ -186,7 +186,7 @@ function useNodeData(view: View, node: TreeNode): void {
   }, [node.id, streams]);
 }
 
-/** Whoever closes the pane goes back to where they were in the tree. */
+/** Closing the pane returns the focus to the row in the tree. */
 function focusActiveRow(from: EventTarget | null): void {
   const root = from instanceof Element ? from.closest(".rn") : null;
   root?.querySelector<HTMLElement>('.rn-rows [tabindex="0"]')?.focus();

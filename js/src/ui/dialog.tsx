@@ -1,4 +1,4 @@
-/** The frame of all dialogs: modal for everybody, left with Escape, and whoever opened it gets the focus back. */
+/** The frame of all dialogs: modal, closed with Escape; the focus returns to the element that opened it. */
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons";

@@ -12,15 +12,15 @@ import { useDetail } from "./use_detail";
 
 type Part = "task" | "plan" | "result";
 
-/** Milliseconds without typing after which the kernel is asked what an edit would mean. */
+/** Milliseconds without typing after which a preview of the edit is requested. */
 const TYPING_PAUSE = 350;
 const MOST_LISTED = 8;
 
 const PART_NAMES: Record<Part, string> = { task: "Task", plan: "Plan", result: "Result" };
 const PART_HINTS: Record<Part, string> = {
-  task: "What the task asks for. It is planned and answered anew, and so is what builds on it.",
+  task: "The text of the task. It is planned and answered again, and so are the tasks that depend on it.",
   plan: "The sub-tasks. Those that stay the same are reused; new and changed ones run.",
-  result: "Your own answer in place of the model's. What builds on it is made anew; the task itself is not run.",
+  result: "Your answer, which replaces the model's. The tasks that depend on it run again; this task does not.",
 };
 
 interface Texts {
@@ -44,7 +44,7 @@ function useOriginal(view: View, node: TreeNode): Texts | null {
   };
 }
 
-/** The arguments of the edit; null as long as nothing is changed or nothing is said. */
+/** The arguments of the edit; null while nothing is changed or the field is empty. */
 export function editOf(part: Part, original: Texts, draft: Texts): object | null {
   if (part === "plan") return isSamePlan(original.plan, draft.plan) ? null : { plan: writePlan(draft.plan) };
   const text = draft[part];
@@ -59,7 +59,7 @@ interface Preview {
 
 const NO_PREVIEW: Preview = { status: "none", data: {}, error: "" };
 
-/** Asks what would run again, once the typing has paused; a late answer to an older question is ignored. */
+/** Requests a preview once typing has paused; late answers to earlier requests are ignored. */
 function usePreview(view: View, id: string, args: object | null): Preview {
   const [preview, setPreview] = useState(NO_PREVIEW);
   useEffect(() => {
@@ -90,7 +90,7 @@ function Estimate({ data }: { data: Record<string, unknown> }) {
 
 function RunAgain({ view, data }: { view: View; data: Record<string, unknown> }) {
   const ids = Array.isArray(data["nodes"]) ? data["nodes"].filter((id) => typeof id === "string") : [];
-  if (ids.length === 0) return <p>Nothing runs again: everything is known already.</p>;
+  if (ids.length === 0) return <p>Nothing runs again: all results are recorded.</p>;
   const more = ids.length - MOST_LISTED;
   return (
     <>
@@ -112,7 +112,7 @@ function PreviewBox({ view, preview }: { view: View; preview: Preview }) {
   return (
     <section class={`rn-preview rn-preview-${status}`} aria-live="polite" aria-label="What will run again">
       {status === "none" && <p>Change something to see what will run again.</p>}
-      {status === "asking" && <p>Working out what will run again…</p>}
+      {status === "asking" && <p>Determining what will run again…</p>}
       {status === "ready" && <RunAgain view={view} data={data} />}
       {status === "refused" && <p class="rn-problem">{clip(error, 4000)}</p>}
     </section>
@@ -135,7 +135,7 @@ function PartChoice({ part, name, choose }: { part: Part; name: string; choose(p
 
 function PartEditor({ part, draft, change }: { part: Part; draft: Texts; change(draft: Texts): void }) {
   const area = useRef<HTMLTextAreaElement>(null);
-  // Once the text is there: whoever opened the dialog wants to write.
+  // When the text has arrived, the focus moves into it.
   useLayoutEffect(() => area.current?.focus(), []);
   if (part === "plan") return <PlanEditor draft={draft.plan} onChange={(plan) => change({ ...draft, plan })} />;
   return (

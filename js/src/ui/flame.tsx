@@ -36,7 +36,7 @@ interface Size {
   readonly height: number;
 }
 
-/** What is needed to turn a span into pixels. */
+/** The conversion of a span to pixels. */
 interface Scale {
   readonly axis: TimeAxis;
   readonly now: number;
@@ -189,7 +189,7 @@ function useSize(element: RefObject<HTMLElement | null>): Size {
   return size;
 }
 
-/** Lanes are assigned anew about once a second; until then spans grow where they are. */
+/** Lanes are reassigned about once a second; until then spans grow in place. */
 function useLayout(view: View): FlameLayout {
   const second = view.second.value;
   const known = useMemo(() => flameLayout(view.tree, view.clock.peek()), [second]);

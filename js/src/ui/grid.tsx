@@ -17,7 +17,7 @@ import { Row, ROW_HEIGHT, type RowActions } from "./row";
 export const rowsThatFit = (height: number): number => Math.floor((height - HEADER_HEIGHT) / ROW_HEIGHT);
 
 const OVERSCAN = 6;
-/** A bound on the rows that exist, whatever a host says about its size. */
+/** The most rows in the document, whatever size a host reports. */
 const MOST_ROWS = 200;
 
 interface Window {

@@ -26,7 +26,7 @@ export function useFocusOnActive(view: View, grid: RefObject<HTMLDivElement | nu
   }, [active]);
 }
 
-/** What is revealed from elsewhere (a crumb, a reference in a text) is scrolled to. */
+/** Scrolls to a node that is revealed from elsewhere (a breadcrumb, a reference in a text). */
 export function useReveal(view: View, grid: RefObject<HTMLDivElement | null>): void {
   const revealed = view.revealed.value;
   useLayoutEffect(() => {

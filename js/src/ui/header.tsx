@@ -27,7 +27,7 @@ function Progress({ view, complete }: { view: View; complete: number }) {
   );
 }
 
-/** What was spent, and of how much. A price that nobody knows is not shown as nothing, nor nothing as unknown. */
+/** The cost and the budget. An unknown price is not shown as zero, nor zero as unknown. */
 function Cost({ run }: { run: Run }) {
   const limit = run.budget.usd;
   if (limit === undefined && run.calls === 0 && !run.cost) return null;
@@ -63,7 +63,7 @@ function Tokens({ run }: { run: Run }) {
   );
 }
 
-/** Pause turns into Resume in place: whoever pressed it keeps the focus. */
+/** Pause becomes Resume in place, so that the focus stays on the button. */
 function Commands({ view }: { view: View }) {
   return (
     <>
@@ -71,11 +71,11 @@ function Commands({ view }: { view: View }) {
         <CommandButton key="pause" view={view} command={{ op: "resume" }} label="Resume" busyLabel="Resuming…" icon="play" />
       ) : (
         view.can("pause") && (
-          <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" hint="Begin nothing new; what is under way is finished" />
+          <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" hint="Start no new calls; calls in flight finish" />
         )
       )}
       {view.can("cancel") && (
-        <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" hint="Stop the run; what is finished is kept" />
+        <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" hint="Cancel the run; finished results are saved" />
       )}
     </>
   );

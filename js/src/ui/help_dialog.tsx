@@ -21,16 +21,16 @@ const KEYS: readonly (readonly [keys: string, meaning: string])[] = [
 ];
 
 const STATES: readonly (readonly [DisplayState, string])[] = [
-  ["pending", "not begun"],
+  ["pending", "not started"],
   ["planning", "deciding whether to split"],
   ["running", "being answered"],
-  ["waiting", "waiting for its parts"],
-  ["synthesizing", "joining its parts"],
+  ["waiting", "waiting for its sub-tasks"],
+  ["synthesizing", "synthesising the results of its sub-tasks"],
   ["done", "done"],
-  ["cached", "reused, nothing spent"],
+  ["cached", "reused or from a cache, at no cost"],
   ["failed", "failed"],
-  ["cancelled", "stopped"],
-  ["superseded", "put aside by another plan"],
+  ["cancelled", "cancelled"],
+  ["superseded", "superseded by another plan"],
 ];
 
 const PHASES: readonly (readonly [PhaseKind, string])[] = [
@@ -90,7 +90,7 @@ export function HelpDialog({ view }: { view: View }) {
               <dt>
                 <i class="rn-swatch rn-swatch-critical" />
               </dt>
-              <dd>critical path: the chain that decides how long the run takes; what is not on it could be slower for free</dd>
+              <dd>critical path: the chain of tasks that determines the duration of the run</dd>
             </div>
           </dl>
         </section>

@@ -21,7 +21,7 @@ const BLOCK = /^[ \t>]*(?:[-+*#>|=]|\d+[.)]|```|~~~|$)/gm;
 const SIGN = /[*_~]+|[[<`\\&@!]|:\/\//g;
 const CELL = /\|/g;
 
-/** Containers in containers, which the lexer reads anew for each level: by their marks, or by indentation. */
+/** Nested containers, by marks or indentation: the lexer reads them again for each level. */
 const TOO_DEEP = /^[ \t]*(?:(?:[-+*>]|\d{1,9}[.)])[ \t]*){24}|^[ \t]{64,}(?:[-+*>]|\d{1,9}[.)])/m;
 
 /** Deeper than anyone writes; also what keeps hostile text from exhausting the stack. */
@@ -96,7 +96,7 @@ function Link({ address, children }: { address: string; children: ComponentChild
   );
 }
 
-/** Loading an image would tell its server who reads this, so its description links to it. */
+/** Loading an image would reveal the reader to its server, so its description links to it. */
 function ImageLink({ token }: { token: Tokens.Image }) {
   return <Link address={token.href}>[image: {decodeEntities(token.text) || token.href}]</Link>;
 }

@@ -57,7 +57,7 @@ function draw(canvas: HTMLCanvasElement, area: Area, view: View): void {
   paint(context, area, span, concurrency(view.tree.nodes(), now, SLICES, share), getComputedStyle(canvas));
 }
 
-/** The size as it was told: asking for it would lay out the page in the middle of drawing it. */
+/** The last observed size: reading it would force a layout while drawing. */
 function useArea(canvas: RefObject<HTMLCanvasElement | null>): Area {
   const [area, setArea] = useState(NO_AREA);
   useEffect(() => {
@@ -70,7 +70,7 @@ function useArea(canvas: RefObject<HTMLCanvasElement | null>): Area {
   return area;
 }
 
-/** Drawn anew once a second, on a change of theme or size, and when the scale or the tree changes. */
+/** Redrawn once a second, on a change of theme or size, and when the scale or the tree changes. */
 export function Overview({ view, theme }: { view: View; theme: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = view.second.value;

@@ -43,7 +43,7 @@ function conditions(step: Step, steps: readonly Step[]): string {
 function StepRow({ step, place, draft, onChange, say }: PlanEditorProperties & {
   step: Step;
   place: number;
-  /** Tells a screen reader what happened, and where the focus goes. */
+  /** Announces a change to screen readers, and says where the focus moves. */
   say(sentence: string, focus: Focus): void;
 }) {
   const { steps } = draft;
@@ -89,13 +89,13 @@ function StepRow({ step, place, draft, onChange, say }: PlanEditorProperties & {
 
 export function PlanEditor({ draft, onChange }: PlanEditorProperties) {
   const list = useRef<HTMLDivElement>(null);
-  const [said, setSaid] = useState<{ sentence: string; focus: Focus }>({ sentence: "", focus: null });
+  const [announcement, announce] = useState<{ sentence: string; focus: Focus }>({ sentence: "", focus: null });
   useLayoutEffect(() => {
-    const { focus } = said;
+    const { focus } = announcement;
     const target = typeof focus === "string" ? list.current?.querySelector(focus) : focus;
     if (target instanceof HTMLElement) target.focus();
-  }, [said]);
-  const say = (sentence: string, focus: Focus): void => setSaid({ sentence, focus });
+  }, [announcement]);
+  const say = (sentence: string, focus: Focus): void => announce({ sentence, focus });
   const add = (): void => {
     const added = withAdded(draft);
     onChange(added);
@@ -103,7 +103,7 @@ export function PlanEditor({ draft, onChange }: PlanEditorProperties) {
   };
   return (
     <div class="rn-plan" ref={list}>
-      {draft.steps.length === 0 && <p class="rn-empty">No sub-tasks: the task is answered in one go.</p>}
+      {draft.steps.length === 0 && <p class="rn-empty">No sub-tasks: the task is answered by one call.</p>}
       <ol>
         {draft.steps.map((step, place) => (
           <StepRow key={step.key} step={step} place={place} draft={draft} onChange={onChange} say={say} />
@@ -114,7 +114,7 @@ export function PlanEditor({ draft, onChange }: PlanEditorProperties) {
         Add a sub-task
       </button>
       <div class="rn-hidden" role="status">
-        {said.sentence}
+        {announcement.sentence}
       </div>
     </div>
   );

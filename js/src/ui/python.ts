@@ -1,6 +1,6 @@
 /** A task as Python code that does it again with the API. */
 
-/** What is not seen, or turns text around, is written out: code must be what it looks like. */
+/** Escapes invisible and direction-changing characters: code must be what it looks like. */
 const HIDDEN = /[\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;

@@ -52,7 +52,7 @@ function Guides({ shape, isLeaf }: { shape: RowShape; isLeaf: boolean }) {
   );
 }
 
-/** The roles of the row tell a screen reader; the button is for the mouse only. */
+/** The roles of the row are for screen readers; the button is for the mouse only. */
 function Fold({ id, isOpen, actions }: { id: string; isOpen: boolean | undefined; actions: RowActions }) {
   if (isOpen === undefined) return <span class="rn-fold" />;
   const toggle = (event: Event): void => {
@@ -153,7 +153,7 @@ function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sh
   );
 }
 
-/** A dash says that tokens were spent at a price nobody knows. */
+/** A dash means that tokens were used at an unknown price. */
 function costText({ cost, tokens_in, tokens_out }: TreeNode): string {
   if (cost === null) return tokens_in + tokens_out > 0 ? "–" : "";
   return cost > 0 ? formatCost(cost) : "";

@@ -42,7 +42,7 @@ function opaqueLuminance(color: string): number | null {
   return isOpaque ? 0.2126 * red + 0.7152 * green + 0.0722 * blue : null;
 }
 
-/** Whoever paints the page decides, if nobody says it in words. */
+/** Without an explicit theme, the colours of the page decide. */
 const backgroundTheme: Detector = (element) => {
   for (let parent: Element | null = element; parent; parent = parentAcrossShadows(parent)) {
     const luminance = opaqueLuminance(getComputedStyle(parent).backgroundColor);
@@ -64,7 +64,7 @@ export function detectTheme(element: Element, setting: ThemeSetting): Theme {
   return preferredTheme();
 }
 
-/** Whose colours to borrow. A theme set by hand may be the other one, so it brings its own. */
+/** Whose colours to use. A theme that was set explicitly may differ from the page's, so it has its own. */
 export function colorHost(setting: ThemeSetting): Host {
   if (setting !== "auto") return "other";
   if (vscodeTheme()) return "vscode";

@@ -60,7 +60,7 @@ function Main({ view, appearance, height }: WidgetProperties) {
 /** Keys must not reach the notebook, where single letters delete cells. */
 const keepKeys = (event: KeyboardEvent): void => event.stopPropagation();
 
-/** Notebook 7 hears keys before the widget does, and asks the focused element alone whether it may have them. */
+/** Notebook 7 handles keys before the widget, and only checks the focused element for an opt-out. */
 const claimKeys = ({ target }: FocusEvent): void => {
   if (target instanceof Element) target.setAttribute("data-lm-suppress-shortcuts", "true");
 };

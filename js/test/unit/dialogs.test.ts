@@ -155,7 +155,7 @@ describe("approval of calls of tools", () => {
 
   it("shows what would be called with what, and is given for all of it", async () => {
     const { el, button, commands, dialog } = await openedAt("0", setting);
-    expect(el.querySelector(".rn-banner")?.textContent).toContain("Calls of tools wait for your approval");
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("Tool calls wait for your approval");
     button("Review calls")?.click();
     await vi.waitFor(() => expect(button("Allow 1 call")).toBeDefined());
     expect(dialog()?.textContent).toContain("search");
