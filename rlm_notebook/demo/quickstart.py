@@ -1,4 +1,4 @@
-"""The quickstart notebook as data; `notebooks/01_quickstart.ipynb` is this, written out."""
+"""The quickstart notebook as data; `notebooks/01_quickstart.ipynb` is generated from it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The face in Jupyter: the only layer that knows IPython and anywidget."""
+"""The Jupyter layer: the only one that imports IPython and anywidget."""

@@ -1,6 +1,6 @@
-"""`%%rlm` and `%rlm`: what IPython calls, their defaults, and how they are registered and taken away.
+"""The magics `%%rlm` and `%rlm`, their defaults, and how they are registered and removed.
 
-The engine is loaded by the first cell that needs it, so that `%load_ext` costs next to nothing.
+The engine is imported by the first cell that needs it, so that `%load_ext` is fast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _magic(kind: Callable[..., Any], name: str, *, documented: bool = False) -> Callable[[F], F]:
-    """A magic whose line arrives as it was typed; `%%rlm?` shows the docstring, so the options belong into it."""
+    """A magic whose line is not expanded; if `documented`, the options are appended to the docstring for `%%rlm?`."""
 
     def mark(function: F) -> F:
         if documented:
@@ -44,31 +44,33 @@ def _magic(kind: Callable[..., Any], name: str, *, documented: bool = False) -> 
 class RLMMagics(Magics):
     """Defaults of `%%rlm`; set them with `%config RLMMagics.model = "openai:gpt-5-mini"` and the like."""
 
-    model = Unicode("", help="The model where a cell names none.").tag(config=True)
+    model = Unicode("", help="The model of a cell without --model.").tag(config=True)
     max_depth = Int(5, help="Default of --max-depth.").tag(config=True)
     max_steps = Int(50, help="Default of --max-steps.").tag(config=True)
-    budget = Float(1.0, help="Dollars that a cell may spend where it names no --budget; 0: no limit.").tag(config=True)
+    budget = Float(1.0, help="Dollars that a cell without --budget may spend; 0: no limit.").tag(config=True)
     concurrency = Int(16, help="Default of --concurrency.").tag(config=True)
-    view = Unicode("", help="Default of --view: widget, text or none; empty: what the host can show.").tag(config=True)
+    view = Unicode("", help="Default of --view: widget, text or none; empty: the best that the host can show.").tag(
+        config=True
+    )
 
     def __init__(self, shell: Any, host: NotebookHost) -> None:
         super().__init__(shell)
-        # Traits are what they describe once they are read; their types do not say so.
+        # Reading a trait gives its value; the type checker sees the descriptor instead.
         self.session = Session(shell, host, cast(Any, self))
         self.matcher = matcher_of(self.session)
 
     @_magic(cell_magic, ASYNC_MAGIC)
     def cell_async(self, line: str, cell: str) -> Coroutine[Any, Any, Value | None]:
-        """What an awaited `%%rlm` cell calls."""
+        """The awaited form of `%%rlm`, which the input transformer generates."""
         from .cell.run_cell import run_cell
 
         return run_cell(self.session, line, cell)
 
     @_magic(cell_magic, "rlm", documented=True)
     def cell_blocking(self, line: str, cell: str) -> Value | None:
-        """Give the task in the cell to the recursive engine; the cell's value is the answer.
+        """Solves the task in the cell with the recursive engine; the cell's value is the answer.
 
-        This form waits, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell of its own is awaited.
+        This form blocks, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell is awaited.
         """
         from .cell.run_cell import run_cell, wait_for
 
@@ -91,7 +93,7 @@ class RLMMagics(Magics):
 
 
 def load(shell: Any) -> None:
-    """Register the magics and the transformer, once; loading again changes nothing."""
+    """Registers the magics and the transformer; a second call changes nothing."""
     if any(isinstance(each, RLMMagics) for each in shell.configurables):
         return
     host = NotebookHost(shell)
@@ -104,7 +106,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take away what `load` added; without it, nothing changes."""
+    """Removes what `load` added; without a previous `load`, nothing changes."""
     install_host(PlainHost())
     shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
     for loaded in (each for each in shell.configurables if isinstance(each, RLMMagics)):

@@ -203,7 +203,7 @@ async def test_shown_as_text_a_run_says_who_answered_and_where_it_is_kept(
     path = Path("notebook.rlm/demo.json").absolute()
     assert await last_line("-n demo") == f"rlm: scripted, {model.calls} calls; saved in {path}"
     reused = await last_line("-n demo")
-    assert re.fullmatch(rf"rlm: reused from \d{{4}}-\d\d-\d\d \d\d:\d\d, nobody was asked; saved in {path}", reused)
+    assert re.fullmatch(rf"rlm: reused from \d{{4}}-\d\d-\d\d \d\d:\d\d, no model was called; saved in {path}", reused)
     assert (await last_line("--no-checkpoint")).endswith("calls; kept in memory only")
 
 

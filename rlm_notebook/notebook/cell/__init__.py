@@ -1,1 +1,1 @@
-"""A `%%rlm` cell: its options, its run, and what is shown when it fails."""
+"""A `%%rlm` cell: its options, its run and its errors."""

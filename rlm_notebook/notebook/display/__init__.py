@@ -1,1 +1,1 @@
-"""What a notebook shows of a run, of a file, and of typed values."""
+"""How a notebook displays runs, HTML exports and typed values."""

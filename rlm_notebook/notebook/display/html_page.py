@@ -1,7 +1,7 @@
-"""A run as one HTML file: the same widget on the recorded facts, for a browser without kernel and without network.
+"""A run as one HTML file: the widget with the recorded data, for a browser without a kernel and without a network.
 
-The file allows no script but its own two (by their hashes), no request of any kind, and holds what models wrote only
-as data: JSON without a `<`, or escaped text.
+The file allows only its own two scripts (by their hashes) and no requests. Text from models is only in it as data: JSON
+without `<`, or escaped text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TITLE_CHARACTERS = 120
 
 
 def page_of(run: RunView) -> str:
-    """The whole page. What is under way is shown as it stands now."""
+    """The whole page. A run that is under way is shown in its present state."""
     feed = Feed(run, readonly=True)
     if run.internals.reused:
         feed.show_recorded_times()
@@ -48,7 +48,7 @@ def page_of(run: RunView) -> str:
 
 
 def _data_of(run: RunView, feed: Feed) -> str:
-    """All that the widget may ask for. No character of it can end the element that it is in."""
+    """Everything that the widget may request. No character of it can end the element that contains it."""
     data = {
         "run_id": run.run_id,
         "snapshot": b64encode(feed.snapshot()).decode(),
@@ -58,20 +58,20 @@ def _data_of(run: RunView, feed: Feed) -> str:
 
 
 def _details_of(run: RunView, feed: Feed) -> bytes:
-    """The long fields of all nodes: packed, because prompts say the same again and again."""
+    """The long fields of all nodes, compressed, because prompts repeat each other."""
     fields = feed.detail_fields
     details = {node.id: {field: feed.detail(node.id, field) for field in fields} for node in run.tree}
     return gzip.compress(_harmless(details).encode(), compresslevel=6, mtime=0)
 
 
 def _harmless(data: Any) -> str:
-    """JSON in ASCII, without what HTML gives a meaning."""
+    """JSON in ASCII, without characters that have a meaning in HTML."""
     return json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 @cache
 def _script() -> str:
-    """The widget's bundle with its last line replaced: it is no module to be imported, but draws itself."""
+    """The widget's bundle with its export replaced by a constant, followed by the code that draws the page."""
     bundle = _BUNDLE.read_text(encoding="utf-8")
     code, found = _EXPORT.subn(lambda match: f"const createWidget={match[1]};", bundle)
     assert found == 1, "the bundle exports the widget at its end"

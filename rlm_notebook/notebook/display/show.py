@@ -1,4 +1,4 @@
-"""How a run is shown in a notebook: the widget with its static copy, or text."""
+"""Shows a run in a notebook: as the widget with its static copy, or as text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["show", "show_tree"]
 
-#: Seconds between two refreshments of what a saved notebook shows of a run that goes on.
+#: Seconds between two updates of the static copy while a run is under way.
 REFRESH_INTERVAL = 5.0
 
 
 def show(run: RunView, kind: str, *, title: str = "") -> AbstractContextManager[TreeView | None]:
-    """Show a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs.
+    """Shows a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs.
 
-    The block is given the widget, if there is one.
+    The value of the block is the widget, if there is one.
     """
     if kind == "widget":
         return _widget_view(run, title)
@@ -35,24 +35,24 @@ def show(run: RunView, kind: str, *, title: str = "") -> AbstractContextManager[
 def _text_view(run: RunView) -> Iterator[None]:
     from ...observers.text import progress_of
 
-    # Standard output: on the other one, notebooks show a run that went well in the colours of an error.
+    # Standard output: notebooks show standard error in the colours of an error.
     progress = progress_of(run, sys.stdout)
     try:
         yield
     finally:
         progress.close()
         if run.internals.latest.status in ("done", "failed"):
-            # Of one that was stopped, the error says where it is.
-            print(_account(run.internals.latest))
+            # The error of a run that was stopped names its file.
+            print(_summary(run.internals.latest))
 
 
-def _account(run: RunView) -> str:
-    """Who was asked how often, or when; and where it is kept."""
+def _summary(run: RunView) -> str:
+    """One line: the model and the number of calls, or when the reused result was recorded; and the file."""
     where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
     recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
     if run.internals.reused and recorded is not None and recorded.ended is not None:
         when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
-        return f"rlm: reused from {when}, nobody was asked; {where}"
+        return f"rlm: reused from {when}, no model was called; {where}"
     calls = f"{run.calls} {'call' if run.calls == 1 else 'calls'}"
     return f"rlm: {run.internals.settings.get('model')}, {calls}; {where}"
 
@@ -78,9 +78,9 @@ def show_tree(run: RunView, title: str = "") -> tuple[TreeView, _StaticCopy]:
 
 
 class _StaticCopy:
-    """What a saved notebook shows of a run, in an output of its own: the widget hides it while it lives.
+    """The static copy of a run in a saved notebook: an output of its own, which a working widget hides.
 
-    Refreshed now and then, so that a notebook that is saved meanwhile is not empty, and when the run ends.
+    It is updated when the run ends, and before that from time to time, for a notebook that is saved meanwhile.
     """
 
     def __init__(self, run: RunView, display: Any) -> None:
@@ -95,10 +95,10 @@ class _StaticCopy:
     def _watch(self, run: RunView) -> None:
         self._run = run
         self._stop = run.internals.watch(self._note)
-        run.internals.follow(self._go_on)
+        run.internals.follow(self._continue_with)
 
-    def _go_on(self, successor: RunView) -> None:
-        """The run went on as another one: its tree takes the place of what was shown."""
+    def _continue_with(self, successor: RunView) -> None:
+        """Shows the run that continues this one."""
         self._stop()
         self._watch(successor)
         self.refresh()

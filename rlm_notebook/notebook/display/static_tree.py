@@ -1,7 +1,7 @@
-"""What remains of a run in a saved notebook: a static tree, as HTML, Markdown and text.
+"""The static tree of a run in a saved notebook, as HTML, Markdown and text.
 
-It is shown where no kernel and no script is (GitHub, nbviewer, a colleague's untrusted copy), so it is self-contained,
-escaped, and readable with every style stripped. It is deterministic: the same recorded run gives the same bytes.
+It is shown where neither kernel nor scripts are available (GitHub, nbviewer, an untrusted notebook), so it is
+self-contained, escaped, and readable without styles. It is deterministic: the same recorded run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..widget.rows import settings_of
 
 __all__ = ["bundle_of", "summary_of"]
 
-#: So many rows are written, in so many bytes; the rest is counted.
+#: The most rows, and the most bytes, that are written; for the rest, only the number of nodes is.
 MOST_ROWS = 400
 MOST_BYTES = 150_000
 _TITLE_CHARACTERS = 140
@@ -31,7 +31,7 @@ _DEEPEST_INDENT = 30
 
 _COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
 _RUNNING = "#2f7de1"
-#: On each element: where a style sheet is dropped (an untrusted notebook), an element's own style mostly is not.
+#: Inline styles: an untrusted notebook drops style sheets, but mostly not these.
 _INDENTED = ' style="margin-left:1.1em"'
 _INDENTED_LEAF = ' style="margin-left:2.2em"'
 _HIDE_DEAD_WIDGET = (
@@ -56,7 +56,7 @@ def bundle_of(run: RunView) -> dict[str, str]:
 
 
 def summary_of(run: RunView) -> str:
-    """One line: how it went, what it took, where it is kept."""
+    """One line: status, usage, duration, model and file."""
     tree, usage = run.tree, run.tree.usage
     finished = sum(node.state is NodeState.DONE for node in tree)
     status = "running" if tree.status == "pending" else tree.status
@@ -71,18 +71,15 @@ def summary_of(run: RunView) -> str:
     if model := settings_of(run).get("model"):
         facts.append(f"model {printable(str(model))}")
     if run.checkpoint is not None:
-        facts.append(f"saved in {printable(_short(Path(run.checkpoint)))}")
+        # Only the folder's name, which is the same on every machine that has the notebook.
+        path = Path(run.checkpoint)
+        facts.append(f"saved in {printable(f'{path.parent.name}/{path.name}')}")
     return " · ".join(facts)
-
-
-def _short(path: Path) -> str:
-    """Folder and name: what is the same on every machine that has the notebook."""
-    return f"{path.parent.name}/{path.name}"
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One node in words."""
+    """One node as text."""
 
     symbol: str
     color: str
@@ -98,12 +95,12 @@ class _Row:
         return f"{mark} {html_text(self.title)} <small>{html_text(self.facts)}</small>"
 
     def size(self) -> int:
-        """In the whole bundle: once as HTML, twice as text."""
+        """Bytes in the whole bundle: once as HTML, twice as text."""
         return len(self.html().encode()) + 2 * len(self.text().encode()) + 80
 
 
 class _Shown:
-    """The upper part of a tree that there is room for; what is below is counted where it is missing."""
+    """The upper part of a tree, as far as the limits allow; elsewhere the number of omitted nodes."""
 
     def __init__(self, tree: Tree, breaks: Sequence[Break]) -> None:
         self._tree = tree
@@ -134,7 +131,7 @@ class _Shown:
             yield "</details>" if branch else "</div>"
 
     def _walk(self) -> Iterator[tuple[Node, _Row, bool]]:
-        """Depth first, each node when it is reached and when it is left."""
+        """Depth first; each node occurs when it is entered and when it is left."""
         pending = [(node.id, False) for node in [self._tree.root] if node is not None]
         while pending:
             node_id, leaving = pending.pop()
@@ -146,7 +143,7 @@ class _Shown:
 
 
 def _upper(tree: Tree, breaks: Sequence[Break]) -> dict[str, _Row]:
-    """Breadth first, so that the large structure is there and details are what is left out."""
+    """Rows in breadth-first order, so that the limits omit the deepest nodes."""
     rows: dict[str, _Row] = {}
     waiting = deque([tree.root] if tree.root is not None else [])
     room = MOST_BYTES
@@ -162,7 +159,7 @@ def _upper(tree: Tree, breaks: Sequence[Break]) -> dict[str, _Row]:
 
 
 def _hidden_below(tree: Tree, rows: dict[str, _Row]) -> Counter[str]:
-    """For each node that is shown, how many of those below it are not and have no nearer ancestor that is."""
+    """For each shown node, the number of omitted descendants of which it is the nearest shown ancestor."""
     hidden: Counter[str] = Counter()
     above: dict[str, str] = {}
     for node in tree:

@@ -1,4 +1,4 @@
-"""Values of the types that cells name with `--type` show as tables; those of other types stay as they are."""
+"""Displays values of the types that cells name with `--type` as tables; other types are unchanged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ __all__ = ["TypedTables"]
 
 
 class TypedTables:
-    """The types of one session whose values show as tables."""
+    """The types of one session whose values display as tables."""
 
     def __init__(self, shell: Any) -> None:
         self._formatter: Any = shell.display_formatter.formatters["text/html"]
         self._known: set[type] = set()
 
     def show(self, wanted: Any) -> None:
-        """From now on, values of the type show as tables, and so do lists of its records."""
-        records = {each for each in _types_in(wanted) if _has_fields(each)}
+        """Displays values of the type, and lists of its records, as tables from now on."""
+        classes = _types_in(wanted)
+        records = {each for each in classes if hasattr(each, "model_fields") or hasattr(each, "__dataclass_fields__")}
         for each in records - self._known:
             if not hasattr(each, "_repr_html_"):
                 self._formatter.for_type(each, _as_html)
@@ -27,7 +28,7 @@ class TypedTables:
         self._known |= records
 
     def forget(self) -> None:
-        """Everything shows again as it did before."""
+        """Restores the previous display of all types."""
         for each in (*self._known, list):
             self._formatter.type_printers.pop(each, None)
         self._known.clear()
@@ -37,15 +38,11 @@ class TypedTables:
 
 
 def _types_in(wanted: Any) -> Iterator[type]:
-    """The classes that a type is made of: `list[Book]` is made of `Book`."""
+    """The classes within a type: `Book` in `list[Book]`."""
     if isinstance(wanted, type) and not typing.get_args(wanted):
         yield wanted
     for part in typing.get_args(wanted):
         yield from _types_in(part)
-
-
-def _has_fields(each: type) -> bool:
-    return hasattr(each, "model_fields") or hasattr(each, "__dataclass_fields__")
 
 
 def _as_html(value: Any) -> str | None:

@@ -1,1 +1,1 @@
-"""The kernel that the notebook runs in: its event loop, its messages, its session."""
+"""The kernel: its event loop, its messages, and the session of the extension."""

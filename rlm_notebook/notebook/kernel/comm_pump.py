@@ -1,9 +1,9 @@
-"""Clicks reach a run while its cell runs, also on ipykernel 6.
+"""Delivers widget messages to a run while its cell runs, also on ipykernel 6.
 
-That kernel handles one message after the other, so what a widget's buttons send waits until the cell ends. The pump
-takes messages of widgets out of the queue and handles them between two steps of the awaited cell; all other messages
-stay where they are, in order. It reaches into private parts of ipykernel 6 and therefore checks that they are as
-expected, and does nothing where they are not: from ipykernel 7 on, front ends get such messages through by themselves.
+That kernel handles one message at a time, so a click in a widget waits until the cell ends. The pump takes widget
+messages out of the queue and handles them between two steps of the awaited cell; all other messages stay in order. It
+uses private attributes of ipykernel 6, so it checks first that they exist, and otherwise does nothing: from ipykernel 7
+on, widget messages are delivered without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["pumped_comms"]
 
 log = logging.getLogger("rlm_notebook")
-#: Seconds between two looks into the queue.
+#: Seconds between two checks of the queue.
 INTERVAL = 0.03
 _NEEDED = ("msg_queue", "shell_handlers", "dispatch_shell", "session", "iopub_socket", "shell_stream", "_topic")
 _OF_WIDGETS = ("comm_open", "comm_msg", "comm_close", "comm_info_request")
@@ -26,9 +26,9 @@ _OF_WIDGETS = ("comm_open", "comm_msg", "comm_close", "comm_info_request")
 
 @contextmanager
 def pumped_comms(shell: Any) -> Iterator[None]:
-    """Messages of widgets are handled while the block awaits, where the kernel itself would let them wait."""
+    """Handles widget messages while the block awaits, if the kernel would otherwise queue them."""
     kernel = getattr(shell, "kernel", None)
-    if not _lets_them_wait(kernel):
+    if kernel is None or not all(hasattr(kernel, name) for name in _NEEDED):
         yield
         return
     loop = asyncio.get_running_loop()
@@ -46,12 +46,8 @@ def pumped_comms(shell: Any) -> Iterator[None]:
         pumping = False
 
 
-def _lets_them_wait(kernel: Any) -> bool:
-    return kernel is not None and all(hasattr(kernel, name) for name in _NEEDED)
-
-
 def _handle_waiting(kernel: Any) -> None:
-    """One look: nothing awaits in here, so nobody else sees the queue without what is taken out and put back."""
+    """One check of the queue. Nothing here awaits, so no other task sees the queue while messages are taken out."""
     waiting = kernel.msg_queue
     for _ in range(waiting.qsize()):
         item = waiting.get_nowait()
@@ -62,7 +58,7 @@ def _handle_waiting(kernel: Any) -> None:
 
 
 def _type_of(kernel: Any, item: Any) -> str:
-    """The type of a message that waits, read without checking it: a signature that was seen once is refused later."""
+    """The type of a queued message, read without checking its signature: the session accepts each signature once."""
     try:
         _, dispatch, (frames,) = item
         if dispatch != kernel.dispatch_shell:
@@ -70,12 +66,12 @@ def _type_of(kernel: Any, item: Any) -> str:
         _, parts = kernel.session.feed_identities(frames, copy=False)
         return str(kernel.session.unpack(parts[1].bytes)["msg_type"])
     except Exception:
-        # Whatever this is, it is the kernel's business.
+        # Not a message of the expected form: it is left to the kernel.
         return ""
 
 
 def _handle(kernel: Any, frames: Any) -> None:
-    """As the kernel would, except that the running cell stays the one that output belongs to."""
+    """Handles a message as the kernel does, except that output still belongs to the running cell."""
     try:
         identities, parts = kernel.session.feed_identities(frames, copy=False)
         message = kernel.session.deserialize(parts, content=True, copy=False)
@@ -83,12 +79,12 @@ def _handle(kernel: Any, frames: Any) -> None:
         try:
             answer = kernel.shell_handlers[message["header"]["msg_type"]](kernel.shell_stream, identities, message)
             if inspect.isawaitable(answer):
-                # Which widgets there are: what a reloaded page asks, told by a coroutine that waits for nothing.
+                # A reloaded page requests the list of widgets; the coroutine that answers does not await anything.
                 _drive(answer)
         finally:
             _publish(kernel, "idle", message)
     except Exception:
-        log.exception("a widget's message could not be handled; the run goes on")
+        log.exception("a widget's message could not be handled; the run continues")
 
 
 def _drive(answer: Any) -> None:

@@ -1,4 +1,4 @@
-"""The loop that a cell is awaited on: woken for interrupts, and patched only on explicit demand."""
+"""The event loop of an awaited cell: woken for interrupts, and patched only on request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...exceptions import ConfigurationError
 
 __all__ = ["enable_nested_loops", "heartbeat", "interruptible"]
 
-#: A signal is handled when the loop next wakes: so long may an interrupt wait, in seconds.
+#: The most seconds that an interrupt waits: Python handles a signal when the loop wakes.
 _BEAT = 0.05
 
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Wake the running loop often within the block, so that an interrupt is noticed at once."""
+    """Wakes the running loop frequently within the block, so that an interrupt is handled promptly."""
     loop = asyncio.get_running_loop()
 
     beating = True
@@ -38,13 +38,15 @@ def heartbeat() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """An interrupt (Ctrl-C) cancels the current task, as it does in kernels.
+    """Within the block, an interrupt (Ctrl-C) cancels the current task, as it does in kernels.
 
-    In a terminal, IPython leaves it to Python, which raises `KeyboardInterrupt` wherever the loop happens to be: the
-    task would neither end nor learn of it. Where somebody else handles the signal already, nothing is changed.
+    In a terminal, Python's default handler raises `KeyboardInterrupt` wherever the loop happens to be, and the task is
+    not cancelled. If another handler is installed already, nothing is changed.
     """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    if task is None or not _left_to_python():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    by_default = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if task is None or not by_default:
         yield
         return
     signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(task.cancel))
@@ -54,18 +56,12 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _left_to_python() -> bool:
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    return in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def enable_nested_loops() -> None:
-    """Let synchronous code of yours re-enter the running event loop (`asyncio.run` inside a cell).
+    """Lets your synchronous code re-enter the running event loop (`asyncio.run` inside a cell).
 
     Patches the loop, with `nest_asyncio2` (1.7.3 or newer) if it is installed, else with `nest_asyncio`. Nothing in
     this package needs it: `%%rlm`, `await engine.solve(...)` and `RecursiveEngine` work without.
-    Raises `ConfigurationError` where patching would lose cells that wait in the queue (ipykernel 7.1 and newer with
-    `nest_asyncio`).
+    Raises `ConfigurationError` where the patch would lose queued cells (ipykernel 7.1 and newer with `nest_asyncio`).
     """
     if _version("nest_asyncio2") >= (1, 7, 3):
         import_module("nest_asyncio2").apply()
@@ -80,7 +76,7 @@ def enable_nested_loops() -> None:
 
 
 def _version(package: str) -> tuple[int, ...]:
-    """The numbers of a version; none where the package is not installed."""
+    """The numbers of a version; empty if the package is not installed."""
     try:
         return tuple(int(part) for part in version(package).split(".")[:3] if part.isdigit())
     except PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""The notebook as a host: where its files go, and what shows a run best.
+"""The notebook as a host: the paths of its checkpoints, and how it displays a run.
 
-This is there from `%load_ext` on, so it loads nothing of the engine.
+`%load_ext` imports this module, so it imports nothing of the engine.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class NotebookHost:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._files = FilesInUse()
-        #: How runs want to be shown where that is not how runs are shown here: "widget", "text" or "none".
+        #: The view of runs that differ from `best_view`: "widget", "text" or "none".
         self.views: WeakKeyDictionary[RunView, str] = WeakKeyDictionary()
 
     @property
     def best_view(self) -> str:
-        """With a kernel, a front end that shows widgets may be listening; a terminal has none."""
+        """The widget with a kernel, because its front end may show widgets; text in a terminal."""
         return "widget" if getattr(self._shell, "kernel", None) is not None else "text"
 
     @property
@@ -59,7 +59,7 @@ class NotebookHost:
         from ..display.show import show_tree
 
         view = self.views.get(run, self.best_view)
-        # What it went on as, if it did: of what was left, nothing goes on.
+        # The latest continuation, if there is one: the run before it has ended.
         run = run.internals.latest
         if view == "widget":
             show_tree(run)

@@ -1,4 +1,4 @@
-"""What the parts of one notebook session share: the shell, its host, the defaults, and the runs it started."""
+"""The shared state of one notebook session: the shell, its host, the defaults, and the runs it started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Defaults", "Session"]
 
 
 class Defaults(Protocol):
-    """What `%config RLMMagics` sets."""
+    """The settings of `%config RLMMagics`."""
 
     model: str
     max_depth: int
@@ -28,7 +28,7 @@ class Defaults(Protocol):
 
 
 class Session:
-    """One loaded extension: made by `%load_ext`, passed to whatever answers a cell or a line."""
+    """One loaded extension; created by `%load_ext` and passed to the code of cells and line commands."""
 
     def __init__(self, shell: Any, host: NotebookHost, defaults: Defaults) -> None:
         self.shell = shell
@@ -40,26 +40,26 @@ class Session:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The names of the notebook."""
+        """The variables of the notebook."""
         found: dict[str, Any] = self.shell.user_ns
         return found
 
     @property
     def last(self) -> RunView | None:
-        """`_rlm`, if it still is a run."""
+        """The run in `_rlm`, if that still is one."""
         from ...runtime.run_view import is_run
 
         found = self.variables.get("_rlm")
         return found if is_run(found) else None
 
     def began(self, run: RunView) -> None:
-        """Keep a run that was started here in mind, as `_rlm` and among those that `%rlm cancel` finds."""
+        """Registers a run that was started here: as `_rlm`, and for `%rlm cancel`."""
         self.variables["_rlm"] = run
         self._runs.add(run)
         run.internals.follow(self.began)
 
     def kept_in(self, path: Path) -> RunView | None:
-        """The last run of this session, as far as it is still there, that is kept in this file."""
+        """The last run of this session in this file, if it is still in memory."""
         found = [run for run in list(self._runs) if run.checkpoint == str(path)]
         return max(found, key=lambda run: run.tree.started or 0.0, default=None)
 
@@ -71,7 +71,7 @@ class Session:
         return (run for run in {*self._runs, *held} if not run.ended)
 
     def print_once(self, line: str) -> None:
-        """Print a line that is worth reading once in a session."""
+        """Prints a line, once in a session."""
         if line not in self._printed:
             self._printed.add(line)
             print(line)
