@@ -28,7 +28,7 @@ class CellOptions:
     type: str | None = None
     max_depth: int | None = None
     max_steps: int | None = None
-    concurrency: int | None = None
+    max_concurrency: int | None = None
     on_limit: str | None = None
     on_failure: str | None = None
     temperature: float | None = None
@@ -79,7 +79,8 @@ def add_options(parser: LineParser) -> None:
     add("--type", metavar="NAME", help=_TYPE_HELP)
     add("--max-depth", type=whole_number, metavar="N", help="the deepest nodes have depth N - 1 (the root has 0)")
     add("--max-steps", type=whole_number, metavar="N", help="at most N nodes")
-    add("--concurrency", type=whole_number, metavar="N", help="at most N model calls at once")
+    concurrent = "at most N model calls at once"
+    add("--concurrency", dest="max_concurrency", type=whole_number, metavar="N", help=concurrent)
     add("--on-limit", choices=["execute", "raise"], help="at a limit: execute the task, or raise an error")
     add("--on-failure", choices=["raise", "synthesize"], help="with failed sub-tasks: raise, or synthesize")
     add("--temperature", type=temperature, metavar="T", help="sampling temperature of the default agent")

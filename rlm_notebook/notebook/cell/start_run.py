@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 from ...async_engine import AsyncRecursiveEngine
@@ -15,6 +15,7 @@ from ...exceptions import ConfigurationError
 from ...models.registry import default_model
 from ...models.unavailable import UnavailableModel
 from ...ports import Journal
+from ...runtime.config import EngineOptions
 from ...runtime.run import Run
 from ..commands.run_lookup import live_run
 from ..kernel.session import Session
@@ -139,15 +140,12 @@ def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveE
 def _engine_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
     """The engine arguments that the line sets."""
     names = session.variables
+    # Each option of a cell under the name of an engine's option is that option.
+    shared = {each.name for each in fields(EngineOptions)} & {each.name for each in fields(CellOptions)}
     given = {
+        **{name: getattr(options, name) for name in shared},
         "agents": variable(options.agents, "--agents", names) if options.agents else None,
         "tools": [variable(name, "--tools", names) for name in options.tools] or None,
-        "max_depth": options.max_depth,
-        "max_steps": options.max_steps,
-        "max_concurrency": options.concurrency,
-        "on_limit": options.on_limit,
-        "on_failure": options.on_failure,
-        "temperature": options.temperature,
         "budget": _budget(session, options),
         "approve": {"all": True, "root": "root", None: None}[options.approve],
     }

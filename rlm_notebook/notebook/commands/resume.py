@@ -65,7 +65,7 @@ def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> 
         "model": recorded_model(recorded) or None,
         "max_depth": _number(limits, "max_depth"),
         "max_steps": _number(limits, "max_steps"),
-        "concurrency": _number(limits, "max_concurrency"),
+        "max_concurrency": _number(limits, "max_concurrency"),
         "on_limit": settings.get("on_limit"),
         "on_failure": settings.get("on_failure"),
         "usd": _dollars(session, _number(budget, "usd")),
