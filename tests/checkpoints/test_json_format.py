@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.checkpoints.json_format import format_json
+from rlm_notebook.checkpoints.json_format import format_json, json_pieces
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
@@ -22,6 +22,12 @@ def expected(value: Any) -> str:
 @given(VALUES)
 def test_any_value_stands_there_as_the_standard_library_puts_it(value: Any) -> None:
     assert format_json(value) == expected(value)
+
+
+@given(st.dictionaries(TEXT, VALUES, min_size=1, max_size=4), st.dictionaries(TEXT, st.lists(VALUES, max_size=4)))
+def test_so_does_a_document_in_pieces_whose_lists_are_made_item_by_item(plain: Any, lists: Any) -> None:
+    in_pieces = {**plain, **{name: iter(items) for name, items in lists.items()}}
+    assert "".join(json_pieces(in_pieces)) == expected({**plain, **lists})
 
 
 class Colour(enum.IntEnum):

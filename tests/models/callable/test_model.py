@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ import pytest
 
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.exceptions import ConfigurationError, LimitError, ModelError
-from rlm_notebook.models.callable import CallableModel
+from rlm_notebook.models.callable import CallableModel, _settled
 from rlm_notebook.ports import Model, NodeFacts, Part, Reply, Request, ToolCall
 from rlm_notebook.types import Output
 from tests.support.waiting import HANG
@@ -486,7 +487,7 @@ class TestThreads:
     def test_neither_the_loop_nor_the_process_waits_for_a_thread(self):
         code = """
             import asyncio, time
-            from rlm_notebook.models.callable import CallableModel
+            from rlm_notebook.models.callable import CallableModel, _settled
             from rlm_notebook.ports import NodeFacts, Request
 
             def slow(inputs, context):
@@ -507,6 +508,22 @@ class TestThreads:
             [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=HANG, cwd=ROOT
         )
         assert done.stderr == ""
+
+
+async def test_an_awaitable_that_was_returned_is_closed_if_the_call_is_cancelled_before_it_begins() -> None:
+    """Else Python would warn that it was never awaited."""
+
+    async def answer() -> str:
+        raise AssertionError("it was to be cancelled before it began")
+
+    returned = answer()
+    settling = asyncio.ensure_future(_settled(returned))
+    await asyncio.sleep(0)
+    settling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await settling
+
+    assert inspect.getcoroutinestate(returned) == inspect.CORO_CLOSED
 
 
 async def reply_of(model, request):
