@@ -1,6 +1,6 @@
 """Where a run is displayed and saved: the notebook that loaded the extension, else a script.
 
-The notebook's half of the package is loaded by name and on first use: it stands above everything that displays a run.
+The notebook layer is imported by name and on first use, because it is above everything that displays a run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["PlainHost", "current_host", "html_page", "install_host", "tree_view"
 
 
 class PlainHost:
-    """A script or a plain interpreter: runs are printed, files go to the working directory."""
+    """A script or a plain interpreter: runs are printed, files are in the working directory."""
 
     def display(self, run: Any) -> None:
         print(run)
@@ -39,11 +39,11 @@ def install_host(host: Host) -> Host:
 
 
 def html_page(run: Any) -> str:
-    """A run, live or recorded, as one HTML page that needs only a browser."""
+    """A live or recorded run as one HTML page that needs only a browser."""
     page: str = import_module(".notebook.display.html_page", __package__).page_of(run)
     return page
 
 
 def tree_view(run: Any) -> Any:
-    """A run, live or recorded, as the widget."""
+    """A live or recorded run as the widget."""
     return import_module(".notebook.widget", __package__).TreeView(run)

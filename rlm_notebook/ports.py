@@ -1,7 +1,7 @@
-"""The shapes at the edges of the engine: a model, a journal, an observer, a host.
+"""The protocols at the edges of the engine: model, cache, journal, observer, host; and the values they exchange.
 
-Everything real (OpenAI, a JSON file, a widget) and everything fake is an implementation of one of these small
-protocols, and features compose by wrapping them. Nothing here does anything.
+Everything real (OpenAI, a JSON file, a widget) and every fake implements one of these small protocols, and features
+compose by wrapping them. There is no behaviour in this module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 from .core.construction import fast_init
 
 if TYPE_CHECKING:
-    # For annotations alone: who only wants to know where it is running need not load them.
+    # For annotations only: the extension imports this module and must load fast.
     from .core.events import Event
     from .core.limits import Usage
     from .core.records import Recorded
@@ -48,7 +48,7 @@ FREE = (0.0, 0.0)
 
 
 class Message(TypedDict):
-    """One message of a conversation, as providers know it."""
+    """One message of a conversation, in the form that providers take."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
@@ -58,7 +58,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the engine has to know of a model beside its name. A wrapper forwards it, or a copy made with `replace`."""
+    """What the engine needs to know of a model beside its name. A wrapper forwards it, or a changed copy."""
 
     #: What a request may contain, and what a reply contains.
     json_schema: bool = False
@@ -66,10 +66,10 @@ class Capabilities:
     tools: bool = False
     stream: bool = False
     usage: bool = False
-    #: Reads references whole, from `NodeFacts.texts` and not from a prompt: for what runs in this very process.
+    #: Reads references whole, from `NodeFacts.texts` instead of a prompt: for models that run in this process.
     whole_references: bool = False
-    #: What of the model's own enters its requests beside its name: temperature, effort, limits, ... . It is part of the
-    #: content keys. Only what is not the default, as JSON values, and no secrets: they are recorded.
+    #: The model's settings that enter its requests: temperature, effort, limits, ... . They are part of the content
+    #: keys and recorded. Only those that differ from the default, as JSON values, without secrets.
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     #: Dollars per million tokens, read and written; (0, 0) for a model that costs nothing, which a price given to the
     #: engine does not change. `None`: the price table is searched for the model's name.
@@ -112,12 +112,11 @@ class ReferencedText:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What a node is, apart from any prompt: for models that reason over structure, and for plain callables.
+    """A node's facts apart from any prompt: for models that reason over structure, and for plain callables.
 
-    `goal` is the root's task, `breadcrumbs` the tasks of the ancestors from the root down, `parts` what a synthesis
-    has to join (in the plan's order), `dependencies` the results that this node may build on;
-    `references` describe the variables that may be read through tools, `excerpts` show them to who has none,
-    `texts` are for models with `whole_references` alone.
+    `goal` is the root's task, `breadcrumbs` the tasks of the ancestors from the root down, `parts` the results to
+    synthesise (in the plan's order), `dependencies` the results that this node depends on. `references` describe the
+    variables that tools can read, `excerpts` are for models without tools, `texts` for models with `whole_references`.
     """
 
     task: str
@@ -139,7 +138,7 @@ class Request:
     """One call of a model.
 
     `tools` are JSON schemas in the form {"name", "description", "parameters"}; `schema` is the JSON Schema of the
-    wanted reply; `deadline` is in seconds from now; `None` means: not asked for, the model's own default.
+    wanted reply; `deadline` is in seconds from now. `None` is the model's own default.
     """
 
     mode: Mode
@@ -155,7 +154,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that a model asks for; `arguments` are decoded JSON, or the raw text if it does not decode."""
+    """A tool call in a reply; `arguments` are decoded JSON, or the raw text if it does not decode."""
 
     id: str
     name: str
@@ -165,11 +164,11 @@ class ToolCall:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered; `usage` is `None` when the provider did not say.
+    """The reply of a model; `usage` is `None` if the provider did not report it.
 
     A usage with `cost_usd=None` is priced by the engine: by the model's declared price, or from the price table.
 
-    `reasoning` is what it thought before it answered, apart from `content`, as far as its provider tells.
+    `reasoning` is the model's reasoning before the answer, separate from `content`, as far as its provider returns it.
     `finish_reason` is "stop", "tool_calls", "length" (the limit of output tokens), "content_filter", or the provider's
     own word.
     """
@@ -186,11 +185,11 @@ class Reply:
 
 @runtime_checkable
 class Model(Protocol):
-    """A language model, or what stands in for one.
+    """A language model, or a substitute for one.
 
-    `name` is what is shown, recorded, priced and keyed ("openai:gpt-5-mini"); `capabilities` is all else that the
-    engine has to know before a call. `stream` yields pieces of text, then exactly one `Reply` with the whole; it raises
-    `ModelError` for anything that the provider did wrong.
+    `name` is displayed, recorded, priced and part of keys ("openai:gpt-5-mini"); `capabilities` is all else that the
+    engine needs to know before a call. `stream` yields pieces of text, then exactly one `Reply` with the complete text;
+    it raises `ModelError` for every failure of the provider.
 
     A wrapper is a model that forwards these three to another one and adds one concern. Wrappers can be combined in any
     order, also with those of `rlm_notebook.wrappers`: the engine looks at the outermost model only, so a wrapper that
@@ -238,62 +237,62 @@ call_started: ContextVar[Callable[[], None] | None] = ContextVar("call_started",
 
 
 def report_call_started() -> None:
-    """Tell the engine that the current call has waited for its rate limit and starts now."""
+    """Report to the engine that the current call has waited for its rate limit and starts now."""
     report = call_started.get()
     if report is not None:
         report()
 
 
 class Cache(Protocol):
-    """Replies by key. What is kept is never changed, and what is got is copied before it is used."""
+    """Replies by key. A stored reply is never changed, and a cached reply is copied before it is used."""
 
     def get(self, key: str, /) -> Reply | None: ...
     def put(self, key: str, reply: Reply, /) -> None: ...
 
 
 class Observer(Protocol):
-    """Is told every event, after the tree changed. What it raises is logged and never fails the run.
+    """Called with every event, after the tree changed. An error that it raises is logged and never fails the run.
 
-    If it has a method `for_run()`, an engine calls that when a run starts, and tells what it returns instead.
+    If it has a method `for_run()`, an engine calls that when a run starts, and uses the observer that it returns.
     """
 
     def __call__(self, event: Event, /) -> None: ...
 
 
 class Journal(Protocol):
-    """Where a run is kept. What `append` raises fails the run loudly."""
+    """Where a run is recorded. An error of `append` fails the run."""
 
     @property
     def path(self) -> Path | None: ...
     def read(self) -> Recorded | None:
-        """What earlier executions left, or `None`."""
+        """What earlier executions recorded, or `None`."""
         ...
 
     def open(self) -> None:
-        """Something is about to be paid for: be ready to keep it, or raise `CheckpointError`.
+        """Called before the first paid call: get ready to record its result, or raise `CheckpointError`.
 
-        What was appended before is kept from here on; a run that never opens its journal leaves no trace.
+        Events appended before are recorded from here on; a run that never opens its journal leaves no file.
         """
         ...
 
     def append(self, event: Event) -> None:
-        """Keep a durable event before its result is used further."""
+        """Record a durable event, before its result is used further. Raises `CheckpointError`."""
         ...
 
     def compact(self, recorded: Recorded) -> None:
-        """The run stopped: keep the whole of it in its final form."""
+        """The run has ended: record all of it in its final form. Raises `CheckpointError`."""
         ...
 
     def close(self) -> None: ...
 
 
 class Host(Protocol):
-    """Where are we running, and how is something shown there?"""
+    """Where the package runs, and how a run is displayed there."""
 
     def display(self, run: Any) -> None:
-        """Show a run that was started without a view."""
+        """Display a run that was started without a view."""
         ...
 
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
-        """The JSON file beside the notebook for this task; `None` where there are no cells that files belong to."""
+        """The JSON file beside the notebook for this task; `None` where there is no notebook."""
         ...
