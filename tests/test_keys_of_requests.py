@@ -88,8 +88,8 @@ def test_models_of_one_name_that_are_set_otherwise_do_not_answer_for_each_other(
         cool, {"planner": cool, "writer": warm, "same": OpenAIModel("m", temperature=0)}, "planner", (), None
     )
 
-    assert not both.fuses_for("writer")
-    assert both.fuses_for("same")
+    assert not both.agent_answers_inline("writer")
+    assert both.agent_answers_inline("same")
     request = Request("worker", ({"role": "user", "content": "t"},), None)  # type: ignore[arg-type]
     assert cache_key(cool, request) != cache_key(warm, request)
     assert cache_key(OpenAIModel("m"), request) == digest(

@@ -1,4 +1,4 @@
-"""Who does what in a run: the planner, the agents it may assign tasks to, who joins results, and the tools."""
+"""The agents of an engine by role: planner, workers that it may assign tasks to, synthesizer; and the tools."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["DEFAULT_AGENT", "Team"]
 DEFAULT_AGENT = "default"
 
 
-def _same(one: Model, other: Model) -> bool:
-    """Whether two models answer alike: a spec names one model, but two functions may well have the same name."""
+def _interchangeable(one: Model, other: Model) -> bool:
+    """Whether two models are the same. Specs name one model each, but two functions may have the same name."""
     if one is other or one == other:
         return True
-    named_alike = one.name == other.name and (":" in one.name or one.name == "offline")
-    return named_alike and dict(one.capabilities.settings) == dict(other.capabilities.settings)
+    same_spec = one.name == other.name and (":" in one.name or one.name == "offline")
+    return same_spec and dict(one.capabilities.settings) == dict(other.capabilities.settings)
 
 
 @dataclass(frozen=True)
 class Team:
-    """The agents of an engine by role; made by `Team.of`, which says what cannot work."""
+    """The agents of an engine by role; created by `Team.of`, which raises `ConfigurationError`."""
 
     default: Agent
     agents: Mapping[str, Agent]
@@ -67,7 +67,7 @@ class Team:
         return self.agents.get(node.agent, self.default)
 
     def assigned(self, name: str | None) -> tuple[str, str]:
-        """The name under which an agent is found, and a note if the planner made one up."""
+        """The agent's name, and a note if the planner named one that does not exist."""
         if not name or name == DEFAULT_AGENT:
             return DEFAULT_AGENT, ""
         if name in self.agents:
@@ -79,12 +79,12 @@ class Team:
 
     @cached_property
     def guarded(self) -> list[str]:
-        """The names of the tools whose calls have to be approved."""
+        """The names of the tools whose calls require approval."""
         offered = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
         return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval))
 
     def renewed(self) -> Team:
-        """The team as the code of its tools is now; this one, if nothing changed."""
+        """The team with the present versions of its tools; this one, if none has changed."""
         changes: dict[str, Any] = {"tools": tuple(tool.renewed() for tool in self.tools)}
         changes["agents"] = {name: agent.renewed() for name, agent in self.agents.items()}
         if changes == {"tools": self.tools, "agents": self.agents}:
@@ -94,12 +94,12 @@ class Team:
 
     @property
     def unseen(self) -> dict[str, str]:
-        """By the names of tools, what they depend on without their versions telling when it changes."""
+        """By tool name, what the tool depends on without its version depending on it."""
         tools = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
         return {tool.name: ", ".join(tool.unseen) for tool in tools if tool.unseen}
 
     def require_ready(self, *, planned: bool) -> None:
-        """Raises the error of the first model if it is not ready: nothing is begun then and nothing is written.
+        """Raise the error of the first model to be called if it is not ready, before anything starts or is written.
 
         Which other models are called is known only after planning.
         """
@@ -108,22 +108,22 @@ class Team:
             raise error
 
     def answers_inline(self, node: Node) -> bool:
-        """The planner's own answer is what the node's agent would give."""
-        return self.fuses_for(node.agent)
+        """Whether the planner's inline answer is what the node's agent would answer."""
+        return self.agent_answers_inline(node.agent)
 
-    def fuses_for(self, name: str) -> bool:
-        """The same, of the agent with this name."""
+    def agent_answers_inline(self, name: str) -> bool:
+        """As `answers_inline`, for the agent with this name."""
         agent = self.agents.get(name, self.default)
-        return _same(agent.resolved, self.planner.resolved) and agent.plain and not self.tools
+        return _interchangeable(agent.resolved, self.planner.resolved) and agent.plain and not self.tools
 
     @cached_property
     def fingerprint(self) -> str:
-        """What all nodes of a run share, as far as a request can tell: it enters every content key."""
+        """The digest of what all nodes of a run share in their requests; part of every content key."""
         return digest(self._shared({}))
 
     def recorded_as(self, agent: Agent, settings: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]:
-        """An agent as JSON and the fingerprint as they were with the versions of tools that a checkpoint recorded; and
-        which of the agent's tools have another version now."""
+        """An agent as JSON and the fingerprint, both with the recorded versions of tools; and which of the agent's
+        tools have another version now."""
         versions = _recorded_versions(settings)
         changed = (
             name
@@ -143,7 +143,7 @@ class Team:
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        """The part that makes it another request: instructions and tools, but not the models."""
+        """What the request key depends on: descriptions, instructions, tools and temperatures, not the models."""
         return {
             "agents": {
                 name: [agent.description, agent.instructions, agent.temperature, [t.name for t in agent.tools]]
@@ -154,7 +154,7 @@ class Team:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint records."""
+        """The team as checkpoints record it."""
         agents = [self.default, *self.agents.values()]
         return {
             "model": self.default.resolved.name,
@@ -166,7 +166,7 @@ class Team:
 
 
 def _recorded_versions(settings: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """The versions of tools in what a checkpoint recorded, by agent ("" for the tools of all) and name."""
+    """The recorded versions of tools, by agent ("" for the tools of all agents) and name."""
     shared = settings.get("tool_versions")
     versions = {("", name): str(version) for name, version in shared.items()} if isinstance(shared, dict) else {}
     agents = settings.get("agents")

@@ -72,7 +72,7 @@ def _estimate(run: Run, plan: Execute | Recurse) -> Estimate:
     # Sub-tasks that take a call beside their planner's: another agent answers them, or they read references.
     team = run.internals.configuration.team
     agents = [team.assigned(task.agent)[0] for task in plan.sub_tasks] if isinstance(plan, Recurse) else []
-    separate = sum(bool(run.internals.job.memory) or not team.fuses_for(agent) for agent in agents)
+    separate = sum(bool(run.internals.job.memory) or not team.agent_answers_inline(agent) for agent in agents)
     return estimated(
         plan,
         prompt_tokens=_prompt_tokens(run),
