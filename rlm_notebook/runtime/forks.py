@@ -1,6 +1,6 @@
-"""From one run to another: edited, or with some of it tried again; the old run stays as it is.
+"""Forks: a new run over the records of another one, edited or with nodes to retry; the old run is unchanged.
 
-A run that is under way can be asked what its fork would be, but has to end before it is made.
+The fork of a run in progress can be computed, but the run has to end before the fork starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["EndedRun", "Fork", "Forked", "NodeSource", "edited", "plan_given", "
 
 
 class NodeSource(Protocol):
-    """What the prompt and the key of a node are made from."""
+    """What the prompt and the content key of a node are computed from."""
 
     @property
     def tree(self) -> Tree: ...
@@ -32,7 +32,7 @@ class NodeSource(Protocol):
 
 
 class Forked(Protocol):
-    """What is asked of a run that is forked."""
+    """What a fork needs of the run that it is made from."""
 
     @property
     def run_id(self) -> str: ...
@@ -72,15 +72,15 @@ class EndedRun:
         return self.recorded
 
     def key_of(self, node_id: str) -> str:
-        """The key of a node's plan, made again from the same facts."""
+        """The plan key of a node."""
         return self.key(self, node_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """What a new run begins with: a task, changed records, and the run and node that it comes from.
+    """What a new run starts with: a task, changed records, and the run and node that it is forked from.
 
-    `edit` tells the same edit of the same run from any other, so that it is found again; "" is found by nobody.
+    `edit` identifies the edit, so that the same edit of the same run resumes its file.
     """
 
     task: str
@@ -89,7 +89,7 @@ class Fork:
     edit: str = ""
 
     def seed(self, request_key: str, at: float) -> Recorded:
-        """The records as those of a new run that was stopped before its first step, and has spent nothing."""
+        """The records as those of a new run that was cancelled before its first step and has no usage."""
         before = self.recorded.tree
         # The cell's text is no title for another task.
         kept = {name: value for name, value in before.settings.items() if self.task == before.task or name != "title"}
@@ -106,7 +106,7 @@ class Fork:
 
 
 def edited(run: Forked, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
-    """A fork in which one node has another task, plan or result. Raises `ConfigurationError` for what cannot be."""
+    """A fork in which one node has another task, plan or result. Raises `ConfigurationError`."""
     _require_one(node_id, task=task, plan=plan, result=result)
     node, recorded = _node(run, node_id), run.snapshot()
     edit = digest([node_id, task, plan.to_json() if plan is not None else None, result])
@@ -121,10 +121,10 @@ def edited(run: Forked, node_id: str, task: str | None, plan: Execute | Recurse 
 
 
 def retried(run: Forked, node_id: str | None) -> Fork:
-    """A fork in which what failed is tried again; or one node, whatever became of it. Raises `ConfigurationError`."""
+    """A fork that retries all failed or cancelled nodes, or one node in any state. Raises `ConfigurationError`."""
     if node_id is None:
         if not unfinished(run.tree):
-            raise ConfigurationError("nothing failed in this run; name the node that is to be done again")
+            raise ConfigurationError("nothing failed in this run; give the id of the node to retry")
         return Fork(run.task, run.snapshot(), {"run_id": run.run_id, "node": "0"}, digest("retry"))
     node, recorded = _node(run, node_id), run.snapshot()
     if node.state is NodeState.DONE:
@@ -133,7 +133,7 @@ def retried(run: Forked, node_id: str | None) -> Fork:
 
 
 def plan_given(plan: Any) -> Execute | Recurse | None:
-    """A plan as a user gives it: a value, a dict as planners write it, or none. Raises `ConfigurationError`."""
+    """A plan as a user gives it: a `Plan`, a dict as planners write it, or `None`. Raises `ConfigurationError`."""
     if plan is None or isinstance(plan, Execute | Recurse):
         return plan
     if not isinstance(plan, Mapping):
@@ -150,12 +150,12 @@ def plan_given(plan: Any) -> Execute | Recurse | None:
 def _require_one(node_id: str, **given: Any) -> None:
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
-        said = " and ".join(named) or "nothing"
-        raise ConfigurationError(f"edit of node {node_id}: give one of task, plan and result; {said} was given")
+        given_names = " and ".join(named) or "nothing"
+        raise ConfigurationError(f"edit of node {node_id}: give one of task, plan and result; {given_names} was given")
     for name in ("task", "result"):
         value = given[name]
         if value is not None and not (isinstance(value, str) and value.strip()):
-            raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} says nothing; give a text")
+            raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} is no text or empty; give a text")
 
 
 def _node(run: Forked, node_id: str) -> Node:
@@ -165,24 +165,28 @@ def _node(run: Forked, node_id: str) -> Node:
         )
     node = run.tree[node_id]
     if node.state is NodeState.SUPERSEDED:
-        raise ConfigurationError(f"node {node_id} was put aside: its plan did not hold; choose one that was followed")
+        raise ConfigurationError(f"node {node_id} was superseded with its plan; choose a node that was not")
     return node
 
 
 def _planned(run: Forked, node: Node) -> Node:
-    """A part of a plan that is known as a whole."""
+    """The node, if the plan that it belongs to is complete. Raises `ConfigurationError`."""
     if run.tree[node.parent or ""].plan is None:
-        raise ConfigurationError(f"node {node.id} is of a plan that never was complete; retry node {node.parent} first")
+        raise ConfigurationError(
+            f"node {node.id} belongs to a plan that was never complete; retry node {node.parent} first"
+        )
     return node
 
 
 def _key(run: Forked, node: Node) -> str:
-    """The key of the node's plan, also where it came to none."""
+    """The node's plan key, also if it has no plan. Raises `ConfigurationError` where it depends on unfinished nodes."""
     missing = [
         wanted for wanted in node.depends_on if wanted not in run.tree or run.tree[wanted].state is not NodeState.DONE
     ]
     if missing and not node.plan_key:
-        raise ConfigurationError(f"node {node.id} waits for {', '.join(missing)}, not done; edit or retry that first")
+        raise ConfigurationError(
+            f"node {node.id} depends on {', '.join(missing)}, which is not done; edit or retry that first"
+        )
     return node.plan_key or run.key_of(node.id)
 
 

@@ -1,4 +1,4 @@
-"""The way of a run from its begin to its end: told as it starts, driven within its time, put away however it ends."""
+"""A run from start to end: its first event, its main task within the time limit, its last event."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("rlm_notebook")
 
 
 class Lifecycle:
-    """Drives one run to its `output` or its `error`, and then has begin what it goes on as, if anything."""
+    """Drives one run to its `output` or its `error`, and then starts its successor, if there is one."""
 
     def __init__(self, run: RunContext) -> None:
         self.output: Output | None = None
@@ -34,17 +34,17 @@ class Lifecycle:
         self._run = run
 
     def begin(self, main: Callable[[RunContext], Awaitable[str]]) -> None:
-        """Start the run's own task; `main` gives the root's answer."""
+        """Start the run's task; `main` returns the root's result."""
         control = self._run.control
         control.task = control.loop.create_task(self._drive(main), name=f"rlm-run-{self._run.run_id}")
         control.task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Output]) -> None:
         if not task.cancelled():
-            # An error that nobody awaits is still in `run.error` and on the tree; asyncio need not warn of it.
+            # Marks the error as retrieved: it is in `run.error` and in the tree, asyncio need not log it.
             task.exception()
         elif self._run.status == "pending":
-            # Cancelled before its first step: nothing ran, but that it ended is told all the same.
+            # Cancelled before its first step: its start and end are emitted all the same.
             self._emit_start()
             self._end_badly(asyncio.CancelledError())
         if self._run.control.settled or not task.cancelled():
@@ -68,23 +68,22 @@ class Lifecycle:
         )
 
     async def _drive(self, main: Callable[[RunContext], Awaitable[str]]) -> Output:
+        run = self._run
         self._emit_start()
         try:
-            content, wanted = await self._in_time(main), self._run.job.output_type
-            answered = partial(output_of, self._run.run, output_type=wanted)
-            # Only what has a type is read once more.
-            self.output = answered(content) if wanted is None else await read_beside(answered, content)
+            try:
+                content = await run.active_time.within(partial(main, run))
+            except OverBudget as problem:
+                raise budget_error(problem) from None
+            output_type = run.job.output_type
+            answered = partial(output_of, run.run, output_type=output_type)
+            # A typed answer is parsed, which for a long one would block the loop.
+            self.output = answered(content) if output_type is None else await read_beside(answered, content)
         except BaseException as error:
             self._end_badly(error)
             raise
         self._finish("done")
         return self.output
-
-    async def _in_time(self, main: Callable[[RunContext], Awaitable[str]]) -> str:
-        try:
-            return await self._run.active_time.within(partial(main, self._run))
-        except OverBudget as problem:
-            raise budget_error(problem) from None
 
     def _end_badly(self, error: BaseException) -> None:
         run, self.error = self._run, error
@@ -99,14 +98,14 @@ class Lifecycle:
         try:
             self._finish(status, error)
         except CheckpointError as second:
-            # The first error is what the user must hear of; that it could not be kept is said with it.
+            # The first error is the one to raise; that it could not be recorded is logged.
             log.error("%s", second)
 
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         run = self._run
-        said = without_keys(described(error)) if error is not None and status == "failed" else ""
+        text = without_keys(described(error)) if error is not None and status == "failed" else ""
         try:
-            run.log.end(RunFinished(at=run.clock(), status=status, error=said), run.snapshot)
+            run.log.end(RunFinished(at=run.clock(), status=status, error=text), run.snapshot)
         except CheckpointError as problem:
             problem.run = run.run
             self.error = self.error or problem

@@ -1,4 +1,4 @@
-"""A run as it was recorded: to be looked at, shown and compared; nothing of it can be started or changed."""
+"""A recorded run: it can be read, displayed and compared, not changed or continued."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ __all__ = ["RecordedRun", "load_run"]
 
 
 def load_run(path: str | Path) -> RecordedRun:
-    """The run that is kept in the JSON file `path`, or in the journal beside it after a crash.
+    """The run in the JSON file `path`, or in the journal beside it after a crash.
 
-    Reads only, calls no model and needs no event loop. A run that was interrupted is shown as cancelled.
-    Raises `CheckpointError` where there is no run, or none that can be read.
+    Reads only, calls no model and needs no event loop. An interrupted run has the status "cancelled".
+    Raises `CheckpointError` if there is no run, or none that can be read.
     """
     place = Path(path)
     recorded = recorded_in(place)
@@ -47,7 +47,7 @@ def load_run(path: str | Path) -> RecordedRun:
 
 
 def _ended(tree: Tree) -> Tree:
-    """The tree in which what was interrupted is cancelled: nobody works on it any more."""
+    """The tree with its interrupted nodes, and then the run, cancelled."""
     at_rest = tree.status == "paused" and all(node.state.final for node in tree)
     if at_rest or tree.status in ("done", "failed", "cancelled"):
         return tree
@@ -66,7 +66,7 @@ def _last_moment(tree: Tree) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecordedRun:
-    """What `load_run` gives: it reads as a `Run` that has ended, and has the same names.
+    """A run from a file, given by `load_run`: it has the names of a `Run` and reads as one that has ended.
 
     `str()` is the tree as text; it displays as the widget in a notebook.
     """
@@ -74,13 +74,13 @@ class RecordedRun:
     path: Path
     recorded: Recorded
 
-    #: Nothing was called for it now, and it can differ from nothing.
+    #: No call is made for it.
     calls = 0
     ended = True
 
     @property
     def internals(self) -> RecordedInternals:
-        """For the package itself: no promise to users."""
+        """Used by the package itself; not part of the public interface."""
         return RecordedInternals(self)
 
     @property
@@ -97,17 +97,17 @@ class RecordedRun:
 
     @property
     def status(self) -> str:
-        """One of "done", "failed", "cancelled", and "paused" where it was stopped to wait for somebody."""
+        """ "done", "failed", "cancelled", or "paused" if it ended to wait for approval."""
         return self.tree.status
 
     @property
     def store(self) -> Store:
-        """What the file holds of the texts: "full", "outputs" or "hashes"."""
+        """Which texts the file holds: "full", "outputs" or "hashes"."""
         return store_of(self.recorded)
 
     @property
     def output(self) -> Output | None:
-        """The answer, or `None` if the run came to none."""
+        """The answer, or `None` if the run has none."""
         root = self.tree.root
         if self.status != "done" or root is None or root.result is None:
             return None
@@ -122,7 +122,7 @@ class RecordedRun:
 
     @property
     def usage(self) -> Usage:
-        """Over all executions that the file is of."""
+        """Over all executions of the run."""
         return self.recorded.spent
 
     @property
@@ -131,21 +131,21 @@ class RecordedRun:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """None: there is nothing to compare the recorded variables with."""
+        """Empty: there is nothing to compare the recorded variables with."""
         return ()
 
     @property
     def notes(self) -> list[str]:
-        """None, as `changed`."""
+        """Empty, as `changed`."""
         return []
 
     @property
     def awaiting(self) -> Mapping[str, Any]:
-        """Nothing waits any more."""
+        """Empty: nothing awaits approval."""
         return {}
 
     def partial(self) -> Output:
-        """The answer if there is one, else the finished parts in the plan's order."""
+        """The answer if there is one, else the results of finished sub-tasks in the plan's order."""
         if self.output is not None:
             return self.output
         metadata = {"partial": True, "run_id": self.run_id, "checkpoint": self.checkpoint}
@@ -168,16 +168,16 @@ class RecordedRun:
         return frame_of(self.tree)
 
     def diff(self, other: RunView) -> Difference:
-        """What is different in `other`, node by node, and what it took more or less."""
+        """The differences of `other`, node by node, and its additional usage and time."""
         return difference(self.tree, other.tree)
 
     async def events(self) -> AsyncIterator[Event]:
-        """None: they have all happened."""
+        """No events: the run has ended."""
         return
         yield
 
     def __await__(self) -> Generator[Any, None, Output]:
-        """The answer that was recorded. Raises `ExecutionError` if the run came to none."""
+        """The recorded answer. Raises `ExecutionError` if the run has none."""
         if (error := self.error) is not None:
             raise error
         return self.partial()
@@ -193,19 +193,19 @@ class RecordedRun:
         plan: Plan | Mapping[str, Any] | None = None,
         result: str | None = None,
     ) -> NoReturn:
-        """Raises `ConfigurationError`: a file brings no model along. Engines edit it: `engine.edit(run, ...)`."""
+        """Raises `ConfigurationError`: a file contains no model. Use `engine.edit(run, ...)`."""
         raise self._without_engine(f".edit(run, {node_id!r}, ...)")
 
     def retry(self, node_id: str | None = None) -> NoReturn:
-        """Raises `ConfigurationError`: engines do it again, `engine.retry_run(run)`."""
+        """Raises `ConfigurationError`: use `engine.retry_run(run)`."""
         raise self._without_engine(f".retry_run(run, {node_id!r})" if node_id is not None else ".retry_run(run)")
 
     def synthesize_anyway(self) -> NoReturn:
-        """Raises `ConfigurationError`: engines answer with what there is."""
+        """Raises `ConfigurationError`: use `engine.retry_run(run)` with `on_failure="synthesize"`."""
         raise self._without_engine('.retry_run(run), with the engine made with on_failure="synthesize"')
 
     def baseline(self) -> NoReturn:
-        """Raises `ConfigurationError`: engines solve it without a tree, `engine.baseline(run)`."""
+        """Raises `ConfigurationError`: use `engine.baseline(run)`."""
         raise ConfigurationError(
             f"this run was loaded from {self.path}, which brings no model along; give it to an engine: "
             "AsyncRecursiveEngine(...).baseline(run)"
@@ -220,20 +220,20 @@ class RecordedRun:
     # -- control: as of a run that has ended ----------------------------------------------------------------------
 
     def cancel(self, node_id: str | None = None) -> Awaitable[None]:
-        """Nothing is under way. Raises `ConfigurationError` for a single node, as a run does that has ended."""
+        """Does nothing for the run; raises `ConfigurationError` for a single node, as a `Run` that has ended."""
         if node_id is not None and node_id != "0":
             state = self.tree[node_id].state if node_id in self.tree else "not in this run"
             raise ConfigurationError(f"node {node_id} is {state}: there is nothing to cancel")
         return Ended(None)
 
     def pause(self) -> None:
-        """Nothing is under way."""
+        """Does nothing."""
 
     def resume(self) -> None:
-        """Nothing is under way."""
+        """Does nothing."""
 
     def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> NoReturn:
-        """Raises `ConfigurationError`: nothing waits."""
+        """Raises `ConfigurationError`: nothing awaits approval."""
         raise ConfigurationError(f"node {node_id} waits for no approval: the run in {self.path} has ended")
 
     def __str__(self) -> str:
@@ -246,13 +246,13 @@ class RecordedRun:
         current_host().display(self)
 
     def _display_(self) -> Any:
-        """What marimo shows."""
+        """The display in marimo."""
         return tree_view(self)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class RecordedInternals:
-    """The `RunInternals` of a run that was loaded: nothing happens in it, and nothing follows from it."""
+    """The `RunInternals` of a loaded run, which never changes."""
 
     run: RecordedRun
 
@@ -263,7 +263,7 @@ class RecordedInternals:
     fresh = True
     finished = True
     at_rest = True
-    #: What was recorded is all there is.
+    #: All of it is from the record.
     reused = True
     successor = None
 
@@ -281,7 +281,7 @@ class RecordedInternals:
 
     @property
     def budget(self) -> Budget:
-        """What limited the run, as far as it can still be read."""
+        """The recorded budget; without limits if it cannot be read."""
         kept = self.settings.get("budget")
         return _budget_of(kept) if isinstance(kept, dict) else Budget()
 
@@ -291,7 +291,7 @@ class RecordedInternals:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Raises `RuntimeError`, as a loop does that is closed: a recorded run lives on none."""
+        """Raises `RuntimeError`, as a closed loop does: a recorded run has none."""
         raise RuntimeError("a recorded run has no event loop")
 
     @property
@@ -309,14 +309,14 @@ class RecordedInternals:
         return time.time()
 
     def watch(self, observer: Observer) -> Callable[[], None]:
-        """Nothing happens any more, so there is nothing to tell."""
+        """The observer is never called: there are no further events."""
         return lambda: None
 
     def follow(self, follower: Callable[[RunView], None]) -> None:
-        """It continues as no other run."""
+        """The follower is never called: there is no successor."""
 
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
-        """Prompts are not kept."""
+        """Empty: prompts are not recorded."""
         return ()
 
     def snapshot(self) -> Recorded:
@@ -335,7 +335,7 @@ class RecordedInternals:
         raise self._not_live()
 
     def _not_live(self) -> ConfigurationError:
-        return ConfigurationError("this run was loaded from a file: execute its cell again to go on with it")
+        return ConfigurationError("this run was loaded from a file: execute its cell again to continue it")
 
 
 def _budget_of(kept: dict[str, Any]) -> Budget:

@@ -1,7 +1,7 @@
-"""One execution: what its user holds in hands while it goes on and when it has ended.
+"""One execution of a request, as its user sees it: state, control, and the runs that may follow.
 
-A run never rewinds; resuming is a new run over the records of the old one. What the engine's own parts need of a run is
-its `RunContext`; its way from begin to end is in `lifecycle`.
+A run never rewinds: resuming is a new run over the records of the old one. The engine's own parts use its
+`RunContext`; `lifecycle` drives it from start to end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Origin(RunFactory, Protocol):
     """The engine that a run came from, as far as the run needs it."""
 
     def join_again(self, job: Job) -> Run:
-        """A run that joins what is recorded, and solves nothing new."""
+        """A run that synthesises the recorded results and solves nothing new."""
         ...
 
     def start_fork(self, job: Job, fork: Fork) -> Run:
@@ -57,9 +57,7 @@ class Run:
     """A run of the engine: await it for its `Output`, iterate `events()`, or `cancel()`, `pause()`, `resume()` it.
 
     Made by `AsyncRecursiveEngine.start`. `tree` is the state so far, `status` one of "pending", "running", "paused",
-    "done", "failed", "cancelled". Control may be called from any thread.
-
-    Begins at once: `main` gives the root's answer.
+    "done", "failed", "cancelled". Control may be called from any thread. The run starts when it is created.
     """
 
     def __init__(
@@ -72,11 +70,11 @@ class Run:
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        #: For the package itself: no promise to users.
+        #: Used by the package itself; not part of the public interface.
         self.internals = RunContext(self, job, configuration, recorded, origin, clock=clock)
-        self._lifetime = Lifecycle(self.internals)
+        self._lifecycle = Lifecycle(self.internals)
         self._origin = origin
-        self._lifetime.begin(main)
+        self._lifecycle.begin(main)
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -100,23 +98,23 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """No task of the run is alive: what is to be kept has been put away."""
+        """No task of the run is alive, and the run is recorded; the same for its successor."""
         successor = self.internals.successor
         return self.internals.at_rest and (successor is None or successor.ended)
 
     @property
     def output(self) -> Output | None:
         """The answer, once there is one."""
-        return self._lifetime.output
+        return self._lifecycle.output
 
     @property
     def error(self) -> BaseException | None:
-        """What the run ended with, if it was not its answer."""
-        return self._lifetime.error
+        """The error that the run ended with, if any."""
+        return self._lifecycle.error
 
     @property
     def usage(self) -> Usage:
-        """Over the lifetime of the run: what earlier executions of the same file used is included."""
+        """Over all executions of the run, earlier ones of the same file included."""
         return self.internals.usage
 
     @property
@@ -126,23 +124,23 @@ class Run:
 
     @property
     def checkpoint(self) -> str | None:
-        """The path of the file that the run is kept in, or `None` for memory."""
+        """The path of the run's file, or `None` if it is in memory only."""
         return self.internals.checkpoint
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The variables whose content is another now than when the run was recorded."""
+        """The variables whose content has changed since the run was recorded."""
         return self.internals.changed
 
     @property
     def notes(self) -> list[str]:
-        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
-        of which of its tools nobody knows whether they changed."""
+        """What has changed since the run was recorded, a line each: variables, prompts, and tools whose versions cannot
+        show a change."""
         return self.internals.notes
 
     @property
     def awaiting(self) -> Mapping[str, Any]:
-        """What waits for `approve`, by the id of its node: a plan, or calls of tools."""
+        """What awaits `approve`, by node id: a plan, or tool calls."""
         return self.internals.awaiting
 
     async def events(self) -> AsyncIterator[Event]:
@@ -161,8 +159,8 @@ class Run:
             stop()
 
     def partial(self) -> Output:
-        """The best answer so far: the answer if there is one, else the finished parts in the plan's order, with what
-        has come of those that are being written or broke off."""
+        """The answer, or else the results of finished sub-tasks in the plan's order, with the partial texts
+        of unfinished ones."""
         if self.output is not None:
             return self.output
         text = best_of(self.tree, self.internals.drafts)
@@ -183,21 +181,21 @@ class Run:
     def to_html(self, path: str | Path | None = None) -> str:
         """The run as one interactive HTML page that needs no kernel and no network, or the `path` it was written to.
 
-        It holds all that models wrote: share it as you would share the notebook.
+        It contains all texts of the models: share it as you would share the notebook.
         """
         return written(html_page(self), path)
 
     def diff(self, other: RunView) -> Difference:
-        """What is different in `other`, node by node, and what it took more or less."""
+        """The differences of `other`, node by node, and its additional usage and time."""
         return difference(self.tree, other.tree)
 
     # -- what may follow from it ---------------------------------------------------------------------------------
 
     def synthesize_anyway(self) -> Run:
-        """Answer with what there is: a new run, to be awaited, that joins what is recorded and solves nothing new.
+        """A new run, to be awaited, that synthesises the recorded results and solves nothing new.
 
-        For a run that ended early (a failure, a spent budget, a cancellation). What is missing is stated in the
-        prompts, so that the answer can say so. Raises `ConfigurationError` while the run is under way.
+        For a run that ended early (a failure, a spent budget, a cancellation). The prompts state what is missing, so
+        that the answer can mention it. Raises `ConfigurationError` while the run is in progress.
         """
         return self.internals.in_place(self._origin.join_again)
 
@@ -209,52 +207,52 @@ class Run:
         plan: Plan | Mapping[str, Any] | None = None,
         result: str | None = None,
     ) -> Run:
-        """A new run, started at once, in which a node has another task, plan or result; this one stays as it is.
+        """A new run, started at once, in which a node has another task, plan or result; this run is unchanged.
 
-        What does not depend on the edit is reused, and a result that comes out as before ends what has to be done.
-        Of a run kept in a file, the new one is kept beside it, as `<name>-edit.json`. Its budget starts at zero.
-        Raises `ConfigurationError` while the run is under way and for an edit that cannot be made.
+        Results that do not depend on the edit are reused; so are those after a result that comes out equal. The new
+        run of a run in a file is in `<name>-edit.json` beside it. Its usage starts at zero.
+        Raises `ConfigurationError` while the run is in progress and for an edit that is not possible.
         """
         self.internals.require_finished()
         fork = edited(self.internals, node_id, task, plan_given(plan), result)
         return self._origin.start_fork(self.internals.job, fork)
 
     def retry(self, node_id: str | None = None) -> Run:
-        """A new run that does again what failed or was cancelled; or also one node that was done. As `edit`."""
+        """A new run that retries all failed and cancelled nodes, or one node in any state. Otherwise as `edit`."""
         self.internals.require_finished()
         return self._origin.start_fork(self.internals.job, retried(self.internals, node_id))
 
     def baseline(self) -> Run:
-        """A new run, started at once, of the same request without recursion: the task goes to the model as it is.
+        """A new run, started at once, of the same request without recursion: one call with the task as it is.
 
-        With the same model, tools and references, to compare what it says and costs. Of a run kept in a file, it is
-        kept beside it, as `<name>-baseline.json`: asked again, it calls no model. Its budget starts at zero.
+        It has the same model, tools and references, for a comparison of answer and cost. The baseline of a run in a
+        file is in `<name>-baseline.json` beside it, from which it is reused. Its usage starts at zero.
         """
         return self._origin.start_plain(self.internals.job)
 
     # -- control -------------------------------------------------------------------------------------------------
 
     def cancel(self, node_id: str | None = None) -> Awaitable[None]:
-        """Stop now: the run, or one node with all below it, whose parent then fails or joins the rest (`on_failure`).
+        """Cancel the run, or one node and those below it; its parent then fails or synthesises the rest (`on_failure`).
 
-        Once the result is awaited (or, for a run, this returned in another thread), no task of it is alive and
-        everything finished is kept. Raises `ConfigurationError` for a node that is not there or has ended.
+        Once the return value is awaited (or, for a run, once this returns in another thread), no task of it is alive
+        and all results are recorded. Raises `ConfigurationError` for a node that does not exist or has ended.
         """
         return self.internals.cancel(node_id)
 
     def pause(self) -> None:
-        """Start no further model call; those under way finish."""
+        """Start no further model call; calls in flight finish."""
         self.internals.control.pause()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Start calls again after `pause`."""
         self.internals.control.resume()
 
     def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None:
-        """Let a plan that waits for approval go ahead, as it is or as the given one (a dict as planners write it); or
-        the calls that a node is about to make of tools with `requires_approval`.
+        """Approve a node's plan, as it is or replaced by `plan` (a `Plan` or a dict as planners write it), or its calls
+        of tools with `requires_approval`.
 
-        Raises `ConfigurationError` for a node that waits for nothing, and for what is no plan.
+        Raises `ConfigurationError` if the node awaits no approval, and if `plan` is not a plan.
         """
         if node_id not in self.awaiting:
             raise ConfigurationError(
@@ -285,5 +283,5 @@ class Run:
         current_host().display(self)
 
     def _display_(self) -> Any:
-        """What marimo shows."""
+        """The display in marimo."""
         return tree_view(self)

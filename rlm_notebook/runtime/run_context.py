@@ -1,8 +1,8 @@
-"""What the engine's own parts need of one run: solver, lifecycle and displays take this, users a `Run`.
+"""One run as the engine's own parts see it: solver, lifecycle and displays use this, users a `Run`.
 
-A run is composed of parts that know nothing of each other's concerns: the log of what happened (`event_log`), what it
-knows from earlier executions (`recall`), who may call a model and for how much (`admission`), how long it has worked
-(`active_time`), what comes back from whoever watches (`control`), and which run follows (`continuation`).
+A run is composed of parts with one concern each: the log of its events (`event_log`), the records of earlier
+executions (`recall`), the admission of model calls (`admission`), the time it has worked (`active_time`), control from
+outside (`control`), and the run that follows it (`continuation`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .steady_clock import SteadyClock
 
 __all__ = ["RunContext", "RunFactory"]
 
-#: How much is kept of an answer that broke off, in characters.
+#: How many characters of a partial answer are recorded.
 MOST_OF_A_DRAFT = 200_000
 R = TypeVar("R", bound=RunView)
 
@@ -43,11 +43,11 @@ class RunFactory(Protocol):
     """The engine that a run came from, as far as its context needs it."""
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again."""
+        """The main prompt of a node, computed from the same facts as when it was sent."""
         ...
 
     def key(self, run: NodeSource, node_id: str) -> str:
-        """The key of a node's plan, made again."""
+        """The plan key of a node."""
         ...
 
     def start_again(self, job: Job) -> RunView:
@@ -56,9 +56,9 @@ class RunFactory(Protocol):
 
 
 class RunContext:
-    """The parts of one run, and what is read off several of them; also the `RunInternals` of a `Run`.
+    """The parts of one run, and values computed from several of them; also the `RunInternals` of a `Run`.
 
-    Made on the event loop that the run lives on. `run` is the face that its user holds.
+    Created on the event loop that the run lives on. `run` is the same run for its user.
     """
 
     live = True
@@ -87,32 +87,32 @@ class RunContext:
         self.run_id = self.recorded_state.run_id or secrets.token_hex(8)
         self.log = EventLog(job.journal, configuration.observers)
         self.tree = self.log.tree
-        #: The sole writer: apply, keep, tell. A journal that fails fails the run; an observer never does.
+        #: The sole writer: apply, append, notify. A failing journal fails the run; a failing observer never does.
         self.emit = self.log.emit
         #: Call an observer with every event from now on; call the result to stop.
         self.watch = self.log.watch
-        #: What waits for `approve`, by node: its plan, or its calls of tools.
+        #: What awaits `approve`, by node: its plan, or its tool calls.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         self.active_time = ActiveTime(self.recorded_state.active_seconds, self.budget.seconds, self.clock)
         meter = BudgetMeter(self.budget, self.recorded_state.spent)
-        turns = PrioritySemaphore(slots_for(configuration.slots))
+        slots = PrioritySemaphore(slots_for(configuration.slots))
         self.steps = NodeQuota(self.limits.max_steps)
         self.splits = SplitGate()
-        self.admission = Admission(self.log, turns, meter, self.active_time, self.awaiting)
-        #: What a node used since its last event that told of usage.
+        self.admission = Admission(self.log, slots, meter, self.active_time, self.awaiting)
+        #: The usage of a node since its last event that carried usage.
         self.claim = self.admission.claim
         self.control = Control(self.log, self.admission, self.active_time, self.awaiting, self.clock)
         #: The event loop that the run lives on; everything it emits is emitted there.
         self.loop = self.control.loop
         #: Replies to equal requests: without a cache, those in flight in this run alone.
         self.replies = configuration.replies if configuration.cached else SharedReplies()
-        #: Answers that are being written, as far as they have come, by node.
+        #: Partial answers by node, while they stream.
         self.drafts: dict[str, list[str]] = {}
         self.priorities = Priorities(self.tree)
         self.continuation = Continuation(self.control)
         self._factory = factory
 
-    # -- what is read off its parts ------------------------------------------------------------------------------
+    # -- computed from its parts ---------------------------------------------------------------------------------
 
     @property
     def request(self) -> Job:
@@ -124,17 +124,17 @@ class RunContext:
 
     @property
     def finished(self) -> bool:
-        """It has come to its end; one that was stopped as paused goes on only as another execution."""
+        """It has reached its end; one that ended as paused continues only as another execution."""
         return self.status in ("done", "failed", "cancelled") or (self.status == "paused" and self.control.ended)
 
     @property
     def at_rest(self) -> bool:
-        """No task of the run is alive: what is to be kept has been put away."""
+        """No task of the run is alive, and the run is recorded."""
         return self.control.ended
 
     @property
     def usage(self) -> Usage:
-        """Over the lifetime of the run: what earlier executions of the same file used is included."""
+        """Over all executions of the run, earlier ones of the same file included."""
         return self.admission.meter.total
 
     @property
@@ -149,7 +149,7 @@ class RunContext:
 
     @property
     def checkpoint(self) -> str | None:
-        """Where the run is kept, or `None` for memory."""
+        """The path of the run's file, or `None` if it is in memory only."""
         path = self.log.journal.path
         return str(path) if path else None
 
@@ -168,7 +168,7 @@ class RunContext:
 
     @property
     def breadcrumbs(self) -> tuple[str, ...]:
-        """The tasks that this one stands below, outermost first, as the `context` of `solve` said."""
+        """The tasks above this one, outermost first, from the `context` of `solve`."""
         return self.job.context.breadcrumbs if self.job.context is not None else ()
 
     @property
@@ -185,13 +185,13 @@ class RunContext:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The variables whose content is another now than when the run was recorded."""
+        """The variables whose content has changed since the run was recorded."""
         return self.recorded_state.changed
 
     @property
     def notes(self) -> list[str]:
-        """What is different from when the run was recorded, a line each: variables that changed, other prompts; and
-        of which of its tools nobody knows whether they changed."""
+        """What has changed since the run was recorded, a line each: variables, prompts, and tools whose versions cannot
+        show a change."""
         return [*self.recorded_state.notes, *self._unseen]
 
     @cached_property
@@ -205,13 +205,13 @@ class RunContext:
         ]
 
     def snapshot(self) -> Recorded:
-        """All that is worth keeping: the tree, and records of earlier trees while the run is unfinished."""
+        """What to record: the tree and, while the run is unfinished, records that only earlier trees have."""
         return self.recorded_state.with_present(self.tree, self.usage, self.active_seconds)
 
     # -- for the solver ------------------------------------------------------------------------------------------
 
     def take_draft(self, node: str) -> str:
-        """What has come of a node's answer, which goes no further."""
+        """The partial answer of a node whose stream has ended without a reply."""
         return "".join(self.drafts.pop(node, ()))[:MOST_OF_A_DRAFT]
 
     def task_of(self, node: str) -> asyncio.Task[Any] | None:
@@ -219,19 +219,19 @@ class RunContext:
         return self.control.node_tasks.get(node) or self.control.task
 
     def require_solving(self, node_id: str) -> None:
-        """Raises `ExecutionError` in a run that only joins what is there."""
+        """Raises `ExecutionError` in a run that only synthesises recorded results."""
         if self.job.joins_only:
             raise ExecutionError("it was not finished", node=node_id)
 
     def approves(self, node_id: str) -> bool:
-        """Whether the plan of this node has to be approved before anything is spent on it."""
+        """Whether the plan of this node requires approval before its sub-tasks start."""
         return self.configuration.approve is True or (self.configuration.approve == "root" and node_id == "0")
 
     # -- what may follow from it ---------------------------------------------------------------------------------
 
     @property
     def successor(self) -> RunView | None:
-        """The run that this one continued as (`continue_as`), if it did."""
+        """The run that this one continued as (`continue_as`), if any."""
         return self.continuation.run
 
     @property
@@ -253,16 +253,16 @@ class RunContext:
         self.continuation.follow(follower)
 
     def continue_as(self, start: Callable[[], RunView]) -> None:
-        """End, losing nothing that was paid for, and continue as the run that `start` makes: its `successor`."""
+        """End without losing paid work, and continue as the run that `start` creates: its `successor`."""
         self.continuation.continue_as(start)
 
     def again(self) -> RunView:
-        """The same request once more, in the same place and within the same budget: what failed or was cancelled is
-        tried again, what is done is reused. Raises `ConfigurationError` while the run is under way."""
+        """A new run of the same request, in the same place and within the same budget: failed and cancelled nodes are
+        retried, results are reused. Raises `ConfigurationError` while the run is in progress."""
         return self.in_place(self._factory.start_again)
 
     def in_place(self, start: Callable[[Job], R]) -> R:
-        """Runs in one file come one after the other: two at once would write into each other's journal."""
+        """Start a run in the place of this one; one at a time, because two would write to the same journal."""
         self.require_finished()
         last = self.last_in_place
         if self.checkpoint and not last.internals.at_rest:
@@ -281,11 +281,11 @@ class RunContext:
         return self
 
     def key_of(self, node_id: str) -> str:
-        """The key of a node's plan, made again from the same facts."""
+        """The plan key of a node."""
         return self._factory.key(self, node_id)
 
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts."""
+        """The main prompt of a node, computed from the same facts as when it was sent."""
         return self._factory.prompt(self, node_id)
 
     # -- control -------------------------------------------------------------------------------------------------
@@ -302,6 +302,6 @@ class RunContext:
         return self.control.cancel_node(node_id)
 
     def suspend(self) -> Awaitable[None]:
-        """Stop now, as `cancel` does, but as paused: the same request goes on from here when it is run again."""
+        """Cancel, but end as paused: the same request resumes from here when it is run again."""
         self.control.stops_as = "paused"
         return self.cancel()

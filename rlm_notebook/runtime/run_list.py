@@ -1,4 +1,4 @@
-"""What is kept in a folder: one row for each run, whether it can be read or not."""
+"""The runs in a folder: one row for each file, readable or not."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SHOWN = ("name", "status", "nodes", "calls", "cost_usd", "updated", "task")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run that is kept.
+    """One run in a folder.
 
-    `status` is "done", "failed", "cancelled", "paused", or "interrupted" where nobody said how it ended (it may also be
-    under way), and "unreadable" where the file is not a run's: `problem` says why. `tokens` and `cost_usd` (`None`:
-    not known) are over all executions, `created` and `updated` in UTC.
+    `status` is "done", "failed", "cancelled", "paused", "interrupted" if its end was not recorded (it may be in
+    progress), or "unreadable" if the file holds no run, for the reason in `problem`. `tokens` and `cost_usd` (dollars;
+    `None` if unknown) are over all executions; `created` and `updated` are in UTC.
     """
 
     name: str
@@ -66,10 +66,10 @@ class RunList(list[RunSummary]):
 
 
 def list_runs(folder: str | Path = ".") -> RunList:
-    """The runs that are kept in `folder`, and in the folders of notebooks (`*.rlm`) in it, by path.
+    """The runs in `folder`, and in the folders of notebooks (`*.rlm`) in it, by path.
 
-    Reads only. What cannot be read is listed with its problem; nothing is raised for it. Raises `CheckpointError`
-    where there is no such folder.
+    Reads only. A file that cannot be read is listed with its problem. Raises `CheckpointError` if there is no such
+    folder.
     """
     place = Path(folder).expanduser()
     if not place.is_dir():
@@ -78,7 +78,7 @@ def list_runs(folder: str | Path = ".") -> RunList:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The JSON of each run, there already or still a journal."""
+    """The JSON path of each run, also where only its journal exists yet."""
     for each in (folder, *(path for path in folder.glob("*.rlm") if path.is_dir())):
         yield from each.glob("*.json")
         yield from (path.with_name(path.name.removesuffix(_JOURNAL) + ".json") for path in each.glob(f"*{_JOURNAL}"))
@@ -93,7 +93,7 @@ def _summary(path: Path) -> RunSummary:
     except CheckpointError as error:
         return RunSummary(path.stem, path, "unreadable", updated=_changed(path), problem=str(error))
     except Exception as error:
-        # A list of hundreds does not end at one file, whatever is wrong with it.
+        # One bad file, however bad, does not end the list.
         return RunSummary(path.stem, path, "unreadable", updated=_changed(path), problem=described(error))
 
 

@@ -1,4 +1,4 @@
-"""From a run to the `Output` that its user gets: the answer, what it took, and what it rests on."""
+"""From a run to its `Output`: the answer, its usage, its sub-results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["output_of"]
 
 
 def output_of(run: RunView, content: str, output_type: OutputType | None) -> Output:
-    """A run's answer. Raises `ExecutionError` if a recorded one does not fit the output type any more."""
+    """A run's answer. Raises `ExecutionError` if a recorded one does not fit the output type."""
     root, spent = run.tree["0"], run.usage
     metadata: dict[str, Any] = {
         **root.metadata,
@@ -42,7 +42,7 @@ def output_of(run: RunView, content: str, output_type: OutputType | None) -> Out
 
 
 def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
-    """The answers that the root's was joined from, in the plan's order, each as an output reads."""
+    """The results that the root synthesised, in the plan's order, in the form of outputs."""
     return [
         {
             "content": node.result,

@@ -111,12 +111,12 @@ class RunInternals(Protocol):
     def budget(self) -> Budget: ...
     @property
     def active_seconds(self) -> float:
-        """How long the run has worked over all its executions; pauses do not count."""
+        """Seconds that the run has worked, over all its executions; pauses do not count."""
         ...
 
     @property
     def rests(self) -> Sequence[tuple[float, float | None]]:
-        """When a run that has worked stood still, as (from, to); one that lasts has no end."""
+        """The rests between stretches of work, as (from, to); one that lasts has no end."""
         ...
 
     @property
@@ -126,7 +126,7 @@ class RunInternals(Protocol):
 
     @property
     def finished(self) -> bool:
-        """The run has come to its end; one that was stopped as paused continues only as another execution."""
+        """The run has reached its end; one that ended as paused continues only as another execution."""
         ...
 
     @property
@@ -136,12 +136,12 @@ class RunInternals(Protocol):
 
     @property
     def reused(self) -> bool:
-        """Every answer was found in the records: no model was called."""
+        """All results were reused: no model was called."""
         ...
 
     @property
     def recorded(self) -> Recorded | None:
-        """What earlier executions left; of a loaded run, all there is."""
+        """The records of earlier executions; of a loaded run, all of it."""
         ...
 
     @property
@@ -181,32 +181,32 @@ class RunInternals(Protocol):
         ...
 
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts; empty where they are not at hand."""
+        """The main prompt of a node, computed from the same facts as when it was sent; empty for a loaded run."""
         ...
 
     def snapshot(self) -> Recorded:
-        """All that is worth keeping of the run as it is now."""
+        """The run as it is now, to be recorded."""
         ...
 
     def suspend(self) -> Awaitable[None]:
-        """Stop now, as `cancel` does, but as paused: the same request continues from here when it is run again."""
+        """Cancel, but end as paused: the same request resumes from here when it is run again."""
         ...
 
     def forked(self) -> Forked:
-        """The run as one that can be edited and tried again. Raises `ConfigurationError` for a loaded run."""
+        """The run as a source of forks. Raises `ConfigurationError` for a loaded run."""
         ...
 
     def again(self) -> RunView:
-        """The same request once more, in the same place and within the same budget. Raises `ConfigurationError` while
-        the run is under way, and for a loaded run."""
+        """A new run of the same request, in the same place and within the same budget. Raises `ConfigurationError`
+        while the run is in progress, and for a loaded run."""
         ...
 
     def continue_as(self, start: Callable[[], RunView]) -> None:
-        """End, losing nothing that was paid for, and continue as the run that `start` makes: its `successor`. Raises
-        `ConfigurationError` where that cannot be."""
+        """End without losing paid work, and continue as the run that `start` creates: its `successor`. Raises
+        `ConfigurationError` where that is not possible."""
         ...
 
 
 def is_run(value: object) -> TypeGuard[RunView]:
-    """Whether a value is a run. Reads its type only: attributes of foreign objects may do anything."""
+    """Whether a value is a run. Reads its type only: reading attributes of foreign objects may execute code."""
     return issubclass(type(value), RunControls)

@@ -1,4 +1,4 @@
-"""The time of a run's events: whatever the clock of the system does, it can be recorded and does not go back."""
+"""The clock of a run's events: recordable times that never decrease, even if the system clock is set back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ __all__ = ["SteadyClock"]
 
 
 class SteadyClock:
-    """Seconds since the epoch, as the system says, or as `clock` does. Set back while a run goes on, it goes on from
-    where it was; a time before 1970 is 1970."""
+    """Seconds since the epoch, from the system or from `clock`.
+
+    After the clock was set back, times continue from the last one. A time before 1970 is 1970.
+    """
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
@@ -22,12 +24,9 @@ class SteadyClock:
     def __call__(self) -> float:
         now = (time.time() if self._clock is None else moment(self._clock())) + self._behind
         if not self._last <= now <= LATEST:
-            now = self._steady(moment(now))
+            # The clock was set back, or is beyond what a calendar has.
+            now = moment(now)
+            self._behind += max(0.0, self._last - now)
+            now = max(now, self._last)
         self._last = now
         return now
-
-    def _steady(self, now: float) -> float:
-        """The time where the clock was set back, or is beyond what a calendar has."""
-        if now < self._last:
-            self._behind += self._last - now
-        return max(now, self._last)

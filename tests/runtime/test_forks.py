@@ -425,8 +425,8 @@ async def test_where_it_cannot_be_kept_nothing_begins(tmp_path: Path, monkeypatc
         ("0.9", {"task": "x"}, "there is no node '0.9'"),
         ("0", {}, "nothing was given"),
         ("0", {"task": "x", "result": "y"}, "task and result was given"),
-        ("0", {"task": " "}, "says nothing"),
-        ("0", {"result": 3}, "says nothing"),
+        ("0", {"task": " "}, "is no text or empty"),
+        ("0", {"result": 3}, "is no text or empty"),
         ("0", {"plan": {"decision": "PERHAPS"}}, "not a plan"),
         ("0.2.0", {"plan": {"decision": "RECURSE", "sub_tasks": ["x"]}}, "raise max_depth"),
     ],
@@ -457,7 +457,7 @@ async def test_where_nothing_failed_there_is_nothing_to_try_again() -> None:
         old.retry("7")
 
 
-async def test_a_node_that_waited_in_vain_has_no_place_for_a_result() -> None:
+async def test_a_node_whose_dependency_failed_cannot_be_given_a_result() -> None:
     def script(request: Any) -> Any:
         split = request.mode == "planner" and request.facts.task == "trip"
         tasks = [{"task": "date"}, {"task": "flight", "depends_on": [0]}]
@@ -465,7 +465,7 @@ async def test_a_node_that_waited_in_vain_has_no_place_for_a_result() -> None:
 
     old = await Calls(script, faults=broken("^date$")).run()
     assert isinstance(old.error, ExecutionError)
-    with pytest.raises(ConfigurationError, match=r"node 0\.1 waits for 0\.0, not done"):
+    with pytest.raises(ConfigurationError, match=r"node 0\.1 depends on 0\.0, which is not done"):
         old.edit("0.1", result="at 9")
 
 
