@@ -54,7 +54,7 @@ class Continuation:
     def _plan(self, start: Callable[[], RunView]) -> None:
         if self._start is not None:
             raise ConfigurationError(
-                "this run is about to go on with another change; repeat this one after that, which may take one call"
+                "this run is about to continue with another change; repeat this one after that, which may take one call"
             )
         self._start = start
 

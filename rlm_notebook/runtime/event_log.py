@@ -56,7 +56,7 @@ class EventLog:
                     log.debug("an observer failed on %s, again", type(event).__name__, exc_info=True)
                 else:
                     self._failed.add(id(observer))
-                    log.exception("an observer failed on %s; the run goes on", type(event).__name__)
+                    log.exception("an observer failed on %s; the run continues", type(event).__name__)
 
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Call `observer` with every event from now on; call the result to stop."""
@@ -113,5 +113,5 @@ def _of_this_run(observer: Observer) -> Observer | None:
     try:
         return for_run()
     except Exception:
-        log.exception("an observer failed before the first event; the run goes on without it")
+        log.exception("an observer failed before the first event; the run continues without it")
         return None

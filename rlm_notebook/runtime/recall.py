@@ -137,7 +137,7 @@ class RecordedState:
             notes.append("the file keeps hashes alone: nothing of it could be used again")
         before = self.recorded.tree.settings.get("prompts_version", PROMPTS_VERSION)
         if before != PROMPTS_VERSION:
-            notes.append(f"recorded with prompts of version {before}, now {PROMPTS_VERSION}; a fresh run makes it anew")
+            notes.append(f"recorded with prompts of version {before}, now {PROMPTS_VERSION}; a fresh run replaces it")
         return notes
 
     def with_present(self, tree: Tree, spent: Usage, active_seconds: float) -> Recorded:

@@ -267,7 +267,7 @@ class RunContext:
         last = self.last_in_place
         if self.checkpoint and not last.internals.at_rest:
             raise ConfigurationError(
-                f"it goes on in {self.checkpoint} already, by a run that is {last.status}; wait for that, or cancel it"
+                f"it continues in {self.checkpoint} already: that run is {last.status}; wait for it, or cancel it"
             )
         started = start(self.job)
         last.internals.started_in_place(started)

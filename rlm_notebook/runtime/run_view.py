@@ -1,7 +1,7 @@
-"""What can be asked of any run, whether it is under way, has ended, or was loaded from a file.
+"""The interface of a run, whether it is in progress, has ended, or was loaded from a file.
 
 `RunView` is the contract for users; `Run` and `RecordedRun` both satisfy it. `RunInternals` is what the package's own
-displays, engines and commands need beyond it, and carries no promise to users. Both are structural: nobody inherits.
+displays, engines and commands use beyond it; it is not part of the public interface. Both are structural.
 """
 
 from __future__ import annotations

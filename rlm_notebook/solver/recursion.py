@@ -199,8 +199,10 @@ class Recursion:
         call: Callable[[Request], Awaitable[Reply]],
         on_rejected: Callable[[Reply], None] = lambda reply: None,
     ) -> Reply:
-        """A reply that is not empty and, at the root, fits the output type; the model is asked to repair one that
-        does not fit, after `on_rejected(reply)`. Raises `ModelError` and `PlanError`."""
+        """A reply that is not empty and, at the root, fits the output type.
+
+        One that does not fit is sent back for repair, after `on_rejected(reply)`. Raises `ModelError`, `PlanError`.
+        """
         if run.job.output_type is None or node.parent is not None:
             return not_empty(node, await call(request))
         request = replace(

@@ -1,4 +1,4 @@
-"""Who has a turn is at work, and nobody else: what is told of a run says what was under way, and for how long."""
+"""Only nodes with a call in flight are at work, and phases have the times of their calls."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ PARTS = [f"part {number}" for number in range(10)]
 
 
 class Watched:
-    """The most nodes that were at work at once, and the most that were in a state that says so."""
+    """The maximum of nodes at work at once, and of nodes in a working state."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -72,7 +72,7 @@ async def test_no_more_are_at_work_than_may_call_at_once(stream: bool, fused: bo
 
 
 @in_virtual_time
-async def test_who_waits_for_a_turn_is_pending_and_a_parent_waits() -> None:
+async def test_a_call_without_a_slot_is_pending_and_a_parent_waits() -> None:
     script = {"whole": {"first": "1", "second": "2", "third": "3"}}
     slow = ScriptedModel(script, latency=0.05)
     run = AsyncRecursiveEngine(slow, max_concurrency=1).start("whole")
@@ -86,7 +86,7 @@ async def test_who_waits_for_a_turn_is_pending_and_a_parent_waits() -> None:
 
 
 @in_virtual_time
-async def test_a_paused_run_shows_nobody_at_work_but_who_is() -> None:
+async def test_a_paused_run_shows_only_calls_in_flight_as_working() -> None:
     model = ScriptedModel({"whole": PARTS}, latency=0.02)
     run = AsyncRecursiveEngine(model, max_concurrency=3).start("whole")
     async with asyncio.timeout(HANG):
@@ -129,7 +129,7 @@ async def test_a_turn_at_a_paced_model_is_waited_for_and_not_worked_through(arou
 
 
 @in_virtual_time
-async def test_what_is_known_needs_no_turn_and_takes_no_time() -> None:
+async def test_a_replay_takes_no_slot_and_no_time() -> None:
     model = ScriptedModel({"whole": ["a", "b"]}, latency=0.2)
     engine = AsyncRecursiveEngine(model, cache=True, max_concurrency=1)
     await engine.solve("whole")

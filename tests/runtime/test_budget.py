@@ -49,7 +49,7 @@ async def test_calls_are_counted_when_they_begin() -> None:
         await meter.reserve(Usage())
 
 
-async def test_what_was_spent_before_counts() -> None:
+async def test_usage_of_earlier_executions_counts() -> None:
     with pytest.raises(OverBudget):
         await BudgetMeter(Budget(usd=1.0), Usage(cost_usd=0.95)).reserve(TEN)
 
@@ -89,7 +89,7 @@ async def test_a_quick_model_has_its_tree_worked_off_branch_by_branch() -> None:
     assert most < 500, "level by level, all thousand leaves would be there at the same time"
 
 
-async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
+async def test_a_cancelled_split_delays_no_other() -> None:
     splits = SplitGate()
     assert splits.acquire(1, 1000) is None, "the first goes ahead, however large"
     given_up, shallow, deep = (splits.acquire(depth, 1000) for depth in (9, 2, 3))
@@ -104,7 +104,7 @@ async def test_a_split_that_is_given_up_holds_nobody_up() -> None:
         await shallow
 
 
-async def test_who_waits_and_is_cancelled_holds_nothing() -> None:
+async def test_a_cancelled_waiter_holds_no_reservation() -> None:
     meter = BudgetMeter(Budget(tokens=10), Usage())
     await meter.reserve(TEN)
     second = asyncio.create_task(meter.reserve(TEN))

@@ -21,7 +21,7 @@ SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4"}, "five": "5"}}
 
 
 class Counted:
-    """A scripted model that counts what it is asked."""
+    """A scripted model that counts its requests."""
 
     def __init__(self, latency: Any = 0.05, **options: Any) -> None:
         self.model = ScriptedModel(SCRIPT, latency=latency, **options)
@@ -67,7 +67,7 @@ async def test_whoever_awaits_an_edited_run_gets_what_it_went_on_as() -> None:
     assert counted.twice == [], "no call was made again"
 
 
-async def test_calls_under_way_are_finished_and_kept() -> None:
+async def test_calls_in_flight_finish_and_are_recorded() -> None:
     counted = Counted(latency=0.3)
     run = started(counted.model)
     await until(lambda: counted.asked["worker", "one"] > 0 or counted.asked["planner", "one"] > 0)
@@ -128,7 +128,7 @@ async def test_cancelling_while_it_settles_starts_nothing() -> None:
         await run
 
 
-async def test_who_is_interrupted_while_the_successor_runs_ends_it() -> None:
+async def test_an_interrupted_caller_cancels_the_successor() -> None:
     counted = Counted()
     run = started(counted.model)
     waiting = asyncio.ensure_future(run._result())
@@ -142,7 +142,7 @@ async def test_who_is_interrupted_while_the_successor_runs_ends_it() -> None:
     assert run.internals.latest.status == "cancelled"
 
 
-async def test_a_finished_run_goes_on_at_once() -> None:
+async def test_a_finished_run_continues_at_once() -> None:
     counted = Counted(latency=0)
     run = started(counted.model)
     first = await run
@@ -184,7 +184,7 @@ async def test_a_second_change_is_refused_while_the_first_is_on_its_way() -> Non
     run = started(Counted().model)
     await until(done(run, "0.0"))
     run.internals.continue_as(lambda: run.edit("0.0", result="by hand"))
-    with pytest.raises(ConfigurationError, match="about to go on with another change"):
+    with pytest.raises(ConfigurationError, match="about to continue with another change"):
         run.internals.continue_as(lambda: run.edit("0.1", task="other"))
     assert "by hand" in str(await run)
 
@@ -206,11 +206,11 @@ async def test_two_runs_never_write_one_file_at_once(tmp_path: Path) -> None:
         await run
     second = run.internals.again()
     for start in (run.internals.again, run.synthesize_anyway):
-        with pytest.raises(ConfigurationError, match="goes on in"):
+        with pytest.raises(ConfigurationError, match="continues in"):
             start()
     await second
     third = run.internals.again()
-    with pytest.raises(ConfigurationError, match="goes on in"):
+    with pytest.raises(ConfigurationError, match="continues in"):
         second.internals.again()
     await third
     assert third.internals.reused
@@ -272,7 +272,7 @@ async def test_a_cancelled_node_is_tried_again() -> None:
 
 
 async def test_an_answer_without_the_part_that_failed_leaves_no_copy_when_that_is_mended(tmp_path: Path) -> None:
-    """It was joined over the gap before anybody pressed Retry, and is made anew: nobody misses it."""
+    """The synthesis over the gap is superseded by a new one after a retry."""
     plans, failed, going = {"root": ["two", "five"], "two": ["three", "four"]}, [], asyncio.Event()
 
     async def answer(request: Any) -> Any:

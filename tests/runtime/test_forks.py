@@ -1,4 +1,4 @@
-"""Edited runs: what does not depend on the edit is reused, what does is made anew, and the old run stays as it is."""
+"""Edited runs: results that do not depend on the edit are reused, others are replaced, and the old run is unchanged."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ ANSWER = "trip: at 9; downtown; food: soup; stew"
 
 
 class Calls:
-    """An engine, and what its model was asked since one last looked: (mode, task) of each request."""
+    """An engine, and the new requests to its model since the last look: (mode, task) of each."""
 
     def __init__(self, script: Any = TRIP, faults: list[Fault] | None = None, **options: Any) -> None:
         self.model = ScriptedModel(script, faults=faults or [])
@@ -87,7 +87,7 @@ async def test_another_result_of_a_node_with_parts_leaves_its_parts_alone() -> N
     assert [node.task for node in new.tree.walk()] == [node.task for node in old.tree.walk()]
 
 
-async def test_an_equal_result_asks_nobody() -> None:
+async def test_an_equal_result_makes_no_call() -> None:
     calls = Calls()
     old = await calls.run()
     output = await (new := old.edit(node_of(old, "food"), result="food: soup; stew"))
@@ -97,7 +97,7 @@ async def test_an_equal_result_asks_nobody() -> None:
 
 
 async def test_a_result_that_comes_out_as_before_ends_what_has_to_be_done() -> None:
-    """The nearest synthesis is made anew, says the same, and nothing above it is asked."""
+    """The nearest synthesis is repeated with an equal result, and nothing above it is requested."""
     calls = Calls({"trip": {"food": {"lunch": "soup", "=": "a meal"}, "=": "a trip"}})
     old = await calls.run()
     await old.edit(node_of(old, "lunch"), result="stew")
@@ -123,7 +123,7 @@ async def test_another_plan_runs_its_new_parts_alone() -> None:
     assert calls.new() == [("planner", "museum"), ("synthesizer", "trip")]
 
 
-async def test_the_same_plan_asks_nobody() -> None:
+async def test_the_same_plan_makes_no_call() -> None:
     calls = Calls()
     old = await calls.run()
     plan = old.tree["0"].plan
@@ -154,7 +154,7 @@ async def test_another_task_of_the_root_is_another_request() -> None:
     assert new.internals.request_key == calls.engine.request_key("journey")
 
 
-async def test_who_depends_on_an_edited_node_runs_again() -> None:
+async def test_nodes_that_depend_on_an_edited_node_run_again() -> None:
     def script(request: Any) -> Any:
         if request.mode == "planner" and request.facts.task == "trip":
             tasks = [{"task": "date"}, {"task": "flight", "depends_on": [0]}, {"task": "pets"}]
@@ -313,7 +313,7 @@ async def test_a_cancelled_run_can_be_gone_on_with() -> None:
 # -- where it is kept --------------------------------------------------------------------------------------------
 
 
-async def test_an_edit_of_a_run_in_a_file_is_kept_beside_it(tmp_path: Path) -> None:
+async def test_an_edit_of_a_run_in_a_file_is_recorded_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     calls = Calls()
     old = await calls.run(checkpoint=path)
@@ -358,7 +358,7 @@ async def test_an_edit_that_was_killed_loses_nothing_of_what_it_began_with(tmp_p
     assert run.tree.parent == {"run_id": old.run_id, "node": "0.0"}
 
 
-async def test_the_same_edit_twice_at_once_says_so(tmp_path: Path) -> None:
+async def test_the_same_edit_twice_at_once_is_an_error(tmp_path: Path) -> None:
     old = await Calls().run(checkpoint=tmp_path / "run.json")
     slow = ScriptedModel(TRIP, latency=30.0)
     engine = AsyncRecursiveEngine(slow)
@@ -371,7 +371,7 @@ async def test_the_same_edit_twice_at_once_says_so(tmp_path: Path) -> None:
     assert old.ended
 
 
-async def test_what_an_edit_has_finished_is_kept_when_something_else_takes_its_place(tmp_path: Path) -> None:
+async def test_results_of_an_edit_survive_a_run_that_replaces_it(tmp_path: Path) -> None:
     await Calls().run(checkpoint=tmp_path / "run.json")
     half = AsyncRecursiveEngine(ScriptedModel(TRIP, faults=[Fault("trip", ModelError("down"), times=None)]), retry=None)
     with pytest.raises(ModelError):
@@ -402,7 +402,7 @@ async def test_an_edit_in_memory_can_be_edited_again() -> None:
     assert (second.checkpoint, second.tree.parent) == (None, {"run_id": first.run_id, "node": "0.1"})
 
 
-async def test_where_it_cannot_be_kept_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_writable_place_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls()
     old = await calls.run(checkpoint=tmp_path / "run.json")
 
@@ -483,6 +483,6 @@ async def test_the_cell_of_a_run_does_not_find_an_edit_of_it(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("plan", ["split it", 5, ["one"]])
-def test_what_is_no_plan_is_refused_with_what_one_looks_like(plan: Any) -> None:
+def test_a_value_that_is_no_plan_is_refused_with_an_example(plan: Any) -> None:
     with pytest.raises(ConfigurationError, match="give a Plan, or a dict such as"):
         plan_given(plan)

@@ -1,4 +1,4 @@
-"""Who goes first: what has the longest way to the end of the run, as far as plans tell."""
+"""Priorities: the call with the longest remaining path goes first, as far as plans show."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ def split(*parts: dict[str, Any], joining: Any = None) -> str:
 
 
 class Planner:
-    """Splits the root into these parts, answers them, and remembers in which order it was asked."""
+    """Splits the root into these sub-tasks, answers them, and records the order of its requests."""
 
     def __init__(self, *parts: dict[str, Any]) -> None:
         self.parts = parts
@@ -45,7 +45,7 @@ async def test_long_work_goes_first_and_facts_last() -> None:
     assert await order(*({"task": part["task"]} for part in parts)) == ["fact", "some", "long"], "else in plan order"
 
 
-async def test_what_long_work_waits_for_goes_before_what_is_itself_longer() -> None:
+async def test_dependencies_of_long_work_precede_a_longer_single_task() -> None:
     needed = {"task": "needed", "effort": 1}
     waits = {"task": "long", "effort": 5, "depends_on": [1]}
 
@@ -53,7 +53,7 @@ async def test_what_long_work_waits_for_goes_before_what_is_itself_longer() -> N
 
 
 @pytest.mark.parametrize("streams", [False, True])
-async def test_parts_of_what_is_long_to_join_go_first(streams: bool) -> None:
+async def test_sub_tasks_of_a_long_synthesis_go_first(streams: bool) -> None:
     plans = {
         "root": split({"task": "table"}, {"task": "report"}),
         "table": split(*({"task": f"table {number}"} for number in range(4)), joining=1),

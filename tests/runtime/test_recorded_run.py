@@ -33,7 +33,7 @@ def kept(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_reads_as_the_run_that_was_recorded(kept: Path) -> None:
+def test_it_reads_as_the_recorded_run(kept: Path) -> None:
     before = kept.read_bytes()
     run = load_run(kept)
 
@@ -53,11 +53,11 @@ def test_it_reads_as_the_run_that_was_recorded(kept: Path) -> None:
     assert sorted(kept.parent.iterdir()) == [kept], "no lock, no journal"
 
 
-def test_it_can_be_given_as_text(kept: Path) -> None:
+def test_its_path_may_be_text(kept: Path) -> None:
     assert load_run(str(kept)).run_id == load_run(kept).run_id
 
 
-async def test_it_can_be_compared_with_a_live_run_either_way(kept: Path) -> None:
+async def test_it_compares_with_a_live_run_in_both_directions(kept: Path) -> None:
     run = AsyncRecursiveEngine(ScriptedModel({"trip": {"flights": "at 10"}})).start("trip")
     await run
 
@@ -110,7 +110,7 @@ async def test_a_run_that_died_is_shown_as_interrupted(tmp_path: Path) -> None:
         ('{"format": "rlm-checkpoint", "version": 1, "task": 3}', "task|run_id"),
     ],
 )
-def test_what_is_no_run_is_refused_with_what_to_do(tmp_path: Path, text: str | None, problem: str) -> None:
+def test_a_file_without_a_run_is_refused_with_advice(tmp_path: Path, text: str | None, problem: str) -> None:
     path = tmp_path / "none.json"
     if text is not None:
         path.write_text(text, encoding="utf-8")
@@ -123,7 +123,7 @@ def test_a_folder_is_no_run(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
-def test_a_file_of_a_stranger_with_a_senseless_budget_can_be_read(kept: Path) -> None:
+def test_a_file_with_an_invalid_budget_can_be_read(kept: Path) -> None:
     data = json.loads(kept.read_text(encoding="utf-8"))
     data["engine"]["budget"] = {"calls": -3}
     kept.write_text(json.dumps(data), encoding="utf-8")
@@ -131,7 +131,7 @@ def test_a_file_of_a_stranger_with_a_senseless_budget_can_be_read(kept: Path) ->
     assert load_run(kept).internals.budget == Budget()
 
 
-def test_nothing_of_it_can_be_controlled(kept: Path) -> None:
+def test_it_cannot_be_controlled(kept: Path) -> None:
     run = load_run(kept)
     told: list[Any] = []
     run.internals.watch(told.append)()
@@ -151,7 +151,7 @@ def test_nothing_of_it_can_be_controlled(kept: Path) -> None:
         (lambda run: run.synthesize_anyway(), 'on_failure="synthesize"'),
     ],
 )
-def test_what_takes_a_model_says_that_an_engine_does_it(kept: Path, change: Any, said: str) -> None:
+def test_methods_that_need_a_model_name_the_engine_that_has_them(kept: Path, change: Any, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         change(load_run(kept))
 
@@ -159,14 +159,14 @@ def test_what_takes_a_model_says_that_an_engine_does_it(kept: Path, change: Any,
     assert str(kept) in str(caught.value)
 
 
-async def test_it_is_awaited_and_followed_as_a_run_that_has_ended(kept: Path) -> None:
+async def test_awaiting_and_events_behave_as_of_a_run_that_has_ended(kept: Path) -> None:
     run = load_run(kept)
 
     assert (await run).content == "trip: at 9; food: soup; stew"
     assert [event async for event in run.events()] == []
 
 
-async def test_awaiting_one_that_failed_says_so(tmp_path: Path) -> None:
+async def test_awaiting_a_failed_one_raises(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     model = ScriptedModel(TRIP, faults=[Fault("lunch", ModelError("no lunch"), times=None)])
     with pytest.raises(ExecutionError):

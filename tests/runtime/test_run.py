@@ -112,7 +112,7 @@ async def test_events_of_a_finished_run_end_at_once() -> None:
     assert await collected(run) == []
 
 
-async def test_an_observer_that_fails_is_logged_and_the_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_observer_is_logged_and_the_run_continues(caplog: pytest.LogCaptureFixture) -> None:
     told: list[Event] = []
 
     def broken(event: Event) -> None:
@@ -141,7 +141,7 @@ async def test_an_observer_that_stops_watching_does_not_make_others_miss_an_even
 # -- cancelling ----------------------------------------------------------------------------------------------------
 
 
-async def test_after_cancel_no_task_is_alive_and_what_finished_is_kept() -> None:
+async def test_after_cancel_no_task_is_alive_and_results_are_recorded() -> None:
     model = ScriptedModel({"t": {"quick": "Q", "slow": lambda request: asyncio.sleep(60)}})
     run = AsyncRecursiveEngine(model).start("t")
     await until(lambda: "0.0" in run.tree and run.tree["0.0"].state is NodeState.DONE)
@@ -372,7 +372,7 @@ async def test_when_the_seconds_are_spent_the_run_stops_with_what_it_has() -> No
 
 
 async def test_a_finished_run_can_be_opened_after_its_seconds_are_spent() -> None:
-    """What is recorded costs no time, however little of the budget is left."""
+    """A replay takes no time, however little of the budget is left."""
     journal = MemoryJournal()
     wide = AsyncRecursiveEngine(ScriptedModel({"t": [f"part {n}" for n in range(30)]}))
     first = await wide.solve("t", checkpoint=journal)
@@ -418,7 +418,7 @@ class Refusing(MemoryJournal):
 
 
 @pytest.mark.parametrize("kind", [RunStarted, NodeCreated, Finished, RunFinished])
-async def test_an_event_that_cannot_be_kept_fails_the_run(kind: type[Event]) -> None:
+async def test_an_event_that_cannot_be_recorded_fails_the_run(kind: type[Event]) -> None:
     told: list[Event] = []
     run = AsyncRecursiveEngine(ScriptedModel(TRIP), observers=[told.append]).start(
         "trip", checkpoint=Refusing("append", kind)
@@ -434,7 +434,7 @@ async def test_an_event_that_cannot_be_kept_fails_the_run(kind: type[Event]) -> 
         assert told[-1].status == "failed"
 
 
-async def test_an_answer_that_cannot_be_kept_is_still_in_memory() -> None:
+async def test_an_answer_that_cannot_be_recorded_is_still_in_memory() -> None:
     told: list[Event] = []
     run = AsyncRecursiveEngine(ScriptedModel(TRIP), observers=[told.append]).start(
         "trip", checkpoint=Refusing("compact")
@@ -447,7 +447,7 @@ async def test_an_answer_that_cannot_be_kept_is_still_in_memory() -> None:
     assert [event.status for event in told if isinstance(event, RunFinished)] == ["failed"]
 
 
-async def test_no_call_is_made_where_nothing_can_be_kept() -> None:
+async def test_no_call_is_made_where_nothing_can_be_recorded() -> None:
     """Not even by siblings that were waiting for their turn at the same time."""
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(ScriptedModel({"t": ["a", "b", "c"]}, faults=[Fault("[abc]", times=9, reply="")]))
@@ -462,7 +462,7 @@ async def test_no_call_is_made_where_nothing_can_be_kept() -> None:
     assert model.calls == 0
 
 
-async def test_done_is_told_only_when_it_is_kept() -> None:
+async def test_done_is_emitted_after_it_is_recorded() -> None:
     order: list[str] = []
 
     class Noting(MemoryJournal):
@@ -492,7 +492,7 @@ async def awaited(run: Run) -> Any:
     return await run
 
 
-async def test_an_error_that_nobody_awaits_is_on_the_run() -> None:
+async def test_an_error_that_is_not_awaited_is_on_the_run() -> None:
     engine = AsyncRecursiveEngine(ScriptedModel(faults=[Fault(error=ModelError("no"), times=None)]))
     run = engine.start("t")
     await until(lambda: run.internals.finished)
@@ -595,7 +595,7 @@ async def test_waiting_for_approval_costs_no_time() -> None:
     assert output.metadata["duration"] == pytest.approx(0.05), "five calls one after the other"
 
 
-async def test_a_plan_that_was_never_approved_asks_again_after_a_cancel() -> None:
+async def test_an_unapproved_plan_needs_approval_after_a_cancel() -> None:
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP), approve=True)
     run = engine.start("trip", checkpoint=journal)
@@ -628,7 +628,7 @@ async def test_approving_what_waits_for_nothing_is_refused() -> None:
     assert (await run).content == "answer to: trip"
 
 
-async def test_a_budget_too_small_for_any_call_says_so_and_not_that_it_is_spent() -> None:
+async def test_a_budget_too_small_for_any_call_is_not_reported_as_spent() -> None:
     model = ScriptedModel(TRIP)
     with pytest.raises(BudgetExceededError) as error:
         await AsyncRecursiveEngine(model, budget=Budget(tokens=500)).solve("trip")

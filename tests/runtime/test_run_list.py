@@ -1,4 +1,4 @@
-"""`list_runs`: one row for each run that is kept, whether it can be read or not."""
+"""`list_runs`: one row for each file of a run, readable or not."""
 
 import contextlib
 import json
@@ -56,7 +56,7 @@ def test_folders_beside_notebooks_are_looked_into(tmp_path: Path) -> None:
     "content",
     [b"", b"{", b"[]", b"null", b'{"name": "package"}', b"\xff\xfe\x00", b'{"format": "rlm", "version": 999}'],
 )
-def test_what_is_no_run_is_listed_with_its_problem(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_run_is_listed_with_its_problem(tmp_path: Path, content: bytes) -> None:
     kept(tmp_path / "fine.json")
     (tmp_path / "bad.json").write_bytes(content)
     bad, fine = list_runs(tmp_path)

@@ -94,7 +94,7 @@ FACTS: dict[str, Callable[[RunView], Any]] = {
 
 
 @pytest.mark.parametrize("fact", FACTS)
-async def test_what_is_read_of_a_loaded_run_is_what_the_live_one_said(fact: str, tmp_path: Path) -> None:
+async def test_a_loaded_run_reads_as_the_live_one(fact: str, tmp_path: Path) -> None:
     live = await ended(tmp_path / "run.json")
 
     assert FACTS[fact](load_run(tmp_path / "run.json")) == FACTS[fact](live)
@@ -136,7 +136,7 @@ async def test_control_of_a_loaded_run_does_what_it_does_to_one_that_has_ended(c
     assert (kind is None) == (control in ("cancel", "pause", "resume"))
 
 
-async def test_what_continues_a_loaded_run_says_what_does_instead(tmp_path: Path) -> None:
+async def test_methods_that_continue_a_loaded_run_name_the_alternative(tmp_path: Path) -> None:
     await ended(tmp_path / "run.json")
     loaded = load_run(tmp_path / "run.json")
 

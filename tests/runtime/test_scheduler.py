@@ -1,4 +1,4 @@
-"""`max_concurrency` is of an engine: over all its runs, whatever loops and threads they are on, and nobody is stuck."""
+"""`max_concurrency` bounds an engine over all its runs, on any loops and threads, without deadlock."""
 
 import asyncio
 import contextlib
@@ -177,7 +177,7 @@ async def test_a_call_that_waits_for_the_budget_of_its_run_holds_no_slot() -> No
         await all_of([one])
 
 
-async def test_who_gives_up_waiting_takes_no_slot_along() -> None:
+async def test_a_cancelled_waiter_keeps_no_slot() -> None:
     model = Counting(0.02)
     engine = AsyncRecursiveEngine(model, max_concurrency=2, max_depth=2)
     for seed in range(20):
@@ -200,7 +200,7 @@ async def _cancelled(run: Any) -> None:
     await run.cancel()
 
 
-def test_a_loop_that_was_closed_in_the_middle_holds_up_nobody() -> None:
+def test_a_closed_loop_blocks_no_other_run() -> None:
     engine = AsyncRecursiveEngine(Counting(0.005), max_concurrency=1, max_depth=2)
 
     async def leaves() -> None:
@@ -218,7 +218,7 @@ async def _awaited(engine: AsyncRecursiveEngine) -> None:
     await engine.solve("t")
 
 
-def test_a_loop_that_stands_still_is_passed_over_and_served_when_it_goes_on() -> None:
+def test_a_stopped_loop_is_skipped_and_served_when_it_runs_again() -> None:
     model = Counting(0)
     engine = AsyncRecursiveEngine(model, max_concurrency=1, max_depth=1)
     slots = engine._configuration.slots

@@ -1,4 +1,4 @@
-"""Who does what: roles, assignment, and when the planner's own answer will do."""
+"""Roles of agents, assignment, and when the planner's inline answer is used."""
 
 from typing import Any
 

@@ -50,7 +50,7 @@ async def test_no_more_calls_are_under_way_than_max_concurrency() -> None:
     assert model.peak == 12, "nothing else keeps siblings from running side by side"
 
 
-async def test_a_wait_between_attempts_holds_nobody_up() -> None:
+async def test_a_wait_between_attempts_blocks_no_other_call() -> None:
     faults = [Fault("stuck", error=ModelError("busy", retryable=True), times=1)]
     model = ScriptedModel({"t": {"stuck": "S", "free": {"x": "X", "y": "Y"}}}, faults=faults)
     done: list[str] = []
@@ -65,7 +65,7 @@ async def test_a_wait_between_attempts_holds_nobody_up() -> None:
     assert done.index("0.0") > done.index("0.1")
 
 
-async def test_circular_dependencies_are_told_to_the_planner_which_may_repair_them() -> None:
+async def test_the_planner_may_repair_circular_dependencies() -> None:
     circular = split({"task": "a", "depends_on": [1]}, {"task": "b", "depends_on": [0]})
     answers = iter([circular, split("a", "b")])
     model = ScriptedModel(lambda r: next(answers) if r.mode == "planner" and r.facts.task == "t" else None)

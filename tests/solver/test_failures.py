@@ -1,4 +1,4 @@
-"""What a failure leaves, whom it ends, and what is told of it."""
+"""Failures: what is recorded, which nodes end, what the error names."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.support.tasks import others
 from tests.support.trip import TRIP, asked, failing, split, states
 
 
-async def test_a_failed_part_lets_its_siblings_finish_and_the_parent_names_every_cause() -> None:
+async def test_siblings_of_a_failed_sub_task_finish_and_the_parent_names_every_cause() -> None:
     model = ScriptedModel(TRIP, faults=failing("flights", "lunch"), latency=0.001)
     with pytest.raises(ExecutionError) as error:
         await AsyncRecursiveEngine(model).solve("trip")
@@ -48,7 +48,7 @@ async def test_one_error_object_for_several_nodes_blames_each_for_its_own() -> N
         await AsyncRecursiveEngine(model).solve("trip")
 
 
-async def test_many_causes_are_counted_and_all_of_them_kept() -> None:
+async def test_many_causes_are_counted_and_all_are_in_causes() -> None:
     tasks = [f"p{n}" for n in range(100)]
     model = ScriptedModel({"t": tasks}, faults=failing(*tasks))
     with pytest.raises(ExecutionError, match="and 80 more") as error:
@@ -103,7 +103,7 @@ async def test_a_fatal_error_stops_the_run_at_once() -> None:
     assert others() == set()
 
 
-async def test_a_plan_that_stays_invalid_is_refused_after_three_attempts_each_told_what_was_wrong() -> None:
+async def test_a_plan_that_stays_invalid_is_refused_after_three_attempts_with_feedback() -> None:
     model = ScriptedModel(faults=[Fault(reply='{"decision": "MAYBE"}', times=None)])
     with pytest.raises(PlanError, match=r"node 0: scripted gave no usable plan in 3 attempts.*MAYBE.*max_depth=1"):
         await AsyncRecursiveEngine(model).solve("t")
@@ -112,7 +112,7 @@ async def test_a_plan_that_stays_invalid_is_refused_after_three_attempts_each_to
     assert "cannot be used" in model.requests[2].messages[-1]["content"]
 
 
-async def test_a_planner_that_writes_no_json_is_told_apart() -> None:
+async def test_a_planner_without_json_raises_an_error_of_its_own() -> None:
     with pytest.raises(InvalidJSONError, match="no JSON object") as error:
         await AsyncRecursiveEngine(ScriptedModel(faults=[Fault(reply="Sure!", times=None)])).solve("t")
 

@@ -52,7 +52,7 @@ async def test_a_split_beyond_max_steps_is_executed_instead() -> None:
     assert output.metadata["steps"] == 4
 
 
-async def test_beyond_max_depth_with_raise_the_planner_is_asked_and_what_finished_is_kept() -> None:
+async def test_beyond_max_depth_with_raise_the_planner_is_called_and_results_are_recorded() -> None:
     journal = MemoryJournal()
     model = planned(t=split("easy", "hard"), hard=split("x", "y"))
     engine = AsyncRecursiveEngine(model, max_depth=2, on_limit="raise")
@@ -97,7 +97,7 @@ async def test_a_chain_deeper_than_the_stack_ends(amount: int) -> None:
     assert sys.getrecursionlimit() == before
 
 
-async def test_a_failure_at_the_end_of_a_deep_chain_is_told_once_and_cancelling_one_leaves_nothing() -> None:
+async def test_a_failure_in_a_deep_chain_is_reported_once_and_a_cancelled_chain_leaves_no_task() -> None:
     def answer(request: Request) -> Any:
         depth = request.facts.depth
         if request.mode == "planner" and depth < 499:

@@ -160,7 +160,7 @@ async def _cancelled() -> str:
         (Reply("   "), "empty answer"),
     ],
 )
-async def test_a_reply_that_is_none_is_a_clear_error(reply: Any, said: str) -> None:
+async def test_a_malformed_reply_is_a_clear_error(reply: Any, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         await solved(Odd(reply))
 
@@ -214,7 +214,7 @@ def calling(name: str, arguments: Any, then: str | None = "done") -> ScriptedMod
     ],
     ids=["unknown", "missing", "no JSON", "wrong type"],
 )
-async def test_a_bad_call_of_a_tool_is_told_to_the_model(name: str, arguments: Any, told: str) -> None:
+async def test_the_model_gets_the_error_of_a_bad_tool_call(name: str, arguments: Any, told: str) -> None:
     model = calling(name, arguments)
     output = await AsyncRecursiveEngine(model, tools=[look]).solve("t")
 
@@ -238,7 +238,7 @@ async def test_usage_of_all_rounds_is_the_nodes() -> None:
     assert output.run.tree["0"].usage == output.usage
 
 
-async def test_a_planner_that_calls_tools_is_told_that_it_gave_no_plan() -> None:
+async def test_a_planner_that_calls_tools_gets_the_error_that_it_gave_no_plan() -> None:
     def script(request: Request) -> Any:
         if len(request.messages) == 2:
             return Reply("", (ToolCall("1", "look", {}),), usage=Usage())
@@ -258,7 +258,7 @@ async def test_errors_are_of_this_package_and_carry_the_run() -> None:
 
 
 def engine_without_waits(model: Any) -> AsyncRecursiveEngine:
-    """Repeats as often as an engine that was not told otherwise."""
+    """Retries as often as an engine with default options."""
     return AsyncRecursiveEngine(model, retry=replace(AsyncRecursiveEngine.retry or RetryPolicy(), initial=0))
 
 

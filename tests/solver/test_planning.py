@@ -1,4 +1,4 @@
-"""From a node to its plan: asked for, repaired, forced by a limit, or found again."""
+"""From a node to its plan: requested, repaired, forced by a limit, or replayed."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def planner(*replies: str) -> ScriptedModel:
         ),
     ],
 )
-async def test_what_is_wrong_with_a_plan_is_told_and_may_be_repaired(bad: str, told: str) -> None:
+async def test_the_planner_gets_the_problem_of_its_plan_and_may_repair_it(bad: str, told: str) -> None:
     model = planner(bad, GOOD)
     reasons: list[str] = []
     engine = AsyncRecursiveEngine(
@@ -97,7 +97,7 @@ def _failing_after_the_plan(model: ScriptedModel) -> Any:
     return stream
 
 
-async def test_a_planner_is_told_of_agents_tools_and_references() -> None:
+async def test_the_planner_prompt_names_agents_tools_and_references() -> None:
     def look() -> str:
         """Look."""
         return ""

@@ -1,4 +1,4 @@
-"""A replay asks nobody."""
+"""A replay makes no call."""
 
 import pytest
 
@@ -52,7 +52,7 @@ async def test_a_run_that_was_joined_with_gaps_can_be_replayed() -> None:
         assert [node.error for node in again.run.tree.walk()] == [node.error for node in output.run.tree.walk()]
 
 
-async def test_replaying_what_is_not_recorded_says_what_to_do() -> None:
+async def test_replaying_an_unrecorded_run_raises_with_advice() -> None:
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP))
     with pytest.raises(ReplayError, match="nothing is recorded in memory; run once with a model"):
@@ -67,7 +67,7 @@ async def test_replaying_what_is_not_recorded_says_what_to_do() -> None:
     assert model.calls == calls
 
 
-async def test_replaying_an_unfinished_run_says_so() -> None:
+async def test_replaying_an_unfinished_run_raises() -> None:
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(ScriptedModel(TRIP, faults=failing("lunch")))
     with pytest.raises(ExecutionError):

@@ -1,4 +1,4 @@
-"""Requests: what a node is told, what makes it the same node again, and how it is shown afterwards."""
+"""Requests of a node: prompts, content key, and how the prompt is shown afterwards."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A second run over what a first one left asks for what is missing, and for nothing else."""
+"""A resumed run makes the missing calls and no others."""
 
 from typing import Any
 
@@ -100,7 +100,7 @@ async def test_an_execution_forced_by_max_depth_is_planned_when_the_limit_is_rai
     assert [child.task for child in output.run.tree.children("0.0")] == ["a1", "a2"]
 
 
-async def test_fresh_ignores_what_is_recorded() -> None:
+async def test_fresh_ignores_the_records() -> None:
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP))
     first = await engine.solve("trip", checkpoint=journal)

@@ -1,4 +1,4 @@
-"""What is marked as secret reaches the function, and nothing else: no event, file, log, repr or message."""
+"""A secret argument reaches the function and nothing else: no event, file, log, repr or message."""
 
 # Small files, read where the loop may wait.
 # ruff: noqa: ASYNC240
@@ -108,7 +108,7 @@ async def test_no_secret_is_left_anywhere(
         assert secret not in everything, everything[max(0, everything.find(secret) - 300) :][:600]
 
 
-async def test_an_error_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_contains_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     async with FaultServer(lambda seen: refusal(401, f"Incorrect API key provided: {KEY}")) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -122,7 +122,7 @@ async def test_an_error_says_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_call_that_was_stopped_is_not_made_again_with_a_mask(tmp_path: Path) -> None:
-    """What was secret was not kept: the model is asked again, and the function gets what it said."""
+    """Secrets are not recorded: the request is repeated, and the function gets the new argument."""
     given: list[str] = []
     waiting = asyncio.Event()
 
@@ -153,7 +153,7 @@ async def test_a_call_that_was_stopped_is_not_made_again_with_a_mask(tmp_path: P
     assert SENT not in (tmp_path / "run.json").read_text()
 
 
-async def test_a_fatal_error_of_a_tool_says_no_secret(tmp_path: Path) -> None:
+async def test_a_fatal_error_of_a_tool_contains_no_secret(tmp_path: Path) -> None:
     @tool(version="1")
     def unlock(code: SecretStr) -> str:
         """Unlock."""
@@ -226,7 +226,7 @@ class Shop:
 
 
 async def test_a_call_with_a_secret_costs_only_itself(tmp_path: Path) -> None:
-    """What had returned is not done again; the model is asked for what was not kept, and for nothing else."""
+    """Calls that returned are not repeated; the model is called only for the missing secrets."""
     shop = Shop(tmp_path)
     await shop.stopped()
     assert SENT not in shop.path.read_text()
@@ -240,7 +240,7 @@ async def test_a_call_with_a_secret_costs_only_itself(tmp_path: Path) -> None:
     assert SENT not in shop.path.read_text()
 
 
-async def test_a_call_with_a_secret_that_is_not_said_again_is_not_made_and_nothing_else_is(tmp_path: Path) -> None:
+async def test_a_call_whose_secret_is_not_repeated_is_not_made_and_no_other_call_either(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     await shop.stopped()
     shop.repeats = False
@@ -262,7 +262,7 @@ async def test_a_mask_is_a_value_where_nothing_is_secret(tmp_path: Path, text: s
     assert shop.log == [f"unlocked with {text}", "asked after 3"]
 
 
-async def test_a_secret_that_looks_like_a_mask_is_asked_for_as_any_other(tmp_path: Path) -> None:
+async def test_a_secret_that_looks_like_a_mask_is_requested_as_any_other(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.says = {"pin": "**********"}
     await shop.stopped()
@@ -272,7 +272,7 @@ async def test_a_secret_that_looks_like_a_mask_is_asked_for_as_any_other(tmp_pat
     assert shop.log[1:] == ["asked after 0", "unlocked with **********", "asked after 3"]
 
 
-async def test_a_secret_is_left_out_of_what_is_said_later(tmp_path: Path) -> None:
+async def test_a_secret_is_masked_in_later_replies(tmp_path: Path) -> None:
     """Also as JSON and Python write it."""
     shop = Shop(tmp_path)
     word = 'pass"w\u00f6rd\\1'
@@ -287,7 +287,7 @@ async def test_a_secret_is_left_out_of_what_is_said_later(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "arguments", [{"pin": SENT}, f'{{"pin": "{SENT}"', f'{{"pin": ["{SENT}'], ids=["whole", "cut off", "nested"]
 )
-async def test_a_secret_is_left_out_of_what_is_told_beside_an_answer(tmp_path: Path, arguments: Any) -> None:
+async def test_a_secret_is_masked_in_the_metadata_of_an_answer(tmp_path: Path, arguments: Any) -> None:
     @tool
     def unlock(pin: SecretStr) -> str:
         return "open"
@@ -322,7 +322,7 @@ class Kept:
         self.replies[key] = reply
 
 
-async def test_no_cache_holds_what_was_given_to_a_tool_as_a_secret(tmp_path: Path) -> None:
+async def test_no_cache_holds_a_secret_argument(tmp_path: Path) -> None:
     cache, shop = Kept(), Shop(tmp_path)
     shop.answer = f"open with {SENT}"
     shop.under_way.set()
@@ -350,7 +350,7 @@ async def test_no_cache_holds_what_was_given_to_a_tool_as_a_secret(tmp_path: Pat
         (list[Account], [{"user": "ada", "password": SENT}]),
     ],
 )
-async def test_what_is_secret_within_something_is_kept_nowhere(tmp_path: Path, annotation: Any, arguments: Any) -> None:
+async def test_a_nested_secret_is_recorded_nowhere(tmp_path: Path, annotation: Any, arguments: Any) -> None:
     cache = Kept()
 
     async def unlock(pin: Any) -> str:

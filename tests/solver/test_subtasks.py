@@ -45,7 +45,7 @@ async def test_a_diamond_waits_for_both_sides_and_no_longer() -> None:
     assert [part.split(": ")[-1] for part in output.content.split("; ")] == ["top", "left", "right", "bottom", "free"]
 
 
-async def test_a_dependent_is_told_the_results_in_the_order_it_named_them() -> None:
+async def test_a_dependent_gets_the_results_in_the_order_of_depends_on() -> None:
     model = planned({"t": split("a", "b", {"task": "c", "depends_on": [1, 0]})})
     await AsyncRecursiveEngine(model).solve("t")
     c = next(request for request in model.requests if request.facts.task == "c")

@@ -1,4 +1,4 @@
-"""Rounds of tool calls that were stopped: the next run goes on after the last call that had ended."""
+"""Interrupted tool loops: the next run resumes after the last call that had ended."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from rlm_notebook.ports import Reply, Request, ToolCall
 
 
 class Workshop:
-    """An engine whose model calls tools round by round, and a record of what was asked and called."""
+    """An engine whose model calls tools round by round, with its requests and calls recorded."""
 
     def __init__(self, rounds: list[list[str]], **options: Any) -> None:
         self.rounds = rounds
@@ -92,7 +92,7 @@ async def test_calls_that_had_ended_are_not_made_again_and_those_that_had_not_ar
     assert [use.arguments["piece"] for use in run.tree["0"].tool_calls] == ["a", "b", "c", "d", "e"]
 
 
-async def test_what_was_used_is_counted_once(journal: Any) -> None:
+async def test_usage_is_counted_once(journal: Any) -> None:
     whole = await Workshop(ROUNDS).run(None)
     shop = Workshop(ROUNDS)
     shop.hangs = {"c"}
@@ -106,7 +106,7 @@ async def test_what_was_used_is_counted_once(journal: Any) -> None:
     assert run.calls == 2
 
 
-async def test_a_model_that_failed_in_the_middle_is_asked_from_there_on(journal: Any) -> None:
+async def test_a_tool_loop_that_failed_in_the_middle_resumes_there(journal: Any) -> None:
     shop = Workshop(ROUNDS)
     shop.fails_at = 2
     await shop.run(journal)
@@ -127,7 +127,7 @@ async def test_a_run_that_is_stopped_twice_loses_nothing(journal: Any) -> None:
     assert (shop.new(), str(run.output)) == (([3], ["e"]), "A B C D E")
 
 
-async def test_another_version_of_a_tool_is_asked_again_and_the_model_is_not(journal: Any) -> None:
+async def test_a_changed_tool_is_called_again_and_the_model_is_not(journal: Any) -> None:
     shop = Workshop(ROUNDS)
     shop.fails_at = 2
     await shop.run(journal)
@@ -146,7 +146,7 @@ async def test_another_version_of_a_tool_is_asked_again_and_the_model_is_not(jou
     assert shop.new() == ([1, 2, 3], ["a", "b", "c", "d", "e"])
 
 
-async def test_a_model_that_was_stopped_for_its_many_calls_begins_anew_unless_it_may_make_more(journal: Any) -> None:
+async def test_a_tool_loop_at_its_limit_starts_over_unless_the_limit_is_raised(journal: Any) -> None:
     shop = Workshop([["a"], ["b"], ["c"]], max_tool_rounds=2)
     await shop.run(journal)
     assert shop.new() == ([0, 1, 2], ["a", "b"]), "calls that lead nowhere are not made"
@@ -157,7 +157,7 @@ async def test_a_model_that_was_stopped_for_its_many_calls_begins_anew_unless_it
     assert shop.new() == ([3], ["c"])
 
 
-async def test_calls_without_ids_of_their_own_are_told_apart(journal: Any) -> None:
+async def test_calls_without_distinct_ids_are_given_some(journal: Any) -> None:
     def reply(request: Request) -> Any:
         if request.mode == "planner":
             return {"decision": "EXECUTE"}
@@ -214,7 +214,7 @@ async def test_an_answer_that_did_not_fit_is_mended_from_where_that_was_stopped(
 
 
 def reading(*names: str) -> Any:
-    """Reads one reference after the other, then says what it read."""
+    """Reads one reference after the other, then answers with what it read."""
 
     def reply(request: Request) -> Any:
         if request.mode == "planner":
@@ -227,7 +227,7 @@ def reading(*names: str) -> Any:
     return ScriptedModel(reply)
 
 
-async def test_a_reference_that_changed_is_read_again_and_what_was_said_of_it_is_forgotten(journal: Any) -> None:
+async def test_a_changed_reference_is_read_again_and_later_rounds_are_dropped(journal: Any) -> None:
     class Failing:
         name, capabilities = "scripted", reading().capabilities
 
@@ -257,7 +257,7 @@ async def test_the_file_of_a_finished_run_holds_no_rounds(tmp_path: Path) -> Non
 
 
 class Flaky:
-    """A tool that fails some times before it returns, called once by a model that repeats what it was told."""
+    """A tool that fails some times before it returns, called once by a model that repeats its result."""
 
     def __init__(self, failures: list[Any], **options: Any) -> None:
         self.calls = 0
