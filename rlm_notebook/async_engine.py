@@ -1,6 +1,7 @@
-"""The engine: its arguments, and what can be started with them. How a task is solved is in `recursion`.
+"""The engine: its arguments, and the runs that it starts. The algorithm is in `solver/recursion.py`.
 
-An engine is immutable and keeps nothing of a run, so it can be used again and for several runs at once.
+An engine is immutable and holds no state of a run, so it can be reused, and have several runs at once. This module
+chooses the implementations that a run is composed of.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class AsyncRecursiveEngine(EngineOptions):
     `(inputs, context) -> {"content": ..., "metadata": ...}`, blocking or async. `agents` maps names to agents (or to
     anything that `llm` accepts); `router_model` names the one that plans. The root has depth 0 and no node has depth
     `max_depth` or more; a step is one node. With `on_limit="execute"` a task at a limit is answered without splitting,
-    with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` asks no model the same twice,
-    over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too.
-    Blocking callables run in threads; `thread_safe=False` makes `max_concurrency` 1 for those that cannot bear that.
-    `default_model` is the name that is recorded for replies that do not name their model, as those of callables.
+    with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` makes equal requests one call,
+    over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too. `call_timeout` is in
+    seconds per call. Blocking callables run in threads; `thread_safe=False` sets `max_concurrency` to 1 for those that
+    must not run in parallel. `default_model` is the model name recorded for replies without one, as of callables.
 
-    Raises `ConfigurationError` for arguments that cannot work.
+    Raises `ConfigurationError` for invalid arguments.
     """
 
     approve: bool | Literal["root"] = field(default=False, kw_only=True)
@@ -94,10 +95,11 @@ class AsyncRecursiveEngine(EngineOptions):
     ) -> Output:
         """The answer to `task`.
 
-        `checkpoint`: `None` keeps the run in memory, a path is the JSON file that it is kept in, `True` is beside the
-        notebook. `mode`: "resume" reuses what is recorded there, "fresh" ignores it, "replay" calls no model.
-        `keep_plan`: a task that changed is solved along the recorded plan, nothing is planned anew. `store`: what the
-        file holds of the texts; "full", "outputs" (plans and results, hashes of what was given), "hashes" (of all).
+        `checkpoint`: the path of a JSON file for the run, `True` for one beside the notebook, `None` for memory
+        only. `mode`: "resume" reuses recorded results, "fresh" ignores them, "replay" calls no model. `keep_plan`: a
+        changed task is solved with the recorded plan. `store`: the texts that the file holds, "full", "outputs" (plans
+        and results; hashes of the inputs) or "hashes" (of all texts). `output_type` is a type or pydantic model for
+        `Output.parsed`; `variables` are references that models read through tools.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
         return await self.start(
@@ -126,7 +128,7 @@ class AsyncRecursiveEngine(EngineOptions):
     ) -> Run:
         """Start solving and return the `Run` at once; needs a running event loop.
 
-        Arguments: see `solve`. `title` is what the run is called where runs are listed, if not by its task.
+        Arguments: see `solve`. `title` is the name of the run in lists of runs; by default its task.
         """
         _require_loop()
         memory = SharedMemory(variables or {})
@@ -151,7 +153,7 @@ class AsyncRecursiveEngine(EngineOptions):
         keep_plan: bool = False,
         store: Store = "full",
     ) -> AsyncIterator[Event]:
-        """Every event of a run in order, tokens included; leaving the loop early cancels the run.
+        """Start a run and yield its events in order, tokens included; leaving the loop early cancels the run.
 
         When the run fails, its error is raised after the last event.
         """
@@ -185,11 +187,11 @@ class AsyncRecursiveEngine(EngineOptions):
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Run:
-        """`run.edit(...)` for a run that has ended, wherever it was made: as a value, by `load_run`, by its path.
+        """`run.edit(...)` for any run that has ended: a `Run`, one from `load_run`, or the path of its file.
 
-        This engine does what has to be done anew. What a file does not hold is given again: `variables`, `output_type`
-        and `context` of the run. Needs a running event loop. Raises as `run.edit` does, and `CheckpointError` for a
-        file that cannot be used.
+        This engine makes the calls. `variables`, `output_type` and `context` of a run from a file have to be given
+        again, because the file does not hold them. Needs a running event loop. Raises as `run.edit` does, and
+        `CheckpointError` for a file that cannot be used.
         """
         ended = self._ended(run, variables, output_type, context, at_rest=True)
         return self.start_fork(ended.job, edited(ended, node_id, task, plan_given(plan), result))
@@ -203,7 +205,7 @@ class AsyncRecursiveEngine(EngineOptions):
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Run:
-        """`run.retry(...)`, for runs as `edit` takes them."""
+        """`run.retry(...)` for any run that has ended; arguments as of `edit`."""
         ended = self._ended(run, variables, output_type, context, at_rest=True)
         return self.start_fork(ended.job, retried(ended, node_id))
 
@@ -215,7 +217,7 @@ class AsyncRecursiveEngine(EngineOptions):
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Run:
-        """`run.baseline()`, for runs as `edit` takes them."""
+        """`run.baseline()` for any run; arguments as of `edit`."""
         return self.start_plain(self._ended(run, variables, output_type, context).job)
 
     def _ended(
@@ -227,7 +229,7 @@ class AsyncRecursiveEngine(EngineOptions):
         *,
         at_rest: bool = False,
     ) -> EndedRun:
-        """The run as one of this engine; `at_rest`: none that is still under way, here or in another process."""
+        """The run as one of this engine; `at_rest` refuses a run in progress, also in another process."""
         view = load_run(run) if isinstance(run, str | Path) else run
         job = view.internals.request
         if job is None:
@@ -240,10 +242,14 @@ class AsyncRecursiveEngine(EngineOptions):
     def _request_of(
         self, run: RunView, variables: Mapping[str, Any] | None, output_type: Any, context: RLMContext | None
     ) -> Job:
-        """The request of a loaded run, with what its file does not hold. Raises `CheckpointError` for one of which
-        texts were left out."""
+        """The request of a loaded run, completed with what its file does not hold. Raises `CheckpointError` for a file
+        without full texts."""
         recorded = run.internals.snapshot()
-        _require_texts(run.checkpoint, store_of(recorded))
+        if (store := store_of(recorded)) != "full":
+            raise CheckpointError(
+                f'{run.checkpoint} was recorded with store="{store}": the texts for new requests are not in it; solve '
+                'the task again with store="full", or edit the run while its session lasts'
+            )
         key, task = run.internals.request_key, run.task
         return Job(
             task=task,
@@ -257,7 +263,7 @@ class AsyncRecursiveEngine(EngineOptions):
         )
 
     def replaced(self, **changes: Any) -> AsyncRecursiveEngine:
-        """An engine with some arguments changed; this one stays as it is."""
+        """A new engine with some arguments changed."""
         return replace(self, **changes)
 
     def request_key(
@@ -267,23 +273,23 @@ class AsyncRecursiveEngine(EngineOptions):
         output_type: Any = None,
         variables: Mapping[str, Any] | None = None,
     ) -> str:
-        """What makes two executions the same request: the task and the options that change its meaning."""
+        """The key that identifies a request: the task and the options that change its meaning."""
         wanted = OutputType(output_type) if output_type is not None else None
         return self._configuration.request_key(task, context, SharedMemory(variables or {}), wanted)
 
     @property
     def guarded(self) -> list[str]:
-        """The names of the tools whose calls wait for `run.approve(node)`."""
+        """The names of the tools whose calls require `run.approve(node)`."""
         return self._configuration.team.guarded
 
     def settings(self) -> dict[str, Any]:
-        """What checkpoints record of an engine."""
+        """The engine as checkpoints record it."""
         return self._configuration.to_json()
 
     # -- for its runs --------------------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        """What tools use may have been defined anew since the engine was made: a run is keyed by what runs in it."""
+        """Renew the versions of tools: code that they use may have been redefined in the notebook since."""
         team = self._configuration.team.renewed()
         if team is not self._configuration.team:
             object.__setattr__(self, "_configuration", replace(self._configuration, team=team))
@@ -292,16 +298,16 @@ class AsyncRecursiveEngine(EngineOptions):
     def _start(self, job: Job) -> Run:
         self._renew()
         configuration = self._configuration.for_joining() if job.joins_only else self._configuration
-        # Also read when it is not used: a journal has to know what it is about to replace.
+        # Also read for mode="fresh": a journal has to know which records it replaces.
         recorded = job.journal.read()
         known = recorded if job.mode != "fresh" else None
-        if _asks_somebody(job, known):
+        if _needs_a_model(job, known):
             configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
         main = replay if job.mode == "replay" else self._recursion.solve
         return Run(job, configuration, known, self, main)
 
     def join_again(self, job: Job) -> Run:
-        """A run that joins what is recorded, and solves nothing new."""
+        """A run that synthesises the recorded results and solves nothing new."""
         return self._start(replace(job, mode="resume", joins_only=True))
 
     def start_again(self, job: Job) -> Run:
@@ -310,9 +316,9 @@ class AsyncRecursiveEngine(EngineOptions):
         return self._start(replace(job, mode="resume", joins_only=False))
 
     def start_fork(self, job: Job, fork: Fork) -> Run:
-        """A run over changed records: put in a place of their own first, so that no crash loses them.
+        """A run over changed records, which are written to a file of their own first, so that no crash loses them.
 
-        The same edit of the same run goes on in the file that it has.
+        The same edit of the same run resumes its file.
         """
         _require_loop()
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
@@ -336,7 +342,7 @@ class AsyncRecursiveEngine(EngineOptions):
         )
 
     def start_plain(self, job: Job) -> Run:
-        """A run of the same request whose root answers by itself."""
+        """A run of the same request whose root executes."""
         _require_loop()
         path = job.journal.path
         place = baseline_path(path) if path is not None else None
@@ -346,16 +352,16 @@ class AsyncRecursiveEngine(EngineOptions):
         return plain._start(replace(job, journal=journal, mode=mode, joins_only=False, baseline=True))
 
     def _sharing(self, slots: Slots) -> AsyncRecursiveEngine:
-        """This engine, whose calls count among those of another."""
+        """This engine, sharing the slots of another."""
         object.__setattr__(self, "_configuration", replace(self._configuration, slots=slots))
         return self
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
-        """The main prompt of a node, made again from the same facts."""
+        """The main prompt of a node, computed from the same facts as when it was sent."""
         return self._recursion.prompt(run, node_id)
 
     def key(self, run: NodeSource, node_id: str) -> str:
-        """The key of a node's plan, made again from the same facts."""
+        """The plan key of a node."""
         return self._recursion.key(run, node_id)
 
 
@@ -381,35 +387,27 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     )
 
 
-#: What is done with what is recorded.
+#: How recorded results are used: reuse them, ignore them, or use nothing else.
 MODES = ("resume", "fresh", "replay")
 
 
 def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
-    """`RLM_MODE` sets the mode of a whole session, for runs that are kept in a file and named no mode themselves."""
+    """The mode of a run; `RLM_MODE` sets it for all runs of a session that have a file and no mode of their own."""
     if keep_plan and mode == "fresh":
         raise ConfigurationError(
-            'mode="fresh" ignores what is recorded, and keep_plan=True wants its plan; leave out one of them'
+            'mode="fresh" ignores what is recorded, and keep_plan=True needs its plan; leave out one of them'
         )
     of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
     checked: RunMode = one_of("mode", mode, MODES)
     return of_session if kept and checked == "resume" else checked
 
 
-def _asks_somebody(job: Job, known: Recorded | None) -> bool:
-    """Whether a run cannot do without a model: what its request came to is not recorded, nor edited by hand."""
+def _needs_a_model(job: Job, known: Recorded | None) -> bool:
+    """Whether a run certainly calls a model: the result of its request is not recorded, and it is no edit."""
     if job.mode == "replay" or job.joins_only or job.edit:
         return False
     done = known is not None and known.tree.root is not None and known.tree.root.state is NodeState.DONE
     return not done or known is None or known.tree.request_key != job.request_key
-
-
-def _require_texts(path: str | None, store: Store) -> None:
-    if store != "full":
-        raise CheckpointError(
-            f'{path} was recorded with store="{store}": what would have to be asked again is not in it; solve the task '
-            'anew with store="full", or edit the run while its session lasts'
-        )
 
 
 def _require_loop() -> None:

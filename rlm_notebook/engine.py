@@ -1,4 +1,4 @@
-"""The synchronous face of the engine: the same recursion, waited for."""
+"""The synchronous interface of the engine, over the same recursion."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ __all__ = ["RecursiveEngine"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecursiveEngine(EngineOptions):
-    """`AsyncRecursiveEngine` for code that does not await: in scripts, in notebooks, inside running loops.
+    """`AsyncRecursiveEngine` for synchronous code: in scripts, in notebooks, inside running event loops.
 
-    The arguments are the same, without `approve`: who waits cannot approve. Blocking callables run in threads, so
-    siblings run in parallel, unless `thread_safe=False`.
+    The arguments are the same, without `approve`: a blocked caller cannot approve. Blocking callables run in threads,
+    so siblings run in parallel, unless `thread_safe=False`.
     """
 
     async_engine: AsyncRecursiveEngine = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        made = AsyncRecursiveEngine(**self._arguments())
-        if guarded := made.guarded:
+        engine = AsyncRecursiveEngine(**self._arguments())
+        if guarded := engine.guarded:
             raise ConfigurationError(
-                f"the tools {', '.join(guarded)} require approval, and who waits cannot approve; use "
+                f"the tools {', '.join(guarded)} require approval, and a blocked caller cannot approve; use "
                 "AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
             )
-        object.__setattr__(self, "async_engine", made)
+        object.__setattr__(self, "async_engine", engine)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By its arguments: another process has slots, threads and a cache of its own.
+        # By its arguments: another process has its own slots, threads and cache.
         return partial(type(self), **self._arguments()), ()
 
     def __repr__(self) -> str:
@@ -60,9 +60,9 @@ class RecursiveEngine(EngineOptions):
         keep_plan: bool = False,
         store: Store = "full",
     ) -> Output:
-        """As `AsyncRecursiveEngine.solve`, returning when the answer is there.
+        """As `AsyncRecursiveEngine.solve`; blocks until the answer is complete.
 
-        An interrupt (Ctrl-C) cancels the run, keeps what finished, and is raised again.
+        An interrupt (Ctrl-C) cancels the run, records its results, and is raised again.
         """
         return run_blocking(
             lambda: self.async_engine.solve(
@@ -90,7 +90,7 @@ class RecursiveEngine(EngineOptions):
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Output:
-        """The answer when one node of a run has another task, plan or result; as `AsyncRecursiveEngine.edit`."""
+        """The answer of a run in which one node has another task, plan or result; as `AsyncRecursiveEngine.edit`."""
 
         async def edited() -> Output:
             return await self.async_engine.edit(
@@ -115,7 +115,7 @@ class RecursiveEngine(EngineOptions):
         output_type: Any = None,
         context: RLMContext | None = None,
     ) -> Output:
-        """The answer when what failed, or a node, is done again; as `AsyncRecursiveEngine.retry_run`."""
+        """The answer after a retry of failed nodes, or of one node; as `AsyncRecursiveEngine.retry_run`."""
 
         async def retried() -> Output:
             return await self.async_engine.retry_run(

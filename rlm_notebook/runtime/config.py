@@ -1,4 +1,4 @@
-"""The options of an engine, what is made of them for its runs, and the request of one run. Values only."""
+"""The options of an engine, the configuration that its runs use, and the request of one run. Values only."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ OnFailure = Literal["raise", "synthesize"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EngineOptions:
-    """The arguments of an engine, each checked by itself: both engines take these, and keep them as given.
+    """The arguments of both engines, with their defaults and checks; stored as given.
 
-    What can be iterated only once, or changed by its owner later, is kept as a copy.
+    Iterators and mappings are copied: one can be read only once, the other may be changed by its owner.
     """
 
     llm: Any
@@ -64,7 +64,7 @@ class EngineOptions:
     cache: Cache | bool | None = None
     observers: Iterable[Observer] = ()
     temperature: float | None = None
-    #: In seconds per call.
+    #: Seconds per call.
     call_timeout: float | None = 600.0
     default_model: str | None = None
     prices: Mapping[str, tuple[float, float]] | None = None
@@ -77,7 +77,7 @@ class EngineOptions:
             ("prices", _copied(self.prices)),
             ("tools", as_tools(self.tools)),
             ("observers", _each_called("observers", self.observers)),
-            # An engine that is made of this one shares its cache.
+            # An engine that is created from this one shares its cache.
             ("cache", cache_of(self.cache)),
             ("on_limit", one_of("on_limit", self.on_limit, ("execute", "raise"))),
             ("on_failure", one_of("on_failure", self.on_failure, ("raise", "synthesize"))),
@@ -89,13 +89,13 @@ class EngineOptions:
             object.__setattr__(self, name, value)
 
     def _arguments(self) -> dict[str, Any]:
-        """The values of all arguments, to make an engine of them again."""
+        """All arguments by name, for a copy of the engine."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """An engine's options, and what was made of them for its runs."""
+    """An engine's options, resolved for its runs."""
 
     options: EngineOptions
     team: Team
@@ -104,7 +104,7 @@ class Configuration:
     prices: Prices
     observers: tuple[Observer, ...]
     approve: bool | Literal["root"]
-    #: Its cache, if it has one, and the requests in flight of all runs that share it.
+    #: The cache, if there is one, and the requests in flight of all runs that share it.
     replies: SharedReplies
     #: For the calls of all its runs.
     slots: Slots
@@ -115,7 +115,7 @@ class Configuration:
         return self.replies.cache is not None
 
     def to_json(self) -> dict[str, Any]:
-        """What checkpoints record of an engine."""
+        """The engine as checkpoints record it."""
         return {
             **self.team.to_json(),
             "limits": self.limits.to_json(),
@@ -129,11 +129,11 @@ class Configuration:
     def request_key(
         self, task: str, context: RLMContext | None, memory: SharedMemory, output_type: OutputType | None
     ) -> str:
-        """What makes two executions the same request."""
+        """The key that identifies a request. Raises `ConfigurationError`."""
         context = instance("context", context, RLMContext, 'RLMContext(breadcrumbs=("outer task",))')
         if context is not None and not _are_texts(context.breadcrumbs):
             raise ConfigurationError(
-                'context: the breadcrumbs are no texts; give the outer tasks, RLMContext(breadcrumbs=("outer",))'
+                'context: the breadcrumbs are not texts; give the outer tasks, RLMContext(breadcrumbs=("outer",))'
             )
         meaning: dict[str, Any] = {
             "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
@@ -146,18 +146,18 @@ class Configuration:
         return request_key(_checked_task(task), meaning)
 
     def for_joining(self) -> Configuration:
-        """For an answer from what there is: who asks for it has seen that the budget is spent."""
+        """For a synthesis of the recorded results: without the budget, which the user knows to be spent."""
         return replace(self, budget=Budget(), approve=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One execution as it was asked for.
+    """The request of one execution.
 
-    `keep_plan`: what was planned at a node's place holds, whatever its key. `store`: how much of the texts is kept.
-    `edit`: what tells an edited run from others of the same run. `joins_only`: nothing new is solved, what is
-    recorded is joined. `baseline`: it is there to be compared with, and no cell's own run. `title`: what the run is
-    called where runs are listed, if not by its task.
+    `keep_plan`: the recorded plan at a node's place is used, whatever its key. `store`: which texts are recorded.
+    `edit` identifies the edit that the run is of. `joins_only`: recorded results are synthesised, nothing new is
+    solved. `baseline`: the run is for comparison, and not a cell's own. `title`: the name of the run in lists of runs,
+    if not its task.
     """
 
     task: str
@@ -176,7 +176,7 @@ class Job:
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    """The value. Raises `ConfigurationError` if it is not among those allowed."""
+    """The value. Raises `ConfigurationError` if it is not one of those allowed."""
     if value not in allowed:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
     return value
@@ -186,26 +186,26 @@ T = TypeVar("T")
 
 
 def instance(name: str, value: Any, kind: type[T], example: str) -> T | None:
-    """The value, if it is of this kind or `None`. Raises `ConfigurationError` with the example."""
+    """The value, if it is of this type or `None`. Raises `ConfigurationError` with the example."""
     if value is not None and not isinstance(value, kind):
         raise ConfigurationError(f"{name}={value!r:.60}: expected {example}, say, or None")
     return value
 
 
 def _seconds(name: str, value: Any) -> float | None:
-    """The value, if it is a time that a call can take. Raises `ConfigurationError`."""
+    """The value, if it is a positive number or `None`. Raises `ConfigurationError`."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ConfigurationError(f"{name}={value!r}: expected seconds, more than 0, or None for no limit")
     return value
 
 
 def _copied(given: Any) -> Any:
-    """A dict of its own, of a mapping; what is none is left to be refused."""
+    """A copy of a mapping as a dict; any other value unchanged, to be refused by its consumer."""
     return dict(given) if isinstance(given, Mapping) else given
 
 
 def _each_called(name: str, values: Any) -> tuple[Any, ...]:
-    """Callables, or one of them, as a tuple. Raises `ConfigurationError`."""
+    """One or several callables as a tuple. Raises `ConfigurationError`."""
     if callable(values):
         return (values,)
     found = tuple(values) if isinstance(values, Iterable) else (values,)
@@ -216,8 +216,10 @@ def _each_called(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
-    """The budget as it can be held: dollars need prices, and where there are none and that is to be ignored, they
-    limit nothing. Raises `ConfigurationError` for dollars without a price."""
+    """The budget, without its limit in dollars where no model has a price and `unknown_price` is "ignore".
+
+    Raises `ConfigurationError` for a limit in dollars with a model of unknown price.
+    """
     if budget.usd is None:
         return budget
     models = {agent.resolved.name: agent.resolved for agent in (team.default, *team.agents.values())}
