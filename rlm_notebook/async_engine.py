@@ -32,7 +32,7 @@ from .memory import SharedMemory
 from .output_type import OutputType
 from .ports import Message, Observer
 from .pricing import Prices
-from .runtime.config import Configuration, EngineOptions, Job, RunMode, one_of, priced
+from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
 from .runtime.recorded_run import load_run
 from .runtime.run import Run
@@ -138,7 +138,7 @@ class AsyncRecursiveEngine(EngineOptions):
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, kept=journal.path is not None, keep_plan=keep_plan)
         return self._start(
-            Job(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store, title=title)
+            RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store, title=title)
         )
 
     async def stream(
@@ -241,7 +241,7 @@ class AsyncRecursiveEngine(EngineOptions):
 
     def _request_of(
         self, run: RunView, variables: Mapping[str, Any] | None, output_type: Any, context: RLMContext | None
-    ) -> Job:
+    ) -> RunRequest:
         """The request of a loaded run, completed with what its file does not hold. Raises `CheckpointError` for a file
         without full texts."""
         recorded = run.internals.snapshot()
@@ -251,7 +251,7 @@ class AsyncRecursiveEngine(EngineOptions):
                 'the task again with store="full", or edit the run while its session lasts'
             )
         key, task = run.internals.request_key, run.task
-        return Job(
+        return RunRequest(
             task=task,
             context=context,
             memory=SharedMemory(variables or {}),
@@ -295,7 +295,7 @@ class AsyncRecursiveEngine(EngineOptions):
             object.__setattr__(self, "_configuration", replace(self._configuration, team=team))
             object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
-    def _start(self, job: Job) -> Run:
+    def _start(self, job: RunRequest) -> Run:
         self._renew()
         configuration = self._configuration.for_joining() if job.joins_only else self._configuration
         # Also read for mode="fresh": a journal has to know which records it replaces.
@@ -306,16 +306,16 @@ class AsyncRecursiveEngine(EngineOptions):
         main = replay if job.mode == "replay" else self._recursion.solve
         return Run(job, configuration, known, self, main)
 
-    def join_again(self, job: Job) -> Run:
+    def join_again(self, job: RunRequest) -> Run:
         """A run that synthesises the recorded results and solves nothing new."""
         return self._start(replace(job, mode="resume", joins_only=True))
 
-    def start_again(self, job: Job) -> Run:
+    def start_again(self, job: RunRequest) -> Run:
         """A run of the same request, over what is recorded, in the same place."""
         _require_loop()
         return self._start(replace(job, mode="resume", joins_only=False))
 
-    def start_fork(self, job: Job, fork: Fork) -> Run:
+    def start_fork(self, job: RunRequest, fork: Fork) -> Run:
         """A run over changed records, which are written to a file of their own first, so that no crash loses them.
 
         The same edit of the same run resumes its file.
@@ -341,7 +341,7 @@ class AsyncRecursiveEngine(EngineOptions):
             )
         )
 
-    def start_plain(self, job: Job) -> Run:
+    def start_plain(self, job: RunRequest) -> Run:
         """A run of the same request whose root executes."""
         _require_loop()
         path = job.journal.path
@@ -402,7 +402,7 @@ def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
     return of_session if kept and checked == "resume" else checked
 
 
-def _needs_a_model(job: Job, known: Recorded | None) -> bool:
+def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:
     """Whether a run certainly calls a model: the result of its request is not recorded, and it is no edit."""
     if job.mode == "replay" or job.joins_only or job.edit:
         return False

@@ -168,7 +168,7 @@ async def test_a_plan_is_kept_over_parts_that_were_put_aside() -> None:
 
 
 async def test_keeping_a_plan_and_ignoring_it_contradict_each_other() -> None:
-    with pytest.raises(ConfigurationError, match=r'mode="fresh" ignores .* keep_plan=True wants'):
+    with pytest.raises(ConfigurationError, match=r'mode="fresh" ignores .* keep_plan=True needs'):
         AsyncRecursiveEngine(ScriptedModel()).start("t", mode="fresh", keep_plan=True)
 
 

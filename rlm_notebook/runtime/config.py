@@ -27,10 +27,10 @@ from .team import Team
 __all__ = [
     "Configuration",
     "EngineOptions",
-    "Job",
     "OnFailure",
     "OnLimit",
     "RunMode",
+    "RunRequest",
     "instance",
     "one_of",
     "priced",
@@ -151,7 +151,7 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunRequest:
     """The request of one execution.
 
     `keep_plan`: the recorded plan at a node's place is used, whatever its key. `store`: which texts are recorded.

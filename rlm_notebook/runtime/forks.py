@@ -17,7 +17,7 @@ from ..core.plan import Execute, Recurse, plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
 from ..exceptions import ConfigurationError
-from .config import Job
+from .config import RunRequest
 
 __all__ = ["EndedRun", "Fork", "Forked", "NodeSource", "edited", "plan_given", "retried"]
 
@@ -28,7 +28,7 @@ class NodeSource(Protocol):
     @property
     def tree(self) -> Tree: ...
     @property
-    def job(self) -> Job: ...
+    def job(self) -> RunRequest: ...
 
 
 class Forked(Protocol):
@@ -51,7 +51,7 @@ class Forked(Protocol):
 class EndedRun:
     """A run as another engine continues it: what was requested, what is recorded, and that engine's limits and keys."""
 
-    job: Job
+    job: RunRequest
     recorded: Recorded
     limits: Limits
     key: Callable[[NodeSource, str], str]

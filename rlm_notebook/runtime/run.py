@@ -26,29 +26,29 @@ from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
-from .config import Configuration, Job
+from .config import Configuration, RunRequest
 from .forks import Fork, edited, plan_given, retried
 from .lifecycle import Lifecycle
 from .run_context import RunContext, RunFactory
 from .run_view import RunView
 
-__all__ = ["Origin", "Run"]
+__all__ = ["Run", "RunEngine"]
 
 _END = object()
 
 
-class Origin(RunFactory, Protocol):
-    """The engine that a run came from, as far as the run needs it."""
+class RunEngine(RunFactory, Protocol):
+    """The engine that created a run, as far as the run uses it."""
 
-    def join_again(self, job: Job) -> Run:
+    def join_again(self, job: RunRequest) -> Run:
         """A run that synthesises the recorded results and solves nothing new."""
         ...
 
-    def start_fork(self, job: Job, fork: Fork) -> Run:
+    def start_fork(self, job: RunRequest, fork: Fork) -> Run:
         """A run over changed records."""
         ...
 
-    def start_plain(self, job: Job) -> Run:
+    def start_plain(self, job: RunRequest) -> Run:
         """A run of the same request without a tree."""
         ...
 
@@ -56,24 +56,24 @@ class Origin(RunFactory, Protocol):
 class Run:
     """A run of the engine: await it for its `Output`, iterate `events()`, or `cancel()`, `pause()`, `resume()` it.
 
-    Made by `AsyncRecursiveEngine.start`. `tree` is the state so far, `status` one of "pending", "running", "paused",
+    Created by `AsyncRecursiveEngine.start`. `tree` is the state so far, `status` one of "pending", "running", "paused",
     "done", "failed", "cancelled". Control may be called from any thread. The run starts when it is created.
     """
 
     def __init__(
         self,
-        job: Job,
+        job: RunRequest,
         configuration: Configuration,
         recorded: Recorded | None,
-        origin: Origin,
+        engine: RunEngine,
         main: Callable[[RunContext], Awaitable[str]],
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
         #: Used by the package itself; not part of the public interface.
-        self.internals = RunContext(self, job, configuration, recorded, origin, clock=clock)
+        self.internals = RunContext(self, job, configuration, recorded, engine, clock=clock)
         self._lifecycle = Lifecycle(self.internals)
-        self._origin = origin
+        self._engine = engine
         self._lifecycle.begin(main)
 
     # -- what happened -------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Run:
         For a run that ended early (a failure, a spent budget, a cancellation). The prompts state what is missing, so
         that the answer can mention it. Raises `ConfigurationError` while the run is in progress.
         """
-        return self.internals.in_place(self._origin.join_again)
+        return self.internals.in_place(self._engine.join_again)
 
     def edit(
         self,
@@ -215,12 +215,12 @@ class Run:
         """
         self.internals.require_finished()
         fork = edited(self.internals, node_id, task, plan_given(plan), result)
-        return self._origin.start_fork(self.internals.job, fork)
+        return self._engine.start_fork(self.internals.job, fork)
 
     def retry(self, node_id: str | None = None) -> Run:
         """A new run that retries all failed and cancelled nodes, or one node in any state. Otherwise as `edit`."""
         self.internals.require_finished()
-        return self._origin.start_fork(self.internals.job, retried(self.internals, node_id))
+        return self._engine.start_fork(self.internals.job, retried(self.internals, node_id))
 
     def baseline(self) -> Run:
         """A new run, started at once, of the same request without recursion: one call with the task as it is.
@@ -228,7 +228,7 @@ class Run:
         It has the same model, tools and references, for a comparison of answer and cost. The baseline of a run in a
         file is in `<name>-baseline.json` beside it, from which it is reused. Its usage starts at zero.
         """
-        return self._origin.start_plain(self.internals.job)
+        return self._engine.start_plain(self.internals.job)
 
     # -- control -------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from ..ports import Message
 from .active_time import ActiveTime
 from .admission import Admission
 from .budget import BudgetMeter, NodeQuota
-from .config import Configuration, Job
+from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
@@ -40,7 +40,7 @@ R = TypeVar("R", bound=RunView)
 
 
 class RunFactory(Protocol):
-    """The engine that a run came from, as far as its context needs it."""
+    """The engine that created a run, as far as its context uses it."""
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
@@ -50,7 +50,7 @@ class RunFactory(Protocol):
         """The plan key of a node."""
         ...
 
-    def start_again(self, job: Job) -> RunView:
+    def start_again(self, job: RunRequest) -> RunView:
         """A run of the same request, over what is recorded, in the same place."""
         ...
 
@@ -66,7 +66,7 @@ class RunContext:
     def __init__(
         self,
         run: RunView,
-        job: Job,
+        job: RunRequest,
         configuration: Configuration,
         recorded: Recorded | None,
         factory: RunFactory,
@@ -115,7 +115,7 @@ class RunContext:
     # -- computed from its parts ---------------------------------------------------------------------------------
 
     @property
-    def request(self) -> Job:
+    def request(self) -> RunRequest:
         return self.job
 
     @property
@@ -261,7 +261,7 @@ class RunContext:
         retried, results are reused. Raises `ConfigurationError` while the run is in progress."""
         return self.in_place(self._factory.start_again)
 
-    def in_place(self, start: Callable[[Job], R]) -> R:
+    def in_place(self, start: Callable[[RunRequest], R]) -> R:
         """Start a run in the place of this one; one at a time, because two would write to the same journal."""
         self.require_finished()
         last = self.last_in_place

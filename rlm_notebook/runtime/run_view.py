@@ -19,7 +19,7 @@ from ..core.tree import Tree
 from ..ports import Message, Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
-from .config import Job
+from .config import RunRequest
 from .forks import Forked
 
 __all__ = ["RunInternals", "RunView", "is_run"]
@@ -97,7 +97,7 @@ class RunInternals(Protocol):
         ...
 
     @property
-    def request(self) -> Job | None:
+    def request(self) -> RunRequest | None:
         """What was requested; `None` for a loaded run, whose file does not hold all of it."""
         ...
 
