@@ -1,5 +1,6 @@
 """What all tests share: the same examples in every run, and an environment that decides nothing."""
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -33,6 +34,12 @@ def _nothing_chosen_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a browser come last: Playwright keeps an event loop in this thread, which no other test can bear."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_collection_finish() -> None:
+    """What collecting thousands of tests has made stays to the end: each later collection of garbage skips it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -179,8 +179,15 @@ def _bushy(index: int) -> str:
     return "0" if index == 0 else f"{_bushy((index - 1) // 10)}.{(index - 1) % 10}"
 
 
-@pytest.mark.parametrize("shape", ["wide", "deep", "bushy"])
-@pytest.mark.parametrize("title", ["<\"'&>" * 60, "A plain title", "日本語" * 70])
+# Each shape and each title once in the README's command, and each with each where long tests run.
+@pytest.mark.parametrize(
+    ("shape", "title"),
+    [
+        pytest.param(shape, title, marks=[] if at == nr else pytest.mark.long, id=f"{shape}-title{nr}")
+        for at, shape in enumerate(["wide", "deep", "bushy"])
+        for nr, title in enumerate(["<\"'&>" * 60, "A plain title", "日本語" * 70])
+    ],
+)
 async def test_ten_thousand_nodes_are_small_and_say_what_is_folded(shape: str, title: str) -> None:
     nodes = 900 if shape == "deep" else 10_000
     run = grown(await ended(ScriptedModel()), shape, title, nodes)

@@ -627,7 +627,6 @@ class TestClients:
     @pytest.mark.parametrize(
         "main",
         [
-            "asyncio.run(call())",
             "asyncio.run(call()); asyncio.run(call())",
             "loop = asyncio.new_event_loop(); loop.run_until_complete(call())",
             # Who closes a loop like this leaves its transports open; that warning is his, and Python hides it.
