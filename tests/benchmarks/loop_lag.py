@@ -137,6 +137,7 @@ def cases(scale: float) -> dict[str, Callable[[], Any]]:
         "arguments broken, callable": by_callable('{"where": ' + "[" * mega),
         "arguments of 10 MB": called({"where": "x" * mega}),
         "arguments of many": called({"where": list(range(mega // 8))}),
+        "arguments of many, kept": called({"where": list(range(mega * 9 // 100))}),
     }
 
 

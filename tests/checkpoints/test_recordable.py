@@ -287,6 +287,15 @@ def test_arguments_with_more_values_than_are_kept_are_said_to_be_left_out() -> N
     assert "left out: more than" in plain_arguments({"x": [0] * 1_000_001})
 
 
+@pytest.mark.parametrize("odd", [10**400, -(10**400), float("nan"), float("inf"), Word("x"), {1}, (float("nan"),)])
+@pytest.mark.parametrize("others", [[], [1], [0.5], ["a", None, True], [1, 0.5]])
+def test_what_is_odd_is_made_plain_among_any_others(odd: Any, others: list[Any]) -> None:
+    made = plain([*others, odd])
+    assert made[:-1] == others
+    assert json.loads(json.dumps(made, allow_nan=False)) == as_read(made)
+    assert made[-1] == plain(odd)
+
+
 def test_a_tool_never_gets_other_arguments_than_those_that_are_recorded() -> None:
     assert plain_arguments({"x": nested(200)}) == json.dumps({"x": nested(200)}), "as text, which no tool takes"
     assert plain_arguments({"x": {1}}) == {"x": [1]}
