@@ -9,15 +9,15 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 
+from .core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN
 from .core.limits import Usage
 from .exceptions import ConfigurationError
 from .ports import Model, Request
 
-__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "priced_models"]
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "expected_tokens", "priced_models"]
 
 #: Tokens that are reserved for a reply where the request names no maximum.
-DEFAULT_OUTPUT_TOKENS = 1_000
-CHARACTERS_PER_TOKEN = 4
+DEFAULT_OUTPUT_TOKENS = 2 * ANSWER_TOKENS
 _PER = 1_000_000
 #: Tokens of an ordinary prompt; some models charge more a token for long ones.
 _ORDINARY = 1_000
@@ -89,6 +89,12 @@ def priced_models(provider: str) -> list[str]:
 def _short(name: str) -> str:
     """The name of a function without its module; the name of a provider's model as it is."""
     return name if ":" in name else name.rpartition(".")[2]
+
+
+def expected_tokens(request: Request) -> float:
+    """The tokens that a call probably uses, read and written: what rate limits count before the usage is known."""
+    characters = sum(len(message["content"]) for message in request.messages)
+    return characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or ANSWER_TOKENS)
 
 
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:

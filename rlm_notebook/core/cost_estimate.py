@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from .limits import Usage
 from .plan import Execute, Recurse
 
-__all__ = ["ANSWER_TOKENS", "Estimate", "Shape", "estimated"]
+__all__ = ["ANSWER_TOKENS", "CHARACTERS_PER_TOKEN", "Estimate", "Shape", "estimated"]
 
 #: The assumed length of an answer, in tokens.
 ANSWER_TOKENS = 500
+#: How long a token is taken to be, in characters.
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)

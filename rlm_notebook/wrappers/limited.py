@@ -18,6 +18,7 @@ from typing import Any
 from ..concurrency.deadline import answer_in_time
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import Capabilities, Model, Reply, Request, report_call_started
+from ..pricing import expected_tokens
 
 __all__ = ["Limited"]
 
@@ -28,8 +29,6 @@ BURST = 0.1
 SLOWED = 0.5
 RECOVERED = 0.02
 SLOWEST = 1 / 64
-CHARACTERS_PER_TOKEN = 4
-OUTPUT_TOKENS = 500
 #: Waits below this are waited out, and those below the other are none, in seconds.
 SHORT = 0.1
 INSTANT = 1e-6
@@ -98,7 +97,7 @@ class Limited:
         return replace(self.model.capabilities, waits_for_rate_limit=True, keeps_deadline=True)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        tokens = _estimate(request)
+        tokens = expected_tokens(request)
         refusals = await self._turn(tokens)
         if not self.model.capabilities.waits_for_rate_limit:
             report_call_started()
@@ -201,11 +200,6 @@ def _bucket(name: str, per_minute: Any) -> _Bucket | None:
     if not is_number or not math.isfinite(per_minute) or per_minute <= 0:
         raise ConfigurationError(f"Limited({name}={per_minute!r}): expected a number above 0, or None for no limit")
     return _Bucket(per_minute)
-
-
-def _estimate(request: Request) -> float:
-    characters = sum(len(message["content"]) for message in request.messages)
-    return characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or OUTPUT_TOKENS)
 
 
 def _used(reply: Reply, estimate: float) -> float:

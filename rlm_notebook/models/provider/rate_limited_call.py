@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from ...concurrency.deadline import Pieces
 from ...exceptions import ModelError
 from ...ports import Request, report_call_started
+from ...pricing import expected_tokens
 from .errors import Endpoint, headers_of
 from .rate_limit import LongWait, RateLimit, RateLimitHeaders, Ticket, rate_limit_of
 
 __all__ = ["RateLimitedCall"]
-
-CHARACTERS_PER_TOKEN = 4
-OUTPUT_TOKENS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +39,8 @@ class RateLimitedCall:
 
     async def turn(self, request: Request) -> Ticket:
         """Wait until this request may be made; raises a `ModelError` where that would take minutes."""
-        characters = sum(len(message["content"]) for message in request.messages)
-        tokens = characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or OUTPUT_TOKENS)
         try:
-            return await self.rate_limit.turn(tokens)
+            return await self.rate_limit.turn(expected_tokens(request))
         except LongWait as wait:
             said = f"the provider asked for patience, {wait.seconds:.0f} s more"
             advice = "try again then, or choose another model"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from ...core.cost_estimate import Estimate, estimated
+from ...core.cost_estimate import CHARACTERS_PER_TOKEN, Estimate, estimated
 from ...core.events import Event, Planned, RunFinished
 from ...core.limits import Usage
 from ...core.plan import Execute, Recurse, plan_from_json
 from ...exceptions import ConfigurationError
-from ...pricing import CHARACTERS_PER_TOKEN
 from ...runtime.run import Run
 
 __all__ = ["planned", "summary"]
