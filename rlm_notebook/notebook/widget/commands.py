@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ...core.plan import Execute, Recurse
-from ...core.rerun_scope import Reruns, after_plan, after_result, after_retry, after_task
+from ...core.rerun_scope import after_plan, after_result, after_retry, after_task
 from ...core.tree import NodeState
 from ...exceptions import ConfigurationError
 from ...runtime.forks import edited, plan_given, retried
@@ -17,13 +16,44 @@ __all__ = ["commands_for", "execute"]
 Arguments = Mapping[str, Any]
 
 
+_OPERATIONS = ("pause", "resume", "cancel", "approve", "retry", "edit", "answer", "preview")
+
+
 def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
     """Executes the command `op` and returns its result, if it has one. Raises `ConfigurationError` if it is refused."""
-    command = _COMMANDS.get(op) if isinstance(op, str) else None
-    if command is None:
+    if op not in _OPERATIONS:
         raise ConfigurationError(f"unknown command {op!r}")
-    run.internals.forked()
-    return command(run, node, arguments)
+    internals = run.internals
+    internals.forked()
+    if op in ("pause", "resume", "cancel") and internals.finished:
+        raise ConfigurationError("the run is over")
+    match op:
+        case "pause":
+            run.pause()
+        case "resume":
+            run.resume()
+        case "cancel":
+            run.cancel(node)
+        case "approve":
+            run.approve(node or "0", arguments.get("plan"))
+        case "retry":
+            retried(internals.forked(), node)
+            if node is None or run.tree[node].state is not NodeState.DONE:
+                # The same request, in the same file, runs what is unfinished.
+                internals.continue_as(internals.again)
+            else:
+                # A finished node is reused unless the run is forked without its record.
+                internals.continue_as(lambda: run.retry(node))
+        case "edit":
+            part, value = _edited_part(run, node or "0", arguments)
+            internals.continue_as(lambda: run.edit(node or "0", **{part: value}))
+        case "answer":
+            if run.status == "done":
+                raise ConfigurationError("this run has its answer already")
+            internals.continue_as(run.synthesize_anyway)
+        case "preview":
+            return _preview(run, node, arguments)
+    return None
 
 
 def commands_for(run: RunView) -> list[str]:
@@ -42,100 +72,40 @@ _WHILE_RUNNING = {
 }
 
 
-def _pause(run: RunView, node: str | None, arguments: Arguments) -> None:
-    _require_going(run)
-    run.pause()
-
-
-def _resume(run: RunView, node: str | None, arguments: Arguments) -> None:
-    _require_going(run)
-    run.resume()
-
-
-def _cancel(run: RunView, node: str | None, arguments: Arguments) -> None:
-    _require_going(run)
-    run.cancel(node)
-
-
-def _approve(run: RunView, node: str | None, arguments: Arguments) -> None:
-    run.approve(node or "0", arguments.get("plan"))
-
-
-def _retry(run: RunView, node: str | None, arguments: Arguments) -> None:
-    """An unfinished node is retried by the same request, in the same file. To retry a finished one, the run is forked
-    without its record."""
-    retried(run.internals.forked(), node)
-    if node is None or run.tree[node].state is not NodeState.DONE:
-        run.internals.continue_as(run.internals.again)
-    else:
-        run.internals.continue_as(lambda: run.retry(node))
-
-
-def _edit(run: RunView, node: str | None, arguments: Arguments) -> None:
-    wanted, part, value = node or "0", *_part(arguments)
-    _require_possible(run, wanted, part, value)
-    run.internals.continue_as(lambda: run.edit(wanted, **{part: value}))
-
-
-def _answer(run: RunView, node: str | None, arguments: Arguments) -> None:
-    if run.status == "done":
-        raise ConfigurationError("this run has its answer already")
-    run.internals.continue_as(run.synthesize_anyway)
-
-
 def _preview(run: RunView, node: str | None, arguments: Arguments) -> dict[str, Any]:
-    wanted = node or "0"
+    """The nodes that an edit, or without arguments a retry, would run again, and their recorded usage."""
+    tree = run.tree
     if not arguments:
         retried(run.internals.forked(), node)
-        return _preview_of(after_retry(run.tree, run.tree[node] if node is not None else None))
-    part, value = _part(arguments)
-    _require_possible(run, wanted, part, value)
-    tree = run.tree
-    if part == "plan":
-        return _preview_of(after_plan(tree, tree[wanted], value))
-    return _preview_of(after_task(tree, tree[wanted]) if part == "task" else after_result(tree, tree[wanted]))
-
-
-def _preview_of(reruns: Reruns) -> dict[str, Any]:
-    usage = reruns.usage
+        scope = after_retry(tree, tree[node] if node is not None else None)
+    else:
+        part, value = _edited_part(run, node or "0", arguments)
+        edited_node = tree[node or "0"]
+        if part == "plan":
+            scope = after_plan(tree, edited_node, value)
+        else:
+            scope = after_task(tree, edited_node) if part == "task" else after_result(tree, edited_node)
     return {
-        "nodes": list(reruns.nodes),
-        "calls": usage.calls,
-        "tokens": usage.total_tokens,
-        "cost_usd": usage.cost_usd,
+        "nodes": list(scope.nodes),
+        "calls": scope.usage.calls,
+        "tokens": scope.usage.total_tokens,
+        "cost_usd": scope.usage.cost_usd,
     }
 
 
-def _part(arguments: Arguments) -> tuple[str, Any]:
-    """The edited part of a node and its new value. Exactly one part may be given."""
+def _edited_part(run: RunView, node: str, arguments: Arguments) -> tuple[str, Any]:
+    """The edited part of a node and its new value; exactly one may be given.
+
+    An invalid edit is refused here, rather than after the calls in flight have ended.
+    """
     given = {name: value for name, value in arguments.items() if name in _PARTS and value is not None}
     if len(given) != 1:
         raise ConfigurationError(f"give one of {', '.join(_PARTS)}; {' and '.join(given) or 'nothing'} was given")
     ((part, value),) = given.items()
-    return part, plan_given(value) if part == "plan" else value
+    value = plan_given(value) if part == "plan" else value
+    values: dict[str, Any] = {name: value if name == part else None for name in _PARTS}
+    edited(run.internals.forked(), node, **values)
+    return part, value
 
 
 _PARTS = ("task", "plan", "result")
-
-
-def _require_possible(run: RunView, node: str, part: str, value: str | Execute | Recurse) -> None:
-    """Refuses an invalid edit immediately, rather than after the calls in flight have ended."""
-    given: dict[str, Any] = {"task": None, "plan": None, "result": None, part: value}
-    edited(run.internals.forked(), node, given["task"], given["plan"], given["result"])
-
-
-def _require_going(run: RunView) -> None:
-    if run.internals.finished:
-        raise ConfigurationError("the run is over")
-
-
-_COMMANDS: dict[str, Callable[[RunView, str | None, Arguments], Any]] = {
-    "pause": _pause,
-    "resume": _resume,
-    "cancel": _cancel,
-    "approve": _approve,
-    "retry": _retry,
-    "edit": _edit,
-    "answer": _answer,
-    "preview": _preview,
-}
