@@ -136,7 +136,7 @@ class AsyncRecursiveEngine(EngineOptions):
         wanted = self._configuration.request_key(task, context, memory, wanted_type)
         store = one_of("store", store, STORES)
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
-        checked_mode = _mode(mode, kept=journal.path is not None, keep_plan=keep_plan)
+        checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
         return self._start(
             RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store, title=title)
         )
@@ -324,7 +324,7 @@ class AsyncRecursiveEngine(EngineOptions):
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
         seed, path = fork.seed(key, time.time()), job.journal.path
         journal = existing_edit(path, seed, job.store)
-        replaying = _mode("resume", kept=path is not None) == "replay"
+        replaying = _mode("resume", recorded=path is not None) == "replay"
         if journal is None and replaying:
             raise ReplayError(
                 f"RLM_MODE=replay, but this change of node {fork.parent['node']} is not recorded beside {path}; "
@@ -347,7 +347,7 @@ class AsyncRecursiveEngine(EngineOptions):
         path = job.journal.path
         place = baseline_path(path) if path is not None else None
         journal = journal_for(place, request_key=job.request_key, task=job.task, store=job.store)
-        mode = _mode("resume", kept=place is not None)
+        mode = _mode("resume", recorded=place is not None)
         plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)
         return plain._start(replace(job, journal=journal, mode=mode, joins_only=False, baseline=True))
 
@@ -374,7 +374,7 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
     limits = Limits(engine.max_depth, engine.max_steps, concurrency, engine.max_tool_rounds)
     cache = cache_of(engine.cache)
     return Configuration(
-        # Not the engine itself, which holds what is made here: it is freed as soon as nobody uses it.
+        # Not the engine itself: it holds this configuration, and the cycle would delay freeing both.
         options=EngineOptions(**{each.name: getattr(engine, each.name) for each in fields(EngineOptions)}),
         team=team,
         limits=limits,
@@ -391,7 +391,7 @@ def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
 MODES = ("resume", "fresh", "replay")
 
 
-def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
+def _mode(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:
     """The mode of a run; `RLM_MODE` sets it for all runs of a session that have a file and no mode of their own."""
     if keep_plan and mode == "fresh":
         raise ConfigurationError(
@@ -399,7 +399,7 @@ def _mode(mode: Any, *, kept: bool, keep_plan: bool = False) -> RunMode:
         )
     of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
     checked: RunMode = one_of("mode", mode, MODES)
-    return of_session if kept and checked == "resume" else checked
+    return of_session if recorded and checked == "resume" else checked
 
 
 def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:

@@ -1,1 +1,1 @@
-"""One run and its parts: what happened, what is known from before, who may call a model, how it begins and ends."""
+"""One run and its parts: events, records of earlier executions, admission of calls, control, start and end."""

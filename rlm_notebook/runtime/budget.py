@@ -35,7 +35,7 @@ class BudgetMeter:
         self._in_flight = 0
         self._settled: asyncio.Future[None] | None = None
 
-        # Kept apart from the usage, where one call of an unknown price makes the whole cost unknown.
+        # Separate from the usage, where one call of an unknown price makes the total cost unknown.
         self._usd = before.cost_usd or 0.0
         self._usd_reserved = 0.0
 

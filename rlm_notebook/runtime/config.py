@@ -244,5 +244,5 @@ def _checked_task(task: Any) -> str:
     if not isinstance(task, str):
         raise ConfigurationError(f"a task is text, not {type(task).__name__}; pass the task as a string")
     if not task.strip():
-        raise ConfigurationError("the task is empty; say what is to be solved")
+        raise ConfigurationError("the task is empty; pass the text of a task")
     return task

@@ -79,8 +79,8 @@ class EventLog:
             self.journal.open()
             self._opened = True
 
-    def end(self, event: RunFinished, kept: Callable[[], Recorded]) -> None:
-        """Append the last event, compact the journal to `kept()` and close it; then notify the observers.
+    def end(self, event: RunFinished, snapshot: Callable[[], Recorded]) -> None:
+        """Append the last event, compact the journal to `snapshot()` and close it; then notify the observers.
 
         In this order, so that an observer that sees "done" can rely on the file. Raises `CheckpointError` if the file
         cannot be written; a run that was done has then failed.
@@ -91,7 +91,7 @@ class EventLog:
         self.tree.apply(event)
         try:
             self.journal.append(event)
-            self.journal.compact(kept())
+            self.journal.compact(snapshot())
         except CheckpointError as problem:
             if event.status == "done":
                 event = RunFinished(at=event.at, status="failed", error=f"CheckpointError: {problem}")

@@ -92,13 +92,15 @@ class Fork:
         """The records as those of a new run that was cancelled before its first step and has no usage."""
         before = self.recorded.tree
         # The cell's text is no title for another task.
-        kept = {name: value for name, value in before.settings.items() if self.task == before.task or name != "title"}
+        settings = {
+            name: value for name, value in before.settings.items() if self.task == before.task or name != "title"
+        }
         header = TreeHeader(
             run_id=secrets.token_hex(8),
             execution=secrets.token_hex(8),
             task=self.task,
             request_key=request_key,
-            settings={**kept, "edit": self.edit},
+            settings={**settings, "edit": self.edit},
             parent=self.parent,
         )
         tree = Tree.of(before, header, RunState("cancelled", started=at, ended=at))

@@ -134,7 +134,7 @@ class RecordedState:
         if changed := self.changed:
             notes.append(f"changed since it was recorded: {', '.join(changed)}")
         if store_of(self.recorded) == "hashes":
-            notes.append("the file keeps hashes alone: nothing of it could be used again")
+            notes.append("the file holds hashes only: nothing in it can be reused")
         before = self.recorded.tree.settings.get("prompts_version", PROMPTS_VERSION)
         if before != PROMPTS_VERSION:
             notes.append(f"recorded with prompts of version {before}, now {PROMPTS_VERSION}; a fresh run replaces it")

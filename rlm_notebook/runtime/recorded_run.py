@@ -282,8 +282,8 @@ class RecordedInternals:
     @property
     def budget(self) -> Budget:
         """The recorded budget; without limits if it cannot be read."""
-        kept = self.settings.get("budget")
-        return _budget_of(kept) if isinstance(kept, dict) else Budget()
+        recorded = self.settings.get("budget")
+        return _budget_of(recorded) if isinstance(recorded, dict) else Budget()
 
     @property
     def active_seconds(self) -> float:
@@ -338,8 +338,8 @@ class RecordedInternals:
         return ConfigurationError("this run was loaded from a file: execute its cell again to continue it")
 
 
-def _budget_of(kept: dict[str, Any]) -> Budget:
+def _budget_of(recorded: dict[str, Any]) -> Budget:
     try:
-        return Budget(kept.get("usd"), kept.get("tokens"), kept.get("seconds"), kept.get("calls"))
+        return Budget(recorded.get("usd"), recorded.get("tokens"), recorded.get("seconds"), recorded.get("calls"))
     except ValueError:
         return Budget()

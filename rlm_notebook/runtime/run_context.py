@@ -175,13 +175,13 @@ class RunContext:
     def settings(self) -> dict[str, Any]:
         """The engine as checkpoints record it, and the content hashes of the variables."""
         variables = self.job.memory.digests()
-        kept = {
+        optional = {
             "variables": variables,
             "edit": self.job.edit or self.recorded_state.edit,
             "baseline": self.job.baseline,
             "title": self.job.title,
         }
-        return {**self.configuration.to_json(), **{name: value for name, value in kept.items() if value}}
+        return {**self.configuration.to_json(), **{name: value for name, value in optional.items() if value}}
 
     @property
     def changed(self) -> tuple[str, ...]:

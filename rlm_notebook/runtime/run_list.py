@@ -62,7 +62,7 @@ class RunList(list[RunSummary]):
         printer.text(str(self))
 
     def _table(self) -> Table:
-        return Table(_SHOWN, tuple(map(_cells, self)), "" if self else "no runs are kept here")
+        return Table(_SHOWN, tuple(map(_cells, self)), "" if self else "no runs are recorded here")
 
 
 def list_runs(folder: str | Path = ".") -> RunList:

@@ -66,6 +66,6 @@ def _parsed(output_type: OutputType | None, content: str) -> Any:
     except TypeMismatch as problem:
         raise ExecutionError(
             f"node 0: the recorded answer does not fit the output type any more: {problem}; "
-            'run with mode="fresh" to have it made again',
+            'run with mode="fresh" to replace it',
             node="0",
         ) from problem

@@ -172,8 +172,8 @@ class PrioritySemaphore:
                     break
             if not self._has_waiting():
                 slots.waiting.pop(self, None)
-        for turn in begun:
-            turn.set_result(None)
+        for served in begun:
+            served.set_result(None)
 
 
 def slots_for(slots: Slots) -> Slots:
@@ -228,10 +228,10 @@ class SplitGate:
             return
         self._room = _START_AT_ONCE
         while self._room > 0 and self._waiting:
-            *_, count, turn = heapq.heappop(self._waiting)
-            if not turn.done():
+            *_, count, served = heapq.heappop(self._waiting)
+            if not served.done():
                 self._room -= count
-                turn.set_result(None)
+                served.set_result(None)
         if self._room < _START_AT_ONCE:
             self._serve_waiting(_STEPS_TO_UNLOCK)
 

@@ -80,7 +80,7 @@ class Planning:
             plan = plan_from_json(known.plan)
             for event in plan_events(replace(known, plan_key=key), node_id):
                 if isinstance(event, Planned):
-                    self._emit_plan(run, node, event, plan, begun=0)
+                    self._emit_plan(run, node, event, plan, started=0)
                 else:
                     emit_recorded(run, event)
             return Draft(key, facts, plan, executed_before)
@@ -155,7 +155,7 @@ class Planning:
             return plan
         run.steps.release(len(plan.sub_tasks))
         event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key)
-        self._emit_plan(run, node, event, edited, begun=0)
+        self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
 
     def _forced(self, run: RunContext, node: Node) -> str:
@@ -174,7 +174,7 @@ class Planning:
         first = plan.sub_tasks[: len(children.early)] if isinstance(plan, Recurse) else ()
         if list(first) != list(children.early):
             await children.abandon("the plan came out otherwise")
-        begun = len(children.early)
+        started = len(children.early)
         event = Planned(
             at=run.clock(),
             node=node.id,
@@ -183,31 +183,31 @@ class Planning:
             usage=run.claim(node.id),
             model=reply.model,
         )
-        if begun and self._exceeded_limit(run, node, plan, begun):
+        if started and self._exceeded_limit(run, node, plan, started):
             await children.abandon("the plan is over the limit")
-            # Abandoning releases steps, but none of the plan counts as begun any more: it still does not fit.
-            begun = 0
-        self._emit_plan(run, node, event, plan, begun)
+            # Abandoning releases steps, but none of the plan counts as started any more: it still does not fit.
+            started = 0
+        self._emit_plan(run, node, event, plan, started)
         return plan
 
-    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, begun: int) -> None:
+    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, started: int) -> None:
         """Record a plan and reserve its steps. A split over a limit is executed, or raises `LimitError`; the plan is
         recorded either way, so that a run with a higher limit reuses it."""
-        limit = self._exceeded_limit(run, node, plan, begun)
+        limit = self._exceeded_limit(run, node, plan, started)
         if limit and self._on_limit == "raise":
             run.emit(event)
             raise _limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
         run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
-            run.steps.reserve(len(plan.sub_tasks) - begun)
+            run.steps.reserve(len(plan.sub_tasks) - started)
 
-    def _exceeded_limit(self, run: RunContext, node: Node, plan: Execute | Recurse, begun: int) -> str:
-        """The limit that the sub-tasks after the first `begun` would exceed, or ""."""
+    def _exceeded_limit(self, run: RunContext, node: Node, plan: Execute | Recurse, started: int) -> str:
+        """The limit that the sub-tasks after the first `started` would exceed, or ""."""
         if isinstance(plan, Execute):
             return ""
         if node.depth + 1 >= run.limits.max_depth:
             return "max_depth"
-        return "" if run.steps.has(len(plan.sub_tasks) - begun) else "max_steps"
+        return "" if run.steps.has(len(plan.sub_tasks) - started) else "max_steps"
 
 
 def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
@@ -249,12 +249,12 @@ class EarlyStart:
 
     def _begin(self, planned: PlannedTask) -> bool:
         """Start the next sub-task; false if the stream contradicts an earlier one, or if no step is left."""
-        begun = self._children.early
-        if self._seen < len(begun):
-            return begun[self._seen] == planned
+        started = self._children.early
+        if self._seen < len(started):
+            return started[self._seen] == planned
         if not self._run.steps.reserve_early():
             return False
-        self._children.early = (*begun, planned)
+        self._children.early = (*started, planned)
         self._children.begin([planned], self._reader.joining)
         return True
 

@@ -144,7 +144,7 @@ async def test_hashes_cannot_be_replayed_and_say_so(tmp_path: Path) -> None:
         await engine().solve("ROOTTASK", checkpoint=path, mode="replay")
     output = await engine().solve("ROOTTASK", checkpoint=path, store="hashes")
     assert output.metadata["calls"] > 0
-    assert output.run.notes == ["the file keeps hashes alone: nothing of it could be used again"]
+    assert output.run.notes == ["the file holds hashes only: nothing in it can be reused"]
     assert output.content == "JOINED"
     assert not [node for node in output.run.tree if node.task.startswith("#")]
 

@@ -94,7 +94,7 @@ def test_a_run_that_is_still_a_journal_is_interrupted(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_an_empty_list_and_none_is_an_error(tmp_path: Path) -> None:
     assert list_runs(tmp_path) == []
-    assert "no runs are kept here" in str(list_runs(tmp_path))
+    assert "no runs are recorded here" in str(list_runs(tmp_path))
     with pytest.raises(CheckpointError, match="there is no folder"):
         list_runs(tmp_path / "nowhere")
 
