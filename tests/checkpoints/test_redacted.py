@@ -169,7 +169,7 @@ async def test_a_run_that_is_at_hand_can_be_edited_whatever_its_file_holds(store
 
     assert [request.mode for request in model.requests[asked:]] == ["synthesizer"]
     assert words_in(tmp_path) == EXPECTED[store]
-    with pytest.raises(CheckpointError, match=f'store="{store}".*solve the task anew with store="full"'):
+    with pytest.raises(CheckpointError, match=f'store="{store}".*solve the task again with store="full"'):
         engine(model).edit(tmp_path / "run.json", "0.1", result="x")
 
 
