@@ -1,1 +1,1 @@
-"""Where runs are kept: implementations of the `Journal` port."""
+"""Implementations of the `Journal` port: a JSON file with its journal, or memory."""

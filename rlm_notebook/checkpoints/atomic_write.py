@@ -90,7 +90,7 @@ def archive_paths(path: Path) -> list[Path]:
 
 
 def copy_damaged(journal: Path) -> None:
-    """Copies a journal with unreadable lines before it is overwritten, so that it can be repaired by hand."""
+    """Copies a journal with unreadable lines before it is overwritten, so that it can still be repaired."""
     stem = journal.name.removesuffix(".jsonl")
     names = (journal.with_name(f"{stem}.damaged-{number}.jsonl") for number in itertools.count(1))
     shutil.copyfile(journal, next(name for name in names if not os.path.lexists(name)))
