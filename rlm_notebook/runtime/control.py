@@ -61,13 +61,14 @@ class Control:
 
     async def outcome(self) -> Any:
         """The result of the run's task, awaited on any loop."""
-        assert self.task is not None, "a run is started by the engine that creates it"
-        if self.task.done() or asyncio.get_running_loop() is self.loop:
-            return await self.task
+        task = self.task
+        assert task is not None, "a run is started by the engine that creates it"
+        if task.done() or asyncio.get_running_loop() is self.loop:
+            return await task
 
         async def shielded() -> Any:
             # Cancelling the wait on another loop does not cancel the run.
-            return await asyncio.shield(self.task)  # type: ignore[arg-type]
+            return await asyncio.shield(task)
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(shielded(), self.loop))
 

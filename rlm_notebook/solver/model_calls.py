@@ -123,10 +123,10 @@ def _coalescing_key(model: Model, request: Request) -> Hashable:
     """Equal within a run for requests that one call can serve; `None` for a request in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
-    said = map(itemgetter("role", "content"), request.messages)
-    offered = [digest(tool) for tool in request.tools]
+    texts = map(itemgetter("role", "content"), request.messages)
+    tools = [digest(tool) for tool in request.tools]
     # The schema by identity: a run has two at most, and a digest per call was a tenth of the CPU time of a node.
-    return id(model), request.mode, request.temperature, id(request.schema), *said, *offered
+    return id(model), request.mode, request.temperature, id(request.schema), *texts, *tools
 
 
 def _recordable(reply: Reply | None, node: str, model: Model) -> Reply:
