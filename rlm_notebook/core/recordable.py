@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
@@ -164,6 +165,8 @@ class _Plain:
         return given if same else made
 
     def _array(self, given: list[Any] | tuple[Any, ...], depth: int) -> Any:
+        if not self._fresh and _only_plain_scalars(given):
+            return given
         made = [item if type(item) in _SIMPLE else self.of(item, depth) for item in given]
         same = not self._fresh and all(new is old for new, old in zip(made, given, strict=True))
         return given if same else made
@@ -215,6 +218,14 @@ class _Plain:
 
 _JSON = frozenset([str, int, float, bool, type(None), dict, list])
 _NUMBERS = {"inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _only_plain_scalars(items: Sequence[Any]) -> bool:
+    """Whether a list needs no look at each item in Python: it may hold a million numbers."""
+    kinds = set(map(type, items))
+    if kinds == {int}:
+        return bool(min(items) > -_LARGE and max(items) < _LARGE)
+    return all(map(math.isfinite, items)) if kinds == {float} else kinds <= _SIMPLE
 
 
 def _digits(value: int) -> str:

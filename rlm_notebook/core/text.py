@@ -40,6 +40,8 @@ def well_formed_value(value: Any) -> Any:
         changed = {well_formed_value(key): well_formed_value(item) for key, item in value.items()}
         return value if _same(changed.items(), value.items()) else changed
     if isinstance(value, list | tuple):
+        if _WITHOUT_TEXT.issuperset(map(type, value)):
+            return value
         items = [well_formed_value(item) for item in value]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     return value
