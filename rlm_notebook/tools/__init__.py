@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -254,7 +254,8 @@ def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[Bas
         if default is None:
             # A default of `None` means that `None` is accepted, whatever the annotation says.
             if get_origin(hint) is Annotated:
-                hint = Annotated[(hint.__origin__ | None, *hint.__metadata__)]
+                kind, *metadata = get_args(hint)
+                hint = Annotated[(kind | None, *metadata)]
             else:
                 hint = hint | None
         field_name = parameter.name
