@@ -15,6 +15,7 @@ import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, RecursiveEngine
 from rlm_notebook.models.callable import CallableModel
+from tests.support.signals import interruptible
 
 SPLIT = json.dumps({"decision": "RECURSE", "sub_tasks": ["one", "two"]})
 
@@ -155,6 +156,7 @@ def test_an_interrupt_ends_a_blocking_call_and_what_finished_is_kept(running: bo
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
     try:

@@ -23,6 +23,7 @@ from rlm_notebook import (
     ScriptedModel,
 )
 from rlm_notebook.models.scripted import Fault
+from tests.support.signals import interruptible
 from tests.support.waiting import HANG
 
 TRIP = {"trip": {"flights": "at 9", "hotel": "downtown", "food": {"lunch": "soup", "dinner": "stew"}}}
@@ -170,7 +171,11 @@ except KeyboardInterrupt:
 def test_an_interrupt_cancels_the_run_keeps_what_finished_and_is_raised_again(tmp_path: Path, where: str) -> None:
     path = tmp_path / "t.json"
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(path), where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED, str(path), where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     )
     try:
         assert process.stdout is not None
