@@ -1,7 +1,22 @@
 """The rate limit of a provider's model, as headers and refusals report it, shared by all callers of a process.
 
 A `RateLimit` belongs to an account's model, not to a run, a wrapper or an event loop: several runs of a notebook call
-the model at once, and the provider counts them together. Callers are not woken up: each computes when it may start.
+the model at once, and the provider counts them together.
+
+How it works. A call takes a `Ticket`: its number, and a place in each of two lines, requests and tokens. A place is
+the sum of all amounts taken so far, so the provider's bucket is one moving bound on each line: places up to `base +
+rate * seconds` may start. A call waits until both lines have reached its places, the account is not held by a `Retry-
+After`, and the window of calls in flight has room. Callers are not woken up: each computes its own wait from the
+clock, so no queue can lose a caller, on whatever event loop or thread it lives.
+
+Three sources change the bound. Headers of a reply (`learn`) set it: less than expected is believed at once, more only
+in part, because the count in a header is as old as the reply. A `Retry-After` holds all calls. A refusal without
+numbers halves the window, once for all calls that were in flight together; each success widens it by one.
+
+What must never happen: a ticket that is not returned (`went_well` or `failed`, or by `turn` itself when it raises),
+since its place in the window would be lost; an abandoned place that still counts (`leave`); a wait of more than
+`PATIENCE` seconds that nobody is told of (`LongWait`). All state changes under one lock, and nothing is awaited under
+it.
 """
 
 from __future__ import annotations
@@ -32,18 +47,18 @@ HeaderCallback = Callable[[Mapping[str, str]], None]
 
 #: Seconds: the longest wait for a turn; beyond it the call fails with the time to wait.
 PATIENCE = 120.0
-#: Seconds between two looks at a pace that may have changed meanwhile, and where only other calls can make room.
+#: Seconds between two looks at a state that may have changed, and while only other calls can make room.
 LOOK_AGAIN = 1.0
 ROOM = 0.05
-#: How much of an unexpected rise of what is left is believed at once.
+#: The share of an unexpected rise of the remaining amount that is believed at once.
 BELIEVED = 0.1
-#: A window that has grown to so many calls at once is none any more.
+#: A window of so many calls is no limit any more.
 WIDE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """What a provider says of one thing that it counts: its limit, what is left, seconds until all is back."""
+    """One counter of a provider: its limit, the remaining amount, and the seconds until all of it is available."""
 
     limit: float
     remaining: float
@@ -51,30 +66,30 @@ class RateLimitHeaders:
 
     @property
     def rate(self) -> float:
-        """Amount a second that comes back: providers count in buckets that fill steadily, most often within a minute.
+        """The amount that becomes available a second: providers use buckets that fill steadily, mostly in a minute.
 
-        Where the whole limit is back in no time, a minute is the best guess.
+        Without a usable reset time, a minute is assumed.
         """
         used = self.limit - self.remaining
         return used / self.reset if used > 0 and self.reset > 0 else self.limit / 60
 
     @property
     def spare(self) -> float:
-        """What is better left: requests overtake each other on their way, and a busy process sends them in bunches.
+        """An unused margin, because requests overtake each other and a busy process sends them in bunches.
 
-        As much as comes back in a quarter of a second; of what is counted by the day that is next to nothing.
+        The amount of a quarter of a second; for a daily limit that is next to nothing.
         """
         return min(self.limit / 10, max(1.0, self.rate / 4))
 
     @property
     def most(self) -> float:
-        """What may go at once."""
+        """The largest amount that may start at once."""
         return self.limit - self.spare
 
 
 @dataclass(slots=True)
 class Ticket:
-    """One call's places in the lines of requests and of tokens, with their amounts; and when it is sent."""
+    """One call's places in the lines of requests and of tokens, with their amounts, and when it was sent."""
 
     number: int
     places: tuple[tuple[float, float], ...]
@@ -82,18 +97,18 @@ class Ticket:
 
 
 class _Allowance:
-    """What may be taken, as a line of places: those up to `_base` may go, and the line moves on at `_rate`."""
+    """One line of places: those up to `_base` may start, and the bound moves at `_rate`."""
 
     def __init__(self) -> None:
         self._announced: RateLimitHeaders | None = None
         self._rate = 0.0
         self._base = 0.0
         self._at = 0.0
-        #: How far the line is taken, how far it has gone, and up to where the provider had counted.
+        #: The last place taken, the last place that started, and the last place in the provider's count.
         self._taken = 0.0
         self._gone = 0.0
         self._learned_at = 0.0
-        #: Places that were left without going, since the provider's count, with their amounts.
+        #: Abandoned places after the provider's count, with their amounts.
         self._left: list[tuple[float, float]] = []
 
     @property
@@ -101,9 +116,9 @@ class _Allowance:
         return self._announced is not None
 
     def take(self, amount: float) -> tuple[float, float]:
-        """The place at the end of the line, and how much it is."""
+        """The place at the end of the line, and its amount."""
         if self._announced is not None:
-            # A call that is larger than the limit goes all the same.
+            # A call that is larger than the limit starts nevertheless.
             amount = min(amount, self._announced.most)
         self._taken += amount
         return self._taken, amount
@@ -111,8 +126,7 @@ class _Allowance:
     def wait(self, place: float, now: float) -> float:
         if self._announced is None:
             return 0.0
-        # What was not used is not kept for later, beyond what may go at once; be it that nobody wanted it, or that this
-        # process was too busy.
+        # Unused allowance does not accumulate beyond `most`, whether no call wanted it or the process was too busy.
         unused = self._allowed(now) - self._sent(self._gone)
         self._base -= max(0.0, unused - self._announced.most)
         missing = self._sent(place) - self._allowed(now)
@@ -126,13 +140,13 @@ class _Allowance:
             self._left.append((place, amount))
 
     def learn(self, announced: RateLimitHeaders, place: float, sent: float) -> None:
-        """The provider had counted all up to this place when it said so; what a later call was told is newer."""
+        """Take over a count that includes all calls up to this place; the headers of a later call are newer."""
         if place < self._learned_at or announced.limit <= 0:
             return
         base = place + announced.remaining - announced.spare
         if self._announced is not None and (more := base - self._allowed(sent)) > 0:
-            # Less than we thought is believed at once; more, bit by bit: a request that was long on its way was counted
-            # late, and the bucket had filled meanwhile.
+            # Less than expected is believed at once, more in part: a slow request was counted late, when the bucket
+            # had filled.
             base -= more * (1 - BELIEVED)
         self._announced, self._rate, self._learned_at = announced, announced.rate, place
         self._base, self._at = base, sent
@@ -142,15 +156,15 @@ class _Allowance:
         return self._base + self._rate * (now - self._at)
 
     def _sent(self, place: float) -> float:
-        """The place, as if those that were left before it had never been taken."""
+        """The place without the abandoned ones before it."""
         return place - sum(amount for left, amount in self._left if left < place)
 
 
 class RateLimit:
-    """What all callers of one model share. Safe over threads and event loops.
+    """The state that all callers of one model share. Safe over threads and event loops.
 
-    Where the provider announces limits, calls are spread so that they are kept. Where it asks to wait, everybody waits.
-    Where it only refuses, the number of calls at once is halved, and grows by one with each that succeeds.
+    Announced limits spread the calls in time. A `Retry-After` delays all of them. A refusal without numbers halves the
+    number of calls in flight, which grows by one with each success.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -164,9 +178,9 @@ class RateLimit:
         self._halved_at = 0
 
     async def turn(self, tokens: float, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> Ticket:
-        """Wait until one may go; whoever got a ticket gives it back, with `went_well` or `failed`.
+        """Wait until a call may start. The caller returns the ticket with `went_well` or `failed`.
 
-        Raises `LongWait` where that would take longer than two minutes.
+        Raises `LongWait` for a wait of more than two minutes.
         """
         ticket = self._take(tokens)
         try:
@@ -180,11 +194,11 @@ class RateLimit:
         return ticket
 
     def learn(self, ticket: Ticket, announced: Mapping[str, RateLimitHeaders]) -> None:
-        """What the headers of the reply to this call say."""
+        """Take over the headers of the reply to this call."""
         with self._lock:
             for (place, _), (kind, allowance) in zip(ticket.places, self._allowances.items(), strict=True):
-                if (said := announced.get(kind)) is not None:
-                    allowance.learn(said, place, ticket.sent)
+                if (headers := announced.get(kind)) is not None:
+                    allowance.learn(headers, place, ticket.sent)
 
     def went_well(self, ticket: Ticket) -> None:
         with self._lock:
@@ -192,19 +206,19 @@ class RateLimit:
             self._window = self._window + 1 if self._window < WIDE else math.inf
 
     def failed(self, ticket: Ticket, error: ModelError | None = None) -> None:
-        """The call is over; `None` where that was not the provider's doing."""
+        """The call failed; `None` for an error that is not the provider's."""
         with self._lock:
             self._at_once -= 1
             if error is not None and (error.status == 429 or error.retry_after):
                 self._refused(ticket, error)
 
     def _refused(self, ticket: Ticket, error: ModelError) -> None:
-        # A wait that nobody is willing to make is not imposed on others: they are refused themselves.
+        # A wait of more than `PATIENCE` is not imposed on other calls: the provider refuses them itself.
         if error.retry_after is not None and error.retry_after <= PATIENCE:
             self._held_until = max(self._held_until, self.clock() + error.retry_after)
         if error.status != 429 or error.fatal or any(each.known for each in self._allowances.values()):
             return
-        # Calls that were under way together are often refused together: that is one refusal.
+        # Calls in flight together are often refused together: that counts as one refusal.
         if ticket.number > self._halved_at:
             self._halved_at = self._number
             self._window = max(1, min(self._window, self._at_once + 1) // 2)
@@ -216,7 +230,7 @@ class RateLimit:
             return Ticket(self._number, tuple(allowance.take(amount) for allowance, amount in amounts))
 
     def _wait(self, ticket: Ticket) -> float:
-        """Seconds until this call may go, as it looks now; 0 when it goes."""
+        """Seconds until this call may start, by the present state; 0 when it starts."""
         with self._lock:
             now = self.clock()
             waits = [allowance.wait(place, now) for place, _, allowance in self._lines(ticket)]
@@ -243,6 +257,6 @@ _lock = threading.Lock()
 
 
 def rate_limit_of(*account: str) -> RateLimit:
-    """The pace of an account's model: address, key, model."""
+    """The rate limit of an account's model: address, key, model."""
     with _lock:
         return _rate_limits.setdefault(account, RateLimit())
