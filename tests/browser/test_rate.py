@@ -35,7 +35,7 @@ while told < {UPDATES}:
     while told < due:
         event = next(happening)(time.time())
         run.tree.apply(event)
-        run.internals.log._tell(event)
+        run.internals.log._notify(event)
         told += 1
     await asyncio.sleep(0.01)
 await asyncio.sleep(0.5)

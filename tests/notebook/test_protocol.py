@@ -152,7 +152,7 @@ class Life:
                 run.tree.apply(event)
             except IllegalEvent:
                 continue
-            run.internals.log._tell(event)
+            run.internals.log._notify(event)
             return
 
     def _event(self, tree: Tree) -> events.Event:
