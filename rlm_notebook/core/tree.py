@@ -211,7 +211,8 @@ class Tree:
         return node_id in self._nodes
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self._nodes.values())
+        # A copy, made in one step: a detached run adds nodes in its own thread while a cell displays it.
+        return iter(list(self._nodes.values()))
 
     def __len__(self) -> int:
         return len(self._nodes)

@@ -416,6 +416,17 @@ def test_a_reply_with_something_among_its_calls_that_is_none_is_refused(call: di
         tree.apply(Replied(at=1, node="0", content="", calls=(CALL, call)))
 
 
+def test_a_tree_may_grow_while_its_nodes_are_read() -> None:
+    tree = Tree()
+    tree.apply(NodeCreated(at=0, node="0", parent=None, task="t"))
+    nodes = iter(tree)
+    tree.apply(events.PlanStarted(at=0, node="0"))
+    tree.apply(NodeCreated(at=0, node="0.0", parent="0", task="u"))
+
+    assert [node.id for node in nodes] == ["0"]
+    assert [node.id for node in tree] == ["0", "0.0"]
+
+
 def test_a_tree_prints_a_node_a_line_as_deep_as_it_stands() -> None:
     tree = grown()
 

@@ -35,7 +35,7 @@ def define(kernel: Kernel, script: object, latency: object) -> None:
 def test_the_cell_returns_at_once_and_the_run_goes_on_while_others_block(kernel: Kernel) -> None:
     define(kernel, MANY, 0.05)
     ran = kernel.run(DETACHED)
-    assert ran.ok
+    assert ran.ok, "\n".join(ran.reply.get("traceback", []))
     assert kernel.value("type(_rlm).__name__, _rlm.status") == "('Run', 'running')"
     kernel.run(WHILE_OTHERS_BLOCK)
     # A run that a busy cell held up would give none, and the cell would never end.
