@@ -340,7 +340,7 @@ class Game:
         self.restarts += 1
         before, self.run = self.run, run_by_hand(self._real, self.clock)
         before.tree.apply(events.RunFinished(at=self.clock.now, status="cancelled"))
-        self.view._go_on(self.run)
+        self.view._continue_with(self.run)
         self._remember(self.view._feed.epoch, self.view._feed.sequence)
 
     # -- judgement ---------------------------------------------------------------------------------------------------
