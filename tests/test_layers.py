@@ -15,7 +15,7 @@ LAYERS = [
     {"views", "types", "values", "output_type"},
     {"tools", "prompts", "pricing", "memory"},
     # What implements the ports needs nobody who uses it.
-    {"models", "wrappers", "caches", "checkpoints"},
+    {"models", "wrappers", "caches", "checkpoints", "sandbox"},
     {"agent", "runtime"},
     {"solver", "observers"},
     {"engine", "async_engine"},
