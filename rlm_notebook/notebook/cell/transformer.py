@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 from ...exceptions import ConfigurationError
 from ...types import Output
 
@@ -27,14 +29,23 @@ _AWAITED = f"await get_ipython().run_cell_magic('{ASYNC_MAGIC}',"
 
 
 def await_rlm(lines: list[str]) -> list[str]:
-    """The post-transformer: replaces IPython's call by an awaited one; all other cells are unchanged."""
+    """The post-transformer: replaces IPython's call by an awaited one; all other cells are unchanged.
+
+    Where a cell cannot be awaited, the call stays the blocking one.
+    """
     if not (lines and lines[0].startswith(_PLAIN) and _is_one_call("".join(lines))):
         return lines
     arguments = lines[0][len(_PLAIN) :]
     if arguments.rstrip().endswith(_EMPTY_BODY):
         # IPython refuses an empty body before the magic can report it with its own message.
         arguments = arguments.rstrip().removesuffix(_EMPTY_BODY) + ", '\\n')\n"
-    return [(_PLAIN if _inside_a_cell() else _AWAITED) + arguments, *lines[1:]]
+    return [(_AWAITED if _can_await() and not _inside_a_cell() else _PLAIN) + arguments, *lines[1:]]
+
+
+def _can_await() -> bool:
+    """Whether the shell awaits cells on asyncio; after `%autoawait False` or `%autoawait trio` it does not."""
+    shell = get_ipython()
+    return shell is None or (shell.autoawait and shell.loop_runner is shell.loop_runner_map["asyncio"][0])
 
 
 def _is_one_call(code: str) -> bool:
