@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,47 +10,83 @@ from typing import Any
 
 from ..checkpoints.selection import recorded_in
 from ..core.error_text import described
+from ..core.node import NodeState
 from ..core.records import Recorded
+from ..core.text import duration
 from ..exceptions import CheckpointError
+from ..views.dataframe import pandas_for
 from ..views.table import Table
 
-__all__ = ["RunList", "RunSummary", "list_runs"]
+__all__ = ["RunList", "RunSummary", "list_runs", "summary_of"]
 
 _JOURNAL = ".journal.jsonl"
-_SHOWN = ("name", "status", "nodes", "calls", "cost_usd", "updated", "task")
+_SHOWN = ("name", "state", "nodes", "calls", "tokens", "cost", "time", "model", "when", "task")
+_TITLE_CHARACTERS = 120
+_ENDED = ("done", "failed", "cancelled", "paused")
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """One run in a folder.
 
-    `status` is "done", "failed", "cancelled", "paused", "interrupted" if its end was not recorded (it may be in
-    progress), or "unreadable" if the file holds no run, for the reason in `problem`. `tokens` and `cost_usd` (dollars;
-    `None` if unknown) are over all executions; `created` and `updated` are in UTC.
+    `status` is "done", "failed", "cancelled", "paused", "running" for a run of this session, "interrupted" if its end
+    was not recorded (another process may be running it), or "unreadable" if the file holds no run, for the reason in
+    `problem`. `done` counts the finished ones of its `nodes`. `calls`, `tokens`, `cost_usd` (dollars; `None` if
+    unknown) and `seconds` (of work, without pauses) are over all executions. `title` is the first line of its cell, or
+    of its task. `created`, `ended` and `updated` (when the file last changed) are in UTC.
     """
 
     name: str
     path: Path
     status: str
     task: str = ""
+    title: str = ""
     nodes: int = 0
+    done: int = 0
     calls: int = 0
     tokens: int = 0
     cost_usd: float | None = None
+    seconds: float = 0.0
     model: str = ""
     created: datetime | None = None
+    ended: datetime | None = None
     updated: datetime | None = None
     problem: str = ""
+
+    @property
+    def when(self) -> datetime | None:
+        """The end of the run; if it has none, when its file last changed."""
+        return self.ended or self.updated
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         row = {each.name: getattr(self, each.name) for each in fields(self)}
-        moments = {name: row[name].isoformat() if row[name] else None for name in ("created", "updated")}
+        moments = {name: row[name].isoformat() if row[name] else None for name in ("created", "ended", "updated")}
         return {**row, **moments, "path": str(self.path)}
 
 
 class RunList(list[RunSummary]):
-    """The runs of a folder; displays as a table."""
+    """The runs of a folder; displays as a table, followed by `note`."""
+
+    def __init__(self, runs: Iterable[RunSummary] = (), note: str = "") -> None:
+        super().__init__(runs)
+        self.note = note
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with one row per run.
+
+        The columns are those of the table with units (`cost_usd`, NaN if unknown; `seconds`), then `done`, `created`,
+        `problem` and `path`. `when` and `created` are times in UTC; `task` is the whole task. Raises
+        `ConfigurationError` if pandas is not installed.
+        """
+        pandas = pandas_for("to_frame()")
+        rows = [[value(run) for value in _COLUMNS.values()] for run in self]
+        frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
+        for column in ("when", "created"):
+            frame[column] = pandas.to_datetime(frame[column], utc=True).astype("datetime64[ns, UTC]")
+        # An empty list has the types of a full one.
+        counts = dict.fromkeys(("nodes", "calls", "tokens", "done"), "int64")
+        return frame.astype({"cost_usd": "float64", "seconds": "float64", **counts})
 
     def __str__(self) -> str:
         return str(self._table())
@@ -62,7 +98,25 @@ class RunList(list[RunSummary]):
         printer.text(str(self))
 
     def _table(self) -> Table:
-        return Table(_SHOWN, tuple(map(_cells, self)), "" if self else "no runs are recorded here")
+        return Table(_SHOWN, tuple(map(_cells, self)), self.note or ("" if self else "no runs are recorded here"))
+
+
+_COLUMNS: dict[str, Any] = {
+    "name": lambda run: run.name,
+    "state": lambda run: run.status,
+    "nodes": lambda run: run.nodes,
+    "calls": lambda run: run.calls,
+    "tokens": lambda run: run.tokens,
+    "cost_usd": lambda run: run.cost_usd,
+    "seconds": lambda run: run.seconds,
+    "model": lambda run: run.model,
+    "when": lambda run: run.when,
+    "task": lambda run: run.task,
+    "done": lambda run: run.done,
+    "created": lambda run: run.created,
+    "problem": lambda run: run.problem,
+    "path": lambda run: str(run.path),
+}
 
 
 def list_runs(folder: str | Path = ".") -> RunList:
@@ -74,7 +128,7 @@ def list_runs(folder: str | Path = ".") -> RunList:
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise CheckpointError(f"there is no folder {place}; give the one that holds the JSON of runs")
-    return RunList(_summary(path) for path in sorted(set(_files(place))))
+    return RunList(summary_of(path) for path in sorted(set(_files(place))))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -84,7 +138,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (path.with_name(path.name.removesuffix(_JOURNAL) + ".json") for path in each.glob(f"*{_JOURNAL}"))
 
 
-def _summary(path: Path) -> RunSummary:
+def summary_of(path: Path) -> RunSummary:
+    """The run in one file. Never raises: a file without a run is "unreadable"."""
     try:
         recorded = recorded_in(path)
         if recorded is None:
@@ -99,18 +154,22 @@ def _summary(path: Path) -> RunSummary:
 
 def _of(path: Path, recorded: Recorded) -> RunSummary:
     tree, spent = recorded.tree, recorded.spent
-    ended = tree.status in ("done", "failed", "cancelled", "paused")
+    text = str(tree.settings.get("title") or tree.task)
     return RunSummary(
         name=path.stem,
         path=path,
-        status=tree.status if ended else "interrupted",
+        status=tree.status if tree.status in _ENDED else "interrupted",
         task=tree.task,
+        title=next((" ".join(line.split()) for line in text.splitlines() if line.strip()), ""),
         nodes=len(tree),
+        done=sum(node.state is NodeState.DONE for node in tree),
         calls=spent.calls,
         tokens=spent.total_tokens,
         cost_usd=spent.cost_usd,
+        seconds=recorded.active_seconds,
         model=str(tree.settings.get("model") or ""),
         created=_moment(recorded.created or tree.started),
+        ended=_moment(tree.ended) if tree.status in _ENDED else None,
         updated=_changed(path) or _moment(tree.ended),
         problem=tree.error,
     )
@@ -134,9 +193,25 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _cells(run: RunSummary) -> tuple[str, ...]:
-    cost = "unknown" if run.cost_usd is None else f"${run.cost_usd:.4f}"
-    when = run.updated.astimezone().strftime("%Y-%m-%d %H:%M") if run.updated else ""
-    task = " ".join((run.task if run.status != "unreadable" else run.problem).split())
-    known = run.status != "unreadable"
-    numbers = (str(run.nodes), str(run.calls), cost) if known else ("", "", "")
-    return (run.name, run.status, *numbers, when, task)
+    when = _local(run.when)
+    if run.status == "unreadable":
+        return (run.name, run.status, "", "", "", "", "", "", when, " ".join(run.problem.split()))
+    return (
+        run.name,
+        run.status,
+        str(run.nodes) if run.done == run.nodes else f"{run.done} of {run.nodes}",
+        f"{run.calls:,}",
+        f"{run.tokens:,}",
+        "unknown" if run.cost_usd is None else f"${run.cost_usd:.4f}",
+        duration(run.seconds),
+        run.model,
+        when,
+        run.title[:_TITLE_CHARACTERS],
+    )
+
+
+def _local(moment: datetime | None) -> str:
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else ""
+    except (ValueError, OverflowError, OSError):
+        return ""

@@ -8,7 +8,15 @@ from typing import Any
 from ..core.tree import Node, Tree
 from ..exceptions import ConfigurationError
 
-__all__ = ["frame_of"]
+__all__ = ["frame_of", "pandas_for"]
+
+
+def pandas_for(caller: str) -> Any:
+    """The module pandas. Raises `ConfigurationError`, which names the caller, if it is not installed."""
+    try:
+        return import_module("pandas")
+    except ImportError:
+        raise ConfigurationError(f"{caller} needs pandas; install it with `pip install pandas`") from None
 
 
 def frame_of(tree: Tree) -> Any:
@@ -17,10 +25,7 @@ def frame_of(tree: Tree) -> Any:
     `started` and `ended` are times in UTC; `seconds` is the node's working time, without waits for slots and sub-tasks;
     `cost_usd` is NaN where the price is unknown. Raises `ConfigurationError` if pandas is not installed.
     """
-    try:
-        pandas = import_module("pandas")
-    except ImportError:
-        raise ConfigurationError("to_frame() needs pandas; install it with `pip install pandas`") from None
+    pandas = pandas_for("to_frame()")
     rows = [[value(node) for value in _COLUMNS.values()] for node in tree.walk()]
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
     for column in ("started", "ended"):

@@ -68,7 +68,7 @@ async def test_where_nobody_sees_it_the_run_stops_as_paused(
     assert shell.names["_rlm"].internals.finished
     assert json.loads(FILE.read_text())["status"] == "paused"
     assert load_run(FILE).status == "paused"
-    assert dict(row[:2] for row in (await shell.value("%rlm runs")).rows) == {"trip": "paused"}
+    assert {run.name: run.status for run in await shell.value("%rlm runs")} == {"trip": "paused"}
 
 
 async def test_a_tool_that_requires_approval_stops_the_run_where_nobody_sees_it(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from rlm_notebook import Run, ScriptedModel, load_run
 from rlm_notebook.runtime.recorded_run import RecordedRun
+from rlm_notebook.runtime.run_list import RunList
 from rlm_notebook.views.diff import Difference
-from rlm_notebook.views.table import Table
 
 FOLDER = Path("notebook.rlm")
 HEAD = "%%rlm -m model --view none -n trip\n"
@@ -32,21 +33,33 @@ async def trips(shell: Any) -> Any:
 
 
 async def test_the_table_of_runs(trips: Any) -> None:
-    table = await trips.value("%rlm runs")
-    assert isinstance(table, Table)
-    assert [row[:2] for row in table.rows] == [("other", "failed"), ("trip", "done")]
-    _, _, when, nodes, cost, task = table.rows[1]
-    assert (nodes, cost, task) == ("3", "$0.0000", "trip <b>again</b>")
-    assert when.startswith("20")
-    assert "notebook.rlm" in str(table)
-    assert "trip &lt;b&gt;again" in table._repr_html_()
-    everything = await trips.value("%rlm runs --all")
-    assert [row[0] for row in everything.rows] == ["other", "trip.1", "trip"]
+    runs = await trips.value("%rlm runs")
+    assert isinstance(runs, RunList)
+    assert [(run.name, run.status) for run in runs] == [("other", "failed"), ("trip", "done")]
+    lines = str(runs).splitlines()
+    assert lines[0].split() == ["name", "state", "nodes", "calls", "tokens", "cost", "time", "model", "when", "task"]
+    trip = re.split(r"  +", lines[2])
+    assert trip[:3] == ["trip", "done", "3"]
+    assert trip[3] == "4"
+    assert int(trip[4].replace(",", "")) > 0
+    assert (trip[5], trip[7], trip[9]) == ("$0.0000", "scripted", "trip <b>again</b>")
+    assert re.fullmatch(r"\d+\.\ds", trip[6])
+    assert trip[8].startswith("20")
+    assert "notebook.rlm" in lines[-1]
+    assert "trip &lt;b&gt;again" in runs._repr_html_()
+    assert [run.name for run in await trips.value("%rlm runs --all")] == ["other", "trip.1", "trip"]
+
+
+async def test_the_table_is_a_data_frame_too(trips: Any) -> None:
+    frame = (await trips.value("%rlm runs")).to_frame()
+    assert list(frame.name) == ["other", "trip"]
+    assert list(frame.state) == ["failed", "done"]
+    assert frame.model[1] == "scripted"
 
 
 async def test_a_file_that_cannot_be_read_is_a_row_of_its_own(trips: Any) -> None:
     (FOLDER / "torn.json").write_text('{"format": "rlm-checkpoint", "no')
-    rows = {row[0]: row[1] for row in (await trips.value("%rlm runs")).rows}
+    rows = {run.name: run.status for run in await trips.value("%rlm runs")}
     assert rows == {"other": "failed", "torn": "unreadable", "trip": "done"}
 
 
@@ -79,7 +92,7 @@ async def test_a_run_that_goes_on_is_shown_alive(trips: Any) -> None:
 
     session = next(each.session for each in trips.ip.configurables if isinstance(each, RLMMagics))
     assert isinstance(run_command(session, "show slow"), Run)
-    assert {row[0]: row[1] for row in run_command(session, "runs").rows}["slow"] == "running"
+    assert {run.name: run.status for run in run_command(session, "runs")}["slow"] == "running"
     (await cell).raise_error()
     assert isinstance(run_command(session, "show slow"), RecordedRun)
 
@@ -95,7 +108,7 @@ async def test_what_a_killed_kernel_left_is_interrupted(trips: Any) -> None:
     journal.append(RunStarted(at=1.0, run_id="r", task="t", request_key="k", settings={}))
     journal.append(NodeCreated(at=1.0, node="0", parent=None, task="t", agent="a"))
     journal.close()
-    rows = {row[0]: row[1] for row in (await trips.value("%rlm runs")).rows}
+    rows = {run.name: run.status for run in await trips.value("%rlm runs")}
     assert rows["killed"] == "interrupted"
 
 
@@ -130,16 +143,16 @@ async def test_a_run_is_called_by_what_its_cell_says_and_not_by_what_is_put_in(s
     shell.names.update(model=ScriptedModel(), report="Dear diary, nobody is to read this.\n" * 50)
     await shell.value("%%rlm -m model -q\n\n{{report}}\nList the risks.")
     await shell.value("%%rlm -m model -q --store hashes\nSum up {{report}}")
-    table = await shell.value("%rlm runs")
-    assert {row[0]: row[-1] for row in table.rows}["report"] == "{{report}}"
-    assert "diary" not in str(table)
+    runs = await shell.value("%rlm runs")
+    assert {run.name: run.title for run in runs}["report"] == "{{report}}"
+    assert "diary" not in str(runs)
     hashed = next(path for path in Path("notebook.rlm").glob("*.json") if path.stem != "report").read_text()
     assert "Sum up" not in hashed
 
     await shell.value("%rlm resume report -q -m model")
     shell.names["_rlm"].edit("0", task="Another task").cancel()
-    assert {row[0]: row[-1] for row in (await shell.value("%rlm runs")).rows} == {
-        **{row[0]: row[-1] for row in table.rows},
+    assert {run.name: run.title for run in await shell.value("%rlm runs")} == {
+        **{run.name: run.title for run in runs},
         "report-edit": "Another task",
     }
 

@@ -124,3 +124,52 @@ def test_a_clock_of_another_age_does_no_harm(tmp_path: Path) -> None:
     document["created"] = 1e300
     (tmp_path / "run.json").write_text(json.dumps(document))
     assert len(list_runs(tmp_path)) == 1
+
+
+def test_the_list_as_a_data_frame(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    kept(tmp_path / "one.json", "first\ntask")
+    kept(tmp_path / "two.json", "second", ScriptedModel(lambda request: ModelError("down")))
+    (tmp_path / "bad.json").write_text("{")
+    runs = list_runs(tmp_path)
+    frame = runs.to_frame()
+
+    assert list(frame.columns)[:10] == [
+        "name",
+        "state",
+        "nodes",
+        "calls",
+        "tokens",
+        "cost_usd",
+        "seconds",
+        "model",
+        "when",
+        "task",
+    ]
+    assert list(frame.state) == ["unreadable", "done", "failed"]
+    assert list(frame.tokens) == [run.tokens for run in runs]
+    assert frame.cost_usd.isna().tolist() == [True, False, False]
+    assert frame.seconds[1] == runs[1].seconds
+    assert frame.task[1] == "first\ntask"
+    assert isinstance(frame.when.dtype, pandas.DatetimeTZDtype)
+    assert frame.when[1] == runs[1].ended
+
+
+def test_an_empty_list_has_the_same_columns(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    empty = list_runs(tmp_path).to_frame()
+    kept(tmp_path / "one.json")
+    full = list_runs(tmp_path).to_frame()
+    assert len(empty) == 0
+    assert dict(empty.dtypes[["nodes", "tokens", "cost_usd", "seconds", "when"]]) == dict(
+        full.dtypes[["nodes", "tokens", "cost_usd", "seconds", "when"]]
+    )
+
+
+def test_the_time_of_a_run_is_that_of_its_end_and_not_of_its_file(tmp_path: Path) -> None:
+    """A clone writes all files anew."""
+    kept(tmp_path / "run.json")
+    os.utime(tmp_path / "run.json", (1e9, 1e9))
+    (run,) = list_runs(tmp_path)
+    assert run.when == run.ended
+    assert run.when != run.updated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 from IPython.core.error import UsageError
@@ -13,11 +13,10 @@ from IPython.core.error import UsageError
 from ...checkpoints.document import document_of
 from ...checkpoints.location import is_archived
 from ...checkpoints.selection import recorded_in
-from ...core.tree import NodeState
 from ...exceptions import CheckpointError, ConfigurationError
+from ...runtime.run_list import RunList, summary_of
 from ...runtime.run_view import RunView
 from ...views.diff import Difference
-from ...views.table import Table
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .registry import Command
@@ -25,47 +24,24 @@ from .run_lookup import file_of, folders, live_run, run_named, runs_kept
 
 __all__ = ["DIFF", "EXPORT", "GC", "RUNS", "SHOW"]
 
-_COLUMNS = ("name", "status", "when", "nodes", "cost", "task")
-_TASK_CHARACTERS = 120
-
-
 # -- runs ----------------------------------------------------------------------------------------------------------
 
 
-def _runs(session: Session, options: argparse.Namespace) -> Table:
-    found = [path for path in runs_kept(session) if options.all or not is_archived(path)]
-    rows = [_list_row(session, path) for path in found]
+def _runs(session: Session, options: argparse.Namespace) -> RunList:
+    found = (summary_of(path) for path in runs_kept(session) if options.all or not is_archived(path))
+    runs = [
+        replace(run, status="running") if run.status == "interrupted" and live_run(session, run.path) else run
+        for run in found
+    ]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"
-    return Table(_COLUMNS, tuple(rows), f"in {where}" if rows else f"no runs are kept yet (searched {where})")
-
-
-def _list_row(session: Session, path: Path) -> tuple[str, ...]:
-    try:
-        recorded = recorded_in(path)
-    except CheckpointError as error:
-        return (path.stem, "unreadable", "", "", "", str(error))
-    if recorded is None:
-        return (path.stem, "empty", "", "", "", "")
-    tree = recorded.tree
-    status = tree.status if tree.status in _ENDED else "running" if live_run(session, path) else "interrupted"
-    when = datetime.fromtimestamp(tree.ended or tree.started or 0).strftime("%Y-%m-%d %H:%M")
-    done = sum(node.state is NodeState.DONE for node in tree)
-    nodes = str(done) if done == len(tree) else f"{done} of {len(tree)}"
-    cost = "unknown" if recorded.spent.cost_usd is None else f"${recorded.spent.cost_usd:.4f}"
-    # The first line of the cell; without one, of the task.
-    text = str(tree.settings.get("title") or tree.task)
-    title = next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")
-    return (path.stem, status, when, nodes, cost, title[:_TASK_CHARACTERS])
-
-
-_ENDED = ("done", "failed", "cancelled", "paused")
+    return RunList(runs, f"in {where}" if runs else f"no runs are kept yet (searched {where})")
 
 
 def _runs_options(parser: LineParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="include the numbered copies of earlier runs")
 
 
-RUNS = Command("the saved runs beside this notebook", _runs, _runs_options)
+RUNS = Command("the saved runs beside this notebook; the value has `.to_frame()`", _runs, _runs_options)
 
 
 # -- show ----------------------------------------------------------------------------------------------------------
