@@ -120,7 +120,8 @@ class Kernel:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.manager = KernelManager()
-        self.manager.start_kernel(cwd=str(folder), env=environment)
+        # In a session of a Jupyter server, as those whose front end shows widgets.
+        self.manager.start_kernel(cwd=str(folder), env={"JPY_SESSION_NAME": "a-session", **environment})
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=KERNEL_PATIENCE)

@@ -18,6 +18,7 @@ import nbformat
 import pexpect
 import pytest
 
+from tests.notebook.conftest import Kernel
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.kernel
@@ -124,6 +125,70 @@ def test_papermill(notebook: Path) -> None:
     executed_twice(notebook.parent, lambda: run(notebook.parent, *command))
     outputs = nbformat.read(notebook.parent / "out.ipynb", as_version=4).cells[2].outputs
     assert "calls of this execution: 0" in outputs[0].text
+
+
+@pytest.mark.parametrize(
+    ("needed", "command"),
+    [
+        ("nbclient", ("jupyter", "execute", "--inplace", "small.ipynb")),
+        ("nbconvert", ("nbconvert", "--to", "notebook", "--execute", "--inplace", "small.ipynb")),
+        ("papermill", ("papermill", "--no-progress-bar", "small.ipynb", "small.ipynb")),
+    ],
+)
+def test_an_executed_notebook_stays_small_and_quiet(notebook: Path, needed: str, command: tuple[str, ...]) -> None:
+    """Without a front end: the static copy alone, no code of a widget, and no change where nothing was computed."""
+    need(needed)
+    document = nbformat.read(notebook, as_version=4)
+    del document.cells[2:]
+    document.cells[0].source += f"\nscripted['planner', 'Name two primes']['content'] = {json.dumps(MANY)!r}"
+    document.cells[0].source += f"\ntwelve = {{'content': {json.dumps(TWELVE)!r}}}"
+    document.cells[0].source += "\nmodel = lambda i, c: scripted.get((c['mode'], c['task']), twelve)"
+    document.cells[1].source = "%%rlm -m model -n primes --max-steps 500\nName two primes"
+    nbformat.write(document, notebook)
+    before = notebook.stat().st_size
+
+    run(notebook.parent, "-m", *command)
+    first = unstamped(notebook)
+    assert notebook.stat().st_size - before <= 20_000
+    outputs = nbformat.read(notebook, as_version=4).cells[1].outputs
+    assert ["text/html" in output.data for output in outputs] == [True, False]
+    assert "rlm done: 201 of 201 nodes" in outputs[0].data["text/plain"]
+    assert outputs[1].data["text/plain"] == "2 and 3"
+    assert "widget-view" not in notebook.read_text()
+    assert "widgets" not in nbformat.read(notebook, as_version=4).metadata
+
+    run(notebook.parent, "-m", *command)
+    assert unstamped(notebook) == first
+
+
+TWELVE = {"decision": "EXECUTE", "answer": "twelve"}
+MANY = {"decision": "RECURSE", "sub_tasks": [f"weigh the market of country number {at}" for at in range(200)]}
+
+
+def unstamped(notebook: Path) -> str:
+    """The text of a notebook without the times that Jupyter and papermill write."""
+    text = re.sub(r'"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?"', '""', notebook.read_text(encoding="utf-8"))
+    return re.sub(r'"duration": [\d.]+', '"duration": 0', text)
+
+
+def test_a_reused_run_is_shown_once_and_as_it_ends(new_kernel: Callable[..., Kernel]) -> None:
+    """Tools that compare outputs (nbval) see one display, and it is the final one."""
+    kernel = new_kernel(JPY_SESSION_NAME="")
+    setup, cell = CELLS[0], CELLS[1]
+    assert kernel.run(setup).ok
+    first, again = kernel.run(cell), kernel.run(cell)
+    updated = [message["content"]["data"] for message in first.of("display_data", "update_display_data")]
+    shown = again.of("display_data", "update_display_data", "comm_open")
+    assert [message["msg_type"] for message in shown] == ["display_data"]
+    assert shown[0]["content"]["data"] == updated[-1]
+
+
+def test_a_front_end_that_asks_for_the_widget_gets_it(new_kernel: Callable[..., Kernel]) -> None:
+    kernel = new_kernel(JPY_SESSION_NAME="")
+    kernel.run(CELLS[0])
+    assert kernel.run(CELLS[1].replace("-n primes", "--view widget")).of("comm_open")
+    assert not kernel.run(CELLS[1]).of("comm_open")
+    assert kernel.run(CELLS[1], cell_id="a-cell").of("comm_open")
 
 
 def test_ipython_runs_a_notebook_file(notebook: Path) -> None:

@@ -38,7 +38,7 @@ async def detached(session: Session, options: CellOptions, task: str, journal: J
         run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
     # Moving text would be drawn into the next cell's output, so it is shown only with --view text.
-    session.host.views[run] = "widget" if view == "widget" else "none"
+    session.host.views[run] = view if view in ("widget", "static") else "none"
     if options.view == "text":
         _print_progress(run)
     return run

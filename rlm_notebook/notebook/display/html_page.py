@@ -26,6 +26,8 @@ __all__ = ["page_of"]
 _BUNDLE = Path(__file__).parents[2] / "static" / "widget.js"
 _EXPORT = re.compile(r"export\s*\{\s*(\w+) as default\s*\};?\s*$")
 _TITLE_CHARACTERS = 120
+#: Of the static tree, which a page has room for.
+MOST_BYTES_OF_TREE = 150_000
 
 
 def page_of(run: RunView) -> str:
@@ -41,7 +43,7 @@ def page_of(run: RunView) -> str:
         "base-uri 'none'; form-action 'none'",
         title=escape(title),
         summary=escape(summary_of(run)),
-        static=bundle_of(run)["text/html"].replace("<details>", "<details open>", 1),
+        static=bundle_of(run, MOST_BYTES_OF_TREE)["text/html"].replace("<details>", "<details open>", 1),
         data=_data_of(run, feed),
         script=script,
     )

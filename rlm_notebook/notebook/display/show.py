@@ -1,38 +1,62 @@
-"""Shows a run in a notebook: as the widget with its static copy, or as text."""
+"""Shows a run in a notebook: as the widget with its static copy, as the static copy alone, or as text.
+
+A view never fails a run: what goes wrong while it is shown is logged.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...core.error_text import described
 from ...core.events import Event, RunFinished
 from ...runtime.run_view import RunView
 
 if TYPE_CHECKING:
     from ..widget import TreeView
 
-__all__ = ["show", "show_tree"]
+__all__ = ["show", "show_static", "show_tree"]
+
+log = logging.getLogger("rlm_notebook")
 
 #: Seconds between two updates of the static copy while a run is under way.
 REFRESH_INTERVAL = 5.0
 
 
-def show(run: RunView, kind: str, *, title: str = "") -> AbstractContextManager[TreeView | None]:
-    """Shows a run as "widget" (with its static copy), as "text", or not at all ("none"), while the block runs.
+@contextmanager
+def show(run: RunView, kind: str, *, title: str = "") -> Iterator[TreeView | None]:
+    """Shows a run while the block runs: as "widget" (with its static copy), "static" (the copy alone), "text", or not
+    at all ("none").
 
     The value of the block is the widget, if there is one.
     """
-    if kind == "widget":
-        return _widget_view(run, title)
-    return _text_view(run) if kind == "text" else nullcontext()
+    views = ExitStack()
+    widget: TreeView | None = None
+    with _logged(f"the run {run.run_id} cannot be shown"):
+        widget = views.enter_context(_VIEWS[kind](run, title))
+    try:
+        yield widget
+    finally:
+        with _logged(f"the end of the run {run.run_id} cannot be shown"):
+            views.close()
 
 
 @contextmanager
-def _text_view(run: RunView) -> Iterator[None]:
+def _logged(problem: str) -> Iterator[None]:
+    """Logs an exception of the block instead of raising it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s", problem, described(error), exc_info=True)
+
+
+@contextmanager
+def _text_view(run: RunView, title: str) -> Iterator[None]:
     from ...observers.text import progress_of
 
     # Standard output: notebooks show standard error in the colours of an error.
@@ -66,6 +90,31 @@ def _widget_view(run: RunView, title: str) -> Iterator[TreeView]:
         static.refresh()
 
 
+@contextmanager
+def _static_view(run: RunView, title: str) -> Iterator[None]:
+    # A run that is wholly reused is shown once, as it is in the end: tools that compare outputs see no other.
+    static = show_static(run, at_once=False)
+    try:
+        yield None
+    finally:
+        static.refresh()
+
+
+_VIEWS: dict[str, Callable[[RunView, str], AbstractContextManager[Any]]] = {
+    "widget": _widget_view,
+    "static": _static_view,
+    "text": _text_view,
+    "none": lambda run, title: nullcontext(),
+}
+
+
+def show_static(run: RunView, *, at_once: bool = True) -> _StaticCopy:
+    """Shows the static copy alone; not `at_once`: with the first call of the run, or when it is refreshed."""
+    from IPython.display import display
+
+    return _StaticCopy(run, display, at_once=at_once)
+
+
 def show_tree(run: RunView, title: str = "") -> tuple[TreeView, _StaticCopy]:
     from IPython.display import display
 
@@ -83,13 +132,13 @@ class _StaticCopy:
     It is updated when the run ends, and before that from time to time, for a notebook that is saved meanwhile.
     """
 
-    def __init__(self, run: RunView, display: Any) -> None:
-        from .static_tree import bundle_of
-
-        self._bundle_of = bundle_of
-        self._shown = bundle_of(run)
+    def __init__(self, run: RunView, display: Any, *, at_once: bool = True) -> None:
+        self._display = display
+        self._shown: dict[str, str] = {}
+        self._output: Any = None
         self._at = time.monotonic()
-        self._output = display(self._shown, raw=True, display_id=True)
+        if at_once:
+            self._show(run)
         self._watch(run)
 
     def _watch(self, run: RunView) -> None:
@@ -104,14 +153,25 @@ class _StaticCopy:
         self.refresh()
 
     def _note(self, event: Event) -> None:
+        if self._output is None and self._run.internals.fresh:
+            return
         if isinstance(event, RunFinished):
             self._stop()
             self.refresh()
-        elif time.monotonic() - self._at >= REFRESH_INTERVAL:
+        elif self._output is None or time.monotonic() - self._at >= REFRESH_INTERVAL:
             self.refresh()
 
     def refresh(self) -> None:
-        bundle, self._at = self._bundle_of(self._run), time.monotonic()
-        if bundle != self._shown:
-            self._shown = bundle
+        self._show(self._run)
+
+    def _show(self, run: RunView) -> None:
+        from .static_tree import bundle_of
+
+        bundle, self._at = bundle_of(run), time.monotonic()
+        if bundle == self._shown:
+            return
+        self._shown = bundle
+        if self._output is None:
+            self._output = self._display(bundle, raw=True, display_id=True)
+        else:
             self._output.update(bundle, raw=True)

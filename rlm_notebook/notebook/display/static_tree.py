@@ -6,6 +6,7 @@ self-contained, escaped, and readable without styles. It is deterministic: the s
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from ..widget.rows import settings_of
 
 __all__ = ["bundle_of", "summary_of"]
 
-#: The most rows, and the most bytes, that are written; for the rest, only the number of nodes is.
-MOST_ROWS = 400
-MOST_BYTES = 150_000
+#: The most bytes that the rows take in a notebook; of other nodes only the number is written. An executed notebook
+#: grows by less than 20 kB a tree.
+MOST_BYTES = 16_000
+#: At most, of the line below a node that counts the omitted ones: once as HTML, and twice as text.
+_BYTES_OF_A_COUNT = 190
 _TITLE_CHARACTERS = 140
 _FACT_CHARACTERS = 160
 _DEEPEST_INDENT = 30
@@ -40,9 +43,9 @@ _HIDE_DEAD_WIDGET = (
 )
 
 
-def bundle_of(run: RunView) -> dict[str, str]:
-    """The MIME bundle of a run's static tree."""
-    shown = _Shown(run.tree, breaks_of(run.tree, run.internals.active_seconds))
+def bundle_of(run: RunView, most_bytes: int = MOST_BYTES) -> dict[str, str]:
+    """The MIME bundle of a run's static tree, with at most so many bytes of rows."""
+    shown = _Shown(run.tree, breaks_of(run.tree, run.internals.active_seconds), most_bytes)
     summary = summary_of(run)
     text = "\n".join([summary, *shown.lines()])
     return {
@@ -94,17 +97,19 @@ class _Row:
         mark = f'<span style="color:{self.color}" title="{self.state}">{self.symbol}</span>'
         return f"{mark} {html_text(self.title)} <small>{html_text(self.facts)}</small>"
 
-    def size(self) -> int:
-        """Bytes in the whole bundle: once as HTML, twice as text."""
-        return len(self.html().encode()) + 2 * len(self.text().encode()) + 80
+    def size(self, indent: int) -> int:
+        """Bytes in the file of a notebook: in one line of HTML, and as a line of two lists."""
+        as_html = f"<details open{_INDENTED}><summary>{self.html()}</summary></details>"
+        text = json.dumps(self.text(), ensure_ascii=False)
+        return len(json.dumps(as_html, ensure_ascii=False).encode()) + 2 * (len(text.encode()) + indent + 11)
 
 
 class _Shown:
     """The upper part of a tree, as far as the limits allow; elsewhere the number of omitted nodes."""
 
-    def __init__(self, tree: Tree, breaks: Sequence[Break]) -> None:
+    def __init__(self, tree: Tree, breaks: Sequence[Break], most_bytes: int) -> None:
         self._tree = tree
-        self._rows = _upper(tree, breaks)
+        self._rows = _upper(tree, breaks, most_bytes)
         self._hidden = _hidden_below(tree, self._rows)
 
     def lines(self) -> Iterator[str]:
@@ -142,15 +147,15 @@ class _Shown:
                 pending.extend((child, False) for child in below if child in self._rows)
 
 
-def _upper(tree: Tree, breaks: Sequence[Break]) -> dict[str, _Row]:
-    """Rows in breadth-first order, so that the limits omit the deepest nodes."""
+def _upper(tree: Tree, breaks: Sequence[Break], room: int) -> dict[str, _Row]:
+    """Rows in breadth-first order, so that the limit omits the deepest nodes."""
     rows: dict[str, _Row] = {}
     waiting = deque([tree.root] if tree.root is not None else [])
-    room = MOST_BYTES
-    while waiting and len(rows) < MOST_ROWS:
+    while waiting:
         node = waiting.popleft()
         row = _row(node, breaks)
-        room -= row.size() + 2 * len(_indent(node.depth))
+        indent = len(_indent(node.depth))
+        room -= row.size(indent) + (_BYTES_OF_A_COUNT + 2 * indent if tree.children(node.id) else 0)
         if room < 0 and rows:
             break
         rows[node.id] = row

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -23,13 +25,28 @@ class NotebookHost:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._files = FilesInUse()
-        #: The view of runs that differ from `best_view`: "widget", "text" or "none".
+        self._cells_have_ids = False
+        #: The view of runs that differ from `best_view`: "widget", "static", "text" or "none".
         self.views: WeakKeyDictionary[RunView, str] = WeakKeyDictionary()
 
     @property
     def best_view(self) -> str:
-        """The widget with a kernel, because its front end may show widgets; text in a terminal."""
-        return "widget" if getattr(self._shell, "kernel", None) is not None else "text"
+        """The widget for a front end, its static copy for a kernel without one (nbclient, papermill), else text."""
+        if getattr(self._shell, "kernel", None) is None:
+            return "text"
+        return "widget" if self._has_front_end() else "static"
+
+    def _has_front_end(self) -> bool:
+        """Whether something may show widgets: who executes a notebook without a browser sends no cell id, and runs in
+        no session of a Jupyter server. A widget would only fill the notebook with its code and new ids."""
+        self._cells_have_ids = self._cells_have_ids or bool(self.cell_id)
+        return (
+            self._cells_have_ids
+            or bool(os.environ.get("JPY_SESSION_NAME"))
+            or "__vsc_ipynb_file__" in self._shell.user_ns
+            or os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+            or "google.colab" in sys.modules
+        )
 
     @property
     def cell_id(self) -> str:
@@ -56,12 +73,14 @@ class NotebookHost:
         return found if isinstance(found, dict) else {}
 
     def display(self, run: RunView) -> None:
-        from ..display.show import show_tree
+        from ..display.show import show_static, show_tree
 
         view = self.views.get(run, self.best_view)
         # The latest continuation, if there is one: the run before it has ended.
         run = run.internals.latest
         if view == "widget":
             show_tree(run)
+        elif view == "static":
+            show_static(run)
         else:
             print(run if view == "text" else repr(run))
