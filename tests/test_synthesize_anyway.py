@@ -1,13 +1,22 @@
 """An answer from what there is: for a run that ended before it was done."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, ExecutionError, ModelError, ScriptedModel
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    Budget,
+    ConfigurationError,
+    ExecutionError,
+    ModelError,
+    ScriptedModel,
+    load_run,
+)
 from rlm_notebook.models.scripted import Fault
 from tests.support.waiting import HANG
 
@@ -51,6 +60,29 @@ async def test_the_next_resume_solves_what_is_missing_all_the_same(tmp_path: Pat
 
     assert output.content == "trip: at 9; downtown; food: soup; stew"
     assert [request.facts.task for request in model.requests] == ["hotel", "trip"]
+
+
+async def test_what_failed_keeps_its_error_and_its_partial_text(tmp_path: Path) -> None:
+    async def model(inputs: Any, context: Any) -> Any:
+        if context["mode"] == "planner":
+            parts = {"trip": ["flights", "food"], "food": ["lunch", "dinner"]}.get(context["task"], [])
+            yield json.dumps({"decision": "RECURSE" if parts else "EXECUTE", "sub_tasks": parts})
+        elif context["task"] in ("lunch", "dinner"):
+            yield "a soup of "
+            raise ValueError("418: short and stout")
+        else:
+            yield "fine"
+
+    path = tmp_path / "run.json"
+    run = await ended(AsyncRecursiveEngine(model, retry=None), checkpoint=path)
+    before = {node.id: (node.error, node.error_kind, node.partial) for node in run.tree if node.id != "0"}
+    output = await run.synthesize_anyway()
+
+    assert "418" in before["0.1.0"][0]
+    assert before["0.1.0"][2] == "a soup of "
+    for tree in (output.run.tree, load_run(path).tree):
+        assert {node.id: (node.error, node.error_kind, node.partial) for node in tree if node.id != "0"} == before
+        assert tree["0"].state == "done"
 
 
 async def test_where_nothing_is_finished_there_is_no_answer() -> None:

@@ -95,6 +95,10 @@ class RecordedState:
                 return replace(old, plan={**old.plan, "answer": None} if old.decision == "EXECUTE" else old.plan)
         return None
 
+    def failure_at(self, node: Node, tree: Tree) -> Node | None:
+        """The recorded node at the place of a node, if it failed."""
+        return next((old for old in self._at_place_of(node, tree) if old.state is NodeState.FAILED), None)
+
     def _at_place_of(self, node: Node, tree: Tree) -> Iterator[Node]:
         """The recorded nodes at the same position among siblings that were not superseded, then those of earlier trees.
 

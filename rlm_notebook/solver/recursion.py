@@ -23,7 +23,7 @@ from ..core.node import ENDED, THOUGHTS
 from ..core.plan import Execute
 from ..core.tree import Node
 from ..credentials import without_keys
-from ..exceptions import CheckpointError, LimitError
+from ..exceptions import CheckpointError, ExecutionError, LimitError
 from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
 from ..prompts import repair_messages, with_instructions
@@ -96,10 +96,7 @@ class Recursion:
         except CheckpointError:
             raise
         except Exception as error:
-            end_node(
-                run,
-                Failed(at=run.clock(), node=node_id, error=without_keys(error_text(error)), kind=type(error).__name__),
-            )
+            end_node(run, _failure(run, node_id, error))
             raise
         finally:
             run.control.node_tasks.pop(node_id, None)
@@ -225,3 +222,13 @@ class Recursion:
             else:
                 return reply
         raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _failure(run: RunContext, node_id: str, error: Exception) -> Failed:
+    """The failure of a node. A run that only synthesises solves no failed node again, and leaves each its error."""
+    unsolved = run.job.joins_only and type(error) is ExecutionError
+    before = run.recorded_state.failure_at(run.tree[node_id], run.tree) if unsolved else None
+    if before is not None:
+        text, kind = before.error or "", before.error_kind
+        return Failed(at=run.clock(), node=node_id, error=text, kind=kind, text=before.partial)
+    return Failed(at=run.clock(), node=node_id, error=without_keys(error_text(error)), kind=type(error).__name__)

@@ -195,4 +195,4 @@ def _ends_run(error: BaseException) -> bool:
 def end_node(run: RunContext, event: Failed | Cancelled) -> None:
     """Emit the end of a node with its usage and its partial answer, unless it has ended already."""
     if not run.tree[event.node].state.final:
-        run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node)))
+        run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node) or event.text))
