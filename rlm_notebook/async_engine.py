@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .caches.shared_replies import SharedReplies
+from .checkpoints.file_names import baseline_path
 from .checkpoints.selection import journal_for, require_at_rest
-from .checkpoints.siblings import baseline_path, existing_edit, new_edit
+from .checkpoints.siblings import existing_edit, new_edit
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits

@@ -1,6 +1,42 @@
 """Finds the notebook, and the JSON file beside it that belongs to a cell.
 
 The runs of `analysis.ipynb` are in `analysis.rlm/<name>.json`. Nothing here uses the network.
+
+Theory of operation
+===================
+The question is always the same: a cell is about to run; which file holds its run? Three things speak for a file, in
+this order: **the request key decides, then the cell id, then the name.**
+
+- The request key says that the file answers what the cell asks. Such a file is the cell's, because nobody pays twice
+  for what a file beside the notebook knows. A run of another model answers nothing.
+- The cell id, where the front end sends one, says that the file holds an earlier version of this cell. Its run is
+  continued: what the edit leaves unchanged is reused, and a finished run is archived first.
+- The name alone says little: copied cells share it, and so do the cells of other notebooks. A file of this name that
+  records neither this request nor this cell belongs to another cell and is never replaced: the run is kept as `name-2`,
+  and a line says so. The name is enough where nothing contradicts it: in the folder of a known notebook, for a file
+  that records no cell at all; in a terminal, which has no cells, for what this session keeps under the name; and for
+  `keep_plan` and a replay, which ask for what the name holds.
+
+Without a name, every file of a folder may be the cell's. With one, only `name` and its numbered siblings may: two cells
+with different names and the same task are two runs, because the user says so.
+
+Where files are searched, and where new ones are written:
+
+    notebook    searched                                                    written
+    known       its folder; then, by request key, the folders beside it     its folder
+    unknown     all `*.rlm` folders of the working directory                where it was found, else `notebook.rlm`
+
+What is found beside a known notebook is adopted, which `adoption` describes: moved if the notebook it belongs to is
+gone (it was renamed, or the run was made where the notebook was unknown), copied if that is still there. So a copy of
+a notebook, in which the cells have the same ids, starts with what the original knows, and never writes into the
+original's files; a cell with another id is another cell, and its run stays its own. In the same way, a cell gets a copy
+of a file that another cell of this session uses, and of an archived run that answers it.
+
+What must never happen:
+- A finished run of another cell or notebook is replaced, or a run is paid for although a readable file answers it.
+- A file that cannot be read, for example after a git conflict, is passed over although it is this cell's: it has the
+  cell's name, or its text has the cell's id or request key. It is returned, and reading it raises the error.
+- A replay writes: it reads what it finds where it is.
 """
 
 from __future__ import annotations
@@ -9,12 +45,15 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
-from .safe_files import read_header
+from .adoption import adopt
+from .heads import RunHead, head_of
 
 __all__ = [
     "Cell",
@@ -25,6 +64,7 @@ __all__ = [
     "find_notebook",
     "is_archived",
     "notebook_path",
+    "papermill_folders",
     "run_files",
     "run_folder",
     "run_folders",
@@ -52,7 +92,7 @@ def find_notebook(variables: Mapping[str, Any], environment: Mapping[str, str] =
     if configured:
         if not configured.endswith(".ipynb"):
             raise ConfigurationError(f"RLM_NOTEBOOK_PATH={configured}: expected the path of a notebook, NAME.ipynb")
-        return Path(configured).expanduser().absolute(), "RLM_NOTEBOOK_PATH"
+        return _target(configured), "RLM_NOTEBOOK_PATH"
     candidates = {
         "VS Code": variables.get("__vsc_ipynb_file__"),
         "papermill, output": variables.get("PAPERMILL_OUTPUT_PATH"),
@@ -61,8 +101,20 @@ def find_notebook(variables: Mapping[str, Any], environment: Mapping[str, str] =
     }
     for source, candidate in candidates.items():
         if isinstance(candidate, str) and candidate.endswith(".ipynb") and Path(candidate).is_file():
-            return Path(candidate).absolute(), source
+            return _target(candidate), source
     return None, "no front end reports it; set RLM_NOTEBOOK_PATH to name it"
+
+
+def _target(notebook: str) -> Path:
+    """The notebook's path; of a link, that of its target, so that both names share their runs."""
+    path = Path(notebook).expanduser().absolute()
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def papermill_folders(variables: Mapping[str, Any]) -> list[Path]:
+    """The `*.rlm` folders beside papermill's input notebook, which may be elsewhere than its output."""
+    given = variables.get("PAPERMILL_INPUT_PATH")
+    return run_folders(Path(given).absolute().parent) if isinstance(given, str) and given.endswith(".ipynb") else []
 
 
 def run_folder(notebook: Path) -> Path:
@@ -70,14 +122,55 @@ def run_folder(notebook: Path) -> Path:
 
 
 class Cell:
-    """One execution of a cell: its `--name`, the front end's cell id, the request key, the task, the execution's id."""
+    """One execution of a cell: its `--name`, the front end's cell id, the request key, the task, the execution's id.
 
-    def __init__(self, *, name: str | None, cell_id: str, request_key: str, task: str, execution: str = "") -> None:
+    `model`: the name of the model it chose, "" if none. `keep_plan` and `replays`: it asks for what its name holds.
+    `fresh`: it reuses nothing. `typed`: in a terminal, where what is typed again under a name is its next version.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None,
+        cell_id: str,
+        request_key: str,
+        task: str,
+        execution: str = "",
+        model: str = "",
+        keep_plan: bool = False,
+        replays: bool = False,
+        fresh: bool = False,
+        typed: bool = False,
+    ) -> None:
         self.name = checked_name(name) if name is not None else None
         self.cell_id = cell_id
         self.request_key = request_key
         self.task = task
         self.execution = execution
+        self.model = model
+        self.keep_plan = keep_plan
+        self.replays = replays
+        self.fresh = fresh
+        self.typed = typed
+
+    @property
+    def stem(self) -> str:
+        """The name of a new file."""
+        return self.name if self.name is not None else slug_of(self.task)
+
+    def may_be_in(self, path: Path) -> bool:
+        """Whether the name of the file is the cell's, or that with a number; without a name, any file may be."""
+        stem = _NUMBERED.sub("", path.stem)
+        return self.name is None or re.fullmatch(re.escape(self.name) + r"(-\d+)?", stem) is not None
+
+    def is_answered_by(self, head: RunHead) -> bool:
+        """Whether the run is one of this request. One that has ended by another model answers nothing here."""
+        same = bool(self.request_key) and self.request_key in head.request_keys
+        other_model = bool(self.model and head.model) and self.model != head.model
+        return same and (self.replays or not head.done or not other_model)
+
+    def is_in(self, head: RunHead) -> bool:
+        return bool(self.cell_id) and head.cell_id == self.cell_id
 
 
 class FilesInUse:
@@ -97,32 +190,211 @@ class FilesInUse:
         other_task = user.execution == cell.execution and user.request_key != cell.request_key
         return user.cell_id != cell.cell_id or other_task
 
+    def by(self, path: Path, cell: Cell) -> bool:
+        """This very cell uses the file, which may not say so itself: a run that is reused whole changes no file."""
+        user = self._users.get(path)
+        if user is None:
+            return False
+        typed_again = cell.typed and cell.name is not None and user.name == cell.name
+        return typed_again or (bool(cell.cell_id) and user.cell_id == cell.cell_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a cell's run is kept. `source`: a run that is adopted first; `line`: what the user is told."""
+
+    path: Path
+    source: RunHead | None = None
+    moved: bool = False
+    line: str = ""
+
 
 def checkpoint_for(
-    cell: Cell, notebook: Path | None, working_directory: Path, in_use: FilesInUse | None = None
+    cell: Cell,
+    notebook: Path | None,
+    working_directory: Path,
+    in_use: FilesInUse | None = None,
+    *,
+    also: Iterable[Path] = (),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """The path of a cell's JSON file, which need not exist yet.
+    """The path of a cell's JSON file, which need not exist yet; a run found beside the notebook is adopted first.
 
-    Raises `CheckpointError` if the notebook's path is unknown and files in several folders match.
+    `also`: further folders that are searched for it; `tell` is given a line for the user where the file is not simply
+    the cell's own. Raises `CheckpointError` if the notebook's path is unknown and several folders hold the cell.
     """
-    in_use = in_use if in_use is not None else FilesInUse()
-    if notebook is not None:
-        return _in_folder(cell, run_folder(notebook), in_use)
-    found = (_existing_file(cell, folder, in_use) for folder in run_folders(working_directory))
-    matches = [path for path in found if path is not None]
-    if len(matches) > 1:
-        named = ", ".join(str(path.relative_to(working_directory)) for path in matches)
+    search = _Search(cell, notebook, working_directory, in_use if in_use is not None else FilesInUse(), also)
+    place = search.place()
+    path, source = place.path, place.source
+    if source is not None:
+        path = adopt(source.path, path, cell_id=cell.cell_id, move=place.moved)
+    if place.line and (source is None or path.exists()):
+        tell(place.line)
+    return path
+
+
+def checkpoint_without_cell(
+    name: str | None, request_key: str, task: str, tell: Callable[[str], None] = lambda line: None
+) -> Path:
+    """The path of a task's JSON file in a script or a terminal. Raises as `checkpoint_for`."""
+    cell = Cell(name=name, cell_id="", request_key=request_key, task=task)
+    return checkpoint_for(cell, notebook_path({}), Path.cwd(), tell=tell)
+
+
+class _Search:
+    """One search for the file of a cell; `place` is its result."""
+
+    def __init__(
+        self, cell: Cell, notebook: Path | None, working_directory: Path, in_use: FilesInUse, also: Iterable[Path]
+    ) -> None:
+        self.cell, self.in_use = cell, in_use
+        self.home = run_folder(notebook) if notebook is not None else working_directory / (UNNAMED + FOLDER_SUFFIX)
+        self.known = notebook is not None
+        own = [self.home] if notebook is not None else run_folders(working_directory)
+        files = [path for folder in own for path in run_files(folder)]
+        self.own = [head_of(path) for path in files if not is_archived(path)]
+        self._archived = [path for path in files if is_archived(path)]
+        self._beside = [*run_folders(self.home.parent), *also] if notebook is not None else []
+
+    def place(self) -> _Place:
+        cell, usable = self.cell, [head for head in self.own if self._usable(head)]
+        if answer := self._best(head for head in usable if cell.is_answered_by(head)):
+            return self._found(answer)
+        mine = [head for head in usable if cell.is_in(head) or self.in_use.by(head.path, cell)]
+        if not mine and (damaged := self._unreadable()):
+            return self._found(damaged)
+        if not cell.fresh and (source := self._answer_elsewhere()):
+            return self._adopted(source)
+        if found := self._one(mine) or self._named(usable):
+            return self._found(found)
+        if not cell.fresh and (source := self._earlier_version_elsewhere()):
+            return self._adopted(source)
+        return self._new()
+
+    def _usable(self, head: RunHead) -> bool:
+        # An edit of a run, or its baseline, has the same request but another answer: it is found by its name only.
+        derived = head.derived and not head.cell_id and head.path.stem != self.cell.name
+        free = not self.in_use.by_another(head.path, self.cell)
+        return head.unreadable is None and self.cell.may_be_in(head.path) and free and not derived
+
+    def _best(self, answers: Iterable[RunHead]) -> RunHead | None:
+        """Of several files that answer the request: the cell's own, one that is done, one of a notebook that exists."""
+
+        def rank(head: RunHead) -> tuple[Any, ...]:
+            # Of the folders beside a known notebook, what an orphan holds is moved and so tidied up.
+            last = _is_orphan(head) != self.known
+            return not self.cell.is_in(head), not head.done, last, head.path.stem != self.cell.stem, head.path
+
+        return min(answers, key=rank, default=None)
+
+    def _one(self, mine: list[RunHead]) -> RunHead | None:
+        """The file of this cell. Copies of a notebook have equal cell ids: none of them is chosen by guess."""
+        if len({head.path.parent for head in mine}) > 1:
+            self._refuse(mine)
+        return min(mine, key=lambda head: (head.path.stem != self.cell.stem, head.path), default=None)
+
+    def _named(self, usable: list[RunHead]) -> RunHead | None:
+        """The file of the cell's name, where the name decides."""
+        cell = self.cell
+        named = [head for head in usable if head.path.stem == cell.name]
+        if cell.keep_plan or cell.replays or not cell.request_key:
+            if len(named) > 1:
+                self._refuse(named)
+            return next(iter(named), None)
+        # A journal without a whole line holds nothing that could be lost.
+        mine = (head for head in named if not head.request_keys or (self.known and cell.cell_id and not head.cell_id))
+        return next(mine, None)
+
+    def _unreadable(self) -> RunHead | None:
+        cell = self.cell
+        damaged = [head for head in self.own if head.unreadable is not None]
+        return next((h for h in damaged if h.path.stem == cell.stem or self._mentioned_in(h)), None)
+
+    def _mentioned_in(self, head: RunHead) -> bool:
+        return head.mentions(self.cell.request_key, self.cell.cell_id)
+
+    def _refuse(self, several: list[RunHead]) -> None:
+        named = ", ".join(str(_relative(head.path, self.home)) for head in several)
         raise CheckpointError(
             f"several recorded runs could be this cell's: {named}; name one with --checkpoint PATH, "
             "or set RLM_NOTEBOOK_PATH to the notebook's path"
         )
-    return matches[0] if matches else _in_folder(cell, working_directory / (UNNAMED + FOLDER_SUFFIX), in_use)
+
+    # -- runs of other folders, and of other cells ---------------------------------------------------------------------
+
+    def _answer_elsewhere(self) -> RunHead | None:
+        """A run of another folder, one that another cell uses, or an archived one, which answers the request."""
+        cell = self.cell
+        shared = [head for head in self.own if cell.may_be_in(head.path) and self.in_use.by_another(head.path, cell)]
+        # Of its own file, the cell reuses the archived versions anyway.
+        has_file = any(cell.is_in(head) and cell.may_be_in(head.path) for head in self.own)
+        archived = map(head_of, filter(cell.may_be_in, () if has_file else self._archived))
+        beside = (head for head in self.beside if cell.may_be_in(head.path) and not self._is_of_another(head))
+        runs = [head for head in (*shared, *beside, *archived) if head.unreadable is None and not head.derived]
+        damaged = (head for head in self.beside if _is_orphan(head) and self._mentioned_in(head))
+        return self._best(head for head in runs if cell.is_answered_by(head)) or next(damaged, None)
+
+    def _is_of_another(self, head: RunHead) -> bool:
+        """Whether the run is of another cell of a notebook that exists; a copied notebook has the same cell ids."""
+        ids_differ = bool(self.cell.cell_id and head.cell_id) and not self.cell.is_in(head)
+        return ids_differ and not _is_orphan(head)
+
+    def _earlier_version_elsewhere(self) -> RunHead | None:
+        """A run of this cell in a folder whose notebook is gone: it was renamed, and the cell was edited since."""
+        cell = self.cell
+        runs = (head for head in self.beside if head.unreadable is None and not head.derived and _is_orphan(head))
+        return self._best(head for head in runs if cell.is_in(head) and cell.may_be_in(head.path))
+
+    @cached_property
+    def beside(self) -> list[RunHead]:
+        """The runs of the other folders that are searched."""
+        folders = dict.fromkeys(folder for folder in self._beside if folder != self.home)
+        return [head_of(path) for folder in folders for path in run_files(folder) if not is_archived(path)]
+
+    def _adopted(self, source: RunHead) -> _Place:
+        path, here = source.path, source.path.parent == self.home
+        if self.cell.replays or source.unreadable is not None:
+            return _Place(path)
+        stem = self.cell.name or (self.cell.stem if here else _NUMBERED.sub("", path.stem))
+        target, moved = self._free(stem), self.known and not here and _is_orphan(source)
+        verb, why = ("moved", "whose notebook is gone") if moved else ("copied", "which answers this cell, too")
+        line = f"rlm: {_relative(path, self.home)}, {why}, is {verb} to {_relative(target, self.home)}"
+        return _Place(target, source, moved, line)
+
+    # -- new files -----------------------------------------------------------------------------------------------------
+
+    def _found(self, head: RunHead) -> _Place:
+        return _Place(head.path, line=self._told(head.path))
+
+    def _new(self) -> _Place:
+        path = self._free(self.cell.stem)
+        return _Place(path, line=self._told(path))
+
+    def _told(self, path: Path) -> str:
+        """The line for a run that is not kept under its own name, because another run is."""
+        named = next((head.path for head in self.own if head.path.stem == self.cell.name), None)
+        if named is None or path.stem == self.cell.name:
+            return ""
+        return f"rlm: {_relative(named, self.home)} holds another run, which is kept; this one is {path.name}"
+
+    def _free(self, stem: str) -> Path:
+        """A path in the home folder with this name or the next numbered one that no run here has."""
+        taken = {head.path.stem for head in self.own} | {path.stem for path in run_files(self.home)}
+        stems = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        return self.home / f"{next(each for each in stems if each not in taken)}.json"
 
 
-def checkpoint_without_cell(name: str | None, request_key: str, task: str) -> Path:
-    """The path of a task's JSON file in a script or a terminal. Raises as `checkpoint_for`."""
-    cell = Cell(name=name, cell_id="", request_key=request_key, task=task)
-    return checkpoint_for(cell, notebook_path({}), Path.cwd())
+def _notebook_of(path: Path) -> Path:
+    return path.parent.with_suffix(".ipynb")
+
+
+def _is_orphan(head: RunHead) -> bool:
+    return not _notebook_of(head.path).exists()
+
+
+def _relative(path: Path, home: Path) -> Path:
+    """The path as a line shows it: below the folder in which the notebook is."""
+    return path.relative_to(home.parent) if path.is_relative_to(home.parent) else path
 
 
 def run_folders(directory: Path) -> list[Path]:
@@ -131,39 +403,6 @@ def run_folders(directory: Path) -> list[Path]:
         return sorted(path for path in directory.glob("*" + FOLDER_SUFFIX) if path.is_dir())
     except OSError:
         return []
-
-
-def _in_folder(cell: Cell, folder: Path, in_use: FilesInUse) -> Path:
-    existing = _existing_file(cell, folder, in_use)
-    if existing is not None or cell.name is not None:
-        return existing or folder / f"{cell.name}.json"
-    slug = slug_of(cell.task)
-    names = itertools.chain([slug], (f"{slug}-{number}" for number in itertools.count(2)))
-    paths = (folder / f"{name}.json" for name in names)
-    return next(path for path in paths if not path.exists() and not _journal(path).exists())
-
-
-def _existing_file(cell: Cell, folder: Path, in_use: FilesInUse) -> Path | None:
-    """The cell's file in `folder`: by name; without one, by the cell's id or else by the request key."""
-    if cell.name is not None:
-        path = folder / f"{cell.name}.json"
-        return path if path.exists() or _journal(path).exists() else None
-    mine, same = [], []
-    for path in run_files(folder):
-        if is_archived(path) or in_use.by_another(path, cell):
-            continue
-        header = read_header(path if path.exists() else _journal(path))
-        settings = header.get("engine", header.get("settings"))
-        if header.get("parent") or (isinstance(settings, dict) and settings.get("baseline")):
-            # An edit of a run, or its baseline, has the same request but another answer: it is found by name only.
-            continue
-        if cell.cell_id and header.get("cell_id") == cell.cell_id:
-            mine.append(path)
-        if cell.request_key and header.get("request_key") == cell.request_key:
-            same.append(path)
-    # A cell with a loop has several files: the one with this request comes first.
-    both = [path for path in mine if path in same]
-    return next(iter((*both, *mine, *same)), None)
 
 
 def is_archived(path: Path) -> bool:
@@ -181,10 +420,6 @@ def run_files(folder: Path) -> list[Path]:
     except OSError:
         return []
     return sorted(found)
-
-
-def _journal(path: Path) -> Path:
-    return path.with_name(path.stem + ".journal.jsonl")
 
 
 def slug_of(task: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import shlex
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,8 +27,9 @@ LARGEST_JOURNAL = LARGEST_FILE // 2
 _SUSPICIOUS = 32 * 1024 * 1024
 #: Outside of strings. Documents written here have more bytes a bracket, because each value has a line of its own.
 _BYTES_A_BRACKET = 5
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _LONGEST_HEAD = 1024 * 1024
+_CONFLICT = re.compile(rb"^<{7} .*$", re.MULTILINE)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 def require_regular(paths: Iterable[Path]) -> None:
@@ -51,12 +53,21 @@ def read_whole(path: Path) -> bytes | None:
             return None
         if path.stat().st_size > LARGEST_FILE:
             raise unusable(path, f"it is larger than {LARGEST_FILE >> 20} MB")
-        return path.read_bytes()
+        raw = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
             f"cannot read the checkpoint {path}: {error.strerror or error}. Nothing was changed: "
             "make it readable, or choose another name"
         ) from error
+    # A line break inside a string of JSON is escaped, so no text of a run looks like this.
+    if conflict := _CONFLICT.search(raw):
+        line, quoted = raw.count(b"\n", 0, conflict.start()) + 1, shlex.quote(str(path))
+        raise unusable(
+            path,
+            f"line {line} begins a git conflict, and two mixed runs are none; take one of them whole with "
+            f"`git checkout --ours {quoted}` or `git checkout --theirs {quoted}`, then `git add {quoted}`",
+        )
+    return raw
 
 
 def parse_json(raw: bytes) -> Any:

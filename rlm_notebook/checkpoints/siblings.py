@@ -1,4 +1,4 @@
-"""Files beside a run's own: its edits (`<name>-edit.json`, `<name>-edit-2.json`, ...) and its baseline."""
+"""The files of a run's edits: `<name>-edit.json`, `<name>-edit-2.json`, ..."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..core.records import Recorded
 from ..core.redaction import Store
 from ..exceptions import CheckpointError
 from ..ports import Journal
+from .file_names import edits_of
 from .memory import MemoryJournal
 from .selection import journal_for, recorded_in
 
-__all__ = ["baseline_path", "existing_edit", "new_edit"]
+__all__ = ["existing_edit", "new_edit"]
 
 
 def existing_edit(path: Path | None, wanted: Recorded, store: Store) -> Journal | None:
     """The file beside that at `path` which holds the same edit of the same run, or `None`."""
     if path is None or not wanted.tree.settings.get("edit"):
         return None
-    is_edit = re.compile(re.escape(_stem(path)) + r"-edit(-\d+)?\.json")
     # An edit that was renamed to a number, because another one took its name, is not found.
-    for place in sorted(each for each in path.parent.iterdir() if is_edit.fullmatch(each.name)):
+    for place in edits_of(path.with_name(f"{_stem(path)}.json")):
         try:
             recorded = recorded_in(place)
         except CheckpointError:
@@ -51,11 +51,6 @@ def new_edit(path: Path | None, recorded: Recorded, store: Store) -> Journal:
             claimed: Journal = file
             return claimed
     raise AssertionError("unreachable: there are names without end")
-
-
-def baseline_path(path: Path) -> Path:
-    """The file with the plain answer that the run at `path` is compared with."""
-    return path.with_name(f"{path.stem}-baseline.json")
 
 
 def _edit(recorded: Recorded) -> tuple[Any, ...]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.checkpoints.json_file import JsonFile
+from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.checkpoints.location import (
     Cell,
     FilesInUse,
     checked_name,
     checkpoint_for,
     notebook_path,
+    papermill_folders,
     run_folder,
     slug_of,
 )
-from rlm_notebook.core.events import RunStarted
+from rlm_notebook.core.events import NodeCreated, RunFinished, RunStarted
+from rlm_notebook.core.records import Recorded
+from rlm_notebook.core.tree import RunState, Tree, TreeHeader
 from rlm_notebook.exceptions import CheckpointError, ConfigurationError
 
 
@@ -149,16 +153,17 @@ def test_other_cells_with_the_same_words_get_a_number(notebook: Path, tmp_path: 
     assert checkpoint_for(cell(cell_id="c", key="3"), notebook, tmp_path).name == "say-so-3.json"
 
 
-def test_a_cell_is_known_by_its_name_then_its_id_then_what_it_asks(notebook: Path, tmp_path: Path) -> None:
+def test_the_request_key_decides_then_the_cell_id_then_the_name(notebook: Path, tmp_path: Path) -> None:
     folder = run_folder(notebook)
     recorded(folder / "by-key.json", cell_id="x", request_key="k")
     recorded(folder / "by-id.json", cell_id="c", request_key="other")
-    recorded(folder / "by-name.json", cell_id="y", request_key="z")
+    recorded(folder / "by-name.json", cell_id="", request_key="z")
     known = {"cell_id": "c", "key": "k"}
+    assert checkpoint_for(cell(**known), notebook, tmp_path).name == "by-key.json"
+    assert checkpoint_for(cell(cell_id="c", key="new"), notebook, tmp_path).name == "by-id.json"
     assert checkpoint_for(cell(name="by-name", **known), notebook, tmp_path).name == "by-name.json"
+    # Another name is another run, because the user says so.
     assert checkpoint_for(cell(name="new", **known), notebook, tmp_path).name == "new.json"
-    assert checkpoint_for(cell(**known), notebook, tmp_path).name == "by-id.json"
-    assert checkpoint_for(cell(cell_id="", key="k"), notebook, tmp_path).name == "by-key.json"
 
 
 def test_files_that_are_kept_of_earlier_runs_belong_to_no_cell(notebook: Path, tmp_path: Path) -> None:
@@ -235,14 +240,34 @@ def test_without_a_notebook_a_unique_match_is_used(tmp_path: Path) -> None:
     assert checkpoint_for(cell("Other words", key="k"), None, tmp_path) == path
 
 
-def test_without_a_notebook_several_matches_are_refused_by_name(tmp_path: Path) -> None:
-    recorded(tmp_path / "analysis.rlm" / "demo.json", request_key="k")
-    recorded(tmp_path / "report.rlm" / "demo.json", request_key="k")
-    for asked in (cell(name="demo"), cell(key="k")):
-        with pytest.raises(CheckpointError) as caught:
-            checkpoint_for(asked, None, tmp_path)
-        for part in ("analysis.rlm/demo.json", "report.rlm/demo.json", "--checkpoint", "RLM_NOTEBOOK_PATH"):
-            assert part in str(caught.value).replace("\\", "/")
+def test_without_a_notebook_several_files_of_a_cell_that_was_copied_are_refused_by_name(tmp_path: Path) -> None:
+    """Copies of a notebook have equal cell ids. None of them is replaced by guess."""
+    recorded(tmp_path / "analysis.rlm" / "demo.json", cell_id="c", request_key="k")
+    recorded(tmp_path / "report.rlm" / "demo.json", cell_id="c", request_key="l")
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint_for(cell(cell_id="c", key="edited"), None, tmp_path)
+    for part in ("analysis.rlm/demo.json", "report.rlm/demo.json", "--checkpoint", "RLM_NOTEBOOK_PATH"):
+        assert part in str(caught.value).replace("\\", "/")
+
+
+def test_without_a_notebook_equal_requests_are_no_conflict(tmp_path: Path) -> None:
+    recorded(tmp_path / "a.rlm" / "demo.json", request_key="k", status="done")
+    kept = recorded(tmp_path / "b.rlm" / "demo.json", request_key="k", status="done")
+    (tmp_path / "b.ipynb").write_text("{}")
+    assert checkpoint_for(cell(name="demo", key="k"), None, tmp_path) == kept, "the folder whose notebook exists"
+    finished = recorded(tmp_path / "c.rlm" / "demo.json", request_key="m", status="done")
+    recorded(tmp_path / "b.rlm" / "other.json", request_key="m", status="failed")
+    assert checkpoint_for(cell(key="m"), None, tmp_path) == finished, "what is done comes first"
+
+
+def test_without_a_notebook_a_name_of_another_request_is_another_notebooks(tmp_path: Path) -> None:
+    recorded(tmp_path / "north.rlm" / "demo.json", request_key="k", status="done")
+    south, lines = cell(name="demo", key="l"), list[str]()
+    path = checkpoint_for(south, None, tmp_path, tell=lines.append)
+    assert path == tmp_path / "notebook.rlm" / "demo-2.json"
+    assert lines == [f"rlm: {Path('north.rlm/demo.json')} holds another run, which is kept; this one is demo-2.json"]
+    recorded(path, request_key="l", status="done")
+    assert checkpoint_for(south, None, tmp_path) == path
 
 
 def test_without_a_notebook_and_a_match_there_is_a_folder_for_it(tmp_path: Path) -> None:
@@ -288,3 +313,240 @@ async def test_in_a_script_each_task_has_a_file_of_its_own_and_finds_it_again(
     monkeypatch.setenv("RLM_NOTEBOOK_PATH", str(tmp_path / "analysis.ipynb"))
     named = await engine.solve("Plan a trip", checkpoint=True)
     assert Path(named.metadata["checkpoint"]) == tmp_path / "analysis.rlm" / "plan-a-trip.json"
+
+
+# -- one name, several cells -----------------------------------------------------------------------------------------
+
+
+def test_a_copied_cell_keeps_its_name_and_another_file(notebook: Path) -> None:
+    files = FilesInUse()
+    first = cell("Say one", name="demo", cell_id="a", key="1", run="1")
+    copied = cell("Say two", name="demo", cell_id="b", key="2", run="2")
+    assert [run(files, notebook, each) for each in (first, copied)] == ["demo", "demo-2"]
+    for later in (files, FilesInUse()):
+        assert [run(later, notebook, each) for each in (copied, first, copied)] == ["demo-2", "demo", "demo-2"]
+    edited = cell("Say three", name="demo", cell_id="b", key="3", run="3")
+    assert run(FilesInUse(), notebook, edited) == "demo-2"
+
+
+def test_without_cell_ids_two_requests_of_one_name_are_two_files(notebook: Path) -> None:
+    cells = [cell(f"Say {key}", name="demo", key=key, run=key) for key in ("1", "2", "3")]
+    for files in (FilesInUse(), FilesInUse()):
+        assert [run(files, notebook, each) for each in cells] == ["demo", "demo-2", "demo-3"]
+
+
+def test_a_named_cell_with_a_loop_keeps_a_file_for_each_task(notebook: Path) -> None:
+    cells = [cell(f"Say {key}", name="demo", cell_id="a", key=key, run="1") for key in ("1", "2", "3")]
+    for files in (FilesInUse(), FilesInUse()):
+        assert [run(files, notebook, each) for each in cells] == ["demo", "demo-2", "demo-3"]
+
+
+def test_a_run_that_records_no_cell_is_that_of_its_name(notebook: Path, tmp_path: Path) -> None:
+    """It was made where no front end sends cell ids, and its cell was edited since."""
+    path = recorded(run_folder(notebook) / "demo.json", cell_id="", request_key="k", status="done")
+    assert checkpoint_for(cell(name="demo", cell_id="a", key="edited"), notebook, tmp_path) == path
+
+
+def test_an_edited_cell_that_changed_no_file_before_is_found(notebook: Path, tmp_path: Path) -> None:
+    path = recorded(run_folder(notebook) / "old.json", cell_id="", request_key="k", status="done")
+    files = FilesInUse()
+    assert run(files, notebook, cell(cell_id="a", key="k", run="1")) == "old"
+    assert checkpoint_for(cell(cell_id="a", key="edited", run="2"), notebook, tmp_path, files) == path
+
+
+@pytest.mark.parametrize("option", ["keep_plan", "replays"])
+def test_where_the_named_run_is_wanted_the_name_decides(notebook: Path, tmp_path: Path, option: str) -> None:
+    path = recorded(run_folder(notebook) / "demo.json", cell_id="a", request_key="k", status="done")
+    options: dict[str, Any] = {option: True}
+    wanted = Cell(name="demo", cell_id="b", request_key="new", task="Say so", **options)
+    assert checkpoint_for(wanted, notebook, tmp_path) == path
+
+
+def test_a_run_of_another_model_answers_no_cell_but_its_own(notebook: Path, tmp_path: Path) -> None:
+    folder = run_folder(notebook)
+    document = {"format": "rlm-checkpoint", "request_key": "k", "cell_id": "", "status": "done"}
+    folder.mkdir()
+    (folder / "demo.json").write_text(json.dumps({**document, "engine": {"model": "small"}}))
+
+    def place(model: str, replays: bool = False) -> str:
+        asked = Cell(name="demo", cell_id="", request_key="k", task="Say so", model=model, replays=replays)
+        return checkpoint_for(asked, notebook, tmp_path).name
+
+    assert place("small") == place("") == place("large", replays=True) == "demo.json"
+    assert place("large") == "demo-2.json"
+    (folder / "demo-2.json").write_text(json.dumps({**document, "engine": {"model": "large"}}))
+    assert [place("large"), place("small")] == ["demo-2.json", "demo.json"]
+
+
+# -- files that cannot be read ---------------------------------------------------------------------------------------
+
+CONFLICT = """{{
+ "format": "rlm-checkpoint",
+ "version": 1,
+<<<<<<< HEAD
+ "request_key": "{ours}",
+ "cell_id": "{cell}",
+=======
+ "request_key": "theirs",
+ "cell_id": "{cell}",
+>>>>>>> branch
+ "status": "done"
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "stops"),
+    [
+        (cell(name="demo", key="x"), True),
+        (cell("Demo", key="x"), True),
+        (cell("Other words", key="mine"), True),
+        (cell("Other words", key="x", cell_id="c"), True),
+        (cell("Other words", key="x", cell_id="d"), False),
+        (cell("Demo", key="elsewhere"), False),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_conflict_stops_the_cell_whose_file_it_is(
+    notebook: Path, tmp_path: Path, asked: Cell, stops: bool, known: bool
+) -> None:
+    folder = run_folder(notebook)
+    recorded(folder / "other.json", request_key="elsewhere", status="done")
+    (folder / "demo.json").write_text(CONFLICT.format(ours="mine", cell="c"))
+    path = checkpoint_for(asked, notebook if known else None, tmp_path)
+    assert (path == folder / "demo.json") == stops
+    if stops:
+        with pytest.raises(CheckpointError, match=r"line 4 begins a git conflict.*git checkout --ours .*demo\.json"):
+            JsonFile(path).read()
+
+
+# -- runs beside the notebook ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """The run of a cell of `Untitled.ipynb`."""
+    path = tmp_path / "Untitled.rlm" / "demo.json"
+    file = JsonFile(path, cell_id="c")
+    file.claim(Recorded(Tree.of((), TreeHeader("r", "e", "Say so", "k"), RunState("done"))))
+    for beside in ("demo.1.json", "demo-edit.json", "demo-baseline.json", "demonstration.json"):
+        (path.parent / beside).write_text(beside)
+    return path
+
+
+@pytest.mark.parametrize(
+    "asked", [cell(name="demo", cell_id="c", key="k"), cell(cell_id="d", key="k"), cell(cell_id="c", key="edited")]
+)
+def test_the_run_of_a_renamed_notebook_is_moved(notebook: Path, tmp_path: Path, original: Path, asked: Cell) -> None:
+    lines: list[str] = []
+    path = checkpoint_for(asked, notebook, tmp_path, tell=lines.append)
+    assert path == run_folder(notebook) / "demo.json"
+    assert json.loads(path.read_text())["cell_id"] == asked.cell_id
+    names = {"demo.json", "demo.1.json", "demo-edit.json", "demo-baseline.json"}
+    assert {each.name for each in path.parent.iterdir()} == names
+    assert [each.name for each in original.parent.iterdir()] == ["demonstration.json"]
+    assert lines == [
+        f"rlm: {Path('Untitled.rlm/demo.json')}, whose notebook is gone, is moved to {Path('analysis.rlm/demo.json')}"
+    ]
+
+
+def test_a_folder_that_was_moved_whole_is_removed(notebook: Path, tmp_path: Path, original: Path) -> None:
+    (original.parent / "demonstration.json").unlink()
+    checkpoint_for(cell(key="k"), notebook, tmp_path)
+    assert not original.parent.exists()
+
+
+def test_a_copied_notebook_copies_and_leaves_the_original_alone(notebook: Path, tmp_path: Path, original: Path) -> None:
+    (tmp_path / "Untitled.ipynb").write_text("{}")
+    before = {path.name: path.read_bytes() for path in original.parent.iterdir()}
+    lines: list[str] = []
+    asked = cell(name="demo", cell_id="c", key="k")
+    path = checkpoint_for(asked, notebook, tmp_path, tell=lines.append)
+    assert path == run_folder(notebook) / "demo.json"
+    names = {"demo.json", "demo.1.json", "demo-edit.json", "demo-baseline.json"}
+    assert {each.name for each in path.parent.iterdir()} == names
+    assert {path.name: path.read_bytes() for path in original.parent.iterdir()} == before
+    assert len(lines) == 1
+    assert "copied" in lines[0]
+    other = cell(name="demo", cell_id="d", key="k")
+    assert checkpoint_for(other, tmp_path / "third.ipynb", tmp_path) == tmp_path / "third.rlm" / "demo.json"
+    assert not (tmp_path / "third.rlm").exists(), "a cell with another id, in another notebook, is another cell"
+    # An edited cell of the copy is not the original's, although its id is the same.
+    assert checkpoint_for(cell(name="new", cell_id="c", key="edited"), notebook, tmp_path).name == "new.json"
+
+
+def test_a_run_that_is_being_written_is_copied_and_continues_where_it_is(notebook: Path, tmp_path: Path) -> None:
+    source = tmp_path / "Untitled.rlm" / "demo.json"
+    file = JsonFile(source, cell_id="c")
+    file.read()
+    file.open()
+    file.append(RunStarted(at=1.0, run_id="r", task="Say so", request_key="k"))
+    file.append(NodeCreated(at=1.0, node="0", parent=None, task="Say so", agent="default"))
+    path = checkpoint_for(cell(key="k"), notebook, tmp_path)
+    assert path == run_folder(notebook) / "demo.json"
+    assert load_recorded(path) is not None
+    file.append(RunFinished(at=2.0, status="failed"))
+    file.close()
+    assert load_recorded(source) is not None
+
+
+def test_a_replay_reads_where_the_run_is(notebook: Path, tmp_path: Path, original: Path) -> None:
+    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", replays=True)
+    assert checkpoint_for(asked, notebook, tmp_path) == original
+    assert not run_folder(notebook).exists()
+
+
+def test_a_fresh_run_adopts_nothing(notebook: Path, tmp_path: Path, original: Path) -> None:
+    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", fresh=True)
+    assert checkpoint_for(asked, notebook, tmp_path) == run_folder(notebook) / "demo.json"
+    assert original.exists()
+
+
+def test_a_cell_whose_file_another_cell_uses_gets_a_copy(notebook: Path, tmp_path: Path, original: Path) -> None:
+    files = FilesInUse()
+    first, second = (cell(name="demo", cell_id=each, key="k", run=each) for each in "ab")
+    files.used(checkpoint_for(first, notebook, tmp_path, files), first)
+    assert checkpoint_for(second, notebook, tmp_path, files) == run_folder(notebook) / "demo-2.json"
+    copied = json.loads((run_folder(notebook) / "demo-2.json").read_text())
+    assert (copied["request_key"], copied["cell_id"]) == ("k", "b")
+
+
+def test_what_is_typed_again_under_a_name_is_its_next_version(notebook: Path, tmp_path: Path) -> None:
+    """A terminal has no cells. What another session kept is not replaced, because it may be another notebook's."""
+
+    def typed(key: str) -> Cell:
+        return Cell(name="demo", cell_id="", request_key=key, task="Say so", typed=True)
+
+    files = FilesInUse()
+    assert [run(files, notebook, typed(key)) for key in ("1", "2")] == ["demo", "demo"]
+    assert run(FilesInUse(), notebook, typed("3")) == "demo-2"
+
+
+def test_an_archived_run_that_answers_is_copied(notebook: Path, tmp_path: Path, original: Path) -> None:
+    folder = run_folder(notebook)
+    recorded(folder / "demo.json", request_key="later", status="done")
+    original.rename(folder / "demo.1.json")
+    path = checkpoint_for(cell(name="demo", key="k"), notebook, tmp_path)
+    assert path == folder / "demo-2.json"
+    assert json.loads(path.read_text())["request_key"] == "k"
+    replayed = Cell(name="demo", cell_id="", request_key="k", task="Say so", replays=True)
+    path.unlink()
+    assert checkpoint_for(replayed, notebook, tmp_path) == folder / "demo.1.json"
+
+
+def test_papermills_input_is_searched(tmp_path: Path, original: Path) -> None:
+    (tmp_path / "Untitled.ipynb").write_text("{}")
+    output = tmp_path / "out" / "result.ipynb"
+    output.parent.mkdir()
+    folders = papermill_folders({"PAPERMILL_INPUT_PATH": str(tmp_path / "Untitled.ipynb")})
+    path = checkpoint_for(cell(name="demo", key="k"), output, tmp_path, also=folders)
+    assert path == tmp_path / "out" / "result.rlm" / "demo.json"
+    assert path.exists()
+    assert original.exists()
+
+
+def test_a_linked_notebook_is_its_target(notebook: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.ipynb"
+    link.parent.mkdir()
+    link.symlink_to(notebook)
+    assert notebook_path({}, {"JPY_SESSION_NAME": str(link)}) == notebook
+    assert notebook_path({}, {"RLM_NOTEBOOK_PATH": str(link)}) == notebook

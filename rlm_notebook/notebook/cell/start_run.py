@@ -59,9 +59,17 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
 
 def request_key(session: Session, options: CellOptions, task: str) -> str:
     """The key of a cell's request. It does not depend on the model, but an engine may define agents and tools."""
-    model = _model(session, options)
-    engine = _engine(session, options, OFFLINE if model is None or model is _UNAVAILABLE else model)
+    engine, _ = _engine_before_its_file(session, options)
     return engine.request_key(task, **_request_arguments(session, options))
+
+
+def _engine_before_its_file(session: Session, options: CellOptions) -> tuple[AsyncRecursiveEngine, str]:
+    """The engine as far as the cell's line defines it, and the name of its model, "" if that depends on the file."""
+    model = _model(session, options)
+    if model is None or model is _UNAVAILABLE:
+        return _engine(session, options, OFFLINE), ""
+    engine = _engine(session, options, model)
+    return engine, str(engine.settings()["model"])
 
 
 #: The model of a replay whose model is not available here. A replay calls no model, so it needs none.
@@ -70,10 +78,7 @@ _UNAVAILABLE = object()
 
 def _model(session: Session, options: CellOptions) -> Any:
     """The chosen model; `None` if none was chosen, `_UNAVAILABLE` if a replay has none."""
-    mode = options.mode
-    if mode == "resume" and not options.no_checkpoint:
-        mode = os.environ.get("RLM_MODE") or mode
-    replaying = mode == "replay"
+    replaying = _mode(options) == "replay"
     try:
         model = chosen_model(options.model, session.defaults.model, session.variables)
     except ConfigurationError:
@@ -81,6 +86,12 @@ def _model(session: Session, options: CellOptions) -> Any:
             raise
         return _UNAVAILABLE
     return _UNAVAILABLE if model is None and replaying else model
+
+
+def _mode(options: CellOptions) -> str:
+    """The mode of the cell, or that of the session for a cell with a file and without a mode of its own."""
+    of_session = os.environ.get("RLM_MODE") if options.mode == "resume" and not options.no_checkpoint else None
+    return of_session or options.mode
 
 
 def _request_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
@@ -101,7 +112,15 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
     host = session.host
     if options.checkpoint:
         return named_file(options.checkpoint, host.cell_id)
-    path = host.checkpoint_path(options.name, request_key, options.title or task)
+    _, model = _engine_before_its_file(session, options)
+    path = host.checkpoint_path(
+        options.name,
+        request_key,
+        options.title or task,
+        model=model,
+        mode=_mode(options),
+        keep_plan=options.keep_plan,
+    )
     return FileOrMemory(JsonFile(path, cell_id=host.cell_id))
 
 

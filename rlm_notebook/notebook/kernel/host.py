@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path
+from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path, papermill_folders
 
 if TYPE_CHECKING:
     from ...runtime.run_view import RunView
@@ -53,15 +53,32 @@ class NotebookHost:
         """The front end's id of the cell that runs now, or "" where it sends none."""
         return str(self._parent("metadata").get("cellId") or "")
 
-    def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path:
+    def checkpoint_path(
+        self,
+        name: str | None,
+        request_key: str,
+        task: str,
+        *,
+        model: str = "",
+        mode: str = "resume",
+        keep_plan: bool = False,
+    ) -> Path:
         cell = Cell(
             name=name,
             cell_id=self.cell_id,
             request_key=request_key,
             task=task,
             execution=str(self._parent("header").get("msg_id") or ""),
+            model=model,
+            keep_plan=keep_plan,
+            replays=mode == "replay",
+            fresh=mode == "fresh",
+            typed=getattr(self._shell, "kernel", None) is None,
         )
-        path = checkpoint_for(cell, notebook_path(self._shell.user_ns), Path.cwd(), self._files)
+        variables = self._shell.user_ns
+        path = checkpoint_for(
+            cell, notebook_path(variables), Path.cwd(), self._files, also=papermill_folders(variables), tell=print
+        )
         self._files.used(path, cell)
         return path
 
