@@ -95,7 +95,8 @@ async def test_an_error_names_the_lines_that_led_to_it_and_the_session_goes_on(s
         "line 3: g(0)\nline 2, in g: return f(n)\nline 2, in f: return 1 / n\nZeroDivisionError: division by zero"
     )
     assert (results[2].value, results[2].lost) == ("0.5", False)
-    assert results[3].error is not None and "SyntaxError" in results[3].error
+    assert results[3].error is not None
+    assert "SyntaxError" in results[3].error
     assert results[4].error == "line 1: nope\nNameError: name 'nope' is not defined"
 
 
