@@ -46,10 +46,11 @@ def plan_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Ev
     if node.plan is None:
         return
     at = node.started or 0.0
-    for event in _stage_events(_planning_phases(node.phases), node_id):
+    phases = _planning_phases(node)
+    for event in _stage_events(phases, node_id):
         at = event.at
         yield event
-    ended = next((phase.ended for phase in node.phases if phase.kind == "plan"), None)
+    ended = phases[-1].ended if phases else None
     yield Planned(
         at=at if ended is None else ended,
         node=node_id,
@@ -64,7 +65,7 @@ def plan_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Ev
 
 def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
     """The answering of a recorded node, tool calls included, as events of `node_id`."""
-    phases = node.phases[len(_planning_phases(node.phases)) :]
+    phases = node.phases[len(_planning_phases(node)) :]
     stage = list(_stage_events([phase for phase in phases if phase.kind != "wait"], node_id))
     yield from stage[:1]
     # A wait that ends where a tool call begins was a wait for the approval of that call.
@@ -129,10 +130,18 @@ def _in_order(others: Iterable[Event], uses: Iterable[ToolUse], node_id: str) ->
     yield from (event for *_, event in sorted(placed, key=lambda each: each[:2]))
 
 
-def _planning_phases(phases: Sequence[Phase]) -> Sequence[Phase]:
-    """The phases up to the end of planning: failed attempts, then the one that gave the plan."""
-    kinds = [phase.kind for phase in phases]
-    return phases[: kinds.index("plan") + 1] if "plan" in kinds else ()
+def _planning_phases(node: Node) -> Sequence[Phase]:
+    """The phases up to the end of planning: failed attempts, then the one that gave the plan.
+
+    If the answer came with the plan, the planning call is recorded as "execute", and a wait for its end may follow.
+    """
+    kinds = [phase.kind for phase in node.phases]
+    if "plan" in kinds:
+        return node.phases[: kinds.index("plan") + 1]
+    if "execute" in kinds and node.result is not None and (node.plan or {}).get("answer") == node.result:
+        last = kinds.index("execute")
+        return (*node.phases[:last], replace(node.phases[last], kind="plan"))
+    return ()
 
 
 _BEGINNINGS: dict[str, type[PlanStarted] | type[Started] | type[SynthesisStarted]] = {

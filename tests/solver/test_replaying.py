@@ -1,5 +1,7 @@
 """A replay makes no call."""
 
+import itertools
+
 import pytest
 
 from rlm_notebook import (
@@ -11,6 +13,7 @@ from rlm_notebook import (
 )
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.models.scripted import Fault
+from rlm_notebook.runtime import steady_clock
 from tests.support.trip import TRIP, failing, states
 
 
@@ -25,6 +28,22 @@ async def test_replay_tells_the_recorded_tree_again_without_a_model() -> None:
     assert {node.id: (node.started, node.ended, node.phases) for node in again.run.tree} == {
         node.id: (node.started, node.ended, node.phases) for node in first.run.tree
     }
+
+
+async def test_a_wait_between_the_plan_and_the_answer_in_it_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine an answer that came with the plan is recorded late; the wait is not work, nor forgotten."""
+    moments = itertools.count(1_000.0)
+    monkeypatch.setattr(steady_clock.time, "time", lambda: next(moments))
+    journal = MemoryJournal()
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP))
+    first = await engine.solve("trip", checkpoint=journal)
+    again = await engine.solve("trip", checkpoint=journal, mode="replay")
+
+    phases = {node.id: node.phases for node in first.run.tree}
+    assert any([phase.kind for phase in each] == ["execute", "wait"] for each in phases.values())
+    assert {node.id: node.phases for node in again.run.tree} == phases
 
 
 async def test_a_run_that_was_joined_with_gaps_can_be_replayed() -> None:
