@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .runtime.recorded_run import RecordedRun, load_run
     from .runtime.run import Run
     from .runtime.run_list import RunList, RunSummary, list_runs
+    from .sandbox.options import CodeSandbox
     from .tools import Tool, tool
     from .types import Output
 
@@ -56,6 +57,7 @@ __all__ = [
     "BudgetExceededError",
     "Capabilities",
     "CheckpointError",
+    "CodeSandbox",
     "ConfigurationError",
     "Event",
     "ExecutionError",
@@ -111,6 +113,7 @@ _HOMES = {
     "runtime.recorded_run": ["RecordedRun", "load_run"],
     "runtime.run": ["Run"],
     "runtime.run_list": ["RunList", "RunSummary", "list_runs"],
+    "sandbox.options": ["CodeSandbox"],
     "tools": ["Tool", "tool"],
     "types": ["Output"],
 }

@@ -40,6 +40,7 @@ from .runtime.run import Run
 from .runtime.run_view import RunView
 from .runtime.scheduler import Slots
 from .runtime.team import Team
+from .sandbox.options import require_available
 from .solver.recursion import Recursion
 from .solver.replay import replay
 from .types import Output
@@ -59,7 +60,9 @@ class AsyncRecursiveEngine(EngineOptions):
     with "raise" the run ends in `RecursionDepthError` or `MaxStepsError`. `cache=True` makes equal requests one call,
     over all runs of the engine; any object with `get(key)` and `put(key, reply)` is a cache too. `call_timeout` is in
     seconds per call. Blocking callables run in threads; `thread_safe=False` sets `max_concurrency` to 1 for those that
-    must not run in parallel. `default_model` is the model name recorded for replies without one, as of callables.
+    must not run in parallel. `code=True` lets the planner have a task solved by code that a model writes, "root" has
+    the root solved so; `CodeSandbox(...)` chooses where the code runs. `default_model` is the model name recorded for
+    replies without one, as of callables.
 
     Raises `ConfigurationError` for invalid arguments.
     """
@@ -304,6 +307,8 @@ class AsyncRecursiveEngine(EngineOptions):
         known = recorded if job.mode != "fresh" else None
         if _needs_a_model(job, known):
             configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
+            if configuration.code is not None and configuration.limits.max_depth > 1:
+                require_available(configuration.code)
         main = replay if job.mode == "replay" else self._recursion.solve
         return Run(job, configuration, known, self, main)
 

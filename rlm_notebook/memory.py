@@ -6,11 +6,12 @@ re-runs the nodes that read it and no others.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
@@ -21,9 +22,9 @@ from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
 from .types import Output
-from .values import NoText, is_table, json_text, table_text, typed_text, unspoken_text
+from .values import NoText, is_table, json_text, table_columns, table_text, typed_text, unspoken_text
 
-__all__ = ["Reference", "SharedMemory"]
+__all__ = ["ReadableText", "Reference", "SharedMemory"]
 
 #: Longer values are never shown whole, in characters.
 THRESHOLD = 8_000
@@ -34,6 +35,11 @@ MOST_LINES = 100
 PATTERN_CHARACTERS = 300
 MOST_REPETITIONS = 10_000
 SEARCH_SECONDS = 1.0
+#: Longer texts are not copied into the session of a code node, in characters.
+MOST_COPIED = 5_000_000
+#: For a search by code.
+CODE_SEARCH_SECONDS = 10.0
+MOST_OF_A_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Reference:
     name: str
     kind: str
     load: Callable[[], tuple[str, str]]
+    #: The value as it was given.
+    value: Any = field(default=None, repr=False, compare=False)
 
     @cached_property
     def _content(self) -> tuple[str, str]:
@@ -188,6 +196,13 @@ class SharedMemory:
         """The complete texts, for models that read references outside of any prompt."""
         return (ReferencedText(each.name, each.kind, each.text) for each in self)
 
+    @cached_property
+    def code_values(self) -> dict[str, Any]:
+        """The values as variables of a cell: text up to `MOST_COPIED` characters as it is, longer text, bytes and files
+        as a `ReadableText`, tables as a dict of columns, all else as its JSON value. A single one is also `context`."""
+        values = {reference.name: _for_code(reference) for reference in self}
+        return {"context": next(iter(values.values())), **values} if len(values) == 1 else values
+
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
         """The tools to list, read, search and sample; `on_read` gets the name of each value that they read."""
 
@@ -225,15 +240,70 @@ class SharedMemory:
 REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
 
 
+def _for_code(reference: Reference) -> Any:
+    value = reference.value
+    if not isinstance(value, str | bytes | bytearray | Path):
+        columns = table_columns(value)
+        return json.loads(reference.text) if columns is None and not is_table(value) else columns or reference.text
+    if isinstance(value, str) and len(value) <= MOST_COPIED:
+        return str.__str__(value)
+    return ReadableText(reference.text)
+
+
+class ReadableText:
+    """A long text that code reads piece by piece; positions count characters."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @property
+    def size(self) -> int:
+        return len(self._text)
+
+    def read(self, start: int = 0, end: int | None = None) -> str:
+        """The text from `start` to `end`, as a slice of it."""
+        return self._text[start:end]
+
+    def search(self, pattern: str, limit: int = 100) -> list[tuple[int, str]]:
+        """Position and line of the first matches of a regular expression. Raises `ValueError`."""
+        import regex
+
+        _require_small(pattern)
+        found = []
+        try:
+            for match in islice(regex.finditer(pattern, self._text, timeout=CODE_SEARCH_SECONDS), max(0, limit)):
+                start = max(self._text.rfind("\n", 0, match.start()) + 1, match.start() - MOST_OF_A_LINE)
+                end = self._text.find("\n", match.start(), match.start() + MOST_OF_A_LINE)
+                found.append((match.start(), self._text[start : end if end >= 0 else match.start() + MOST_OF_A_LINE]))
+        except regex.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        except TimeoutError:
+            raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
+        return found
+
+    def chunks(self, length: int) -> list[tuple[int, int]]:
+        """(start, end) of consecutive pieces of at most `length` characters that end at line ends where possible."""
+        if length < 1:
+            raise ValueError(f"chunks({length}): expected a length of at least 1")
+        pieces, start = [], 0
+        while start < len(self._text):
+            end = min(start + length, len(self._text))
+            if end < len(self._text):
+                end = self._text.rfind("\n", start, end) + 1 or end
+            pieces.append((start, end))
+            start = end
+        return pieces
+
+
 def _reference(name: str, value: Any) -> Reference:
     if isinstance(value, str):
-        return Reference(name, "text", lambda: (value, ""))
+        return Reference(name, "text", lambda: (value, ""), value)
     if isinstance(value, Output):
-        return Reference(name, "text", lambda: (value.content, ""))
+        return Reference(name, "text", lambda: (value.content, ""), value.content)
     if isinstance(value, bytes | bytearray):
-        return Reference(name, "bytes", lambda: _decoded(bytes(value)))
+        return Reference(name, "bytes", lambda: _decoded(bytes(value)), value)
     if isinstance(value, Path):
-        return Reference(name, f"file {value.name}", lambda: _decoded(_file(name, value)))
+        return Reference(name, f"file {value.name}", lambda: _decoded(_file(name, value)), value)
     as_table = is_table(value)
 
     def load() -> tuple[str, str]:
@@ -244,7 +314,7 @@ def _reference(name: str, value: Any) -> Reference:
         except NoText as problem:
             raise _refused(name, value, problem) from None
 
-    return Reference(name, "table, as CSV" if as_table else f"{type(value).__name__}, as JSON", load)
+    return Reference(name, "table, as CSV" if as_table else f"{type(value).__name__}, as JSON", load, value)
 
 
 def _file(name: str, path: Path) -> bytes:

@@ -41,7 +41,7 @@ __all__ = [
     "report_call_started",
 ]
 
-Mode = Literal["planner", "worker", "synthesizer"]
+Mode = Literal["planner", "worker", "synthesizer", "coder"]
 
 #: The price of a model that costs nothing.
 FREE = (0.0, 0.0)

@@ -8,19 +8,26 @@ providers hit; what differs comes last. Change a text, raise `PROMPTS_VERSION`; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
 from .ports import Message, NodeFacts, Part
 
 __all__ = [
+    "CODER_SYSTEM_PROMPT",
+    "EXTRACTION_PROMPT",
     "PLANNER_SYSTEM_PROMPT",
     "PROMPTS_VERSION",
     "SYNTHESIZER_SYSTEM_PROMPT",
     "WORKER_SYSTEM_PROMPT",
     "ancestors_shown",
+    "cell_report",
+    "coder_messages",
+    "coder_system_prompt",
     "planner_messages",
     "planner_system_prompt",
+    "query_messages",
     "synthesizer_messages",
     "worker_messages",
 ]
@@ -55,6 +62,40 @@ order that serves the reader; keep facts and figures; say where results disagree
 without speaking of sub-tasks or of this process. Behind a statement, name the result it rests on by its id in square \
 brackets, such as [0.2]."""
 
+#: Added to the planner's prompt where code is enabled.
+PROGRAM_PROMPT = """\
+A third decision is possible, PROGRAM: the task is solved by Python code, written cell by cell, that looks into the \
+references and asks models about parts of them, in loops and in parallel. Choose it where the task needs more of a \
+reference than fits into one prompt, where it counts, filters or groups many items, or where the plan would be a loop \
+over many like parts. "sub_tasks" is then empty."""
+
+CODER_SYSTEM_PROMPT = """\
+You solve one task by writing Python, cell by cell, as in a notebook. Reply with a short thought and one or more \
+```python blocks. They run in order in one session, in which names stay bound. Then you see what they printed, the \
+value of the last expression and errors, shortened, and write the next cell. First look at the data (its size, its \
+beginning, its form), then process it. Long values are variables: slice and search them in code, and never print them \
+whole.
+
+Functions of the session, called without await:
+- llm_query(prompt): the answer of a model, as text. It sees this prompt and nothing else, so put into it what it needs.
+- llm_query_batched(prompts): the same for a list of prompts, in parallel; answers in order. Use it for many.
+- rlm_query(task), rlm_query_batched(tasks): the same for tasks that are larger than one prompt; they may be split.
+A part of a batch that fails is an exception object in its place; with on_failure="raise" it raises.
+- SHOW_VARS(): the variables. budget(): what is left of calls, tokens, dollars, seconds and steps (None: no limit); \
+each query is a step.
+- FINAL(value): the answer of the task; FINAL_VAR("name"): the answer is the value of that variable. Call one of them \
+in a cell as soon as you have the answer, and not before you have seen it.
+
+What can be computed exactly (counting, sorting, comparing), compute in code; what needs reading, ask a model."""
+
+#: Asks for an answer without a further cell.
+EXTRACTION_PROMPT = """\
+No further cell can run. Give the answer of the task now, from what the cells have shown, as plain text without code. \
+Say what is missing, if anything is."""
+
+QUERY_SYSTEM_PROMPT = """\
+You answer one prompt. Give exactly what it asks for, in the form that it asks for, and nothing else."""
+
 #: How much of an ancestor's task a prompt shows, and of the root's.
 _ANCESTOR_CHARACTERS = 300
 _GOAL_CHARACTERS = 1_500
@@ -72,10 +113,51 @@ def ancestors_shown(breadcrumbs: tuple[str, ...]) -> tuple[str, ...]:
     return (_shortened(breadcrumbs[0], _GOAL_CHARACTERS), *(_shortened(t, _ANCESTOR_CHARACTERS) for t in nearest))
 
 
-def planner_system_prompt(agents: Mapping[str, str], tools: Iterable[str], instructions: str = "") -> str:
+def planner_system_prompt(
+    agents: Mapping[str, str], tools: Iterable[str], instructions: str = "", *, code: bool = False
+) -> str:
     """What a planner is told of every node. `agents`: descriptions by name, to route to; `tools`: names of what
-    workers can use."""
-    return _joined(PLANNER_SYSTEM_PROMPT, instructions, _offered(agents), _usable(tools))
+    workers can use; `code`: tasks may be solved by code."""
+    third = PROGRAM_PROMPT if code else ""
+    return _joined(PLANNER_SYSTEM_PROMPT, third, instructions, _offered(agents), _usable(tools))
+
+
+def coder_system_prompt(lacks: str, tools: Iterable[Mapping[str, Any]], instructions: str = "") -> str:
+    """What a coder is told of every node. `lacks` is what the sandbox has and has not; `tools` are schemas."""
+    functions = "\n".join(f"- {_signature(tool)}" for tool in tools)
+    offered = f"Tools, which are functions, too; called with keywords:\n{functions}" if functions else ""
+    return _joined(CODER_SYSTEM_PROMPT, lacks, offered, instructions)
+
+
+def coder_messages(facts: NodeFacts, system_prompt: str, variables: Iterable[str]) -> tuple[Message, ...]:
+    """The first messages to a coder; `variables` are described a line each."""
+    listed = "\n".join(f"- {variable}" for variable in variables)
+    bound = f"# Variables of the session\n{listed}" if listed else ""
+    surroundings = _surroundings(_without_references(facts))
+    return _messages(system_prompt, _joined(surroundings, bound, f"# Task\n{facts.task}"))
+
+
+def query_messages(prompt: str, instructions: str = "") -> tuple[Message, ...]:
+    """The messages for a sub-query of code: its prompt, and nothing of the run."""
+    return _messages(_joined(QUERY_SYSTEM_PROMPT, instructions), prompt)
+
+
+def cell_report(number: int, output: str, value: str | None, error: str | None) -> str:
+    """What came of a cell, as its coder reads it."""
+    parts = [output.rstrip("\n")] if output.strip() else []
+    parts += [f"=> {value}"] if value is not None else []
+    parts += [f"Error: {error}"] if error is not None else []
+    return f"[cell {number}]\n" + ("\n".join(parts) or "(no output)")
+
+
+def _signature(tool: Mapping[str, Any]) -> str:
+    properties = tool.get("parameters", {}).get("properties", {})
+    named = ", ".join(f"{name}: {schema.get('type', 'any')}" for name, schema in properties.items())
+    return f"{tool['name']}({named}): {tool.get('description', '')}".rstrip(": ")
+
+
+def _without_references(facts: NodeFacts) -> NodeFacts:
+    return replace(facts, references=(), excerpts="") if facts.references or facts.excerpts else facts
 
 
 def planner_messages(facts: NodeFacts, system_prompt: str = PLANNER_SYSTEM_PROMPT) -> tuple[Message, ...]:

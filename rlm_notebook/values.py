@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from itertools import islice
+from itertools import count, islice
 from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,17 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from .types import Output
 
-__all__ = ["MOST_ITEMS", "NoText", "is_table", "json_text", "spoken_text", "table_text", "typed_text", "unspoken_text"]
+__all__ = [
+    "MOST_ITEMS",
+    "NoText",
+    "is_table",
+    "json_text",
+    "spoken_text",
+    "table_columns",
+    "table_text",
+    "typed_text",
+    "unspoken_text",
+]
 
 #: The deepest nesting, which also ends values that contain themselves.
 MOST_LEVELS = 200
@@ -60,6 +70,46 @@ def table_text(value: Any) -> str | None:
     if not isinstance(written, str):
         raise NoText(f"a {type(value).__name__} whose CSV is no text")
     return written
+
+
+def table_columns(value: Any) -> dict[str, list[Any]] | None:
+    """A table as lists by column name, of plain values: numbers, booleans and text; a missing value is `None`.
+
+    `None` for a value that is no table, or that gives no columns.
+    """
+    if not is_table(value) or not hasattr(value, "columns"):
+        return None
+    columns: dict[str, list[Any]] = {}
+    try:
+        for place, name in enumerate(value.columns):
+            series = value.iloc[:, place] if hasattr(value, "iloc") else value[name]
+            items = series.tolist() if hasattr(series, "tolist") else series.to_list()
+            columns[_free_name(str(name), columns)] = [_plain_cell(item) for item in items]
+    except NoText:
+        raise
+    except Exception as error:
+        raise NoText(f"a {type(value).__name__} whose columns cannot be read ({error})") from None
+    return columns
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name of a column; a table may have several of one name."""
+    numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(each for each in numbered if each not in taken)
+
+
+def _plain_cell(item: Any) -> Any:
+    kind = type(item)
+    if kind is str or kind is int or kind is bool or item is None:
+        return item
+    if kind is float:
+        return None if item != item else item
+    if kind.__name__ in ("NAType", "NaTType"):
+        return None
+    try:
+        return json.loads(json_text(item))
+    except NoText:
+        return str(item)
 
 
 def _writer(value: Any) -> Any:

@@ -18,7 +18,7 @@ from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
-from ..core.tree import Node, NodeState, Phase, Round, RunState, ToolUse, Tree, TreeHeader
+from ..core.tree import Cell, Node, NodeState, Phase, Round, RunState, ToolUse, Tree, TreeHeader
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]
 
@@ -111,6 +111,22 @@ class RoundDocument(_Part):
     model: str = ""
 
 
+class CellDocument(_Part):
+    """A cell of a code node, and what came of it."""
+
+    code: str
+    output: str = ""
+    value: str | None = None
+    error: str | None = None
+    seconds: Moment = 0.0
+    text: str = ""
+    usage: UsageDocument = Field(default_factory=UsageDocument)
+    model: str = ""
+    started: Moment = 0.0
+    ended: Moment | None = None
+    note: str = ""
+
+
 class ResultDocument(_Part):
     content: str
     metadata: Anything = Field(default_factory=dict)
@@ -125,7 +141,7 @@ class PlanDocument(_Part):
     """A plan as the planner returned it."""
 
     model_config = ConfigDict(extra="allow")
-    decision: Literal["EXECUTE", "RECURSE"]
+    decision: Literal["EXECUTE", "RECURSE", "PROGRAM"]
 
 
 def _followable(plan: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +173,7 @@ class NodeDocument(_Part):
         "cancelled",
         "superseded",
     ]
-    decision: Literal["EXECUTE", "RECURSE"] | None = None
+    decision: Literal["EXECUTE", "RECURSE", "PROGRAM"] | None = None
     limited: str = ""
     note: str = ""
     plan: PlanGiven | None = None
@@ -176,6 +192,10 @@ class NodeDocument(_Part):
     reads: Digests = Field(default_factory=dict)
     rounds: Many[RoundDocument] = Field(default_factory=list)
     partial: str = ""
+    cells: Many[CellDocument] = Field(default_factory=list)
+    #: The function of a cell that asked for this node, and the number of equal calls before it.
+    query: str = ""
+    repeat: int = Field(default=0, ge=0)
 
 
 class ParentDocument(_Part):
@@ -279,6 +299,9 @@ def _node(node: Node) -> dict[str, Any]:
         # Only unfinished nodes have these.
         **({"rounds": [_round(each) for each in node.rounds]} if node.rounds else {}),
         **({"partial": node.partial} if node.partial else {}),
+        # Of code nodes and of their sub-queries.
+        **({"cells": [_cell(each) for each in node.cells]} if node.cells else {}),
+        **({"query": node.query, "repeat": node.repeat} if node.query else {}),
     }
 
 
@@ -306,6 +329,22 @@ def _round(reply: Round) -> dict[str, Any]:
         "calls": list(reply.calls),
         "usage": reply.usage.to_json(),
         "model": reply.model,
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "code": cell.code,
+        "output": cell.output,
+        "value": cell.value,
+        "error": cell.error,
+        "seconds": cell.seconds,
+        "text": cell.text,
+        "usage": cell.usage.to_json(),
+        "model": cell.model,
+        "started": cell.started,
+        "ended": cell.ended,
+        **({"note": cell.note} if cell.note else {}),
     }
 
 
@@ -404,6 +443,9 @@ def _restored(node: NodeDocument) -> Node:
             for each in node.rounds
         ),
         partial=node.partial,
+        cells=tuple(Cell(**{**cell.model_dump(), "usage": _usage(cell.usage)}) for cell in node.cells),
+        query=node.query,
+        repeat=node.repeat,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.events import (
     Cancelled,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -149,7 +150,7 @@ class _Fold:
         return JournalContents(None if self.empty else recorded, self._fresh, damaged)
 
 
-_WITH_USAGE = Planned | Finished | Replied | Retried | Failed | Cancelled
+_WITH_USAGE = Planned | Finished | Replied | CellWritten | Retried | Failed | Cancelled
 
 
 def _require_plausible(event: Event) -> None:

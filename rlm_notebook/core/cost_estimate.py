@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .limits import Usage
-from .plan import Execute, Recurse
+from .plan import Plan, Program, Recurse
 
 __all__ = ["ANSWER_TOKENS", "CHARACTERS_PER_TOKEN", "Estimate", "Shape", "estimated"]
 
@@ -66,7 +66,7 @@ class Estimate:
 
 
 def estimated(
-    plan: Execute | Recurse,
+    plan: Plan,
     *,
     prompt_tokens: int,
     max_depth: int,
@@ -90,6 +90,9 @@ def estimated(
         flat, deep = Shape(1, count, count, twice), _deepest(count, max_depth, max_steps)
         # Where no room is left to split, the flat run with agents of its own may be the larger one.
         least, most = priced(flat), priced(max(flat, deep, key=lambda shape: shape.usage(0).calls))
+    elif isinstance(plan, Program):
+        # Its code decides: from no sub-query to as many as there are steps.
+        least, most = priced(Shape(1, 0, 0)), priced(Shape(1, max_steps - 1, max_steps - 1))
     else:
         # The root alone: its plan is made; its answer is, too, where the planner gave one.
         least = most = Usage(cost_usd=0.0) if plan.answer else priced(Shape(1, 0, 0))

@@ -14,7 +14,7 @@ from typing import Any
 
 from .keys import result_key
 from .limits import NOTHING
-from .plan import Execute, Recurse, plan_from_json
+from .plan import Execute, Plan, Recurse, plan_from_json
 from .records import Recorded
 from .tree import Node, NodeState, Tree
 
@@ -40,7 +40,7 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
     return _with(recorded, lambda other: answered(other) if other.id == node.id else other)
 
 
-def with_plan(recorded: Recorded, node: Node, key: str, plan: Execute | Recurse) -> Recorded:
+def with_plan(recorded: Recorded, node: Node, key: str, plan: Plan) -> Recorded:
     """The records in which the node has this plan under the plan's `key`; a new EXECUTE drops the recorded result."""
     new = plan.to_json()
     # Read and written again: a plan recorded by an earlier version may lack fields that have defaults today.

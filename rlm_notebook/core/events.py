@@ -18,6 +18,8 @@ from .limits import NOTHING, Usage
 
 __all__ = [
     "Cancelled",
+    "CellRan",
+    "CellWritten",
     "Event",
     "Failed",
     "Finished",
@@ -69,7 +71,11 @@ class RunStarted(Event):
 @fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCreated(Event):
-    """A node is added below `parent` (`None`: it is the root); `depends_on` are ids of siblings."""
+    """A node is added below `parent` (`None`: it is the root); `depends_on` are ids of siblings.
+
+    `query` names the function of a code node's cell that asked for it, such as "llm_query"; `repeat` is the number of
+    equal calls before it in that node.
+    """
 
     parent: str | None
     task: str
@@ -77,6 +83,8 @@ class NodeCreated(Event):
     model: str = ""
     depends_on: tuple[str, ...] = ()
     note: str = ""
+    query: str = ""
+    repeat: int = 0
 
 
 @fast_init
@@ -147,6 +155,31 @@ class ToolReturned(Event):
     content: str
     ok: bool = True
     reads: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellWritten(Event):
+    """A cell of a code node begins to run. `text` is the reply that it is written in, with the `usage` and the `model`
+    of that reply; the later cells of one reply have none. A reply without code is a cell without code. `mark` is ""
+    (the reply is from a model call) or "replayed"."""
+
+    code: str
+    text: str = ""
+    usage: Usage = NOTHING
+    model: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRan(Event):
+    """The cell has run: what it printed, the value of its last expression, its error; `note` states a difference from
+    what was recorded of the same cell."""
+
+    stdout: str = ""
+    value: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from .construction import fast_init
 from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 
-__all__ = ["ENDED", "THOUGHTS", "Node", "NodeState", "Phase", "Round", "ToolUse"]
+__all__ = ["ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Round", "ToolUse"]
 
 
 #: Keys beside a planner's JSON and in the metadata of an answer: how it ended, if early, and the model's reasoning.
@@ -78,6 +78,27 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a code node. `output` is what it printed, `value` that of its last expression, `error` what it raised.
+
+    `seconds` is how long it ran, `ended` is `None` while it runs. `text` is the reply that it was written in, if it is
+    the first cell of that reply, with the reply's `usage` and `model`.
+    """
+
+    code: str
+    output: str = ""
+    value: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+    text: str = ""
+    usage: Usage = NOTHING
+    model: str = ""
+    started: float = 0.0
+    ended: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One node of the tree, after the events so far. Times are in seconds since the epoch.
 
@@ -116,6 +137,11 @@ class Node:
     rounds: tuple[Round, ...] = ()
     #: Of a node without an answer: the text that had arrived when its answer broke off.
     partial: str = ""
+    #: Of a code node (decision "PROGRAM").
+    cells: tuple[Cell, ...] = ()
+    #: The function that asked for this node in a cell of its parent, or ""; and the number of equal calls before it.
+    query: str = ""
+    repeat: int = 0
 
     @property
     def depth(self) -> int:

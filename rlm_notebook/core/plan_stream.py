@@ -32,7 +32,7 @@ import re
 from collections.abc import Iterator
 
 from .json_text import DECODER
-from .plan import Execute, PlannedTask, Recurse, UnusablePlan, parse_plan, planned_task
+from .plan import Plan, PlannedTask, UnusablePlan, parse_plan, planned_task
 
 __all__ = ["PlanReader", "TooManyTasks", "answer_so_far", "parse_long_plan"]
 
@@ -124,7 +124,7 @@ class TooManyTasks(Exception):
     """A plan has more sub-tasks than any run could start."""
 
 
-def parse_long_plan(text: str, most_tasks: int, most_characters: int) -> Execute | Recurse:
+def parse_long_plan(text: str, most_tasks: int, most_characters: int) -> Plan:
     """As `parse_plan`, for a text of any length, in short steps whatever its content.
 
     Raises `TooManyTasks` for a plan with more than `most_tasks` sub-tasks, before they are built, and `UnusablePlan`

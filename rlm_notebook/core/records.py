@@ -52,7 +52,8 @@ class NodeIndex:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Recorded plans and results by content key; `stopped`: nodes that ended between two model calls, by plan key."""
+    """Recorded plans and results by content key; `stopped`: by plan key, nodes that ended between two model
+    calls, and code nodes, whose cells may be run again."""
 
     plans: NodeIndex = field(default_factory=NodeIndex)
     results: NodeIndex = field(default_factory=NodeIndex)
@@ -72,7 +73,7 @@ class Records:
             self.plans.add(node.plan_key, node)
         if node.result is not None and node.result_key:
             self.results.add(node.result_key, node)
-        if node.rounds and node.plan_key:
+        if (node.rounds or node.cells) and node.plan_key:
             known = self.stopped.get(node.plan_key, node.id)
             # A replay that was itself stopped holds less than the transcript it replayed.
             if known is None or not transcript_within(node, known):
@@ -96,7 +97,7 @@ def still_useful(tree: Tree, earlier: Sequence[Node]) -> tuple[Node, ...]:
         new = not held <= known
         known.update(held)
         longest = transcripts.get((node.plan_key, node.id))
-        if node.rounds and node.plan_key and (longest is None or not transcript_within(node, longest)):
+        if (node.rounds or node.cells) and node.plan_key and (longest is None or not transcript_within(node, longest)):
             transcripts[node.plan_key, node.id] = node
             return True
         return new
@@ -108,7 +109,13 @@ def still_useful(tree: Tree, earlier: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def transcript_within(node: Node, known: Node) -> bool:
-    """Whether the transcript of `known` has all replies and tool results of that of `node`."""
+    """Whether the transcript of `known` has all replies, cells and tool results of that of `node`."""
+    cells = [(each.code, each.text) for each in node.cells]
+    ran = sum(cell.ended is not None for cell in node.cells)
+    if cells != [(each.code, each.text) for each in known.cells[: len(cells)]] or ran > sum(
+        cell.ended is not None for cell in known.cells
+    ):
+        return False
     replies = [(each.content, each.calls) for each in node.rounds]
     returned = {(at, use.call, use.content) for at, use in enumerate(known.tool_calls) if use.ended is not None}
     return replies == [(each.content, each.calls) for each in known.rounds[: len(replies)]] and all(

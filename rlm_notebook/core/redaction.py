@@ -1,9 +1,9 @@
 """How much of a run's texts is recorded: all of them, only those that a later run builds on, or hashes alone.
 
 - "full": everything.
-- "outputs": the outputs of models (plans, results, errors), so that the run can be resumed and replayed, and hashes in
-  place of the inputs: the task of the root, the instructions of agents, arguments and results of tools. The reasoning
-  of models and unfinished rounds of tool calls are left out.
+- "outputs": the outputs of models (plans, results, cells, errors), so that the run can be resumed and replayed, and
+  hashes in place of the inputs: the task of the root, the instructions of agents, arguments and results of tools, what
+  cells print and ask. The reasoning of models and unfinished rounds of tool calls are left out.
 - "hashes": tree, states, times and usage, and a hash in place of every text. Such a run can be displayed and compared,
   but nothing of it can be reused. A short text can be guessed from its hash.
 """
@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 
 from .events import (
     Cancelled,
+    CellRan,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -76,6 +78,11 @@ def _without_inputs(event: Event) -> Event:
             return replace(event, plan=_without_thoughts(event.plan))
         case Finished():
             return replace(event, metadata=_without(event.metadata, THOUGHTS))
+        case NodeCreated() if event.query:
+            # Code writes parts of the input into its sub-queries.
+            return replace(event, task=hashed(event.task))
+        case CellRan():
+            return replace(event, **_hashed_results(event.stdout, event.value, event.error, "stdout"))
         case Replied():
             return replace(event, content="", calls=())
         case ToolCalled():
@@ -91,6 +98,10 @@ def _without_outputs(event: Event) -> Event:
     match event:
         case NodeCreated():
             return replace(event, task=hashed(event.task), note="")
+        case CellWritten():
+            return replace(event, code=hashed(event.code), text=hashed(event.text))
+        case CellRan():
+            return replace(event, note="")
         case Planned():
             return replace(event, plan=_hashed_plan(event.plan))
         case Finished():
@@ -130,15 +141,19 @@ def _redacted_node(node: Node, store: Store) -> Node:
         for use in node.tool_calls
     )
     plan = _without_thoughts(node.plan) if node.plan is not None else None
-    task = hashed(node.task) if node.parent is None else node.task
+    task = hashed(node.task) if node.parent is None or node.query else node.task
+    cells = tuple(
+        replace(cell, **_hashed_results(cell.output, cell.value, cell.error, "output")) for cell in node.cells
+    )
     metadata = _without(node.metadata, THOUGHTS)
-    node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata)
+    node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata, cells=cells)
     if store == "outputs":
         return node
     return replace(
         node,
-        task=task if node.parent is None else hashed(task),
+        task=hashed(task),
         note="",
+        cells=tuple(replace(cell, code=hashed(cell.code), text=hashed(cell.text), note="") for cell in cells),
         plan=_hashed_plan(plan) if plan is not None else None,
         result=hashed(node.result) if node.result is not None else None,
         metadata=_plain(node.metadata),
@@ -158,6 +173,12 @@ def _without(given: dict[str, Any], name: str) -> dict[str, Any]:
 def hashed(text: Any) -> str:
     """The hash of a text; a hash stays as it is, because a resumed run records its replayed events again."""
     return text if isinstance(text, str) and _HASH.fullmatch(text) else f"#{digest(text)}"
+
+
+def _hashed_results(output: str, value: str | None, error: str | None, name: str) -> dict[str, Any]:
+    """What came of a cell, as hashes; `name` is that of the field for what it printed."""
+    texts = {name: output, "value": value, "error": error}
+    return {field: hashed(text) if text else text for field, text in texts.items()}
 
 
 def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:

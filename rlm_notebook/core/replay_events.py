@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from .events import (
     Cancelled,
+    CellRan,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -23,9 +25,10 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .tree import Node, NodeState, Phase, ToolUse
+from .limits import Usage
+from .tree import Cell, Node, NodeState, Phase, ToolUse
 
-__all__ = ["created_event", "end_events", "plan_events", "result_events", "tool_events"]
+__all__ = ["cell_events", "created_event", "end_events", "plan_events", "result_events", "tool_events"]
 
 
 def created_event(node: Node) -> NodeCreated:
@@ -38,6 +41,8 @@ def created_event(node: Node) -> NodeCreated:
         agent=node.agent,
         depends_on=node.depends_on,
         note=node.note,
+        query=node.query,
+        repeat=node.repeat,
     )
 
 
@@ -64,7 +69,7 @@ def plan_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Ev
 
 
 def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
-    """The answering of a recorded node, tool calls included, as events of `node_id`."""
+    """The answering of a recorded node, tool calls and cells included, as events of `node_id`."""
     phases = node.phases[len(_planning_phases(node)) :]
     stage = list(_stage_events([phase for phase in phases if phase.kind != "wait"], node_id))
     yield from stage[:1]
@@ -75,7 +80,7 @@ def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[
     # The approved call itself begins that work again.
     allowed = {use.started for use, _ in approved}
     begins = [event for event in stage[1:] if event.at not in allowed]
-    yield from _in_order([*begins, *requests], node.tool_calls, node_id)
+    yield from _in_order([*begins, *requests], node.tool_calls, node_id, node.cells)
     yield Finished(
         at=node.ended or 0.0,
         node=node_id,
@@ -83,18 +88,30 @@ def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[
         key=node.result_key,
         metadata=node.metadata,
         reads=node.reads,
-        usage=node.usage.minus(node.plan_usage),
+        usage=_unaccounted(node),
         model=node.model,
         mark=mark,
     )
 
 
+def _unaccounted(node: Node) -> Usage:
+    """The usage that neither the plan nor a cell carries."""
+    usage = node.usage.minus(node.plan_usage)
+    for cell in node.cells:
+        usage = usage.minus(cell.usage)
+    return usage
+
+
 def end_events(node: Node) -> Iterator[Event]:
     """The end of a recorded node, in whatever state it ended."""
-    at, usage = node.ended or 0.0, node.usage.minus(node.plan_usage)
     if node.state is NodeState.DONE:
         yield from result_events(node, node.id)
-    elif node.state is NodeState.FAILED:
+        return
+    at, usage = node.ended or 0.0, _unaccounted(node)
+    if node.cells:
+        yield Started(at=node.cells[0].started, node=node.id)
+        yield from (event for cell in node.cells for event in cell_events(cell, node.id))
+    if node.state is NodeState.FAILED:
         yield Failed(at=at, node=node.id, error=node.error or "", kind=node.error_kind, usage=usage, text=node.partial)
     elif node.state is NodeState.SUPERSEDED:
         yield Superseded(at=at, node=node.id, reason=node.note)
@@ -109,18 +126,50 @@ def tool_events(use: ToolUse, node_id: str) -> Iterator[Event]:
         yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok, reads=use.reads)
 
 
+def cell_events(cell: Cell, node_id: str) -> Iterator[Event]:
+    """A recorded cell, and what came of it if it ran to its end, as events of `node_id`."""
+    yield CellWritten(
+        at=cell.started,
+        node=node_id,
+        code=cell.code,
+        text=cell.text,
+        usage=cell.usage,
+        model=cell.model,
+        mark="replayed",
+    )
+    if cell.ended is not None:
+        yield CellRan(
+            at=cell.ended,
+            node=node_id,
+            stdout=cell.output,
+            value=cell.value,
+            error=cell.error,
+            seconds=cell.seconds,
+            note=cell.note,
+        )
+
+
 def _called(use: ToolUse, node_id: str) -> ToolCalled:
     return ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
 
 
-def _in_order(others: Iterable[Event], uses: Iterable[ToolUse], node_id: str) -> Iterator[Event]:
-    """Tool calls among other events, by time; at one moment model calls come first, then tool calls, then returns.
+def _in_order(
+    others: Iterable[Event], uses: Iterable[ToolUse], node_id: str, cells: Iterable[Cell] = ()
+) -> Iterator[Event]:
+    """Tool calls and cells among other events, by time; at one moment model calls come first, then cells and tool
+    calls, then returns.
 
-    Tool calls stay in their recorded order, even where executions with different clocks made them.
+    Cells and tool calls stay in their recorded order, even where executions with different clocks made them.
     """
     placed: list[tuple[float, int, Event]] = [
         (event.at, 1 if isinstance(event, ToolCalled) else 0, event) for event in others
     ]
+    latest = 0.0
+    for cell in cells:
+        for event in cell_events(cell, node_id):
+            latest = max(latest, event.at)
+            # Of one rank, so that the sort keeps their order at one moment.
+            placed.append((latest, 1, event))
     latest = 0.0
     for use in uses:
         latest = max(latest, use.started)

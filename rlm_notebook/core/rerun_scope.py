@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .edits import unfinished
 from .limits import NOTHING, ONE_CALL, Usage
-from .plan import Execute, PlannedTask, Recurse
+from .plan import Plan, PlannedTask, Recurse
 from .tree import Node, NodeState, Tree
 
 __all__ = ["Reruns", "after_plan", "after_result", "after_retry", "after_task"]
@@ -35,7 +35,7 @@ def after_task(tree: Tree, node: Node) -> Reruns:
     return RerunScope(tree).redo(node).on_from([node]).reruns()
 
 
-def after_plan(tree: Tree, node: Node, plan: Execute | Recurse) -> Reruns:
+def after_plan(tree: Tree, node: Node, plan: Plan) -> Reruns:
     """After an edit of the node's plan: unchanged sub-tasks are reused, unless they depend on a new one."""
     wanted = plan.sub_tasks if isinstance(plan, Recurse) else ()
     known = {part.task: part for part in _living(tree.children(node.id))}

@@ -9,6 +9,8 @@ from typing import Any
 from .construction import changer
 from .events import (
     Cancelled,
+    CellRan,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -23,7 +25,7 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .node import Node, NodeState, Phase, Round, ToolUse
+from .node import Cell, Node, NodeState, Phase, Round, ToolUse
 
 __all__ = ["CHANGES", "NEW", "IllegalEvent", "changed", "decision_of"]
 
@@ -147,6 +149,34 @@ def _replied(node: Node, event: Replied) -> Node:
     return changed(node, rounds=(*node.rounds, latest), usage=node.usage + event.usage)
 
 
+def _cell_written(node: Node, event: CellWritten) -> Node:
+    cell = Cell(event.code, text=event.text, usage=event.usage, model=event.model, started=event.at)
+    return changed(
+        node,
+        cells=(*node.cells, cell),
+        usage=node.usage + event.usage,
+        model=event.model or node.model,
+        phases=_worked(node),
+    )
+
+
+def _cell_ran(node: Node, event: CellRan) -> Node:
+    if not node.cells or node.cells[-1].ended is not None:
+        raise IllegalEvent(f"node {node.id}: no cell is running")
+    *before, cell = node.cells
+    ended = replace(
+        cell,
+        output=event.stdout,
+        value=event.value,
+        error=event.error,
+        seconds=event.seconds,
+        note=event.note,
+        ended=max(event.at, cell.started),
+    )
+    # The node waits for its next model call, or for nothing if it has its answer.
+    return changed(node, cells=(*before, ended), phases=_entered(node.phases, "wait", event.at))
+
+
 def _retried(node: Node, event: Retried) -> Node:
     return changed(
         node,
@@ -241,6 +271,8 @@ CHANGES: dict[type[Event], Callable[[Node, Any, NodeState], Node]] = {
     ToolCalled: lambda node, event, state: _tool_called(node, event),
     ToolReturned: lambda node, event, state: _tool_returned(node, event),
     Replied: lambda node, event, state: _replied(node, event),
+    CellWritten: lambda node, event, state: _cell_written(node, event),
+    CellRan: lambda node, event, state: _cell_ran(node, event),
     Retried: lambda node, event, state: _retried(node, event),
     Finished: _finished,
     Failed: _failed,

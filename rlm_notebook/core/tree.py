@@ -21,12 +21,13 @@ from .events import (
     RunStarted,
 )
 from .limits import NOTHING, Usage
-from .node import Node, NodeState, Phase, Round, ToolUse
+from .node import Cell, Node, NodeState, Phase, Round, ToolUse
 from .text import printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 
 __all__ = [
     "TRANSITIONS",
+    "Cell",
     "IllegalEvent",
     "Node",
     "NodeState",
@@ -55,20 +56,23 @@ def _row(*stays: str, **moves: NodeState) -> dict[str, NodeState | None]:
 TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.PENDING: _row(
         "Planned:EXECUTE",
-        **{"PlanStarted": _S.PLANNING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
+        **{"PlanStarted": _S.PLANNING, "Planned:RECURSE": _S.WAITING, "Planned:PROGRAM": _S.WAITING},
+        **{"Started": _S.RUNNING, "Finished": _S.DONE},
     ),
     # A stage begins again with each of its calls: a retry, the round after a tool call.
     _S.PLANNING: _row(
         "PlanStarted",
         *_DURING_A_CALL,
-        **{"Planned:EXECUTE": _S.WAITING, "Planned:RECURSE": _S.WAITING, "Started": _S.RUNNING, "Finished": _S.DONE},
+        **{"Planned:EXECUTE": _S.WAITING, "Planned:RECURSE": _S.WAITING, "Planned:PROGRAM": _S.WAITING},
+        **{"Started": _S.RUNNING, "Finished": _S.DONE},
     ),
-    _S.RUNNING: _row("Started", *_DURING_A_CALL, Finished=_S.DONE),
+    _S.RUNNING: _row("Started", "CellWritten", "CellRan", *_DURING_A_CALL, Finished=_S.DONE),
     # For its sub-tasks, or for a slot. A plan that waits for approval may be replaced by an edited one, as long as no
     # sub-task exists.
     _S.WAITING: _row(
         "Planned:RECURSE",
         "Planned:EXECUTE",
+        "Planned:PROGRAM",
         **{"Started": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE},
     ),
     _S.SYNTHESIZING: _row("SynthesisStarted", *_DURING_A_CALL, Finished=_S.DONE),
@@ -78,8 +82,13 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.SUPERSEDED: {},
 }
 
-#: The decision that a waiting node must have for its next stage to begin.
-_NEEDED_DECISION: dict[str, str] = {"Started": "EXECUTE", "SynthesisStarted": "RECURSE"}
+#: The decisions with which the next stage of a waiting node may begin.
+_DECISIONS: dict[str, tuple[str, ...]] = {"Started": ("EXECUTE", "PROGRAM"), "SynthesisStarted": ("RECURSE",)}
+
+
+#: The states in which a node may get children.
+_PARENTS = (_S.PLANNING, _S.WAITING)
+_CODE_PARENTS = (_S.WAITING, _S.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +239,10 @@ class Tree:
         """The children of a node, in the plan's order."""
         return [self._nodes[child] for child in self._children.get(node_id, ())]
 
+    def child_count(self, node_id: str) -> int:
+        """How many children a node has."""
+        return len(self._children.get(node_id, ()))
+
     def ancestors(self, node_id: str) -> list[Node]:
         """The ancestors of a node, from the root down to its parent."""
         found: list[Node] = []
@@ -275,8 +288,8 @@ class Tree:
                 raise IllegalEvent(f"{type(event).__name__} for node {event.node!r}, which does not exist")
             trigger = f"Planned:{decision_of(event)}" if isinstance(event, Planned) else kind.__name__
             row = TRANSITIONS[node.state]
-            needed = _NEEDED_DECISION.get(trigger, node.decision)
-            if trigger not in row or (node.state is _S.WAITING and needed != node.decision):
+            decisions = _DECISIONS.get(trigger) if node.state is _S.WAITING else None
+            if trigger not in row or (decisions is not None and node.decision not in decisions):
                 raise IllegalEvent(f"node {node.id} is {node.state}: {trigger} cannot follow")
             state = row[trigger] or node.state
             now = CHANGES[kind](node, event, state)
@@ -321,8 +334,10 @@ class Tree:
             raise IllegalEvent(f"node {event.node!r} cannot be a child of {event.parent!r}")
         if event.parent is not None:
             parent = self._nodes.get(event.parent)
-            # While the parent is planning, too: a streamed plan starts its sub-tasks early.
-            if parent is None or parent.state not in (_S.PLANNING, _S.WAITING) or parent.decision == "EXECUTE":
+            # While the parent is planning, too: a streamed plan starts its sub-tasks early. While it is running only
+            # from its cells.
+            states = _PARENTS if parent is None or parent.decision != "PROGRAM" else _CODE_PARENTS
+            if parent is None or parent.state not in states or parent.decision == "EXECUTE":
                 state = parent.state if parent is not None else None
                 raise IllegalEvent(f"node {event.node}: parent {event.parent} is {state}")
         return self._add(
@@ -335,6 +350,8 @@ class Tree:
                 model=event.model,
                 depends_on=event.depends_on,
                 note=event.note,
+                query=event.query,
+                repeat=event.repeat,
                 metadata={},
                 reads={},
             )

@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from ..concurrency.deadline import within
 from ..core.limits import Usage
@@ -41,7 +41,7 @@ class Fault:
     reply: str | Reply | None = None
     times: int | None = 1
     after: int = 0
-    mode: Literal["planner", "worker", "synthesizer"] | None = None
+    mode: Mode | None = None
 
     def __post_init__(self) -> None:
         if (self.error is None) == (self.reply is None):

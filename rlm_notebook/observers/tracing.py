@@ -14,6 +14,8 @@ from typing import Any
 
 from ..core.events import (
     Cancelled,
+    CellRan,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -129,6 +131,14 @@ class _RunTrace:
     def replied(self, event: Replied) -> None:
         self._end(("phase", event.node), event, _usage_attributes(event.usage, event.model))
 
+    def cell_written(self, event: CellWritten) -> None:
+        self._end(("phase", event.node), event, _usage_attributes(event.usage, event.model))
+        parent = self._under(("node", event.node))
+        self._start("rlm.cell", ("cell", event.node), parent, event, self._text("code", event.code))
+
+    def cell_ran(self, event: CellRan) -> None:
+        self._end(("cell", event.node), event, self._text("output", event.stdout), event.error)
+
     def retried(self, event: Retried) -> None:
         node = self._spans.get(("node", event.node))
         if node is not None:
@@ -184,6 +194,8 @@ _HANDLERS: dict[type[Event], Any] = {
     Started: _RunTrace.phase_started,
     SynthesisStarted: _RunTrace.phase_started,
     Replied: _RunTrace.replied,
+    CellWritten: _RunTrace.cell_written,
+    CellRan: _RunTrace.cell_ran,
     Retried: _RunTrace.retried,
     ToolCalled: _RunTrace.tool_called,
     ToolReturned: _RunTrace.tool_returned,

@@ -36,6 +36,11 @@ class ActiveTime:
         """Not started in this execution."""
         return self._since is None and not self.rests
 
+    @property
+    def left(self) -> float | None:
+        """The seconds that are left; `None`: no limit."""
+        return None if self._limit is None else max(0.0, self._limit - self.seconds)
+
     def require_time(self) -> None:
         """Raises `OverBudget` if none is left."""
         if self._limit is not None and self.seconds >= self._limit:

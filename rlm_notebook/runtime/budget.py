@@ -67,6 +67,21 @@ class BudgetMeter:
         )
         return any(limit is not None and 2 * used > limit for used, limit in shares)
 
+    def fits(self, estimate: Usage) -> bool:
+        """Whether one more call with this estimate is within the budget, beside what is reserved."""
+        return self._problem(estimate) is None
+
+    @property
+    def left(self) -> dict[str, float | None]:
+        """What is left of calls, tokens and dollars; `None`: no limit."""
+        budget, total = self._budget, self.total
+        tokens = total.total_tokens + self._reserved.total_tokens
+        return {
+            "calls": None if budget.calls is None else max(0, int(budget.calls) - total.calls),
+            "tokens": None if budget.tokens is None else max(0, int(budget.tokens) - tokens),
+            "dollars": None if budget.usd is None else max(0.0, budget.usd - self._usd - self._usd_reserved),
+        }
+
     async def reserve(self, estimate: Usage) -> None:
         """Count one call and reserve its estimate, as soon as that fits."""
         while (settled := self.reserve_now(estimate)) is not None:
@@ -119,6 +134,11 @@ class NodeQuota:
         self._limit = limit
         self._taken = 1
         self._superseded = 0
+
+    @property
+    def left(self) -> int:
+        """How many further nodes are within the limit."""
+        return max(0, self._limit - self._taken)
 
     def has(self, count: int) -> bool:
         """Whether `count` further nodes are within the limit."""

@@ -18,6 +18,7 @@ from ..output_type import OutputType
 from ..ports import Cache, Journal, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
+from ..sandbox.options import CodeSandbox, code_options
 from ..tools import as_tools
 from ..version import __version__
 from ..wrappers.cached import cache_of
@@ -70,6 +71,7 @@ class EngineOptions:
     prices: Mapping[str, tuple[float, float]] | None = None
     verbose: bool = False
     thread_safe: bool = True
+    code: CodeSandbox | Literal["root"] | bool | None = None
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -84,6 +86,7 @@ class EngineOptions:
             ("budget", instance("budget", self.budget, Budget, "Budget(usd=0.5)")),
             ("retry", instance("retry", self.retry, RetryPolicy, "RetryPolicy(attempts=4)")),
             ("call_timeout", _seconds("call_timeout", self.call_timeout)),
+            ("code", code_options(self.code)),
             ("default_model", instance("default_model", self.default_model, str, '"my-model"')),
         ):
             object.__setattr__(self, name, value)
@@ -110,6 +113,11 @@ class Configuration:
     slots: Slots
 
     @property
+    def code(self) -> CodeSandbox | None:
+        """The options of code nodes, if there may be any."""
+        return code_options(self.options.code)
+
+    @property
     def cached(self) -> bool:
         """Whether a reply may come from a cache."""
         return self.replies.cache is not None
@@ -122,6 +130,7 @@ class Configuration:
             "budget": self.budget.to_json(),
             "on_limit": self.options.on_limit,
             "on_failure": self.options.on_failure,
+            **({"code": self.code.to_json()} if self.code is not None else {}),
             "prompts_version": PROMPTS_VERSION,
             "package_version": __version__,
         }

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..core.events import RunPaused, RunResumed
-from ..core.plan import Execute, Recurse
+from ..core.plan import Plan
 from ..core.tree import NodeState
 from .active_time import ActiveTime
 from .admission import Admission
@@ -31,7 +31,7 @@ class Control:
         log: EventLog,
         admission: Admission,
         active_time: ActiveTime,
-        awaiting: dict[str, asyncio.Future[Execute | Recurse | None]],
+        awaiting: dict[str, asyncio.Future[Plan | None]],
         clock: Callable[[], float],
     ) -> None:
         #: What awaits `approve`, by node: its plan, or its tool calls.
@@ -148,7 +148,7 @@ class Control:
         """Start calls again after `pause`."""
         self._on_loop(self._resume)
 
-    def approve(self, node_id: str, edited: Execute | Recurse | None) -> None:
+    def approve(self, node_id: str, edited: Plan | None) -> None:
         """Approve a waiting plan as it is (`None`) or as edited."""
 
         def approve_here() -> None:
@@ -158,7 +158,7 @@ class Control:
 
         self._on_loop(approve_here)
 
-    async def approval_of(self, node_id: str) -> Execute | Recurse | None:
+    async def approval_of(self, node_id: str) -> Plan | None:
         """Wait for approval of a node's plan or tool calls; returns the edited plan, or `None` if it is unchanged.
 
         Waiting does not count as active time.
@@ -166,7 +166,7 @@ class Control:
         waiting = self.awaiting[node_id] = self.loop.create_future()
         self._admission.rest()
         try:
-            edited: Execute | Recurse | None = await waiting
+            edited: Plan | None = await waiting
             if self._log.tree.status == "running":
                 self._active_time.start()
             return edited

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..core.edits import unfinished, with_plan, with_result, with_task, without
 from ..core.keys import digest
 from ..core.limits import Limits
-from ..core.plan import Execute, Recurse, plan_from_json
+from ..core.plan import Plan, Recurse, plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
 from ..exceptions import ConfigurationError
@@ -107,7 +107,7 @@ class Fork:
         return Recorded(tree, self.recorded.earlier)
 
 
-def edited(run: Forked, node_id: str, task: str | None, plan: Execute | Recurse | None, result: str | None) -> Fork:
+def edited(run: Forked, node_id: str, task: str | None, plan: Plan | None, result: str | None) -> Fork:
     """A fork in which one node has another task, plan or result. Raises `ConfigurationError`."""
     _require_one(node_id, task=task, plan=plan, result=result)
     node, recorded = _node(run, node_id), run.snapshot()
@@ -134,9 +134,9 @@ def retried(run: Forked, node_id: str | None) -> Fork:
     return Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id}, digest(["retry", node_id]))
 
 
-def plan_given(plan: Any) -> Execute | Recurse | None:
+def plan_given(plan: Any) -> Plan | None:
     """A plan as a user gives it: a `Plan`, a dict as planners write it, or `None`. Raises `ConfigurationError`."""
-    if plan is None or isinstance(plan, Execute | Recurse):
+    if plan is None or isinstance(plan, Plan):
         return plan
     if not isinstance(plan, Mapping):
         raise ConfigurationError(
@@ -192,7 +192,7 @@ def _key(run: Forked, node: Node) -> str:
     return node.plan_key or run.key_of(node.id)
 
 
-def _possible(run: Forked, node: Node, plan: Execute | Recurse) -> Execute | Recurse:
+def _possible(run: Forked, node: Node, plan: Plan) -> Plan:
     if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
         raise ConfigurationError(
             f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"

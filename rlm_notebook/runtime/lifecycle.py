@@ -75,6 +75,8 @@ class Lifecycle:
                 content = await run.active_time.within(partial(main, run))
             except OverBudget as problem:
                 raise budget_error(problem) from None
+            finally:
+                await run.close_sandbox()
             output_type = run.job.output_type
             answered = partial(output_of, run.run, output_type=output_type)
             # A typed answer is parsed, which for a long one would block the loop.

@@ -159,7 +159,7 @@ class RecordedState:
             replayed = stopped.get(node.plan_key, node.id)
             # The recorded transcript is longer than what has been replayed of it.
             longer = replayed is None or (transcript_within(replayed, node) and not transcript_within(node, replayed))
-            more_rounds = node.rounds and node.plan_key not in answered and longer
+            more_rounds = (node.rounds or node.cells) and node.plan_key not in answered and longer
             if more_rounds or {node.plan_key, node.result_key} - present - {""}:
                 yield node
 

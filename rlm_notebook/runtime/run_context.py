@@ -18,6 +18,8 @@ from ..core.limits import Usage
 from ..core.records import Recorded
 from ..exceptions import ConfigurationError, ExecutionError
 from ..ports import Message
+from ..sandbox.options import make_sandbox
+from ..sandbox.port import Sandbox
 from .active_time import ActiveTime
 from .admission import Admission
 from .budget import BudgetMeter, NodeQuota
@@ -111,6 +113,7 @@ class RunContext:
         self.priorities = Priorities(self.tree)
         self.continuation = Continuation(self.control)
         self._factory = factory
+        self._sandbox: Sandbox | None = None
 
     # -- computed from its parts ---------------------------------------------------------------------------------
 
@@ -213,6 +216,19 @@ class RunContext:
     def take_draft(self, node: str) -> str:
         """The partial answer of a node whose stream has ended without a reply."""
         return "".join(self.drafts.pop(node, ()))[:MOST_OF_A_DRAFT]
+
+    def sandbox(self) -> Sandbox:
+        """Where the code of this run's code nodes runs. Raises `ConfigurationError` if that cannot be here."""
+        if self._sandbox is None:
+            assert self.configuration.code is not None, "only an engine with code has code nodes"
+            self._sandbox = make_sandbox(self.configuration.code)
+        return self._sandbox
+
+    async def close_sandbox(self) -> None:
+        """Close the sandbox that this run has made; one that the user gave may be in use by other runs."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None and self.configuration.code is not None and sandbox is not self.configuration.code.kind:
+            await asyncio.shield(asyncio.ensure_future(sandbox.close()))
 
     def task_of(self, node: str) -> asyncio.Task[Any] | None:
         """The task that works on this node."""

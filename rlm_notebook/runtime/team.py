@@ -58,6 +58,10 @@ class Team:
     def synthesizer(self) -> Agent:
         return self.agents.get("synthesizer", self.planner)
 
+    @property
+    def coder(self) -> Agent:
+        return self.agents.get("coder", self.planner)
+
     @cached_property
     def offered(self) -> dict[str, str]:
         """Descriptions by name of the agents that the planner may assign tasks to."""

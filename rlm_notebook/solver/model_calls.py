@@ -59,6 +59,7 @@ __all__ = ["TextReader", "call_model", "emit_work"]
 _WORK: dict[Mode, tuple[type[PlanStarted | Started | SynthesisStarted], NodeState]] = {
     "planner": (PlanStarted, NodeState.PLANNING),
     "worker": (Started, NodeState.RUNNING),
+    "coder": (Started, NodeState.RUNNING),
     "synthesizer": (SynthesisStarted, NodeState.SYNTHESIZING),
 }
 

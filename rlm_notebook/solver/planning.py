@@ -11,7 +11,9 @@ from ..core.keys import normalized
 from ..core.plan import (
     Execute,
     NotJSON,
+    Plan,
     PlannedTask,
+    Program,
     Recurse,
     UnusablePlan,
     parse_plan,
@@ -29,10 +31,10 @@ from ..runtime.run_context import RunContext
 from .errors import reply_metadata, what_to_do, what_was_wrong
 from .model_calls import call_model
 from .replay import emit_recorded
-from .requests import RequestBuilder
+from .requests import LLM_QUERY, RequestBuilder
 from .subtasks import SubTasks
 
-__all__ = ["Planning"]
+__all__ = ["Planning", "limit_error"]
 
 ATTEMPTS = 3
 #: Sub-tasks and characters that are parsed of a plan, unless `max_steps` requires more.
@@ -51,7 +53,7 @@ class Draft:
 
     key: str
     facts: NodeFacts
-    plan: Execute | Recurse | None = None
+    plan: Plan | None = None
     executed_before: bool = False
 
 
@@ -62,19 +64,27 @@ class Planning:
         self._planner = configuration.team.planner.resolved
         self._requests = requests
         self._on_limit = configuration.options.on_limit
+        self._code = configuration.code
         self._retry = configuration.options.retry
 
     def draft(self, run: RunContext, node_id: str) -> Draft:
-        """A plan that needs no planner: EXECUTE forced by a limit, or the recorded plan. Else `plan` is `None`."""
+        """A plan that needs no planner: EXECUTE of a sub-query or forced by a limit, the recorded plan, or PROGRAM of a
+        root that is a code node. Else `plan` is `None`."""
         node = run.tree[node_id]
         facts = self._requests.facts(run, node)
         key = self._requests.key(run, node, facts)
+        if node.query == LLM_QUERY:
+            run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key))
+            return Draft(key, facts, Execute())
         if forced := self._forced(run, node):
             run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key, limited=forced))
             return Draft(key, facts, Execute())
         known = run.recorded_state.records.plans.get(key, node_id)
         if known is None and run.job.keep_plan:
             known = run.recorded_state.plan_at(node, run.tree)
+        if known is not None and known.decision == "PROGRAM" and self._code is None:
+            # Recorded by an engine with code, which this one does not have.
+            known = None
         if known is not None:
             executed_before = run.recorded_state.was_executed(known, run.tree)
             plan = plan_from_json(known.plan)
@@ -84,10 +94,14 @@ class Planning:
                 else:
                     emit_recorded(run, event)
             return Draft(key, facts, plan, executed_before)
+        if self._code is not None and self._code.when == "root" and node.parent is None:
+            program = Program()
+            run.emit(Planned(at=run.clock(), node=node_id, plan=program.to_json(), key=key))
+            return Draft(key, facts, program)
         run.require_solving(node_id)
         return Draft(key, facts)
 
-    async def from_planner(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Execute | Recurse:
+    async def from_planner(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Plan:
         """A plan from the planner. An unusable reply is sent back to it with the problem, up to `ATTEMPTS` times.
 
         Sub-tasks that start while the plan streams are in `children`. Raises `PlanError` and `LimitError`.
@@ -109,6 +123,8 @@ class Planning:
                     plan = parse_plan(reply.content)
                 else:
                     plan = await in_daemon_thread(parse_long_plan, reply.content, *most)
+                if isinstance(plan, Program) and self._code is None:
+                    raise UnusablePlan('"decision" is "EXECUTE" or "RECURSE"; code is not enabled')
             except TooManyTasks:
                 await children.abandon("the plan is over the limit")
                 return self._execute_instead(run, node, draft.key, reply)
@@ -128,19 +144,19 @@ class Planning:
         event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
         run.emit(replace(event, model=reply.model, limited="max_steps"))
         if self._on_limit == "raise":
-            raise _limit_error("max_steps", run, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
+            raise limit_error("max_steps", run, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
         return Execute()
 
     async def start_sub_tasks(
-        self, run: RunContext, node_id: str, draft: Draft, split: Recurse, children: SubTasks
-    ) -> Execute | None:
-        """Start the sub-tasks of a split once it is approved, where required; `Execute` if the node is to execute."""
+        self, run: RunContext, node_id: str, draft: Draft, planned: Recurse | Program, children: SubTasks
+    ) -> Execute | Program | None:
+        """Start the sub-tasks of a split once it is approved, where required; else what the node does instead."""
         node = run.tree[node_id]
         if node.limited:
             return Execute()
         guarded = run.approves(node_id) and not draft.executed_before
-        plan = await self._approved(run, node, draft.key, split) if guarded else split
-        if isinstance(plan, Execute):
+        plan = await self._approved(run, node, draft.key, planned) if guarded else planned
+        if not isinstance(plan, Recurse):
             return plan
         if (served := run.splits.acquire(node.depth, len(plan.sub_tasks))) is not None:
             await served
@@ -148,12 +164,13 @@ class Planning:
         children.early = ()
         return None
 
-    async def _approved(self, run: RunContext, node: Node, key: str, plan: Recurse) -> Execute | Recurse:
+    async def _approved(self, run: RunContext, node: Node, key: str, plan: Recurse | Program) -> Plan:
         """The plan as a person approves it; an edited plan is recorded and replaces the planner's."""
         edited = await run.control.approval_of(node.id)
         if edited is None or edited == plan:
             return plan
-        run.steps.release(len(plan.sub_tasks))
+        if isinstance(plan, Recurse):
+            run.steps.release(len(plan.sub_tasks))
         event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key)
         self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
@@ -168,8 +185,8 @@ class Planning:
         return ""
 
     async def _accept(
-        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Execute | Recurse, children: SubTasks
-    ) -> Execute | Recurse:
+        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Plan, children: SubTasks
+    ) -> Plan:
         """Record a complete plan; sub-tasks that started early and are not its first ones are superseded."""
         first = plan.sub_tasks[: len(children.early)] if isinstance(plan, Recurse) else ()
         if list(first) != list(children.early):
@@ -190,27 +207,29 @@ class Planning:
         self._emit_plan(run, node, event, plan, started)
         return plan
 
-    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Execute | Recurse, started: int) -> None:
+    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Plan, started: int) -> None:
         """Record a plan and reserve its steps. A split over a limit is executed, or raises `LimitError`; the plan is
         recorded either way, so that a run with a higher limit reuses it."""
         limit = self._exceeded_limit(run, node, plan, started)
         if limit and self._on_limit == "raise":
             run.emit(event)
-            raise _limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
+            raise limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
         run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - started)
 
-    def _exceeded_limit(self, run: RunContext, node: Node, plan: Execute | Recurse, started: int) -> str:
+    def _exceeded_limit(self, run: RunContext, node: Node, plan: Plan, started: int) -> str:
         """The limit that the sub-tasks after the first `started` would exceed, or ""."""
         if isinstance(plan, Execute):
             return ""
         if node.depth + 1 >= run.limits.max_depth:
             return "max_depth"
+        if isinstance(plan, Program):
+            return ""
         return "" if run.steps.has(len(plan.sub_tasks) - started) else "max_steps"
 
 
-def _limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
+def limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
     if limit == "max_depth":
         return RecursionDepthError(
             f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
@@ -259,7 +278,7 @@ class EarlyStart:
         return True
 
 
-def _without_thoughts(reply: Reply, plan: Execute | Recurse) -> tuple[Reply, Execute | Recurse]:
+def _without_thoughts(reply: Reply, plan: Plan) -> tuple[Reply, Plan]:
     """The plan without the thoughts that its inline answer begins with, which move to the reply's reasoning."""
     if not isinstance(plan, Execute) or plan.answer is None or not begins_with_thoughts(plan.answer):
         return reply, plan

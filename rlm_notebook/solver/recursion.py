@@ -20,7 +20,7 @@ from ..core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from ..core.finish_reason import ended_early
 from ..core.keys import result_key
 from ..core.node import ENDED, THOUGHTS
-from ..core.plan import Execute
+from ..core.plan import Execute, Program
 from ..core.tree import Node
 from ..credentials import without_keys
 from ..exceptions import CheckpointError, ExecutionError, LimitError
@@ -32,11 +32,12 @@ from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
 from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool
+from .code_loop import CodeLoop
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
 from .model_calls import call_model
 from .planning import Planning
-from .replay import ROOT, replay_result, replay_tree, unchanged
-from .requests import RequestBuilder
+from .replay import ROOT, program_parts, replay_program, replay_result, replay_tree, unchanged
+from .requests import LLM_QUERY, RequestBuilder
 from .subtasks import SubTasks, end_node
 from .tool_loop import ToolLoop, Transcript
 
@@ -50,7 +51,7 @@ class Recursion:
         self._configuration = configuration
         self._team = configuration.team
         self._retry = configuration.options.retry
-        self._requests = RequestBuilder(configuration.team, configuration.options.call_timeout)
+        self._requests = RequestBuilder(configuration.team, configuration.options.call_timeout, configuration.code)
         self._planning = Planning(configuration, self._requests)
 
     async def solve(self, run: RunContext) -> str:
@@ -77,13 +78,17 @@ class Recursion:
             try:
                 draft = self._planning.draft(run, node_id)
                 plan = draft.plan or await self._planning.from_planner(run, node_id, draft, children)
-                execute = plan if isinstance(plan, Execute) else None
-                if not isinstance(plan, Execute):
-                    execute = await self._planning.start_sub_tasks(run, node_id, draft, plan, children)
+                alone = (
+                    plan
+                    if isinstance(plan, Execute)
+                    else await self._planning.start_sub_tasks(run, node_id, draft, plan, children)
+                )
+                if isinstance(alone, Program):
+                    return await self._program(run, run.tree[node_id])
                 # The tree has the plan: this frame need not hold it while the sub-tasks run.
                 del plan
                 parts = self._parts(run, node_id, await children.outcomes()) if children else ()
-                return await self._answer(run, run.tree[node_id], execute, parts)
+                return await self._answer(run, run.tree[node_id], alone, parts)
             finally:
                 if children:
                     await children.close()
@@ -137,6 +142,9 @@ class Recursion:
             reply = await self._synthesize(run, node, parts)
         else:
             reply = await self._execute(run, node, reads)
+        return self._finish(run, node, reply, key, reads)
+
+    def _finish(self, run: RunContext, node: Node, reply: Reply, key: str, reads: set[str]) -> str:
         usage = run.claim(node.id)
         run.emit(
             Finished(
@@ -153,6 +161,41 @@ class Recursion:
         )
         return reply.content
 
+    async def _program(self, run: RunContext, node: Node) -> str:
+        """The answer of a code node: the recorded one if nothing below it has changed, else that of its cells."""
+        known, changed = self._requests.stopped(run, node)
+        if known is not None and (answer := replay_program(run, known, node)) is not None:
+            return answer
+        run.require_solving(node.id)
+        options, output_type = self._configuration.code, run.job.output_type if node.parent is None else None
+        assert options is not None, "only an engine with code has code nodes"
+
+        async def check(text: str) -> None:
+            if output_type is not None:
+                await read_beside(output_type.parse, text)
+
+        def call(request: Request) -> Awaitable[Reply]:
+            return call_model(run, node.id, self._team.coder.resolved, request, self._retry)
+
+        loop = CodeLoop(
+            run,
+            node.id,
+            solver=self,
+            requests=self._requests,
+            options=options,
+            coder=self._team.coder.resolved,
+            tools=self._team.tools_of(self._team.agent(node)),
+            retry=self._retry,
+            on_limit=self._configuration.options.on_limit,
+            known=known,
+            changed=changed,
+            check=check,
+            extract=lambda request: self._fitting(run, node, request, call),
+        )
+        reply = await loop.answer()
+        key = result_key(node.plan_key, "PROGRAM", program_parts(run.tree, node.id))
+        return self._finish(run, node, reply, key, {reference.name for reference in run.job.memory})
+
     def _answers_inline(self, run: RunContext, node: Node) -> bool:
         """Whether the answer that the planner gave with its plan is used as the result."""
         typed = run.job.output_type is not None and node.parent is None
@@ -161,16 +204,17 @@ class Recursion:
     async def _execute(self, run: RunContext, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
         agent = self._team.agent(node)
-        tools = {**self._team.tools_of(agent), **{tool.name: tool for tool in self._reference_tools(run, agent, reads)}}
+        of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
+        tools = {**of_agent, **{tool.name: tool for tool in self._reference_tools(run, node, agent, reads)}}
         request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
         stopped, changed = self._requests.stopped(run, run.tree[node.id])
         transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
         loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._fitting(run, node, request, loop.answer, loop.record_rejected)
 
-    def _reference_tools(self, run: RunContext, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+    def _reference_tools(self, run: RunContext, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools that read references. A model without tools is sent excerpts of all: all count as read."""
-        if not run.job.memory:
+        if not run.job.memory or node.query == LLM_QUERY:
             return ()
         if agent.resolved.capabilities.tools:
             return run.job.memory.tools(reads.add)

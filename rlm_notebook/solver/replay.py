@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..core.citations import moved, sources_in
+from ..core.citations import moved, placeless, sources_in
 from ..core.events import Event
+from ..core.keys import result_key
+from ..core.plan import Recurse, plan_from_json
 from ..core.records import Recorded
 from ..core.redaction import hashed, store_of
 from ..core.replay_events import created_event, end_events, plan_events, result_events
@@ -15,7 +17,15 @@ from ..exceptions import CheckpointError, ReplayError
 from ..ports import Part
 from ..runtime.run_context import RunContext
 
-__all__ = ["emit_recorded", "replay", "replay_result", "replay_tree", "unchanged"]
+__all__ = [
+    "emit_recorded",
+    "program_parts",
+    "replay",
+    "replay_program",
+    "replay_result",
+    "replay_tree",
+    "unchanged",
+]
 
 ROOT = "0"
 
@@ -73,6 +83,55 @@ def replay_tree(run: RunContext, tree: Tree) -> str:
     return tree[ROOT].result or ""
 
 
+def program_parts(tree: Tree, node_id: str) -> list[tuple[str, str]]:
+    """The sub-queries of a code node, as its result key holds them: task and result, "" for one without a result."""
+    return [
+        (child.task, placeless(child.result or "", child.id))
+        for child in tree.children(node_id)
+        if child.state is not NodeState.SUPERSEDED
+    ]
+
+
+def replay_program(run: RunContext, known: Node, node: Node) -> str | None:
+    """Emit a recorded code node with everything below it as it is, without running its cells; returns the answer.
+
+    `None` if it has no answer, or if anything that the answer depends on has changed: then its cells have to run.
+    """
+    recorded = run.recorded
+    if recorded is None or known.id != node.id or known.id not in recorded.tree or recorded.tree[known.id] is not known:
+        return None
+    if run.recorded_state.result(known.result_key, known.id) is not known:
+        return None
+    below = [each for each in recorded.tree.walk(known.id) if each.state is not NodeState.SUPERSEDED]
+    if not all(_as_answered(run, recorded.tree, each) for each in below):
+        return None
+    if not run.steps.reserve(len(below) - 1):
+        return None
+    for each in below[1:]:
+        _emit_all(run, [created_event(each)])
+        _emit_all(run, plan_events(each, each.id))
+    for each in reversed(below[1:]):
+        _emit_all(run, end_events(each))
+    _emit_all(run, result_events(known, node.id))
+    return known.result
+
+
+def _as_answered(run: RunContext, tree: Tree, node: Node) -> bool:
+    """Whether a recorded node and its children are as they were when it was answered: none was edited since."""
+    if node.state is NodeState.FAILED:
+        # Its program has dealt with the failure; only in another run is the sub-query tried again.
+        parent = tree[node.parent] if node.parent is not None else None
+        return parent is not None and parent.decision == "PROGRAM" and not run.job.edit
+    if node.state is not NodeState.DONE or any(run.job.memory.digest(name) != at for name, at in node.reads.items()):
+        return False
+    parts = program_parts(tree, node.id)
+    if node.decision == "RECURSE":
+        planned = plan_from_json(node.plan)
+        if not isinstance(planned, Recurse) or [task for task, _ in parts] != [each.task for each in planned.sub_tasks]:
+            return False
+    return node.result_key == result_key(node.plan_key, node.decision or "", parts)
+
+
 def unchanged(run: RunContext, root_key: str) -> Tree | None:
     """The recorded tree, if it is done and nothing that it depends on has changed; `root_key` is the present one.
 
@@ -87,9 +146,19 @@ def unchanged(run: RunContext, root_key: str) -> Tree | None:
     if old.root.plan_key != root_key or not _within_limits(run, old):
         return None
     gaps_wanted = run.configuration.options.on_failure == "synthesize" == old.settings.get("on_failure")
-    unfinished = [node.state for node in old if node.state not in (NodeState.DONE, NodeState.SUPERSEDED)]
+    unfinished = [
+        node.state
+        for node in old
+        if node.state not in (NodeState.DONE, NodeState.SUPERSEDED) and not _handled_by_code(old, node)
+    ]
     gaps_stand = not unfinished or (gaps_wanted and all(state is NodeState.FAILED for state in unfinished))
     return old if gaps_stand else None
+
+
+def _handled_by_code(tree: Tree, node: Node) -> bool:
+    """Whether a node failed as the sub-query of a code node, whose program has dealt with the failure."""
+    above = [node, *reversed(tree.ancestors(node.id))] if node.state is NodeState.FAILED else []
+    return any(each.query and tree[each.parent or ""].state is NodeState.DONE for each in above)
 
 
 def _within_limits(run: RunContext, old: Tree) -> bool:

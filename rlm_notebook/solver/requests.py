@@ -9,37 +9,49 @@ from typing import Any
 from ..agent import Agent
 from ..core.citations import placeless
 from ..core.keys import digest, plan_key
-from ..core.plan import PLAN_SCHEMA
+from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE
 from ..core.tree import Node, NodeState
 from ..ports import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
     ancestors_shown,
+    coder_messages,
+    coder_system_prompt,
     planner_messages,
     planner_system_prompt,
+    query_messages,
     synthesizer_messages,
     worker_messages,
 )
 from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
 from ..runtime.team import Team
+from ..sandbox.options import CodeSandbox
 from ..tools import Tool
 
-__all__ = ["RequestBuilder"]
+__all__ = ["LLM_QUERY", "RequestBuilder"]
+
+#: The query of nodes that are one call of a worker.
+LLM_QUERY = "llm_query"
 
 
 class RequestBuilder:
     """Builds the requests of one engine's nodes; `deadline` is in seconds per call."""
 
-    def __init__(self, team: Team, deadline: float | None) -> None:
+    def __init__(self, team: Team, deadline: float | None, code: CodeSandbox | None = None) -> None:
         self._team = team
         self._deadline = deadline
+        self._code = code
         tools = [tool.name for tool in team.tools]
-        self._system_prompt = planner_system_prompt(team.offered, tools, team.planner.instructions)
+        self._system_prompt = planner_system_prompt(
+            team.offered, tools, team.planner.instructions, code=code is not None
+        )
 
     def facts(self, run: NodeSource, node: Node, parts: tuple[Part, ...] = ()) -> NodeFacts:
         """What a prompt of this node is built from; `parts` are the results to synthesise."""
         above = run.tree.tasks_above(node.id)
         context, memory = run.job.context, run.job.memory
+        # A sub-query sees its prompt and nothing else.
+        described = tuple(memory.described) if memory and node.query != LLM_QUERY else ()
         breadcrumbs = (*context.breadcrumbs, *above) if context is not None else above
         return NodeFacts(
             task=node.task,
@@ -54,7 +66,7 @@ class RequestBuilder:
             )
             if node.depends_on
             else (),
-            references=tuple(memory.described) if memory else (),
+            references=described,
         )
 
     def key(self, run: NodeSource, node: Node, facts: NodeFacts) -> str:
@@ -91,6 +103,13 @@ class RequestBuilder:
     def _surroundings(self, run: NodeSource, node: Node, fingerprint: str) -> str:
         """What else enters the requests of a node: the team, the descriptions of references, at the root the type."""
         job = run.job
+        if self._code is not None:
+            # Prompts of planners and of code nodes differ from those of an engine without code.
+            fingerprint = digest([fingerprint, "code", self._code.when])
+        if node.query == LLM_QUERY:
+            return digest([fingerprint, LLM_QUERY, node.repeat])
+        if node.repeat:
+            fingerprint = digest([fingerprint, "repeat", node.repeat])
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
         if not output_type and not job.memory:
             return fingerprint
@@ -100,10 +119,19 @@ class RequestBuilder:
 
     def for_planner(self, facts: NodeFacts) -> Request:
         messages = planner_messages(facts, self._system_prompt)
-        return self._request("planner", messages, facts, self._team.planner, schema=PLAN_SCHEMA)
+        schema = PLAN_SCHEMA if self._code is None else PLAN_SCHEMA_WITH_CODE
+        return self._request("planner", messages, facts, self._team.planner, schema=schema)
+
+    def for_coder(self, facts: NodeFacts, lacks: str, tools: Iterable[Tool], variables: Iterable[str]) -> Request:
+        """The first request of a code node; `lacks` and `variables` are described in the prompt."""
+        agent = self._team.coder
+        system_prompt = coder_system_prompt(lacks, [tool.schema for tool in tools], agent.instructions)
+        return self._request("coder", coder_messages(facts, system_prompt, variables), facts, agent)
 
     def for_worker(self, run: NodeSource, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)
+        if node.query == LLM_QUERY:
+            return self._request("worker", query_messages(node.task, agent.instructions), facts, agent)
         able = agent.resolved.capabilities
         if run.job.memory and able.whole_references:
             facts = replace(facts, texts=tuple(run.job.memory.whole()))

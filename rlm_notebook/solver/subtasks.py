@@ -16,7 +16,7 @@ from ..exceptions import ExecutionError, LimitError, ModelError
 from ..ports import Part
 from ..runtime.run_context import RunContext
 
-__all__ = ["SubTasks", "end_node"]
+__all__ = ["Solver", "SubTasks", "end_node", "ends_run"]
 
 #: Shared by all nodes without sub-tasks; `begin` replaces it.
 _NONE: Any = MappingProxyType({})
@@ -58,16 +58,24 @@ class SubTasks:
         """Whether any sub-task was started."""
         return bool(self._tasks)
 
-    def begin(self, planned: Sequence[PlannedTask], joining: int | None = None) -> None:
+    def begin(
+        self,
+        planned: Sequence[PlannedTask],
+        joining: int | None = None,
+        *,
+        query: str = "",
+        repeats: Sequence[int] = (),
+    ) -> None:
         """Create the nodes of the next sub-tasks and start them; `joining` is the planner's effort for the synthesis.
 
-        All nodes are created before any starts, because `depends_on` may name sub-tasks further down the plan.
+        All nodes are created before any starts, because `depends_on` may name sub-tasks further down the plan. `query`
+        names the function that asked for them in a cell, `repeats` how often each was asked before.
         """
         self._run.priorities.estimate_joining(self._parent, joining)
-        first = len(self._run.tree.children(self._parent))
+        first = self._run.tree.child_count(self._parent)
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]
-        for node, each in zip(new, planned, strict=True):
+        for place, (node, each) in enumerate(zip(new, planned, strict=True)):
             self._run.priorities.estimate(node, each.effort)
             agent, note = self._solver.assigned(each.agent)
             self._run.emit(
@@ -79,6 +87,8 @@ class SubTasks:
                     agent=agent,
                     depends_on=tuple(ids[position] for position in each.depends_on),
                     note=note,
+                    query=query,
+                    repeat=repeats[place] if repeats else 0,
                 )
             )
         self._run.priorities.count(self._parent, new)
@@ -160,7 +170,7 @@ class SubTasks:
             return
         self._left -= 1
         error = None if task.cancelled() else task.exception()
-        if error is not None and _ends_run(error):
+        if error is not None and ends_run(error):
             self._failure = self._failure or error
         if self._settled is not None and not self._settled.done() and (not self._left or self._failure is not None):
             self._settled.set_result(None)
@@ -173,7 +183,7 @@ class SubTasks:
         error = task.exception()
         if error is None:
             return Part(node_id, self._run.tree[node_id].task, task.result())
-        if not isinstance(error, Exception) or _ends_run(error):
+        if not isinstance(error, Exception) or ends_run(error):
             raise error
         return error
 
@@ -187,7 +197,7 @@ class SubTasks:
             raise ExecutionError(message, node=node_id) from outcome
 
 
-def _ends_run(error: BaseException) -> bool:
+def ends_run(error: BaseException) -> bool:
     """Whether an error ends the whole run: a model that no call can use, or anything that is no failure of a node."""
     return not isinstance(error, ExecutionError | LimitError) or (isinstance(error, ModelError) and error.fatal)
 

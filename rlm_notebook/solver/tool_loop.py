@@ -107,7 +107,7 @@ class ToolLoop:
             if left:
                 calls = [{"id": each.id, "name": each.name, "arguments": each.arguments} for each in reply.tool_calls]
                 assistant: Message = {"role": "assistant", "content": reply.content, "tool_calls": calls}
-                results = await self._use_tools(reply.tool_calls, uses)
+                results = await self.use_tools(reply.tool_calls, uses)
                 request = replace(request, messages=_within_threshold((*request.messages, assistant, *results)))
         partial = "\n\n".join(filter(None, written))
         shown = partial if len(partial) <= _SHOWN else f"[…] {partial[-_SHOWN:]}"
@@ -191,7 +191,7 @@ class ToolLoop:
             )
         )
 
-    async def _use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
+    async def use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
         """Run all calls of one reply in parallel; their results in the order of the calls."""
         pairs = list(zip(calls, uses, strict=True))
         guarded = any(use is None and self._requires_approval(call) for call, use in pairs)

@@ -33,8 +33,11 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "depends_on": st.lists(any_text, max_size=3).map(tuple),
     "ok": st.booleans(),
     "fresh": st.booleans(),
+    "anew": st.booleans(),
     "awaiting_approval": st.booleans(),
     "calls": st.lists(objects, max_size=3).map(tuple),
+    "repeat": st.integers(0, 10**9),
+    "seconds": st.floats(0, 1e12),
 }
 
 

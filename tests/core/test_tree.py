@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rlm_notebook.core import events
 from rlm_notebook.core.events import (
     Cancelled,
+    CellWritten,
     Event,
     Failed,
     Finished,
@@ -48,10 +49,11 @@ def event_of(kind: str, node: str, at: float, choose: random.Random) -> Event:
         "Planned": lambda: Planned(
             at=at,
             node=node,
-            plan=choose.choice([RECURSE, EXECUTE]),
+            plan=choose.choice([RECURSE, EXECUTE, {"decision": "PROGRAM"}]),
             usage=usage,
             limited=choose.choice(["", "", "max_steps"]),
         ),
+        "CellWritten": lambda: CellWritten(at=at, node=node, code="x", usage=usage),
         "Token": lambda: Token(at=at, node=node, text="x"),
         "ToolCalled": lambda: ToolCalled(at=at, node=node, call="c", name="f", arguments={}),
         "ToolReturned": lambda: ToolReturned(at=at, node=node, call="c", content="r"),

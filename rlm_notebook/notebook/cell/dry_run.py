@@ -8,7 +8,7 @@ from contextlib import suppress
 from ...core.cost_estimate import CHARACTERS_PER_TOKEN, Estimate, estimated
 from ...core.events import Event, Planned, RunFinished
 from ...core.limits import Usage
-from ...core.plan import Execute, Recurse, plan_from_json
+from ...core.plan import Execute, Plan, Recurse, plan_from_json
 from ...exceptions import ConfigurationError
 from ...runtime.run import Run
 
@@ -19,7 +19,7 @@ ROOT = "0"
 _TO_FINISH = 1.0
 
 
-async def planned(run: Run) -> Execute | Recurse:
+async def planned(run: Run) -> Plan:
     """The root's plan; no call starts after it. The run must have been started with `approve="root"`.
 
     Raises the run's error if it fails before it has a plan.
@@ -51,7 +51,7 @@ async def planned(run: Run) -> Execute | Recurse:
         stop()
 
 
-def summary(run: Run, plan: Execute | Recurse) -> str:
+def summary(run: Run, plan: Plan) -> str:
     """The usage of the plan, the file it is saved in, and an estimate of the run."""
     recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
     same_request = recorded is not None and recorded.request_key == run.internals.request_key
@@ -64,7 +64,7 @@ def summary(run: Run, plan: Execute | Recurse) -> str:
     return f"rlm dry run: the plan took {usage}; it is {saved}\n{_estimate(run, plan)}"
 
 
-def _estimate(run: Run, plan: Execute | Recurse) -> Estimate:
+def _estimate(run: Run, plan: Plan) -> Estimate:
     if isinstance(plan, Execute) and run.status != "done":
         # The planner's answer is not the result: an output type is set, or another agent answers.
         plan = Execute()

@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 
 from ...concurrency.cancellation import is_being_cancelled
 from ...concurrency.loop_thread import run_blocking
-from ...core.plan import Execute, Recurse
+from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
 from ...ports import Journal
 from ...runtime.run import Run
@@ -36,7 +36,7 @@ __all__ = ["Value", "answer", "run_cell", "wait_for"]
 T = TypeVar("T")
 TITLE_CHARACTERS = 200
 #: The value of a cell: its answer; with `--dry-run` the plan, with `--detach` the run.
-Value = Output | Execute | Recurse | Run
+Value = Output | Plan | Run
 
 
 async def run_cell(session: Session, line: str, cell: str) -> Value | None:
@@ -104,7 +104,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     return output
 
 
-async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Execute | Recurse:
+async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Plan:
     """The root's plan; prints an estimate of the run."""
     run = start(session, replace(options, approve="root"), task, journal)
     try:

@@ -1,0 +1,600 @@
+"""The loop of one code node: its coder writes a cell, the cell runs in a session, its coder sees what came of it.
+
+A cell calls functions of the host. Each sub-query (`llm_query`, `rlm_query` and the batched forms) creates child nodes,
+which go through the recursion like any node: paced, paid from the one budget, cancelled, recorded. A tool is called as
+in a tool loop. Sub-queries and tool calls are matched with records by what they ask and by how many equal ones came
+before, never by their position: a cell that is changed asks anew only what is new.
+
+States, as events: the cell is recorded with the reply that it stands in (`CellWritten`); its children and tool calls
+are recorded by themselves; then what came of it (`CellRan`). The last cell gives the answer with `FINAL`; after
+`max_cells`, or when the budget leaves one call, a call without code extracts it from what the cells have shown.
+
+A run that was interrupted therefore resumes with a new session, in which the recorded cells run again: their replies,
+sub-queries and tool calls are recalled, so nothing that is recorded is paid or done twice. The clock and the random
+numbers of a session are those of the first one, so the cells come to the same. Where one does not, that is a note; but
+if something that cells depend on was changed (a variable, an edit), the later cells are written anew, because they were
+written in view of a result that no longer holds.
+
+What must never happen: a recorded reply, sub-query or tool call that is made again; a sub-query beyond a limit, however
+the code catches its errors; a cell that goes on after the run was cancelled or has failed (`_in_session` ends it); a
+session that is left open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..concurrency.threads import in_daemon_thread
+from ..core.code_text import code_blocks
+from ..core.events import CellRan, CellWritten
+from ..core.finish_reason import cut_off, ended_early
+from ..core.keys import as_json
+from ..core.limits import NOTHING, Usage
+from ..core.node import Cell
+from ..core.plan import PlannedTask
+from ..core.recordable import plain_arguments, plain_text
+from ..core.redaction import store_of
+from ..core.retry import RetryPolicy
+from ..core.secret_parameters import secret_parameters
+from ..core.tree import Node, ToolUse
+from ..credentials import without_keys
+from ..exceptions import LimitError
+from ..output_type import TypeMismatch
+from ..ports import Message, Model, Part, Reply, Request, ToolCall
+from ..pricing import estimate
+from ..prompts import EXTRACTION_PROMPT, cell_report
+from ..runtime.run_context import RunContext
+from ..sandbox.options import CodeSandbox
+from ..sandbox.output import shortened
+from ..sandbox.port import CellResult, Sandbox, Session, SessionSettings
+from ..tools import Tool
+from ..values import NoText, json_text
+from .errors import what_was_wrong, without_node
+from .model_calls import call_model, emit_work
+from .planning import limit_error
+from .requests import LLM_QUERY, RequestBuilder
+from .subtasks import Solver, SubTasks
+from .tool_loop import ToolLoop, Transcript
+
+__all__ = ["CodeLoop", "offered_tools"]
+
+RLM_QUERY = "rlm_query"
+#: The name under which a cell's call of `budget()` is recorded, so that a resumed cell gets the same figures.
+BUDGET = "budget"
+#: What an answer without code is told, once in a row.
+NO_CODE = (
+    "NoCode: your reply has no ```python block. Write a cell, or call FINAL(value) in one if you have the answer; a "
+    "second reply without code is taken as the answer."
+)
+
+
+def offered_tools(tools: Mapping[str, Tool]) -> dict[str, Tool]:
+    """The tools that are functions in cells. Not those with secret arguments: a cell is recorded as it is written."""
+    return {
+        name: tool for name, tool in tools.items() if not secret_parameters(tool.parameters) and name.isidentifier()
+    }
+
+
+class CodeLoop:
+    """Writes and runs the cells of one code node until one of them gives the answer.
+
+    `known` is the recorded node whose cells run again, `changed` are tools whose recorded results are invalid; `check`
+    raises `TypeMismatch` for an answer that does not fit, `extract` makes a call for an answer in text.
+    """
+
+    def __init__(
+        self,
+        run: RunContext,
+        node: str,
+        *,
+        solver: Solver,
+        requests: RequestBuilder,
+        options: CodeSandbox,
+        coder: Model,
+        tools: Mapping[str, Tool],
+        retry: RetryPolicy | None,
+        on_limit: str,
+        known: Node | None,
+        changed: Iterable[str],
+        check: Callable[[str], Awaitable[None]],
+        extract: Callable[[Request], Awaitable[Reply]],
+    ) -> None:
+        self._run = run
+        self._node = node
+        self._solver = solver
+        self._requests = requests
+        self._options = options
+        self._coder = coder
+        self._tools = offered_tools(tools)
+        self._retry = retry
+        self._on_limit = on_limit
+        self._check = check
+        self._extract = extract
+        self._known = known
+        self._recorded: deque[Cell] = deque(known.cells if known is not None else ())
+        self._uses = _uses_by_call(known, run, frozenset(changed))
+        self._tool_loop = ToolLoop(
+            run, node, coder, {**self._tools, BUDGET: self._budget_tool()}, retry, set(), _no_transcript(run)
+        )
+        self._functions = self._host_functions()
+        self._session: Session | None = None
+        self._sandbox: Sandbox | None = None
+        #: How often each sub-query and each tool call was made in this node.
+        self._asked: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._tool_calls = 0
+        #: One after the other, because a node awaits one approval at a time.
+        self._approving = asyncio.Lock()
+        self._context = copy_context()
+        #: The calls of the cell that are being served.
+        self._serving: set[asyncio.Task[Any]] = set()
+        #: The characters of the conversation so far.
+        self._prompt = 0
+        #: The error that ends the node, whatever the code of the cell does about it.
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._started = 0.0
+        self._thoughts: list[str] = []
+
+    async def answer(self) -> Reply:
+        """The answer that a cell gives, or that is extracted from what there is."""
+        try:
+            return await self._answer()
+        finally:
+            if self._failure.done():
+                # Marks the error as retrieved.
+                self._failure.exception()
+            await self._close()
+
+    async def _answer(self) -> Reply:
+        sandbox = self._sandbox = self._run.sandbox()
+        facts = self._requests.facts(self._run, self._run.tree[self._node])
+        request = self._requests.for_coder(
+            facts, sandbox.lacks, self._tools.values(), await in_daemon_thread(self._described)
+        )
+        number, without_code, model, noted = 0, 0, "", list[str]()
+        while number < self._options.max_cells and (self._recorded or self._may_continue(request)):
+            reply, usage = await self._next_reply(request)
+            model = reply.model or model
+            early = ended_early(reply.finish_reason, reply.metadata)
+            blocks = code_blocks(reply.content, cut_off=bool(early))
+            without_code = 0 if blocks else without_code + 1
+            reports = list[str]()
+            for place, code in enumerate((blocks or [""])[: self._options.max_cells - number]):
+                number += 1
+                text, paid = (reply.content, usage) if place == 0 else ("", NOTHING)
+                problem = NO_CODE if not early else f"NoCode: your output was {cut_off(early)}; write a shorter cell."
+                if without_code > 1:
+                    problem = ""
+                prior = self._recorded.popleft() if self._recorded else None
+                cell, answer = await self._cell(code, text, paid, model, problem, prior, reply.content)
+                if answer is not None:
+                    return self._reply(answer, model, noted)
+                reports.append(cell_report(number, cell.output, cell.value, cell.error))
+                if cell.note:
+                    noted.append(f"cell {number} {cell.note}")
+                if cell.error is not None:
+                    if left := len(blocks) - place - 1:
+                        reports.append(f"({left} more of your blocks did not run, because of the error.)")
+                    break
+            assistant: Message = {"role": "assistant", "content": reply.content}
+            user: Message = {"role": "user", "content": "\n\n".join(reports)}
+            request = replace(request, messages=(*request.messages, assistant, user))
+        ended = f"after {number} cells" if number >= self._options.max_cells else "because the budget runs low"
+        asked: Message = {"role": "user", "content": EXTRACTION_PROMPT}
+        last = request.messages[-1]
+        if last["role"] == "user":
+            # Providers take no two messages of one role in a row.
+            request = replace(request, messages=request.messages[:-1])
+            asked = {"role": "user", "content": f"{last['content']}\n\n{EXTRACTION_PROMPT}"}
+        request = replace(request, mode="worker", messages=(*request.messages, asked))
+        reply = await self._extract(request)
+        note = "; ".join([*noted, f"the answer was extracted {ended}"])
+        return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=self._reasoning(reply))
+
+    def _reply(self, answer: str, model: str, noted: Sequence[str]) -> Reply:
+        metadata = {"note": "; ".join(noted)} if noted else {}
+        return Reply(answer, model=model, metadata=metadata, reasoning=self._reasoning())
+
+    def _reasoning(self, last: Reply | None = None) -> str:
+        return "\n\n".join(filter(None, [*self._thoughts, last.reasoning if last is not None else ""]))
+
+    # -- replies and cells ---------------------------------------------------------------------------------------
+
+    async def _next_reply(self, request: Request) -> tuple[Reply, Usage]:
+        """The next reply of the coder, recorded or requested, and its usage."""
+        if self._recorded:
+            first = self._recorded[0]
+            emit_work(self._run, self._node, "coder")
+            return Reply(first.text, model=first.model), first.usage
+        reply = await call_model(self._run, self._node, self._coder, request, self._retry)
+        if reply.reasoning:
+            self._thoughts.append(reply.reasoning)
+        return replace(reply, content=without_keys(plain_text(reply.content))), self._run.claim(self._node)
+
+    async def _cell(
+        self, code: str, text: str, usage: Usage, model: str, problem: str, prior: Cell | None, reply: str
+    ) -> tuple[Cell, str | None]:
+        """Run one cell, or give the `problem` of a reply without code; the cell, and the answer if it gave one.
+
+        `prior` is what was recorded of this cell, `reply` the text that it stands in.
+        """
+        run, now = self._run, self._run.clock()
+        at = prior.started if prior is not None else now
+        self._started = self._started or at
+        mark = "replayed" if prior is not None else ""
+        written = CellWritten(at=at, node=self._node, code=code, text=text, usage=usage, model=model if text else "")
+        run.emit(replace(written, mark=mark))
+        answer: str | None = None
+        if code:
+            result = await self._in_session(code)
+            if result.lost:
+                await self._close()
+            if result.final is not None:
+                answer, problem = await self._checked(result.final.value)
+                result = replace(result, error=result.error if answer is not None else problem)
+        else:
+            result = CellResult(error=problem or None)
+            if not problem:
+                # The second reply in a row without code.
+                answer, problem = await self._checked(reply)
+                result = replace(result, error=problem or None)
+        output, value, error = map(self._shown, (result.stdout, result.value, result.error))
+        note = self._difference(prior, output or "", value, error)
+        seconds, at = result.seconds, run.clock()
+        if prior is not None and prior.ended is not None and not note:
+            seconds, at = prior.seconds, prior.ended
+        run.emit(
+            CellRan(at=at, node=self._node, stdout=output or "", value=value, error=error, seconds=seconds, note=note)
+        )
+        return run.tree[self._node].cells[-1], answer
+
+    def _shown(self, text: str | None) -> str | None:
+        """A text as it is recorded and shown to the coder."""
+        return shortened(without_keys(plain_text(text)), self._options.output_characters) if text is not None else None
+
+    def _difference(self, prior: Cell | None, output: str, value: str | None, error: str | None) -> str:
+        """How a recorded cell came out otherwise than recorded, or ""; where something that it depends on has changed,
+        the later recorded cells are dropped."""
+        run = self._run
+        if prior is None or prior.ended is None or (prior.output, prior.value, prior.error) == (output, value, error):
+            return ""
+        if run.recorded is not None and store_of(run.recorded) != "full":
+            # What cells printed is not in the file.
+            return ""
+        if run.changed or run.job.edit:
+            self._recorded.clear()
+            return "came out otherwise, and the cells after it are written anew"
+        return "came out otherwise than it was recorded"
+
+    async def _checked(self, value: Any) -> tuple[str | None, str]:
+        """The text of an answer, and "" or what is wrong with it."""
+        try:
+            text = plain_text(value) if isinstance(value, str) else json_text(value)
+        except NoText as problem:
+            return None, f"FINAL: the value cannot be written as text ({problem}); give text, numbers, lists or dicts"
+        if not text.strip():
+            return None, "FINAL: the answer is empty"
+        text = without_keys(text)
+        try:
+            await self._check(text)
+        except TypeMismatch as problem:
+            return None, f"FINAL: {what_was_wrong(Reply(text), problem)}"
+        return text, ""
+
+    # -- the session ---------------------------------------------------------------------------------------------
+
+    async def _in_session(self, code: str) -> CellResult:
+        """Run code in the session, which is opened if need be. An error that ends the node ends the cell first."""
+        if self._session is None:
+            assert self._sandbox is not None
+            self._session = await self._sandbox.open(self._settings())
+        cell = self._run.loop.create_task(self._session.run(code, self._call))
+        try:
+            ending: set[asyncio.Future[Any]] = {cell, self._failure}
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure.done():
+                self._failure.result()
+            return cell.result()
+        finally:
+            await _end([cell, *self._serving])
+
+    def _settings(self) -> SessionSettings:
+        options, node = self._options, self._run.tree[self._node]
+        variables = self._run.job.memory.code_values or {"context": node.task}
+        return SessionSettings(
+            variables=variables,
+            functions=tuple(self._functions),
+            seed=int(node.plan_key[:8] or "0", 16),
+            started=self._started,
+            memory_mb=options.memory_mb,
+            cell_seconds=options.cell_seconds,
+            output_characters=options.output_characters,
+        )
+
+    async def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await asyncio.shield(asyncio.ensure_future(session.close()))
+
+    def _described(self) -> list[str]:
+        """The variables of the session, a line each, as the prompt lists them."""
+        memory = self._run.job.memory
+        if not memory:
+            return ["context: text, the task itself"]
+        forms = {name: _form_of(value) for name, value in memory.code_values.items()}
+        only = " (also named context)" if len(memory) == 1 else ""
+        return [f"{each.described}: {forms[each.name]}{only}" for each in memory]
+
+    # -- what cells call -----------------------------------------------------------------------------------------
+
+    async def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call of a cell, in the context of this node. An error that ends the node is not raised in the cell:
+        the cell is ended, and gets nothing."""
+        serving = self._run.loop.create_task(self._serve(name, args, kwargs), context=self._context)
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        try:
+            return await serving
+        except _Told as error:
+            raise RuntimeError(str(error)) from None
+        except Exception as error:
+            if not self._failure.done():
+                self._failure.set_exception(error)
+            await asyncio.Event().wait()
+            raise
+
+    async def _serve(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function = self._functions.get(name)
+        if function is None:
+            raise _Told(f"there is no function {name!r}; there are: {', '.join(sorted(self._functions))}")
+        try:
+            inspect.signature(function).bind(*args, **kwargs)
+        except TypeError as error:
+            raise _Told(f"{name}(): {error}") from None
+        return await function(*args, **kwargs)
+
+    def _host_functions(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        async def llm_query(prompt: Any, agent: Any = None) -> str:
+            return await self._one(LLM_QUERY, prompt, agent)
+
+        async def rlm_query(task: Any, agent: Any = None) -> str:
+            return await self._one(RLM_QUERY, task, agent)
+
+        async def llm_query_batched(prompts: Any, agent: Any = None, on_failure: Any = "return") -> list[Any]:
+            return await self._many(LLM_QUERY, prompts, agent, on_failure)
+
+        async def rlm_query_batched(tasks: Any, agent: Any = None, on_failure: Any = "return") -> list[Any]:
+            return await self._many(RLM_QUERY, tasks, agent, on_failure)
+
+        async def show_vars() -> str:
+            return "\n".join(self._described())
+
+        async def budget() -> Any:
+            return await self._use_tool(BUDGET, (), {})
+
+        functions: dict[str, Callable[..., Awaitable[Any]]] = {
+            name: partial(self._use_tool_named, name) for name in self._tools
+        }
+        return {
+            **functions,
+            "llm_query": llm_query,
+            "llm_query_batched": llm_query_batched,
+            "rlm_query": rlm_query,
+            "rlm_query_batched": rlm_query_batched,
+            "SHOW_VARS": show_vars,
+            BUDGET: budget,
+        }
+
+    async def _one(self, query: str, text: Any, agent: Any) -> str:
+        (outcome,) = await self._query(query, [text], agent)
+        if isinstance(outcome, Exception):
+            raise _Told(str(outcome))
+        return str(outcome)
+
+    async def _many(self, query: str, texts: Any, agent: Any, on_failure: Any) -> list[Any]:
+        if isinstance(texts, str) or not isinstance(texts, list | tuple):
+            raise _Told(f"{query}_batched takes a list of texts, not {type(texts).__name__}")
+        if on_failure not in ("return", "raise"):
+            raise _Told(f'on_failure={on_failure!r}: expected "return" or "raise"')
+        outcomes = await self._query(query, texts, agent)
+        failed = next((each for each in outcomes if isinstance(each, Exception)), None)
+        if failed is not None and on_failure == "raise":
+            raise _Told(str(failed))
+        return outcomes
+
+    async def _query(self, query: str, texts: Sequence[Any], agent: Any) -> list[Any]:
+        """The answers to sub-queries in their order, each a child node; an exception in the place of one that failed,
+        or that a limit does not allow."""
+        wanted = [plain_text(text) for text in texts]
+        if blank := [place for place, text in enumerate(wanted) if not text.strip()]:
+            raise _Told(f"{query}: the text at place {blank[0]} is empty")
+        if agent is not None and not isinstance(agent, str):
+            raise _Told(f"{query}: agent={agent!r} is not the name of an agent")
+        refused, limit = None, self._allowed(wanted, agent)
+        if limit < len(wanted):
+            refused = self._refusal(len(wanted), limit)
+        wanted = wanted[:limit]
+        self._run.steps.reserve(len(wanted))
+        repeats = [self._count(query, agent, text) for text in wanted]
+        children = SubTasks(self._run, self._node, self._solver)
+        try:
+            if wanted:
+                children.begin([PlannedTask(text, agent) for text in wanted], query=query, repeats=repeats)
+            outcomes = await children.outcomes()
+        finally:
+            await children.close()
+        answers: list[Any] = []
+        for outcome in outcomes.values():
+            if isinstance(outcome, LimitError) and self._on_limit == "raise":
+                raise outcome
+            answers.append(outcome.content if isinstance(outcome, Part) else RuntimeError(without_node(outcome)))
+        return answers + [refused] * (len(texts) - len(answers))
+
+    def _count(self, query: str, agent: str | None, text: str) -> int:
+        """How many equal sub-queries came before this one in the node."""
+        key = (query, agent or "", text)
+        self._asked[key] += 1
+        return self._asked[key] - 1
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    def _allowed(self, texts: Sequence[str], agent: str | None) -> int:
+        """How many of these sub-queries the limits allow, with one call left over for the answer."""
+        run = self._run
+        room = min(len(texts), run.steps.left)
+        budget, meter = run.budget, run.admission.meter
+        calls = meter.left["calls"]
+        if calls is not None:
+            room = min(room, max(0, int(calls) - 1))
+        if not budget.needs_estimates:
+            return room
+        reserve = self._reserve
+        for place, text in enumerate(texts[:room]):
+            reserve += Usage(len(text) // 4 + 100)
+            if not meter.fits(self._priced(reserve)):
+                return place
+        return room
+
+    def _refusal(self, wanted: int, allowed: int) -> Exception:
+        """Why a sub-query is not made, as the cell gets it. Raises the limit's error with `on_limit="raise"`."""
+        run = self._run
+        if run.steps.left < wanted and run.steps.left <= allowed:
+            if self._on_limit == "raise":
+                raise limit_error("max_steps", run, run.tree[self._node], str(wanted))
+            steps = run.limits.max_steps
+            return RuntimeError(
+                f"max_steps={steps} leaves {allowed} of {wanted} queries; answer from what there is, by FINAL"
+            )
+        return RuntimeError(
+            "the budget is nearly spent: one call is kept for the answer. Call FINAL with what there is"
+        )
+
+    @property
+    def _reserve(self) -> Usage:
+        """What a call for the answer may use at most, so that it stays possible."""
+        return Usage(self._prompt // 4 + self._options.output_characters // 4, 1_000)
+
+    def _priced(self, usage: Usage) -> Usage:
+        return usage.with_cost(self._run.configuration.prices.cost_of(self._coder, usage))
+
+    def _may_continue(self, request: Request) -> bool:
+        """Whether the budget allows another cell and, after it, a call for the answer."""
+        run, meter = self._run, self._run.admission.meter
+        self._prompt = sum(len(message["content"]) for message in request.messages)
+        calls = meter.left["calls"]
+        if calls is not None and calls == 1 and run.tree[self._node].cells:
+            return False
+        if not run.budget.needs_estimates or not run.tree[self._node].cells:
+            return True
+        next_call = estimate(run.configuration.prices, self._coder, request)
+        return meter.fits(self._priced(next_call + self._reserve))
+
+    # -- tools ---------------------------------------------------------------------------------------------------
+
+    async def _use_tool_named(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return await self._use_tool(name, args, kwargs)
+
+    async def _use_tool(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a tool: as in a tool loop, or recorded. An error of the tool is raised in the cell."""
+        tool = self._tools.get(name)
+        named = list(tool.parameters.get("properties", {})) if tool is not None else []
+        if len(args) > len(named):
+            raise _Told(f"{name} takes {len(named)} arguments, and {len(args)} were given")
+        given = plain_arguments({**dict(zip(named, args, strict=False)), **kwargs})
+        if not isinstance(given, dict):
+            raise _Told(f"{name}: the arguments are nested too deeply")
+        recorded = self._uses.get((name, as_json(given)))
+        use = recorded.popleft() if recorded else None
+        self._tool_calls += 1
+        call = ToolCall(use.call if use is not None else f"cell-{self._tool_calls}", name, given)
+        async with self._approving if tool is not None and tool.requires_approval else nullcontext():
+            (message,) = await self._tool_loop.use_tools([call], [use])
+        made = next(each for each in reversed(self._run.tree[self._node].tool_calls) if each.call == call.id)
+        if not made.ok:
+            raise _Told(message["content"])
+        return message["content"] if tool is not None and _gives_text(tool) else _decoded(message["content"])
+
+    def _budget_tool(self) -> Tool:
+        run = self._run
+
+        def budget() -> str:
+            left = {**run.admission.meter.left, "seconds": run.active_time.left, "steps": run.steps.left}
+            return json.dumps(left)
+
+        return Tool(BUDGET, "What is left of the budget.", budget, {"type": "object", "properties": {}}, version="1")
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, also if this is cancelled meanwhile: no cell is left running."""
+    running = {task for task in tasks if not task.done()}
+    for task in running:
+        task.cancel()
+    interrupted: asyncio.CancelledError | None = None
+    while running:
+        try:
+            _, running = await asyncio.wait(running)
+        except asyncio.CancelledError as error:
+            interrupted = error
+    for task in tasks:
+        # Marks the error as retrieved.
+        if not task.cancelled():
+            task.exception()
+    if interrupted is not None:
+        raise interrupted
+
+
+class _Told(RuntimeError):
+    """An error that is raised in the cell, for its code or its coder to deal with."""
+
+
+def _no_transcript(run: RunContext) -> Transcript:
+    return Transcript(None, run.job.memory, 1, {})
+
+
+def _uses_by_call(
+    known: Node | None, run: RunContext, changed: frozenset[str]
+) -> dict[tuple[str, str], deque[ToolUse]]:
+    """The recorded tool calls that may be reused, by name and arguments, in their order."""
+    found: defaultdict[tuple[str, str], deque[ToolUse]] = defaultdict(deque)
+    for use in known.tool_calls if known is not None else ():
+        if use.ended is not None and use.name not in changed:
+            found[use.name, as_json(use.arguments)].append(use)
+    return found
+
+
+def _form_of(value: Any) -> str:
+    """What a variable is in the session."""
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, dict | list):
+        return f"{type(value).__name__} of {len(value)}"
+    if value is None or isinstance(value, bool | int | float):
+        return type(value).__name__
+    return (
+        "an object with size (characters), read(start, end) -> str, search(regex, limit=100) -> list of (position, "
+        "line) and chunks(n) -> list of (start, end) of at most n characters"
+    )
+
+
+def _gives_text(tool: Tool) -> bool:
+    """Whether a tool is declared to return text, which then is not decoded."""
+    try:
+        return inspect.signature(tool.function).return_annotation in (str, "str")
+    except (TypeError, ValueError):
+        return False
+
+
+def _decoded(content: str) -> Any:
+    """The value of a tool's result that is JSON; any other result is text."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
