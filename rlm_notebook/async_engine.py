@@ -187,6 +187,7 @@ class AsyncRecursiveEngine(EngineOptions):
         task: str | None = None,
         plan: Plan | Mapping[str, Any] | None = None,
         result: str | None = None,
+        code: Mapping[int, str] | None = None,
         variables: Mapping[str, Any] | None = None,
         output_type: Any = None,
         context: RLMContext | None = None,
@@ -198,7 +199,7 @@ class AsyncRecursiveEngine(EngineOptions):
         `CheckpointError` for a file that cannot be used.
         """
         ended = self._ended(run, variables, output_type, context, at_rest=True)
-        return self.start_fork(ended.job, edited(ended, node_id, task, plan_given(plan), result))
+        return self.start_fork(ended.job, edited(ended, node_id, task, plan_given(plan), result, code))
 
     def retry_run(
         self,

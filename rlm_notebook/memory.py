@@ -203,6 +203,12 @@ class SharedMemory:
         values = {reference.name: _for_code(reference) for reference in self}
         return {"context": next(iter(values.values())), **values} if len(values) == 1 else values
 
+    @cached_property
+    def code_described(self) -> list[str]:
+        """The variables of a cell, a line each: name, kind, size, and what it is there."""
+        only = " (also named context)" if len(self) == 1 else ""
+        return [f"{each.described}: {_form_of(self.code_values[each.name])}{only}" for each in self]
+
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
         """The tools to list, read, search and sample; `on_read` gets the name of each value that they read."""
 
@@ -248,6 +254,20 @@ def _for_code(reference: Reference) -> Any:
     if isinstance(value, str) and len(value) <= MOST_COPIED:
         return str.__str__(value)
     return ReadableText(reference.text)
+
+
+def _form_of(value: Any) -> str:
+    """What a variable is in the session."""
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, dict | list):
+        return f"{type(value).__name__} of {len(value)}"
+    if value is None or isinstance(value, bool | int | float):
+        return type(value).__name__
+    return (
+        "an object with size (characters), read(start, end) -> str, search(regex, limit=100) -> list of (position, "
+        "line) and chunks(n) -> list of (start, end) of at most n characters"
+    )
 
 
 class ReadableText:

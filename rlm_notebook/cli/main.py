@@ -21,6 +21,7 @@ from ..core.plain_text import terminal_text
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from ..runtime.recorded_run import load_run
+from ..sandbox.options import CodeSandbox
 from ..version import __version__
 from ..views.idle_time import breaks_of
 from ..views.outline import outline
@@ -34,7 +35,9 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status. Errors are one line on standard error."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    # The task follows the option, and is not its value.
+    options = _parser().parse_args(["--code=planner" if each == "--code" else each for each in given])
     try:
         status: int = options.command(options)
         sys.stdout.flush()
@@ -91,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_CODE_HELP = "the planner may have the task solved by Python code; with --code=root it is"
+
+
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="the task to solve")
     parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
@@ -100,6 +106,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
     parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
     parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
+    parser.add_argument("--code", choices=["planner", "root"], help=_CODE_HELP)
+    parser.add_argument("--code-sandbox", choices=["monty", "python"], help="where the code runs (implies --code)")
     parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of the whole run")
     parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
@@ -130,11 +138,15 @@ async def _solve(options: argparse.Namespace) -> int:
         max_depth=options.max_depth,
         max_steps=options.max_steps,
         budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
+        code=_code(options),
     )
-    task = _task(options)
-    path = options.checkpoint or checkpoint_without_cell(options.name, engine.request_key(task), task)
+    # Code reads the file as a variable; without code it is part of the task.
+    variables = {"text": options.file} if options.file is not None and engine.code is not None else {}
+    task = str(options.task) if variables else _task(options)
+    key = engine.request_key(task, variables=variables)
+    path = options.checkpoint or checkpoint_without_cell(options.name, key, task)
     journal = JsonFile(path)
-    run = engine.start(task, checkpoint=journal, mode=options.mode)
+    run = engine.start(task, checkpoint=journal, mode=options.mode, variables=variables)
     progress = progress_of(run)
     try:
         output = await run
@@ -144,6 +156,12 @@ async def _solve(options: argparse.Namespace) -> int:
     label = output.metadata.get("label")
     print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
     return 0
+
+
+def _code(options: argparse.Namespace) -> CodeSandbox | None:
+    if options.code is None and options.code_sandbox is None:
+        return None
+    return CodeSandbox(kind=options.code_sandbox or "monty", when=options.code or "planner")
 
 
 def _task(options: argparse.Namespace) -> str:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from .code_text import code_blocks, with_block
 from .keys import result_key
 from .limits import NOTHING
 from .plan import Execute, Plan, Recurse, plan_from_json
 from .records import Recorded
 from .tree import Node, NodeState, Tree
 
-__all__ = ["unfinished", "with_plan", "with_result", "with_task", "without"]
+__all__ = ["unfinished", "with_cell", "with_plan", "with_result", "with_task", "without"]
 
 _EXECUTE = Execute().to_json()
 
@@ -61,6 +62,19 @@ def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
     return with_plan(recorded, parent, parent.plan_key, replace(plan, sub_tasks=sub_tasks))
 
 
+def with_cell(recorded: Recorded, node: Node, place: int, code: str) -> Recorded:
+    """The records in which a cell of a code node has other code; the cells after it are dropped, to be written anew."""
+    first = max(at for at in range(place + 1) if at == 0 or node.cells[at].text)
+    codes = [*(cell.code for cell in node.cells[first:place]), code]
+    text = with_block(node.cells[first].text, place - first, code)
+    if code_blocks(text) != codes:
+        text = "\n".join(f"```python\n{each}\n```" for each in codes)
+    cells = [*node.cells[:place], replace(node.cells[place], code=code, ended=None, output="", value=None, error=None)]
+    cells[first] = replace(cells[first], text=text)
+    changed = replace(node, cells=tuple(cells), result=None, result_key="")
+    return _with(recorded, lambda other: changed if other.id == node.id else other)
+
+
 def without(recorded: Recorded, node: Node) -> Recorded:
     """The records without the node's plan and result, under whichever node they are recorded."""
 
@@ -68,7 +82,7 @@ def without(recorded: Recorded, node: Node) -> Recorded:
         same_plan = other.plan_key == node.plan_key != ""
         same_result = other.result_key == node.result_key != ""
         if other.id == node.id or same_plan or same_result:
-            return replace(other, plan=None, plan_key="", result=None, result_key="", rounds=())
+            return replace(other, plan=None, plan_key="", result=None, result_key="", rounds=(), cells=())
         return other
 
     return replace(_with(recorded, reduced), earlier=tuple(map(reduced, recorded.earlier)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..core.edits import unfinished, with_plan, with_result, with_task, without
+from ..core.edits import unfinished, with_cell, with_plan, with_result, with_task, without
 from ..core.keys import digest
 from ..core.limits import Limits
 from ..core.plan import Plan, Recurse, plan_from_json
@@ -107,16 +107,29 @@ class Fork:
         return Recorded(tree, self.recorded.earlier)
 
 
-def edited(run: Forked, node_id: str, task: str | None, plan: Plan | None, result: str | None) -> Fork:
-    """A fork in which one node has another task, plan or result. Raises `ConfigurationError`."""
-    _require_one(node_id, task=task, plan=plan, result=result)
+def edited(
+    run: Forked,
+    node_id: str,
+    task: str | None,
+    plan: Plan | None,
+    result: str | None,
+    code: Mapping[int, str] | None = None,
+) -> Fork:
+    """A fork in which one node has another task, plan or result, or a cell of it other code.
+
+    Raises `ConfigurationError`.
+    """
+    _require_one(node_id, task=task, plan=plan, result=result, code=code)
     node, recorded = _node(run, node_id), run.snapshot()
-    edit = digest([node_id, task, plan.to_json() if plan is not None else None, result])
+    parts: list[Any] = [node_id, task, plan.to_json() if plan is not None else None, result]
+    edit = digest(parts if code is None else [*parts, [[place, text] for place, text in code.items()]])
     fork = Fork(run.task, recorded, {"run_id": run.run_id, "node": node_id}, edit)
     if task is not None and node.parent is None:
         return replace(fork, task=task)
     if task is not None:
         return replace(fork, recorded=with_task(recorded, _planned(run, node), task))
+    if code is not None:
+        return replace(fork, recorded=with_cell(recorded, node, *_cell_given(node, code)))
     if plan is not None:
         return replace(fork, recorded=with_plan(recorded, node, _key(run, node), _possible(run, node, plan)))
     return replace(fork, recorded=with_result(recorded, node, _key(run, node), result or ""))
@@ -153,11 +166,29 @@ def _require_one(node_id: str, **given: Any) -> None:
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         given_names = " and ".join(named) or "nothing"
-        raise ConfigurationError(f"edit of node {node_id}: give one of task, plan and result; {given_names} was given")
+        raise ConfigurationError(
+            f"edit of node {node_id}: give one of task, plan, result and code; {given_names} was given"
+        )
     for name in ("task", "result"):
         value = given[name]
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} is no text or empty; give a text")
+
+
+def _cell_given(node: Node, code: Any) -> tuple[int, str]:
+    """The place of a cell, from 0, and its new code. Raises `ConfigurationError`."""
+    given = list(code.items()) if isinstance(code, Mapping) else []
+    if len(given) != 1 or not isinstance(given[0][0], int) or not isinstance(given[0][1], str):
+        raise ConfigurationError(
+            f"edit of node {node.id}: code={code!r:.60}; give the place of one cell, from 0, and its code: "
+            '{1: "print(1)"}'
+        )
+    ((place, text),) = given
+    if not 0 <= place < len(node.cells) or not text.strip():
+        raise ConfigurationError(
+            f"edit of node {node.id}: cell {place} is not among its {len(node.cells)} cells, or its code is empty"
+        )
+    return place, text
 
 
 def _node(run: Forked, node_id: str) -> Node:

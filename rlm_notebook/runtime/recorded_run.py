@@ -192,6 +192,7 @@ class RecordedRun:
         task: str | None = None,
         plan: Plan | Mapping[str, Any] | None = None,
         result: str | None = None,
+        code: Mapping[int, str] | None = None,
     ) -> NoReturn:
         """Raises `ConfigurationError`: a file contains no model. Use `engine.edit(run, ...)`."""
         raise self._without_engine(f".edit(run, {node_id!r}, ...)")

@@ -206,15 +206,18 @@ class Run:
         task: str | None = None,
         plan: Plan | Mapping[str, Any] | None = None,
         result: str | None = None,
+        code: Mapping[int, str] | None = None,
     ) -> Run:
         """A new run, started at once, in which a node has another task, plan or result; this run is unchanged.
+
+        `code` maps the place of a code node's cell, from 0, to other code: the cells after it are written anew.
 
         Results that do not depend on the edit are reused; so are those after a result that comes out equal. The new
         run of a run in a file is in `<name>-edit.json` beside it. Its usage starts at zero.
         Raises `ConfigurationError` while the run is in progress and for an edit that is not possible.
         """
         self.internals.require_finished()
-        fork = edited(self.internals, node_id, task, plan_given(plan), result)
+        fork = edited(self.internals, node_id, task, plan_given(plan), result, code)
         return self._engine.start_fork(self.internals.job, fork)
 
     def retry(self, node_id: str | None = None) -> Run:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..exceptions import ConfigurationError
 from .port import Sandbox
 
-__all__ = ["CodeSandbox", "code_options", "make_sandbox", "require_available"]
+__all__ = ["CodeSandbox", "code_options", "lacks_of", "make_sandbox", "require_available"]
 
 #: By kind: the module and the class that implement it.
 _KINDS = {"monty": ("monty", "MontySandbox"), "python": ("confined", "ConfinedPython")}
@@ -90,6 +90,14 @@ def require_available(options: CodeSandbox) -> None:
             f'CodeSandbox(kind="python"): code can be confined on Linux only, and this is {sys.platform}; '
             'use kind="monty"'
         )
+
+
+def lacks_of(options: CodeSandbox) -> str:
+    """What the sandbox has and has not, for a prompt; "" where it cannot run."""
+    try:
+        return make_sandbox(options).lacks
+    except ConfigurationError:
+        return ""
 
 
 def make_sandbox(options: CodeSandbox) -> Sandbox:

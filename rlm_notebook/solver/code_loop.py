@@ -44,7 +44,6 @@ from ..core.plan import PlannedTask
 from ..core.recordable import plain_arguments, plain_text
 from ..core.redaction import store_of
 from ..core.retry import RetryPolicy
-from ..core.secret_parameters import secret_parameters
 from ..core.tree import Node, ToolUse
 from ..credentials import without_keys
 from ..exceptions import LimitError
@@ -61,11 +60,11 @@ from ..values import NoText, json_text
 from .errors import what_was_wrong, without_node
 from .model_calls import call_model, emit_work
 from .planning import limit_error
-from .requests import LLM_QUERY, RequestBuilder
+from .requests import LLM_QUERY, RequestBuilder, code_variables, offered_tools
 from .subtasks import Solver, SubTasks
 from .tool_loop import ToolLoop, Transcript
 
-__all__ = ["CodeLoop", "offered_tools"]
+__all__ = ["CodeLoop"]
 
 RLM_QUERY = "rlm_query"
 #: The name under which a cell's call of `budget()` is recorded, so that a resumed cell gets the same figures.
@@ -75,13 +74,6 @@ NO_CODE = (
     "NoCode: your reply has no ```python block. Write a cell, or call FINAL(value) in one if you have the answer; a "
     "second reply without code is taken as the answer."
 )
-
-
-def offered_tools(tools: Mapping[str, Tool]) -> dict[str, Tool]:
-    """The tools that are functions in cells. Not those with secret arguments: a cell is recorded as it is written."""
-    return {
-        name: tool for name, tool in tools.items() if not secret_parameters(tool.parameters) and name.isidentifier()
-    }
 
 
 class CodeLoop:
@@ -156,9 +148,10 @@ class CodeLoop:
     async def _answer(self) -> Reply:
         sandbox = self._sandbox = self._run.sandbox()
         facts = self._requests.facts(self._run, self._run.tree[self._node])
-        request = self._requests.for_coder(
-            facts, sandbox.lacks, self._tools.values(), await in_daemon_thread(self._described)
-        )
+        if self._run.job.memory:
+            # A large table takes a while.
+            await in_daemon_thread(lambda: self._run.job.memory.code_values)
+        request = self._requests.for_coder(self._run, facts, sandbox.lacks)
         number, without_code, model, noted = 0, 0, "", list[str]()
         while number < self._options.max_cells and (self._recorded or self._may_continue(request)):
             reply, usage = await self._next_reply(request)
@@ -324,15 +317,6 @@ class CodeLoop:
         if session is not None:
             await asyncio.shield(asyncio.ensure_future(session.close()))
 
-    def _described(self) -> list[str]:
-        """The variables of the session, a line each, as the prompt lists them."""
-        memory = self._run.job.memory
-        if not memory:
-            return ["context: text, the task itself"]
-        forms = {name: _form_of(value) for name, value in memory.code_values.items()}
-        only = " (also named context)" if len(memory) == 1 else ""
-        return [f"{each.described}: {forms[each.name]}{only}" for each in memory]
-
     # -- what cells call -----------------------------------------------------------------------------------------
 
     async def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -375,7 +359,7 @@ class CodeLoop:
             return await self._many(RLM_QUERY, tasks, agent, on_failure)
 
         async def show_vars() -> str:
-            return "\n".join(self._described())
+            return "\n".join(code_variables(self._run.job.memory))
 
         async def budget() -> Any:
             return await self._use_tool(BUDGET, (), {})
@@ -568,20 +552,6 @@ def _uses_by_call(
         if use.ended is not None and use.name not in changed:
             found[use.name, as_json(use.arguments)].append(use)
     return found
-
-
-def _form_of(value: Any) -> str:
-    """What a variable is in the session."""
-    if isinstance(value, str):
-        return "str"
-    if isinstance(value, dict | list):
-        return f"{type(value).__name__} of {len(value)}"
-    if value is None or isinstance(value, bool | int | float):
-        return type(value).__name__
-    return (
-        "an object with size (characters), read(start, end) -> str, search(regex, limit=100) -> list of (position, "
-        "line) and chunks(n) -> list of (start, end) of at most n characters"
-    )
 
 
 def _gives_text(tool: Tool) -> bool:

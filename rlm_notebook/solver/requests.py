@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,9 @@ from ..agent import Agent
 from ..core.citations import placeless
 from ..core.keys import digest, plan_key
 from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE
+from ..core.secret_parameters import secret_parameters
 from ..core.tree import Node, NodeState
+from ..memory import SharedMemory
 from ..ports import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
     ancestors_shown,
@@ -25,13 +27,25 @@ from ..prompts import (
 from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
 from ..runtime.team import Team
-from ..sandbox.options import CodeSandbox
+from ..sandbox.options import CodeSandbox, lacks_of
 from ..tools import Tool
 
-__all__ = ["LLM_QUERY", "RequestBuilder"]
+__all__ = ["LLM_QUERY", "RequestBuilder", "code_variables", "offered_tools"]
 
 #: The query of nodes that are one call of a worker.
 LLM_QUERY = "llm_query"
+
+
+def offered_tools(tools: Mapping[str, Tool]) -> dict[str, Tool]:
+    """The tools that are functions in cells. Not those with secret arguments: a cell is recorded as it is written."""
+    return {
+        name: tool for name, tool in tools.items() if not secret_parameters(tool.parameters) and name.isidentifier()
+    }
+
+
+def code_variables(memory: SharedMemory) -> list[str]:
+    """The variables of a code node's session, a line each; without any, the task's text is one."""
+    return memory.code_described or ["context: str, the text of the task"]
 
 
 class RequestBuilder:
@@ -122,11 +136,13 @@ class RequestBuilder:
         schema = PLAN_SCHEMA if self._code is None else PLAN_SCHEMA_WITH_CODE
         return self._request("planner", messages, facts, self._team.planner, schema=schema)
 
-    def for_coder(self, facts: NodeFacts, lacks: str, tools: Iterable[Tool], variables: Iterable[str]) -> Request:
-        """The first request of a code node; `lacks` and `variables` are described in the prompt."""
-        agent = self._team.coder
-        system_prompt = coder_system_prompt(lacks, [tool.schema for tool in tools], agent.instructions)
-        return self._request("coder", coder_messages(facts, system_prompt, variables), facts, agent)
+    def for_coder(self, run: NodeSource, facts: NodeFacts, lacks: str) -> Request:
+        """The first request of a code node; `lacks` is what its sandbox has and has not."""
+        coder, worker = self._team.coder, self._team.agent(run.tree[facts.task_id])
+        tools = [tool.schema for tool in offered_tools(self._team.tools_of(worker)).values()]
+        system_prompt = coder_system_prompt(lacks, tools, coder.instructions)
+        messages = coder_messages(facts, system_prompt, code_variables(run.job.memory))
+        return self._request("coder", messages, facts, coder)
 
     def for_worker(self, run: NodeSource, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
         agent = self._team.agent(node)
@@ -151,6 +167,8 @@ class RequestBuilder:
             parts = tuple(Part(child.id, child.task, child.result or "") for child in living)
             return self.for_synthesizer(self.facts(run, node, parts)).messages
         facts = self.facts(run, node)
+        if node.decision == "PROGRAM" and self._code is not None:
+            return self.for_coder(run, facts, lacks_of(self._code)).messages
         planned_answer = (node.plan or {}).get("answer")
         if any(phase.kind == "execute" for phase in node.phases) and not (
             node.result and node.result == planned_answer

@@ -36,7 +36,7 @@ export interface TreeNode {
   readonly model: string;
   readonly state: NodeState;
   readonly mark: "" | "cached" | "replayed";
-  readonly decision: "EXECUTE" | "RECURSE" | null;
+  readonly decision: "EXECUTE" | "RECURSE" | "PROGRAM" | null;
   readonly depends_on: readonly string[];
   readonly tokens_in: number;
   readonly tokens_out: number;
@@ -51,6 +51,10 @@ export interface TreeNode {
   readonly awaiting: boolean;
   /** Whether the answer, or the plan, was cut off; the note says by what. */
   readonly ended_early: boolean;
+  /** The function of a code node's cell that asked for it; empty for other nodes. */
+  readonly query: string;
+  /** Of a code node: changes when a cell is written and when it has run. */
+  readonly cells: number;
 }
 
 export interface Budget {
@@ -147,7 +151,7 @@ export interface Acknowledgement extends Answer {
 export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
 
 /** The fields that have a tab of their own. */
-export const TAB_FIELDS = ["output", "prompt", "plan", "tools", "events"] as const;
+export const TAB_FIELDS = ["output", "cells", "prompt", "plan", "tools", "events"] as const;
 export type TabField = (typeof TAB_FIELDS)[number];
 
 /** Fields that are fetched when they are shown; a title is cut, `task` is the whole text. */
@@ -189,6 +193,8 @@ export const EMPTY_NODE: TreeNode = {
   tail: "",
   awaiting: false,
   ended_early: false,
+  query: "",
+  cells: 0,
 };
 
 export const EMPTY_RUN: Run = {

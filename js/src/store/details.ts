@@ -25,9 +25,9 @@ export interface DetailPorts {
   nextRequest(): number;
 }
 
-/** Changes when the long fields of a node may have changed: a round of tools ends with a phase. */
+/** Changes when the long fields of a node may have changed: a round of tools ends with a phase, a cell by itself. */
 export const versionOf = (node: TreeNode): string =>
-  `${node.state} ${node.attempts} ${node.mark} ${node.phases.length} ${node.awaiting}`;
+  `${node.state} ${node.attempts} ${node.mark} ${node.phases.length} ${node.awaiting} ${node.cells}`;
 
 const LOADING: Detail = { status: "loading", data: null };
 const UNAVAILABLE: Detail = { status: "unavailable", data: null };

@@ -27,6 +27,9 @@ const FLATTEN_SHARE = 10;
 
 /** From this size on, what goes through all nodes is done every few seconds only. */
 const DEAR_TREE = 2000;
+
+/** So many sub-queries of one code node are listed without being asked for. */
+const MANY_QUERIES = 24;
 const SLOW_SECONDS = 4;
 /** Milliseconds between two looks for finished branches in such a tree. */
 const FOLD_PAUSE = 500;
@@ -61,6 +64,7 @@ export class View {
   #lastStatus = "";
   #lastEpoch = -1;
   #foldedAt = -Infinity;
+  #loopsFoldedAt = -Infinity;
   readonly #foldDecided = new Set<string>();
   #flattenPause = 0;
   #flattenedAt = -Infinity;
@@ -158,6 +162,7 @@ export class View {
       this.frame.value += 1;
       this.#followEpoch();
       this.#followStatus();
+      this.#foldLoops();
       this.#foldFinished();
       if (this.#mayFlatten()) this.#shape.value = this.store.tree.shape;
     });
@@ -285,6 +290,21 @@ export class View {
     const { dialog, selected } = this;
     if (selected.value !== null && !this.store.tree.node(selected.value)) selected.value = null;
     if (dialog.value && dialog.value.kind !== "help") dialog.value = null;
+  }
+
+  /** The sub-queries of a code node are one line, once there are many, until the reader opens it. */
+  #foldLoops(): void {
+    const { tree } = this.store;
+    if (tree.size <= MANY_QUERIES || performance.now() - this.#loopsFoldedAt < FOLD_PAUSE) return;
+    this.#loopsFoldedAt = performance.now();
+    const loops: string[] = [];
+    for (const node of tree.nodes()) {
+      if (node.decision !== "PROGRAM" || this.#foldDecided.has(node.id)) continue;
+      if (tree.children(node.id).length > MANY_QUERIES) loops.push(node.id);
+    }
+    if (loops.length === 0) return;
+    for (const id of loops) this.#foldDecided.add(id);
+    this.#setFolded(loops, true);
   }
 
   /** Finished branches make room for live work, once there are more rows than fit. */

@@ -88,6 +88,29 @@ function Tools({ data }: { data: unknown }) {
   );
 }
 
+/** What a cell printed, its value and its error, below its code. */
+function Cells({ data }: { data: unknown }) {
+  const cells = records(data);
+  if (cells.length === 0) return <Empty>No cell was written.</Empty>;
+  return (
+    <>
+      {cells.map((cell, index) => (
+        <section class={`rn-cell${typeof cell["error"] === "string" ? " rn-failed" : ""}`}>
+          <h4>
+            Cell {index + 1}
+            <span>{typeof cell["seconds"] === "number" ? formatDuration(cell["seconds"]) : "runs"}</span>
+          </h4>
+          {text(cell["code"]) === "" ? <Empty>A reply without code.</Empty> : <PlainText text={text(cell["code"])} />}
+          {text(cell["output"]) !== "" && <PlainText text={text(cell["output"])} />}
+          {text(cell["value"]) !== "" && <PlainText text={`=> ${text(cell["value"])}`} />}
+          {text(cell["error"]) !== "" && <PlainText text={text(cell["error"])} />}
+          {text(cell["note"]) !== "" && <p class="rn-empty">{clip(text(cell["note"]))}</p>}
+        </section>
+      ))}
+    </>
+  );
+}
+
 function Events({ data }: { data: unknown }) {
   const events = records(data);
   if (events.length === 0) return <Empty>Nothing has happened yet.</Empty>;
@@ -109,6 +132,7 @@ const TABS: Record<TabField, (properties: TabProperties) => ComponentChild> = {
   prompt: Prompt,
   plan: Plan,
   tools: Tools,
+  cells: Cells,
   events: Events,
 };
 

@@ -14,6 +14,7 @@ import { Icon } from "./icons";
 
 const TAB_NAMES: Record<TabField, string> = {
   output: "Output",
+  cells: "Cells",
   prompt: "Prompt",
   plan: "Plan",
   tools: "Tools",
@@ -137,16 +138,26 @@ function toolCount(view: View, node: TreeNode): number {
   return Array.isArray(data) ? data.length : 0;
 }
 
-function nextTab(key: string, current: TabField): TabField | null {
-  const index = TAB_FIELDS.indexOf(current);
+/** Only a code node has cells. */
+const tabsOf = (node: TreeNode): readonly TabField[] =>
+  node.decision === "PROGRAM" ? TAB_FIELDS : TAB_FIELDS.filter((field) => field !== "cells");
+
+/** The tab that is shown: the chosen one, if this node has it. */
+const shownTab = (view: View, node: TreeNode): TabField =>
+  tabsOf(node).includes(view.tab.value) ? view.tab.value : "output";
+
+function nextTab(key: string, current: TabField, fields: readonly TabField[]): TabField | null {
+  const index = fields.indexOf(current);
   const steps: Record<string, number> = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 };
   const target = Object.hasOwn(steps, key) ? steps[key] : undefined;
-  return target === undefined ? null : (TAB_FIELDS.at(target % TAB_FIELDS.length) ?? null);
+  return target === undefined ? null : (fields.at(target % fields.length) ?? null);
 }
 
 function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string }) {
+  const fields = tabsOf(node);
+  const shown = shownTab(view, node);
   const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }): void => {
-    const tab = nextTab(event.key, view.tab.value);
+    const tab = nextTab(event.key, shown, fields);
     if (!tab) return;
     event.preventDefault();
     view.tab.value = tab;
@@ -155,14 +166,14 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
   const tools = toolCount(view, node);
   return (
     <div class="rn-tabs" role="tablist" aria-label="Details" onKeyDown={onKeyDown}>
-      {TAB_FIELDS.map((field) => (
+      {fields.map((field) => (
         <button
           type="button"
           role="tab"
           data-tab={field}
-          aria-selected={view.tab.value === field}
+          aria-selected={shown === field}
           aria-controls={panel}
-          tabIndex={view.tab.value === field ? 0 : -1}
+          tabIndex={shown === field ? 0 : -1}
           onClick={() => (view.tab.value = field)}
         >
           {TAB_NAMES[field]}
@@ -175,7 +186,7 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
 
 /** Fetches the shown fields, and subscribes to the text of a node that is streaming. */
 function useNodeData(view: View, node: TreeNode): void {
-  const tab = view.tab.value;
+  const tab = shownTab(view, node);
   useEffect(() => {
     view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", tab])]);
   }, [node.id, versionOf(node), tab]);
@@ -194,7 +205,7 @@ function focusActiveRow(from: EventTarget | null): void {
 
 function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
   useNodeData(view, node);
-  const field = view.tab.value;
+  const field = shownTab(view, node);
   const panel = `rn-panel-${view.key}`;
   const close = (event: Event): void => {
     focusActiveRow(event.target);

@@ -5,6 +5,7 @@ import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
+import { queriesOf } from "../store/queries";
 import type { View } from "../store/view";
 import { TimelineOverlay } from "./critical_overlay";
 import { labelPlace, type LabelPlace } from "./bar";
@@ -67,6 +68,7 @@ function GridRow({ view, shape, index, active, actions }: {
       isActive={index === active}
       childCount={childCount}
       completeChildren={tree.completeChildren(node.id)}
+      queries={childCount > 0 && !view.isOpen(node.id) ? queriesOf(tree, node) : ""}
       now={clockFor(node, place, now)}
       axis={view.axis.value}
       labelPlace={place}

@@ -28,6 +28,8 @@ export interface RowProperties {
   readonly isActive: boolean;
   readonly childCount: number;
   readonly completeChildren: number;
+  /** What the cells of a code node asked for, such as "llm_query × 200, 3 failed". */
+  readonly queries: string;
   /** Fixed for a node whose phases are all over, so that the clock does not draw it again. */
   readonly now: number;
   readonly axis: TimeAxis;
@@ -102,12 +104,12 @@ function Highlighted({ title, at, end }: { title: string; at: number; end: numbe
   );
 }
 
-function ChildCount({ complete, total }: { complete: number; total: number }) {
+function ChildCount({ complete, total, queries }: { complete: number; total: number; queries: string }) {
   if (total === 0) return null;
   return (
     <span class="rn-children" title={`${complete} of ${plural(total, "subtask")} done`}>
       <span class="rn-pie" style={{ "--share": complete / total }} />
-      {complete}/{total}
+      {complete}/{total} {queries}
     </span>
   );
 }
@@ -134,7 +136,8 @@ function Reason({ node }: { node: TreeNode }) {
   );
 }
 
-function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sharedTitle, actions }: RowProperties) {
+function TaskCell(properties: RowProperties) {
+  const { node, shape, isOpen, childCount, completeChildren, queries, query, sharedTitle, actions } = properties;
   return (
     <div class="rn-task-cell" role="gridcell" style={{ "--depth": shape.depth }}>
       <Guides shape={shape} isLeaf={isOpen === undefined} />
@@ -143,7 +146,7 @@ function TaskCell({ node, shape, isOpen, childCount, completeChildren, query, sh
       <Title title={node.title} shared={sharedTitle} query={query} />
       {node.tail !== "" && <span class="rn-tail">…{clip(node.tail)}</span>}
       <Reason node={node} />
-      <ChildCount complete={completeChildren} total={childCount} />
+      <ChildCount complete={completeChildren} total={childCount} queries={queries} />
       <Attempts count={node.attempts} />
       {node.awaiting && (
         <span class="rn-awaiting">{asksForTools(node) ? "tools wait for approval" : "waits for approval"}</span>

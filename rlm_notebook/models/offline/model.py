@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from ...core.limits import Usage
-from ...ports import FREE, Capabilities, Mode, NodeFacts, Reply, Request
+from ...ports import FREE, Capabilities, Mode, Reply, Request
+from .coder import write
 from .planner import plan
 from .synthesizer import synthesize
 from .worker import REFUSAL, answer, is_refusal
@@ -15,28 +16,44 @@ __all__ = ["LABEL", "OfflineModel"]
 #: `metadata["label"]` of every reply, so that no extract is mistaken for a language model's answer.
 LABEL = "rule-based, extractive — not a language model"
 
-_ANSWERS: dict[Mode, Callable[[NodeFacts], str]] = {"planner": plan, "worker": answer, "synthesizer": synthesize}
+_ANSWERS: dict[Mode, Callable[[Request], str]] = {
+    "planner": lambda request: plan(request.facts, code=_may_program(request)),
+    "worker": lambda request: answer(request.facts),
+    "synthesizer": lambda request: synthesize(request.facts),
+    "coder": lambda request: _cell(request),
+}
+
+
+def _may_program(request: Request) -> bool:
+    """Whether the planner may have the task solved by code."""
+    decision = (request.schema or {}).get("properties", {}).get("decision", {})
+    return "PROGRAM" in decision.get("enum", ())
+
+
+def _cell(request: Request) -> str:
+    written = sum(message["role"] == "assistant" for message in request.messages)
+    return write(request.facts, written, request.messages[-1]["content"])
 
 
 class OfflineModel:
     """A rule-based model: splits a task by its structure, answers with extracts, counts and sums.
 
-    It uses `request.facts` alone, which include the whole references, and is deterministic. Usage counts words instead
-    of tokens; the cost is 0.
+    It uses `request.facts`, which include the whole references, and of code nodes the cells so far; it is
+    deterministic. Usage counts words instead of tokens; the cost is 0.
     """
 
     name = "offline"
     capabilities = Capabilities(stream=True, usage=True, whole_references=True, price=FREE)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        content = _ANSWERS[request.mode](request.facts)
+        content = _ANSWERS[request.mode](request)
         # About fifty pieces of at least a line each: enough to watch, cheap to send.
         size = max(80, len(content) // 50)
         for start in range(0, len(content), size):
             yield content[start : start + size]
         metadata = {"label": LABEL}
         # Also as a note of the node: a refusal should be visible in a tree of hundreds of nodes.
-        if request.mode != "planner" and is_refusal(content):
+        if request.mode not in ("planner", "coder") and is_refusal(content):
             some = f"not all of it: some {REFUSAL.replace('needs', 'need')}"
             metadata["note"] = f"cannot: {REFUSAL}" if request.mode == "worker" else some
         read = [message["content"] for message in request.messages] or [request.facts.task]

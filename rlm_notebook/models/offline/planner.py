@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ...ports import NodeFacts
+from .coder import is_understood
 from .documents import Section, chunks, outline
 from .tables import read_table
 from .tasks import ParsedInstruction, Task, is_command, masked, read_instruction, read_task, title_of
@@ -41,8 +42,11 @@ class _Split:
     parts: tuple[_Part, ...]
 
 
-def plan(facts: NodeFacts) -> str:
-    """The planner's JSON for a task."""
+def plan(facts: NodeFacts, *, code: bool = False) -> str:
+    """The planner's JSON for a task; `code`: it may be solved by code."""
+    if code and facts.references and is_understood(facts.task):
+        thoughts = "The task counts, filters or groups what is in the references, which code does exactly."
+        return _json({"thoughts": thoughts, "decision": "PROGRAM", "answer": None, "sub_tasks": []})
     task = read_task(facts.task)
     for rule in _RULES:
         split = rule(task, facts)

@@ -32,6 +32,8 @@ class CellOptions:
     on_limit: str | None = None
     on_failure: str | None = None
     temperature: float | None = None
+    code: str | None = None
+    code_sandbox: str | None = None
     usd: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
@@ -84,6 +86,8 @@ def add_options(parser: LineParser) -> None:
     add("--on-limit", choices=["execute", "raise"], help="at a limit: execute the task, or raise an error")
     add("--on-failure", choices=["raise", "synthesize"], help="with failed sub-tasks: raise, or synthesize")
     add("--temperature", type=temperature, metavar="T", help="sampling temperature of the default agent")
+    add("--code", nargs="?", const="planner", choices=["planner", "root"], metavar="root", help=_CODE_HELP)
+    add("--code-sandbox", choices=["monty", "python"], help="where the code runs (implies --code): monty, or python")
     add("--budget", dest="usd", type=dollars, metavar="USD", help="budget: dollars of the whole run")
     add("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     add("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
@@ -117,6 +121,8 @@ _APPROVE_HELP = """wait in the widget until each plan is approved, or with --app
 only the first"""
 _DETACH_HELP = """run in the background; the value is the run, immediately
 (--detach=loop: on the kernel's own event loop)"""
+_CODE_HELP = """the planner may have a task solved by Python code that the model writes;
+with --code=root the task itself is"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
 

@@ -17,6 +17,7 @@ from ...models.unavailable import UnavailableModel
 from ...ports import Journal
 from ...runtime.config import EngineOptions
 from ...runtime.run import Run
+from ...sandbox.options import CodeSandbox
 from ..commands.run_lookup import live_run
 from ..kernel.session import Session
 from .default_model import OFFLINE, chosen_model, keys_from, recorded_model, suggestions, variable, why_default
@@ -166,9 +167,17 @@ def _engine_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
         "agents": variable(options.agents, "--agents", names) if options.agents else None,
         "tools": [variable(name, "--tools", names) for name in options.tools] or None,
         "budget": _budget(session, options),
+        "code": _code(options),
         "approve": {"all": True, "root": "root", None: None}[options.approve],
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _code(options: CellOptions) -> CodeSandbox | None:
+    if options.code is None and options.code_sandbox is None:
+        return None
+    kind, when = options.code_sandbox or "monty", options.code or "planner"
+    return CodeSandbox(kind=cast(Any, kind), when=cast(Any, when))
 
 
 def _default_budget(session: Session) -> Budget:

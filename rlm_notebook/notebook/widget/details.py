@@ -58,6 +58,19 @@ class Details:
             for use in node.tool_calls
         ]
 
+    def _cells(self, node: Node) -> list[dict[str, Any]]:
+        return [
+            {
+                "code": cell.code,
+                "output": cell.output,
+                "value": cell.value,
+                "error": cell.error,
+                "seconds": cell.seconds if cell.ended is not None else None,
+                "note": cell.note,
+            }
+            for cell in node.cells
+        ]
+
     def _events(self, node: Node) -> list[dict[str, Any]]:
         since = self.timeline.since
         events = [{"at": since(phase.started), "type": phase.kind, "text": ""} for phase in node.phases]
@@ -83,6 +96,7 @@ _READERS: dict[str, Callable[[Details, Node], Any]] = {
     "prompt": Details._prompt,
     "plan": Details._plan,
     "tools": Details._tools,
+    "cells": Details._cells,
     "events": Details._events,
 }
 DETAIL_FIELDS = tuple(_READERS)

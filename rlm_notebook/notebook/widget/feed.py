@@ -33,7 +33,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...core.events import Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
+from ...core.events import CellWritten, Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ...core.tree import Node, NodeState
 from ...runtime.run_view import RunView
 from ...views.answer import cut_off_answers
@@ -103,7 +103,7 @@ class Feed:
             self._texts.setdefault(node, StreamedText()).add(event.text)
             self._growing[node] = None
             return False
-        if isinstance(event, Finished | Retried):
+        if isinstance(event, Finished | Retried | CellWritten):
             self._texts.pop(node, None)
         if isinstance(event, RunPaused):
             self._pauses.append((event.at, None if self._run.internals.fresh else event.at))

@@ -39,6 +39,8 @@ DEFAULTS: dict[str, Any] = {
     "tail": "",
     "awaiting": False,
     "ended_early": False,
+    "query": "",
+    "cells": 0,
 }
 NODE_FIELDS = tuple(DEFAULTS)
 
@@ -110,6 +112,9 @@ def node_row(
         "tail": tail,
         "awaiting": awaiting,
         "ended_early": bool(node.ended_early),
+        "query": node.query,
+        # Twice the number, plus one while the last one runs: it changes with each event of a cell.
+        "cells": 2 * len(node.cells) - bool(node.cells and node.cells[-1].ended is not None),
     }
 
 
