@@ -31,7 +31,7 @@ from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from ..concurrency.threads import in_daemon_thread
 from ..core.code_text import code_blocks
@@ -69,6 +69,10 @@ __all__ = ["CodeLoop"]
 RLM_QUERY = "rlm_query"
 #: The name under which a cell's call of `budget()` is recorded, so that a resumed cell gets the same figures.
 BUDGET = "budget"
+#: The most calls of host functions in one cell, beside one for each step; and the most that a limit refuses until the
+#: cell is ended.
+MOST_CALLS = 10_000
+MOST_REFUSALS = 100
 #: What an answer without code is told, once in a row.
 NO_CODE = (
     "NoCode: your reply has no ```python block. Write a cell, or call FINAL(value) in one if you have the answer; a "
@@ -132,6 +136,9 @@ class CodeLoop:
         self._prompt = 0
         #: The error that ends the node, whatever the code of the cell does about it.
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        #: Why the cell that runs is ended, once it is; and its calls so far, and those that a limit did not allow.
+        self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._calls = self._refusals = 0
         self._started = 0.0
         self._thoughts: list[str] = []
 
@@ -289,12 +296,16 @@ class CodeLoop:
         if self._session is None:
             assert self._sandbox is not None
             self._session = await self._sandbox.open(self._settings())
+        began = self._run.clock()
+        self._calls, self._refusals, self._stopped = 0, 0, self._run.loop.create_future()
         cell = self._run.loop.create_task(self._session.run(code, self._call))
         try:
-            ending: set[asyncio.Future[Any]] = {cell, self._failure}
+            ending: set[asyncio.Future[Any]] = {cell, self._failure, self._stopped}
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             if self._failure.done():
                 self._failure.result()
+            if self._stopped.done():
+                return CellResult(error=self._stopped.result(), seconds=self._run.clock() - began, lost=True)
             return cell.result()
         finally:
             await _end([cell, *self._serving])
@@ -322,6 +333,11 @@ class CodeLoop:
     async def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call of a cell, in the context of this node. An error that ends the node is not raised in the cell:
         the cell is ended, and gets nothing."""
+        self._calls += 1
+        if self._calls > (most := MOST_CALLS + self._run.limits.max_steps):
+            await self._stop(f"TooManyCalls: a cell may call functions {most:,} times; this one was ended")
+        if self._refusals > MOST_REFUSALS:
+            await self._stop(f"LimitReached: {MOST_REFUSALS} queries beyond a limit were refused; the cell was ended")
         serving = self._run.loop.create_task(self._serve(name, args, kwargs), context=self._context)
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
@@ -334,6 +350,13 @@ class CodeLoop:
                 self._failure.set_exception(error)
             await asyncio.Event().wait()
             raise
+
+    async def _stop(self, reason: str) -> NoReturn:
+        """End the cell: a loop of calls that are refused would go on for ever, because waiting is no computing."""
+        if not self._stopped.done():
+            self._stopped.set_result(f"{reason}, and the names of the session are lost")
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable: the call is cancelled with its cell")
 
     async def _serve(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function = self._functions.get(name)
@@ -405,6 +428,7 @@ class CodeLoop:
         refused, limit = None, self._allowed(wanted, agent)
         if limit < len(wanted):
             refused = self._refusal(len(wanted), limit)
+            self._refusals += 1
         wanted = wanted[:limit]
         self._run.steps.reserve(len(wanted))
         repeats = [self._count(query, agent, text) for text in wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 from hypothesis import given, settings
@@ -35,7 +36,8 @@ def queries(run: Run, *, new: bool = False) -> set[tuple[str, int]]:
     return {(node.task, node.repeat) for node in run.tree.children("0") if not (new and node.mark == "replayed")}
 
 
-@settings(deadline=None)
+#: Each example is three runs.
+@settings(deadline=None, max_examples=int(os.environ.get("RLM_PROPERTY_EXAMPLES", "30")) // 3)
 @given(PROGRAMS, st.data())
 def test_a_changed_cell_asks_anew_only_what_is_new(cells: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(1, len(cells)))
