@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from .memory import SharedMemory
-    from .models.scripted import Fault, ScriptedModel
+    from .models.scripted import Cells, Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
     from .ports import Capabilities, Model, Observer, Reply, Request
     from .runtime.recorded_run import RecordedRun, load_run
@@ -56,6 +56,7 @@ __all__ = [
     "Budget",
     "BudgetExceededError",
     "Capabilities",
+    "Cells",
     "CheckpointError",
     "CodeSandbox",
     "ConfigurationError",
@@ -107,7 +108,7 @@ _HOMES = {
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
     "memory": ["SharedMemory"],
-    "models.scripted": ["Fault", "ScriptedModel"],
+    "models.scripted": ["Cells", "Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],
     "ports": ["Capabilities", "Model", "Observer", "Reply", "Request"],
     "runtime.recorded_run": ["RecordedRun", "load_run"],

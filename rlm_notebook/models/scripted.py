@@ -23,7 +23,7 @@ from ..ports import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices
 from .callable.reply import reply_from
 
-__all__ = ["Fault", "ScriptedModel"]
+__all__ = ["Cells", "Fault", "ScriptedModel"]
 
 SYNTHESIS = "="
 _USED_UP = object()
@@ -51,13 +51,39 @@ class Fault:
         return self.mode in (None, request.mode) and re.search(self.pattern, request.facts.task) is not None
 
 
+class Cells:
+    """The cells of a task that is solved by code, in a `ScriptedModel`: each is one reply of the coder.
+
+    >>> from rlm_notebook import CodeSandbox, RecursiveEngine
+    >>> from rlm_notebook.sandbox.fake import FakeSandbox
+    >>> cells = Cells("parts = llm_query_batched(['left', 'right'])", "FINAL(' and '.join(parts))")
+    >>> model = ScriptedModel({"Both": cells, "left": "L", "right": "R"}, strict=True)
+    >>> print(RecursiveEngine(model, code=CodeSandbox(kind=FakeSandbox())).solve("Both"))
+    L and R
+    """
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = codes
+
+    def __repr__(self) -> str:
+        return f"Cells({', '.join(map(repr, self.codes))})"
+
+    def reply(self, request: Request) -> str:
+        """The plan, or the next cell; after the last one, prose."""
+        if request.mode == "planner":
+            return _plan("PROGRAM")
+        written = sum(message["role"] == "assistant" for message in request.messages)
+        return _fenced(self.codes[written]) if written < len(self.codes) else "There is no further cell."
+
+
 class ScriptedModel:
     """A deterministic stand-in for a language model.
 
     `script` is one of
     - a nested dict {task: {sub-task: "answer", ...}} (lists where the answers do not matter): a task with parts is
       split into them, any other is answered; the key "=" holds the text of the synthesis, else it is
-      "task: part; part". Keys are whole tasks, or regular expressions that match whole tasks;
+      "task: part; part". Keys are whole tasks, or regular expressions that match whole tasks. `Cells` as an
+      answer solve the task by code;
     - a list: the parts of the root;
     - a function of the `Request` (`request.facts.task`, `.mode`, `.messages`, `.tools`) that returns a str (the
       answer), a dict (a plan for a planner, else {"content"} or {"tool_calls"}), a `Reply` (given as it is), or `None`
@@ -261,9 +287,13 @@ class _Script:
         entry = self._entry(request)
         if request.mode == "planner" and entry.parts:
             return _plan("RECURSE", sub_tasks=entry.parts)
+        if isinstance(entry.text, Cells) and request.mode in ("planner", "coder"):
+            return entry.text.reply(request)
+        if isinstance(entry.text, str) and request.mode == "coder":
+            return _fenced(f"FINAL({entry.text!r})")
         given = entry.text(request) if callable(entry.text) else entry.text
         given = await given if inspect.isawaitable(given) else given
-        if given is None:
+        if given is None or isinstance(given, Cells):
             self._require_known(request, entry)
             given = _default(request)
         if request.mode != "planner" or isinstance(given, Reply):
@@ -292,6 +322,10 @@ def _plan(decision: str, *, answer: str | None = None, sub_tasks: tuple[str, ...
     return json.dumps({"thoughts": "", "decision": decision, "answer": answer, "sub_tasks": list(sub_tasks)})
 
 
+def _fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
 def _is_plan(text: str) -> bool:
     try:
         return "decision" in json.loads(text)
@@ -318,7 +352,7 @@ def _text(task: Any, value: Any) -> Any:
         raise ConfigurationError(f"ScriptedModel: {task!r} is no task; expected text (or a compiled pattern)")
     if isinstance(text, list | tuple):
         return None
-    if text is not None and not isinstance(text, str | Reply) and not callable(text):
+    if text is not None and not isinstance(text, str | Reply | Cells) and not callable(text):
         raise ConfigurationError(f"ScriptedModel: {task!r}: {text!r} is no answer; expected text, parts or a function")
     return text
 
