@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import atexit
+import functools
 import os
 import re
 import signal
@@ -124,7 +125,8 @@ class MontySandbox:
                     self._pool = pydantic_monty.Monty(
                         min_processes=0, max_processes=MOST_PROCESSES, max_checkouts_per_worker=1
                     ).__enter__()
-                    _end_at_exit(self)
+                    _end_at_exit()
+                    _open_sandboxes.add(self)
             session = _MontySession(self._pool, settings)
         except (OSError, pydantic_monty.MontyError) as error:
             raise ConfigurationError(
@@ -373,7 +375,7 @@ def _for_cell(value: Any) -> Any:
         return type(value)([_for_cell(item) for item in value])
     if isinstance(value, Mapping):
         return {key: _for_cell(item) for key, item in value.items()}
-    return value
+    return value if value is None or isinstance(value, str | bytes | int | float) else plain(value)
 
 
 def _report(error: pydantic_monty.MontyError, text: str, code: str) -> str:
@@ -398,10 +400,9 @@ def _kill(pid: int) -> None:
 _open_sandboxes: weakref.WeakSet[MontySandbox] = weakref.WeakSet()
 
 
-def _end_at_exit(sandbox: MontySandbox) -> None:
-    if not _open_sandboxes:
-        atexit.register(_end_all, os.getpid())
-    _open_sandboxes.add(sandbox)
+@functools.cache
+def _end_at_exit() -> None:
+    atexit.register(_end_all, os.getpid())
 
 
 def _end_all(pid: int) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook.exceptions import ConfigurationError
 from rlm_notebook.sandbox.port import Answer, Sandbox, SessionSettings
 from tests.support.sandboxes import FUNCTIONS, KINDS, Text, host_call, made, run_cells
 from tests.support.waiting import HANG
@@ -95,8 +94,7 @@ async def test_an_error_names_the_lines_that_led_to_it_and_the_session_goes_on(s
         "line 3: g(0)\nline 2, in g: return f(n)\nline 2, in f: return 1 / n\nZeroDivisionError: division by zero"
     )
     assert (results[2].value, results[2].lost) == ("0.5", False)
-    assert results[3].error is not None
-    assert "SyntaxError" in results[3].error
+    assert "SyntaxError" in str(results[3].error)
     assert results[4].error == "line 1: nope\nNameError: name 'nope' is not defined"
 
 
@@ -273,11 +271,3 @@ async def test_a_sandbox_serves_several_event_loops(sandbox: Sandbox) -> None:
     values = await asyncio.gather(*(asyncio.to_thread(asyncio.run, once()) for _ in range(3)))
 
     assert values == ["[1]"] * 3
-
-
-async def test_a_missing_package_is_named(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    if sandbox.kind != "monty":
-        pytest.skip("the confined process needs no package")
-    monkeypatch.setitem(__import__("sys").modules, "pydantic_monty", None)
-    with pytest.raises(ConfigurationError, match=r"rlm-notebook\[code\]"):
-        await sandbox.open(settings())

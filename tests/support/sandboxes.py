@@ -1,20 +1,54 @@
 """The sandboxes that tests run, and what their cells call."""
 
 import asyncio
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import pytest
+
+from rlm_notebook.exceptions import ConfigurationError
+from rlm_notebook.sandbox.confined import ConfinedSandbox
 from rlm_notebook.sandbox.monty import MontySandbox
-from rlm_notebook.sandbox.port import CellResult, Sandbox, Session
+from rlm_notebook.sandbox.port import CellResult, Sandbox, Session, SessionSettings
 
-__all__ = ["KINDS", "Text", "host_call", "made", "run_cells"]
+__all__ = ["FUNCTIONS", "KINDS", "Text", "host_call", "made", "require_confined", "run_cells"]
 
-KINDS = ["monty"]
+KINDS = ["monty", "python"]
 
 
 def made(kind: str) -> Sandbox:
-    return MontySandbox()
+    """A sandbox of that kind; the test is skipped where the confined Python cannot run."""
+    if kind == "monty":
+        return MontySandbox()
+    require_confined()
+    return ConfinedSandbox()
+
+
+def require_confined() -> None:
+    """Skip where Landlock is missing (old kernels, some containers), unless RLM_REQUIRE_CONFINED=1 demands it."""
+    if problem := _refusal():
+        if os.environ.get("RLM_REQUIRE_CONFINED") == "1":
+            pytest.fail(problem)
+        pytest.skip(problem)
+
+
+@cache
+def _refusal() -> str:
+    async def tried() -> None:
+        sandbox = ConfinedSandbox()
+        await (await sandbox.open(SessionSettings())).close()
+
+    # In a thread, because the test that asks may have a running loop in this one.
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, tried()).result()
+    except ConfigurationError as problem:
+        return str(problem)
+    return ""
 
 
 @dataclass
