@@ -157,6 +157,7 @@ class _MontySession:
         self._readables = {name: value for name, value in settings.variables.items() if isinstance(value, Readable)}
         self._lock = threading.Lock()
         self._ended = False
+        self._out_of_time = False
         #: The host call that the thread waits for, and whether the thread is inside Monty.
         self._waiting: Future[Any] | None = None
         self._idle = threading.Event()
@@ -204,12 +205,18 @@ class _MontySession:
                 return
             self._ended = True
             busy, waiting = not self._idle.is_set(), self._waiting
-            if busy and self._pid is not None:
-                _kill(self._pid)
+            if busy:
+                self.kill()
         if waiting is not None:
             waiting.cancel()
         if not busy:
             self._finish()
+
+    def kill(self) -> None:
+        """End the process of a cell that runs."""
+        if self._pid is not None:
+            with suppress(OSError):  # it has ended by itself
+                os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def wait_until_idle(self, seconds: float) -> None:
         self._idle.wait(seconds)
@@ -248,23 +255,36 @@ class _MontySession:
         printed = KeptOutput(limit)
         shown: list[str] = []
         answers: list[Answer] = []
+        #: Seconds that the cell waited for the host. Monty counts what its interpreter computes; the rest of the way to
+        #: the host and back counts, too, or a cell that calls without end would have no end.
+        waited = [0.0]
 
         async def awaited(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
+            started = time.perf_counter()
             try:
                 return await call(name, args, kwargs)
             finally:
+                waited[0] += time.perf_counter() - started
                 tasks.discard(task)
+
+        def check_time() -> None:
+            if time.perf_counter() - began - waited[0] > self._settings.cell_seconds:
+                self._out_of_time = True
+                self.kill()
+                raise TimeoutError
 
         def host_function(name: str) -> Callable[..., Any]:
             def function(*args: Any, **kwargs: Any) -> Any:
+                check_time()
                 return self._wait_for(awaited(name, plain(args), plain(kwargs)), loop)
 
             return function
 
         def read(name: str, method: str, *args: Any) -> Any:
+            check_time()
             if name not in self._readables or method not in ("read", "search", "chunks"):
                 raise ValueError(f"there is no {name}.{method}")
             return plain(getattr(self._readables[name], method)(*args))
@@ -322,7 +342,7 @@ class _MontySession:
     def _explained(self, error: pydantic_monty.MontyError, code: str) -> str:
         """The text of an error, without figures that differ each time."""
         inner, text = error.exception(), str(error)
-        if isinstance(inner, TimeoutError) and _OUT_OF_TIME in text:
+        if self._out_of_time or (isinstance(inner, TimeoutError) and _OUT_OF_TIME in text):
             return f"TimeoutError: the cell computed for more than {self._settings.cell_seconds:g} seconds"
         if isinstance(inner, MemoryError):
             return _report(error, f"MemoryError: the session needs more than {self._settings.memory_mb} MB", code)
@@ -390,11 +410,6 @@ def _report(error: pydantic_monty.MontyError, text: str, code: str) -> str:
             source = lines[frame.line - 1]
         frames.append((frame.line, frame.function_name or "<module>", source))
     return error_report(frames, text)
-
-
-def _kill(pid: int) -> None:
-    with suppress(OSError):  # it has ended by itself
-        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 _open_sandboxes: weakref.WeakSet[MontySandbox] = weakref.WeakSet()

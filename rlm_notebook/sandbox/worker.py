@@ -158,9 +158,11 @@ class _Output(io.TextIOBase):
 def main() -> None:
     settings = json.loads(sys.argv[1])
     host = Host(settings["socket"])
-    # Whatever writes to the standard descriptors gets an error instead of a place that somebody reads.
-    for descriptor in (1, 2):
-        os.dup2(0, descriptor)
+    # Whatever writes to the standard descriptors gets an error.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
     try:
         die_with_parent(settings["parent"])
         _freeze_clock(settings["started"])
