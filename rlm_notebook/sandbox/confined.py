@@ -156,6 +156,10 @@ class _ConfinedSession:
         self._ended = False
         self._busy = False
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     async def start(self) -> None:
         """Wait until the process is confined, confirm it from outside, and send the variables."""
         try:

@@ -183,6 +183,10 @@ class _MontySession:
             prelude += f"{name} = Readable({name!r}, {int(readable.size)})\n"
         self._monty.feed_run(prelude + "None", inputs=variables)
 
+    @property
+    def process_id(self) -> int | None:
+        return self._pid
+
     async def run(self, code: str, call: HostCall) -> CellResult:
         """Run one cell in a thread; see `Session`."""
         tasks: set[asyncio.Task[Any]] = set()
@@ -342,7 +346,8 @@ class _MontySession:
     def _explained(self, error: pydantic_monty.MontyError, code: str) -> str:
         """The text of an error, without figures that differ each time."""
         inner, text = error.exception(), str(error)
-        if self._out_of_time or (isinstance(inner, TimeoutError) and _OUT_OF_TIME in text):
+        stopped = isinstance(inner, TimeoutError) and _OUT_OF_TIME in text
+        if self._out_of_time or stopped or getattr(error, "timed_out", False):
             return f"TimeoutError: the cell computed for more than {self._settings.cell_seconds:g} seconds"
         if isinstance(inner, MemoryError):
             return _report(error, f"MemoryError: the session needs more than {self._settings.memory_mb} MB", code)
