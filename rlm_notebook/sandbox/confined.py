@@ -39,7 +39,7 @@ from .output import shortened
 from .port import Answer, CellResult, HostCall, Readable, SessionSettings
 from .wire import HEADER, MalformedError, body_length, packed, unpacked
 
-__all__ = ["ConfinedSandbox"]
+__all__ = ["ConfinedPython"]
 
 #: The most calls of one cell that are answered at the same time; further ones wait in the socket.
 MOST_CALLS = 256
@@ -68,7 +68,7 @@ _ENVIRONMENT = {
 }
 
 
-class ConfinedSandbox:
+class ConfinedPython:
     """Sessions in confined processes of this Python. Needs Linux 5.13 or newer with Landlock and seccomp."""
 
     kind = "python"

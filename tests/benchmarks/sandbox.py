@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm_notebook.exceptions import ConfigurationError
-from rlm_notebook.sandbox.confined import ConfinedSandbox
+from rlm_notebook.sandbox.confined import ConfinedPython
 from rlm_notebook.sandbox.monty import MontySandbox
 from rlm_notebook.sandbox.port import CellResult, Sandbox, Session, SessionSettings
 
@@ -159,7 +159,7 @@ async def measure(sandbox: Sandbox) -> None:
 async def main() -> None:
     await measure(MontySandbox())
     try:
-        await measure(ConfinedSandbox())
+        await measure(ConfinedPython())
     except ConfigurationError as refusal:
         print(f"python: not measured ({refusal})")
 

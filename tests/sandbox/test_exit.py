@@ -97,7 +97,7 @@ asyncio.run(main())
 }
 #: How often each way is tried; 13 makes 208 scripts and 50 kernels.
 ROUNDS = int(os.environ.get("RLM_EXIT_ROUNDS", "2"))
-NAMES = {"monty": ("monty", "MontySandbox"), "python": ("confined", "ConfinedSandbox")}
+NAMES = {"monty": ("monty", "MontySandbox"), "python": ("confined", "ConfinedPython")}
 
 
 def program(kind: str, ending: str) -> str:

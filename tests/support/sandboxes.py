@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook.exceptions import ConfigurationError
-from rlm_notebook.sandbox.confined import ConfinedSandbox
+from rlm_notebook.sandbox.confined import ConfinedPython
 from rlm_notebook.sandbox.monty import MontySandbox
 from rlm_notebook.sandbox.port import CellResult, Sandbox, Session, SessionSettings
 
@@ -25,7 +25,7 @@ def made(kind: str) -> Sandbox:
     if kind == "monty":
         return MontySandbox()
     require_confined()
-    return ConfinedSandbox()
+    return ConfinedPython()
 
 
 def require_confined() -> None:
@@ -39,7 +39,7 @@ def require_confined() -> None:
 @cache
 def _refusal() -> str:
     async def tried() -> None:
-        sandbox = ConfinedSandbox()
+        sandbox = ConfinedPython()
         await (await sandbox.open(SessionSettings())).close()
 
     # In a thread, because the test that asks may have a running loop in this one.
