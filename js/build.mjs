@@ -1,12 +1,13 @@
 /**
- * Builds the committed bundle `rlm_notebook/static/widget.js`, and the licenses beside it.
+ * Builds the committed bundle `rlm_notebook/static/widget.js`, the parts that the kernel sends on demand
+ * (`parts/NAME.js` beside it), and the licenses of what they include.
  *
- * The first line of the bundle names a hash of everything it was made from, so that a test
- * without Node can tell whether the bundle is stale. Two builds of the same sources give the
+ * The first line of each names a hash of everything it was made from, so that a test
+ * without Node can tell whether it is stale. Two builds of the same sources give the
  * same bytes.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -17,6 +18,10 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const BUNDLE = join(HERE, "..", "rlm_notebook", "static", "widget.js");
 const LICENSES = join(dirname(BUNDLE), "THIRD_PARTY_LICENSES.txt");
 const BUNDLED_PACKAGES = ["preact", "@preact/signals-core", "marked"];
+
+/** What each part is made of: a module of `src/parts`, which shares no code with the first bundle, and packages. */
+const PARTS = { formulas: ["temml"] };
+const PARTS_FOLDER = join(dirname(BUNDLE), "parts");
 
 /**
  * The order of the modules is worth 900 bytes: compression looks back 32 KB only, so what resembles
@@ -40,6 +45,14 @@ export function sourceHash() {
     hash.update(`${path}\0${text}\0`);
   }
   return hash.digest("hex");
+}
+
+/** A part is made of one module and of packages: it is not stale because another module has changed. */
+function partHash(name) {
+  const { devDependencies } = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
+  const source = readFileSync(join(HERE, "src", "parts", `${name}.ts`), "utf8").replaceAll("\r\n", "\n");
+  const packages = PARTS[name].map((each) => `${each}@${devDependencies[each]}\0`).join("");
+  return createHash("sha256").update(`${source}\0${packages}`).digest("hex");
 }
 
 function licenseText(name) {
@@ -91,6 +104,28 @@ export const BUILD_OPTIONS = {
   absWorkingDir: HERE,
 };
 
+const report = (name, code) => console.log(`${name} ${code.length} bytes, gzipped ${gzipSync(code, { level: 9 }).length}`);
+
+/** Where the packages of a part are not installed, its committed form stays, if it is not stale. */
+async function buildPart(name) {
+  const path = join(PARTS_FOLDER, `${name}.js`);
+  const mark = `/* rlm_notebook widget, part ${name}, sources sha256:${partHash(name)} */`;
+  const isInstalled = PARTS[name].every((each) => existsSync(join(HERE, "node_modules", each)));
+  if (!isInstalled && existsSync(path) && readFileSync(path, "utf8").startsWith(mark)) return;
+  const terms = PARTS[name].map((each) => `Includes ${each}:\n\n${licenseText(each).trim()}`).join("\n\n");
+  const result = await build({
+    ...BUILD_OPTIONS,
+    entryPoints: [`src/parts/${name}.ts`],
+    minify: true,
+    write: false,
+    banner: { js: `${mark}\n/*\n${terms}\n*/` },
+  });
+  const code = result.outputFiles[0].contents;
+  mkdirSync(PARTS_FOLDER, { recursive: true });
+  writeFileSync(path, code);
+  report(`parts/${name}.js`, code);
+}
+
 async function main() {
   const banner = `/* rlm_notebook widget, sources sha256:${sourceHash()} */\n/*\n${notice()}\n*/`;
   const result = await build({
@@ -104,7 +139,8 @@ async function main() {
   mkdirSync(dirname(BUNDLE), { recursive: true });
   writeFileSync(BUNDLE, code);
   writeFileSync(LICENSES, licenses());
-  console.log(`widget.js ${code.length} bytes, gzipped ${gzipSync(code, { level: 9 }).length}`);
+  report("widget.js", code);
+  for (const name of Object.keys(PARTS)) await buildPart(name);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

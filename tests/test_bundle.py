@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def test_bundle_is_built_from_the_sources_beside_it() -> None:
 
     assert built_from, f"{BUNDLE.name} has no banner: run `cd js && npm ci && npm run build`"
     assert built_from[1] == source_hash(), f"{BUNDLE.name} is stale: run `cd js && npm ci && npm run build`"
+
+
+@pytest.mark.parametrize("path", sorted((BUNDLE.parent / "parts").glob("*.js")), ids=lambda path: path.stem)
+def test_parts_are_built_from_their_sources(path: Path) -> None:
+    """The same hash as `partHash` in `js/build.mjs`."""
+    content = path.read_text(encoding="utf-8")
+    source = (SOURCES / "src" / "parts" / f"{path.stem}.ts").read_bytes().replace(b"\r\n", b"\n")
+    versions = json.loads((SOURCES / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    packages = "".join(f"{name}@{versions[name]}\0" for name in re.findall(r"^Includes (\S+):$", content, re.MULTILINE))
+    digest = hashlib.sha256(source + b"\0" + packages.encode()).hexdigest()
+
+    assert content.startswith(f"/* rlm_notebook widget, part {path.stem}, sources sha256:{digest} */")
 
 
 def test_bundle_is_small_enough_to_send_to_every_notebook() -> None:

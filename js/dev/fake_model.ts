@@ -1,11 +1,12 @@
 /**
  * A kernel and an anywidget model in one, for the page: answers what the widget asks.
  */
-import { EMPTY_NODE, type BrowserMessage, type Operation, type Run, type TreeNode } from "../src/protocol/messages";
+import { EMPTY_NODE, type BrowserMessage, type Hit, type Operation, type Run, type TreeNode } from "../src/protocol/messages";
 import type { WidgetModel } from "../src/model";
 
 type Command = Extract<BrowserMessage, { t: "cmd" }>;
 type Question = Extract<BrowserMessage, { t: "get" }>;
+type Search = Extract<BrowserMessage, { t: "find" }>;
 type Handler = (...values: never[]) => void;
 
 export interface FakeRun {
@@ -47,6 +48,8 @@ export class FakeModel implements WidgetModel {
   /** What the kernel says no to, and why. */
   readonly refusals: Record<string, string> = {};
   readonly #began = performance.now();
+  /** The text of a part of the widget; none as it is. */
+  part: (name: string) => Promise<string> = () => Promise.reject(new Error("there are no parts"));
   #run: FakeRun;
   #epoch = 1;
   #sequence = 0;
@@ -99,7 +102,31 @@ export class FakeModel implements WidgetModel {
   async #answer(message: BrowserMessage): Promise<void> {
     if (message.t === "sync") await this.#sendSnapshot();
     if (message.t === "get") for (const field of message.fields) this.#sendDetail(message, field);
+    if (message.t === "find") this.#find(message);
+    if (message.t === "part") await this.#sendPart(message.req, message.name, message.c);
     if (message.t === "cmd") await this.#obey(message);
+  }
+
+  async #sendPart(req: number, name: string, c: string | undefined): Promise<void> {
+    const text = await this.part(name).catch(() => null);
+    if (text !== null) this.#emit("msg:custom", { t: "part", req, c, name }, [await gzip(text)]);
+  }
+
+  /** The output is that of all nodes; the prompt has the title of the root. */
+  #find({ req, c, words }: Search): void {
+    const has = (text: string): boolean => words.every((word) => text.toLowerCase().includes(word));
+    const around = (text: string): string => {
+      const at = Math.max(0, text.toLowerCase().indexOf(words[0] ?? ""));
+      return text.slice(Math.max(0, at - 20), at + 60).replace(/\s+/g, " ");
+    };
+    const { nodes, output } = this.#run;
+    const prompt = nodes[0]?.title ?? "";
+    const hits = nodes.flatMap(({ id, state }): Hit[] => {
+      if (state === "done" && has(output)) return [[id, "output", around(output)]];
+      return has(prompt) ? [[id, "prompt", around(prompt)]] : [];
+    });
+    this.#emit("msg:custom", { t: "found", req, c, hits: hits.slice(0, 3), done: false }, []);
+    this.#emit("msg:custom", { t: "found", req, c, hits: hits.slice(3), done: true }, []);
   }
 
   async #sendSnapshot(): Promise<void> {

@@ -1,13 +1,14 @@
 /**
  * The development page: the widget on a fake model. The query string chooses what is shown:
  * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (the name of a text that tries to break out),
- * `huge` (the name of an output that is too much),
+ * `huge` (the name of an output that is too much), `reading` (the name of an output with formulas, tables, Arabic),
  * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike),
  * `built` (the committed bundle instead of the sources).
  */
 import { FakeModel, type FakeRun } from "./fake_model";
 import { largeRun, NODES, NOW, OUTPUT, RUN } from "./fixture";
 import { HOSTILE_TEXTS, HUGE_TEXTS } from "./hostile";
+import { READING_TEXTS } from "./reading";
 import type { Run, TreeNode } from "../src/protocol/messages";
 
 declare global {
@@ -61,7 +62,7 @@ function chosenRun(): FakeRun {
   const run = { ...RUN, ...chosenFacts() };
   const text = HOSTILE_TEXTS[options.get("hostile") ?? ""];
   const huge = HUGE_TEXTS[options.get("huge") ?? ""];
-  return text === undefined ? { run, nodes, now: NOW, output: huge?.() ?? OUTPUT } : spoiled(run, nodes, text);
+  return text === undefined ? { run, nodes, now: NOW, output: huge?.() ?? READING_TEXTS[options.get("reading") ?? ""] ?? OUTPUT } : spoiled(run, nodes, text);
 }
 
 /** Titles as planners write them: all alike at the beginning. */
@@ -78,6 +79,7 @@ document.body.classList.toggle("dark", theme === "dark");
 const chosen = chosenRun();
 window.nodeIds = chosen.nodes.map(({ id }) => id);
 window.model = new FakeModel(chosen, { theme, height: Number(options.get("height") ?? 940) });
+window.model.part = async (name) => (await fetch(`/parts/${name}.js`)).text();
 /** The committed bundle instead of the sources, for what is measured of it. */
 const BUNDLE = "/widget.js";
 const entry = (await (options.has("built") ? import(BUNDLE) : import("../src/index"))) as typeof import("../src/index");

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { BUILD_OPTIONS } from "../build.mjs";
@@ -26,6 +26,7 @@ const VIOLATIONS = `
 async function answer(path) {
   if (path === "/page.js") return ["text/javascript", await bundle()];
   if (path === "/widget.js") return ["text/javascript", await readFile(join(HERE, "../../rlm_notebook/static/widget.js"), "utf8")];
+  if (path.startsWith("/parts/")) return ["text/javascript", await readFile(join(HERE, "../../rlm_notebook/static/parts", basename(path)), "utf8")];
   if (path === "/violations.js") return ["text/javascript", VIOLATIONS];
   if (path === "/") return ["text/html", await readFile(join(HERE, "index.html"), "utf8")];
   return null;
@@ -34,7 +35,8 @@ async function answer(path) {
 /** As strict as the widget allows: whatever got past it would be reported as a violation. */
 const POLICY = [
   "default-src 'none'",
-  "script-src 'self'",
+  // The widget, in a notebook, and parts of it are imported from addresses of their text.
+  "script-src 'self' blob:",
   "style-src 'unsafe-inline'",
   "img-src data:",
   "connect-src 'self'",

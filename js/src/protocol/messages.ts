@@ -148,7 +148,23 @@ export interface Acknowledgement extends Answer {
   readonly data?: unknown;
 }
 
-export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement;
+/** A part of the widget; its text comes in a buffer, compressed. */
+export interface PartReply extends Answer {
+  readonly t: "part";
+  readonly name: string;
+}
+
+/** Where a node matches a search: the field, and the text around the first word that was found in it. */
+export type Hit = readonly [id: string, field: string, excerpt: string];
+
+/** Some of the nodes that a search found; `done` after the last. */
+export interface FoundReply extends Answer {
+  readonly t: "found";
+  readonly hits: readonly Hit[];
+  readonly done: boolean;
+}
+
+export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement | PartReply | FoundReply;
 
 /** The fields that have a tab of their own. */
 export const TAB_FIELDS = ["output", "cells", "prompt", "plan", "tools", "events"] as const;
@@ -164,6 +180,8 @@ export type BrowserMessage = {
   | { readonly t: "sync"; readonly e: number; readonly s: number }
   | { readonly t: "sub"; readonly ids: readonly string[] }
   | { readonly t: "get"; readonly req: number; readonly id: string; readonly fields: readonly DetailField[] }
+  | { readonly t: "part"; readonly req: number; readonly name: string }
+  | { readonly t: "find"; readonly req: number; readonly words: readonly string[] }
   | { readonly t: "cmd"; readonly req: number; readonly op: string; readonly id?: string; readonly args: object }
 );
 
@@ -235,6 +253,8 @@ const REQUIREMENTS: Record<KernelMessage["t"], (value: Record<string, unknown>) 
   s: hasPosition,
   d: (value) => isNumber(value["req"]) && typeof value["field"] === "string",
   ack: (value) => isNumber(value["req"]),
+  part: (value) => isNumber(value["req"]) && typeof value["name"] === "string",
+  found: (value) => isNumber(value["req"]) && Array.isArray(value["hits"]),
 };
 
 /** Narrows what arrived; null for anything a newer kernel may say that this client does not know. */

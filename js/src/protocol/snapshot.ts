@@ -50,10 +50,12 @@ export function decodeSnapshot(value: unknown): Snapshot {
   };
 }
 
-async function inflated(bytes: ArrayBufferView | ArrayBuffer): Promise<unknown> {
+export async function inflateText(bytes: ArrayBufferView | ArrayBuffer): Promise<string> {
   const packed = new Blob([bytes as BlobPart]).stream();
-  return JSON.parse(await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text());
+  return new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text();
 }
+
+const inflated = async (bytes: ArrayBufferView | ArrayBuffer): Promise<unknown> => JSON.parse(await inflateText(bytes));
 
 export async function inflateSnapshot(bytes: ArrayBufferView | ArrayBuffer): Promise<Snapshot> {
   return decodeSnapshot(await inflated(bytes));

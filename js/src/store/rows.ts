@@ -1,8 +1,9 @@
 /**
  * The visible rows: the tree flattened through folds and filters.
  */
-import type { TreeNode } from "../protocol/messages";
+import type { Hit, TreeNode } from "../protocol/messages";
 import { displayState, type DisplayState } from "./display";
+import { hasWords } from "./search";
 import type { Tree } from "./tree";
 
 export interface Row {
@@ -17,20 +18,32 @@ export interface Row {
 }
 
 export interface RowFilter {
-  readonly query: string;
+  readonly words: readonly string[];
+  /** What the kernel found. */
+  readonly hits: ReadonlyMap<string, Hit>;
   readonly states: ReadonlySet<DisplayState>;
+  /** Whether nodes count whose prompt alone has the words: prompts repeat the tasks above. */
+  readonly prompts: boolean;
 }
 
-export function isFiltering(filter: RowFilter): boolean {
-  return filter.query.trim() !== "" || filter.states.size > 0;
+export function isFiltering({ words, states }: RowFilter): boolean {
+  return words.length > 0 || states.size > 0;
+}
+
+/** Whether a node matches in its own texts, or in its prompt only. */
+export function placeOf(node: TreeNode, { words, hits, states }: RowFilter): "own" | "prompt" | null {
+  if (states.size > 0 && !states.has(displayState(node))) return null;
+  if (words.length === 0 || hasWords(node, words)) return "own";
+  const hit = hits.get(node.id);
+  return hit ? (hit[1] === "prompt" ? "prompt" : "own") : null;
 }
 
 /** Whether the node itself matches; its ancestors are shown around it. */
 export function matcher(filter: RowFilter): (node: TreeNode) => boolean {
-  const query = filter.query.trim().toLowerCase();
-  return (node) =>
-    (filter.states.size === 0 || filter.states.has(displayState(node))) &&
-    (query === "" || `${node.title}\n${node.agent}\n${node.note}\n${node.tail}`.toLowerCase().includes(query));
+  return (node) => {
+    const place = placeOf(node, filter);
+    return place === "own" || (place === "prompt" && filter.prompts);
+  };
 }
 
 /** The ids to show under a filter: matches with all their ancestors; null for all. */

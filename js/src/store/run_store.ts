@@ -5,9 +5,8 @@
 import { ProtocolClient } from "../protocol/client";
 import {
   parseMessage,
-  type Acknowledgement,
   type BrowserMessage,
-  type DetailReply,
+  type FoundReply,
   type KernelMessage,
   type PackedFrame,
   type Run,
@@ -15,6 +14,8 @@ import {
 import { inflateFrame, inflateSnapshot } from "../protocol/snapshot";
 import { Commands } from "./commands";
 import { DetailCache } from "./details";
+import { Parts } from "./parts";
+import type { SearchPorts } from "./search";
 import { Tree } from "./tree";
 
 export interface StorePorts {
@@ -29,6 +30,10 @@ export class RunStore {
   readonly tree: Tree;
   readonly details: DetailCache;
   readonly commands: Commands;
+  readonly parts: Parts;
+  /** For the searches of the views, each of which has its own. */
+  readonly searchPorts: SearchPorts;
+  readonly #searches = new Map<number, (reply: FoundReply) => void>();
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
   readonly #subscriptions = new Map<object, readonly string[]>();
@@ -50,6 +55,13 @@ export class RunStore {
     const send = (message: BrowserMessage): boolean => this.#send(message);
     this.details = new DetailCache({ ...ports, send, nextRequest });
     this.commands = new Commands({ ...ports, send, nextRequest });
+    this.parts = new Parts({ send, nextRequest });
+    const find: SearchPorts["find"] = (words, receive) => {
+      const req = nextRequest();
+      this.#searches.set(req, receive);
+      return send({ t: "find", req, words });
+    };
+    this.searchPorts = { ...ports, find };
   }
 
   get run(): Run {
@@ -113,7 +125,16 @@ export class RunStore {
         return this.#isOurs(message) ? this.details.receive(message) : undefined;
       case "ack":
         return this.#isOurs(message) ? this.commands.receive(message) : undefined;
+      case "part":
+        return this.#isOurs(message) ? void this.parts.receive(message, buffers[0]) : undefined;
+      case "found":
+        return this.#isOurs(message) ? this.#receiveFound(message) : undefined;
     }
+  }
+
+  #receiveFound(reply: FoundReply): void {
+    this.#searches.get(reply.req)?.(reply);
+    if (reply.done) this.#searches.delete(reply.req);
   }
 
   async #receivePacked(packed: PackedFrame): Promise<void> {
@@ -126,7 +147,7 @@ export class RunStore {
   }
 
   /** Another page's answer may have the number of a question of ours. */
-  #isOurs({ c = this.#name }: DetailReply | Acknowledgement): boolean {
+  #isOurs({ c = this.#name }: { readonly c?: string }): boolean {
     return c === this.#name;
   }
 

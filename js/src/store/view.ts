@@ -5,15 +5,19 @@
  * `run`, `tree` and `streamedText`, which subscribe them to the next drawing.
  */
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals-core";
-import type { TabField, Run, TreeNode } from "../protocol/messages";
+import { TAB_FIELDS, type Hit, type Run, type TabField, type TreeNode } from "../protocol/messages";
+import type { FormulaPort } from "../ui/formulas";
+import type { TextSetting } from "../ui/linked_text";
 import { parallelism } from "./concurrency";
 import { criticalPath } from "./critical_path";
 import { isFinished, type DisplayState } from "./display";
-import { flatten, isFiltering, visibleIds, type Row, type RowFilter } from "./rows";
+import { flatten, isFiltering, placeOf, visibleIds, type Row, type RowFilter } from "./rows";
 import type { RunStore } from "./run_store";
+import { Search } from "./search";
 import { sharedLength } from "./short_titles";
 import { timeAxis, USUAL_ROOM, type TimeAxis } from "./time_axis";
 import type { Tree } from "./tree";
+import { patternOf, wordsOf } from "./words";
 
 /** What is open over the widget. */
 export type OpenDialog =
@@ -40,6 +44,13 @@ const LABEL_WIDTH = 40;
 const NARROWEST_LABELLED = 80;
 const NARROW_ROOM = 0.95;
 
+/** Milliseconds after a move of the pointer over the rows in which none of them moves. */
+const POINTING = 1000;
+
+/** Pixels that the details, and the tree beside them, keep at least. */
+export const LEAST_PANE = 240;
+export const LEAST_TREE = 280;
+
 export class View {
   readonly store: RunStore;
   /** Makes ids that no other view on the page has, even one of another copy of this module. */
@@ -48,6 +59,11 @@ export class View {
   readonly #shape = signal(0);
 
   readonly query = signal("");
+  readonly words = computed(() => wordsOf(this.query.value));
+  readonly wordPattern = computed(() => patternOf(this.words.value));
+  readonly search: Search;
+  /** Whether nodes are shown whose prompt alone has the words; undecided, if there are no others. */
+  readonly showsPrompts = signal<boolean | null>(null);
   readonly states = signal<ReadonlySet<DisplayState>>(new Set());
   readonly folded = signal<ReadonlySet<string>>(new Set());
   readonly selected = signal<string | null>(null);
@@ -56,6 +72,11 @@ export class View {
   readonly revealed = signal(0);
   readonly showsCriticalPath = signal(true);
   readonly tab = signal<TabField>("output");
+  /** Pixels of the details beside the tree, once somebody chose them. */
+  readonly paneWidth = signal<number | null>(null);
+  /** Whether the details take the place of the tree. */
+  readonly paneIsWhole = signal(false);
+  readonly fullScreen = signal(false);
   readonly mode = signal<"tree" | "flame">("tree");
   readonly dialog = signal<OpenDialog | null>(null);
   /** Folded to the header, as a finished run is unless the user touched it. */
@@ -65,6 +86,8 @@ export class View {
   #lastEpoch = -1;
   #foldedAt = -Infinity;
   #loopsFoldedAt = -Infinity;
+  #pointedAt = -Infinity;
+  #isPointedAt = false;
   readonly #foldDecided = new Set<string>();
   #flattenPause = 0;
   #flattenedAt = -Infinity;
@@ -75,6 +98,7 @@ export class View {
   constructor(store: RunStore, capacity: ReadonlySignal<number>) {
     this.store = store;
     this.#capacity = capacity;
+    this.search = new Search(store.searchPorts);
   }
 
   get run(): Run {
@@ -92,7 +116,29 @@ export class View {
     return this.store.streamedText(id);
   }
 
-  readonly filter = computed<RowFilter>(() => ({ query: this.query.value, states: this.states.value }));
+  readonly #plainFilter = computed(() => ({
+    words: this.words.value,
+    hits: this.search.hits.value,
+    states: this.states.value,
+    prompts: true,
+  }));
+
+  /** How many nodes a search finds: in texts of their own, and in their prompts only. */
+  readonly found = computed(() => {
+    const filter = this.#plainFilter.value;
+    const count = { own: 0, prompt: 0 };
+    if (filter.words.length === 0) return count;
+    for (const node of this.tree.nodes()) {
+      const place = placeOf(node, filter);
+      if (place) count[place] += 1;
+    }
+    return count;
+  });
+
+  readonly filter = computed<RowFilter>(() => ({
+    ...this.#plainFilter.value,
+    prompts: this.showsPrompts.value ?? this.found.value.own === 0,
+  }));
 
   readonly rows = computed<readonly Row[]>(() => {
     this.#shape.value;
@@ -181,7 +227,22 @@ export class View {
   }
 
   #mayFlatten(): boolean {
-    return performance.now() - this.#flattenedAt >= this.#flattenPause;
+    return !this.#isPointing && performance.now() - this.#flattenedAt >= this.#flattenPause;
+  }
+
+  /** Rows must not move between a look and a click. */
+  pointAt(): void {
+    this.#pointedAt = performance.now();
+    this.#isPointedAt = true;
+  }
+
+  pointAway(): void {
+    this.#pointedAt = -Infinity;
+    this.#isPointedAt = false;
+  }
+
+  get #isPointing(): boolean {
+    return performance.now() - this.#pointedAt < POINTING;
   }
 
   /** Whether the kernel accepts a command now. */
@@ -223,9 +284,27 @@ export class View {
     this.#setFolded(siblings, false);
   }
 
+  setQuery(query: string): void {
+    this.touch();
+    batch(() => {
+      this.query.value = query;
+      this.showsPrompts.value = null;
+      this.search.ask(this.words.value);
+    });
+  }
+
+  /** Where the kernel found the words in a node, unless its row shows them anyway. */
+  hitOf(node: TreeNode): Hit | undefined {
+    const hit = this.words.value.length > 0 ? this.search.hits.value.get(node.id) : undefined;
+    return hit && !["id", "title"].includes(hit[1]) ? hit : undefined;
+  }
+
   select(id: string): void {
     this.touch();
     batch(() => {
+      const node = this.store.tree.node(id);
+      const field = id !== this.selected.value && node ? this.hitOf(node)?.[1] : undefined;
+      this.tab.value = TAB_FIELDS.find((tab) => tab === field) ?? this.tab.value;
       this.active.value = id;
       this.selected.value = id;
     });
@@ -242,14 +321,22 @@ export class View {
     });
   }
 
-  /** Statements lead back to the nodes they rest on; one object, so that a text is not laid out again for it. */
-  readonly references = {
+  /** Texts lead to the nodes they name; the same object as long as it does the same, so that no text is laid out again. */
+  readonly textSetting: ReadonlySignal<TextSetting> = computed(() => ({
     title: (id: string): string | undefined => this.store.tree.node(id)?.title,
     open: (id: string): void => this.reveal(id),
-  };
+    words: this.wordPattern.value,
+  }));
+
+  readonly formulas: ReadonlySignal<FormulaPort> = computed(() => ({
+    typeset: this.store.parts.read("formulas")?.typeset ?? null,
+    request: this.#requestFormulas,
+  }));
+  readonly #requestFormulas = (): void => this.store.parts.request("formulas");
 
   closeDetails(): void {
     this.selected.value = null;
+    this.paneIsWhole.value = false;
   }
 
   toggleStates(states: readonly DisplayState[]): void {
@@ -262,7 +349,7 @@ export class View {
 
   clearFilter(): void {
     batch(() => {
-      this.query.value = "";
+      if (this.query.value !== "") this.setQuery("");
       this.states.value = new Set();
     });
   }
@@ -276,9 +363,10 @@ export class View {
   #followStatus(): void {
     const { status } = this.store.run;
     if (!this.store.client.hasState || status === this.#lastStatus) return;
-    if (status === "done" && !this.#touched) this.collapsed.value = true;
+    if (status === "done" && !this.#touched && !this.#isPointedAt) this.collapsed.value = true;
     if (status !== "done") this.collapsed.value = false;
     this.#lastStatus = status;
+    this.search.again();
   }
 
   /** Another run in the place of this one, after an edit or a retry. */
@@ -287,6 +375,7 @@ export class View {
     if (e === this.#lastEpoch) return;
     this.#lastEpoch = e;
     this.#shared.clear();
+    this.search.ask(this.words.peek());
     const { dialog, selected } = this;
     if (selected.value !== null && !this.store.tree.node(selected.value)) selected.value = null;
     if (dialog.value && dialog.value.kind !== "help") dialog.value = null;
@@ -310,7 +399,8 @@ export class View {
   /** Finished branches make room for live work, once there are more rows than fit. */
   #foldFinished(): void {
     const { tree, run } = this.store;
-    if (run.status !== "running" || tree.size <= this.#capacity.value) return;
+    if (run.status === "running") this.search.again(false);
+    if (run.status !== "running" || this.#isPointing || tree.size <= this.#capacity.value) return;
     if (tree.size > DEAR_TREE && performance.now() - this.#foldedAt < FOLD_PAUSE) return;
     this.#foldedAt = performance.now();
     const kept = this.#keptOpen();

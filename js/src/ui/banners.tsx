@@ -4,6 +4,7 @@ import type { View } from "../store/view";
 import { CommandButton } from "./command_button";
 import { clip, formatDuration, plural } from "./format";
 import { Icon } from "./icons";
+import { LinkedText } from "./linked_text";
 
 const LONGEST_ERROR = 4000;
 
@@ -21,10 +22,10 @@ export function Alerts({ view }: { view: View }) {
   if (error === "" && refused === "") return null;
   return (
     <div class="rn-alert" role="alert" tabIndex={0}>
-      {error !== "" && <p>{clip(error, LONGEST_ERROR)}</p>}
+      {error !== "" && <p dir="auto"><LinkedText text={clip(error, LONGEST_ERROR)} /></p>}
       {refused !== "" && (
         <p>
-          {clip(refused, LONGEST_ERROR)}{" "}
+          <LinkedText text={clip(refused, LONGEST_ERROR)} />{" "}
           <button type="button" class="rn-link" onClick={() => commands.dismiss()}>
             Dismiss
           </button>
@@ -86,18 +87,20 @@ function WaysOn({ view }: { view: View }) {
   return (
     <div class="rn-banner">
       <p>{facts}</p>
-      {failed > 0 && (
-        <button type="button" class="rn-button" onClick={show}>
-          <Icon name="search" />
-          Show why
-        </button>
-      )}
-      {canRetry && (
-        <CommandButton view={view} command={{ op: "retry" }} label="Retry all failed" busyLabel="Retrying…" icon="retry" />
-      )}
-      {canAnswer && (
-        <CommandButton view={view} command={{ op: "answer" }} label="Answer with what there is" busyLabel="Answering…" icon="answer" />
-      )}
+      <div class="rn-banner-actions">
+        {failed > 0 && (
+          <button type="button" class="rn-button" onClick={show}>
+            <Icon name="search" />
+            Show why
+          </button>
+        )}
+        {canRetry && (
+          <CommandButton view={view} command={{ op: "retry" }} label="Retry all failed" busyLabel="Retrying…" icon="retry" />
+        )}
+        {canAnswer && (
+          <CommandButton view={view} command={{ op: "answer" }} label="Answer with what there is" busyLabel="Answering…" icon="answer" />
+        )}
+      </div>
     </div>
   );
 }

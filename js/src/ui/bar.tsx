@@ -27,26 +27,39 @@ export interface BarProperties {
 
 const LABEL_PADDING = 7;
 /** The width of a character of a label in pixels, at most. */
-const CHARACTER_WIDTH = 6.2;
+const CHARACTER_WIDTH = 6.6;
 
 const percent = (share: number): string => `${share * 100}%`;
 
 const labelOf = (start: number, stop: number, axis: TimeAxis): string =>
   formatDuration(axis.worked(stop) - axis.worked(start));
 
-/** A label never crosses the line of now, and leaves the timeline only where there is room nowhere. */
-export function labelPlace(node: TreeNode, now: number, axis: TimeAxis, width: number, running: boolean): LabelPlace {
+/**
+ * A label crosses neither the line of now nor one of the critical path, which passes its row at the moments
+ * `crossings`; it leaves the timeline only where there is room nowhere.
+ */
+export function labelPlace(
+  node: TreeNode,
+  now: number,
+  axis: TimeAxis,
+  width: number,
+  running: boolean,
+  crossings: readonly number[] = [],
+): LabelPlace {
   const start = nodeStart(node);
   const stop = nodeEnd(node, now);
   if (start === null || stop === null || width === 0) return "after";
   const needed = LABEL_PADDING + labelOf(start, stop, axis).length * CHARACTER_WIDTH;
-  const before = axis.share(start) * width;
-  const behind = (1 - axis.share(stop)) * width;
+  const x = (moment: number): number => axis.share(moment) * width;
   const isOpen = node.phases.at(-1)?.[2] === null;
-  const gap = running && !isOpen ? (axis.share(now) - axis.share(stop)) * width : behind;
-  if (needed <= gap) return "after";
-  if (needed <= before || before > behind) return "before";
-  return running && !isOpen ? "beyond" : "after";
+  const [from, to, present] = [x(start), x(stop), x(now)];
+  const isFree = (left: number): boolean => !crossings.some((each) => x(each) > left + 1 && x(each) < left + needed);
+  const gap = running && !isOpen ? present - to : width - to;
+  const usual = needed <= gap ? "after" : needed <= from || from > width - to ? "before" : running && !isOpen ? "beyond" : "after";
+  if (crossings.length === 0 || isFree(usual === "after" ? to : usual === "before" ? from - needed : present)) return usual;
+  if (needed <= gap && isFree(to)) return "after";
+  if (needed <= from && isFree(from - needed)) return "before";
+  return isOpen ? usual : "beyond";
 }
 
 function Segment({ phase, axis, from, length, now }: {

@@ -35,6 +35,22 @@ export function staircase(legs: readonly Leg[], rowOf: (id: string) => number | 
   return points;
 }
 
+/** Where the staircase goes up or down: at what time, between which pixels. */
+export interface Riser {
+  readonly time: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+export function risers(view: View): Riser[] {
+  if (!view.showsCriticalPath.value) return [];
+  const points = staircase(view.critical.value.legs, (id) => visibleRow(view.tree, view.rowIndex.value, id));
+  return points.flatMap(({ time, y }, index) => {
+    const before = points[index - 1];
+    return before?.time === time && before.y !== y ? [{ time, top: Math.min(y, before.y), bottom: Math.max(y, before.y) }] : [];
+  });
+}
+
 interface OverlayProperties {
   readonly view: View;
   /** The part of the rows that is rendered, in pixels. */

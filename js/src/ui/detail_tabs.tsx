@@ -5,6 +5,7 @@ import type { Detail } from "../store/details";
 import { isActive, isFinished } from "../store/display";
 import type { View } from "../store/view";
 import { clip, formatClock, formatDuration } from "./format";
+import { LinkedText } from "./linked_text";
 import { Markdown } from "./markdown";
 import { PlainText } from "./plain_text";
 import { Value } from "./value";
@@ -31,11 +32,11 @@ function LiveOutput({ view, node }: { view: View; node: TreeNode }) {
   const streamed = view.streamedText(node.id) || node.tail;
   if (streamed === "") return <Empty>No text yet.</Empty>;
   if (streamed.length > LONGEST_LIVE_MARKDOWN) return <PlainText text={streamed} />;
-  return <Markdown text={streamed} references={view.references} />;
+  return <Markdown text={streamed} />;
 }
 
-function Output({ data, node, view }: TabProperties) {
-  if (text(data) !== "") return <Markdown text={text(data)} references={view.references} />;
+function Output({ data, node }: TabProperties) {
+  if (text(data) !== "") return <Markdown text={text(data)} />;
   // The reason is shown above, with the state.
   return <Empty>{isFinished(node) ? "There is no output." : "There is no output yet."}</Empty>;
 }
@@ -120,7 +121,9 @@ function Events({ data }: { data: unknown }) {
         <li>
           <time>{typeof event["at"] === "number" ? formatClock(event["at"]) : ""}</time>
           <b>{clip(text(event["type"]))}</b>
-          <span>{clip(text(event["text"]), LONGEST_EVENT)}</span>
+          <span dir="auto">
+            <LinkedText text={clip(text(event["text"]), LONGEST_EVENT)} />
+          </span>
         </li>
       ))}
     </ol>

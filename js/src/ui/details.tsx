@@ -1,6 +1,6 @@
 /** The pane about the selected node. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
 import { versionOf } from "../store/details";
@@ -9,8 +9,12 @@ import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { Actions } from "./actions";
 import { TabContent } from "./detail_tabs";
+import { toggleFullScreen } from "./full_screen";
 import { clip, formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
-import { Icon } from "./icons";
+import { focusActiveRow } from "./grid_scroll";
+import { Icon, type IconName } from "./icons";
+import { LinkedText } from "./linked_text";
+import { PaneEdge } from "./pane_edge";
 
 const TAB_NAMES: Record<TabField, string> = {
   output: "Output",
@@ -42,6 +46,9 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
   const isCritical = view.showsCriticalPath.value && view.critical.value.ids.has(node.id);
   return (
     <div class="rn-chips">
+      <span class="rn-chip" title={`The id of the task: [${node.id}] in a text leads here`}>
+        {node.id}
+      </span>
       <span class={`rn-chip rn-chip-${state}`}>
         <Icon name={state} size={12} />
         {node.mark || state}
@@ -64,7 +71,7 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
 
 function Fact({ name, width, title, children }: {
   name: string;
-  width?: "wide" | "full";
+  width?: "full";
   title?: string;
   children: ComponentChildren;
 }) {
@@ -118,15 +125,19 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
       </Fact>
       <Fact name="Cost">{node.cost === null ? "–" : formatCost(node.cost)}</Fact>
       <Fact name="Subtree">{below > 0 ? plural(below, "task") : "leaf"}</Fact>
-      <Fact name="Agent" width="wide">
+      <Fact name="Agent">
         {clip(node.agent)} {node.model !== "" && <span>· {clip(node.model)}</span>}
       </Fact>
-      <Fact name="Ran" width="wide">
+      <Fact name="Ran">
         {ran ? `${formatClock(worked(start))} – ${formatClock(worked(end))}` : "–"}
       </Fact>
       {node.depends_on.length > 0 && (
         <Fact name="After" width="full">
-          {node.depends_on.map((id) => clip(view.tree.node(id)?.title ?? id)).join(", ")}
+          {node.depends_on.map((id) => (
+            <>
+              <LinkedText text={`[${id}]`} /> {clip(view.tree.node(id)?.title ?? "")}{" "}
+            </>
+          ))}
         </Fact>
       )}
     </dl>
@@ -197,40 +208,77 @@ function useNodeData(view: View, node: TreeNode): void {
   }, [node.id, streams]);
 }
 
-/** Closing the pane returns the focus to the row in the tree. */
-function focusActiveRow(from: EventTarget | null): void {
-  const root = from instanceof Element ? from.closest(".rn") : null;
-  root?.querySelector<HTMLElement>('.rn-rows [tabindex="0"]')?.focus();
-}
-
 function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
   useNodeData(view, node);
   const field = shownTab(view, node);
   const panel = `rn-panel-${view.key}`;
   const close = (event: Event): void => {
-    focusActiveRow(event.target);
+    view.paneIsWhole.value = false;
+    // The row exists again after the next drawing.
+    const { target } = event;
+    queueMicrotask(() => focusActiveRow(target));
     view.closeDetails();
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === "Escape") close(event);
+    if (event.key !== "Escape") return;
+    if (view.paneIsWhole.value) view.paneIsWhole.value = false;
+    else close(event);
   };
   return (
     <aside class="rn-details" aria-label="Details of the selected task" onKeyDown={onKeyDown}>
-      <button type="button" class="rn-button rn-square rn-close" aria-label="Close details" onClick={close}>
-        <Icon name="close" />
-      </button>
+      <PaneEdge view={view} />
+      <PaneButtons view={view} close={close} />
       <Crumbs view={view} node={node} />
-      <h3>{clip(node.title)}</h3>
+      <h3 dir="auto">
+        <LinkedText text={clip(node.title)} />
+      </h3>
       <Chips view={view} node={node} />
-      {node.note !== "" && <p class={`rn-note rn-note-${node.state}`}>{clip(noteOf(node), 4000)}</p>}
+      {node.note !== "" && (
+        <p class={`rn-note rn-note-${node.state}`} dir="auto">
+          <LinkedText text={clip(noteOf(node), 4000)} />
+        </p>
+      )}
       <Facts view={view} node={node} />
       <Actions view={view} node={node} />
       <Tabs view={view} node={node} panel={panel} />
-      <div class="rn-panel" id={panel} role="tabpanel" aria-label={TAB_NAMES[field]} tabIndex={0}>
+      <div class="rn-panel" id={panel} ref={useFirstMark(view, node, field)} role="tabpanel" aria-label={TAB_NAMES[field]} tabIndex={0}>
         <TabContent view={view} node={node} field={field} detail={view.store.details.read(node.id, field)} />
       </div>
     </aside>
   );
+}
+
+function PaneButton({ icon, label, pressed, onClick }: { icon: IconName; label: string; pressed?: boolean; onClick(event: Event): void }) {
+  return (
+    <button type="button" class="rn-button rn-square" aria-label={label} title={label} aria-pressed={pressed} onClick={onClick}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function PaneButtons({ view, close }: { view: View; close(event: Event): void }) {
+  const whole = view.paneIsWhole.value;
+  const full = view.fullScreen.value;
+  return (
+    <div class="rn-pane-buttons">
+      <PaneButton icon="widen" label="Whole width" pressed={whole} onClick={() => (view.paneIsWhole.value = !whole)} />
+      <PaneButton icon={full ? "shrink" : "full"} label="Full screen" pressed={full} onClick={(event) => toggleFullScreen(view, event.target)} />
+      <PaneButton icon="close" label="Close details" onClick={close} />
+    </div>
+  );
+}
+
+/** Scrolls to the first word that was searched for, once the text is there. */
+function useFirstMark(view: View, node: TreeNode, field: TabField) {
+  const panel = useRef<HTMLDivElement>(null);
+  const { status } = view.store.details.read(node.id, field);
+  useLayoutEffect(() => {
+    const mark = panel.current?.querySelector("mark");
+    if (!panel.current || !mark) return;
+    const { top } = mark.getBoundingClientRect();
+    panel.current.scrollTop += top - panel.current.getBoundingClientRect().top - panel.current.clientHeight / 3;
+  }, [node.id, field, status, view.wordPattern.value]);
+  return panel;
 }
 
 export function Details({ view }: { view: View }) {

@@ -7,7 +7,8 @@ import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import { queriesOf } from "../store/queries";
 import type { View } from "../store/view";
-import { TimelineOverlay } from "./critical_overlay";
+import { risers, TimelineOverlay, type Riser } from "./critical_overlay";
+import { clip } from "./format";
 import { labelPlace, type LabelPlace } from "./bar";
 import { HEADER_HEIGHT, HeaderRow } from "./grid_header";
 import { useFocusOnActive, useReveal, useScrollAnchor } from "./grid_scroll";
@@ -45,11 +46,18 @@ function clockFor(node: TreeNode, place: LabelPlace, now: number): number {
   return place === "beyond" || node.phases.at(-1)?.[2] === null ? now : 0;
 }
 
-function GridRow({ view, shape, index, active, actions }: {
+/** When the critical path passes the text of a row, on its way up or down. */
+function crossingsOf(index: number, lines: readonly Riser[]): number[] {
+  const [top, bottom] = [index * ROW_HEIGHT + 5, index * ROW_HEIGHT + 19];
+  return lines.filter((line) => line.top < bottom && line.bottom > top).map(({ time }) => time);
+}
+
+function GridRow({ view, shape, index, active, lines, actions }: {
   view: View;
   shape: RowShape;
   index: number;
   active: number;
+  lines: readonly Riser[];
   actions: RowActions;
 }) {
   const { tree } = view;
@@ -57,7 +65,8 @@ function GridRow({ view, shape, index, active, actions }: {
   if (!node) return null;
   const childCount = tree.children(node.id).length;
   const now = view.clock.value;
-  const place = labelPlace(node, now, view.axis.value, view.timelineWidth.value, view.run.elapsed === null);
+  const running = view.run.elapsed === null;
+  const place = labelPlace(node, now, view.axis.value, view.timelineWidth.value, running, crossingsOf(index, lines));
   return (
     <Row
       node={node}
@@ -73,7 +82,8 @@ function GridRow({ view, shape, index, active, actions }: {
       axis={view.axis.value}
       labelPlace={place}
       dimmed={view.showsCriticalPath.value && !view.critical.value.ids.has(node.id)}
-      query={view.query.value.trim()}
+      words={view.wordPattern.value}
+      hit={view.hitOf(node)}
       sharedTitle={view.sharedTitle(node.parent)}
       actions={actions}
     />
@@ -161,11 +171,11 @@ function perform(view: View, action: KeyAction, focusSearch: () => void): void {
   }
 }
 
-/** The next row whose title begins so, from the active one on and around. */
+/** The next row whose title, or id, begins so, from the active one on and around. */
 function typeAhead(view: View, typed: string): void {
   const rows = view.rows.peek();
   const { length } = rows;
-  const titles = rows.map(({ id }) => view.tree.node(id)?.title ?? "");
+  const titles = rows.map(({ id }) => (/^\d/.test(typed) ? id : (view.tree.node(id)?.title ?? "")));
   const index = typeAheadIndex(length, activeIndex(view), typed, (each) => titles[each] ?? "");
   if (index >= 0) moveTo(view, index);
 }
@@ -180,6 +190,27 @@ function useHeight(grid: RefObject<HTMLDivElement | null>): number {
     return () => observer.disconnect();
   }, []);
   return height;
+}
+
+/** A search or filter that leaves no row says so. */
+function NothingFound({ view }: { view: View }) {
+  const { words, search, states } = view;
+  if (view.tree.size === 0) return null;
+  const asking = search.status.value === "asking";
+  const what = words.value.map((word) => `“${clip(word, 40)}”`).join(" and ");
+  const where = search.status.value === "unanswered" ? "title" : "title, output, prompt or id";
+  return (
+    <div class="rn-nothing" role="row">
+      <p role="gridcell">
+        {asking ? "Searching…" : words.value.length === 0 ? "No task is in the chosen states." : `No task has ${what} in its ${where}${states.value.size > 0 ? " and is in the chosen states" : ""}.`}{" "}
+        {!asking && (
+          <button type="button" class="rn-button" onClick={() => view.clearFilter()}>
+            Show all tasks
+          </button>
+        )}
+      </p>
+    </div>
+  );
 }
 
 export function Grid({ view, theme, focusSearch }: { view: View; theme: string; focusSearch(): void }) {
@@ -209,6 +240,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
     event.preventDefault();
     perform(view, action, focusSearch);
   };
+  const lines = risers(view);
   const shown = visibleWindow(scrollTop, height, rows.length);
   return (
     <div
@@ -220,9 +252,12 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
       tabIndex={rows.length === 0 ? 0 : undefined}
       onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
       onKeyDown={onKeyDown}
+      onPointerMove={() => view.pointAt()}
+      onPointerLeave={() => view.pointAway()}
       onFocusIn={(event) => activate(view, event.target)}
     >
       <HeaderRow view={view} theme={theme} />
+      {rows.length === 0 && <NothingFound view={view} />}
       <div class="rn-rows" role="presentation" style={{ height: `${rows.length * ROW_HEIGHT}px` }}>
         {renderedIndexes(shown, active).map((index) => {
           const shape = rows[index];
@@ -233,6 +268,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
               shape={shape}
               index={index}
               active={active}
+              lines={lines}
               actions={actions.current}
             />
           ) : null;

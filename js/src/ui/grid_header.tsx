@@ -7,6 +7,10 @@ import { Overview } from "./overview";
 
 export const HEADER_HEIGHT = 56;
 
+/** Pixels between the middles of a tick and of the label of now, and of two ticks. */
+const LABEL_ROOM = 40;
+const TICK_ROOM = 42;
+
 function useTimelineWidth(view: View): RefObject<HTMLDivElement | null> {
   const element = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -23,17 +27,22 @@ function TimelineHeader({ view, theme }: { view: View; theme: string }) {
   const { ticks, share } = view.axis.value;
   const now = view.worked.value;
   const nowShare = share(view.clock.value);
+  // Pixels between two texts; without a width nothing is laid out yet.
+  const width = view.timelineWidth.value || 1000;
+  const shown = ticks.filter(
+    (tick, index) =>
+      tick.share <= 0.97 &&
+      Math.abs(tick.share - nowShare) * width > LABEL_ROOM &&
+      (index === 0 || index % Math.ceil(TICK_ROOM / (((ticks[1]?.share ?? 1) || 1) * width)) === 0),
+  );
   return (
     <div class="rn-time" ref={useTimelineWidth(view)} role="columnheader" aria-label="Timeline">
       <Overview view={view} theme={theme} />
-      {ticks.map((tick) => {
-        const hidden = tick.share > 0.97 || Math.abs(tick.share - nowShare) < 0.1;
-        return hidden ? null : (
-          <span class={`rn-tick${tick.seconds === 0 ? " rn-first" : ""}`} style={{ left: `${tick.share * 100}%` }}>
-            {formatTick(tick.seconds)}
-          </span>
-        );
-      })}
+      {shown.map((tick) => (
+        <span class={`rn-tick${tick.seconds === 0 ? " rn-first" : ""}`} style={{ left: `${tick.share * 100}%` }}>
+          {formatTick(tick.seconds)}
+        </span>
+      ))}
       <span class="rn-now-label" style={{ left: `${nowShare * 100}%` }}>
         {now < 60 ? formatDuration(now) : formatTick(Math.floor(now))}
       </span>

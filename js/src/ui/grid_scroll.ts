@@ -13,6 +13,12 @@ function scrollIntoView(grid: HTMLElement, index: number): void {
   else if (top > grid.scrollTop + room) grid.scrollTop = top - room;
 }
 
+/** Gives the focus to the row of the tree that would have it, from an element beside the tree. */
+export function focusActiveRow(from: EventTarget | null): void {
+  const root = from instanceof Element ? from.closest(".rn") : null;
+  root?.querySelector<HTMLElement>('.rn-rows [tabindex="0"], .rn-grid[tabindex="0"]')?.focus();
+}
+
 /** Focus follows the active row, if focus was in the tree. */
 export function useFocusOnActive(view: View, grid: RefObject<HTMLDivElement | null>, active: string | undefined): void {
   useLayoutEffect(() => {

@@ -135,18 +135,21 @@ export function Header({ view }: { view: View }) {
         <b>{clip(run.title) || "Recursive run"}</b>
         <span title={line}>{line}</span>
       </div>
-      <Progress view={view} complete={complete} />
-      <span class="rn-done-count">
-        {complete}
-        <span>/{tree.size}</span>
-      </span>
-      <span class="rn-separator" />
-      <Tokens run={run} />
-      <Cost run={run} />
-      <span class="rn-space" />
-      <Commands view={view} />
-      <HelpButton view={view} />
-      <CollapseButton view={view} />
+      <div class="rn-glance">
+        <Progress view={view} complete={complete} />
+        <span class="rn-done-count">
+          {complete}
+          <span>/{tree.size}</span>
+        </span>
+        <span class="rn-separator" />
+        <Tokens run={run} />
+        <Cost run={run} />
+      </div>
+      <div class="rn-commands">
+        <Commands view={view} />
+        <HelpButton view={view} />
+        <CollapseButton view={view} />
+      </div>
     </header>
   );
 }

@@ -25,7 +25,10 @@ export type IconName =
   | "add"
   | "approve"
   | "answer"
-  | "help";
+  | "help"
+  | "widen"
+  | "full"
+  | "shrink";
 
 const OUTLINE = { fill: "none", stroke: "currentColor", "stroke-linecap": "round", "stroke-linejoin": "round" } as const;
 
@@ -137,6 +140,9 @@ const SHAPES: Record<IconName, ComponentChild> = {
       <path d="M5.6 6a2.4 2.4 0 1 1 3.6 2.1c-.8.5-1.2.9-1.2 1.8M8 12.4v.01" />
     </g>
   ),
+  widen: <path d="M5 5 2 8l3 3M11 5l3 3-3 3M2 8h12" {...OUTLINE} stroke-width="1.5" />,
+  full: <path d="M3 6V3h3M10 3h3v3M13 10v3h-3M6 13H3v-3" {...OUTLINE} stroke-width="1.5" />,
+  shrink: <path d="M3 6h3V3M10 3v3h3M13 10h-3v3M6 13v-3H3" {...OUTLINE} stroke-width="1.5" />,
 };
 
 export function Icon({ name, size = 14, turning = false }: { name: IconName; size?: number; turning?: boolean }) {

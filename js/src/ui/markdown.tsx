@@ -2,10 +2,11 @@
  * Markdown as elements, from the tokens of marked's lexer. Text from models and from the web only
  * ever becomes text nodes: nothing here can carry markup into the page.
  */
-import { createContext, h, type ComponentChildren } from "preact";
+import { h, type ComponentChildren } from "preact";
 import { useContext } from "preact/hooks";
 import { Lexer, type MarkedToken, type Token, type Tokens } from "marked";
-import { clip } from "./format";
+import { extractFormulas, FormulaElement, restoreFormulas, splitAtFormulas, type Formula } from "./formulas";
+import { linkedText, TextContext, type TextSetting } from "./linked_text";
 import { memo } from "./memo";
 import { hasEndlessWord, PlainText } from "./plain_text";
 
@@ -32,8 +33,8 @@ const MOST_EFFORT = 1000 ** 2;
 
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
-/** Headings of the text go below those of the page. */
-const HEADING_SHIFT = 2;
+/** Headings of the text go below that of the pane. */
+const PANE_HEADING = 3;
 
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 
@@ -55,37 +56,6 @@ export function safeLink(address: string): string | null {
   return SAFE_LINK.test(plain) ? plain : null;
 }
 
-/** What a text can lead to: nodes of the run, by their ids. */
-export interface References {
-  /** The title of a node; undefined when there is none of that id. */
-  title(id: string): string | undefined;
-  open(id: string): void;
-}
-
-const NO_REFERENCES: References = { title: () => undefined, open: () => undefined };
-
-const ReferenceContext = createContext(NO_REFERENCES);
-
-const REFERENCE = /\[(0(?:\.\d+)*)\]/;
-
-function Reference({ id }: { id: string }) {
-  const references = useContext(ReferenceContext);
-  const title = references.title(id);
-  if (title === undefined) return <>[{id}]</>;
-  return (
-    <button type="button" class="rn-reference" title={clip(title)} aria-label={`Task ${id}: ${clip(title)}`} onClick={() => references.open(id)}>
-      [{id}]
-    </button>
-  );
-}
-
-/** Text in which "[0.2]" leads to the node 0.2. */
-function textElements(text: string): ComponentChildren {
-  // Splitting at a group keeps it: every second part is an id.
-  const parts = text.split(REFERENCE);
-  return parts.length === 1 ? text : parts.map((part, index) => (index % 2 === 1 ? <Reference id={part} /> : part));
-}
-
 function Link({ address, children }: { address: string; children: ComponentChildren }) {
   const target = safeLink(address);
   if (target === null) return <span>{children}</span>;
@@ -96,34 +66,82 @@ function Link({ address, children }: { address: string; children: ComponentChild
   );
 }
 
+/** What the elements of one text are made with. */
+interface Reading {
+  readonly depth: number;
+  readonly formulas: readonly Formula[];
+  readonly setting: TextSetting;
+  /** The depths of the headings above the place that was read last. */
+  readonly outline: number[];
+}
+
+/** Whatever depths a text uses, no level is left out: screen readers announce levels. */
+function headingLevel(depth: number, outline: number[]): number {
+  while ((outline.at(-1) ?? 0) >= depth) outline.pop();
+  outline.push(depth);
+  return Math.min(6, PANE_HEADING + outline.length);
+}
+
+/** Text in which a formula is drawn, "[0.2]" leads to the node 0.2, and what was searched for is marked. */
+function textElements(text: string, { formulas, setting }: Reading): ComponentChildren {
+  const parts = splitAtFormulas(text);
+  if (parts.length === 1) return linkedText(text, setting);
+  return parts.map((part, index) => {
+    if (index % 2 === 0) return linkedText(part, setting);
+    const formula = formulas[Number(part)];
+    return formula && <FormulaElement formula={formula} />;
+  });
+}
+
 /** Loading an image would reveal the reader to its server, so its description links to it. */
-function ImageLink({ token }: { token: Tokens.Image }) {
-  return <Link address={token.href}>[image: {decodeEntities(token.text) || token.href}]</Link>;
+function imageLink(token: Tokens.Image, reading: Reading): ComponentChildren {
+  const address = restoreFormulas(token.href, reading.formulas);
+  return <Link address={address}>[image: {decodeEntities(restoreFormulas(token.text, reading.formulas)) || address}]</Link>;
 }
 
-function List({ token, depth }: { token: Tokens.List; depth: number }) {
+/** Parts of a text that say nothing about its direction. */
+const NEUTRAL = /`[^`]*`|\]\([^)\s]*\)|https?:\S*|\ufdd0\d+\ufdd1|&\w+;/g;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdfd\ufe70-\ufefc]/;
+
+/**
+ * The direction in which a text begins; none for numbers alone, which follow what is around them. (`dir="auto"` would
+ * make those left-to-right, and sees nothing in what has directions inside.)
+ */
+function directionOf(text: string): "rtl" | "ltr" | undefined {
+  const letter = /\p{L}/u.exec(text.slice(0, 2000).replace(NEUTRAL, " "))?.[0];
+  return letter === undefined ? undefined : RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
+}
+
+function list(token: Tokens.List, reading: Reading): ComponentChildren {
   const items = token.items.map((item) => (
-    <li class={item.task ? "rn-task" : undefined}>{elements(item.tokens, depth)}</li>
+    <li class={item.task ? "rn-task" : undefined}>{elements(item.tokens, reading)}</li>
   ));
-  return token.ordered ? <ol start={Number(token.start) || 1}>{items}</ol> : <ul>{items}</ul>;
+  const dir = directionOf(token.items[0]?.text ?? "");
+  return token.ordered ? (
+    <ol start={Number(token.start) || 1} dir={dir}>
+      {items}
+    </ol>
+  ) : (
+    <ul dir={dir}>{items}</ul>
+  );
 }
 
-function Cell({ cell, tag, depth }: { cell: Tokens.TableCell; tag: "th" | "td"; depth: number }) {
-  return h(tag, { style: cell.align ? { textAlign: cell.align } : undefined }, elements(cell.tokens, depth));
-}
-
-function Table({ token, depth }: { token: Tokens.Table; depth: number }) {
+function cells(row: readonly Tokens.TableCell[], tag: "th" | "td", reading: Reading): ComponentChildren {
   return (
-    <div class="rn-table" tabIndex={0} role="group" aria-label="Table">
+    <tr>
+      {row.map(({ align, text, tokens }) =>
+        h(tag, { dir: directionOf(text), style: align ? { textAlign: align } : undefined }, elements(tokens, reading)),
+      )}
+    </tr>
+  );
+}
+
+function table({ header, rows, raw }: Tokens.Table, reading: Reading): ComponentChildren {
+  return (
+    <div class="rn-table" tabIndex={0} role="group" aria-label="Table" dir={directionOf(raw.replace(/[|:-]/g, " "))}>
       <table>
-        <thead>
-          <tr>{token.header.map((cell) => <Cell cell={cell} tag="th" depth={depth} />)}</tr>
-        </thead>
-        <tbody>
-          {token.rows.map((row) => (
-            <tr>{row.map((cell) => <Cell cell={cell} tag="td" depth={depth} />)}</tr>
-          ))}
-        </tbody>
+        <thead>{cells(header, "th", reading)}</thead>
+        <tbody>{rows.map((row) => cells(row, "td", reading))}</tbody>
       </table>
     </div>
   );
@@ -131,62 +149,63 @@ function Table({ token, depth }: { token: Tokens.Table; depth: number }) {
 
 function CodeBlock({ text }: { text: string }) {
   return (
-    <pre tabIndex={0} role="group" aria-label="Code">
+    <pre tabIndex={0} role="group" aria-label="Code" dir="ltr">
       <code>{text}</code>
     </pre>
   );
 }
 
 /** Without extensions the lexer makes no tokens but marked's own. */
-function element(generic: Token, depth: number): ComponentChildren {
+function element(generic: Token, reading: Reading): ComponentChildren {
   const token = generic as MarkedToken;
+  const asItWas = (text: string): string => restoreFormulas(text, reading.formulas);
   switch (token.type) {
     case "space":
     case "def":
       return null;
     case "code":
-      return <CodeBlock text={token.text} />;
+      return <CodeBlock text={asItWas(token.text)} />;
     case "heading":
-      return h(`h${Math.min(6, token.depth + HEADING_SHIFT)}`, null, elements(token.tokens, depth));
+      return h(`h${headingLevel(token.depth, reading.outline)}`, { dir: directionOf(token.text) }, elements(token.tokens, reading));
     case "table":
-      return <Table token={token} depth={depth} />;
+      return table(token, reading);
     case "hr":
       return <hr />;
     case "blockquote":
-      return <blockquote>{elements(token.tokens, depth)}</blockquote>;
+      return <blockquote dir={directionOf(token.text)}>{elements(token.tokens, reading)}</blockquote>;
     case "list":
-      return <List token={token} depth={depth} />;
+      return list(token, reading);
     case "checkbox":
       return token.checked ? "☑ " : "☐ ";
     case "paragraph":
-      return <p>{elements(token.tokens, depth)}</p>;
+      return <p dir={directionOf(token.text)}>{elements(token.tokens, reading)}</p>;
     case "strong":
-      return <strong>{elements(token.tokens, depth)}</strong>;
+      return <strong>{elements(token.tokens, reading)}</strong>;
     case "em":
-      return <em>{elements(token.tokens, depth)}</em>;
+      return <em>{elements(token.tokens, reading)}</em>;
     case "del":
-      return <del>{elements(token.tokens, depth)}</del>;
+      return <del>{elements(token.tokens, reading)}</del>;
     case "codespan":
-      return <code>{token.text}</code>;
+      return <code>{asItWas(token.text)}</code>;
     case "br":
       return <br />;
     case "link":
-      return <Link address={token.href}>{elements(token.tokens, depth)}</Link>;
+      return <Link address={asItWas(token.href)}>{elements(token.tokens, reading)}</Link>;
     case "image":
-      return <ImageLink token={token} />;
-    case "html":
-      return token.raw;
+      return imageLink(token, reading);
     case "text":
-      return token.tokens ? elements(token.tokens, depth) : textElements(decodeEntities(token.text));
+      return token.tokens ? elements(token.tokens, reading) : textElements(decodeEntities(token.text), reading);
     case "escape":
       return token.text;
     default:
-      return token.raw;
+      return asItWas(token.raw);
   }
 }
 
-function elements(tokens: readonly Token[] | undefined, depth: number): ComponentChildren {
-  return (tokens ?? []).map((token) => (depth < DEEPEST ? element(token, depth + 1) : token.raw));
+function elements(tokens: readonly Token[] | undefined, { depth, ...reading }: Reading): ComponentChildren {
+  return (tokens ?? []).map((token) =>
+    depth < DEEPEST ? element(token, { ...reading, depth: depth + 1 }) : restoreFormulas(token.raw, reading.formulas),
+  );
 }
 
 /**
@@ -220,12 +239,13 @@ function parse(text: string): readonly Token[] | null {
   }
 }
 
-export const Markdown = memo(({ text, references = NO_REFERENCES }: { text: string; references?: References }) => {
-  const tokens = parse(text);
+const Laid = memo(({ text, setting }: { text: string; setting: TextSetting }) => {
+  const { text: prose, formulas } = text.length > LONGEST_MARKDOWN ? { text, formulas: [] } : extractFormulas(text);
+  const tokens = parse(prose);
   if (!tokens) return <PlainText text={text} />;
-  return (
-    <ReferenceContext.Provider value={references}>
-      <div class="rn-markdown">{elements(tokens, 0)}</div>
-    </ReferenceContext.Provider>
-  );
+  return <div class="rn-markdown">{elements(tokens, { depth: 0, formulas, setting, outline: [] })}</div>;
 });
+
+export function Markdown({ text }: { text: string }) {
+  return <Laid text={text} setting={useContext(TextContext)} />;
+}

@@ -3,7 +3,8 @@
  * cannot break (16 s for 100,000 characters), so such lines are cut into pieces; and pieces out of
  * sight are not laid out at all. Of a very long text a portion is shown, and the rest on request.
  */
-import { useState } from "preact/hooks";
+import { useContext, useState } from "preact/hooks";
+import { linkedText, TextContext } from "./linked_text";
 
 /** Up to this length a text is one piece, and a line is not cut. */
 const PIECE_LENGTH = 2000;
@@ -41,12 +42,21 @@ export const PORTION = 100_000;
 
 export function PlainText({ text }: { text: string }) {
   const [length, setLength] = useState(PORTION);
+  const setting = useContext(TextContext);
   const left = text.length - length;
   const shown = left > 0 ? text.slice(0, length) : text;
   const parts = pieces(shown);
   return (
     <>
-      <div class="rn-plain">{parts.length === 1 ? shown : parts.map((part) => <div class="rn-piece">{part}</div>)}</div>
+      <div class="rn-plain" dir="auto">
+        {parts.length === 1
+          ? linkedText(shown, setting)
+          : parts.map((part) => (
+              <div class="rn-piece" dir="auto">
+                {linkedText(part, setting)}
+              </div>
+            ))}
+      </div>
       {left > 0 && (
         <button type="button" class="rn-button rn-more" onClick={() => setLength(length + PORTION)}>
           Show more ({left.toLocaleString("en")} characters are left)

@@ -1,5 +1,5 @@
 /** One row of the tree. Everything it shows comes in as properties, so unchanged rows cost nothing. */
-import type { TreeNode } from "../protocol/messages";
+import type { Hit, TreeNode } from "../protocol/messages";
 import { asksForTools, displayState, reasonOf } from "../store/display";
 import type { Row as RowShape } from "../store/rows";
 import type { TimeAxis } from "../store/time_axis";
@@ -7,6 +7,7 @@ import { Bar, type LabelPlace } from "./bar";
 import { titleParts } from "../store/short_titles";
 import { clip, formatCost, formatTokens, plural } from "./format";
 import { Icon, StateIcon } from "./icons";
+import { markedText } from "./linked_text";
 import { memo } from "./memo";
 
 export const ROW_HEIGHT = 25;
@@ -35,7 +36,10 @@ export interface RowProperties {
   readonly axis: TimeAxis;
   readonly labelPlace: LabelPlace;
   readonly dimmed: boolean;
-  readonly query: string;
+  /** Matches the words that are searched for. */
+  readonly words: RegExp | null;
+  /** Where the kernel found them, if the title does not show it. */
+  readonly hit: Hit | undefined;
   /** How many characters the titles of all siblings begin with. */
   readonly sharedTitle: number;
   readonly actions: RowActions;
@@ -68,14 +72,12 @@ function Fold({ id, isOpen, actions }: { id: string; isOpen: boolean | undefined
   );
 }
 
-/** What was searched for is shown wherever it is in the title. */
-function Title({ title: whole, shared, query }: { title: string; shared: number; query: string }) {
+function Title({ title: whole, shared, words }: { title: string; shared: number; words: RegExp | null }) {
   const title = clip(whole);
-  const at = query === "" ? -1 : title.toLowerCase().indexOf(query.toLowerCase());
-  const end = at + query.length;
+  const marked = markedText(title, words);
   return (
-    <span class="rn-title" title={title}>
-      {at < 0 ? <Shortened title={title} shared={shared} /> : <Highlighted title={title} at={at} end={end} />}
+    <span class="rn-title" title={title} dir="auto">
+      {marked === title ? <Shortened title={title} shared={shared} /> : marked}
     </span>
   );
 }
@@ -94,13 +96,12 @@ function Shortened({ title, shared }: { title: string; shared: number }) {
   );
 }
 
-function Highlighted({ title, at, end }: { title: string; at: number; end: number }) {
+/** Where the words are that were searched for: the field, and what is around them. */
+function Found({ hit: [, field, excerpt], words }: { hit: Hit; words: RegExp | null }) {
   return (
-    <>
-      {title.slice(0, at)}
-      <mark>{title.slice(at, end)}</mark>
-      {title.slice(end)}
-    </>
+    <span class="rn-tail rn-hit" title={`${field}: ${excerpt}`}>
+      <b>{field}</b> <bdi>{markedText(excerpt, words)}</bdi>
+    </span>
   );
 }
 
@@ -137,15 +138,17 @@ function Reason({ node }: { node: TreeNode }) {
 }
 
 function TaskCell(properties: RowProperties) {
-  const { node, shape, isOpen, childCount, completeChildren, queries, query, sharedTitle, actions } = properties;
+  const { node, shape, isOpen, childCount, completeChildren, queries, words, hit, sharedTitle, actions } = properties;
   return (
     <div class="rn-task-cell" role="gridcell" style={{ "--depth": shape.depth }}>
       <Guides shape={shape} isLeaf={isOpen === undefined} />
       <Fold id={node.id} isOpen={isOpen} actions={actions} />
       <StateIcon state={displayState(node)} />
-      <Title title={node.title} shared={sharedTitle} query={query} />
-      {node.tail !== "" && <span class="rn-tail">…{clip(node.tail)}</span>}
-      <Reason node={node} />
+      <span class="rn-id">{markedText(node.id, words)}</span>
+      <Title title={node.title} shared={sharedTitle} words={words} />
+      {hit && <Found hit={hit} words={words} />}
+      {!hit && node.tail !== "" && <span class="rn-tail">…{clip(node.tail)}</span>}
+      {!hit && <Reason node={node} />}
       <ChildCount complete={completeChildren} total={childCount} queries={queries} />
       <Attempts count={node.attempts} />
       {node.awaiting && (

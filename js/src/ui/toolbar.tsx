@@ -2,17 +2,16 @@
 import type { RefObject } from "preact";
 import { STATE_GROUPS, type StateGroup } from "../store/display";
 import type { View } from "../store/view";
+import { focusActiveRow } from "./grid_scroll";
 import { Icon, StateIcon } from "./icons";
 
 function Search({ view, input }: { view: View; input: RefObject<HTMLInputElement | null> }) {
-  const leave = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape") return;
-    view.query.value = "";
-    input.current?.blur();
-  };
-  const search = (text: string): void => {
-    view.touch();
-    view.query.value = text;
+  const leave = (event: KeyboardEvent & { currentTarget: HTMLElement }): void => {
+    const { key } = event;
+    if (key !== "Escape" && key !== "ArrowDown" && key !== "Enter") return;
+    event.preventDefault();
+    if (key === "Escape") view.setQuery("");
+    focusActiveRow(event.currentTarget);
   };
   return (
     <label class="rn-search">
@@ -20,14 +19,37 @@ function Search({ view, input }: { view: View; input: RefObject<HTMLInputElement
       <input
         ref={input}
         type="text"
-        placeholder="Search tasks…"
+        dir="auto"
+        placeholder="Search titles, outputs, prompts, ids"
+        title="Words in any order; &quot;quoted words&quot; belong together; [0.2] is a task"
         aria-label="Search tasks"
         value={view.query.value}
-        onInput={(event) => search(event.currentTarget.value)}
+        onInput={(event) => view.setQuery(event.currentTarget.value)}
         onKeyDown={leave}
       />
       <kbd aria-hidden="true">/</kbd>
     </label>
+  );
+}
+
+/** How many tasks were found, and where. Prompts repeat the tasks above them, so they are shown on request. */
+function Found({ view }: { view: View }) {
+  if (view.words.value.length === 0) return null;
+  const { own, prompt } = view.found.value;
+  const status = view.search.status.value;
+  const shown = view.filter.value.prompts;
+  const more = status === "asking" ? "…" : status === "unanswered" ? " in titles; the kernel does not answer" : "";
+  return (
+    <>
+      <span class="rn-found" role="status">
+        <b>{shown ? own + prompt : own}</b> found{more}
+      </span>
+      {own > 0 && prompt > 0 && (
+        <button type="button" class="rn-filter" aria-pressed={shown} onClick={() => (view.showsPrompts.value = !shown)}>
+          in prompts <b>{prompt}</b>
+        </button>
+      )}
+    </>
   );
 }
 
@@ -93,6 +115,7 @@ export function Toolbar({ view, input }: { view: View; input: RefObject<HTMLInpu
   return (
     <div class="rn-toolbar">
       <Search view={view} input={input} />
+      <Found view={view} />
       <Chips view={view} />
       <span class="rn-space" />
       <CriticalToggle view={view} />

@@ -6,12 +6,15 @@ import { Announcer } from "./announcer";
 import { Details } from "./details";
 import { Flame } from "./flame";
 import { Footer } from "./footer";
+import { FormulaContext } from "./formulas";
+import { useFullScreen } from "./full_screen";
 import { Grid } from "./grid";
 import { HEADER_HEIGHT } from "./grid_header";
 import { Alerts, Banners } from "./banners";
 import { Dialogs } from "./dialogs";
 import { Header } from "./header";
 import { useKeepFocus } from "./keep_focus";
+import { PLAIN_SETTING, TextContext } from "./linked_text";
 import { ROW_HEIGHT } from "./row";
 import type { Host, Theme } from "./theme";
 import { Toolbar } from "./toolbar";
@@ -30,20 +33,27 @@ export interface WidgetProperties {
 
 /** Room below the last row, for a scroll bar. */
 const BOTTOM_MARGIN = 12;
+const LEAST_ROWS = 3;
 const DETAILS_HEIGHT = 420;
+/** Of details that take the place of the tree. */
+const READING_HEIGHT = 620;
 
 function Main({ view, appearance, height }: WidgetProperties) {
   const input = useRef<HTMLInputElement>(null);
   const hasDetails = view.selected.value !== null;
-  const rows = view.rows.value.length * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
+  // A search leaves the page as high as it was, with room to say that nothing was found.
+  const count = view.words.value.length > 0 ? Math.max(view.tree.size, LEAST_ROWS) : view.rows.value.length;
+  const rows = count * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
   // On a page of its own nothing follows that the answer would push away.
-  const wanted = hasDetails ? Math.max(rows, view.run.readonly ? height.value : DETAILS_HEIGHT) : rows;
+  const room = view.paneIsWhole.value ? READING_HEIGHT : DETAILS_HEIGHT;
+  const wanted = hasDetails ? Math.max(rows, view.run.readonly ? height.value : room) : rows;
+  const most = hasDetails && view.paneIsWhole.value ? Math.max(height.value, READING_HEIGHT) : height.value;
   return (
     <>
       <Toolbar view={view} input={input} />
       <div
-        class={`rn-main${hasDetails ? " rn-with-details" : ""}`}
-        style={{ "--rn-height": `${Math.min(wanted, height.value)}px` }}
+        class={`rn-main${hasDetails ? " rn-with-details" : ""}${hasDetails && view.paneIsWhole.value ? " rn-whole" : ""}`}
+        style={{ "--rn-height": `${Math.min(wanted, most)}px`, "--rn-pane": view.paneWidth.value === null ? undefined : `${view.paneWidth.value}px` }}
       >
         {view.mode.value === "tree" ? (
           <Grid view={view} theme={appearance.value.theme} focusSearch={() => input.current?.focus()} />
@@ -69,11 +79,12 @@ export function Widget(properties: WidgetProperties) {
   const { view, appearance } = properties;
   const root = useRef<HTMLElement>(null);
   useKeepFocus(root);
+  useFullScreen(view, root);
   const { run } = view;
   const { theme, host } = appearance.value;
   return (
     <section
-      class="rn"
+      class={`rn${view.fullScreen.value ? " rn-full" : ""}`}
       ref={root}
       data-theme={theme}
       data-host={host}
@@ -85,12 +96,18 @@ export function Widget(properties: WidgetProperties) {
       onKeyDown={keepKeys}
       onFocusIn={claimKeys}
     >
-      <Header view={view} />
-      <Alerts view={view} />
-      <Banners view={view} />
-      {!view.collapsed.value && <Main {...properties} />}
-      <Announcer view={view} />
-      <Dialogs view={view} />
+      <TextContext.Provider value={view.textSetting.value}>
+        <FormulaContext.Provider value={view.formulas.value}>
+          <Header view={view} />
+          <Alerts view={view} />
+          <Banners view={view} />
+          {!view.collapsed.value && <Main {...properties} />}
+          <Announcer view={view} />
+          <TextContext.Provider value={PLAIN_SETTING}>
+            <Dialogs view={view} />
+          </TextContext.Provider>
+        </FormulaContext.Provider>
+      </TextContext.Provider>
     </section>
   );
 }

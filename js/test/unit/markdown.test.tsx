@@ -2,6 +2,7 @@ import { render } from "preact";
 import { describe, expect, it } from "vitest";
 import { HOSTILE_TEXTS } from "../../dev/hostile";
 import { OUTPUT } from "../../dev/fixture";
+import { TextContext } from "../../src/ui/linked_text";
 import { Markdown, decodeEntities, safeLink } from "../../src/ui/markdown";
 
 function show(text: string): HTMLElement {
@@ -13,7 +14,7 @@ function show(text: string): HTMLElement {
 const ALLOWED = new Set(
   "DIV P H3 H4 H5 H6 UL OL LI TABLE THEAD TBODY TR TH TD PRE CODE BLOCKQUOTE HR BR STRONG EM DEL A SPAN".split(" "),
 );
-const SAFE_ATTRIBUTES = new Set(["class", "href", "target", "rel", "style", "start", "role", "aria-label", "tabindex"]);
+const SAFE_ATTRIBUTES = new Set(["class", "dir", "href", "target", "rel", "style", "start", "role", "aria-label", "tabindex"]);
 
 function expectHarmless(element: HTMLElement): void {
   for (const each of element.querySelectorAll("*")) {
@@ -28,7 +29,7 @@ describe("markdown", () => {
   it("becomes elements", () => {
     const element = show(OUTPUT);
 
-    expect(element.querySelector("h3")?.textContent).toBe("Energy-density trajectory");
+    expect(element.querySelector("h4")?.textContent).toBe("Energy-density trajectory");
     expect([...element.querySelectorAll("td")].map(({ textContent }) => textContent)).toContain("172");
     expect(element.querySelector("pre")?.textContent).toContain('learning_rate(df, x="year"');
     expect(element.querySelector("a")?.getAttribute("rel")).toContain("noopener");
@@ -102,7 +103,12 @@ describe("markdown", () => {
     const opened: string[] = [];
     const references = { title: (id: string) => (id === "0.2" ? "Prices" : undefined), open: (id: string) => void opened.push(id) };
     const element = document.createElement("div");
-    render(<Markdown text={"**Prices** rose [0.2], [0.9] and `[0.2]`; [0.2](https://example.org)"} references={references} />, element);
+    render(
+      <TextContext.Provider value={{ ...references, words: null }}>
+        <Markdown text={"**Prices** rose [0.2], [0.9] and `[0.2]`; [0.2](https://example.org)"} />
+      </TextContext.Provider>,
+      element,
+    );
     const buttons = [...element.querySelectorAll("button")];
 
     expect(buttons.map(({ textContent, title }) => [textContent, title])).toEqual([["[0.2]", "Prices"]]);

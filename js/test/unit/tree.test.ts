@@ -3,6 +3,7 @@ import type { TreeNode } from "../../src/protocol/messages";
 import { reasonOf, type DisplayState } from "../../src/store/display";
 import { flatten, visibleIds } from "../../src/store/rows";
 import { Tree } from "../../src/store/tree";
+import { wordsOf } from "../../src/store/words";
 import { node, treeOf } from "./samples";
 
 const NOTHING: ReadonlySet<string> = new Set();
@@ -81,15 +82,18 @@ describe("rows", () => {
     ["a word, in any case", "DEEP", [], ["0", "0.2", "0.2.0", "0.2.1"]],
     ["a state", "", ["failed"], ["0", "0.2"]],
     ["a word and a state", "deep", ["cached"], ["0", "0.2", "0.2.1"]],
+    ["words in any order", "space DEEP", [], ["0", "0.2", "0.2.1"]],
+    ["an id with what is below", "0.2", [], ["0", "0.2", "0.2.0", "0.2.1"]],
+    ["an id in brackets", "[0.2]", [], ["0", "0.2"]],
     ["nothing that exists", "zebra", [], []],
   ])("are filtered by %s, with their ancestors and through folds", (_, query, states, expected) => {
     const tree = sample();
-    const visible = visibleIds(tree, { query, states: new Set(states) });
+    const visible = visibleIds(tree, { words: wordsOf(query), hits: new Map(), prompts: false, states: new Set(states) });
 
     expect(flatten(tree, new Set(["0", "0.2"]), visible).map(({ id }) => id)).toEqual(expected);
   });
 
   it("of a filter that asks for nothing are all rows", () => {
-    expect(visibleIds(sample(), { query: "  ", states: new Set() })).toBeNull();
+    expect(visibleIds(sample(), { words: wordsOf("  "), hits: new Map(), prompts: true, states: new Set() })).toBeNull();
   });
 });

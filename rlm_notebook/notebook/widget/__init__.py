@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ...runtime.run_view import RunView
 from .commands import execute
 from .compression import packed
 from .feed import Feed
+from .parts import part
+from .search import Hit, searched_words
 
 __all__ = ["TreeView"]
 
@@ -32,6 +35,8 @@ HEARTBEAT_INTERVAL = 2.0
 #: The frame rate is halved when a frame takes more seconds than this, or the tree has more nodes than this.
 SLOW_FLUSH = 0.01
 MANY_NODES = 20_000
+#: The seconds for which a search may hold the event loop at a time.
+SEARCH_SLICE = 0.02
 
 ANSWER_BELOW = "the answer below is that of the run before this change; _rlm is the run shown here"
 CELL_RESUMES = "executed again, the cell resumes the run before this change; with -n {} it resumes this one"
@@ -56,6 +61,8 @@ class TreeView(anywidget.AnyWidget):
         self._feed = Feed(run, title=title)
         #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
+        #: The search that each page has begun last, while it lasts.
+        self._searches: dict[str, Iterator[Hit | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
@@ -115,6 +122,14 @@ class TreeView(anywidget.AnyWidget):
             self._run.internals.loop.call_soon_threadsafe(action, *values)
         except RuntimeError:
             action(*values)
+
+    @property
+    def _has_loop(self) -> bool:
+        """Whether the run has an event loop that is not closed; a loaded run has none."""
+        try:
+            return not self._run.internals.loop.is_closed()
+        except RuntimeError:
+            return False
 
     # -- to the browser ------------------------------------------------------------------------------------------
 
@@ -210,6 +225,36 @@ class TreeView(anywidget.AnyWidget):
             data = self._feed.detail(node, str(field))
             self.send(_sendable({"t": "d", **_request_of(message), "id": node, "field": field, "data": data}))
 
+    def _part(self, message: dict[str, Any]) -> None:
+        name = str(message.get("name"))
+        if (content := part(name)) is not None:
+            self.send({"t": "part", **_request_of(message), "name": name}, buffers=[content])
+
+    def _find(self, message: dict[str, Any]) -> None:
+        words = searched_words(message.get("words"))
+        client = str(message.get("c") or message["session"])
+        self._searches[client] = found = self._feed.search(words)
+        self._continue_search(client, found, _request_of(message))
+
+    def _continue_search(self, client: str, found: Iterator[Hit | None], request: dict[str, Any]) -> None:
+        """Sends the next hits of a search, unless the page has begun another; the loop is not held for long."""
+        if self._searches.get(client) is not found:
+            return
+        until = time.perf_counter() + SEARCH_SLICE if self._has_loop else math.inf
+        hits: list[Hit] = []
+        with self._lock:
+            for hit in found:
+                if hit is not None:
+                    hits.append(hit)
+                if time.perf_counter() > until:
+                    break
+            else:
+                del self._searches[client]
+        done = client not in self._searches
+        self.send(_sendable({"t": "found", **request, "hits": hits, "done": done}))
+        if not done:
+            self._on_loop(self._continue_search, client, found, request)
+
     def _command(self, message: dict[str, Any]) -> None:
         ack: dict[str, Any] = {"t": "ack", **_request_of(message), "ok": True}
         node, arguments = message.get("id"), message.get("args")
@@ -231,6 +276,8 @@ _HANDLERS = {
     "sync": TreeView._sync,
     "sub": TreeView._subscribe,
     "get": TreeView._get,
+    "find": TreeView._find,
+    "part": TreeView._part,
     "cmd": TreeView._command,
 }
 

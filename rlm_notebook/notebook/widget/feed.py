@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from ...views.answer import cut_off_answers
 from ...views.idle_time import breaks_of
 from .details import DETAIL_FIELDS, Details
 from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
+from .search import Hit, search
 from .text_buffer import StreamedText
 
 __all__ = ["NODE_FIELDS", "Feed"]
@@ -185,10 +186,17 @@ class Feed:
     def detail(self, node_id: str, field: str) -> Any:
         """One long field of a node, one of `detail_fields`; `None` if it has none."""
 
+        return self._details().read(node_id, field)
+
+    def search(self, words: Sequence[str]) -> Iterator[Hit | None]:
+        """One item for each node: where it has the words, or `None`."""
+        return search(self._details(), words)
+
+    def _details(self) -> Details:
         def streamed(node_id: str) -> str | None:
             return str(self._texts[node_id]) if node_id in self._texts else None
 
-        return Details(self._run, self._timeline, streamed).read(node_id, field)
+        return Details(self._run, self._timeline, streamed)
 
     # -- operations ----------------------------------------------------------------------------------------------
 
