@@ -19,8 +19,12 @@ const BUNDLE = join(HERE, "..", "rlm_notebook", "static", "widget.js");
 const LICENSES = join(dirname(BUNDLE), "THIRD_PARTY_LICENSES.txt");
 const BUNDLED_PACKAGES = ["preact", "@preact/signals-core", "marked"];
 
-/** What each part is made of: a module of `src/parts`, which shares no code with the first bundle, and packages. */
-const PARTS = { formulas: ["temml"] };
+/**
+ * The modules of `src/parts` that are built on their own, and the packages that each includes. What they import of the
+ * widget's sources is included, too; Preact alone is that of the first bundle, because there may be only one.
+ */
+const PARTS = { compare: [], dialogs: [], formulas: ["temml"] };
+const HOST_NAMES = "h, Component, createContext, Fragment, jsx, jsxs, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState";
 const PARTS_FOLDER = join(dirname(BUNDLE), "parts");
 
 /**
@@ -47,13 +51,27 @@ export function sourceHash() {
   return hash.digest("hex");
 }
 
-/** A part is made of one module and of packages: it is not stale because another module has changed. */
+const partSource = (name) => [`src/parts/${name}.tsx`, `src/parts/${name}.ts`].find((path) => existsSync(join(HERE, path)));
+
+/** A part with packages is made of one module and of them: it is not stale because another module has changed. */
 function partHash(name) {
+  if (PARTS[name].length === 0) return sourceHash();
   const { devDependencies } = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
-  const source = readFileSync(join(HERE, "src", "parts", `${name}.ts`), "utf8").replaceAll("\r\n", "\n");
+  const source = readFileSync(join(HERE, partSource(name)), "utf8").replaceAll("\r\n", "\n");
   const packages = PARTS[name].map((each) => `${each}@${devDependencies[each]}\0`).join("");
   return createHash("sha256").update(`${source}\0${packages}`).digest("hex");
 }
+
+/** Replaces Preact in a part by what the widget hands over as `host` (`HOST` in `src/store/parts.ts`). */
+const hostPreact = {
+  name: "host-preact",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^preact(\/.*)?$/ }, ({ path }) => ({ path, namespace: "host" }));
+    onLoad({ filter: /.*/, namespace: "host" }, () => ({
+      contents: `const { ${HOST_NAMES} } = host; export { ${HOST_NAMES} };`,
+    }));
+  },
+};
 
 function licenseText(name) {
   const folder = join(HERE, "node_modules", name);
@@ -115,10 +133,14 @@ async function buildPart(name) {
   const terms = PARTS[name].map((each) => `Includes ${each}:\n\n${licenseText(each).trim()}`).join("\n\n");
   const result = await build({
     ...BUILD_OPTIONS,
-    entryPoints: [`src/parts/${name}.ts`],
+    plugins: [inlineStyles, hostPreact, markedLexer],
+    entryPoints: [partSource(name)],
+    format: "iife",
+    globalName: "part",
     minify: true,
     write: false,
-    banner: { js: `${mark}\n/*\n${terms}\n*/` },
+    banner: { js: `${mark}\n${terms && `/*\n${terms}\n*/\n`}export default function (host) {` },
+    footer: { js: "return part;\n}" },
   });
   const code = result.outputFiles[0].contents;
   mkdirSync(PARTS_FOLDER, { recursive: true });

@@ -160,7 +160,13 @@ export class FakeModel implements WidgetModel {
   async #obey({ req, op, c, id = "0" }: Command): Promise<void> {
     const refusal = this.refusals[op];
     if (refusal !== undefined) return this.#emit("msg:custom", { t: "ack", req, c, ok: false, error: refusal }, []);
-    this.#emit("msg:custom", { t: "ack", req, c, ok: true, data: op === "preview" ? this.#preview(id) : null }, []);
+    const answers: Record<string, () => unknown> = {
+      preview: () => this.#preview(id),
+      runs: () => this.otherRuns,
+      compare: () => this.#compared(),
+      outputs: () => ({ old: this.#run.output.replace("165", "158").replace("wide", "narrow"), new: this.#run.output }),
+    };
+    this.#emit("msg:custom", { t: "ack", req, c, ok: true, data: answers[op]?.() ?? null }, []);
     const can = op === "pause" ? ["resume", "cancel"] : ["pause", "cancel"];
     if (op === "pause") this.frame([["r", { status: "paused", can }]]);
     if (op === "resume") this.frame([["r", { status: "running", can }]]);
@@ -168,6 +174,38 @@ export class FakeModel implements WidgetModel {
     if (op === "cancel") this.frame([["p", id, { state: "cancelled" }]]);
     if (op === "approve") this.frame([["p", id, { awaiting: false }]]);
     if (["edit", "retry", "answer"].includes(op)) await this.fork();
+  }
+
+  /** The runs that are saved beside this one. */
+  otherRuns: object[] = [
+    { key: "market.1", name: "market.1", status: "done", when: 1_780_000_000 },
+    { key: "storage", name: "storage", status: "failed", when: 1_770_000_000 },
+  ];
+
+  /** Against a run that had one task more and one less, and another result in some. */
+  #compared(): object {
+    const side = (node: TreeNode, factor: number): object => ({
+      id: node.id,
+      state: node.state,
+      mark: factor === 1 ? "replayed" : "",
+      tokens: Math.round((node.tokens_in + node.tokens_out) * factor),
+      cost: node.cost === null ? null : node.cost * factor,
+      seconds: 12,
+    });
+    const rows = this.#run.nodes.map((node, index) => {
+      const kind = ["same", "same", "same", "changed", "same", "added", "same", "removed"][index % 8] as string;
+      return {
+        kind,
+        what: kind === "changed" ? ["task", "result"] : [],
+        depth: node.id.split(".").length - 1,
+        title: node.title,
+        old: kind === "added" ? null : side(node, kind === "changed" ? 0.8 : 1),
+        new: kind === "removed" ? null : side(node, kind === "changed" ? 1.2 : 1),
+      };
+    });
+    const total = { status: "done", nodes: rows.length, calls: 71, tokens: 131_000, cost: 0.31 };
+    const counts = { omitted: 0, changed: 7, added: 6, removed: 6, reused: 36 };
+    return { rows, ...counts, old: { ...total, name: "market.1" }, new: { ...total, name: "market", cost: 0.28, calls: 9 } };
   }
 
   /** The node and all above it, as if nothing else built on it. */

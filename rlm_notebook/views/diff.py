@@ -14,7 +14,7 @@ from typing import Any
 from ..core.text import printable
 from ..core.tree import Node, NodeState, Tree
 
-__all__ = ["Change", "Difference", "difference"]
+__all__ = ["Change", "Difference", "Pair", "difference", "pairs_of"]
 
 TITLE_CHARACTERS = 80
 MOST_LINES = 200
@@ -27,6 +27,19 @@ class Change:
     old: Node
     new: Node
     what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One line of two trees side by side: a node of the old tree, of the new one, or of both, which then match.
+
+    `what` is as in `Change`; it is empty for a node of one tree only.
+    """
+
+    old: Node | None
+    new: Node | None
+    depth: int
+    what: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +79,7 @@ class Difference:
 
 def difference(old: Tree, new: Tree) -> Difference:
     """The nodes that were added, removed or changed, and the differences in cost and working time."""
-    pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
-    # From the root down: the list grows while it is iterated.
-    for before, after in pairs:
-        pairs.extend(_matched(list(_living(old.children(before.id))), list(_living(new.children(after.id)))))
+    pairs = _matching(old, new)
     old_ids, new_ids = {before.id for before, _ in pairs}, {after.id for _, after in pairs}
     changes = (Change(before, after, _changed(before, after)) for before, after in pairs)
     costs = new.usage.cost_usd, old.usage.cost_usd
@@ -80,6 +90,35 @@ def difference(old: Tree, new: Tree) -> Difference:
         cost_usd=costs[0] - costs[1] if costs[0] is not None and costs[1] is not None else None,
         seconds=_worked(new) - _worked(old),
     )
+
+
+def pairs_of(old: Tree, new: Tree) -> list[Pair]:
+    """All nodes of both trees, parents first, in the order of the new tree; a removed node follows its siblings."""
+    found = {after.id: before for before, after in _matching(old, new)}
+    matched = {before.id for before in found.values()}
+    lines: list[Pair] = []
+    # (old, new, depth) of what is to be listed, the next one last.
+    waiting: list[tuple[Node | None, Node | None, int]] = [(old.root, new.root, 0)] if old.root or new.root else []
+    while waiting:
+        before, after, depth = waiting.pop()
+        lines.append(Pair(before, after, depth, _changed(before, after) if before and after else ()))
+        below: list[tuple[Node | None, Node | None, int]] = []
+        if after is not None:
+            below += ((found.get(child.id), child, depth + 1) for child in _living(new.children(after.id)))
+        if before is not None:
+            gone = (child for child in _living(old.children(before.id)) if child.id not in matched)
+            below += ((child, None, depth + 1) for child in gone)
+        waiting += reversed(below)
+    return lines
+
+
+def _matching(old: Tree, new: Tree) -> list[tuple[Node, Node]]:
+    """The matched nodes, from the roots down."""
+    pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
+    # The list grows while it is iterated.
+    for before, after in pairs:
+        pairs.extend(_matched(list(_living(old.children(before.id))), list(_living(new.children(after.id)))))
+    return pairs
 
 
 def _matched(old: list[Node], new: list[Node]) -> list[tuple[Node, Node]]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel, Usage
 from rlm_notebook.core.tree import Node, NodeState, Phase, Tree
-from rlm_notebook.views.diff import MOST_LINES, difference
+from rlm_notebook.views.diff import MOST_LINES, difference, pairs_of
 
 DONE = NodeState.DONE
 ROOT = Node("0", None, "trip", state=DONE, result="all")
@@ -128,3 +128,20 @@ async def test_runs_can_be_compared() -> None:
         ("trip", ("result",)),
         ("flights", ("result",)),
     ]
+
+
+def test_pairs_list_every_node_of_both_trees_once_in_the_order_of_the_new_one() -> None:
+    food, rooms = (
+        Node("0.2", "0", "food", state=DONE, result="soup"),
+        Node("0.1.0", "0.1", "rooms", state=DONE, result="2"),
+    )
+    found = pairs_of(tree(FLIGHTS, HOTEL, rooms), tree(at(replace(HOTEL, result="centre"), "0.0"), food))
+
+    assert [(pair.old and pair.old.task, pair.new and pair.new.task, pair.depth, pair.what) for pair in found] == [
+        ("trip", "trip", 0, ()),
+        ("hotel", "hotel", 1, ("result",)),
+        ("rooms", None, 2, ()),
+        (None, "food", 1, ()),
+        ("flights", None, 1, ()),
+    ]
+    assert pairs_of(Tree(), Tree()) == []

@@ -2,11 +2,21 @@
  * Parts of the widget that most runs never need: the kernel sends each when it is first wanted, as a module of its own.
  */
 import { signal, type Signal } from "@preact/signals-core";
-import type { BrowserMessage, PartReply } from "../protocol/messages";
+import { Component, createContext, Fragment, h, type ComponentChild } from "preact";
+import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { jsx, jsxs } from "preact/jsx-runtime";
+import type { BrowserMessage, PartReply, TreeNode } from "../protocol/messages";
 import { inflateText } from "../protocol/snapshot";
 import type { Typesetter } from "../ui/formulas";
+import { REPLY_PATIENCE } from "./details";
+import type { OpenDialog, View } from "./view";
+
+/** The Preact that all parts use: components of another one would have no state here. */
+const HOST = { h, Component, createContext, Fragment, jsx, jsxs, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState };
 
 export interface PartModules {
+  readonly compare: { readonly Compare: (properties: { view: View }) => ComponentChild };
+  readonly dialogs: { readonly CommandDialog: (properties: { view: View; dialog: OpenDialog; node: TreeNode }) => ComponentChild };
   readonly formulas: { readonly typeset: Typesetter };
 }
 
@@ -15,14 +25,15 @@ export type PartName = keyof PartModules;
 export interface PartPorts {
   send(message: BrowserMessage): boolean;
   nextRequest(): number;
+  schedule(delay: number, action: () => void): void;
 }
 
-/** A module can be imported from its text in the way in which anywidget imports the widget itself. */
+/** A module is imported from its text in the way in which anywidget imports the widget itself. */
 export const moduleLoader = {
   async load(text: string): Promise<unknown> {
     const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
     try {
-      return await import(address);
+      return ((await import(address)) as { default(host: typeof HOST): unknown }).default(HOST);
     } finally {
       URL.revokeObjectURL(address);
     }
@@ -43,15 +54,23 @@ export class Parts {
     return this.#module(name).value as PartModules[Name] | null;
   }
 
-  /** Asks for a part once; a kernel that is gone, or older, leaves what needs it as it is. */
-  request(name: PartName): void {
+  /**
+   * Asks for a part, unless it is there or on its way. A kernel that is gone, or older, leaves what needs it as it is,
+   * and `fail` is called.
+   */
+  request(name: PartName, fail: () => void = () => undefined): void {
     if (this.#requested.has(name)) return;
     this.#requested.add(name);
-    if (!this.#ports.send({ t: "part", req: this.#ports.nextRequest(), name })) this.#requested.delete(name);
+    const sent = this.#ports.send({ t: "part", req: this.#ports.nextRequest(), name });
+    this.#ports.schedule(sent ? REPLY_PATIENCE : 0, () => {
+      if (this.#module(name).peek() !== null) return;
+      this.#requested.delete(name);
+      fail();
+    });
   }
 
   async receive({ name }: PartReply, bytes: ArrayBufferView | undefined): Promise<void> {
-    if (!bytes || !this.#requested.has(name as PartName)) return;
+    if (!bytes || this.#module(name as PartName).peek() !== null) return;
     try {
       this.#module(name as PartName).value = await moduleLoader.load(await inflateText(bytes));
     } catch (error) {

@@ -33,6 +33,8 @@ export class RunStore {
   readonly parts: Parts;
   /** For the searches of the views, each of which has its own. */
   readonly searchPorts: SearchPorts;
+  /** Whether the widget was made to compare two runs. */
+  opensComparison = false;
   readonly #searches = new Map<number, (reply: FoundReply) => void>();
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();
@@ -55,7 +57,7 @@ export class RunStore {
     const send = (message: BrowserMessage): boolean => this.#send(message);
     this.details = new DetailCache({ ...ports, send, nextRequest });
     this.commands = new Commands({ ...ports, send, nextRequest });
-    this.parts = new Parts({ send, nextRequest });
+    this.parts = new Parts({ ...ports, send, nextRequest });
     const find: SearchPorts["find"] = (words, receive) => {
       const req = nextRequest();
       this.#searches.set(req, receive);

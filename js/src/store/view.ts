@@ -25,6 +25,9 @@ export type OpenDialog =
   | { readonly kind: "edit"; readonly id: string }
   | { readonly kind: "approve"; readonly id: string };
 
+export const MODES = ["tree", "flame", "compare"] as const;
+export type Mode = (typeof MODES)[number];
+
 /** From this size on, rows are flattened at most every ten times as long as it took. */
 const LARGE_TREE = 20_000;
 const FLATTEN_SHARE = 10;
@@ -77,7 +80,7 @@ export class View {
   /** Whether the details take the place of the tree. */
   readonly paneIsWhole = signal(false);
   readonly fullScreen = signal(false);
-  readonly mode = signal<"tree" | "flame">("tree");
+  readonly mode = signal<Mode>("tree");
   readonly dialog = signal<OpenDialog | null>(null);
   /** Folded to the header, as a finished run is unless the user touched it. */
   readonly collapsed = signal(false);
@@ -99,6 +102,10 @@ export class View {
     this.store = store;
     this.#capacity = capacity;
     this.search = new Search(store.searchPorts);
+    if (store.opensComparison) {
+      this.mode.value = "compare";
+      this.#touched = true;
+    }
   }
 
   get run(): Run {

@@ -1,17 +1,25 @@
-/** The dialog that is open, if one is. */
-import { asksForTools } from "../store/display";
+/** The dialog that is open, if one is. Those that command the kernel are a part of the widget that it sends. */
+import { useEffect } from "preact/hooks";
 import type { View } from "../store/view";
-import { ApproveDialog } from "./approve_dialog";
-import { ApproveToolsDialog } from "./approve_tools_dialog";
-import { EditDialog } from "./edit_dialog";
 import { HelpDialog } from "./help_dialog";
 
 export function Dialogs({ view }: { view: View }) {
   const dialog = view.dialog.value;
   if (!dialog) return null;
-  if (dialog.kind === "help") return <HelpDialog view={view} />;
+  return dialog.kind === "help" ? <HelpDialog view={view} /> : <CommandDialogs view={view} />;
+}
+
+function CommandDialogs({ view }: { view: View }) {
+  const { parts, commands } = view.store;
+  const part = parts.read("dialogs");
+  useEffect(() => {
+    parts.request("dialogs", () => {
+      view.dialog.value = null;
+      commands.error.value = "The kernel that holds this run does not answer. Run the cell again to continue.";
+    });
+  }, []);
+  const dialog = view.dialog.value;
+  if (!part || !dialog || dialog.kind === "help") return null;
   const node = view.tree.node(dialog.id);
-  if (!node) return null;
-  if (dialog.kind === "edit") return <EditDialog view={view} node={node} />;
-  return asksForTools(node) ? <ApproveToolsDialog view={view} node={node} /> : <ApproveDialog view={view} node={node} />;
+  return node ? <part.CommandDialog view={view} dialog={dialog} node={node} /> : null;
 }

@@ -88,7 +88,8 @@ export function extractFormulas(whole: string): Extracted {
         done = end;
       }
       open = null;
-    } else if (open.closing === "$" && sign.startsWith("$")) {
+    } else if (open.closing === "$" && /^\$|^\\[([]$/.test(sign)) {
+      // The dollar before was none of a formula: no other begins inside one.
       open = opening(sign, at, text);
     }
   }

@@ -1,7 +1,7 @@
 /** Search, filters by state, and the switch of the critical path. */
 import type { RefObject } from "preact";
 import { STATE_GROUPS, type StateGroup } from "../store/display";
-import type { View } from "../store/view";
+import { MODES, type Mode, type View } from "../store/view";
 import { focusActiveRow } from "./grid_scroll";
 import { Icon, StateIcon } from "./icons";
 
@@ -95,16 +95,20 @@ function CriticalToggle({ view }: { view: View }) {
   );
 }
 
+const MODE_NAMES: Record<Mode, string> = { tree: "Tree", flame: "Flame", compare: "Compare" };
+
 function Modes({ view }: { view: View }) {
-  const choose = (mode: "tree" | "flame"): void => {
+  const choose = (mode: Mode): void => {
     view.touch();
     view.mode.value = mode;
   };
+  // A copy without a kernel knows of no other run.
+  const modes = MODES.filter((mode) => mode !== "compare" || !view.run.readonly);
   return (
     <div class="rn-modes" role="group" aria-label="Shown as">
-      {(["tree", "flame"] as const).map((mode) => (
+      {modes.map((mode) => (
         <button type="button" aria-pressed={view.mode.value === mode} onClick={() => choose(mode)}>
-          {mode === "tree" ? "Tree" : "Flame"}
+          {MODE_NAMES[mode]}
         </button>
       ))}
     </div>

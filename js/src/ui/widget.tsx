@@ -1,11 +1,12 @@
 /** The whole widget of one view. */
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { Signal } from "@preact/signals-core";
 import type { View } from "../store/view";
 import { Announcer } from "./announcer";
 import { Details } from "./details";
 import { Flame } from "./flame";
 import { Footer } from "./footer";
+import { clip } from "./format";
 import { FormulaContext } from "./formulas";
 import { useFullScreen } from "./full_screen";
 import { Grid } from "./grid";
@@ -34,16 +35,25 @@ export interface WidgetProperties {
 /** Room below the last row, for a scroll bar. */
 const BOTTOM_MARGIN = 12;
 const LEAST_ROWS = 3;
+const COMPARED_ROWS = 14;
 const DETAILS_HEIGHT = 420;
 /** Of details that take the place of the tree. */
 const READING_HEIGHT = 620;
+
+/** Two runs side by side: a part of its own, which asks the kernel for the other run. */
+function Comparison({ view }: { view: View }) {
+  const part = view.store.parts.read("compare");
+  useEffect(() => view.store.parts.request("compare"), []);
+  return <div class="rn-compare">{part ? <part.Compare view={view} /> : <p class="rn-nothing">Loading…</p>}</div>;
+}
 
 function Main({ view, appearance, height }: WidgetProperties) {
   const input = useRef<HTMLInputElement>(null);
   const hasDetails = view.selected.value !== null;
   // A search leaves the page as high as it was, with room to say that nothing was found.
   const count = view.words.value.length > 0 ? Math.max(view.tree.size, LEAST_ROWS) : view.rows.value.length;
-  const rows = count * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
+  const isComparing = view.mode.value === "compare";
+  const rows = (isComparing ? Math.max(count, COMPARED_ROWS) : count) * ROW_HEIGHT + HEADER_HEIGHT + BOTTOM_MARGIN;
   // On a page of its own nothing follows that the answer would push away.
   const room = view.paneIsWhole.value ? READING_HEIGHT : DETAILS_HEIGHT;
   const wanted = hasDetails ? Math.max(rows, view.run.readonly ? height.value : room) : rows;
@@ -55,7 +65,9 @@ function Main({ view, appearance, height }: WidgetProperties) {
         class={`rn-main${hasDetails ? " rn-with-details" : ""}${hasDetails && view.paneIsWhole.value ? " rn-whole" : ""}`}
         style={{ "--rn-height": `${Math.min(wanted, most)}px`, "--rn-pane": view.paneWidth.value === null ? undefined : `${view.paneWidth.value}px` }}
       >
-        {view.mode.value === "tree" ? (
+        {view.mode.value === "compare" ? (
+          <Comparison view={view} />
+        ) : view.mode.value === "tree" ? (
           <Grid view={view} theme={appearance.value.theme} focusSearch={() => input.current?.focus()} />
         ) : (
           <Flame view={view} theme={appearance.value.theme} />
@@ -92,7 +104,7 @@ export function Widget(properties: WidgetProperties) {
       data-status={view.store.client.hasState ? run.status : "loading"}
       data-silent={view.store.client.isSilent || undefined}
       data-lm-suppress-shortcuts="true"
-      aria-label="Recursive run"
+      aria-label={`${view.mode.value === "compare" ? "Comparison" : "Recursive run"}: ${clip(run.title, 80)} ${run.run_id.slice(0, 8)}`}
       onKeyDown={keepKeys}
       onFocusIn={claimKeys}
     >

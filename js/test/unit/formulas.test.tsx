@@ -27,6 +27,8 @@ describe("formulas", () => {
     ["in an environment", String.raw`\begin{align}a &= b \\ c &= d\end{align}`, [String.raw`\begin{align}a &= b \\ c &= d\end{align}`]],
     ["with a dollar in text", String.raw`\(\text{costs $5$}\)`, [String.raw`\text{costs $5$}`]],
     ["in a quote", "> $$\n> a\n> + b\n> $$", ["a\n+ b"]],
+    ["in parentheses, behind a price", String.raw`It costs $10, and \(n\) of them $5`, ["n"]],
+    ["with rows in dollars", String.raw`$\begin{matrix} a \\[2pt] b \end{matrix}$`, [String.raw`\begin{matrix} a \\[2pt] b \end{matrix}`]],
     ["beside a price", "It costs $5, and $n$ of them are free", ["n"]],
   ])("are found %s", (_, text, expected) => expect(found(text)).toEqual(expected));
 

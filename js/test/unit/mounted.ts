@@ -4,6 +4,7 @@ import { FakeModel } from "../../dev/fake_model";
 import { NODES, NOW, OUTPUT, RUN } from "../../dev/fixture";
 import createWidget from "../../src/index";
 import type { Run, TreeNode } from "../../src/protocol/messages";
+import { moduleLoader, type PartName } from "../../src/store/parts";
 
 const cleanups: (() => void)[] = [];
 
@@ -16,6 +17,7 @@ export interface Setting {
 
 export async function mount({ run = {}, nodes = NODES, traits = {}, output = OUTPUT }: Setting = {}) {
   const model = new FakeModel({ run: { ...RUN, ...run }, nodes, now: NOW, output }, traits);
+  model.part = (name) => Promise.resolve(name);
   const widget = createWidget();
   cleanups.push(widget.initialize({ model }));
   const view = addView(widget, model);
@@ -34,6 +36,14 @@ export function addView(widget: ReturnType<typeof createWidget>, model: FakeMode
     [...el.querySelectorAll("button")].find((each) => (each.getAttribute("aria-label") ?? each.textContent) === name);
   return { el, root, row, button, dispose };
 }
+
+/** Parts by their names, which the fake kernel sends instead of their texts. */
+const PARTS: Record<PartName, unknown> = {
+  compare: await import("../../src/parts/compare"),
+  dialogs: await import("../../src/parts/dialogs"),
+  formulas: await import("../../src/parts/formulas"),
+};
+moduleLoader.load = async (name) => PARTS[name as PartName];
 
 /** Call once in a file: nothing of a test is left for the next. */
 export function cleanUpAfterEach(): void {

@@ -68,7 +68,10 @@ SHOW = Command("show a run: the recorded tree, read only", _show, _show_options)
 
 
 def _diff(session: Session, options: argparse.Namespace) -> Difference:
-    return run_named(session, options.old).diff(run_named(session, options.new))
+    """The differences as text, below the two trees side by side where a front end shows them."""
+    old, new = run_named(session, options.old), run_named(session, options.new)
+    session.host.display_comparison(old, new)
+    return old.diff(new)
 
 
 def _diff_options(parser: LineParser) -> None:

@@ -20,7 +20,7 @@ from ...runtime.run_view import RunView
 if TYPE_CHECKING:
     from ..widget import TreeView
 
-__all__ = ["show", "show_static", "show_tree"]
+__all__ = ["show", "show_comparison", "show_static", "show_tree"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -124,6 +124,15 @@ def show_tree(run: RunView, title: str = "") -> tuple[TreeView, _StaticCopy]:
     view = TreeView(run, title=title)
     show_now(view)
     return view, _StaticCopy(run, show_now)
+
+
+def show_comparison(old: RunView, new: RunView) -> None:
+    from IPython.display import display
+
+    from ..widget import TreeView
+
+    show_now: Any = display
+    show_now(TreeView(new, compared_with=old))
 
 
 class _StaticCopy:

@@ -89,6 +89,13 @@ class NotebookHost:
         found = parent.get(part) if isinstance(parent, dict) else None
         return found if isinstance(found, dict) else {}
 
+    def display_comparison(self, old: RunView, new: RunView) -> None:
+        """Shows two runs side by side, if the front end shows widgets."""
+        if self.best_view == "widget":
+            from ..display.show import show_comparison
+
+            show_comparison(old, new)
+
     def display(self, run: RunView) -> None:
         from ..display.show import show_static, show_tree
 

@@ -21,6 +21,7 @@ from ...core.events import Event, RunFinished
 from ...exceptions import RLMError
 from ...runtime.run_view import RunView
 from .commands import execute
+from .comparison import Comparison
 from .compression import packed
 from .feed import Feed
 from .parts import part
@@ -51,7 +52,7 @@ class TreeView(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     height = traitlets.Int(460).tag(sync=True)
 
-    def __init__(self, run: RunView, *, title: str = "") -> None:
+    def __init__(self, run: RunView, *, title: str = "", compared_with: RunView | None = None) -> None:
         self._title = title
         #: Whether any browser has sent a message.
         self.heard = False
@@ -59,6 +60,7 @@ class TreeView(anywidget.AnyWidget):
         self._session = ""
         self._run = run
         self._feed = Feed(run, title=title)
+        self._comparison = Comparison(compared_with)
         #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
         #: The search that each page has begun last, while it lasts.
@@ -66,7 +68,8 @@ class TreeView(anywidget.AnyWidget):
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
-        super().__init__(_meta=_meta_of(run, title))
+        meta = _meta_of(run, title)
+        super().__init__(_meta=meta if compared_with is None else {**meta, "compare": True})
         self.on_msg(self._received)
         self._watch(run)
 
@@ -257,19 +260,28 @@ class TreeView(anywidget.AnyWidget):
 
     def _command(self, message: dict[str, Any]) -> None:
         ack: dict[str, Any] = {"t": "ack", **_request_of(message), "ok": True}
-        node, arguments = message.get("id"), message.get("args")
+        node, given = message.get("id"), message.get("args")
+        operation, arguments = message.get("op"), given if isinstance(given, dict) else {}
         try:
-            data = execute(
-                self._run,
-                message.get("op"),
-                str(node) if node is not None else None,
-                arguments if isinstance(arguments, dict) else {},
-            )
+            if operation in ("runs", "compare", "outputs"):
+                data = self._compare(operation, arguments)
+            else:
+                data = execute(self._run, operation, str(node) if node is not None else None, arguments)
         except RLMError as error:
             ack |= {"ok": False, "error": str(error)}
         else:
             ack |= {"data": data} if data is not None else {}
-        self.send(ack)
+        self.send(_sendable(ack))
+
+    def _compare(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Answers about other runs, which change nothing and so are given for loaded runs too."""
+        key = str(arguments.get("with", ""))
+        if operation == "runs":
+            return self._comparison.runs(self._run)
+        if operation == "compare":
+            return self._comparison.rows(self._run, key)
+        old, new = (str(arguments[side]) if arguments.get(side) else None for side in ("old", "new"))
+        return self._comparison.outputs(self._run, key, old, new)
 
 
 _HANDLERS = {
