@@ -13,7 +13,47 @@ const openNode = async (page) => {
   await page.waitForSelector(".rn-markdown");
 };
 
+/** An output to be read, in the pane as it is left by `arrange`. */
+const reading = (text, arrange) => [
+  `reading=${text}`,
+  async (page) => {
+    await openNode(page);
+    await arrange?.(page);
+    await page.waitForSelector({ formulas: ".rn-panel math", table: ".rn-table td", arabic: '.rn-panel ul[dir="rtl"]' }[text]);
+  },
+];
+
+const search = async (page, words, selector) => {
+  await page.fill('[aria-label="Search tasks"]', words);
+  await page.waitForSelector(selector);
+};
+
 const MODES = {
+  formula: reading("formulas"),
+  "formula, whole width": reading("formulas", (page) => page.click('[aria-label="Whole width"]')),
+  "wide table": reading("table"),
+  Arabic: reading("arabic"),
+  "full screen": reading("arabic", async (page) => {
+    await page.click('[aria-label="Full screen"]');
+    await page.waitForSelector(".rn-full");
+  }),
+  search: [
+    "",
+    async (page) => {
+      await search(page, "interval year", ".rn-hit mark");
+      await openNode(page);
+      await page.waitForSelector(".rn-panel mark");
+    },
+  ],
+  "nothing found": ["", (page) => search(page, "zebra", ".rn-nothing button")],
+  compare: [
+    "",
+    async (page) => {
+      await page.click('button:has-text("Compare")');
+      await page.click(".rn-changed td button");
+      await page.waitForSelector(".rn-texts ins");
+    },
+  ],
   details: ["", openNode],
   failed: ["failed=1", async (page) => page.click('button:has-text("Show why")')],
   paused: ["paused=1", openNode],
@@ -50,8 +90,9 @@ const MODES = {
   ],
 };
 
-const TWO_LOOKS = [["light", 1400], ["dark", 700]];
-const EVERY_LOOK = [...TWO_LOOKS, ["dark", 1400], ["light", 700], ["light", 320]];
+const TWO_LOOKS = [["light", 1400], ["dark", 600]];
+const ZOOMED = ["light", 853];
+const EVERY_LOOK = [...TWO_LOOKS, ZOOMED, ["dark", 1400], ["light", 700], ["light", 320]];
 
 function summary({ id, nodes }) {
   return `${id}: ${nodes.slice(0, 3).map((each) => `${each.html.slice(0, 160)} ${each.failureSummary}`).join("\n  ")}`;
