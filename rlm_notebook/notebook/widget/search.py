@@ -26,7 +26,7 @@ LONGEST_WORD = 400
 BEFORE, AFTER = 24, 96
 #: Ids are shown in brackets in texts; the fields of a node that are searched before its prompt.
 _ID = re.compile(r"\[?(\d+(?:\.\d+)*)\]?")
-_FIELDS = ("output", "tools", "plan")
+_FIELDS = ("output", "cells", "tools", "plan")
 
 
 def searched_words(given: Any) -> list[str]:
