@@ -37,6 +37,7 @@ from ..exceptions import ConfigurationError
 from .crossing import plain
 from .output import shortened
 from .port import Answer, CellResult, HostCall, Readable, SessionSettings
+from .reading import identifier, read_from
 from .wire import HEADER, MalformedError, body_length, packed, unpacked
 
 __all__ = ["ConfinedPython"]
@@ -122,7 +123,8 @@ class _ConfinedSession:
 
     def __init__(self, settings: SessionSettings) -> None:
         self._settings = settings
-        self._readables = {name: value for name, value in settings.variables.items() if isinstance(value, Readable)}
+        self._variables = {identifier(name): value for name, value in settings.variables.items()}
+        self._readables = {name: value for name, value in self._variables.items() if isinstance(value, Readable)}
         self._socket, other = socket.socketpair()
         self._socket.setblocking(False)
         path, readable = _places()
@@ -171,7 +173,7 @@ class _ConfinedSession:
             raise ConfigurationError(f"{_REFUSED}: {said.get('refused', 'it says something else')}; {_INSTEAD}")
         if missing := _unconfined(self._process.pid):
             raise ConfigurationError(f"{_REFUSED}: {missing}; {_INSTEAD}")
-        values = {name: value for name, value in self._settings.variables.items() if name not in self._readables}
+        values = {name: value for name, value in self._variables.items() if name not in self._readables}
         sizes = {name: int(value.size) for name, value in self._readables.items()}
         await self._send({"variables": values, "readables": sizes})
 
@@ -215,12 +217,6 @@ class _ConfinedSession:
         self._process.wait()
         if not self._busy:
             self._socket.close()
-
-    def read(self, name: str, method: str, *args: Any) -> Any:
-        """What a cell reads of a large value."""
-        if name not in self._readables or method not in ("read", "search", "chunks"):
-            raise ValueError(f"there is no {name}.{method}")
-        return plain(getattr(self._readables[name], method)(*args))
 
     def _lost(self, cause: str, began: float) -> CellResult:
         self.end()
@@ -343,7 +339,8 @@ class _Cell:
         self._waiting += 1
         try:
             if name == "_rlm_read":
-                value = await in_daemon_thread(session.read, *args)
+                name, method, *arguments = args
+                value = await in_daemon_thread(read_from, session._readables, name, method, tuple(arguments))
             elif name in session._settings.functions:
                 value = await self._call(name, plain(args), plain(kwargs))
             else:

@@ -37,6 +37,7 @@ from ..exceptions import ConfigurationError
 from .crossing import error_report, plain, portable_error, rebuilt_error
 from .output import KeptOutput, shortened
 from .port import Answer, CellResult, HostCall, Readable, SessionSettings
+from .reading import identifier, read_from
 
 if TYPE_CHECKING:
     import pydantic_monty
@@ -154,7 +155,8 @@ class _MontySession:
 
     def __init__(self, pool: pydantic_monty.Monty, settings: SessionSettings) -> None:
         self._settings = settings
-        self._readables = {name: value for name, value in settings.variables.items() if isinstance(value, Readable)}
+        named = {identifier(name): value for name, value in settings.variables.items()}
+        self._readables = {name: value for name, value in named.items() if isinstance(value, Readable)}
         self._lock = threading.Lock()
         self._ended = False
         self._out_of_time = False
@@ -177,7 +179,7 @@ class _MontySession:
         )
         self._monty = self._checkout.__enter__()
         self._pid = self._monty.worker_pid
-        variables = {name: value for name, value in settings.variables.items() if name not in self._readables}
+        variables = {name: value for name, value in named.items() if name not in self._readables}
         prelude = _PRELUDE
         for name, readable in self._readables.items():
             prelude += f"{name} = Readable({name!r}, {int(readable.size)})\n"
@@ -289,9 +291,7 @@ class _MontySession:
 
         def read(name: str, method: str, *args: Any) -> Any:
             check_time()
-            if name not in self._readables or method not in ("read", "search", "chunks"):
-                raise ValueError(f"there is no {name}.{method}")
-            return plain(getattr(self._readables[name], method)(*args))
+            return read_from(self._readables, name, method, args)
 
         def show(text: str) -> None:
             shown[:] = [shortened(str(text), limit)]

@@ -139,6 +139,50 @@ async def test_a_large_text_stays_on_the_host_and_slices_cross(sandbox: Sandbox)
     assert ".read(start, end)" in str(results[5].value)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["context.chunks(1)", "context.read(0, 10**12)", "context.chunks('a')", "context.search(b'x')", "context.read([])"],
+)
+async def test_what_a_cell_reads_at_once_is_limited(sandbox: Sandbox, cell: str) -> None:
+    """The value itself is not asked: it may do as it is told."""
+
+    class Obedient(Text):
+        size = 100_000_000
+
+        def read(self, start: int = 0, end: int | None = None) -> str:
+            raise AssertionError("asked")
+
+        def chunks(self, length: int) -> list[tuple[int, int]]:
+            raise AssertionError("asked")
+
+    session = await sandbox.open(settings(variables={"context": Obedient("")}))
+    [result] = await run_cells(session, cell)
+
+    assert result.error is not None
+    assert "asked" not in result.error
+
+
+async def test_a_search_gives_a_limited_number_of_matches(sandbox: Sandbox) -> None:
+    limits = []
+
+    class Counting(Text):
+        def search(self, pattern: str, limit: int = 100) -> list[tuple[int, str]]:
+            limits.append(limit)
+            return []
+
+    session = await sandbox.open(settings(variables={"context": Counting("x")}))
+    await run_cells(session, "context.search('', 10**9)", "context.search('', limit=3)", "context.search('', -1)")
+
+    assert limits == [10_000, 3, 0]
+
+
+async def test_a_variable_is_found_under_an_identifier(sandbox: Sandbox) -> None:
+    session = await sandbox.open(settings(variables={"my report": "a", "2 texts": Text("b"), "class": 1}))
+    [result] = await run_cells(session, "(my_report, _2_texts.size, _class)")
+
+    assert result.value == "('a', 1, 1)"
+
+
 async def test_output_is_shortened_and_says_what_was_left_out(sandbox: Sandbox) -> None:
     session = await sandbox.open(settings(output_characters=100))
     printed, value, error = await run_cells(
