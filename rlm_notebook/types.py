@@ -58,7 +58,7 @@ class PlannerDecision(TypedDict):
     """A planner's reply, as JSON in `content`."""
 
     thoughts: NotRequired[str]
-    decision: Literal["EXECUTE", "RECURSE"]
+    decision: Literal["EXECUTE", "RECURSE", "PROGRAM"]
     answer: NotRequired[str | None]
     joining: NotRequired[int | None]
     sub_tasks: NotRequired[list[SubTask]]

@@ -43,6 +43,7 @@ from ..core.node import Cell
 from ..core.plan import PlannedTask
 from ..core.recordable import plain_arguments, plain_text
 from ..core.redaction import store_of
+from ..core.replay_events import cell_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, ToolUse
 from ..credentials import without_keys
@@ -52,7 +53,7 @@ from ..ports import Message, Model, Part, Reply, Request, ToolCall
 from ..pricing import estimate
 from ..prompts import EXTRACTION_PROMPT, cell_report
 from ..runtime.run_context import RunContext
-from ..sandbox.options import CodeSandbox
+from ..sandbox.options import CodeSandbox, lacks_of
 from ..sandbox.output import shortened
 from ..sandbox.port import CellResult, Sandbox, Session, SessionSettings
 from ..tools import Tool
@@ -60,6 +61,7 @@ from ..values import NoText, json_text
 from .errors import what_was_wrong, without_node
 from .model_calls import call_model, emit_work
 from .planning import limit_error
+from .replay import replay_below
 from .requests import LLM_QUERY, RequestBuilder, code_variables, offered_tools
 from .subtasks import Solver, SubTasks
 from .tool_loop import ToolLoop, Transcript
@@ -152,6 +154,24 @@ class CodeLoop:
                 self._failure.exception()
             await self._close()
 
+    async def from_record(self) -> Reply:
+        """An answer from what the recorded cells have shown, without running them."""
+        assert self._known is not None, "a node without a record has shown nothing"
+        run, facts = self._run, self._requests.facts(self._run, self._run.tree[self._node])
+        if run.recorded is not None and self._node in run.recorded.tree:
+            replay_below(run, run.recorded.tree, self._node)
+        emit_work(run, self._node, "worker")
+        request, said = self._requests.for_coder(run, facts, lacks_of(self._options)), list[Message]()
+        for number, cell in enumerate(self._known.cells, start=1):
+            for event in cell_events(cell, self._node):
+                run.emit(event)
+            report = cell_report(number, cell.output, cell.value, cell.error)
+            if cell.text or not said:
+                said += [{"role": "assistant", "content": cell.text or cell.code}, {"role": "user", "content": report}]
+            else:
+                said[-1] = {"role": "user", "content": f"{said[-1]['content']}\n\n{report}"}
+        return await self._extracted(replace(request, messages=(*request.messages, *said)), "from the cells so far")
+
     async def _answer(self) -> Reply:
         sandbox = self._sandbox = self._run.sandbox()
         facts = self._requests.facts(self._run, self._run.tree[self._node])
@@ -188,15 +208,14 @@ class CodeLoop:
             user: Message = {"role": "user", "content": "\n\n".join(reports)}
             request = replace(request, messages=(*request.messages, assistant, user))
         ended = f"after {number} cells" if number >= self._options.max_cells else "because the budget runs low"
-        asked: Message = {"role": "user", "content": EXTRACTION_PROMPT}
-        last = request.messages[-1]
-        if last["role"] == "user":
-            # Providers take no two messages of one role in a row.
-            request = replace(request, messages=request.messages[:-1])
-            asked = {"role": "user", "content": f"{last['content']}\n\n{EXTRACTION_PROMPT}"}
-        request = replace(request, mode="worker", messages=(*request.messages, asked))
-        reply = await self._extract(request)
-        note = "; ".join([*noted, f"the answer was extracted {ended}"])
+        return await self._extracted(request, "; ".join([*noted, f"the answer was extracted {ended}"]))
+
+    async def _extracted(self, request: Request, note: str) -> Reply:
+        """The answer that a call without code gives in view of the cells so far."""
+        *before, last = request.messages
+        # In the last message, which is the user's: providers take no two messages of one role in a row.
+        asked: Message = {"role": "user", "content": f"{last['content']}\n\n{EXTRACTION_PROMPT}"}
+        reply = await self._extract(replace(request, mode="worker", messages=(*before, asked)))
         return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=self._reasoning(reply))
 
     def _reply(self, answer: str, model: str, noted: Sequence[str]) -> Reply:

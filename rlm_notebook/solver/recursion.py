@@ -166,7 +166,9 @@ class Recursion:
         known, changed = self._requests.stopped(run, node)
         if known is not None and (answer := replay_program(run, known, node)) is not None:
             return answer
-        run.require_solving(node.id)
+        from_record = run.job.joins_only and known is not None and bool(known.cells)
+        if not from_record:
+            run.require_solving(node.id)
         options, output_type = self._configuration.code, run.job.output_type if node.parent is None else None
         assert options is not None, "only an engine with code has code nodes"
 
@@ -192,7 +194,7 @@ class Recursion:
             check=check,
             extract=lambda request: self._fitting(run, node, request, call),
         )
-        reply = await loop.answer()
+        reply = await (loop.from_record() if from_record else loop.answer())
         key = result_key(node.plan_key, "PROGRAM", program_parts(run.tree, node.id))
         return self._finish(run, node, reply, key, {reference.name for reference in run.job.memory})
 

@@ -21,6 +21,7 @@ __all__ = [
     "emit_recorded",
     "program_parts",
     "replay",
+    "replay_below",
     "replay_program",
     "replay_result",
     "replay_tree",
@@ -107,13 +108,19 @@ def replay_program(run: RunContext, known: Node, node: Node) -> str | None:
         return None
     if not run.steps.reserve(len(below) - 1):
         return None
-    for each in below[1:]:
-        _emit_all(run, [created_event(each)])
-        _emit_all(run, plan_events(each, each.id))
-    for each in reversed(below[1:]):
-        _emit_all(run, end_events(each))
+    replay_below(run, recorded.tree, node.id)
     _emit_all(run, result_events(known, node.id))
     return known.result
+
+
+def replay_below(run: RunContext, tree: Tree, node_id: str) -> None:
+    """Emit the recorded nodes below a node as they ended; those that had not ended are cancelled."""
+    below = [each for each in tree.walk(node_id) if each.state is not NodeState.SUPERSEDED][1:]
+    for each in below:
+        _emit_all(run, [created_event(each)])
+        _emit_all(run, plan_events(each, each.id))
+    for each in reversed(below):
+        _emit_all(run, end_events(each))
 
 
 def _as_answered(run: RunContext, tree: Tree, node: Node) -> bool:

@@ -353,3 +353,40 @@ async def test_a_spent_budget_ends_the_run_and_a_larger_one_continues(tmp_path: 
 
     assert output.content == "ONETWO"
     assert output.run.usage.calls == model.calls == 7
+
+
+async def test_a_code_node_can_be_answered_from_what_its_cells_have_shown(tmp_path: Path) -> None:
+    def answer(request: Request) -> str:
+        if request.facts.depth:
+            return request.facts.task.upper()
+        assert any("found it ONE" in message["content"] for message in request.messages)
+        return "what there is"
+
+    path = tmp_path / "run.json"
+    model = coder(["print('found it', llm_query('one'))", "while True:\n    llm_query('more')"], answer=answer)
+    with pytest.raises(MaxStepsError):
+        await code_engine(model, max_steps=4, on_limit="raise").solve("Go", checkpoint=path)
+    run = code_engine(model, max_steps=4).start("Go", checkpoint=path)
+    await until(lambda: "0" in run.tree and bool(run.tree["0"].cells))
+    await run.cancel()
+
+    output = await run.synthesize_anyway()
+
+    assert output.content == "what there is"
+    assert "0.0" in output.run.tree
+
+
+@pytest.mark.parametrize("store", ["outputs", "hashes"])
+async def test_what_cells_print_and_ask_is_in_no_file_that_holds_less(tmp_path: Path, store: Any) -> None:
+    path = tmp_path / "run.json"
+    cells = ["x = llm_query('SECRETPART')\nprint('PRINTED')", "FINAL(x + ' ANSWER')"]
+    engine = code_engine(coder(cells, answer=lambda request: "an"))
+    await engine.solve("Go", checkpoint=path, store=store)
+
+    text = path.read_text()
+    assert "PRINTED\\n" not in text
+    assert ("SECRETPART" in text) == (store == "outputs"), "the code itself is an output"
+    assert text.count("SECRETPART") <= 2
+    if store == "outputs":
+        output = await engine.solve("Go", checkpoint=path, store=store, mode="replay")
+        assert output.content == "an ANSWER"
