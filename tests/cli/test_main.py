@@ -96,3 +96,15 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ended = subprocess.run([sys.executable, "-c", show], stdout=writer, stderr=subprocess.PIPE, timeout=HANG)
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_task_is_solved_by_code_over_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pydantic_monty")
+    file = tmp_path / "log.txt"
+    file.write_text("\n".join(f"{place} | kind: {'odd' if place % 2 else 'even'}" for place in range(9)))
+    task = "How many lines of text are there where kind is odd?"
+
+    for option in ("--code", "--code=root"):
+        saved = str(tmp_path / f"{option}.json")
+        assert main(["run", option, task, "--file", str(file), "-m", "offline", "--checkpoint", saved]) == 0
+        assert capsys.readouterr().out.strip() == "4"

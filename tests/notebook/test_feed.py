@@ -22,6 +22,7 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.widget.feed import NODE_FIELDS, TAIL_CHARACTERS, Feed
 from rlm_notebook.notebook.widget.rows import DEFAULTS, TITLE_CHARACTERS
 from tests.support.amounts import few_or_many
+from tests.support.coding import code_engine, coder
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG
 
@@ -569,3 +570,17 @@ async def test_a_call_of_a_tool_that_waits_says_what_it_would_do() -> None:
     await run
     feed.frame()
     assert "send" not in joined(feed).nodes["0"]["note"]
+
+
+async def test_the_cells_of_a_code_node_are_fetched_like_any_long_field() -> None:
+    run = code_engine(coder(["print('seen', llm_query('one'))", "1 / 0", "FINAL('done')"])).start("root")
+    feed = Feed(run)
+    run.internals.watch(feed.note)
+    await run
+
+    cells = feed.detail("0", "cells")
+    assert [cell["code"] for cell in cells] == ["print('seen', llm_query('one'))", "1 / 0", "FINAL('done')"]
+    assert cells[0]["output"] == "seen ONE\n"
+    assert "ZeroDivisionError" in cells[1]["error"]
+    rows = {row[1]["id"]: {**DEFAULTS, **row[1]} for row in feed.frame()["ops"] if row[0] == "a"}  # type: ignore[index]
+    assert (rows["0.0"]["query"], rows["0"]["cells"]) == ("llm_query", 5)

@@ -115,3 +115,19 @@ def test_any_line_gives_options_help_or_one_clear_line(line: str) -> None:
         assert str(error).startswith("%%rlm: ")  # noqa: PT017 - both ends are fine
     else:
         assert isinstance(options, CellOptions | str)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "sandbox"),
+    [
+        ("", None, None),
+        ("--code", "planner", None),
+        ("--code=root", "root", None),
+        ("--code --code-sandbox python", "planner", "python"),
+        ("--code-sandbox python answer <<", None, "python"),
+    ],
+)
+def test_code_is_an_option_and_where_it_runs(line: str, code: str | None, sandbox: str | None) -> None:
+    options = parse_options(line)
+    assert isinstance(options, CellOptions)
+    assert (options.code, options.code_sandbox) == (code, sandbox)

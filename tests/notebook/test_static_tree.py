@@ -21,6 +21,7 @@ from rlm_notebook.exceptions import RLMError
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.notebook.display.static_tree import bundle_of
 from rlm_notebook.ports import Reply
+from tests.support.coding import code_engine, coder
 from tests.support.virtual_time import in_virtual_time
 
 SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4", "=": "34"}, "=": "## All\n\n1 and 34"}}
@@ -29,7 +30,7 @@ SCRIPT = {"root": {"one": "1", "two": {"three": "3", "four": "4", "=": "34"}, "=
 class Page(HTMLParser):
     """The text that a reader sees where every style is stripped, and the tags that make it."""
 
-    ALLOWED = frozenset({"div", "details", "summary", "span", "small", "b", "style"})
+    ALLOWED = frozenset({"div", "details", "summary", "span", "small", "b", "style", "pre"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -211,3 +212,15 @@ async def test_the_upper_part_of_a_large_tree_is_what_remains() -> None:
     lines = bundle_of(run, 100_000)["text/plain"].splitlines()
     assert len([line for line in lines if line.startswith("  ✓")]) == 10
     assert len([line for line in lines if line.startswith("    ✓")]) == 100
+
+
+async def test_the_code_of_a_code_node_is_there_folded_and_escaped() -> None:
+    run = code_engine(coder(["x = '<script>$a$</script>'", "FINAL(llm_query('one'))"])).start("root")
+    await run
+
+    html = bundle_of(run)["text/html"]
+    assert "2 cells of code" in html
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert Page(html).tags.count("pre") == 1
+    assert "<details open" not in html.split("2 cells of code")[0].rpartition("<details")[2], "it is folded"

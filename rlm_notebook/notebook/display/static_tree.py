@@ -16,6 +16,7 @@ from pathlib import Path
 from ...core.text import duration, printable
 from ...core.tree import Node, NodeState, Tree
 from ...runtime.run_view import RunView
+from ...sandbox.output import shortened
 from ...views.gate import html_text
 from ...views.idle_time import Break, breaks_of, without_breaks
 from ...views.outline import SYMBOLS, reason, shown_state, tokens
@@ -30,6 +31,8 @@ MOST_BYTES = 16_000
 _BYTES_OF_A_COUNT = 190
 _TITLE_CHARACTERS = 140
 _FACT_CHARACTERS = 160
+#: Of the code of a node.
+_CODE_CHARACTERS = 3_000
 _DEEPEST_INDENT = 30
 
 _COLORS = {"done": "#2e9e5b", "failed": "#d6362f", "cancelled": "#8a8f98", "superseded": "#8a8f98"}
@@ -89,6 +92,8 @@ class _Row:
     state: str
     title: str
     facts: str
+    #: The cells of a code node, as HTML.
+    code: str = ""
 
     def text(self) -> str:
         return f"{self.symbol} {self.title}  {self.facts}".rstrip()
@@ -99,7 +104,7 @@ class _Row:
 
     def size(self, indent: int) -> int:
         """Bytes in the file of a notebook: in one line of HTML, and as a line of two lists."""
-        as_html = f"<details open{_INDENTED}><summary>{self.html()}</summary></details>"
+        as_html = f"<details open{_INDENTED}><summary>{self.html()}</summary>{self.code}</details>"
         text = json.dumps(self.text(), ensure_ascii=False)
         return len(json.dumps(as_html, ensure_ascii=False).encode()) + 2 * (len(text.encode()) + indent + 11)
 
@@ -126,9 +131,9 @@ class _Shown:
             branch = bool(self._tree.children(node.id))
             if not leaving:
                 yield (
-                    f"<details open{_INDENTED}><summary>{row.html()}</summary>"
+                    f"<details open{_INDENTED}><summary>{row.html()}</summary>{row.code}"
                     if branch
-                    else f"<div{_INDENTED_LEAF}>{row.html()}"
+                    else f"<div{_INDENTED_LEAF}>{row.html()}{row.code}"
                 )
                 continue
             if hidden := self._hidden[node.id]:
@@ -192,7 +197,18 @@ def _row(node: Node, breaks: Sequence[Break]) -> _Row:
         state=state,
         title=printable(node.title)[:_TITLE_CHARACTERS],
         facts=" · ".join(_facts(node, breaks)),
+        code=_code(node),
     )
+
+
+def _code(node: Node) -> str:
+    """The cells of a code node, folded; "" for any other node."""
+    codes = [printable(line) for cell in node.cells for line in [*cell.code.split("\n"), ""]]
+    if not codes:
+        return ""
+    shown = shortened("\n".join(codes).strip("\n"), _CODE_CHARACTERS)
+    count = f"{len(node.cells)} {'cell' if len(node.cells) == 1 else 'cells'} of code"
+    return f"<details{_INDENTED_LEAF}><summary><small>{count}</small></summary><pre>{html_text(shown)}</pre></details>"
 
 
 def _facts(node: Node, breaks: Sequence[Break]) -> list[str]:
