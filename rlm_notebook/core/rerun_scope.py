@@ -14,7 +14,7 @@ from .limits import NOTHING, ONE_CALL, Usage
 from .plan import Plan, PlannedTask, Recurse
 from .tree import Node, NodeState, Tree
 
-__all__ = ["Reruns", "after_plan", "after_result", "after_retry", "after_task"]
+__all__ = ["Reruns", "after_cell", "after_plan", "after_result", "after_retry", "after_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ def after_plan(tree: Tree, node: Node, plan: Plan) -> Reruns:
         if position not in new and _waits_for(wanted, position, new):
             scope.redo(known[task.task])
     return scope.join(node).on_from([node]).reruns(new=len(new))
+
+
+def after_cell(tree: Tree, node: Node) -> Reruns:
+    """After an edit of a code node's cell: the later cells are written anew; what they will ask is not known."""
+    return RerunScope(tree).join(node).on_from([node]).reruns()
 
 
 def after_retry(tree: Tree, node: Node | None) -> Reruns:

@@ -57,6 +57,15 @@ def test_cells_and_sub_queries_appear_while_the_code_runs(lab: Any, open_noteboo
     page.output(2).get_by_text("the next cell runs").first.wait_for()
     page.tab.locator(".rn-panel").scroll_into_view_if_needed()
     page.shoot("lab code node done")
+    # A changed cell: nothing before it is asked again.
+    page.tab.locator(".rn").get_by_role("button", name="Edit & re-run", exact=True).first.click()
+    page.tab.get_by_label("Cell 3", exact=True).fill("FINAL('another answer')")
+    page.tab.wait_for_selector(".rn-preview-ready")
+    page.shoot("lab code node edit")
+    page.tab.get_by_role("button", name="Run again", exact=True).click()
+    page.tab.get_by_role("tab", name="Output").click()
+    page.tab.locator(".rn-panel").get_by_text("another answer").wait_for()
+    page.status("done")
     # They open on demand.
     page.tab.locator(".rn [data-node-id='0']").dblclick()
     page.tab.wait_for_selector(".rn [data-node-id='0.1']")

@@ -10,16 +10,18 @@ import { PlanEditor } from "./plan_editor";
 import { wrapOf } from "./plain_text";
 import { useDetail } from "./use_detail";
 
-type Part = "task" | "plan" | "result";
+type Part = "task" | "plan" | "result" | "code";
 
 /** Milliseconds without typing after which a preview of the edit is requested. */
 const TYPING_PAUSE = 350;
 const MOST_LISTED = 8;
 
-const PART_NAMES: Record<Part, string> = { task: "Task", plan: "Plan", result: "Result" };
+const PART_NAMES: Record<Part, string> = { task: "Task", plan: "Plan", result: "Result", code: "Cells" };
+const PARTS = Object.keys(PART_NAMES) as Part[];
 const PART_HINTS: Record<Part, string> = {
   task: "The text of the task. It is planned and answered again, and so are the tasks that depend on it.",
   plan: "The sub-tasks. Those that stay the same are reused; new and changed ones run.",
+  code: "The cells of the code. Those before a changed one run again, and what they asked is reused; the cells after it are written anew.",
   result: "Your answer, which replaces the model's. The tasks that depend on it run again; this task does not.",
 };
 
@@ -27,6 +29,7 @@ interface Texts {
   readonly task: string;
   readonly result: string;
   readonly plan: PlanDraft;
+  readonly code: readonly string[];
 }
 
 const NO_PLAN: PlanDraft = { thoughts: "", steps: [] };
@@ -36,17 +39,28 @@ function useOriginal(view: View, node: TreeNode): Texts | null {
   const task = useDetail(view, node, "task");
   const output = useDetail(view, node, "output");
   const plan = useDetail(view, node, "plan");
-  if ([task, output, plan].some(({ status }) => status === "loading")) return null;
+  const cells = useDetail(view, node, "cells");
+  if ([task, output, plan, cells].some(({ status }) => status === "loading")) return null;
   return {
     task: typeof task.data === "string" ? task.data : node.title,
     result: typeof output.data === "string" ? output.data : "",
     plan: readPlan(plan.data) ?? NO_PLAN,
+    code: Array.isArray(cells.data) ? cells.data.map((cell) => (isRecord(cell) ? String(cell["code"] ?? "") : "")) : [],
   };
 }
+
+/** The first cell that is changed; -1 if none is. */
+const changedCell = (before: readonly string[], now: readonly string[]): number =>
+  now.findIndex((code, place) => code !== before[place]);
 
 /** The arguments of the edit; null while nothing is changed or the field is empty. */
 export function editOf(part: Part, original: Texts, draft: Texts): object | null {
   if (part === "plan") return isSamePlan(original.plan, draft.plan) ? null : { plan: writePlan(draft.plan) };
+  if (part === "code") {
+    const place = changedCell(original.code, draft.code);
+    const code = draft.code[place] ?? "";
+    return code.trim() === "" ? null : { code: { [place]: code } };
+  }
   const text = draft[part];
   return text === original[part] || text.trim() === "" ? null : { [part]: text };
 }
@@ -119,11 +133,16 @@ function PreviewBox({ view, preview }: { view: View; preview: Preview }) {
   );
 }
 
-function PartChoice({ part, name, choose }: { part: Part; name: string; choose(part: Part): void }) {
+function PartChoice({ part, parts, name, choose }: {
+  part: Part;
+  parts: readonly Part[];
+  name: string;
+  choose(part: Part): void;
+}) {
   return (
     <fieldset class="rn-segments">
       <legend class="rn-hidden">What to edit</legend>
-      {(Object.keys(PART_NAMES) as Part[]).map((each) => (
+      {parts.map((each) => (
         <label>
           <input type="radio" name={`${name}-part`} checked={part === each} onChange={() => choose(each)} />
           <span>{PART_NAMES[each]}</span>
@@ -133,11 +152,40 @@ function PartChoice({ part, name, choose }: { part: Part; name: string; choose(p
   );
 }
 
-function PartEditor({ part, draft, change }: { part: Part; draft: Texts; change(draft: Texts): void }) {
+/** A field for each cell; those after a changed one are not kept. */
+function CodeEditor({ original, draft, change }: { original: Texts; draft: Texts; change(draft: Texts): void }) {
+  const changed = changedCell(original.code, draft.code);
+  const edit = (place: number, code: string): void =>
+    change({ ...draft, code: original.code.map((before, at) => (at === place ? code : before)) });
+  return (
+    <>
+      {draft.code.map((code, place) => (
+        <textarea
+          class="rn-editor rn-code"
+          rows={Math.min(12, code.split("\n").length + 1)}
+          aria-label={`Cell ${place + 1}`}
+          spellcheck={false}
+          disabled={changed >= 0 && place > changed}
+          wrap={wrapOf(code)}
+          value={code}
+          onInput={(event) => edit(place, event.currentTarget.value)}
+        />
+      ))}
+    </>
+  );
+}
+
+function PartEditor({ part, original, draft, change }: {
+  part: Part;
+  original: Texts;
+  draft: Texts;
+  change(draft: Texts): void;
+}) {
   const area = useRef<HTMLTextAreaElement>(null);
   // When the text has arrived, the focus moves into it.
   useLayoutEffect(() => area.current?.focus(), []);
   if (part === "plan") return <PlanEditor draft={draft.plan} onChange={(plan) => change({ ...draft, plan })} />;
+  if (part === "code") return <CodeEditor original={original} draft={draft} change={change} />;
   return (
     <textarea
       class="rn-editor"
@@ -155,7 +203,8 @@ export function EditDialog({ view, node }: { view: View; node: TreeNode }) {
   const name = `rn-edit-${view.key}`;
   const original = useOriginal(view, node);
   const [edited, setEdited] = useState<Texts | null>(null);
-  const [part, setPart] = useState<Part>("task");
+  const parts = PARTS.filter((each) => each !== "code" || node.decision === "PROGRAM");
+  const [part, setPart] = useState<Part>(node.decision === "PROGRAM" ? "code" : "task");
   const [problem, setProblem] = useState("");
   const draft = edited ?? original;
   const args = original && draft ? editOf(part, original, draft) : null;
@@ -190,9 +239,9 @@ export function EditDialog({ view, node }: { view: View; node: TreeNode }) {
   return (
     <Dialog title="Edit & re-run" name={name} footer={footer} onClose={close}>
       <Subject view={view} node={node} />
-      <PartChoice part={part} name={name} choose={setPart} />
+      <PartChoice part={part} parts={parts} name={name} choose={setPart} />
       <p class="rn-hint">{PART_HINTS[part]}</p>
-      {draft ? <PartEditor part={part} draft={draft} change={setEdited} /> : <p class="rn-empty">Loading…</p>}
+      {original && draft ? <PartEditor part={part} original={original} draft={draft} change={setEdited} /> : <p class="rn-empty">Loading…</p>}
       <PreviewBox view={view} preview={preview} />
       <Problem text={problem} />
     </Dialog>

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.rerun_scope import after_plan, after_result, after_retry, after_task
+from ...core.rerun_scope import after_cell, after_plan, after_result, after_retry, after_task
 from ...core.tree import NodeState
 from ...exceptions import ConfigurationError
 from ...runtime.forks import edited, plan_given, retried
@@ -83,6 +83,8 @@ def _preview(run: RunView, node: str | None, arguments: Arguments) -> dict[str, 
         edited_node = tree[node or "0"]
         if part == "plan":
             scope = after_plan(tree, edited_node, value)
+        elif part == "code":
+            scope = after_cell(tree, edited_node)
         else:
             scope = after_task(tree, edited_node) if part == "task" else after_result(tree, edited_node)
     return {
@@ -103,9 +105,12 @@ def _edited_part(run: RunView, node: str, arguments: Arguments) -> tuple[str, An
         raise ConfigurationError(f"give one of {', '.join(_PARTS)}; {' and '.join(given) or 'nothing'} was given")
     ((part, value),) = given.items()
     value = plan_given(value) if part == "plan" else value
+    if part == "code" and isinstance(value, dict):
+        # Keys of JSON are texts.
+        value = {int(place) if str(place).isdigit() else place: text for place, text in value.items()}
     values: dict[str, Any] = {name: value if name == part else None for name in _PARTS}
     edited(run.internals.forked(), node, **values)
     return part, value
 
 
-_PARTS = ("task", "plan", "result")
+_PARTS = ("task", "plan", "result", "code")
