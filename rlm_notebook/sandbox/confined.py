@@ -8,7 +8,8 @@ runs. There is no weaker mode.
 From then on the process counts as hostile: a model's code can do in it whatever Python can, and may write to the socket
 what it likes. So this side limits and checks what it reads (`wire.py`), answers calls of the named functions and no
 others, a limited number at a time, and kills the process for what it does not understand, for a cell that computes too
-long, and for too many threads. A session whose process is gone says so in `CellResult.lost`.
+long, and for too many threads. A session whose process is gone says so in `CellResult.lost`. Between cells the process
+is stopped: no thread that a cell left behind computes while nobody counts its time.
 
 The process ends with the thread that opened its session, however that ends.
 """
@@ -171,7 +172,7 @@ class _ConfinedSession:
             said = {"refused": f"the process does not start ({type(error).__name__}: {error})"}
         if said != {"ready": True}:
             raise ConfigurationError(f"{_REFUSED}: {said.get('refused', 'it says something else')}; {_INSTEAD}")
-        if missing := _unconfined(self._process.pid):
+        if missing := _unconfined(self._process.pid, self._settings.memory_mb * 1024 * 1024):
             raise ConfigurationError(f"{_REFUSED}: {missing}; {_INSTEAD}")
         values = {name: value for name, value in self._variables.items() if name not in self._readables}
         sizes = {name: int(value.size) for name, value in self._readables.items()}
@@ -185,6 +186,7 @@ class _ConfinedSession:
         cell = _Cell(self, call)
         watch = asyncio.create_task(cell.watch())
         self._busy = True
+        self._signal(signal.SIGCONT)
         try:
             await self._send({"cell": code})
             done = await cell.finished()
@@ -198,7 +200,13 @@ class _ConfinedSession:
             self._busy = False
             if self._ended:
                 self._socket.close()
+            else:
+                self._signal(signal.SIGSTOP)
         return self._result(done, began)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(OSError):  # it has ended by itself
+            self._process.send_signal(number)
 
     async def close(self) -> None:
         """End the process."""
@@ -364,15 +372,20 @@ def _usage(pid: int) -> tuple[float, int]:
         return 0.0, 0
 
 
-def _unconfined(pid: int) -> str:
+def _unconfined(pid: int, memory: int) -> str:
     """What the kernel does not confirm of a process that says it is confined; "" if all is well."""
+    import resource
+
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        limit = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
     except OSError as error:
         return f"it cannot be confirmed that the process is confined ({error.strerror})"
     facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16}
     wrong = [f"{name} is {facts.get(name, 'unknown')}" for name, value in wanted.items() if facts.get(name) != value]
+    if not 0 <= limit <= memory:
+        wrong.append(f"RLIMIT_DATA is {limit}")
     return f"the kernel says of the process: {', '.join(wrong)}" if wrong else ""
 
 
