@@ -29,8 +29,8 @@ Where files are searched, and where new ones are written:
 What is found beside a known notebook is adopted, which `adoption` describes: moved if the notebook it belongs to is
 gone (it was renamed, or the run was made where the notebook was unknown), copied if that is still there. So a copy of
 a notebook, in which the cells have the same ids, starts with what the original knows, and never writes into the
-original's files; a cell with another id is another cell, and its run stays its own. In the same way, a cell gets a copy
-of a file that another cell of this session uses, and of an archived run that answers it.
+original's files; a cell with another id is another cell, and its run stays its own. In the same way, a cell without a
+name gets a copy of a file that another cell of this session uses, and any cell one of an archived run that answers it.
 
 What must never happen:
 - A finished run of another cell or notebook is replaced, or a run is paid for although a readable file answers it.
@@ -174,7 +174,8 @@ class Cell:
 
 
 class FilesInUse:
-    """Which cell uses which file in this session: two equal cells, or two tasks of one cell, must not share a file."""
+    """Which cell uses which file in this session: two equal cells, unless they have a name, or two tasks of one cell,
+    must not share a file."""
 
     def __init__(self) -> None:
         self._users: dict[Path, Cell] = {}
@@ -189,6 +190,17 @@ class FilesInUse:
             return False
         other_task = user.execution == cell.execution and user.request_key != cell.request_key
         return user.cell_id != cell.cell_id or other_task
+
+    def require_unused(self, path: Path, cell: Cell) -> None:
+        """Raises `ConfigurationError` if another cell keeps another request in this file, which the user named."""
+        user = self._users.get(path)
+        ids = {user.cell_id, cell.cell_id} - {""} if user is not None else set()
+        if user is not None and len(ids) > 1 and user.request_key != cell.request_key:
+            raise ConfigurationError(
+                f"--checkpoint {path}: another cell of this notebook keeps its run there, and each would replace the "
+                "other's; name another file"
+            )
+        self.used(path, cell)
 
     def by(self, path: Path, cell: Cell) -> bool:
         """This very cell uses the file, which may not say so itself: a run that is reused whole changes no file."""
@@ -234,10 +246,24 @@ def checkpoint_for(
 
 
 def checkpoint_without_cell(
-    name: str | None, request_key: str, task: str, tell: Callable[[str], None] = lambda line: None
+    name: str | None,
+    request_key: str,
+    task: str,
+    *,
+    model: str = "",
+    mode: str = "resume",
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """The path of a task's JSON file in a script or a terminal. Raises as `checkpoint_for`."""
-    cell = Cell(name=name, cell_id="", request_key=request_key, task=task)
+    cell = Cell(
+        name=name,
+        cell_id="",
+        request_key=request_key,
+        task=task,
+        model=model,
+        replays=mode == "replay",
+        fresh=mode == "fresh",
+    )
     return checkpoint_for(cell, notebook_path({}), Path.cwd(), tell=tell)
 
 
@@ -254,28 +280,31 @@ class _Search:
         files = [path for folder in own for path in run_files(folder)]
         self.own = [head_of(path) for path in files if not is_archived(path)]
         self._archived = [path for path in files if is_archived(path)]
-        self._beside = [*run_folders(self.home.parent), *also] if notebook is not None else []
+        beside = [*run_folders(self.home.parent), *also] if notebook is not None else []
+        # What a link points to may be anywhere: nothing is moved out of it.
+        self._beside = [folder for folder in beside if not folder.is_symlink()]
 
     def place(self) -> _Place:
-        cell, usable = self.cell, [head for head in self.own if self._usable(head)]
-        if answer := self._best(head for head in usable if cell.is_answered_by(head)):
+        cell, readable = self.cell, [head for head in self.own if self._may_be_cells(head)]
+        unused = [head for head in readable if not self.in_use.by_another(head.path, cell)]
+        # Cells with one name and one request share its file: a dry run and the run, for example.
+        if answer := self._best(h for h in (readable if cell.name is not None else unused) if cell.is_answered_by(h)):
             return self._found(answer)
-        mine = [head for head in usable if cell.is_in(head) or self.in_use.by(head.path, cell)]
+        mine = [head for head in unused if cell.is_in(head) or self.in_use.by(head.path, cell)]
         if not mine and (damaged := self._unreadable()):
             return self._found(damaged)
         if not cell.fresh and (source := self._answer_elsewhere()):
             return self._adopted(source)
-        if found := self._one(mine) or self._named(usable):
+        if found := self._one(mine) or self._named(unused):
             return self._found(found)
         if not cell.fresh and (source := self._earlier_version_elsewhere()):
             return self._adopted(source)
         return self._new()
 
-    def _usable(self, head: RunHead) -> bool:
+    def _may_be_cells(self, head: RunHead) -> bool:
         # An edit of a run, or its baseline, has the same request but another answer: it is found by its name only.
         derived = head.derived and not head.cell_id and head.path.stem != self.cell.name
-        free = not self.in_use.by_another(head.path, self.cell)
-        return head.unreadable is None and self.cell.may_be_in(head.path) and free and not derived
+        return head.unreadable is None and self.cell.may_be_in(head.path) and not derived
 
     def _best(self, answers: Iterable[RunHead]) -> RunHead | None:
         """Of several files that answer the request: the cell's own, one that is done, one of a notebook that exists."""
@@ -293,14 +322,16 @@ class _Search:
             self._refuse(mine)
         return min(mine, key=lambda head: (head.path.stem != self.cell.stem, head.path), default=None)
 
-    def _named(self, usable: list[RunHead]) -> RunHead | None:
+    def _named(self, unused: list[RunHead]) -> RunHead | None:
         """The file of the cell's name, where the name decides."""
         cell = self.cell
-        named = [head for head in usable if head.path.stem == cell.name]
         if cell.keep_plan or cell.replays or not cell.request_key:
+            # Also where another cell of this session uses it.
+            named = [head for head in self.own if head.path.stem == cell.name and head.unreadable is None]
             if len(named) > 1:
                 self._refuse(named)
             return next(iter(named), None)
+        named = [head for head in unused if head.path.stem == cell.name]
         # A journal without a whole line holds nothing that could be lost.
         mine = (head for head in named if not head.request_keys or (self.known and cell.cell_id and not head.cell_id))
         return next(mine, None)

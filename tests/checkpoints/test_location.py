@@ -354,12 +354,26 @@ def test_an_edited_cell_that_changed_no_file_before_is_found(notebook: Path, tmp
     assert checkpoint_for(cell(cell_id="a", key="edited", run="2"), notebook, tmp_path, files) == path
 
 
+def test_a_file_that_two_cells_name_is_refused_to_the_second(tmp_path: Path) -> None:
+    files, path = FilesInUse(), tmp_path / "run.json"
+    files.require_unused(path, cell(cell_id="a", key="1"))
+    files.require_unused(path, cell(cell_id="b", key="1"))
+    files.require_unused(path, cell(cell_id="b", key="edited"))
+    files.require_unused(path, cell(cell_id="", key="2"))
+    files.require_unused(path, cell(cell_id="c", key="3"))
+    with pytest.raises(ConfigurationError, match=r"--checkpoint .*another cell of this notebook.*name another file"):
+        files.require_unused(path, cell(cell_id="d", key="4"))
+
+
 @pytest.mark.parametrize("option", ["keep_plan", "replays"])
 def test_where_the_named_run_is_wanted_the_name_decides(notebook: Path, tmp_path: Path, option: str) -> None:
     path = recorded(run_folder(notebook) / "demo.json", cell_id="a", request_key="k", status="done")
     options: dict[str, Any] = {option: True}
     wanted = Cell(name="demo", cell_id="b", request_key="new", task="Say so", **options)
     assert checkpoint_for(wanted, notebook, tmp_path) == path
+    files = FilesInUse()
+    files.used(path, cell(name="demo", cell_id="a", key="k"))
+    assert checkpoint_for(wanted, notebook, tmp_path, files) == path
 
 
 def test_a_run_of_another_model_answers_no_cell_but_its_own(notebook: Path, tmp_path: Path) -> None:
@@ -503,11 +517,19 @@ def test_a_fresh_run_adopts_nothing(notebook: Path, tmp_path: Path, original: Pa
 
 def test_a_cell_whose_file_another_cell_uses_gets_a_copy(notebook: Path, tmp_path: Path, original: Path) -> None:
     files = FilesInUse()
-    first, second = (cell(name="demo", cell_id=each, key="k", run=each) for each in "ab")
+    first, second = (cell(cell_id=each, key="k", run=each) for each in "ab")
     files.used(checkpoint_for(first, notebook, tmp_path, files), first)
-    assert checkpoint_for(second, notebook, tmp_path, files) == run_folder(notebook) / "demo-2.json"
-    copied = json.loads((run_folder(notebook) / "demo-2.json").read_text())
+    assert checkpoint_for(second, notebook, tmp_path, files) == run_folder(notebook) / "say-so.json"
+    copied = json.loads((run_folder(notebook) / "say-so.json").read_text())
     assert (copied["request_key"], copied["cell_id"]) == ("k", "b")
+
+
+def test_cells_of_one_name_and_one_request_share_a_file(notebook: Path) -> None:
+    """A dry run in one cell and the run in the next, for example."""
+    files = FilesInUse()
+    first, second = (cell(name="demo", cell_id=each, key="k", run=each) for each in "ab")
+    assert [run(files, notebook, each) for each in (first, second, first)] == ["demo"] * 3
+    assert run(files, notebook, cell(name="demo", cell_id="b", key="edited", run="c")) == "demo-2"
 
 
 def test_what_is_typed_again_under_a_name_is_its_next_version(notebook: Path, tmp_path: Path) -> None:
@@ -542,6 +564,14 @@ def test_papermills_input_is_searched(tmp_path: Path, original: Path) -> None:
     assert path == tmp_path / "out" / "result.rlm" / "demo.json"
     assert path.exists()
     assert original.exists()
+
+
+def test_nothing_is_moved_out_of_a_linked_folder(notebook: Path, tmp_path: Path, original: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    original.parent.rename(elsewhere)
+    original.parent.symlink_to(elsewhere, target_is_directory=True)
+    assert not checkpoint_for(cell(name="demo", key="k"), notebook, tmp_path).exists()
+    assert (elsewhere / "demo.json").exists()
 
 
 def test_a_linked_notebook_is_its_target(notebook: Path, tmp_path: Path) -> None:

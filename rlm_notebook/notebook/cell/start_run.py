@@ -112,7 +112,10 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
         return None
     host = session.host
     if options.checkpoint:
-        return named_file(options.checkpoint, host.cell_id)
+        file = named_file(options.checkpoint, host.cell_id)
+        if file.path is not None:
+            host.use_named_file(file.path, request_key)
+        return file
     _, model = _engine_before_its_file(session, options)
     path = host.checkpoint_path(
         options.name,

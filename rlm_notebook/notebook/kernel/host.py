@@ -82,6 +82,10 @@ class NotebookHost:
         self._files.used(path, cell)
         return path
 
+    def use_named_file(self, path: Path, request_key: str) -> None:
+        """Registers the file of `--checkpoint`. Raises `ConfigurationError` if another cell keeps another run there."""
+        self._files.require_unused(path, Cell(name=None, cell_id=self.cell_id, request_key=request_key, task=""))
+
     def _parent(self, part: str) -> dict[str, Any]:
         """A part of the message that runs the current cell."""
         get_parent = getattr(self._shell, "get_parent", None)
