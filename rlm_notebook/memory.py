@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -200,14 +201,19 @@ class SharedMemory:
     def code_values(self) -> dict[str, Any]:
         """The values as variables of a cell: text up to `MOST_COPIED` characters as it is, longer text, bytes and files
         as a `ReadableText`, tables as a dict of columns, all else as its JSON value. A single one is also `context`."""
-        values = {reference.name: _for_code(reference) for reference in self}
+        values = {_code_name(reference.name): _for_code(reference) for reference in self}
         return {"context": next(iter(values.values())), **values} if len(values) == 1 else values
 
     @cached_property
     def code_described(self) -> list[str]:
         """The variables of a cell, a line each: name, kind, size, and what it is there."""
         only = " (also named context)" if len(self) == 1 else ""
-        return [f"{each.described}: {_form_of(self.code_values[each.name])}{only}" for each in self]
+        names = {each.name: _code_name(each.name) for each in self}
+        renamed = {name: "" if name == other else f", named {other}" for name, other in names.items()}
+        return [
+            f"{each.described}{renamed[each.name]}: {_form_of(self.code_values[names[each.name]])}{only}"
+            for each in self
+        ]
 
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
         """The tools to list, read, search and sample; `on_read` gets the name of each value that they read."""
@@ -244,6 +250,19 @@ class SharedMemory:
 
 
 REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
+
+
+#: What a session has by these names; a variable that has one, too, is renamed.
+_OF_SESSIONS = frozenset(
+    ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched", "budget", "SHOW_VARS", "FINAL", "FINAL_VAR")
+)
+
+
+def _code_name(name: str) -> str:
+    """The name of a variable in a cell."""
+    plain = re.sub(r"\W", "_", name) or "_"
+    plain = plain if plain[0].isalpha() or plain[0] == "_" else f"_{plain}"
+    return f"{plain}_" if iskeyword(plain) or plain in _OF_SESSIONS else plain
 
 
 def _for_code(reference: Reference) -> Any:
@@ -291,7 +310,9 @@ class ReadableText:
         _require_small(pattern)
         found = []
         try:
-            for match in islice(regex.finditer(pattern, self._text, timeout=CODE_SEARCH_SECONDS), max(0, limit)):
+            # Without the GIL, so that a long search does not stop the event loop.
+            matches = regex.finditer(pattern, self._text, timeout=CODE_SEARCH_SECONDS, concurrent=True)
+            for match in islice(matches, max(0, limit)):
                 start = max(self._text.rfind("\n", 0, match.start()) + 1, match.start() - MOST_OF_A_LINE)
                 end = self._text.find("\n", match.start(), match.start() + MOST_OF_A_LINE)
                 found.append((match.start(), self._text[start : end if end >= 0 else match.start() + MOST_OF_A_LINE]))

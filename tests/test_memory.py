@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ScriptedModel, SharedMemory
+from rlm_notebook.memory import ReadableText
 from rlm_notebook.ports import Capabilities, Request
 
 BOOK = "\n".join(f"line {n}: nothing here" for n in range(200_000)) + "\nthe treasure is under the oak\n"
@@ -311,3 +312,44 @@ def test_a_value_without_a_text_is_refused_with_what_may_be_passed(value: Any) -
     with pytest.raises(ConfigurationError, match=r"'x'.*pass text, bytes") as caught:
         SharedMemory({"x": value}).digests()
     assert " at 0x" not in str(caught.value)
+
+
+def test_what_the_variables_of_a_cell_are() -> None:
+    table = pd.DataFrame({"name": ["ann", None], "score": [1, 2], "when": pd.to_datetime(["2026-01-01", None])})
+    memory = SharedMemory(
+        {
+            "text": "short",
+            "long": "a line\n" * 1_000_000,
+            "data": b"bytes",
+            "table": table,
+            "listed": [1, {"a": None}],
+            "my file.txt": "x",
+            "budget": "y",
+        }
+    )
+    values = memory.code_values
+
+    assert (values["text"], values["listed"]) == ("short", [1, {"a": None}])
+    assert (values["my_file_txt"], values["budget_"]) == ("x", "y")
+    assert isinstance(values["long"], ReadableText)
+    assert isinstance(values["data"], ReadableText)
+    assert values["table"]["name"] == ["ann", None]
+    assert values["table"]["score"] == [1, 2]
+    assert values["table"]["when"][1] is None
+    assert len(memory.code_described) == 7
+    assert set(SharedMemory({"only": "one"}).code_values) == {"only", "context"}
+
+
+def test_a_long_text_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlm_notebook.memory.CODE_SEARCH_SECONDS", 0.1)
+    text = ReadableText("first line\nsecond\n" + "x" * 30)
+
+    assert (text.size, text.read(6, 10), text.read(40)) == (48, "line", "x" * 8)
+    assert text.chunks(20) == [(0, 18), (18, 38), (38, 48)]
+    assert text.search("sec.nd") == [(11, "second")]
+    assert len(text.search("x", limit=3)) == 3
+    for pattern in ("(", "(x+x+)+y"):
+        with pytest.raises(ValueError, match="expression"):
+            ReadableText("x" * 5_000).search(pattern)
+    with pytest.raises(ValueError, match="at least 1"):
+        text.chunks(0)

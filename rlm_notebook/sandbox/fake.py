@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import copy
 import ctypes
 import sys
 import threading
@@ -57,7 +58,10 @@ class _FakeSession:
     def __init__(self, settings: SessionSettings, cells: list[str]) -> None:
         self._settings = settings
         self._cells = cells
-        self._names: dict[str, Any] = {"__name__": "__main__", **settings.variables}
+        self._names: dict[str, Any] = {
+            "__name__": "__main__",
+            **{name: _copied(value) for name, value in settings.variables.items()},
+        }
         self._thread: int | None = None
         self._closed = False
 
@@ -144,6 +148,11 @@ class _FakeSession:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_CellEnded))
             with contextlib.suppress(BaseException):
                 await asyncio.wait({cell}, timeout=0.05)
+
+
+def _copied(value: Any) -> Any:
+    """A copy that a cell may change; a `Readable` stays the host's."""
+    return copy.deepcopy(value) if isinstance(value, dict | list) else value
 
 
 async def _called(call: HostCall, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -169,7 +169,8 @@ class CodeLoop:
             if cell.text or not said:
                 said += [{"role": "assistant", "content": cell.text or cell.code}, {"role": "user", "content": report}]
             else:
-                said[-1] = {"role": "user", "content": f"{said[-1]['content']}\n\n{report}"}
+                joined: Message = {"role": "user", "content": f"{said[-1]['content']}\n\n{report}"}
+                said[-1] = joined
         return await self._extracted(replace(request, messages=(*request.messages, *said)), "from the cells so far")
 
     async def _answer(self) -> Reply:
