@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from rlm_notebook import AsyncRecursiveEngine, NodeState, PlanError, tool
+from rlm_notebook import AsyncRecursiveEngine, CodeSandbox, ExecutionError, NodeState, PlanError, tool
 from rlm_notebook.core.plan import PLAN_SCHEMA, parse_plan
 from rlm_notebook.models.openai import OpenAIModel
 from rlm_notebook.ports import NodeFacts, Reply, Request
@@ -162,6 +162,24 @@ async def a_run_that_plans(url: str) -> str:
     return f"{output.metadata['steps']} nodes, {output.metadata['calls']} calls, {len(output.content)} characters"
 
 
+async def a_code_node(url: str) -> str:
+    """A whole run whose root is a code node, with whatever cells the model writes: they run, and it ends."""
+    model = OpenAIModel("gemma", base_url=url, max_output_tokens=200, temperature=0.0)
+    code = CodeSandbox(when="root", max_cells=3, cell_seconds=5)
+    engine = AsyncRecursiveEngine(model, code=code, max_depth=2, max_steps=10, retry=None)
+    run = engine.start("How many lines does the text have?", variables={"text": "one\ntwo\nthree"})
+    try:
+        ended = f"{len((await run).content)} characters"
+    except ExecutionError as error:
+        # Its words are poor: there may be no answer in them.
+        ended = f"no answer, and that is said: {str(error)[:160]}"
+    cells = run.tree["0"].cells
+    assert cells, "each reply is a cell, with or without code"
+    assert all(node.state.final for node in run.tree)
+    written = sum(bool(cell.code) for cell in cells)
+    return f"{len(cells)} cells, {written} of them with code, {len(run.tree) - 1} sub-queries, {ended}"
+
+
 async def typed(url: str) -> str:
     """Models, bare values, lists and recursive types, each held to its schema by the server."""
     model = OpenAIModel("gemma", base_url=url, max_output_tokens=120, temperature=0.0)
@@ -278,6 +296,7 @@ CHECKS: Sequence[Check] = (
     cut_off,
     a_plan_by_schema,
     a_run_that_plans,
+    a_code_node,
     typed,
     tools_by_the_adapter,
     tools_by_the_sdk,

@@ -18,7 +18,7 @@ from rlm_notebook.core.events import CellWritten, Finished, NodeCreated, ToolCal
 from tests.support.waiting import HANG
 
 pytest.importorskip("pydantic_monty")
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")]
 
 ROUNDS = max(2, int(os.environ.get("RLM_KILL_ROUNDS", "3")) // 2)
 CELLS = [
