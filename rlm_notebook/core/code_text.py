@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 
-__all__ = ["code_blocks", "with_block"]
+__all__ = ["code_blocks", "with_block", "without_unclosed"]
 
 #: The words behind a fence that mark code to be run; the field also uses "repl".
 _LANGUAGES = frozenset({"python", "repl", "py", "python3"})
@@ -26,14 +26,13 @@ class _Block:
     closed: bool
 
 
-def code_blocks(text: str, *, cut_off: bool = False) -> list[str]:
+def code_blocks(text: str) -> list[str]:
     """The code in a reply, block by block.
 
     Blocks without a language count where no block has one and they are Python. A reply without any block may give its
-    answer as the field's models do, by FINAL(...) in the text. A block that a reply which was `cut_off` does not close
-    is left out.
+    answer as the field's models do, by FINAL(...) in the text.
     """
-    blocks = [block for block in _blocks(text) if block.code.strip() and (block.closed or not cut_off)]
+    blocks = [block for block in _blocks(text) if block.code.strip()]
     marked = [block.code for block in blocks if block.language in _LANGUAGES]
     if marked or blocks:
         return marked or [block.code for block in blocks if not block.language and _is_python(block.code)]
@@ -42,6 +41,14 @@ def code_blocks(text: str, *, cut_off: bool = False) -> list[str]:
     if given := _FINAL.search(text):
         return [f"FINAL({given[1]})" if _is_python(f"({given[1]}\n)") else f"FINAL({given[1].strip()!r})"]
     return []
+
+
+def without_unclosed(text: str) -> str:
+    """A reply that was cut off, without the block in which it was."""
+    blocks = _blocks(text)
+    if not blocks or blocks[-1].closed:
+        return text
+    return "\n".join(text.split("\n")[: blocks[-1].first - 1])
 
 
 def with_block(text: str, place: int, code: str) -> str:

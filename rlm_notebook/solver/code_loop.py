@@ -34,7 +34,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ..concurrency.threads import in_daemon_thread
-from ..core.code_text import code_blocks
+from ..core.code_text import code_blocks, without_unclosed
 from ..core.events import CellRan, CellWritten
 from ..core.finish_reason import cut_off, ended_early
 from ..core.keys import as_json
@@ -185,7 +185,7 @@ class CodeLoop:
             reply, usage = await self._next_reply(request)
             model = reply.model or model
             early = ended_early(reply.finish_reason, reply.metadata)
-            blocks = code_blocks(reply.content, cut_off=bool(early))
+            blocks = code_blocks(reply.content)
             without_code = 0 if blocks else without_code + 1
             reports = list[str]()
             for place, code in enumerate((blocks or [""])[: self._options.max_cells - number]):
@@ -237,7 +237,12 @@ class CodeLoop:
         reply = await call_model(self._run, self._node, self._coder, request, self._retry)
         if reply.reasoning:
             self._thoughts.append(reply.reasoning)
-        return replace(reply, content=without_keys(plain_text(reply.content))), self._run.claim(self._node)
+        content = without_keys(plain_text(reply.content))
+        if ended_early(reply.finish_reason, reply.metadata):
+            # Nor is the block that was cut off recorded: it would run when the run is resumed.
+            content = without_unclosed(content)
+        # Providers refuse an empty message in what they are sent next.
+        return replace(reply, content=content if content.strip() else "(nothing)"), self._run.claim(self._node)
 
     async def _cell(
         self, code: str, text: str, usage: Usage, model: str, problem: str, prior: Cell | None, reply: str

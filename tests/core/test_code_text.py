@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_notebook.core.code_text import code_blocks, with_block
+from rlm_notebook.core.code_text import code_blocks, with_block, without_unclosed
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ def test_the_code_of_a_reply(text: str, blocks: list[str]) -> None:
 
 
 def test_a_block_that_was_cut_off_does_not_run() -> None:
-    assert code_blocks("```python\na = 1\n```\n```python\nb = ", cut_off=True) == ["a = 1"]
+    kept = without_unclosed("First.\n```python\na = 1\n```\n```python\nb = ")
+    assert code_blocks(kept) == ["a = 1"]
+    assert without_unclosed(kept) == kept
 
 
 CODES = st.lists(st.sampled_from(["a = 1", "b = 2\nprint(b)", "FINAL('x')"]), min_size=1, max_size=4)

@@ -17,6 +17,7 @@ from rlm_notebook import (
     Fault,
     MaxStepsError,
     ModelError,
+    Reply,
     Request,
     ScriptedModel,
     ToolError,
@@ -390,3 +391,31 @@ async def test_what_cells_print_and_ask_is_in_no_file_that_holds_less(tmp_path: 
     if store == "outputs":
         output = await engine.solve("Go", checkpoint=path, store=store, mode="replay")
         assert output.content == "an ANSWER"
+
+
+async def test_code_that_was_cut_off_does_not_run_now_or_later(tmp_path: Path) -> None:
+    replies = [
+        Reply("```python\na = 1\n```\n```python\nFINAL('half", finish_reason="length"),
+        Reply("```python\nFINAL(llm_query('stop')) if a", finish_reason="length"),
+        fenced("FINAL('whole')"),
+    ]
+
+    async def say(request: Request) -> Any:
+        if request.mode != "coder":
+            return "stopped"
+        written = sum(message["role"] == "assistant" for message in request.messages)
+        if written == 2 and not again:
+            again.append(True)
+            await asyncio.sleep(HANG)
+        return replies[written]
+
+    again: list[bool] = []
+    model, path = ScriptedModel(say), tmp_path / "run.json"
+    run = code_engine(model).start("Go", checkpoint=path)
+    await until(lambda: bool(again))
+    await run.cancel()
+    output = await code_engine(model).solve("Go", checkpoint=path)
+
+    assert output.content == "whole"
+    assert [cell.code for cell in output.run.tree["0"].cells] == ["a = 1", "", "FINAL('whole')"]
+    assert model.calls == 4
