@@ -38,7 +38,7 @@ model = ScriptedModel(script("The turbines turn slowly in the north."))
 later = ScriptedModel(script("The turbines turn quickly in the north."))
 """
 CELL = "%%rlm -m model -n demo\nEnergy report"
-AGAIN = "%%rlm -m later -n demo --mode fresh\nEnergy report"
+AGAIN = "%%rlm -m later -n later\nEnergy report"
 
 
 @pytest.fixture(params=["lab", "notebook"])
@@ -134,7 +134,7 @@ def test_formulas_tables_and_arabic_are_read_at_full_width_and_full_screen(
     details(page, "0.2")
     page.tab.wait_for_selector('.rn-panel ul[dir="rtl"]')
     sides = page.tab.evaluate(
-        """() => ['h4', 'p', 'li', 'td'].map(tag => {
+        """() => ['h3', 'p', 'li', 'td'].map(tag => {
             const style = getComputedStyle(document.querySelector(`.rn-panel ${tag}`));
             return [style.direction, style.textAlign];
         })"""
@@ -182,7 +182,8 @@ def test_the_search_finds_words_in_whole_outputs_and_ids_and_says_where(
 
 
 def test_two_runs_are_compared_side_by_side(lab: Any, open_notebook: Any, host: str) -> None:
-    page = opened(lab, open_notebook, "compare", host, CELL, AGAIN, "%rlm diff demo.1 demo")
+    page = opened(lab, open_notebook, "compare", host, CELL, AGAIN, "%rlm diff demo later")
+    page.tab.locator(".jp-CodeCell").nth(3).scroll_into_view_if_needed()
     output = page.output(3)
     output.locator(".rn-pairs").wait_for()
     assert output.locator(".rn-pairs tbody tr").count() == 2, "the root and what differs"
@@ -194,11 +195,12 @@ def test_two_runs_are_compared_side_by_side(lab: Any, open_notebook: Any, host: 
     page.shoot(f"compare {host}")
     assert violations(page) == []
 
+    page.tab.locator(".jp-CodeCell").nth(2).scroll_into_view_if_needed()
     second = page.output(2)
     second.locator('[aria-label="Show tasks"]').click()
     second.get_by_role("button", name="Compare").click()
     second.locator(".rn-pairs").wait_for()
-    assert second.locator("select").input_value() == "demo.1"
+    assert second.locator("select").input_value() == "demo"
 
 
 @pytest.mark.parametrize("width", [600, 853])

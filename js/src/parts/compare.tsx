@@ -158,11 +158,11 @@ function Texts({ view, row, withRun, names }: { view: View; row: PairRow; withRu
   return (
     <div class="rn-texts">
       <section tabIndex={0} aria-label={`Output in ${names[0]}`}>
-        <h3>{names[0]}</h3>
+        <h3 aria-level={2}>{names[0]}</h3>
         {data.old === null ? <p>There is no output.</p> : <Pieces pieces={old} tag="del" />}
       </section>
       <section tabIndex={0} aria-label={`Output in ${names[1]}`}>
-        <h3>
+        <h3 aria-level={2}>
           {names[1]}
           {isSame && data.new !== null ? " · the same" : ""}
         </h3>

@@ -48,7 +48,7 @@ function Prompt({ data }: { data: unknown }) {
     <>
       {messages.map((message) => (
         <section class="rn-message">
-          <h4>{clip(text(message["role"]))}</h4>
+          <h4 aria-level={3}>{clip(text(message["role"]))}</h4>
           <Value value={message["content"]} />
         </section>
       ))}
@@ -75,11 +75,11 @@ function Tools({ data }: { data: unknown }) {
           <summary>
             <b>{clip(text(call["name"]))}</b> {call["asks"] === true ? "waits for approval" : call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
           </summary>
-          <h4>Arguments</h4>
+          <h4 aria-level={3}>Arguments</h4>
           <Value value={call["arguments"]} />
           {call["result"] !== null && (
             <>
-              <h4>Result</h4>
+              <h4 aria-level={3}>Result</h4>
               <Value value={call["result"]} />
             </>
           )}
@@ -97,7 +97,7 @@ function Cells({ data }: { data: unknown }) {
     <>
       {cells.map((cell, index) => (
         <section class={`rn-cell${typeof cell["error"] === "string" ? " rn-failed" : ""}`}>
-          <h4>
+          <h4 aria-level={3}>
             Cell {index + 1}
             <span>{typeof cell["seconds"] === "number" ? formatDuration(cell["seconds"]) : "runs"}</span>
           </h4>

@@ -229,7 +229,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
       <PaneEdge view={view} />
       <PaneButtons view={view} close={close} />
       <Crumbs view={view} node={node} />
-      <h3 dir="auto">
+      <h3 dir="auto" aria-level={2}>
         <LinkedText text={clip(node.title)} />
       </h3>
       <Chips view={view} node={node} />

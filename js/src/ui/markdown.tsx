@@ -33,8 +33,8 @@ const MOST_EFFORT = 1000 ** 2;
 
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
-/** Headings of the text go below that of the pane. */
-const PANE_HEADING = 3;
+/** Headings of the text go below that of the pane, which follows whatever heading the notebook has before it. */
+const PANE_HEADING = 2;
 
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 

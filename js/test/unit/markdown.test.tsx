@@ -29,10 +29,16 @@ describe("markdown", () => {
   it("becomes elements", () => {
     const element = show(OUTPUT);
 
-    expect(element.querySelector("h4")?.textContent).toBe("Energy-density trajectory");
+    expect(element.querySelector("h3")?.textContent).toBe("Energy-density trajectory");
     expect([...element.querySelectorAll("td")].map(({ textContent }) => textContent)).toContain("172");
     expect(element.querySelector("pre")?.textContent).toContain('learning_rate(df, x="year"');
     expect(element.querySelector("a")?.getAttribute("rel")).toContain("noopener");
+  });
+
+  it("leaves out no level of headings, whatever the text does", () => {
+    const levels = [...show("### a\n\n##### b\n\n# c\n\n###### d\n\n## e").querySelectorAll("h3, h4, h5, h6")];
+
+    expect(levels.map(({ tagName, textContent }) => [tagName, textContent])).toEqual([["H3", "a"], ["H4", "b"], ["H3", "c"], ["H4", "d"], ["H4", "e"]]);
   });
 
   it("never becomes markup of the text's own", () => {
@@ -134,6 +140,6 @@ describe("markdown", () => {
   it("still reads a long report", () => {
     const section = "## Part\n\nSome **bold** text with a [link](https://a.b) and `code`.\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n";
 
-    expect(show(`${section}${"word ".repeat(60)}\n\n`.repeat(140)).querySelectorAll("h4")).toHaveLength(140);
+    expect(show(`${section}${"word ".repeat(60)}\n\n`.repeat(140)).querySelectorAll("h3")).toHaveLength(140);
   });
 });

@@ -12,15 +12,41 @@ const handlers = new Map();
 const emit = (event, ...values) => [...(handlers.get(event) ?? [])].forEach((handler) => handler(...values));
 let details;
 
+const allDetails = () => (details ??= unpacked(bytesOf(data.details)));
+
 async function fetched({ req, id, fields }) {
-  details ??= unpacked(bytesOf(data.details));
-  const known = (await details)[id] ?? {};
+  const known = (await allDetails())[id] ?? {};
   for (const field of fields) emit("msg:custom", { t: "d", req, id, field, data: known[field] ?? null }, []);
+}
+
+const textOf = (value) =>
+  typeof value === "string" ? value : value && typeof value === "object" ? Object.values(value).map(textOf).join("\n") : "";
+
+/* What surrounds the first of the words. */
+function excerpt(text, words) {
+  const at = Math.min(...words.map((word) => text.toLowerCase().indexOf(word)).filter((index) => index >= 0));
+  return text.slice(Math.max(0, at - 24), at + 96).replace(/\s+/g, " ");
+}
+
+/* As the kernel searches: a prompt counts only where the texts of a node's own lack a word. */
+async function found({ req, words }) {
+  const hits = Object.entries(await allDetails()).flatMap(([id, { prompt, ...own }]) => {
+    const texts = Object.entries(own).map(([field, value]) => [field === "task" ? "title" : field, textOf(value)]);
+    const has = (word) => (([, text]) => text.toLowerCase().includes(word));
+    const missing = words.filter((word) => !texts.some(has(word)));
+    if (missing.length > 0) {
+      const asked = textOf(prompt);
+      return missing.every((word) => has(word)(["prompt", asked])) ? [[id, "prompt", excerpt(asked, missing)]] : [];
+    }
+    const [field, text] = texts.find((each) => words.some((word) => has(word)(each)));
+    return [[id, field, excerpt(text, words)]];
+  });
+  emit("msg:custom", { t: "found", req, hits, done: true }, []);
 }
 
 const refused = ({ req }) =>
   emit("msg:custom", { t: "ack", req, ok: false, error: "This is a copy: there is no kernel behind it." }, []);
-const answers = { get: fetched, cmd: refused, sync: () => emit("change:_snap") };
+const answers = { get: fetched, find: found, cmd: refused, sync: () => emit("change:_snap") };
 
 const model = {
   get: (name) => traits[name],
