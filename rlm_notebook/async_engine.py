@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -21,17 +21,18 @@ from .caches.shared_replies import SharedReplies
 from .checkpoints.file_names import baseline_path
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import existing_edit, new_edit
+from .core.changes import Change, changes_of, edited_task, reusable
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget, Limits
 from .core.plan import Plan
 from .core.records import Recorded
 from .core.redaction import STORES, Store, store_of
-from .core.tree import NodeState
+from .core.tree import Node, NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
-from .ports import Message, Observer
+from .ports import Journal, Message, Observer, VersionedJournal
 from .pricing import Prices
 from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
@@ -42,7 +43,7 @@ from .runtime.scheduler import Slots
 from .runtime.team import Team
 from .sandbox.options import require_available
 from .solver.recursion import Recursion
-from .solver.replay import replay
+from .solver.replay import replay, replay_as_recorded
 from .types import Output
 from .wrappers.cached import cache_of
 
@@ -129,10 +130,12 @@ class AsyncRecursiveEngine(EngineOptions):
         keep_plan: bool = False,
         store: Store = "full",
         title: str = "",
+        versioned: bool = False,
     ) -> Run:
         """Start solving and return the `Run` at once; needs a running event loop.
 
-        Arguments: see `solve`. `title` is the name of the run in lists of runs; by default its task.
+        Arguments: see `solve`. `title` is the name of the run in lists of runs; by default its task. `versioned`: a
+        change made in the tree's view is the next version of this run, in its own file, rather than a run of its own.
         """
         _require_loop()
         memory = SharedMemory(variables or {})
@@ -141,9 +144,8 @@ class AsyncRecursiveEngine(EngineOptions):
         store = one_of("store", store, STORES)
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
-        return self._start(
-            RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store, title=title)
-        )
+        job = RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store)
+        return self._start(replace(job, title=title, versioned=versioned))
 
     async def stream(
         self,
@@ -306,12 +308,15 @@ class AsyncRecursiveEngine(EngineOptions):
         # Also read for mode="fresh": a journal has to know which records it replaces.
         recorded = job.journal.read()
         known = recorded if job.mode != "fresh" else None
+        if known is not None and known.tree.request_key == job.request_key and edited_task(changes_of(known.tree)):
+            # The same cell, whose root was given another task in the tree.
+            job = replace(job, task=known.tree.task, title="")
         if _needs_a_model(job, known):
             configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
             if configuration.code is not None and configuration.limits.max_depth > 1:
                 require_available(configuration.code)
         main = replay if job.mode == "replay" else self._recursion.solve
-        return Run(job, configuration, known, self, main)
+        return Run(job, configuration, known, self, main, others=_other_versions(job, known))
 
     def join_again(self, job: RunRequest) -> Run:
         """A run that synthesises the recorded results and solves nothing new."""
@@ -321,6 +326,31 @@ class AsyncRecursiveEngine(EngineOptions):
         """A run of the same request, over what is recorded, in the same place."""
         _require_loop()
         return self._start(replace(job, mode="resume", joins_only=False))
+
+    def start_version(self, job: RunRequest, fork: Fork, change: Change, known: Collection[str]) -> Run:
+        """The next version of a run, over changed records, which are written first, so that no crash loses them."""
+        _require_loop()
+        if fork.task != job.task and job.store != "full":
+            raise ConfigurationError(
+                f'the task of the root cannot be edited with store="{job.store}", which does not record it; '
+                "edit the text of the cell"
+            )
+        versions, before = _versioned(job.journal), job.journal.read()
+        if before is not None:
+            change = {**change, "before": before.tree.execution}
+        versions.supersede(fork.version(change), known)
+        return self._start(replace(job, task=fork.task, mode="resume", keep_plan=False, joins_only=False))
+
+    def start_restored(self, job: RunRequest, execution: str) -> Run:
+        """An earlier version of a run, as it is recorded: done, failed or cancelled. No model is called."""
+        _require_loop()
+        _versioned(job.journal).restore(execution)
+        recorded = job.journal.read()
+        assert recorded is not None, "a version was restored"
+        # The root may have been given another task since, or then; a redacted file holds the task of neither.
+        task = recorded.tree.task if store_of(recorded) == "full" else job.task
+        restored = replace(job, task=task, mode="resume", keep_plan=False, joins_only=False)
+        return Run(restored, self._configuration, recorded, self, replay_as_recorded)
 
     def start_fork(self, job: RunRequest, fork: Fork) -> Run:
         """A run over changed records, which are written to a file of their own first, so that no crash loses them.
@@ -413,8 +443,37 @@ def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:
     """Whether a run certainly calls a model: the result of its request is not recorded, and it is no edit."""
     if job.mode == "replay" or job.joins_only or job.edit:
         return False
+    if known is not None and known.tree.request_key == job.request_key and changes_of(known.tree):
+        return False
     done = known is not None and known.tree.root is not None and known.tree.root.state is NodeState.DONE
     return not done or known is None or known.tree.request_key != job.request_key
+
+
+def _other_versions(job: RunRequest, known: Recorded | None) -> Sequence[Node]:
+    """The nodes of the other versions of the run, unless the file itself has the answer: what was paid for there is not
+    paid for again."""
+    if known is None or job.mode != "resume" or not isinstance(job.journal, VersionedJournal):
+        return ()
+    if known.tree.status == "done" and known.tree.request_key == job.request_key:
+        return ()
+    same_request = known.tree.request_key == job.request_key
+    mine, found = changes_of(known.tree) if same_request else [], list[Node]()
+    # The newest last: of equal records, the last one counts.
+    for version in reversed(job.journal.versions()):
+        # A fresh run has another id: nothing of the run that it replaced belongs to it.
+        if version.tree.request_key != job.request_key or (same_request and version.tree.run_id != known.tree.run_id):
+            continue
+        since = [change for change in mine if change not in changes_of(version.tree)]
+        nodes = reusable((*version.earlier, *version.tree), since) if store_of(version) != "hashes" else []
+        # Without the texts of tools, an interrupted transcript cannot be resumed.
+        found += nodes if store_of(version) == "full" else [replace(node, rounds=()) for node in nodes]
+    return found
+
+
+def _versioned(journal: Journal) -> VersionedJournal:
+    if not isinstance(journal, VersionedJournal):
+        raise ConfigurationError("this journal retains no versions; use run.edit(...) or run.retry(...)")
+    return journal
 
 
 def _require_loop() -> None:

@@ -6,7 +6,7 @@ compose by wrapping them. There is no behaviour in this module.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "Reply",
     "Request",
     "ToolCall",
+    "VersionedJournal",
     "call_started",
     "report_call_started",
 ]
@@ -284,6 +285,25 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class VersionedJournal(Protocol):
+    """A journal that retains the versions of a run: what it held before a person changed the run in its tree."""
+
+    def versions(self) -> Sequence[Recorded]:
+        """The versions before the present one, newest first."""
+        ...
+
+    def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
+        """Record the next version; the present one, of one of the `known` executions, becomes one of `versions`.
+        Raises `CheckpointError`."""
+        ...
+
+    def restore(self, execution: str) -> None:
+        """Make the version of this execution the present one, and the present one a version. Raises
+        `CheckpointError`."""
+        ...
 
 
 class Host(Protocol):

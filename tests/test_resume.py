@@ -410,3 +410,18 @@ async def test_a_call_that_was_not_made_because_nothing_can_be_kept_is_not_count
         await run
     assert (model.calls, run.calls, run.usage.calls) == (0, 0, 0)
     assert run.tree.usage.calls == 0
+
+
+async def test_going_back_to_an_earlier_task_costs_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        calls.append(context["task"])
+        return {"content": f"answer {len(calls)}"}
+
+    engine = AsyncRecursiveEngine(llm, max_depth=1)
+    answers = [str(await engine.solve(task, checkpoint=tmp_path / "a.json")) for task in ("one", "two", "one", "two")]
+    assert answers == ["answer 1", "answer 2", "answer 1", "answer 2"]
+    assert calls == ["one", "two"]
+    assert str(await engine.solve("one", checkpoint=tmp_path / "a.json", mode="fresh")) == "answer 3"
+    assert str(await engine.solve("one", checkpoint=tmp_path / "a.json")) == "answer 3"

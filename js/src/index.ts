@@ -6,7 +6,7 @@ import { computed, effect, signal } from "@preact/signals-core";
 import { h, render as renderInto } from "preact";
 import { connect, heightSetting, themeSetting, type Connection, type WidgetModel } from "./model";
 import { Painter } from "./painter";
-import { hideStaticCopy } from "./static_copy";
+import { hideStaticCopy, watchStaticCopy } from "./static_copy";
 import type { RunStore } from "./store/run_store";
 import { View } from "./store/view";
 import styles from "./styles";
@@ -72,8 +72,10 @@ function mountView(store: RunStore, model: WidgetModel, element: HTMLElement): C
   });
   const unlisten = store.listen(painter.request);
   const showStaticCopy = effect(() => hideStaticCopy(element.ownerDocument, view.runId.value));
+  const unwatchStaticCopy = watchStaticCopy(element, () => store.run, (isElsewhere) => view.setElsewhere(isElsewhere));
   store.client.start();
   return () => {
+    unwatchStaticCopy();
     unlisten();
     painter.stop();
     stopDrawing();

@@ -15,7 +15,16 @@ from . import safe_files
 from .json_format import json_pieces
 from .safe_files import require_regular, too_large
 
-__all__ = ["archive", "archive_paths", "copy_damaged", "temporary", "write_whole"]
+__all__ = [
+    "RETAINED",
+    "archive",
+    "archive_path",
+    "archive_paths",
+    "copy_damaged",
+    "copy_whole",
+    "temporary",
+    "write_whole",
+]
 
 
 def write_whole(path: Path, data: Mapping[str, Any]) -> None:
@@ -71,22 +80,44 @@ def temporary(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def archive(path: Path) -> None:
-    """Copies a finished run to `<name>.1.json`; the newest three copies are retained."""
-    first, second, third = archive_paths(path)
-    for older, newer in ((third, second), (second, first)):
-        if newer.exists():
-            os.replace(newer, older)
+#: How many copies are retained when another run replaces a finished one.
+RETAINED = 3
+
+
+def archive(path: Path, most: int = RETAINED) -> None:
+    """Copies a run to `<name>.1.json`, after the numbers of the older copies were raised; the newest `most` stay."""
+    older = archive_paths(path)
+    for place in older[max(0, most - 1) :]:
+        place.unlink(missing_ok=True)
+    for place in reversed(older[: max(0, most - 1)]):
+        os.replace(place, archive_path(path, _number(place) + 1))
+    first = archive_path(path, 1)
     # Copied to a temporary name first: a partial copy would be an earlier run that cannot be read.
-    shutil.copyfile(path, beside := temporary(first))
+    copy_whole(path, first)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file atomically: a reader sees the old target or the whole copy, also after a power loss."""
+    shutil.copyfile(source, beside := temporary(target))
     with beside.open("rb+") as copy:
         os.fsync(copy.fileno())
-    os.replace(beside, first)
+    os.replace(beside, target)
+    _sync_folder(target.parent)
+
+
+def archive_path(path: Path, number: int) -> Path:
+    """The path of a numbered copy; 1 is the newest."""
+    return path.with_name(f"{path.stem}.{number}.json")
 
 
 def archive_paths(path: Path) -> list[Path]:
-    """The paths of the three archived runs of a file, newest first."""
-    return [path.with_name(f"{path.stem}.{number}.json") for number in (1, 2, 3)]
+    """The paths of the numbered copies of a file that follow each other from 1 on, newest first."""
+    numbered = (archive_path(path, number) for number in itertools.count(1))
+    return list(itertools.takewhile(os.path.lexists, numbered))
+
+
+def _number(copy: Path) -> int:
+    return int(copy.stem.rpartition(".")[2])
 
 
 def copy_damaged(journal: Path) -> None:

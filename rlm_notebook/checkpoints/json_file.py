@@ -15,8 +15,14 @@ States of a `JsonFile`:
 therefore never opens anything and leaves the file byte for byte unchanged. `open` takes the lock, preserves what the
 files hold (below), starts an empty journal and writes the buffered events. While writing, `append` flushes each line
 before the run uses the result, and syncs to the disk at most every `SYNC_INTERVAL` seconds; a timer syncs the last
-lines. `compact` writes the document, then removes the journal. `claim` is a shortcut from created to closed: it writes
-the first document of a fork, unless the name is taken.
+lines. `compact` writes the document, then removes the journal. `claim`, `supersede` and `restore` are shortcuts from
+created to closed: they write the first document of a fork, unless the name is taken; the next version of a run; and an
+earlier version.
+
+Versions. A change that a person makes in the tree of a cell (an edit, a retry) gives the next version of the run in
+the same file. The document before it becomes a numbered copy, as one does that another run replaces; only more copies
+are retained, because each is one step of undoing. A document names the version before it by its execution id, not by a
+number: numbers move. Restoring makes the present document a copy first, so that at every moment all versions exist.
 
 Who may change a state: the event log of one run, on the run's event loop. Other runs and processes are excluded by the
 operating system's lock on the lock file; the process id in it only serves the error message.
@@ -39,7 +45,7 @@ import errno
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,15 +60,26 @@ from ..core.redaction import narrower, store_of
 from ..core.tree import NodeState, Tree
 from ..exceptions import CheckpointError, ConfigurationError
 from . import safe_files
-from .atomic_write import archive, archive_paths, copy_damaged, temporary, write_whole
+from .atomic_write import (
+    RETAINED,
+    archive,
+    archive_path,
+    archive_paths,
+    copy_damaged,
+    copy_whole,
+    temporary,
+    write_whole,
+)
 from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
 from .journal import line_of, read_journal
-from .safe_files import parse_json, read_whole, require_regular, too_large, unusable
+from .safe_files import parse_json, read_header, read_whole, require_regular, too_large, unusable
 
 __all__ = ["JsonFile", "load_recorded", "require_at_rest"]
 
 #: Seconds between two syncs of the journal to the disk: the most that a power loss can take.
 SYNC_INTERVAL = 0.2
+#: How many copies are retained when a change makes a new version of a run.
+MOST_VERSIONS = 20
 
 
 @contextmanager
@@ -157,6 +174,89 @@ class JsonFile:
             self.close()
         return True
 
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def versions(self) -> list[Recorded]:
+        """The numbered copies, newest first. One that cannot be read is left out."""
+        found = []
+        for place in archive_paths(self._file):
+            with suppress(CheckpointError):
+                found.append(_read_document(place))
+        return [each for each in found if each is not None]
+
+    def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
+        """Writes `recorded` as the next version of this run; what the file holds becomes a numbered copy.
+
+        `known` are the executions whose document may be superseded. Raises `CheckpointError` if the file holds another
+        one, or cannot be written.
+        """
+        with self._exclusively():
+            before = self.read()
+            if before is not None and before.tree.execution not in known:
+                raise CheckpointError(
+                    f"cannot change {self._file}: another run has replaced the one that is shown; run the cell again"
+                )
+            if before is not None:
+                self._preserve_as_version()
+            created = before.created if before is not None else recorded.created
+            next_version = replace(recorded, cell_id=self._recorded_cell_id(), created=created)
+            write_whole(self._file, lazy_document_of(next_version))
+            self._journal.unlink(missing_ok=True)
+
+    def restore(self, execution: str) -> None:
+        """Makes the version with this execution id the present one; what the file holds becomes a numbered copy.
+
+        Raises `CheckpointError` if there is no such version, or if it cannot be written.
+        """
+        with self._exclusively():
+            self.read()
+            if self._place_of(execution) is None:
+                raise CheckpointError(
+                    f"cannot restore that version of {self._file}: it is no longer there; "
+                    f"`%rlm versions {self._file.stem}` lists those that are"
+                )
+            if self._recorded is not None:
+                self._preserve_as_version()
+            place = self._place_of(execution)
+            assert place is not None
+            copy_whole(place, self._file)
+            self._journal.unlink(missing_ok=True)
+            place.unlink()
+            # The older copies move up: the numbers have no gap.
+            older = archive_path(self._file, int(place.stem.rpartition(".")[2]) + 1)
+            while older.exists():
+                os.replace(older, place)
+                place, older = older, archive_path(self._file, int(older.stem.rpartition(".")[2]) + 1)
+
+    def _preserve_as_version(self) -> None:
+        """The present document as a copy, after an interrupted journal was merged into it."""
+        self._require_regular()
+        if self._had_damage:
+            copy_damaged(self._journal)
+        if self._had_journal and self._recorded is not None:
+            write_whole(self._file, lazy_document_of(self._recorded))
+        archive(self._file, MOST_VERSIONS)
+
+    def _place_of(self, execution: str) -> Path | None:
+        """The numbered copy with this execution id."""
+        places = archive_paths(self._file)
+        return next((place for place in places if read_header(place).get("execution") == execution), None)
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """Holds the lock for a change of the files at rest."""
+        try:
+            self._require_regular()
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            yield
+        except OSError as error:
+            raise _cannot_write(self._file, error) from error
+        finally:
+            self.close()
+
+    # -- a run's events ------------------------------------------------------------------------------------------------
+
     def append(self, event: Event) -> None:
         if self._lines is None:
             self._buffered.append(event)
@@ -170,7 +270,8 @@ class JsonFile:
         if self._lines is not None:
             try:
                 self._require_journal()
-                self._replace(recorded)
+                # A finished run was archived before the first line of the new one was written.
+                self._replace(recorded, is_archived=self._recorded is None or self._recorded.tree.status == "done")
             except OSError as error:
                 raise _cannot_continue(self._file, error) from error
         elif self._is_outdated(recorded):
@@ -178,7 +279,7 @@ class JsonFile:
             with suppress(OSError, CheckpointError):
                 self._acquire()
                 self._require_unchanged()
-                self._replace(recorded)
+                self._replace(recorded, is_archived=False)
 
     def close(self) -> None:
         # Events of a run that opened nothing must not become part of the next run in this file.
@@ -196,7 +297,8 @@ class JsonFile:
 
     def _require_regular(self) -> None:
         """Refuses links, so that nothing outside the folder is written; the folder itself must not be a link either."""
-        require_regular([self._file, self._journal, self._lock_path, temporary(self._file), *archive_paths(self._file)])
+        copies = {*(archive_path(self._file, 1 + number) for number in range(RETAINED)), *archive_paths(self._file)}
+        require_regular([self._file, self._journal, self._lock_path, temporary(self._file), *copies])
         folder = self._file.parent
         if folder.suffix == ".rlm" and os.path.islink(folder):
             raise CheckpointError(
@@ -245,9 +347,9 @@ class JsonFile:
         final = not self._had_journal and before.tree.status == "done" and same_request
         return not final or narrower(store_of(recorded), store_of(before))
 
-    def _replace(self, recorded: Recorded) -> None:
+    def _replace(self, recorded: Recorded, *, is_archived: bool) -> None:
         created = self._recorded.created if self._recorded else 0.0
-        if self._recorded is not None and _loses_answers(self._recorded, recorded):
+        if self._recorded is not None and not is_archived and _loses_answers(self._recorded, recorded):
             archive(self._file)
         write_whole(self._file, lazy_document_of(replace(recorded, cell_id=self._recorded_cell_id(), created=created)))
         self._close_journal()
@@ -443,9 +545,8 @@ def _read_document(path: Path) -> Recorded | None:
 
 
 def _loses_answers(old: Recorded, new: Recorded) -> bool:
-    """Whether the unfinished `old` run has paid answers that `new` lacks: its task or its model changed."""
-    if old.tree.status == "done" or _is_continued(old, new):
-        # A finished run was archived before the first line of the new one was written.
+    """Whether the `old` run has paid answers that `new` lacks: its task or its model changed."""
+    if _is_continued(old, new):
         return False
     present = {node.result_key for node in (*new.tree, *new.earlier)}
     incomplete = _failed_or_built_on_failure(old.tree)
@@ -472,7 +573,10 @@ def _failed_or_built_on_failure(tree: Tree) -> set[str]:
 
 def _is_continued(old: Recorded, new: Recorded) -> bool:
     """`old` is an edit that `new` completes, or one that has called no model. What it started from and no longer needs
-    is in the file of the run that was edited."""
+    is in the version before it, or in the file of the run that was edited."""
+    changes = old.tree.settings.get("changes")
+    if changes and changes == new.tree.settings.get("changes") and old.tree.request_key == new.tree.request_key:
+        return True
     if old.tree.parent is None:
         return False
     same = all(old.tree.settings.get(name) == new.tree.settings.get(name) for name in ("edit", "model", "planner"))

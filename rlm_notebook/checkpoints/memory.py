@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ..core.events import Event
 from ..core.records import Recorded
+from ..exceptions import CheckpointError
 
 __all__ = ["MemoryJournal"]
 
@@ -18,6 +20,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._recorded: Recorded | None = None
         self._opened = False
+        self._versions: list[Recorded] = []
 
     def read(self) -> Recorded | None:
         return self._recorded
@@ -31,6 +34,26 @@ class MemoryJournal:
     def compact(self, recorded: Recorded) -> None:
         if self._opened:
             self._recorded = recorded
+
+    def versions(self) -> list[Recorded]:
+        """The versions before the present one, newest first."""
+        return list(self._versions)
+
+    def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
+        """As `JsonFile.supersede`."""
+        if self._recorded is not None:
+            self._versions.insert(0, self._recorded)
+        self._recorded = recorded
+
+    def restore(self, execution: str) -> None:
+        """As `JsonFile.restore`."""
+        wanted = next((each for each in self._versions if each.tree.execution == execution), None)
+        if wanted is None:
+            raise CheckpointError("cannot restore that version: it is no longer in memory")
+        self._versions.remove(wanted)
+        if self._recorded is not None:
+            self._versions.insert(0, self._recorded)
+        self._recorded = wanted
 
     def close(self) -> None:
         self._opened = False

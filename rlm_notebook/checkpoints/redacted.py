@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ..core.events import Event
@@ -39,6 +40,20 @@ class RedactedJournal:
         if claimed:
             self._known = recorded
         return claimed
+
+    def versions(self) -> list[Recorded]:
+        """As `JsonFile.versions`: with the texts that the files hold."""
+        found: list[Recorded] = self._journal.versions()  # type: ignore[attr-defined]
+        return found
+
+    def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
+        """As `JsonFile.supersede`, redacted."""
+        self._journal.supersede(redacted_run(recorded, self._store), known)  # type: ignore[attr-defined]
+        self._known = recorded
+
+    def restore(self, execution: str) -> None:
+        """As `JsonFile.restore`."""
+        self._journal.restore(execution)  # type: ignore[attr-defined]
 
     def open(self) -> None:
         self._journal.open()

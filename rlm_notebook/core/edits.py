@@ -15,13 +15,27 @@ from typing import Any
 from .code_text import code_blocks, with_block
 from .keys import result_key
 from .limits import NOTHING
+from .node import EDITED
 from .plan import Execute, Plan, Recurse, plan_from_json
 from .records import Recorded
 from .tree import Node, NodeState, Tree
 
-__all__ = ["unfinished", "with_cell", "with_plan", "with_result", "with_task", "without"]
+__all__ = [
+    "EDITED",
+    "TASK_EDITED",
+    "marked",
+    "task_before",
+    "unfinished",
+    "with_cell",
+    "with_plan",
+    "with_result",
+    "with_task",
+    "without",
+]
 
 _EXECUTE = Execute().to_json()
+#: The note on a node that a person gave another task.
+TASK_EDITED = "task edited by hand"
 
 
 def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Recorded:
@@ -35,8 +49,9 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
     answer_key = result_key(key, "EXECUTE", [])
 
     def answered(other: Node) -> Node:
-        planned = replace(_with_edited_plan(other, key, _EXECUTE), result=None, result_key=answer_key)
-        return _with_answer(planned, result)
+        # The plan only follows from the result: it gets no mark of its own.
+        planned = replace(_with_edited_plan(other, key, _EXECUTE), plan=_EXECUTE, result=None, result_key=answer_key)
+        return _with_answer(planned, result, was=other.result)
 
     return _with(recorded, lambda other: answered(other) if other.id == node.id else other)
 
@@ -59,7 +74,19 @@ def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
     place = children.index(node.id)
     changed = replace(plan.sub_tasks[place], task=task)
     sub_tasks = (*plan.sub_tasks[:place], changed, *plan.sub_tasks[place + 1 :])
-    return with_plan(recorded, parent, parent.plan_key, replace(plan, sub_tasks=sub_tasks))
+    new = with_plan(recorded, parent, parent.plan_key, replace(plan, sub_tasks=sub_tasks))
+    if new is recorded:
+        return recorded
+    # The person changed this sub-task, not the plan: the mark is that of the sub-task.
+    mark = (parent.plan or {}).get(EDITED)
+    tasks = dict(mark["tasks"]) if isinstance(mark, dict) and isinstance(mark.get("tasks"), dict) else {}
+    was = tasks.pop(str(place), plan.sub_tasks[place].task)
+    tasks |= {str(place): was} if was != task else {}
+    plain = {name: value for name, value in (new.tree[parent.id].plan or {}).items() if name != EDITED}
+    kept = {"was": mark["was"]} if isinstance(mark, dict) and "was" in mark else {}
+    marks = {**kept, **({"tasks": tasks} if tasks else {})}
+    planned = replace(new.tree[parent.id], plan={**plain, **({EDITED: marks} if marks else {})})
+    return _with(new, lambda other: planned if other.id == parent.id else other)
 
 
 def with_cell(recorded: Recorded, node: Node, place: int, code: str) -> Recorded:
@@ -88,6 +115,25 @@ def without(recorded: Recorded, node: Node) -> Recorded:
     return replace(_with(recorded, reduced), earlier=tuple(map(reduced, recorded.earlier)))
 
 
+def task_before(plan: dict[str, Any] | None, place: int) -> str | None:
+    """The task that a sub-task of a recorded plan had before a person gave it another one, or `None`."""
+    mark = (plan or {}).get(EDITED)
+    tasks = mark.get("tasks") if isinstance(mark, dict) else None
+    was = tasks.get(str(place)) if isinstance(tasks, dict) else None
+    return was if isinstance(was, str) else None
+
+
+def marked(new: dict[str, Any], before: dict[str, Any], was: Any, now: Any) -> dict[str, Any]:
+    """A plan or the metadata of a result that a person wrote, with what a model gave in its place, if it gave another.
+
+    `before` is the plan or metadata that is replaced: what a person had written there is not what a model gave.
+    """
+    mark = before.get(EDITED)
+    if isinstance(mark, dict) and "was" in mark:
+        was = mark["was"]
+    return {**new, EDITED: {"was": was}} if was != now else new
+
+
 def unfinished(tree: Tree) -> list[Node]:
     """The nodes that failed or were cancelled."""
     return [node for node in tree if node.state in (NodeState.FAILED, NodeState.CANCELLED)]
@@ -98,7 +144,7 @@ def _with(recorded: Recorded, change: Callable[[Node], Node]) -> Recorded:
     return replace(recorded, tree=recorded.tree.with_nodes(map(change, recorded.tree)))
 
 
-def _with_answer(node: Node, result: str) -> Node:
+def _with_answer(node: Node, result: str, was: str | None = None) -> Node:
     """The node with an edited result: it cost nothing beside its plan, and read no reference."""
     if node.result == result:
         return node
@@ -108,7 +154,7 @@ def _with_answer(node: Node, result: str) -> Node:
         state=NodeState.DONE,
         result=result,
         error=None,
-        metadata={"edited": True},
+        metadata=marked({}, node.metadata, node.result if node.result is not None else was, result),
         usage=node.plan_usage,
         model="",
         tool_calls=(),
@@ -120,9 +166,11 @@ def _with_answer(node: Node, result: str) -> Node:
 def _with_edited_plan(node: Node, key: str, plan: dict[str, Any]) -> Node:
     """The node with a plan that a user wrote: no planner call paid for it, and no limit forced it."""
     kinds = [phase.kind for phase in node.phases]
+    before = node.plan or {}
+    was = {**plan_from_json(before).to_json(), "thoughts": ""} if before else None
     planned = replace(
         node,
-        plan=plan,
+        plan=marked(plan, before, was, {**plan, "thoughts": ""}),
         plan_key=key,
         decision=plan["decision"],
         plan_usage=NOTHING,

@@ -10,12 +10,15 @@ from .construction import fast_init
 from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 
-__all__ = ["ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Round", "ToolUse"]
+__all__ = ["EDITED", "ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Round", "ToolUse"]
 
 
 #: Keys beside a planner's JSON and in the metadata of an answer: how it ended, if early, and the model's reasoning.
 ENDED = "finish_reason"
 THOUGHTS = "reasoning"
+#: The key in a plan, and in the metadata of a result, of what a person replaced: {"was": what it was before}. In a plan
+#: also {"tasks": {place: the task that it was before}}, for sub-tasks that were given another task.
+EDITED = "edited"
 
 
 class NodeState(StrEnum):
@@ -158,7 +161,18 @@ class Node:
         """What a user should see beside state and error: a cut-off answer, the limit that applied, notes."""
         limited = f"limited: {self.limited}" if self.limited else ""
         noted = limited or self.note or str(self.metadata.get("note") or "")
-        return "; ".join(filter(None, (cut_off(self.ended_early), noted)))
+        return "; ".join(filter(None, (cut_off(self.ended_early), self.edited, noted)))
+
+    @property
+    def edited(self) -> str:
+        """What a person changed of this node: "result edited by hand", "plan edited by hand", both, or "".
+
+        What it was before is in `metadata["edited"]["was"]`, or in `plan["edited"]["was"]`.
+        """
+        mark = (self.plan or {}).get(EDITED)
+        is_planned = bool(mark) and (not isinstance(mark, dict) or "was" in mark)
+        parts = [name for name, has in (("result", bool(self.metadata.get(EDITED))), ("plan", is_planned)) if has]
+        return f"{' and '.join(parts)} edited by hand" if parts else ""
 
     @property
     def ended_early(self) -> str:

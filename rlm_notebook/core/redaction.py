@@ -33,7 +33,7 @@ from .events import (
 )
 from .finish_reason import ended_early
 from .keys import digest
-from .node import ENDED, THOUGHTS
+from .node import EDITED, ENDED, THOUGHTS
 from .records import Recorded
 from .tree import Node, Tree
 
@@ -43,7 +43,7 @@ Store = Literal["full", "outputs", "hashes"]
 #: From the most to the least.
 STORES: tuple[Store, ...] = get_args(Store)
 #: The metadata of a result that "hashes" records: nothing that a model wrote.
-_PLAIN_METADATA = ("sources", "edited")
+_PLAIN_METADATA = ("sources",)
 _HASH = re.compile(r"#[0-9a-f]{32}")
 
 
@@ -187,7 +187,7 @@ def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
 
 def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan of the same shape, with hashes as texts."""
-    reduced = {**plan, "thoughts": ""}
+    reduced = {**plan, "thoughts": "", **({EDITED: True} if EDITED in plan else {})}
     if plan.get("answer"):
         reduced["answer"] = hashed(plan["answer"])
     if plan.get("sub_tasks"):
@@ -197,6 +197,8 @@ def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
     plain = {name: metadata[name] for name in _PLAIN_METADATA if name in metadata}
+    # What it was before is a text of a model.
+    plain |= {EDITED: True} if EDITED in metadata else {}
     return {**plain, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else plain
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RLMMagics", "load", "unload"]
 
+#: Named, because `%load_ext` does not import it.
+_OUTPUT = "rlm_notebook.types.Output"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -101,6 +103,7 @@ def load(shell: Any) -> None:
     magics = RLMMagics(shell, host)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.matcher)
+    shell.display_formatter.ipython_display_formatter.for_type(_OUTPUT, magics.session.display_output)
     if await_rlm not in shell.input_transformers_post:
         shell.input_transformers_post.append(await_rlm)
 
@@ -111,6 +114,7 @@ def unload(shell: Any) -> None:
     shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
     for loaded in (each for each in shell.configurables if isinstance(each, RLMMagics)):
         loaded.session.tables.forget()
+        shell.display_formatter.ipython_display_formatter.pop(_OUTPUT, None)
         matchers = shell.Completer.custom_matchers
         matchers[:] = [each for each in matchers if each is not loaded.matcher]
     shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, RLMMagics)]

@@ -166,7 +166,8 @@ class RunRequest:
     `keep_plan`: the recorded plan at a node's place is used, whatever its key. `store`: which texts are recorded.
     `edit` identifies the edit that the run is of. `joins_only`: recorded results are synthesised, nothing new is
     solved. `baseline`: the run is for comparison, and not a cell's own. `title`: the name of the run in lists of runs,
-    if not its task.
+    if not its task. `versioned`: a change made in the tree is the next version of the run in its own journal, as for
+    the run of a cell; otherwise it is a run of its own.
     """
 
     task: str
@@ -182,6 +183,7 @@ class RunRequest:
     joins_only: bool = False
     baseline: bool = False
     title: str = ""
+    versioned: bool = False
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

@@ -26,10 +26,15 @@ class Continuation:
         self._control = control
         self._start: Callable[[], RunView] | None = None
         self._followers: tuple[Callable[[RunView], None], ...] = ()
+        self._refused: tuple[Callable[[RLMError], None], ...] = ()
 
     def follow(self, follower: Callable[[RunView], None]) -> None:
         """Call `follower` with the successor, as soon as it has been started."""
         self._followers = (*self._followers, follower)
+
+    def on_refusal(self, observer: Callable[[RLMError], None]) -> None:
+        """Call `observer` with the error of a successor that could not start."""
+        self._refused = (*self._refused, observer)
 
     def continue_as(self, start: Callable[[], RunView]) -> None:
         """End the run without losing paid work, and continue as the run that `start` creates.
@@ -71,6 +76,8 @@ class Continuation:
             self.run = start()
         except RLMError as error:
             log.error("the run could not continue: %s", error)
+            for observer in self._refused:
+                observer(error)
             return
         for follower in self._followers:
             follower(self.run)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from ..core.changes import Change, changes_of
 from ..core.edits import unfinished, with_cell, with_plan, with_result, with_task, without
 from ..core.keys import digest
 from ..core.limits import Limits
@@ -105,6 +106,22 @@ class Fork:
         )
         tree = Tree.of(before, header, RunState("cancelled", started=at, ended=at))
         return Recorded(tree, self.recorded.earlier)
+
+    def version(self, change: Change) -> Recorded:
+        """The records as the next version of the same run, which was cancelled before its first step."""
+        before = self.recorded.tree
+        # The cell's text is no title for another task.
+        settings = {
+            name: value for name, value in before.settings.items() if self.task == before.task or name != "title"
+        }
+        header = replace(
+            before.header,
+            execution=secrets.token_hex(8),
+            task=self.task,
+            settings={**settings, "changes": [*changes_of(before), change]},
+        )
+        tree = Tree.of(before, header, replace(before.state, status="cancelled", error=""))
+        return replace(self.recorded, tree=tree)
 
 
 def edited(

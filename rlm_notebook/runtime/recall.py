@@ -6,9 +6,10 @@ key, an interrupted transcript by the plan key again. A key covers what a result
 check except one: references are read by tools during a call, so a record lists those that were read, and `result`
 compares their content hashes with the present ones.
 
-Three kinds of record are kept apart. `recorded.tree` is the last tree of the file. `recorded.earlier` holds nodes of
-trees before it that a later tree has not repeated; they leave the file once a run is done. `records` is the lookup
-over both. A run adds to it only nodes that it supersedes, because a later plan may contain the same sub-task; the
+Four kinds of record are kept apart. `recorded.tree` is the last tree of the file. `recorded.earlier` holds nodes of
+trees before it that a later tree has not repeated; they leave the file once a run is done. `others` are nodes of the
+numbered copies beside the file, which have files of their own and are never written again. `records` is the lookup over
+all of them. A run adds to it only nodes that it supersedes, because a later plan may contain the same sub-task; the
 recorded tree itself is read-only.
 
 What must never happen: a result that is reused although something it depends on has changed; a record that is lost
@@ -20,11 +21,12 @@ What a file holds depends on its `store`: from "hashes" nothing can be reused, f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from ..core.changes import changes_of
 from ..core.limits import NOTHING, Usage
 from ..core.records import Recorded, Records, transcript_within
 from ..core.redaction import store_of
@@ -38,12 +40,15 @@ __all__ = ["RecordedState"]
 class RecordedState:
     """The recorded state that one run starts from."""
 
-    def __init__(self, recorded: Recorded | None, request_key: str, memory: SharedMemory) -> None:
+    def __init__(
+        self, recorded: Recorded | None, request_key: str, memory: SharedMemory, others: Sequence[Node] = ()
+    ) -> None:
         self.recorded = recorded
         #: By content key; superseded nodes of the run are added.
         self.records = Records()
         if recorded is not None and (store := store_of(recorded)) != "hashes":
-            nodes = (*recorded.earlier, *recorded.tree)
+            # The last of equal records counts: that of the present tree, if it has one.
+            nodes = (*others, *recorded.earlier, *recorded.tree)
             # Without the texts of prompts and tools, an interrupted transcript cannot be resumed.
             self.records = Records.of(nodes if store == "full" else (replace(node, rounds=()) for node in nodes))
         self._memory = memory
@@ -64,6 +69,11 @@ class RecordedState:
     def edit(self) -> str:
         """Identifies the edit that produced this run; "" if none did."""
         return str(self._same.tree.settings.get("edit", "")) if self._same is not None else ""
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The changes that people made in the tree of this run, in their order (`core/changes.py`)."""
+        return changes_of(self._same.tree) if self._same is not None else []
 
     @property
     def spent(self) -> Usage:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..checkpoints.selection import recorded_in
+from ..core.changes import Change, changes_of
 from ..core.events import Cancelled, Event
 from ..core.limits import Budget, Usage
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.redaction import Store, store_of
 from ..core.tree import Tree
-from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
+from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
 from ..host import current_host, html_page, tree_view
 from ..ports import Message, Observer
 from ..types import Output, TraceObject
@@ -267,6 +268,8 @@ class RecordedInternals:
     #: All of it is from the record.
     reused = True
     successor = None
+    versioned = False
+    version_before = ""
 
     @property
     def recorded(self) -> Recorded:
@@ -289,6 +292,10 @@ class RecordedInternals:
     @property
     def active_seconds(self) -> float:
         return self.recorded.active_seconds
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        return changes_of(self.run.tree)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -316,6 +323,9 @@ class RecordedInternals:
     def follow(self, follower: Callable[[RunView], None]) -> None:
         """The follower is never called: there is no successor."""
 
+    def on_refusal(self, observer: Callable[[RLMError], None]) -> None:
+        """The observer is never called: nothing continues."""
+
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """Empty: prompts are not recorded."""
         return ()
@@ -330,6 +340,15 @@ class RecordedInternals:
         raise self._not_live()
 
     def again(self) -> NoReturn:
+        raise self._not_live()
+
+    def edit_version(self, node_id: str, part: str, value: Any) -> NoReturn:
+        raise self._not_live()
+
+    def retry_version(self, node_id: str | None) -> NoReturn:
+        raise self._not_live()
+
+    def restored(self, execution: str) -> NoReturn:
         raise self._not_live()
 
     def continue_as(self, start: Callable[[], RunView]) -> NoReturn:

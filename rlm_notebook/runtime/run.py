@@ -7,7 +7,7 @@ A run never rewinds: resuming is a new run over the records of the old one. The 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from ..core.events import Event
 from ..core.limits import Usage
 from ..core.plan import Plan
 from ..core.records import Recorded
-from ..core.tree import Tree
+from ..core.tree import Node, Tree
 from ..exceptions import ConfigurationError
 from ..host import current_host, html_page, tree_view
 from ..types import Output, TraceObject
@@ -68,10 +68,11 @@ class Run:
         engine: RunEngine,
         main: Callable[[RunContext], Awaitable[str]],
         *,
+        others: Sequence[Node] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         #: Used by the package itself; not part of the public interface.
-        self.internals = RunContext(self, job, configuration, recorded, engine, clock=clock)
+        self.internals = RunContext(self, job, configuration, recorded, engine, others=others, clock=clock)
         self._lifecycle = Lifecycle(self.internals)
         self._engine = engine
         self._lifecycle.begin(main)

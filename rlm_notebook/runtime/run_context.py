@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from ..caches.shared_replies import SharedReplies
+from ..core.changes import Change, version_before
+from ..core.edits import unfinished
 from ..core.limits import Usage
+from ..core.plan import Execute, Recurse
 from ..core.records import Recorded
-from ..exceptions import ConfigurationError, ExecutionError
-from ..ports import Message
+from ..core.tree import Node, NodeState
+from ..exceptions import ConfigurationError, ExecutionError, RLMError
+from ..ports import Message, VersionedJournal
 from ..sandbox.options import make_sandbox
 from ..sandbox.port import Sandbox
 from .active_time import ActiveTime
@@ -27,7 +31,7 @@ from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
-from .forks import Forked, NodeSource
+from .forks import Fork, Forked, NodeSource, edited, retried
 from .priority import Priorities
 from .recall import RecordedState
 from .run_view import RunView
@@ -56,6 +60,14 @@ class RunFactory(Protocol):
         """A run of the same request, over what is recorded, in the same place."""
         ...
 
+    def start_version(self, job: RunRequest, fork: Fork, change: Change, known: Collection[str]) -> RunView:
+        """The next version of a run, over changed records, in the same place; `known` are its executions."""
+        ...
+
+    def start_restored(self, job: RunRequest, execution: str) -> RunView:
+        """The version of this execution, as it is recorded, in the same place."""
+        ...
+
 
 class RunContext:
     """The parts of one run, and values computed from several of them; also the `RunInternals` of a `Run`.
@@ -73,6 +85,7 @@ class RunContext:
         recorded: Recorded | None,
         factory: RunFactory,
         *,
+        others: Sequence[Node] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.run = run
@@ -83,7 +96,7 @@ class RunContext:
         self.budget = configuration.budget
         self.limits = configuration.limits
         self.clock = SteadyClock(clock)
-        self.recorded_state = RecordedState(recorded, job.request_key, job.memory)
+        self.recorded_state = RecordedState(recorded, job.request_key, job.memory, others)
         #: What earlier executions left.
         self.recorded = recorded
         self.run_id = self.recorded_state.run_id or secrets.token_hex(8)
@@ -114,6 +127,7 @@ class RunContext:
         self.continuation = Continuation(self.control)
         self._factory = factory
         self._sandbox: Sandbox | None = None
+        self._began = self.clock()
 
     # -- computed from its parts ---------------------------------------------------------------------------------
 
@@ -183,8 +197,18 @@ class RunContext:
             "edit": self.job.edit or self.recorded_state.edit,
             "baseline": self.job.baseline,
             "title": self.job.title,
+            "changes": self.changes,
         }
         return {**self.configuration.to_json(), **{name: value for name, value in optional.items() if value}}
+
+    @property
+    def changes(self) -> list[Change]:
+        """The changes that people made in the tree of this run, in their order."""
+        earlier = self.recorded_state.changes
+        if not (self.job.joins_only and self.job.versioned) or self.recorded is None:
+            return earlier
+        budget = self.recorded.tree.settings.get("budget")
+        return [*earlier, {"op": "answer", "node": "0", "at": self._began, "budget": budget}]
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -268,6 +292,10 @@ class RunContext:
         """Call `follower` with the run that this one continues as, as soon as it has been started."""
         self.continuation.follow(follower)
 
+    def on_refusal(self, observer: Callable[[RLMError], None]) -> None:
+        """Call `observer` with the error of a continuation that could not start."""
+        self.continuation.on_refusal(observer)
+
     def continue_as(self, start: Callable[[], RunView]) -> None:
         """End without losing paid work, and continue as the run that `start` creates: its `successor`."""
         self.continuation.continue_as(start)
@@ -288,6 +316,47 @@ class RunContext:
         started = start(self.job)
         last.internals.started_in_place(started)
         return started
+
+    @property
+    def versioned(self) -> bool:
+        """Whether a change made in the tree is the next version of this run, rather than a run of its own."""
+        return self.job.versioned and isinstance(self.job.journal, VersionedJournal)
+
+    @property
+    def version_before(self) -> str:
+        """The execution id of the version that undoing the last change restores, or ""."""
+        return version_before(self.changes) if self.versioned else ""
+
+    def edit_version(self, node_id: str, part: str, value: Any) -> RunView:
+        """The next version of this run, with another task, plan or result of a node. Raises `ConfigurationError`."""
+        self.require_finished()
+        task: str | None = value if part == "task" else None
+        plan: Execute | Recurse | None = value if part == "plan" else None
+        fork = edited(self, node_id, task, plan, value if part == "result" else None)
+        change = {"op": "edit", "node": node_id, "part": part}
+        if fork.task != self.task:
+            change["was"] = self.task
+        return self._version(fork, change)
+
+    def retry_version(self, node_id: str | None) -> RunView:
+        """The next version of this run, in which what failed, or this node in any state, is computed again."""
+        self.require_finished()
+        fork = retried(self, node_id)
+        node = self.tree[node_id] if node_id is not None else None
+        done = [node] if node is not None and node.state is NodeState.DONE else []
+        named = node_id or next((each.id for each in reversed(unfinished(self.tree))), "0")
+        keys = [key for each in done for key in (each.plan_key, each.result_key) if key]
+        return self._version(fork, {"op": "retry", "node": named, "keys": keys})
+
+    def _version(self, fork: Fork, change: Change) -> RunView:
+        # A run that was wholly reused left the document of an earlier execution in place.
+        known = {self.tree.execution, self.recorded.tree.execution if self.recorded is not None else ""}
+        change = {**change, "at": self.clock()}
+        return self.in_place(lambda job: self._factory.start_version(job, fork, change, known))
+
+    def restored(self, execution: str) -> RunView:
+        """The version of this execution, as it is recorded: no model is called."""
+        return self.in_place(lambda job: self._factory.start_restored(job, execution))
 
     def require_finished(self) -> None:
         if not self.finished:

@@ -11,18 +11,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
+from ..core.changes import Change
 from ..core.events import Event
 from ..core.limits import Budget, Usage
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Tree
+from ..exceptions import RLMError
 from ..ports import Message, Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
 from .config import RunRequest
 from .forks import Forked
 
-__all__ = ["RunInternals", "RunView", "is_run"]
+__all__ = ["RunInternals", "RunView", "is_run", "version_of"]
 
 
 @runtime_checkable
@@ -146,6 +148,21 @@ class RunInternals(Protocol):
         ...
 
     @property
+    def changes(self) -> Sequence[Change]:
+        """The changes that people made in the tree of this run, in their order (`core/changes.py`)."""
+        ...
+
+    @property
+    def versioned(self) -> bool:
+        """A change made in the tree is the next version of this run, rather than a run of its own."""
+        ...
+
+    @property
+    def version_before(self) -> str:
+        """The execution id of the version that undoing the last change restores, or ""."""
+        ...
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the run emits its events on. Raises `RuntimeError` for a loaded run: it has none."""
         ...
@@ -181,6 +198,10 @@ class RunInternals(Protocol):
         """Call `follower` with the run that this one continues as, as soon as it has been started."""
         ...
 
+    def on_refusal(self, observer: Callable[[RLMError], None]) -> None:
+        """Call `observer` with the error of a continuation that could not start."""
+        ...
+
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent; empty for a loaded run."""
         ...
@@ -202,6 +223,20 @@ class RunInternals(Protocol):
         while the run is in progress, and for a loaded run."""
         ...
 
+    def edit_version(self, node_id: str, part: str, value: Any) -> RunView:
+        """The next version of this run, with another "task", "plan" or "result" of a node. Raises
+        `ConfigurationError`."""
+        ...
+
+    def retry_version(self, node_id: str | None) -> RunView:
+        """The next version of this run, in which what failed, or this node in any state, is computed again. Raises
+        `ConfigurationError`."""
+        ...
+
+    def restored(self, execution: str) -> RunView:
+        """The version of this execution, as it is recorded, in the place of this run. Raises `CheckpointError`."""
+        ...
+
     def continue_as(self, start: Callable[[], RunView]) -> None:
         """End without losing paid work, and continue as the run that `start` creates: its `successor`. Raises
         `ConfigurationError` where that is not possible."""
@@ -211,3 +246,12 @@ class RunInternals(Protocol):
 def is_run(value: object) -> TypeGuard[RunView]:
     """Whether a value is a run. Reads its type only: reading attributes of foreign objects may execute code."""
     return issubclass(type(value), RunControls)
+
+
+def version_of(run: RunView) -> str:
+    """Identifies what a finished run shows: the execution that computed it; "" for a run in progress."""
+    internals = run.internals
+    if not internals.finished:
+        return ""
+    recorded = internals.recorded if internals.reused else None
+    return recorded.tree.execution if recorded is not None else run.tree.execution

@@ -14,7 +14,9 @@ from typing import Literal
 
 from ..agent import Agent
 from ..concurrency.threads import read_beside
+from ..core.changes import edited_task
 from ..core.citations import placeless, sources_in
+from ..core.edits import TASK_EDITED
 from ..core.error_text import error_text
 from ..core.events import Cancelled, Failed, Finished, NodeCreated, Retried
 from ..core.finish_reason import ended_early
@@ -56,7 +58,8 @@ class Recursion:
 
     async def solve(self, run: RunContext) -> str:
         """The answer to a run's task."""
-        run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT))
+        note = TASK_EDITED if edited_task(run.changes) else ""
+        run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT, note=note))
         known = unchanged(run, self.key(run, ROOT))
         return replay_tree(run, known) if known is not None else await self.node(run, ROOT)
 

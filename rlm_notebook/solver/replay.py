@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from ..core.changes import changes_of
 from ..core.citations import moved, placeless, sources_in
 from ..core.events import Event
 from ..core.keys import result_key
@@ -13,7 +15,7 @@ from ..core.records import Recorded
 from ..core.redaction import hashed, store_of
 from ..core.replay_events import created_event, end_events, plan_events, result_events
 from ..core.tree import IllegalEvent, Node, NodeState, Tree
-from ..exceptions import CheckpointError, ReplayError
+from ..exceptions import CheckpointError, ExecutionError, ReplayError
 from ..ports import Part
 from ..runtime.run_context import RunContext
 
@@ -21,6 +23,7 @@ __all__ = [
     "emit_recorded",
     "program_parts",
     "replay",
+    "replay_as_recorded",
     "replay_below",
     "replay_program",
     "replay_result",
@@ -69,6 +72,20 @@ async def replay(run: RunContext) -> str:
     Raises `ReplayError` if nothing is recorded, if the run is not done, or if the request has changed.
     """
     return replay_tree(run, _require_same(run).tree)
+
+
+async def replay_as_recorded(run: RunContext) -> str:
+    """Replay the recorded tree in whatever state it ended; returns the answer, or ends as the recorded run did."""
+    assert run.recorded is not None, "a version was restored"
+    tree = run.recorded.tree
+    answer = replay_tree(run, tree) if tree.root is not None else ""
+    if tree.status == "done":
+        return answer
+    if tree.status == "failed":
+        kind, _, text = tree.error.partition(": ")
+        raise ExecutionError(text if kind == ExecutionError.__name__ else tree.error, node=ROOT)
+    run.control.stops_as = "paused" if tree.status == "paused" else "cancelled"
+    raise asyncio.CancelledError
 
 
 def replay_tree(run: RunContext, tree: Tree) -> str:
@@ -159,7 +176,14 @@ def unchanged(run: RunContext, root_key: str) -> Tree | None:
         if node.state not in (NodeState.DONE, NodeState.SUPERSEDED) and not _handled_by_code(old, node)
     ]
     gaps_stand = not unfinished or (gaps_wanted and all(state is NodeState.FAILED for state in unfinished))
-    return old if gaps_stand else None
+    return old if gaps_stand or _answered_on_request(run, old) else None
+
+
+def _answered_on_request(run: RunContext, old: Tree) -> bool:
+    """Whether a person asked for an answer without the missing parts, and no larger budget was given since."""
+    changes = changes_of(old)
+    last = changes[-1] if run.job.versioned and changes else {}
+    return last.get("op") == "answer" and last.get("budget") in (None, run.configuration.budget.to_json())
 
 
 def _handled_by_code(tree: Tree, node: Node) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from ..core.edits import TASK_EDITED, task_before
 from ..core.events import Cancelled, Failed, NodeCreated, Superseded
 from ..core.plan import PlannedTask
 from ..core.tree import NodeState
@@ -75,9 +76,12 @@ class SubTasks:
         first = self._run.tree.child_count(self._parent)
         new = [f"{self._parent}.{first + index}" for index in range(len(planned))]
         ids = [*self._tasks, *new]
+        plan, begun = self._run.tree[self._parent].plan, len(self._tasks)
         for place, (node, each) in enumerate(zip(new, planned, strict=True)):
             self._run.priorities.estimate(node, each.effort)
             agent, note = self._solver.assigned(each.agent)
+            if task_before(plan, begun + place) is not None:
+                note = "; ".join(filter(None, (TASK_EDITED, note)))
             self._run.emit(
                 NodeCreated(
                     at=self._run.clock(),

@@ -147,7 +147,7 @@ def test_a_result_is_edited_during_the_cell(lab: Any, open_notebook: Any, host: 
     page.idle()
     assert "4711 GWh, by hand" in page.tab.locator(".jp-CodeCell").nth(2).inner_text()
     files = sorted(each.name for each in path.with_suffix(".rlm").glob("*.json"))
-    assert files == ["demo-edit.json", "demo.json"]
+    assert files == ["demo.1.json", "demo.json"], "the run before the edit is a version"
 
 
 def test_what_failed_is_tried_again_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:

@@ -104,7 +104,13 @@ class Ran:
     @property
     def text(self) -> str:
         """The cell's value as text."""
-        return next((m["content"]["data"]["text/plain"] for m in self.of("execute_result")), "")
+        return next((m["content"]["data"]["text/plain"] for m in (*self.of("execute_result"), *self.answers)), "")
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """The answers that are displayed so that they can be updated."""
+        shown = (m for m in self.of("display_data") if m["content"]["transient"].get("display_id"))
+        return [m for m in shown if "rlm-static" not in m["content"]["data"].get("text/html", "")]
 
     @property
     def printed(self) -> str:

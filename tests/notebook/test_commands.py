@@ -38,7 +38,7 @@ async def test_the_line_without_a_command_lists_them(shell: Any, capsys: pytest.
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("%rlm verison", "there is no such command; did you mean version?"),
+        ("%rlm verison", "there is no such command; did you mean version or versions?"),
         ("%rlm what is this", "`%rlm` lists the commands"),
         ("%rlm version --hepl", "unknown option --hepl; did you mean --help?"),
         ("%rlm version now", "'now' is no option"),

@@ -73,7 +73,7 @@ async def filled(shell: Any) -> Any:
         ("%%rlm --detach --vi", ["%%rlm --detach --view"]),
         ("%rlm sh", ["%rlm show"]),
         ("x = %rlm ru", ["x = %rlm runs"]),
-        ("1 + 1\n%rlm ver", ["1 + 1\n%rlm version"]),
+        ("1 + 1\n%rlm ver", ["1 + 1\n%rlm version", "1 + 1\n%rlm versions"]),
         ("%rlm show fi", ["%rlm show first"]),
         ("%rlm diff fresh.1 fr", ["%rlm diff fresh.1 fresh", "%rlm diff fresh.1 fresh.1"]),
         ("%rlm resume first -m mod", ["%rlm resume first -m model"]),
@@ -133,7 +133,7 @@ def test_in_a_kernel(kernel: Kernel) -> None:
     for code, start, word in [
         ("%%rlm -m my_m", 9, "my_model"),
         ("%%rlm -m openai:gpt-5-min", 9, "openai:gpt-5-mini"),
-        ("%rlm ver", 5, "version"),
+        ("%rlm doc", 5, "doctor"),
     ]:
         kernel.client.complete(code, len(code))
         reply = kernel.client.get_shell_msg(timeout=30)["content"]

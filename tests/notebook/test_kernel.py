@@ -58,7 +58,7 @@ def test_the_outputs_come_in_order_and_the_answer_once(kernel: Kernel) -> None:
     ]
     assert "rlm-static" in shown[1]["content"]["data"]["text/html"]
     assert shown[2]["content"]["data"]["text/markdown"] == "# The answer"
-    assert [m["msg_type"] for m in shown] == ["display_data", "display_data", "execute_result"]
+    assert [m["msg_type"] for m in shown] == ["display_data"] * 3
     final = ran.of("update_display_data")[-1]["content"]["data"]
     assert "rlm done: 2 of 2 nodes" in final["text/plain"]
     assert "saved in notebook.rlm/demo.json" in final["text/plain"]
@@ -99,7 +99,7 @@ def test_the_blocking_form_and_a_captured_cell_show_what_a_cell_shows(kernel: Ke
     define(kernel, {"root": {"one": "1"}})
     ran = kernel.run("get_ipython().run_cell_magic('rlm', '-m model -n demo', 'root')")
     assert ran.ok
-    assert len(ran.of("display_data")) == 2
+    assert len(ran.of("display_data")) == 3
     assert ran.text == "root: 1"
     ran = kernel.run("%%capture captured\n%%rlm -m model -n demo\nroot")
     assert ran.ok

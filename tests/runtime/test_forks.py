@@ -73,7 +73,7 @@ async def test_another_result_runs_the_syntheses_above_it_alone() -> None:
     assert output.content == "trip: at 9; downtown; food: soup; pizza"
     assert calls.new() == [("synthesizer", "food"), ("synthesizer", "trip")]
     assert (new.calls, new.usage.calls) == (2, 2), "a fork starts at zero"
-    assert new.tree["0.2.1"].metadata == {"edited": True}
+    assert new.tree["0.2.1"].metadata == {"edited": {"was": "stew"}}
     assert [change.new.id for change in old.diff(new).changed] == ["0", "0.2", "0.2.1"]
 
 

@@ -55,6 +55,8 @@ export interface TreeNode {
   readonly query: string;
   /** Of a code node: changes when a cell is written and when it has run. */
   readonly cells: number;
+  /** What a person changed of it: "result edited by hand"; empty when nothing. */
+  readonly edited: string;
 }
 
 export interface Budget {
@@ -87,6 +89,14 @@ export interface Run {
   readonly notes: readonly string[];
   /** For a fork: the run and node it was forked from. */
   readonly forked: string;
+  /** Seconds of work over all executions; null while the run is under way. */
+  readonly worked: number | null;
+  /** Seconds of work of earlier executions. */
+  readonly worked_before: number;
+  /** Identifies what a finished run shows; empty while it is under way. */
+  readonly version: string;
+  /** The answer is shown below the tree. */
+  readonly answers: boolean;
   /** When the run was paused; empty from a kernel that does not say. */
   readonly pauses: readonly Pause[];
   /** A copy without a kernel: no requests, no commands. */
@@ -171,7 +181,7 @@ export const TAB_FIELDS = ["output", "cells", "prompt", "plan", "tools", "events
 export type TabField = (typeof TAB_FIELDS)[number];
 
 /** Fields that are fetched when they are shown; a title is cut, `task` is the whole text. */
-export type DetailField = TabField | "task";
+export type DetailField = TabField | "task" | "before";
 
 export type BrowserMessage = {
   /** The sending page, added when the message is sent. A snapshot is for all pages, so its request has none. */
@@ -213,6 +223,7 @@ export const EMPTY_NODE: TreeNode = {
   ended_early: false,
   query: "",
   cells: 0,
+  edited: "",
 };
 
 export const EMPTY_RUN: Run = {
@@ -233,6 +244,10 @@ export const EMPTY_RUN: Run = {
   label: "",
   notes: [],
   forked: "",
+  worked: null,
+  worked_before: 0,
+  version: "",
+  answers: false,
   pauses: [],
   readonly: false,
 };

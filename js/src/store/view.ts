@@ -84,6 +84,8 @@ export class View {
   readonly dialog = signal<OpenDialog | null>(null);
   /** Folded to the header, as a finished run is unless the user touched it. */
   readonly collapsed = signal(false);
+  /** The page around this view shows another state of the run than its end: it was loaded again in between. */
+  readonly isElsewhere = signal(false);
   #touched = false;
   #lastStatus = "";
   #lastEpoch = -1;
@@ -340,6 +342,24 @@ export class View {
     request: this.#requestFormulas,
   }));
   readonly #requestFormulas = (): void => this.store.parts.request("formulas");
+
+  /** Says whether the page shows the end of the run; if not, the answer is shown here. */
+  setElsewhere(isElsewhere: boolean): void {
+    if (this.isElsewhere.peek() === isElsewhere) return;
+    this.isElsewhere.value = isElsewhere;
+    const root = this.store.tree.roots[0];
+    if (!isElsewhere || root === undefined) return;
+    batch(() => {
+      this.tab.value = "output";
+      this.reveal(root);
+    });
+  }
+
+  /** Seconds of work over all executions of the run. */
+  get workedInAll(): number {
+    const { worked, worked_before } = this.run;
+    return worked ?? worked_before + this.worked.value;
+  }
 
   closeDetails(): void {
     this.selected.value = null;

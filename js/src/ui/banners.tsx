@@ -120,11 +120,23 @@ function Notes({ notes }: { notes: readonly string[] }) {
   return notes.length === 0 ? null : <p class="rn-notes">{notes.map((note) => clip(note)).join(" · ")}</p>;
 }
 
+/** The page was loaded again before the run ended: its outputs below are not those of this run. */
+function Elsewhere({ view }: { view: View }) {
+  if (!view.isElsewhere.value || view.run.status !== "done") return null;
+  return (
+    <div class="rn-banner rn-banner-elsewhere" role="status">
+      <Icon name="answer" />
+      <p>The answer is here; run the cell again to put it below (no calls).</p>
+    </div>
+  );
+}
+
 export function Banners({ view }: { view: View }) {
   return (
     <>
       <Notes notes={view.run.notes} />
       <Silence view={view} />
+      <Elsewhere view={view} />
       <Approvals view={view} />
       <WaysOn view={view} />
     </>

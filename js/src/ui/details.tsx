@@ -1,7 +1,7 @@
 /** The pane about the selected node. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
+import { isRecord, TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
 import { versionOf } from "../store/details";
 import { displayState, isFinished, noteOf } from "../store/display";
@@ -15,6 +15,7 @@ import { focusActiveRow } from "./grid_scroll";
 import { Icon, type IconName } from "./icons";
 import { LinkedText } from "./linked_text";
 import { PaneEdge } from "./pane_edge";
+import { Value } from "./value";
 
 const TAB_NAMES: Record<TabField, string> = {
   output: "Output",
@@ -199,13 +200,32 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
 function useNodeData(view: View, node: TreeNode): void {
   const tab = shownTab(view, node);
   useEffect(() => {
-    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", tab])]);
+    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", ...(node.edited ? (["before"] as const) : []), tab])]);
   }, [node.id, versionOf(node), tab]);
   const streams = !isFinished(node);
   useEffect(() => {
     view.store.subscribe(view, streams ? [node.id] : []);
     return () => view.store.subscribe(view, []);
   }, [node.id, streams]);
+}
+
+/** What the parts that a person edited were before. */
+function Before({ view, node }: { view: View; node: TreeNode }) {
+  const { data } = view.store.details.read(node.id, "before");
+  const parts = Array.isArray(data) ? data.filter(isRecord) : [];
+  return (
+    <details class="rn-before">
+      <summary>
+        {clip(node.edited)}: what it was before
+      </summary>
+      {parts.map((part) => (
+        <>
+          <h4>{clip(String(part["part"]))}</h4>
+          <Value value={part["text"]} />
+        </>
+      ))}
+    </details>
+  );
 }
 
 function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
@@ -238,6 +258,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
           <LinkedText text={clip(noteOf(node), 4000)} />
         </p>
       )}
+      {node.edited !== "" && <Before view={view} node={node} />}
       <Facts view={view} node={node} />
       <Actions view={view} node={node} />
       <Tabs view={view} node={node} panel={panel} />

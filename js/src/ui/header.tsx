@@ -74,6 +74,9 @@ function Commands({ view }: { view: View }) {
           <CommandButton key="pause" view={view} command={{ op: "pause" }} label="Pause" busyLabel="Pausing…" icon="pause" hint="Start no new calls; calls in flight finish" />
         )
       )}
+      {view.can("undo") && (
+        <CommandButton view={view} command={{ op: "undo", args: { version: view.run.version } }} label="Undo" busyLabel="Undoing…" icon="undo" hint={`Go back to the version before this change (${clip(view.run.forked)}); no model is called`} />
+      )}
       {view.can("cancel") && (
         <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" hint="Cancel the run; finished results are saved" />
       )}
@@ -120,7 +123,7 @@ function CollapseButton({ view }: { view: View }) {
 function statusLine(view: View): string {
   const { status, label, notice, forked } = view.run;
   const silence = view.store.client.isSilent ? "no news from the kernel" : "";
-  const time = formatDuration(view.worked.value);
+  const time = formatDuration(view.workedInAll);
   return [status, time, silence, forked, notice, label].filter((part) => part !== "").map((part) => clip(part)).join(" · ");
 }
 

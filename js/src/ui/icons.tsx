@@ -14,6 +14,7 @@ export type IconName =
   | "play"
   | "stop"
   | "retry"
+  | "undo"
   | "copy"
   | "close"
   | "path"
@@ -113,6 +114,7 @@ const SHAPES: Record<IconName, ComponentChild> = {
   pause: <path d="M5.5 3.5v9M10.5 3.5v9" {...OUTLINE} stroke-width="2.2" />,
   play: <path d="M5 3.4v9.2l7.4-4.6z" fill="currentColor" />,
   stop: <rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor" />,
+  undo: <path d="M3.2 6.2h6.3a3.4 3.4 0 0 1 0 6.8H6M5.8 3.4 3 6.2 5.8 9" {...OUTLINE} stroke-width="1.5" />,
   retry: <path d="M12.8 8A4.8 4.8 0 1 1 11 4.3M11.3 1.8v2.8H8.5" {...OUTLINE} stroke-width="1.5" />,
   copy: (
     <g {...OUTLINE} stroke-width="1.3">

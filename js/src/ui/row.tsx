@@ -125,6 +125,17 @@ function Attempts({ count }: { count: number }) {
   );
 }
 
+/** That a person changed it; the details have what it was before. */
+function Edited({ what }: { what: string }) {
+  if (what === "") return null;
+  return (
+    <span class="rn-edited" title={clip(what)}>
+      <Icon name="edit" size={11} />
+      <span class="rn-hidden">{clip(what)}</span>
+    </span>
+  );
+}
+
 /** Why it failed, or that it is not whole: beside the title there is more room than beside the bar. */
 function Reason({ node }: { node: TreeNode }) {
   const isWhole = node.state !== "failed" && !(node.state === "done" && node.ended_early);
@@ -151,6 +162,7 @@ function TaskCell(properties: RowProperties) {
       {!hit && <Reason node={node} />}
       <ChildCount complete={completeChildren} total={childCount} queries={queries} />
       <Attempts count={node.attempts} />
+      <Edited what={node.edited} />
       {node.awaiting && (
         <span class="rn-awaiting">{asksForTools(node) ? "tools wait for approval" : "waits for approval"}</span>
       )}

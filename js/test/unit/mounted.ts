@@ -8,6 +8,9 @@ import { moduleLoader, type PartName } from "../../src/store/parts";
 
 const cleanups: (() => void)[] = [];
 
+/** Milliseconds after which something is not slow, but hangs. */
+const HANG = 60_000;
+
 export interface Setting {
   readonly run?: Partial<Run>;
   readonly nodes?: readonly TreeNode[];
@@ -21,7 +24,7 @@ export async function mount({ run = {}, nodes = NODES, traits = {}, output = OUT
   const widget = createWidget();
   cleanups.push(widget.initialize({ model }));
   const view = addView(widget, model);
-  await vi.waitFor(() => expect(view.root.dataset["status"]).not.toBe("loading"));
+  await vi.waitFor(() => expect(view.root.dataset["status"]).not.toBe("loading"), { timeout: HANG });
   return { model, widget, ...view };
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ...checkpoints.json_file import JsonFile
+from ...checkpoints.memory import MemoryJournal
 from ...core.events import Event
 from ...core.records import Recorded
 from ...exceptions import CheckpointError
@@ -23,33 +25,46 @@ class FileOrMemory:
 
     def __init__(self, file: JsonFile) -> None:
         self._file = file
-        self._in_memory = False
+        #: Instead of the file, once that could not be written.
+        self._memory: MemoryJournal | None = None
+
+    @property
+    def _journal(self) -> JsonFile | MemoryJournal:
+        return self._memory if self._memory is not None else self._file
 
     @property
     def path(self) -> Path | None:
-        return None if self._in_memory else self._file.path
+        return self._journal.path
 
     def read(self) -> Recorded | None:
-        return self._file.read()
+        return self._journal.read()
 
     def open(self) -> None:
         place = self._file.path
         try:
-            self._file.open()
+            self._journal.open()
         except CheckpointError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
-            self._in_memory = True
+            self._memory = MemoryJournal()
+            self._memory.open()
             why = error.__cause__.strerror or error.__cause__
             print(f"rlm: warning: cannot write {place} ({why}): this run is kept in memory only")
 
     def append(self, event: Event) -> None:
-        if not self._in_memory:
-            self._file.append(event)
+        self._journal.append(event)
 
     def compact(self, recorded: Recorded) -> None:
-        if not self._in_memory:
-            self._file.compact(recorded)
+        self._journal.compact(recorded)
+
+    def versions(self) -> list[Recorded]:
+        return self._journal.versions()
+
+    def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
+        self._journal.supersede(recorded, known)
+
+    def restore(self, execution: str) -> None:
+        self._journal.restore(execution)
 
     def close(self) -> None:
-        self._file.close()
+        self._journal.close()

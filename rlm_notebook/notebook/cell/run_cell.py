@@ -24,6 +24,7 @@ from ..kernel.event_loop import heartbeat, interruptible
 from ..kernel.session import Session
 from . import dry_run, timing
 from .approval import approved
+from .cell_value import CellValue
 from .detached import detached
 from .errors import in_one_line, interruption
 from .options import CellOptions, parse_options
@@ -77,7 +78,8 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
     if options.dry_run:
         value = await _plan(session, options, task, journal)
     elif options.detach:
-        value = await detached(session, options, task, journal)
+        value = run = await detached(session, options, task, journal)
+        CellValue(session, options, run).returned(run)
     else:
         value = await _output(session, options, task, journal)
     if options.out:
@@ -90,15 +92,21 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     began = time.monotonic()
     run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
+    value = CellValue(session, options, run)
     try:
-        with show(run, view, title=options.name or "") as widget:
+        with show(run, view, title=options.name or "") as value.tree:
+            widget = value.tree.view if value.tree is not None else None
             work = approved(run, widget) if options.approve or run.internals.configuration.team.guarded else run
             output = await _attended(session, run, work)
+    except BaseException:
+        value.failed()
+        raise
     finally:
         await _stopped(run)
         if options.time:
             print(timing.summary(run, time.monotonic() - began))
     output.format = options.format or output.format
+    value.returned(output)
     if options.type:
         session.tables.show(type_named(options.type, session.variables))
     return output

@@ -52,6 +52,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
         keep_plan=options.keep_plan,
         store=cast(Any, options.store or "full"),
         title=options.title,
+        versioned=True,
         **_request_arguments(session, options),
     )
     session.began(run)

@@ -45,6 +45,8 @@ _HOMES = {
     "resume": "resume.RESUME",
     "cancel": "cancel.CANCEL",
     "diff": "runs.DIFF",
+    "versions": "versions.VERSIONS",
+    "restore": "versions.RESTORE",
     "export": "runs.EXPORT",
     "gc": "runs.GC",
     "baseline": "baseline.BASELINE",

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.selection import recorded_in
+from ...core.changes import requested_task
 from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
@@ -42,7 +43,7 @@ async def _resume(session: Session, found: argparse.Namespace) -> Value:
     _require_model(session, options, recorded, path)
     _require_same(session, options, recorded, path)
     journal = JsonFile(path, cell_id=recorded.cell_id)
-    return await answer(session, options, recorded.tree.task, journal)
+    return await answer(session, options, requested_task(recorded.tree), journal)
 
 
 def _require_model(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
@@ -97,7 +98,7 @@ def _dollars(session: Session, recorded: float | None) -> float | None:
 def _require_same(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
     """The options must give the request of the cell, or another run would replace this one."""
     tree = recorded.tree
-    if request_key(session, options, tree.task) == tree.request_key:
+    if request_key(session, options, requested_task(tree)) == tree.request_key:
         return
     agents = [name for name in _dict(tree.settings, "agents") if name != DEFAULT_AGENT]
     tools = tree.settings.get("tools")

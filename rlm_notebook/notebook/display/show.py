@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ...runtime.run_view import RunView
 if TYPE_CHECKING:
     from ..widget import TreeView
 
-__all__ = ["show", "show_comparison", "show_static", "show_tree"]
+__all__ = ["ShownTree", "show", "show_comparison", "show_static", "show_tree"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -29,18 +30,18 @@ REFRESH_INTERVAL = 5.0
 
 
 @contextmanager
-def show(run: RunView, kind: str, *, title: str = "") -> Iterator[TreeView | None]:
+def show(run: RunView, kind: str, *, title: str = "") -> Iterator[ShownTree | None]:
     """Shows a run while the block runs: as "widget" (with its static copy), "static" (the copy alone), "text", or not
     at all ("none").
 
-    The value of the block is the widget, if there is one.
+    The value of the block is the shown tree, if it is a widget.
     """
     views = ExitStack()
-    widget: TreeView | None = None
+    shown: ShownTree | None = None
     with _logged(f"the run {run.run_id} cannot be shown"):
-        widget = views.enter_context(_VIEWS[kind](run, title))
+        shown = views.enter_context(_VIEWS[kind](run, title))
     try:
-        yield widget
+        yield shown
     finally:
         with _logged(f"the end of the run {run.run_id} cannot be shown"):
             views.close()
@@ -82,12 +83,12 @@ def _summary(run: RunView) -> str:
 
 
 @contextmanager
-def _widget_view(run: RunView, title: str) -> Iterator[TreeView]:
-    view, static = show_tree(run, title)
+def _widget_view(run: RunView, title: str) -> Iterator[ShownTree]:
+    shown = show_tree(run, title, answers=True)
     try:
-        yield view
+        yield shown
     finally:
-        static.refresh()
+        shown.static.refresh()
 
 
 @contextmanager
@@ -115,15 +116,32 @@ def show_static(run: RunView, *, at_once: bool = True) -> _StaticCopy:
     return _StaticCopy(run, display, at_once=at_once)
 
 
-def show_tree(run: RunView, title: str = "") -> tuple[TreeView, _StaticCopy]:
+def show_tree(run: RunView, title: str = "", *, answers: bool = False) -> ShownTree:
+    """Shows the widget and the static copy; `answers`: the answer will be shown below them."""
     from IPython.display import display
 
     from ..widget import TreeView
 
     show_now: Any = display
-    view = TreeView(run, title=title)
+    view = TreeView(run, title=title, answers=answers)
     show_now(view)
-    return view, _StaticCopy(run, show_now)
+    return ShownTree(view, _StaticCopy(run, show_now))
+
+
+@dataclass(frozen=True)
+class ShownTree:
+    """A tree in a cell's outputs: the widget, and its static copy below it."""
+
+    view: TreeView
+    static: _StaticCopy
+
+    def show_again(self) -> None:
+        """Display both in outputs that were cleared."""
+        from IPython.display import display
+
+        show_now: Any = display
+        show_now(self.view)
+        self.static.show_again()
 
 
 def show_comparison(old: RunView, new: RunView) -> None:
@@ -169,6 +187,10 @@ class _StaticCopy:
             self.refresh()
         elif self._output is None or time.monotonic() - self._at >= REFRESH_INTERVAL:
             self.refresh()
+
+    def show_again(self) -> None:
+        self.refresh()
+        self._output.display(self._shown, raw=True)
 
     def refresh(self) -> None:
         self._show(self._run)

@@ -10,12 +10,13 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
 from ...core.text import duration, printable
 from ...core.tree import Node, NodeState, Tree
-from ...runtime.run_view import RunView
+from ...runtime.run_view import RunView, version_of
 from ...sandbox.output import shortened
 from ...views.gate import html_text
 from ...views.idle_time import Break, breaks_of, without_breaks
@@ -53,7 +54,8 @@ def bundle_of(run: RunView, most_bytes: int = MOST_BYTES) -> dict[str, str]:
     text = "\n".join([summary, *shown.lines()])
     return {
         "text/html": (
-            f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}">{_HIDE_DEAD_WIDGET}'
+            f'<div class="rlm-static" data-rlm-run="{escape(run.run_id)}" data-rlm-version="{escape(version_of(run))}">'
+            f"{_HIDE_DEAD_WIDGET}"
             f"<details><summary><b>{html_text(summary)}</b></summary>{''.join(shown.elements())}</details></div>"
         ),
         "text/markdown": f"```text\n{text.replace('```', '` ` `')}\n```",
@@ -65,9 +67,14 @@ def summary_of(run: RunView) -> str:
     """One line: status, usage, duration, model and file."""
     tree, usage = run.tree, run.tree.usage
     finished = sum(node.state is NodeState.DONE for node in tree)
-    status = "running" if tree.status == "pending" else tree.status
+    if run.internals.finished:
+        state = tree.status
+    else:
+        # The page may be loaded again before the run ends; then no update reaches this copy.
+        moment = datetime.fromtimestamp(run.internals.clock(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        state = f"running when this copy was made, {moment} (what was done later is in the file: run the cell again)"
     facts = [
-        f"rlm {status}: {finished} of {len(tree)} nodes",
+        f"rlm {state}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
         tokens(usage),
         duration(run.internals.active_seconds),

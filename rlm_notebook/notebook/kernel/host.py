@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path, papermill_folders
+from .executed_cell import ExecutedCell
 
 if TYPE_CHECKING:
     from ...runtime.run_view import RunView
@@ -49,9 +50,16 @@ class NotebookHost:
         )
 
     @property
+    def cell(self) -> ExecutedCell:
+        """The cell that runs now."""
+        get_parent = getattr(self._shell, "get_parent", None)
+        parent = get_parent() if get_parent is not None else None
+        return ExecutedCell(self._shell, parent if isinstance(parent, dict) else {})
+
+    @property
     def cell_id(self) -> str:
         """The front end's id of the cell that runs now, or "" where it sends none."""
-        return str(self._parent("metadata").get("cellId") or "")
+        return self.cell.id
 
     def checkpoint_path(
         self,
@@ -68,7 +76,7 @@ class NotebookHost:
             cell_id=self.cell_id,
             request_key=request_key,
             task=task,
-            execution=str(self._parent("header").get("msg_id") or ""),
+            execution=self.cell.execution,
             model=model,
             keep_plan=keep_plan,
             replays=mode == "replay",
@@ -85,13 +93,6 @@ class NotebookHost:
     def use_named_file(self, path: Path, request_key: str) -> None:
         """Registers the file of `--checkpoint`. Raises `ConfigurationError` if another cell keeps another run there."""
         self._files.require_unused(path, Cell(name=None, cell_id=self.cell_id, request_key=request_key, task=""))
-
-    def _parent(self, part: str) -> dict[str, Any]:
-        """A part of the message that runs the current cell."""
-        get_parent = getattr(self._shell, "get_parent", None)
-        parent = get_parent() if get_parent is not None else None
-        found = parent.get(part) if isinstance(parent, dict) else None
-        return found if isinstance(found, dict) else {}
 
     def display_comparison(self, old: RunView, new: RunView) -> None:
         """Shows two runs side by side, if the front end shows widgets."""

@@ -27,6 +27,14 @@ class Defaults(Protocol):
     view: str
 
 
+class DisplayedValue(Protocol):
+    """The value of a cell that displays itself."""
+
+    @property
+    def value(self) -> Any: ...
+    def show(self) -> None: ...
+
+
 class Session:
     """One loaded extension; created by `%load_ext` and passed to the code of cells and line commands."""
 
@@ -35,6 +43,8 @@ class Session:
         self.host = host
         self.defaults = defaults
         self.tables = TypedTables(shell)
+        #: The value of the cell that has just ended, until it is displayed.
+        self.shown_next: DisplayedValue | None = None
         self._runs: weakref.WeakSet[RunView] = weakref.WeakSet()
         self._printed: set[str] = set()
 
@@ -69,6 +79,14 @@ class Session:
 
         held = [value for value in list(self.variables.values()) if is_run(value)]
         return (run for run in {*self._runs, *held} if not run.ended)
+
+    def display_output(self, output: object) -> None:
+        """Displays the value of a cell so that it can be updated; raises `NotImplementedError` for any other value,
+        which IPython then displays as usual."""
+        value, self.shown_next = self.shown_next, None
+        if value is None or value.value is not output:
+            raise NotImplementedError
+        value.show()
 
     def print_once(self, line: str) -> None:
         """Prints a line, once in a session."""

@@ -40,6 +40,7 @@ MANY_NODES = 20_000
 SEARCH_SLICE = 0.02
 
 ANSWER_BELOW = "the answer below is that of the run before this change; _rlm is the run shown here"
+ANSWER_FOLLOWS = "the answer below is that of the version before; it is replaced when this one is done"
 CELL_RESUMES = "executed again, the cell resumes the run before this change; with -n {} it resumes this one"
 
 
@@ -52,14 +53,18 @@ class TreeView(anywidget.AnyWidget):
     theme = traitlets.Unicode("auto").tag(sync=True)
     height = traitlets.Int(460).tag(sync=True)
 
-    def __init__(self, run: RunView, *, title: str = "", compared_with: RunView | None = None) -> None:
+    def __init__(
+        self, run: RunView, *, title: str = "", answers: bool = False, compared_with: RunView | None = None
+    ) -> None:
         self._title = title
+        #: Whether the run's answer is shown below.
+        self._answers = answers
         #: Whether any browser has sent a message.
         self.heard = False
         #: The front end session that sent the message being handled.
         self._session = ""
         self._run = run
-        self._feed = Feed(run, title=title)
+        self._feed = Feed(run, title=title, answers=answers)
         self._comparison = Comparison(compared_with)
         #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
@@ -77,6 +82,7 @@ class TreeView(anywidget.AnyWidget):
         self._run = run
         self._stop_watching = run.internals.watch(self._note)
         run.internals.follow(self._continue_with)
+        run.internals.on_refusal(self._note_refusal)
         self._on_loop(self._settle if run.internals.finished else self._send_heartbeat)
 
     def _continue_with(self, successor: RunView) -> None:
@@ -84,15 +90,33 @@ class TreeView(anywidget.AnyWidget):
         with self._lock:
             self._stop_watching()
             self._stop_heartbeat()
-            # The cell's answer was returned already, and its file remains that of the run before.
-            notes = [ANSWER_BELOW] if self._run.output is not None else []
+            notes, meanwhile = [], ""
+            if successor.internals.versioned:
+                meanwhile = ANSWER_FOLLOWS if self._run.output is not None else ""
+            elif self._run.output is not None:
+                # The answer was returned already, and its file remains that of the run before.
+                notes.append(ANSWER_BELOW)
             if successor.checkpoint and successor.checkpoint != self._run.checkpoint:
-                notes.append(CELL_RESUMES.format(Path(successor.checkpoint).stem))
-            self._feed = Feed(successor, title=self._title, epoch=self._feed.epoch + 1, notes=notes)
+                name = Path(successor.checkpoint).stem
+                notes.append(CELL_RESUMES.format(name))
+                self._title = name if self._title else ""
+            self._feed = Feed(
+                successor,
+                title=self._title,
+                epoch=self._feed.epoch + 1,
+                notes=notes,
+                meanwhile=meanwhile,
+                answers=self._answers,
+            )
             self._meta = _meta_of(successor, self._title)
             self._watch(successor)
             self._feed.frame()
             self._send_snapshot()
+
+    def _note_refusal(self, error: RLMError) -> None:
+        with self._lock:
+            self._feed.add_note(f"the change could not be made: {error}")
+            self._flush()
 
     def _stop_heartbeat(self) -> None:
         if self._beat is not None:

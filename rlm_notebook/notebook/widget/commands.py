@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from ...core.rerun_scope import after_cell, after_plan, after_result, after_retry, after_task
 from ...core.tree import NodeState
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, ReplayError
 from ...runtime.forks import edited, plan_given, retried
-from ...runtime.run_view import RunView
+from ...runtime.run_view import RunView, version_of
 
 __all__ = ["commands_for", "execute"]
 
 Arguments = Mapping[str, Any]
 
 
-_OPERATIONS = ("pause", "resume", "cancel", "approve", "retry", "edit", "answer", "preview")
+_OPERATIONS = ("pause", "resume", "cancel", "approve", "retry", "edit", "undo", "answer", "preview")
 
 
 def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
@@ -27,6 +28,9 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
     internals.forked()
     if op in ("pause", "resume", "cancel") and internals.finished:
         raise ConfigurationError("the run is over")
+    if op in ("retry", "edit", "answer") and internals.versioned and os.environ.get("RLM_MODE") == "replay":
+        # Before the run is ended for it.
+        raise ReplayError("RLM_MODE=replay: no model may be called, so nothing can be computed anew; unset it first")
     match op:
         case "pause":
             run.pause()
@@ -38,7 +42,11 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
             run.approve(node or "0", arguments.get("plan"))
         case "retry":
             retried(internals.forked(), node)
-            if node is None or run.tree[node].state is not NodeState.DONE:
+            unfinished_node = node is None or run.tree[node].state is not NodeState.DONE
+            if internals.versioned and (run.status == "done" or not unfinished_node):
+                # An answer is replaced: the run that gave it stays as a version.
+                internals.continue_as(lambda: internals.retry_version(node))
+            elif unfinished_node:
                 # The same request, in the same file, runs what is unfinished.
                 internals.continue_as(internals.again)
             else:
@@ -46,7 +54,17 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
                 internals.continue_as(lambda: run.retry(node))
         case "edit":
             part, value = _edited_part(run, node or "0", arguments)
-            internals.continue_as(lambda: run.edit(node or "0", **{part: value}))
+            if internals.versioned:
+                internals.continue_as(lambda: internals.edit_version(node or "0", part, value))
+            else:
+                internals.continue_as(lambda: run.edit(node or "0", **{part: value}))
+        case "undo":
+            if not internals.version_before or not internals.finished:
+                raise ConfigurationError("there is nothing to undo in this run")
+            if arguments.get("version", version_of(run)) != version_of(run):
+                raise ConfigurationError("this was undone already; the tree shows the version before it")
+            before = internals.version_before
+            internals.continue_as(lambda: internals.restored(before))
         case "answer":
             if run.status == "done":
                 raise ConfigurationError("this run has its answer already")
@@ -62,7 +80,8 @@ def commands_for(run: RunView) -> list[str]:
         return []
     if run.internals.finished:
         can_answer = run.status != "done" and any(node.state == "done" for node in run.tree)
-        return ["retry", "edit", *(["answer"] if can_answer else [])]
+        undo = ["undo"] if run.internals.version_before else []
+        return ["retry", "edit", *(["answer"] if can_answer else []), *undo]
     return _WHILE_RUNNING.get(run.status, ["cancel"])
 
 

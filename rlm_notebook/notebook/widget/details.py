@@ -1,4 +1,5 @@
-"""The long fields of a node, fetched when a browser opens them: task, output, prompt, plan, tools, events."""
+"""The long fields of a node, fetched when a browser opens them: task, output, prompt, plan, tools,
+events, and what was there before an edit."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from ...core.tree import Node
 from ...runtime.run_view import RunView
+from ...views.before_edits import before_edits
 from .rows import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
@@ -43,6 +45,10 @@ class Details:
         optional = {name: value for name, value in node.plan.items() if name in ("thoughts", "answer") and value}
         sub_tasks = [_sub_task(each) for each in node.plan.get("sub_tasks") or ()]
         return {"decision": node.plan.get("decision"), **optional, "sub_tasks": sub_tasks}
+
+    def _before(self, node: Node) -> list[dict[str, str]] | None:
+        """What was there before a person edited it: the part of the node, and its text."""
+        return [{"part": part, "text": text} for part, text in before_edits(self.run.tree, node)] or None
 
     def _tools(self, node: Node) -> list[dict[str, Any]]:
         return [
@@ -98,5 +104,6 @@ _READERS: dict[str, Callable[[Details, Node], Any]] = {
     "tools": Details._tools,
     "cells": Details._cells,
     "events": Details._events,
+    "before": Details._before,
 }
 DETAIL_FIELDS = tuple(_READERS)

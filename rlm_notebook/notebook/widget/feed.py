@@ -58,7 +58,9 @@ _URGENT = ("Failed", "RunFinished", "RunPaused", "RunResumed")
 class Feed:
     """The browser's view of one run: pass every event to `note`, then send what `frame` returns.
 
-    `notes` are lines beside the title; a `readonly` feed is that of a copy (an HTML page), without commands.
+    `notes` are lines beside the title, `meanwhile` is one until the run has finished; `answers`: the
+    answer is shown below this view; a `readonly` feed is that of a
+    copy (an HTML page), without commands.
     """
 
     def __init__(
@@ -68,12 +70,18 @@ class Feed:
         title: str = "",
         epoch: int = 1,
         notes: Iterable[str] = (),
+        meanwhile: str = "",
+        answers: bool = False,
         readonly: bool = False,
     ) -> None:
         self._run = run
         self._title = title or str(run.internals.settings.get("title") or run.task)
         self._notice = _resuming(run)
+        #: When a run that was wholly reused was recorded, in words.
+        self._age = ""
         self._notes = tuple(notes)
+        self._meanwhile = meanwhile
+        self._answers = answers
         self._readonly = readonly
         self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = epoch
@@ -118,6 +126,10 @@ class Feed:
             self._dirty[node] = None
         return type(event).__name__ in _URGENT
 
+    def add_note(self, line: str) -> None:
+        """Show another line beside the title, from the next frame on."""
+        self._notes = (*self._notes, line)
+
     def subscribe(self, ids: Iterable[str], client: str = "") -> None:
         """From now on, frames hold the whole streamed text of these nodes: those that are open in one browser."""
         self._subscribed.pop(client, None)
@@ -135,7 +147,7 @@ class Feed:
         """For a run that was entirely reused: a new epoch with the recorded timeline, and a notice with its age."""
         recorded = self._run.internals.recorded.tree.ended if self._run.internals.recorded is not None else None
         origin = "reused from" if self._run.internals.live else "recorded"
-        self._notice = f"{origin} {_ago(self._run.internals.clock() - recorded)}" if recorded else origin.split()[0]
+        self._age = f"{origin} {_ago(self._run.internals.clock() - recorded)}" if recorded else origin.split()[0]
         self._timeline = Timeline.of_recorded(self._run.tree, self._run.internals.active_seconds, self._timeline.origin)
         self._recalled.clear()
         self._pauses.clear()
@@ -143,6 +155,15 @@ class Feed:
         self.sequence = 0
         self._sent, self._sent_run = {}, {}
         self._dirty = dict.fromkeys(node.id for node in self._run.tree)
+
+    @property
+    def _reuse(self) -> str:
+        """How much of a finished run was reused."""
+        if self._age:
+            return self._age
+        living = [node for node in self._run.tree if node.state is not NodeState.SUPERSEDED]
+        reused = sum(node.mark == "replayed" for node in living)
+        return f"{reused} of {len(living)} nodes reused" if reused else ""
 
     @property
     def behind(self) -> bool:
@@ -256,13 +277,15 @@ class Feed:
         cut_off = list(cut_off_answers(self._run.tree)) if self._run.internals.finished else []
         if len(cut_off) > MOST_LINES:
             cut_off = [*cut_off[:MOST_LINES], f"and {len(cut_off) - MOST_LINES} more"]
+        meanwhile = [self._meanwhile] if self._meanwhile and not self._run.internals.finished else []
         row = run_row(
             self._run,
             self._timeline,
             title=self._title,
-            notice=self._notice,
-            notes=(*self._run.notes, *self._notes, *cut_off),
+            notice=self._notice if not self._run.internals.finished else self._reuse,
+            notes=(*self._run.notes, *self._notes, *meanwhile, *cut_off),
             label=self._label,
+            answers=self._answers,
         )
         if self._readonly:
             # A copy shows one moment, also of an unfinished run, and no path of this machine. Its timeline leaves
@@ -284,6 +307,9 @@ def _label_of(node: Node) -> str:
 
 def _resuming(run: RunView) -> str:
     if run.internals.recorded is None or run.internals.recorded.tree.request_key != run.internals.request_key:
+        return ""
+    if run.internals.changes:
+        # A change of a finished run: that is what the header says.
         return ""
     done = sum(node.state is NodeState.DONE for node in run.internals.recorded.tree)
     return f"resuming: {done} of {len(run.internals.recorded.tree)} nodes were recorded before"

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ...core.changes import described_changes
+from ...core.edits import TASK_EDITED
 from ...core.text import printable
 from ...core.tree import Node, NodeState, Tree
-from ...runtime.run_view import RunView
+from ...runtime.run_view import RunView, version_of
 from ...views.idle_time import Break, breaks_of
 from .commands import commands_for
 
@@ -41,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "ended_early": False,
     "query": "",
     "cells": 0,
+    "edited": "",
 }
 NODE_FIELDS = tuple(DEFAULTS)
 
@@ -115,6 +118,7 @@ def node_row(
         "query": node.query,
         # Twice the number, plus one while the last one runs: it changes with each event of a cell.
         "cells": 2 * len(node.cells) - bool(node.cells and node.cells[-1].ended is not None),
+        "edited": "; ".join(filter(None, (TASK_EDITED if TASK_EDITED in node.note else "", node.edited))),
     }
 
 
@@ -135,15 +139,28 @@ def _phases(node: Node, timeline: Timeline, recalled: float | None) -> list[list
 
 
 def run_row(
-    run: RunView, timeline: Timeline, *, title: str, notice: str, notes: Iterable[str], label: str
+    run: RunView,
+    timeline: Timeline,
+    *,
+    title: str,
+    notice: str,
+    notes: Iterable[str],
+    label: str,
+    answers: bool = False,
 ) -> dict[str, Any]:
-    usage = run.usage
+    """The run as a row. `answers`: its answer is shown below this view."""
+    usage, internals = run.usage, run.internals
+    recorded = internals.recorded
+    same_run = recorded is not None and recorded.tree.request_key == internals.request_key
     return {
         "run_id": run.run_id,
         "title": _first_line(title)[:TITLE_CHARACTERS],
         "status": "running" if run.status == "pending" else run.status,
         "started": round(timeline.origin, 3),
         "elapsed": timeline.end_of(run.tree) if run.internals.finished else None,
+        # Over all executions of the run, as all other views have it.
+        "worked": round(internals.active_seconds, 3) if internals.finished else None,
+        "worked_before": round(recorded.active_seconds, 3) if recorded is not None and same_run else 0,
         "tokens": usage.total_tokens,
         "cost": usage.cost_usd,
         "calls": usage.calls,
@@ -156,11 +173,15 @@ def run_row(
         "can": commands_for(run),
         "label": label,
         "forked": _forked_from(run),
+        "version": version_of(run),
+        "answers": answers,
     }
 
 
 def _forked_from(run: RunView) -> str:
-    """For the fork of a run: the edited node and the run it was forked from."""
+    """The changes that made this version of a run; for the fork of a run: the edited node and the run it is from."""
+    if changes := run.internals.changes:
+        return described_changes(changes)
     parent = run.tree.parent
     return f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
 

@@ -1,0 +1,45 @@
+"""What a node was before a person edited it, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..core.changes import changes_of
+from ..core.edits import EDITED, TASK_EDITED, task_before
+from ..core.plan import plan_from_json
+from ..core.tree import Node, Tree
+
+__all__ = ["before_edits"]
+
+NOTHING = "(nothing)"
+
+
+def before_edits(tree: Tree, node: Node) -> Iterator[tuple[str, str]]:
+    """The edited parts of a node ("task", "plan", "result"), each with its text before the first edit."""
+    if TASK_EDITED in node.note and (task := _task_before(tree, node)) is not None:
+        yield "task", task
+    for part, holder in (("plan", node.plan or {}), ("result", node.metadata)):
+        mark = holder.get(EDITED)
+        if mark is True:
+            yield part, "(not recorded)"
+        elif isinstance(mark, dict) and "was" in mark:
+            yield part, _text(part, mark["was"])
+
+
+def _task_before(tree: Tree, node: Node) -> str | None:
+    if node.parent is None:
+        texts = (each["was"] for each in changes_of(tree) if each["node"] == node.id and "was" in each)
+        return next((text for text in texts if isinstance(text, str)), None)
+    return task_before(tree[node.parent].plan, int(node.id.rpartition(".")[2]))
+
+
+def _text(part: str, was: Any) -> str:
+    if was is None:
+        return NOTHING
+    if part == "plan" and isinstance(was, dict):
+        try:
+            return str(plan_from_json(was))
+        except (TypeError, ValueError):
+            return NOTHING
+    return str(was)
