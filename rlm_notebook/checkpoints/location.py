@@ -124,8 +124,8 @@ def run_folder(notebook: Path) -> Path:
 class Cell:
     """One execution of a cell: its `--name`, the front end's cell id, the request key, the task, the execution's id.
 
-    `model`: the name of the model it chose, "" if none. `keep_plan` and `replays`: it asks for what its name holds.
-    `fresh`: it reuses nothing. `typed`: in a terminal, where what is typed again under a name is its next version.
+    `model`: the name of the model it chose, "" if none. `keep_plan`, and the mode "replay": it asks for what its name
+    holds; "fresh" reuses nothing. `typed`: in a terminal, where what is typed again under a name is its next version.
     """
 
     def __init__(
@@ -138,8 +138,7 @@ class Cell:
         execution: str = "",
         model: str = "",
         keep_plan: bool = False,
-        replays: bool = False,
-        fresh: bool = False,
+        mode: str = "resume",
         typed: bool = False,
     ) -> None:
         self.name = checked_name(name) if name is not None else None
@@ -149,8 +148,9 @@ class Cell:
         self.execution = execution
         self.model = model
         self.keep_plan = keep_plan
-        self.replays = replays
-        self.fresh = fresh
+        session = os.environ.get("RLM_MODE") if mode == "resume" else None
+        self.replays = (session or mode) == "replay"
+        self.fresh = (session or mode) == "fresh"
         self.typed = typed
 
     @property
@@ -255,15 +255,7 @@ def checkpoint_without_cell(
     tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """The path of a task's JSON file in a script or a terminal. Raises as `checkpoint_for`."""
-    cell = Cell(
-        name=name,
-        cell_id="",
-        request_key=request_key,
-        task=task,
-        model=model,
-        replays=mode == "replay",
-        fresh=mode == "fresh",
-    )
+    cell = Cell(name=name, cell_id="", request_key=request_key, task=task, model=model, mode=mode)
     return checkpoint_for(cell, notebook_path({}), Path.cwd(), tell=tell)
 
 

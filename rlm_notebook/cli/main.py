@@ -144,7 +144,14 @@ async def _solve(options: argparse.Namespace) -> int:
     variables = {"text": options.file} if options.file is not None and engine.code is not None else {}
     task = str(options.task) if variables else _task(options)
     key = engine.request_key(task, variables=variables)
-    path = options.checkpoint or checkpoint_without_cell(options.name, key, task)
+    path = options.checkpoint or checkpoint_without_cell(
+        options.name,
+        key,
+        task,
+        model=str(engine.settings()["model"]),
+        mode=options.mode,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
     journal = JsonFile(path)
     run = engine.start(task, checkpoint=journal, mode=options.mode, variables=variables)
     progress = progress_of(run)

@@ -365,10 +365,11 @@ def test_a_file_that_two_cells_name_is_refused_to_the_second(tmp_path: Path) -> 
         files.require_unused(path, cell(cell_id="d", key="4"))
 
 
-@pytest.mark.parametrize("option", ["keep_plan", "replays"])
-def test_where_the_named_run_is_wanted_the_name_decides(notebook: Path, tmp_path: Path, option: str) -> None:
+@pytest.mark.parametrize("options", [{"keep_plan": True}, {"mode": "replay"}])
+def test_where_the_named_run_is_wanted_the_name_decides(
+    notebook: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
     path = recorded(run_folder(notebook) / "demo.json", cell_id="a", request_key="k", status="done")
-    options: dict[str, Any] = {option: True}
     wanted = Cell(name="demo", cell_id="b", request_key="new", task="Say so", **options)
     assert checkpoint_for(wanted, notebook, tmp_path) == path
     files = FilesInUse()
@@ -382,11 +383,11 @@ def test_a_run_of_another_model_answers_no_cell_but_its_own(notebook: Path, tmp_
     folder.mkdir()
     (folder / "demo.json").write_text(json.dumps({**document, "engine": {"model": "small"}}))
 
-    def place(model: str, replays: bool = False) -> str:
-        asked = Cell(name="demo", cell_id="", request_key="k", task="Say so", model=model, replays=replays)
+    def place(model: str, mode: str = "resume") -> str:
+        asked = Cell(name="demo", cell_id="", request_key="k", task="Say so", model=model, mode=mode)
         return checkpoint_for(asked, notebook, tmp_path).name
 
-    assert place("small") == place("") == place("large", replays=True) == "demo.json"
+    assert place("small") == place("") == place("large", "replay") == "demo.json"
     assert place("large") == "demo-2.json"
     (folder / "demo-2.json").write_text(json.dumps({**document, "engine": {"model": "large"}}))
     assert [place("large"), place("small")] == ["demo-2.json", "demo.json"]
@@ -504,13 +505,13 @@ def test_a_run_that_is_being_written_is_copied_and_continues_where_it_is(noteboo
 
 
 def test_a_replay_reads_where_the_run_is(notebook: Path, tmp_path: Path, original: Path) -> None:
-    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", replays=True)
+    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", mode="replay")
     assert checkpoint_for(asked, notebook, tmp_path) == original
     assert not run_folder(notebook).exists()
 
 
 def test_a_fresh_run_adopts_nothing(notebook: Path, tmp_path: Path, original: Path) -> None:
-    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", fresh=True)
+    asked = Cell(name="demo", cell_id="c", request_key="k", task="Say so", mode="fresh")
     assert checkpoint_for(asked, notebook, tmp_path) == run_folder(notebook) / "demo.json"
     assert original.exists()
 
@@ -550,7 +551,7 @@ def test_an_archived_run_that_answers_is_copied(notebook: Path, tmp_path: Path, 
     path = checkpoint_for(cell(name="demo", key="k"), notebook, tmp_path)
     assert path == folder / "demo-2.json"
     assert json.loads(path.read_text())["request_key"] == "k"
-    replayed = Cell(name="demo", cell_id="", request_key="k", task="Say so", replays=True)
+    replayed = Cell(name="demo", cell_id="", request_key="k", task="Say so", mode="replay")
     path.unlink()
     assert checkpoint_for(replayed, notebook, tmp_path) == folder / "demo.1.json"
 

@@ -88,6 +88,17 @@ def test_a_mode_and_a_file_are_those_of_the_library(capsys: pytest.CaptureFixtur
     assert "the task changed" in capsys.readouterr().err
 
 
+def test_a_name_of_another_task_is_not_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["run", TASK, "--name", "sums"]) == 0
+        assert main(["run", "something else", "--name", "sums"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("sums.json holds another run, which is kept; this one is sums-2.json") == 2
+    assert said.count("0 calls, saved in") == 2
+    assert main(["run", "a third task", "--name", "sums", "--mode", "replay"]) == 1
+    assert "the task changed" in capsys.readouterr().err
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert main(["run", TASK, "--checkpoint", "kept.json"]) == 0
     show = f"import sys; from rlm_notebook.cli.main import main; sys.exit(main(['show', {'kept.json'!r}]))"

@@ -79,8 +79,7 @@ class NotebookHost:
             execution=self.cell.execution,
             model=model,
             keep_plan=keep_plan,
-            replays=mode == "replay",
-            fresh=mode == "fresh",
+            mode=mode,
             typed=getattr(self._shell, "kernel", None) is None,
         )
         variables = self._shell.user_ns
