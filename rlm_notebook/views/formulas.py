@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["harmless_formula", "has_formulas", "put_back", "taken_out", "tamed"]
+__all__ = ["bare_formula", "harmless_formula", "has_formulas", "pieces_between", "put_back", "taken_out", "tamed"]
 
 #: A placeholder is the formula's number between two Unicode noncharacters, which no text contains.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
@@ -51,6 +51,31 @@ def taken_out(text: str, code: Iterable[tuple[int, int]], formulas: list[str]) -
 
 def put_back(text: str, formulas: Sequence[str]) -> str:
     return _PLACE.sub(lambda place: formulas[int(place[1])], text) if formulas else text
+
+
+def pieces_between(text: str, formulas: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    """The parts of a text with placeholders: whether it is a formula, and the part."""
+    done = 0
+    for place in _PLACE.finditer(text) if formulas else ():
+        if place.start() > done:
+            yield False, text[done : place.start()]
+        yield True, formulas[int(place[1])]
+        done = place.end()
+    if done < len(text):
+        yield False, text[done:]
+
+
+def bare_formula(formula: str) -> tuple[str, bool]:
+    """The TeX of a formula without its delimiters, and whether it stands in a line of its own."""
+    for begin, end, display in (
+        ("$$", "$$", True),
+        ("$", "$", False),
+        ("\\\\(", "\\\\)", False),
+        ("\\\\[", "\\\\]", True),
+    ):
+        if formula.startswith(begin) and formula.endswith(end):
+            return formula[len(begin) : -len(end)].strip(), display
+    return formula, True
 
 
 def harmless_formula(formula: str) -> str:

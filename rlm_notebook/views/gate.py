@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
-__all__ = ["LONGEST", "code_block", "html_text", "markdown", "shortened"]
+__all__ = ["LONGEST", "TooMuch", "code_block", "html_text", "markdown", "parsed", "rewritten", "shortened"]
 
 #: The most characters of an answer that a cell shows; more would freeze the page.
 LONGEST = 100_000
@@ -57,21 +57,66 @@ _MARKS = re.compile(r"[*_~]+")
 
 def markdown(text: str) -> str:
     """The text as harmless Markdown; of a very long text the beginning, and how to get the rest."""
-    text = re.sub(r"\r\n?", "\n", text).replace("\ufdd0", "\ufffd").replace("\ufdd1", "\ufffd").replace("\0", "\ufffd")
+    text = _cleaned(text)
     if len(text) < 2_000 and not re.search(r"[<\[&`~@$\\]|://", text):
         return text
     shown = text if len(text) <= LONGEST else text[: _end_of_beginning(text, LONGEST)]
     try:
-        written = _Writer(shown).whole()
-    except (_TooMuch, RecursionError):
+        written = rewritten(shown)
+    except (TooMuch, RecursionError):
         return _fence(shortened(text, LONGEST_PLAIN), "text")
     return written if shown is text else f"{written}\n\n___\n\n{_how_much_is_shown(shown, text)}"
 
 
-def code_block(code: str, language: str = "") -> str:
+def rewritten(text: str, scale: int = 1, shift: int = 0) -> str:
+    """The whole text as harmless Markdown, with headings `shift` levels lower.
+
+    Raises `TooMuch` for a text that is `scale` times too large for a page, or nested too deeply.
+    """
+    text = _cleaned(text)
+    tree, formulas = parsed(text, scale)
+    written = _Writer(has_formulas(text), formulas, shift).blocks(tree.children)
+    return put_back(written, [harmless_formula(each) for each in formulas])
+
+
+def parsed(text: str, scale: int = 1) -> tuple[SyntaxTreeNode, list[str]]:
+    """The Markdown of a text as a tree without HTML, in which links are harmless; and its formulas, for which
+    placeholders are in the tree (`formulas.put_back`).
+
+    Raises `TooMuch` for a text that is `scale` times too large for a page, or nested too deeply.
+    """
+    from markdown_it.tree import SyntaxTreeNode
+
+    text = _cleaned(text)
+    if not _cheap(text, scale):
+        raise TooMuch
+    parser = _parser()
+    formulas: list[str] = []
+    if has_formulas(text):
+        text = taken_out(text, _code_lines(parser, text), formulas)
+    # On each use, because the parser is shared and these depend on the formulas of this text.
+    normalize = type(parser).normalizeLink
+    parser.validateLink = lambda url: _LINK.fullmatch(url) is not None  # type: ignore[method-assign]
+    parser.normalizeLink = lambda url: normalize(parser, put_back(url, formulas))  # type: ignore[method-assign]
+    tokens = parser.parse(text)
+    if (
+        len(formulas) > scale * MOST_FORMULAS
+        or len(tokens) > 6 * scale * MOST_BLOCKS
+        or any(token.level >= DEEPEST for token in tokens)
+    ):
+        raise TooMuch
+    return SyntaxTreeNode(tokens), formulas
+
+
+def _cleaned(text: str) -> str:
+    """The text without carriage returns, NUL, and the characters that mark placeholders."""
+    return re.sub(r"\r\n?", "\n", text).replace("\ufdd0", "\ufffd").replace("\ufdd1", "\ufffd").replace("\0", "\ufffd")
+
+
+def code_block(code: str, language: str = "", longest: int = LONGEST) -> str:
     """The code as Markdown; a diagram keeps its language, and is drawn, only if it is harmless."""
     name = _LANGUAGE.match(language.strip())
-    return _fence(shortened(code), _safe_language(name[0] if name else "", code))
+    return _fence(shortened(code, longest), _safe_language(name[0] if name else "", code))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
@@ -95,41 +140,20 @@ def _how_much_is_shown(shown: str, text: str) -> str:
     return f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
 
 
-class _TooMuch(Exception):
+class TooMuch(Exception):
     """The text has more than a page can lay out, or deeper nesting than parsers agree on."""
 
 
 class _Writer:
-    """Parses one text and rewrites it. Raises `_TooMuch` for a text that is too costly to lay out."""
+    """Rewrites one parsed text; `typeset` if anything in it could be read as a formula."""
 
-    def __init__(self, text: str) -> None:
-        if not _cheap(text):
-            raise _TooMuch
-        self._typeset = has_formulas(text)
-        self._formulas: list[str] = []
-        self._text = text
+    def __init__(self, typeset: bool, formulas: Sequence[str], shift: int) -> None:
+        self._typeset = typeset
+        self._formulas = formulas
+        self._shift = shift
 
-    def whole(self) -> str:
-        from markdown_it.tree import SyntaxTreeNode
-
-        parser = _parser()
-        text = self._text
-        if self._typeset:
-            text = taken_out(text, _code_lines(parser, text), self._formulas)
-        # On each use, because the parser is shared and these depend on the formulas of this text.
-        normalize = type(parser).normalizeLink
-        parser.validateLink = lambda url: _LINK.fullmatch(url) is not None  # type: ignore[method-assign]
-        parser.normalizeLink = lambda url: normalize(parser, put_back(url, self._formulas))  # type: ignore[method-assign]
-        tokens = parser.parse(text)
-        if (
-            len(self._formulas) > MOST_FORMULAS
-            or len(tokens) > 6 * MOST_BLOCKS
-            or any(token.level >= DEEPEST for token in tokens)
-        ):
-            raise _TooMuch
-        blocks = self._blocks(SyntaxTreeNode(tokens).children, "")
-        formulas = [harmless_formula(each) for each in self._formulas]
-        return put_back(blocks, formulas)
+    def blocks(self, nodes: Sequence[SyntaxTreeNode]) -> str:
+        return self._blocks(nodes, "")
 
     # --- blocks. `inside` holds one letter for each container: "l" for a list and "q" for a quote.
 
@@ -146,7 +170,7 @@ class _Writer:
                 closing = re.search(r"#+\s*$", text)
                 if closing is not None:
                     text = f"{text[: closing.start()]}\\{closing[0]}"
-                return f"{node.markup if node.markup.startswith('#') else '#' * int(node.tag[1])} {text}"
+                return f"{'#' * min(6, int(node.tag[1]) + self._shift)} {text}"
             case "fence" | "code_block":
                 return self._code(node, inside)
             case "blockquote":
@@ -271,15 +295,15 @@ def _code_lines(parser: MarkdownIt, text: str) -> Iterator[tuple[int, int]]:
     return ((token.map[0], token.map[1]) for token in tokens if token.type in ("fence", "code_block") and token.map)
 
 
-def _cheap(text: str) -> bool:
+def _cheap(text: str, scale: int) -> bool:
     """Whether a page can lay out the text, and a parser find its emphasis, in time."""
     blocks = len(re.findall(r"\n[ \t>]*(?:[-+*>|\n]|\d+[.)])", text))
     headings = len(re.findall(r"^[ \t>]*(?:#|=|--)", text, re.MULTILINE))
     signs = len(re.findall(r"[*_~]+|[\[<`&@!|]|://", text))
-    if blocks > MOST_BLOCKS or headings > MOST_HEADINGS or signs > MOST_SIGNS:
+    if blocks > scale * MOST_BLOCKS or headings > scale * MOST_HEADINGS or signs > scale * MOST_SIGNS:
         return False
     effort = sum(len(_MARKS.findall(part)) ** 2 for part in re.split(r"\n(?=\s*(?:\n|[|#>+*-]|\d+[.)]))", text))
-    return effort <= MOST_EFFORT
+    return effort <= scale * MOST_EFFORT
 
 
 def _pieces(nodes: Sequence[SyntaxTreeNode]) -> list[tuple[str, str]]:

@@ -136,3 +136,25 @@ def test_the_page_searches_what_it_holds(tab: Any, page_file: Path) -> None:
     assert tab.locator('[data-node-id="0.0"] .rn-hit b').inner_text() == "output"
     assert tab.locator('[data-node-id="0.1.0"]').count() == 0
     assert "does not answer" not in tab.locator(".rn-found").inner_text()
+
+
+def test_without_scripts_the_page_is_the_answer_and_the_tree(browser: Any, page_file: Path) -> None:
+    """As in the preview of a mail, or where scripts are switched off."""
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto((page_file / "recorded.html").as_uri())
+        text = page.locator("article").inner_text()
+        assert "Weigh the market" in text
+        assert "12 GWh and growing" in text
+        assert page.locator("article strong").inner_text() == "growing"
+        assert page.locator("article script, article img").count() == 0
+        assert page.get_by_text("Sodium").first.is_visible()
+    finally:
+        context.close()
+
+
+def test_with_scripts_the_answer_is_shown_once(tab: Any, page_file: Path) -> None:
+    tab.goto((page_file / "recorded.html").as_uri())
+    tab.wait_for_selector(".rn-panel:has-text('12 GWh')")
+    assert not tab.locator("article").is_visible()

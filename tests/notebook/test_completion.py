@@ -77,7 +77,7 @@ async def filled(shell: Any) -> Any:
         ("%rlm show fi", ["%rlm show first"]),
         ("%rlm diff fresh.1 fr", ["%rlm diff fresh.1 fresh", "%rlm diff fresh.1 fresh.1"]),
         ("%rlm resume first -m mod", ["%rlm resume first -m model"]),
-        ("%rlm export first --m", ["%rlm export first --mermaid"]),
+        ("%rlm export first --me", ["%rlm export first --mermaid"]),
         ("%%rlm -q\nSee {{te", ["%%rlm -q\nSee {{team}}", "%%rlm -q\nSee {{text}}"]),
     ],
 )

@@ -1,9 +1,8 @@
-"""`%rlm runs`, `show`, `diff`, `export`, `gc`, over runs that real cells left."""
+"""`%rlm runs`, `show`, `diff`, `gc`, over runs that real cells left."""
 
 # ruff: noqa: ASYNC240 - a test may block
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -117,26 +116,6 @@ async def test_diff(trips: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(found, Difference)
     assert [change.new.id for change in found.changed] == ["0", "0.1"]
     assert "[0.1] hotel: result changed" in capsys.readouterr().out
-
-
-async def test_export(trips: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    await trips.value("%rlm export trip --json 'my copy.json'")
-    assert json.loads(Path("my copy.json").read_text()) == json.loads((FOLDER / "trip.json").read_text())
-    await trips.value("%rlm export trip --mermaid")
-    assert Path("trip.mmd").read_text().startswith("flowchart")
-    await trips.value("%rlm export trip --html page.html")
-    page = Path("page.html").read_text()
-    assert page.startswith("<!doctype html>")
-    assert "<b>again</b>" not in page
-    assert "is written to" in capsys.readouterr().out
-
-
-async def test_export_never_overwrites_a_run(trips: Any) -> None:
-    before = (FOLDER / "trip.json").read_bytes()
-    for target in ("notebook.rlm/trip.json", "notebook.rlm/other.json"):
-        assert "is where a run is kept" in str(await trips.failure(f"%rlm export trip --json {target}"))
-    assert "cannot write" in str(await trips.failure("%rlm export trip --json missing/folder/x.json"))
-    assert (FOLDER / "trip.json").read_bytes() == before
 
 
 async def test_a_run_is_called_by_what_its_cell_says_and_not_by_what_is_put_in(shell: Any) -> None:

@@ -47,7 +47,7 @@ _HOMES = {
     "diff": "runs.DIFF",
     "versions": "versions.VERSIONS",
     "restore": "versions.RESTORE",
-    "export": "runs.EXPORT",
+    "export": "export.EXPORT",
     "gc": "runs.GC",
     "baseline": "baseline.BASELINE",
     "models": "models.MODELS",

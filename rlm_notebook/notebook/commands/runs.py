@@ -1,16 +1,14 @@
-"""`%rlm runs`, `show`, `diff`, `export`, `gc`: the saved runs beside the notebook. Nothing here starts a run."""
+"""`%rlm runs`, `show`, `diff`, `gc`: the saved runs beside the notebook. Nothing here starts a run."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ...checkpoints.document import document_of
 from ...checkpoints.location import is_archived
 from ...checkpoints.selection import recorded_in
 from ...exceptions import CheckpointError, ConfigurationError
@@ -22,7 +20,7 @@ from ..kernel.session import Session
 from .registry import Command
 from .run_lookup import file_of, folders, live_run, run_named, runs_kept
 
-__all__ = ["DIFF", "EXPORT", "GC", "RUNS", "SHOW"]
+__all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 
 # -- runs ----------------------------------------------------------------------------------------------------------
 
@@ -80,46 +78,6 @@ def _diff_options(parser: LineParser) -> None:
 
 
 DIFF = Command("the differences between two runs, node by node", _diff, _diff_options)
-
-
-# -- export --------------------------------------------------------------------------------------------------------
-
-
-def _export(session: Session, options: argparse.Namespace) -> None:
-    form, path = next((form, getattr(options, form)) for form in _FORMS if getattr(options, form) is not None)
-    suffix, text_of = _FORMS[form]
-    run = run_named(session, options.name)
-    target = Path(path or Path(options.name).stem + suffix).expanduser().absolute()
-    if target in runs_kept(session) or str(target) == run.checkpoint:
-        raise ConfigurationError(f"{target} is where a run is kept; export to another path")
-    text = text_of(run)
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
-    print(f"rlm: {options.name} is written to {target} ({max(1, len(text) >> 10)} KB)")
-
-
-def _json_of(run: RunView) -> str:
-    return json.dumps(document_of(run.internals.snapshot()), ensure_ascii=False, indent=1) + "\n"
-
-
-_FORMS: dict[str, tuple[str, Callable[[RunView], str]]] = {
-    "html": (".html", lambda run: run.to_html()),
-    "json": (".export.json", _json_of),
-    "mermaid": (".mmd", lambda run: run.to_mermaid()),
-}
-
-
-def _export_options(parser: LineParser) -> None:
-    parser.add_argument("name", metavar="RUN", help="the run")
-    form = parser.add_mutually_exclusive_group(required=True)
-    for name, (suffix, _) in _FORMS.items():
-        description = f"the file to write; default: NAME{suffix} in the working directory"
-        form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
-
-
-EXPORT = Command("write a run to a file: an HTML page, JSON or a flowchart", _export, _export_options)
 
 
 # -- gc ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """A run as one HTML file: the widget with the recorded data, for a browser without a kernel and without a network.
 
+Without scripts it shows the answer, with the nodes that it cites, and the static tree.
+
 The file allows only its own two scripts (by their hashes) and no requests. Text from models is only in it as data: JSON
 without `<`, or escaped text.
 """
@@ -18,7 +20,9 @@ from typing import Any
 
 from ...core.text import printable
 from ...runtime.run_view import RunView
+from ...views.export.html import report_html
 from ..widget.feed import Feed
+from .report import report_of_run
 from .static_tree import bundle_of, summary_of
 
 __all__ = ["page_of"]
@@ -43,6 +47,8 @@ def page_of(run: RunView) -> str:
         "base-uri 'none'; form-action 'none'",
         title=escape(title),
         summary=escape(summary_of(run)),
+        run_id=escape(run.run_id),
+        answer=report_html(report_of_run(run)),
         static=bundle_of(run, MOST_BYTES_OF_TREE)["text/html"].replace("<details>", "<details open>", 1),
         data=_data_of(run, feed),
         script=script,
@@ -97,6 +103,9 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <main id="rlm"></main>
+<article data-rlm-run="{run_id}">
+{answer}
+</article>
 {static}
 <script type="application/json" id="rlm-run">{data}</script>
 <script type="module">{script}</script>

@@ -1,0 +1,143 @@
+"""`%rlm export`: writes a run to a file, as a document of its answer or as data. What a format cannot hold is said."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from ...checkpoints.document import document_of
+from ...core.redaction import store_of
+from ...exceptions import ConfigurationError
+from ...runtime.run_view import RunView
+from ...views.export.report import Report
+from ..cell.line_parser import LineParser
+from ..display.report import report_of_run
+from ..kernel.session import Session
+from .registry import Command
+from .run_lookup import run_named, runs_kept
+
+__all__ = ["EXPORT"]
+
+#: Seconds that pandoc may take.
+PATIENCE = 60
+
+#: The content of a file, and remarks about it.
+Written = tuple[bytes, list[str]]
+
+
+def _export(session: Session, options: argparse.Namespace) -> None:
+    form, path = next((form, getattr(options, form)) for form in _FORMS if getattr(options, form) is not None)
+    suffix, written = _FORMS[form]
+    run = run_named(session, options.name)
+    target = Path(path or Path(options.name).stem + suffix).expanduser().absolute()
+    if target in runs_kept(session) or str(target) == run.checkpoint:
+        raise ConfigurationError(f"{target} is where a run is kept; export to another path")
+    if form in _DOCUMENTS and not run.internals.live and store_of(run.internals.snapshot()) == "hashes":
+        raise ConfigurationError(
+            f"{options.name} was recorded with --store hashes, so its texts are not in its file; run its cell with "
+            "--store outputs or full, then export it"
+        )
+    data, remarks = written(run)
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
+    print(f"rlm: {options.name} is written to {target} ({max(1, len(data) >> 10)} KB)")
+    for remark in remarks:
+        print(f"rlm: {remark}")
+
+
+# -- the formats ---------------------------------------------------------------------------------------------------
+
+
+def _json(run: RunView) -> Written:
+    return (json.dumps(document_of(run.internals.snapshot()), ensure_ascii=False, indent=1) + "\n").encode(), []
+
+
+def _markdown(run: RunView) -> Written:
+    from ...views.export.markdown import markdown_of
+
+    return markdown_of(report_of_run(run)).encode(), []
+
+
+def _latex(run: RunView) -> Written:
+    from ...views.export.latex import foreign_letters, latex_of
+    from ...views.export.tex import formula_of
+
+    report = report_of_run(run)
+    text = latex_of(report)
+    refused = [each.tex for each in report.formulas if formula_of(each) is None]
+    remarks = []
+    if refused:
+        example = " ".join(refused[0].split())[:60]
+        remarks.append(f"{_formulas(len(refused))} written as text, because LaTeX may not accept it: {example}")
+    if letters := foreign_letters(text):
+        example = "".join(sorted(letters)[:8])
+        remarks.append(f"some letters ({example}) need LuaLaTeX or XeLaTeX and a font that has them")
+    return text.encode(), remarks
+
+
+def _word(run: RunView) -> Written:
+    from ...views.export.word import word_of
+
+    report = report_of_run(run)
+    if not report.formulas:
+        return word_of(report), []
+    count = _formulas(len(report.formulas))
+    program = shutil.which("pandoc")
+    if program is None:
+        return word_of(report), [f"{count} written as TeX; with pandoc on the PATH, they become equations of Word"]
+    try:
+        return _with_equations(program, report), [f"{count} written as equations, by pandoc"]
+    except (OSError, subprocess.SubprocessError) as error:
+        return word_of(report), [f"{count} written as TeX, because pandoc failed: {error}"]
+
+
+def _with_equations(program: str, report: Report) -> bytes:
+    """The Word file as pandoc writes it, from HTML that has been through the gate: it names no file and no image."""
+    from ...views.export.html import report_html
+
+    page = f"<!doctype html><html><body>{report_html(report, typeset=True)}</body></html>"
+    command = [program, "--from=html+tex_math_dollars", "--to=docx", "--output=-"]
+    done = subprocess.run(command, input=page.encode(), capture_output=True, timeout=PATIENCE, check=False)
+    if done.returncode:
+        raise subprocess.SubprocessError(done.stderr.decode(errors="replace").strip()[:200] or "no reason given")
+    return done.stdout
+
+
+def _formulas(count: int) -> str:
+    return f"{count} {'formula is' if count == 1 else 'formulas are'}"
+
+
+_FORMS: dict[str, tuple[str, Callable[[RunView], Written]]] = {
+    "md": (".md", _markdown),
+    "html": (".html", lambda run: (run.to_html().encode(), [])),
+    "tex": (".tex", _latex),
+    "docx": (".docx", _word),
+    "json": (".export.json", _json),
+    "mermaid": (".mmd", lambda run: (run.to_mermaid().encode(), [])),
+}
+_DOCUMENTS = ("md", "tex", "docx")
+_HELP = {
+    "md": "the answer and the nodes that it cites, as Markdown",
+    "html": "one interactive page with the answer, the tree and all details",
+    "tex": "the answer and the nodes that it cites, as LaTeX",
+    "docx": "the answer and the nodes that it cites, for Word",
+    "json": "the run as data",
+    "mermaid": "the tree as a flowchart",
+}
+
+
+def _options(parser: LineParser) -> None:
+    parser.add_argument("name", metavar="RUN", help="the run")
+    form = parser.add_mutually_exclusive_group(required=True)
+    for name, (suffix, _) in _FORMS.items():
+        description = f"{_HELP[name]}; default: NAME{suffix} in the working directory"
+        form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
+
+
+EXPORT = Command("write a run to a file: Markdown, an HTML page, LaTeX, Word, JSON or a flowchart", _export, _options)
