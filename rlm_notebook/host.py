@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .console import say
 from .ports import Host
 
 __all__ = ["PlainHost", "current_host", "html_page", "install_host", "tree_view"]
@@ -18,7 +19,7 @@ class PlainHost:
     """A script or a plain interpreter: runs are printed, files are in the working directory."""
 
     def display(self, run: Any) -> None:
-        print(run)
+        say(run)
 
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
         return None

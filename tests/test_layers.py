@@ -11,7 +11,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
     {"version", "exceptions", "core"},
-    {"ports", "host", "concurrency", "credentials"},
+    {"ports", "host", "console", "concurrency", "credentials"},
     {"views", "types", "values", "output_type"},
     {"tools", "prompts", "pricing", "memory"},
     # What implements the ports needs nobody who uses it.

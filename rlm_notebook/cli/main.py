@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile, load_recorded
+from ..console import lenient_streams
 from ..core.limits import Budget
 from ..core.plain_text import terminal_text
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
@@ -36,8 +37,12 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status. Errors are one line on standard error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # The task follows the option, and is not its value.
-    options = _parser().parse_args(["--code=planner" if each == "--code" else each for each in given])
+    with lenient_streams():
+        # The task follows the option, and is not its value.
+        return _executed(_parser().parse_args(["--code=planner" if each == "--code" else each for each in given]))
+
+
+def _executed(options: argparse.Namespace) -> int:
     try:
         status: int = options.command(options)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..console import encodable
 from ..core.events import Event, Token
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
@@ -49,7 +50,7 @@ class RichProgress:
         if self._live.is_started:
             self._live.stop()
             self._console.print(self._drawing(None))
-            self._console.print(cache_line(self._run.usage), end="")
+            self._console.print(encodable(cache_line(self._run.usage), self._console.encoding), end="")
 
     def _draw(self) -> None:
         self._live.update(self._drawing(self._console.height - 2), refresh=True)
@@ -60,7 +61,8 @@ class RichProgress:
         rows = list(outline_rows(self._run.tree, self._console.width - 1, breaks))
         if height is not None and len(rows) > height:
             rows = ["…", *rows[-(height - 1) :]]
-        drawing = Text("\n".join(rows), no_wrap=True, overflow="ellipsis")
+        text = encodable("\n".join(rows), self._console.encoding)
+        drawing = Text(text, no_wrap=True, overflow="ellipsis")
         for symbol, style in _STYLES.items():
             drawing.highlight_words([f"{symbol} "], style=style)
         return drawing

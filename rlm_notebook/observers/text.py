@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from typing import IO, Protocol
 
+from ..console import written
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
 from ..core.text import printable
@@ -67,7 +68,7 @@ class TextProgress:
             node = self._run.tree[event.node]
             remark = printable(reason(node) or getattr(event, "reason", ""))
             line = f"{SYMBOLS[shown_state(node)]} [{node.id}] {printable(node.title)[:90]}"
-            self._stream.write(f"{line}: {remark}\n" if remark else f"{line}\n")
+            written(self._stream, f"{line}: {remark}\n" if remark else f"{line}\n")
             self._stream.flush()
 
     def close(self) -> None:
@@ -78,7 +79,7 @@ class TextProgress:
         self._stop()
         self._redraw.stop()
         self._erase()
-        self._stream.write(f"{self._run}\n{cache_line(self._run.usage)}")
+        written(self._stream, f"{self._run}\n{cache_line(self._run.usage)}")
         self._stream.flush()
 
     def _draw(self) -> None:
@@ -89,7 +90,7 @@ class TextProgress:
             # New nodes appear at the end; `close` prints the whole tree.
             rows = ["…", *rows[-(size.lines - 3) :]]
         self._erase()
-        self._stream.write("\n".join(rows) + "\n")
+        written(self._stream, "\n".join(rows) + "\n")
         self._stream.flush()
         self._drawn = len(rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...console import printed
 from ...core.plain_text import without_links
 from ...core.text import printable
 from ...core.tree import NodeState
@@ -54,6 +55,7 @@ def in_one_line(error: Exception, shell: Any = None) -> Exception:
     # The line at which a limit was reached is of no interest.
     place = "" if isinstance(error, LimitError) else place_of(error, shell)
     line = without_links(printable(f"{message} ({place}; --debug shows the traceback)" if place else message))
-    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+    # A terminal that cannot encode the line would show nothing of the error.
+    error._render_traceback_ = lambda: [printed(line)]  # type: ignore[attr-defined]
     error.__cause__ = error.__context__ = None
     return error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.memory import MemoryJournal
+from ...console import say
 from ...core.events import Event
 from ...core.records import Recorded
 from ...exceptions import CheckpointError
@@ -49,7 +50,7 @@ class FileOrMemory:
             self._memory = MemoryJournal()
             self._memory.open()
             why = error.__cause__.strerror or error.__cause__
-            print(f"rlm: warning: cannot write {place} ({why}): this run is kept in memory only")
+            say(f"rlm: warning: cannot write {place} ({why}): this run is kept in memory only")
 
     def append(self, event: Event) -> None:
         self._journal.append(event)

@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 
 from ...concurrency.cancellation import is_being_cancelled
 from ...concurrency.loop_thread import run_blocking
+from ...console import say
 from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
 from ...ports import Journal
@@ -48,7 +49,7 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
         if isinstance(options, CellOptions):
             task = _task(session, options, cell)
             return await answer(session, replace(options, title=_first_line(cell)), task)
-        print(options)
+        say(options)
         return None
     except (RLMError, UsageError) as error:
         if debug:
@@ -104,7 +105,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     finally:
         await _stopped(run)
         if options.time:
-            print(timing.summary(run, time.monotonic() - began))
+            say(timing.summary(run, time.monotonic() - began))
     output.format = options.format or output.format
     value.returned(output)
     if options.type:
@@ -119,7 +120,7 @@ async def _plan(session: Session, options: CellOptions, task: str, journal: Jour
         plan = await _attended(session, run, dry_run.planned(run))
     finally:
         await _stopped(run)
-    print(dry_run.summary(run, plan))
+    say(dry_run.summary(run, plan))
     return plan
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ...async_engine import AsyncRecursiveEngine
 from ...checkpoints.json_file import JsonFile
+from ...console import say
 from ...core.limits import Budget
 from ...core.tree import NodeState
 from ...engine import RecursiveEngine
@@ -215,5 +216,5 @@ def _default_model(session: Session, mode: str, journal: Journal | None, request
     if (provider := default_model()) is not None:
         session.print_once(why_default(provider))
         return provider.spec, mode
-    print(suggestions())
+    say(suggestions())
     return OFFLINE, mode

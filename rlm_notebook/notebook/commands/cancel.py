@@ -7,6 +7,7 @@ from pathlib import Path
 
 from IPython.core.error import UsageError
 
+from ...console import say
 from ...runtime.run_view import RunView
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
@@ -32,7 +33,7 @@ def _cancel(session: Session, options: argparse.Namespace) -> None:
         run.cancel()
         done = sum(node.state == "done" for node in run.tree)
         where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
-        print(f"cancelled {_name(run) or run.run_id}: {done} of {len(run.tree)} nodes are done; {where}")
+        say(f"cancelled {_name(run) or run.run_id}: {done} of {len(run.tree)} nodes are done; {where}")
 
 
 def _name(run: RunView) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...checkpoints.document import document_of
+from ...console import say
 from ...core.redaction import store_of
 from ...exceptions import ConfigurationError
 from ...runtime.run_view import RunView
@@ -46,9 +47,9 @@ def _export(session: Session, options: argparse.Namespace) -> None:
         target.write_bytes(data)
     except OSError as error:
         raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
-    print(f"rlm: {options.name} is written to {target} ({max(1, len(data) >> 10)} KB)")
+    say(f"rlm: {options.name} is written to {target} ({max(1, len(data) >> 10)} KB)")
     for remark in remarks:
-        print(f"rlm: {remark}")
+        say(f"rlm: {remark}")
 
 
 # -- the formats ---------------------------------------------------------------------------------------------------

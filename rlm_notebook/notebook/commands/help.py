@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ...console import say
 from ...views.table import Table
 from ..cell.options import parser
 from ..kernel.session import Session
@@ -13,14 +14,14 @@ __all__ = ["DOCTOR", "HELP", "VERSION"]
 
 
 def _help(session: Session, options: argparse.Namespace) -> None:
-    print(f"last run: {session.last!r}" if session.last is not None else "no run yet in this session")
-    print(f"\nline commands (each has --help):\n{help_text()}\n\ncells:\n{parser().format_help()}")
+    say(f"last run: {session.last!r}" if session.last is not None else "no run yet in this session")
+    say(f"\nline commands (each has --help):\n{help_text()}\n\ncells:\n{parser().format_help()}")
 
 
 def _version(session: Session, options: argparse.Namespace) -> None:
     from ...version import __version__
 
-    print(__version__)
+    say(__version__)
 
 
 def _doctor(session: Session, options: argparse.Namespace) -> Table:

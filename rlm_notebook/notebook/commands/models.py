@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...async_engine import AsyncRecursiveEngine
+from ...console import say
 from ...engine import RecursiveEngine
 from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
@@ -29,7 +30,7 @@ def _options(parser: LineParser) -> None:
 
 def _models(session: Session, options: argparse.Namespace) -> Table:
     if options.env_file:
-        print(keys_from(options.env_file))
+        say(keys_from(options.env_file))
     if options.spec:
         return _one(options.spec, session.variables)
     choice = default_choice(session.defaults.model)

@@ -31,6 +31,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from ...console import say
 from ..cell.line_parser import LineParser, close_to, words_of
 from ..cell.run_cell import wait_for
 from ..kernel.session import Session
@@ -94,7 +95,7 @@ def run_command(session: Session, line: str) -> Any:
     parser = wanted.parser(name)
     options = parser.read(words)
     if options.help:
-        print(parser.format_help())
+        say(parser.format_help())
         return None
     value = wanted.run(session, options)
     return wait_for(session, lambda: value) if inspect.iscoroutine(value) else value

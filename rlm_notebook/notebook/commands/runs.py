@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 
 from ...checkpoints.location import is_archived
 from ...checkpoints.selection import recorded_in
+from ...console import say
 from ...exceptions import CheckpointError, ConfigurationError
 from ...runtime.run_list import RunList, summary_of
 from ...runtime.run_view import RunView
@@ -97,10 +98,8 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
         path.unlink()
     action = "would remove" if options.dry_run else "removed"
     for path in copies:
-        print(f"rlm: {action} {path}")
-    print(
-        f"rlm: {action} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB"
-    )
+        say(f"rlm: {action} {path}")
+    say(f"rlm: {action} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB")
 
 
 def _copies(session: Session, name: str | None) -> Iterator[Path]:

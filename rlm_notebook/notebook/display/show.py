@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...console import say
 from ...core.error_text import described
 from ...core.events import Event, RunFinished
 from ...runtime.run_view import RunView
@@ -68,7 +69,7 @@ def _text_view(run: RunView, title: str) -> Iterator[None]:
         progress.close()
         if run.internals.latest.status in ("done", "failed"):
             # The error of a run that was stopped names its file.
-            print(_summary(run.internals.latest))
+            say(_summary(run.internals.latest))
 
 
 def _summary(run: RunView) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path, papermill_folders
+from ...console import say
 from .executed_cell import ExecutedCell
 
 if TYPE_CHECKING:
@@ -111,4 +112,4 @@ class NotebookHost:
         elif view == "static":
             show_static(run)
         else:
-            print(run if view == "text" else repr(run))
+            say(run if view == "text" else repr(run))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...console import say
 from ..display.typed_tables import TypedTables
 from .host import NotebookHost
 
@@ -92,4 +93,4 @@ class Session:
         """Prints a line, once in a session."""
         if line not in self._printed:
             self._printed.add(line)
-            print(line)
+            say(line)
