@@ -52,6 +52,29 @@ async def test_one_plain_call_is_set_beside_the_tree(shell: Any, model: Scripted
     assert shell.names["_rlm"] is compared.tree, "the last run stays what it was"
 
 
+async def test_the_answers_are_two_columns(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    plain = "# Plain\n\n- one *thing* and more words than a column of forty characters can hold\n\n<script>x</script>"
+
+    def model(request: Request) -> Any:
+        if request.mode == "worker" and request.facts.depth == 0:
+            return plain
+        return answers(request)
+
+    shell.names["engine"] = AsyncRecursiveEngine(ScriptedModel(model))
+    await shell.value(CELL.format(""))
+    compared = await shell.value("%rlm baseline")
+    lines = str(compared).splitlines()
+    head = next(at for at, line in enumerate(lines) if line.startswith("one plain call  ") and "|" in line)
+    assert lines[head].split("|")[1].strip() == "the tree"
+    assert lines[head + 2].split(" | ")[0].rstrip() == "# Plain"
+    assert {line.index(" | ") for line in lines[head : head + 3]} == {38}
+    shown = compared._repr_html_()
+    assert '<h3 dir="auto">Plain</h3>' in shown
+    assert '<li dir="auto">one <em>thing</em>' in shown
+    assert "<script>" not in shown
+
+
 async def test_it_is_kept_beside_the_run_and_not_paid_again(shell: Any, model: ScriptedModel) -> None:
     await shell.value(CELL.format(""))
     await shell.value("%rlm baseline")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from ...async_engine import AsyncRecursiveEngine
@@ -11,7 +14,9 @@ from ...core.text import duration, printable
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
-from ...views.gate import html_text, shortened
+from ...views.export.content import blocks_of
+from ...views.export.html import html_of
+from ...views.gate import shortened
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, recorded_model
 from ..cell.line_parser import LineParser
@@ -26,7 +31,7 @@ _COLUMNS = ("", "calls", "tokens", "cost", "time at work", "characters")
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The answer of one plain call beside that of a tree, with the usage of both; displays as a table and two texts."""
+    """The answers of one plain call and of a tree, with the usage of both; displays as a table and two columns."""
 
     plain: RunView
     tree: RunView
@@ -47,21 +52,38 @@ class Comparison:
         return Table(_COLUMNS, rows, note)
 
     def __str__(self) -> str:
-        answers = (str(run.partial()).splitlines() for run in (self.plain, self.tree))
-        plain, tree = ("\n".join(map(printable, lines)) for lines in answers)
-        return f"{self.table}\n\n-- one plain call --\n{plain}\n\n-- the tree --\n{tree}"
+        # Up to what a line of text holds well; a terminal may have less.
+        width = min(shutil.get_terminal_size((120, 24)).columns, 160) // 2 - 2
+        columns = [_wrapped(title, run, width) for title, run in self._answers]
+        lines = (f"{left:{width}} | {right}".rstrip() for left, right in zip_longest(*columns, fillvalue=""))
+        return "\n".join([str(self.table), "", *lines])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        texts = "".join(
-            f"<td {_CELL}>{html_text(shortened(str(run.partial())))}</td>" for run in (self.plain, self.tree)
+        columns = "".join(
+            f'<div style="{_COLUMN}"><p><b>{title}</b></p>{_as_html(run)}</div>' for title, run in self._answers
         )
-        heads = "<th>one plain call</th><th>the tree</th>"
-        return f'{self.table._repr_html_()}<table style="width:100%"><tr>{heads}</tr><tr>{texts}</tr></table>'
+        # Beside each other where there is room, else one below the other.
+        return f'{self.table._repr_html_()}<div style="display:flex;flex-wrap:wrap;gap:0 2em">{columns}</div>'
+
+    @property
+    def _answers(self) -> tuple[tuple[str, RunView], ...]:
+        return ("one plain call", self.plain), ("the tree", self.tree)
 
 
-_CELL = 'style="width:50%;text-align:left;vertical-align:top;white-space:pre-wrap"'
+_COLUMN = "flex:1 1 22em;min-width:0;overflow-wrap:anywhere;overflow-x:auto;text-align:left"
+
+
+def _as_html(run: RunView) -> str:
+    """The answer as the cell shows it: headings, lists and tables, and formulas that the notebook draws."""
+    return html_of(blocks_of(shortened(str(run.partial())), scale=1), shift=2, typeset=True)
+
+
+def _wrapped(title: str, run: RunView, width: int) -> list[str]:
+    """The lines of an answer in a column."""
+    lines = (printable(line) for line in str(run.partial()).splitlines())
+    return [title, "-" * width, *(part for line in lines for part in textwrap.wrap(line, width) or [""])]
 
 
 def _usage_row(name: str, run: RunView) -> tuple[str, ...]:

@@ -141,8 +141,8 @@ _BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _CITATION = re.compile(r"\[(0(?:\.\d+)*)\]")
 
 
-def blocks_of(text: str) -> tuple[Block, ...]:
-    """The blocks of a text in Markdown; of one that is JSON, or too large to lay out, one block of code."""
+def blocks_of(text: str, scale: int = 20) -> tuple[Block, ...]:
+    """The blocks of a text in Markdown; one block of code for JSON, and for what is `scale` times too large for a page."""
     text = terminal_text(well_formed(re.sub(r"\r\n?", "\n", text)))
     if text.lstrip()[:1] in ("{", "["):
         try:
@@ -152,7 +152,7 @@ def blocks_of(text: str) -> tuple[Block, ...]:
         if isinstance(value, dict | list):
             return (CodeBlock(json.dumps(value, ensure_ascii=False, indent=2), "json"),)
     try:
-        tree, formulas = parsed(text, scale=20)
+        tree, formulas = parsed(text, scale)
         return _Reader(formulas).blocks(tree.children)
     except (TooMuch, RecursionError):
         return (CodeBlock(text),)
