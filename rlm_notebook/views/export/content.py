@@ -142,7 +142,7 @@ _CITATION = re.compile(r"\[(0(?:\.\d+)*)\]")
 
 
 def blocks_of(text: str, scale: int = 20) -> tuple[Block, ...]:
-    """The blocks of a text in Markdown; one block of code for JSON, and for what is `scale` times too large for a page."""
+    """The blocks of a text in Markdown; of JSON, and of what is `scale` times too large for a page, a block of code."""
     text = terminal_text(well_formed(re.sub(r"\r\n?", "\n", text)))
     if text.lstrip()[:1] in ("{", "["):
         try:
