@@ -6,7 +6,7 @@ import { computed, effect, signal } from "@preact/signals-core";
 import { h, render as renderInto } from "preact";
 import { connect, heightSetting, themeSetting, type Connection, type WidgetModel } from "./model";
 import { Painter } from "./painter";
-import { hideStaticCopy, watchStaticCopy } from "./static_copy";
+import { hideStaticCopy, isExported, watchStaticCopy } from "./static_copy";
 import type { RunStore } from "./store/run_store";
 import { View } from "./store/view";
 import styles from "./styles";
@@ -96,6 +96,7 @@ export default function createWidget() {
     },
     render({ model, el }: { model: WidgetModel; el: HTMLElement }): Cleanup {
       connection ??= connect(model);
+      if (isExported(el.ownerDocument, connection.store.run.run_id)) return () => undefined;
       return mountView(connection.store, model, el);
     },
   };

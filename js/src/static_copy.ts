@@ -37,3 +37,15 @@ export function watchStaticCopy(element: HTMLElement, shown: () => Shown, tell: 
   const timer = setInterval(check, CHECK_INTERVAL);
   return () => clearInterval(timer);
 }
+
+/**
+ * Whether this is a page that nbconvert, Sphinx or the like made: it holds the saved state of widgets, and no kernel
+ * answers there. The static copy is what it shows, if the page has it.
+ */
+export function isExported(document: Document, runId: string): boolean {
+  return (
+    runId !== "" &&
+    document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]') !== null &&
+    document.querySelector(`[data-rlm-run="${CSS.escape(runId)}"]`) !== null
+  );
+}

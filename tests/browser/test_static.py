@@ -12,11 +12,14 @@ from typing import Any
 import nbformat
 import pytest
 
+import rlm_notebook
 from rlm_notebook import AsyncRecursiveEngine, Run, ScriptedModel
 from rlm_notebook.notebook.display.static_tree import bundle_of
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.browser
+
+BUNDLE = Path(rlm_notebook.__file__).parent / "static" / "widget.js"
 
 HOSTILE = "<script>window.broken=1</script><img src=x onerror='window.broken=1'> [x](javascript:1) ``` \u202e"
 SCRIPT = {"Weigh the market": {"Size it": {"Europe": "12", "Asia": "80"}, HOSTILE: "x", "Compare": "165"}}
@@ -115,6 +118,52 @@ def test_exported_with_nbconvert_it_is_a_tree_without_network(tab: Any, run: Run
     text = tab.locator("body").inner_text()
     assert "model not found" not in text
     assert "Error displaying widget" not in text
+
+
+DEAD_WIDGET = """
+async ([code, run_id]) => {
+  const widget = (await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })))).default();
+  const traits = { _meta: { protocol: 1, run_id, title: "" }, _snap: null, theme: "auto", height: 460 };
+  const model = { get: (name) => traits[name], on() {}, off() {}, send() {} };
+  widget.initialize({ model });
+  const place = document.createElement("div");
+  place.id = "dead";
+  document.body.prepend(place);
+  widget.render({ model, el: place });
+}
+"""
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+def test_a_widget_without_a_kernel_leaves_an_exported_page_to_the_static_copy(
+    tab: Any, run: Run, tmp_path: Path, with_state: bool
+) -> None:
+    """JupyterLab can save the state of widgets; exported pages load them from the web, and then no kernel answers."""
+    nbconvert = pytest.importorskip(
+        "nbconvert", reason="nbconvert is not installed (pip install 'rlm-notebook[browser]')"
+    )
+    mime = "application/vnd.jupyter.widget"
+    view = {f"{mime}-view+json": {"model_id": "a" * 32, "version_major": 2, "version_minor": 1}}
+    outputs = [
+        nbformat.v4.new_output("display_data", data={**view, "text/plain": ""}),
+        nbformat.v4.new_output("display_data", data=bundle_of(run)),
+    ]
+    cell = nbformat.v4.new_code_cell("%%rlm -m model\nWeigh the market", outputs=outputs)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    state = {"model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "~0.9", "state": {}}
+    if with_state:
+        saved = {"version_major": 2, "version_minor": 0, "state": {"a" * 32: state}}
+        notebook.metadata["widgets"] = {f"{mime}-state+json": saved}
+    exported, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    (tmp_path / "exported.html").write_text(exported, encoding="utf-8")
+    tab.goto((tmp_path / "exported.html").as_uri())
+    tab.evaluate(DEAD_WIDGET, [BUNDLE.read_text(encoding="utf-8"), run.run_id])
+    # Without a state nobody draws the widget; one that is drawn all the same is alive.
+    assert (tab.locator("#dead *").count() == 0) is with_state
+    assert tab.locator(".rlm-static").is_visible() is with_state
+    if with_state:
+        is_read_as_a_tree(tab)
+        assert "Loading" not in tab.locator("body").inner_text()
 
 
 def test_a_terminal_gets_the_tree_as_text(run: Run) -> None:

@@ -50,6 +50,21 @@ describe("the widget", () => {
     expect(hidingRules()).toEqual([]);
   });
 
+  it("leaves the static copy to an exported page, which no kernel answers", async () => {
+    const page = document.createElement("main");
+    page.innerHTML = '<div data-rlm-run="exported"></div>';
+    document.body.append(page);
+    const live = await mount({ run: { run_id: "exported" } });
+    expect(live.el.childNodes.length).toBeGreaterThan(0);
+
+    page.insertAdjacentHTML("beforeend", '<script type="application/vnd.jupyter.widget-state+json">{}</script>');
+    const exported = addView(live.widget, live.model);
+    expect(exported.el.childNodes).toHaveLength(0);
+    const other = await mount({ run: { run_id: "without a copy" } });
+    expect(other.el.childNodes.length).toBeGreaterThan(0);
+    page.remove();
+  });
+
   it("leaves nothing behind and hears nothing more when disposed of", async () => {
     const { model, el, dispose } = await mount();
     dispose();
