@@ -58,7 +58,14 @@ async def test_a_document_is_valid_by_the_shipped_schema() -> None:
 
 
 def test_the_shipped_schema_is_that_of_the_models() -> None:
-    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema()
+    assert meaning(json.loads(SCHEMA.read_text(encoding="utf-8"))) == meaning(json_schema())
+
+
+def meaning(schema: Any) -> Any:
+    """A schema without what says nothing: older versions of pydantic do not write it."""
+    if isinstance(schema, dict):
+        return {name: meaning(each) for name, each in schema.items() if (name, each) != ("additionalProperties", True)}
+    return [meaning(each) for each in schema] if isinstance(schema, list) else schema
 
 
 async def test_a_run_comes_back_from_its_document_as_it_was() -> None:
