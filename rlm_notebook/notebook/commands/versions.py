@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...checkpoints.json_file import JsonFile, require_at_rest
 from ...checkpoints.selection import recorded_in
+from ...console import say
 from ...core.changes import changes_of, described_changes
 from ...core.records import Recorded
 from ...core.tree import NodeState
@@ -75,7 +76,7 @@ def _restore(session: Session, options: argparse.Namespace) -> None:
         require_at_rest(path)
         file.restore(execution)
     where = "its cell shows it" if run is not None else "execute its cell to show it: no model is called"
-    print(f"rlm: {path.stem} is version {options.version} again ({what}); {where}")
+    say(f"rlm: {path.stem} is version {options.version} again ({what}); {where}")
 
 
 def _shown(session: Session, path: Path) -> RunView | None:
