@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RLMError,
         ToolError,
     )
+    from .experiments.mapping import Experiment
     from .memory import SharedMemory
     from .models.scripted import Cells, Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
@@ -62,6 +63,7 @@ __all__ = [
     "ConfigurationError",
     "Event",
     "ExecutionError",
+    "Experiment",
     "Fault",
     "InvalidJSONError",
     "LimitError",
@@ -107,6 +109,7 @@ _HOMES = {
     "core.tree": ["Node", "NodeState"],
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
+    "experiments.mapping": ["Experiment"],
     "memory": ["SharedMemory"],
     "models.scripted": ["Cells", "Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],

@@ -11,11 +11,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .caches.shared_replies import SharedReplies
 from .checkpoints.file_names import baseline_path
@@ -34,6 +35,7 @@ from .memory import SharedMemory
 from .output_type import OutputType
 from .ports import Journal, Message, Observer, VersionedJournal
 from .pricing import Prices
+from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
 from .runtime.recorded_run import load_run
@@ -46,6 +48,9 @@ from .solver.recursion import Recursion
 from .solver.replay import replay, replay_as_recorded
 from .types import Output
 from .wrappers.cached import cache_of
+
+if TYPE_CHECKING:
+    from .experiments.mapping import Experiment
 
 __all__ = ["AsyncRecursiveEngine"]
 
@@ -181,6 +186,60 @@ class AsyncRecursiveEngine(EngineOptions):
         finally:
             await run.cancel()
 
+    def map(
+        self,
+        task: str,
+        data: Any,
+        *,
+        name: str | None = None,
+        checkpoint: Any = None,
+        output_type: Any = None,
+        budget: Budget | None = None,
+        concurrency: int = 64,
+        errors: Literal["keep", "raise"] = "keep",
+        limit: int | None = None,
+        pilot: int | None = None,
+        executor: Any = None,
+        mode: RunMode = "resume",
+        store: Literal["full", "outputs"] = "full",
+        row: str = "row",
+    ) -> Experiment:
+        """Solve `task` for each row of a table, and return the `Experiment` at once; await it for its end.
+
+        `data` is a frame (pandas, polars, pyarrow), a list of dicts or texts, or the path of a CSV, JSONL or Parquet
+        file. In the task, `{{column}}` is the value of a column, `{{row}}` the whole row. `name` is the file beside the
+        notebook in which rows are recorded, `checkpoint` its path instead; rows found there by their content are
+        reused. `budget` is for all rows together, over all executions; the engine's own is for each row. `concurrency`
+        rows run at once, with at most `max_concurrency` calls of the engine. `errors="keep"` leaves a failed row as a
+        row with its error, "raise" ends at the first one. `limit`: the first rows only. `pilot`: run so many random
+        rows first, forecast the rest, and stop if that may exceed the budget. `store="outputs"` records no trees. `row`
+        is another name for the whole row. `executor` is reserved.
+        Raises `ConfigurationError`, `CheckpointError`, and with `mode="replay"` `ReplayError`; needs a running event
+        loop.
+        """
+        _require_loop()
+        mapping = import_module(".experiments.mapping", __package__)
+        experiment: Experiment = mapping.experiment_of(
+            self,
+            task,
+            data,
+            name=name,
+            checkpoint=checkpoint,
+            output_type=output_type,
+            limit=limit,
+            row=row,
+            store=store,
+        )
+        return mapping.started(  # type: ignore[no-any-return]
+            experiment,
+            budget=budget,
+            concurrency=concurrency,
+            errors=errors,
+            pilot=pilot,
+            mode=mode,
+            executor=executor,
+        )
+
     def edit(
         self,
         run: RunView | str | Path,
@@ -283,6 +342,20 @@ class AsyncRecursiveEngine(EngineOptions):
         """The key that identifies a request: the task and the options that change its meaning."""
         wanted = OutputType(output_type) if output_type is not None else None
         return self._configuration.request_key(task, context, SharedMemory(variables or {}), wanted)
+
+    def row_identity(self, output_type: OutputType | None = None) -> str:
+        """The digest of all that the answer to a task depends on beside the task, its references and its context."""
+        self._renew()
+        return self._configuration.identity(output_type)
+
+    def sharing(self, whole: BudgetMeter | None, slots: Slots | None = None) -> AsyncRecursiveEngine:
+        """This engine for the rows of an experiment: its runs share one budget, beside the one that each has, and the
+        slots of this engine, or of an experiment over several engines."""
+        copied = copy(self)
+        shared = replace(self._configuration, whole=whole, slots=slots or self._configuration.slots)
+        object.__setattr__(copied, "_configuration", shared)
+        object.__setattr__(copied, "_recursion", Recursion(shared))
+        return copied
 
     @property
     def guarded(self) -> list[str]:
@@ -482,7 +555,7 @@ def _require_loop() -> None:
     except RuntimeError:
         raise ConfigurationError(
             "there is no running event loop; in code that does not await, use RecursiveEngine(...): its solve(...), "
-            "edit(run, ...) and retry_run(run)"
+            "map(task, data), edit(run, ...) and retry_run(run)"
         ) from None
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .async_engine import AsyncRecursiveEngine
 from .concurrency.loop_thread import run_blocking
 from .core.context import RLMContext
+from .core.limits import Budget
 from .core.plan import Plan
 from .core.redaction import Store
 from .exceptions import ConfigurationError
 from .runtime.config import EngineOptions, RunMode
 from .runtime.run_view import RunView
 from .types import Output
+
+if TYPE_CHECKING:
+    from .experiments.mapping import Experiment
 
 __all__ = ["RecursiveEngine"]
 
@@ -77,6 +82,56 @@ class RecursiveEngine(EngineOptions):
             ),
             thread_safe=self.thread_safe,
         )
+
+    def map(
+        self,
+        task: str,
+        data: Any,
+        *,
+        name: str | None = None,
+        checkpoint: Any = None,
+        output_type: Any = None,
+        budget: Budget | None = None,
+        concurrency: int = 64,
+        errors: Literal["keep", "raise"] = "keep",
+        limit: int | None = None,
+        pilot: int | None = None,
+        executor: Any = None,
+        mode: RunMode = "resume",
+        store: Literal["full", "outputs"] = "full",
+        row: str = "row",
+    ) -> Experiment:
+        """As `AsyncRecursiveEngine.map`; blocks until all rows have ended.
+
+        An interrupt (Ctrl-C) cancels the rows in flight, records what finished, and is raised again.
+        """
+        mapping = import_module(".experiments.mapping", __package__)
+        blocking = partial(run_blocking, thread_safe=self.thread_safe)
+        experiment: Experiment = mapping.experiment_of(
+            self.async_engine,
+            task,
+            data,
+            name=name,
+            checkpoint=checkpoint,
+            output_type=output_type,
+            limit=limit,
+            row=row,
+            store=store,
+            blocking=blocking,
+        )
+
+        async def work() -> Experiment:
+            return await mapping.started(  # type: ignore[no-any-return]
+                experiment,
+                budget=budget,
+                concurrency=concurrency,
+                errors=errors,
+                pilot=pilot,
+                mode=mode,
+                executor=executor,
+            )
+
+        return blocking(work)
 
     def edit(
         self,

@@ -47,6 +47,16 @@ class OutputType:
         self.schema: dict[str, Any] = _wrapped(self._described) if self._wrapped else plain
 
     @cached_property
+    def fields(self) -> list[str] | None:
+        """The names of the type's fields; `None` for a type without named fields, such as a list or a number."""
+        properties = _inlined(self._described).get("properties")
+        return list(properties) if properties and not self._wrapped else None
+
+    def to_json(self, value: Any) -> Any:
+        """A value of the type as JSON holds it."""
+        return self._adapter.dump_python(value, mode="json")
+
+    @cached_property
     def digest(self) -> str:
         return digest(self._described)
 

@@ -18,7 +18,8 @@ LAYERS = [
     {"models", "wrappers", "caches", "checkpoints", "sandbox"},
     {"agent", "runtime"},
     {"solver", "observers"},
-    {"engine", "async_engine"},
+    # An engine maps tasks over tables, and comparisons create engines.
+    {"engine", "async_engine", "experiments"},
     {"notebook"},
     {"demo", "cli", "__main__", "__init__"},
 ]

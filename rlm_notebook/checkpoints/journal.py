@@ -35,7 +35,7 @@ from . import safe_files
 from .document import MOST
 from .safe_files import require_regular, unusable
 
-__all__ = ["JournalContents", "line_of", "line_with_checksum", "read_journal"]
+__all__ = ["JournalContents", "checked_body", "line_of", "line_with_checksum", "parse_line", "read_journal"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -83,7 +83,7 @@ def read_journal(path: Path) -> JournalContents | None:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    fold.add(_parse(line.removesuffix(b"\n")))
+                    fold.add(parse_line(line.removesuffix(b"\n")))
                 except ValueError as error:
                     rest = sum(1 for _ in lines)
                     if fold.empty and not _is_torn_start(line, rest):
@@ -166,13 +166,18 @@ def _require_plausible(event: Event) -> None:
             raise ValueError("its usage is not a number of tokens")
 
 
-def _parse(line: bytes) -> Any:
-    """The JSON object of a line. Raises `ValueError` for a torn or damaged line."""
+def checked_body(line: bytes) -> bytes:
+    """A line without its checksum, as JSON text. Raises `ValueError` for a torn or damaged line."""
     body = line[:-_CHECK_LENGTH] + b"}"
     if line[-_CHECK_LENGTH:] != _check(body):
         raise ValueError("its checksum is wrong")
+    return body
+
+
+def parse_line(line: bytes) -> Any:
+    """The JSON object of a line. Raises `ValueError` for a torn or damaged line."""
     try:
-        return json.loads(body)
+        return json.loads(checked_body(line))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

@@ -22,12 +22,20 @@ class BudgetMeter:
 
     A call that does not fit waits while others are in flight, because they may use less than was reserved for them;
     otherwise `reserve` raises `OverBudget`. So the budget is exceeded by no more than the error of the estimates.
+
+    With `whole`, the meter of an experiment, each call is also reserved and settled there: many runs then share one
+    budget, and `refused` of that meter is the first call that did not fit. All of them live on one event loop.
     """
 
-    def __init__(self, budget: Budget, before: Usage) -> None:
+    def __init__(self, budget: Budget, before: Usage, whole: BudgetMeter | None = None) -> None:
         self._budget = budget
         self._unlimited = budget.calls is None and not budget.needs_estimates
+        #: Whether calls have to be estimated before they are reserved.
+        self.needs_estimates: bool = budget.needs_estimates or (whole is not None and whole.needs_estimates)
+        self._whole = whole
         self.before = before
+        #: The first call that this budget did not allow.
+        self.refused: OverBudget | None = None
         #: Beside the calls, which are counted as they begin.
         self._used = NOTHING
         self._calls = 0
@@ -57,6 +65,8 @@ class BudgetMeter:
     @property
     def runs_low(self) -> bool:
         """More than half of a limit is used or reserved: the rest should finish what has started."""
+        if self._whole is not None and self._whole.runs_low:
+            return True
         if self._unlimited:
             return False
         budget, total = self._budget, self.total
@@ -90,12 +100,15 @@ class BudgetMeter:
     def reserve_now(self, estimate: Usage) -> asyncio.Future[None] | None:
         """Count one call and reserve its estimate; if that does not fit yet, a future that is done when it may."""
         if (problem := self._problem(estimate)) is None:
+            if self._whole is not None and (settled := self._whole.reserve_now(estimate)) is not None:
+                return settled
             self._reserved += estimate
             self._usd_reserved += estimate.cost_usd or 0.0
             self._in_flight += 1
             self._calls += 1
             return None
         if problem.name == "calls" or not self._in_flight:
+            self.refused = self.refused or problem
             raise problem
         if self._settled is None:
             self._settled = asyncio.get_running_loop().create_future()
@@ -103,6 +116,8 @@ class BudgetMeter:
 
     def settle(self, estimate: Usage, used: Usage) -> None:
         """The call has ended: its usage (beside the call, counted before) replaces its reservation."""
+        if self._whole is not None:
+            self._whole.settle(estimate, used)
         self._reserved = self._reserved.minus(estimate)
         self._usd_reserved -= estimate.cost_usd or 0.0
         self._usd += used.cost_usd or 0.0

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from ..caches.shared_replies import SharedReplies
 from ..core.context import RLMContext
-from ..core.keys import request_key
+from ..core.keys import digest, request_key
 from ..core.limits import Budget, Limits
 from ..core.redaction import Store
 from ..core.retry import RetryPolicy
@@ -22,6 +22,7 @@ from ..sandbox.options import CodeSandbox, code_options
 from ..tools import as_tools
 from ..version import __version__
 from ..wrappers.cached import cache_of
+from .budget import BudgetMeter
 from .scheduler import Slots
 from .team import Team
 
@@ -111,6 +112,8 @@ class Configuration:
     replies: SharedReplies
     #: For the calls of all its runs.
     slots: Slots
+    #: The budget that its runs share, beside the one that each has; in an experiment alone.
+    whole: BudgetMeter | None = None
 
     @property
     def code(self) -> CodeSandbox | None:
@@ -153,6 +156,17 @@ class Configuration:
         if output_type is not None:
             meaning["output_type"] = output_type.digest
         return request_key(_checked_task(task), meaning)
+
+    def identity(self, output_type: OutputType | None) -> str:
+        """The digest of all that the answer to a task depends on beside the task: for rows that are found again."""
+        return digest(
+            [
+                self.team.default.to_json(),
+                self.team.fingerprint,
+                self.limits.max_depth,
+                output_type.digest if output_type is not None else "",
+            ]
+        )
 
     def for_joining(self) -> Configuration:
         """For a synthesis of the recorded results: without the budget, which the user knows to be spent."""

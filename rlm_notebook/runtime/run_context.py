@@ -109,7 +109,7 @@ class RunContext:
         #: What awaits `approve`, by node: its plan, or its tool calls.
         self.awaiting: dict[str, asyncio.Future[Any]] = {}
         self.active_time = ActiveTime(self.recorded_state.active_seconds, self.budget.seconds, self.clock)
-        meter = BudgetMeter(self.budget, self.recorded_state.spent)
+        meter = BudgetMeter(self.budget, self.recorded_state.spent, configuration.whole)
         slots = PrioritySemaphore(slots_for(configuration.slots))
         self.steps = NodeQuota(self.limits.max_steps)
         self.splits = SplitGate()

@@ -191,7 +191,7 @@ class ModelCall:
                     # The last attempt swallowed the cancellation, or turned it into a failure.
                     raise asyncio.CancelledError
                 reserved, used, usage_known = NOTHING, NOTHING, True
-                if self.run.budget.needs_estimates:
+                if self.run.admission.meter.needs_estimates:
                     reserved = estimate(self.run.configuration.prices, self.model, request)
                 await self.run.admission.take(self.node, self.model.name, priority, reserved)
                 try:

@@ -1,0 +1,434 @@
+"""A task over the rows of a table: `engine.map`, and the `Experiment` that it gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ..checkpoints.location import checkpoint_without_cell
+from ..core.keys import digest
+from ..core.limits import NOTHING, Budget, Usage
+from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
+from ..host import current_host
+from ..output_type import OutputType, TypeMismatch
+from ..runtime.config import RunMode, instance, one_of
+from ..runtime.recorded_run import RecordedRun
+from .forecast import Forecast
+from .row_runs import Errors, Job, RowRuns
+from .row_store import SUFFIX, RowStore
+from .tables import Column, RowTable, table_of
+from .template import RowTemplate, text_of
+
+__all__ = ["Experiment", "MapEngine", "Summary", "experiment_of", "started", "store_for"]
+
+T = TypeVar("T")
+MODES = ("resume", "fresh", "replay")
+STORES = ("full", "outputs")
+
+
+class MapEngine(Protocol):
+    """The engine of an experiment, as far as it is used here."""
+
+    def row_identity(self, output_type: OutputType | None = None) -> str: ...
+
+
+@dataclass(frozen=True)
+class Summary(Mapping[str, Any]):
+    """The state of an experiment in numbers, also as a mapping; `str()` is a sentence.
+
+    `reused` rows were recorded before; `equal` rows have the task of an earlier row and share its result; `calls` are
+    of this execution, `tokens` and `cost_usd` of all executions (`None`: a price is unknown); `seconds` of this one.
+    `note` says why it stopped early.
+    """
+
+    status: str
+    rows: int
+    done: int
+    failed: int
+    pending: int
+    reused: int
+    equal: int
+    calls: int
+    tokens: int
+    cost_usd: float | None
+    seconds: float
+    note: str = ""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in fields(self))
+
+    def __len__(self) -> int:
+        return len(fields(self))
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} of {self.rows} rows done"]
+        for count, word in ((self.failed, "failed"), (self.pending, "not run")):
+            if count:
+                parts.append(f"{count} {word}")
+        if self.reused:
+            parts.append(f"{self.reused} reused")
+        parts.append(f"{self.calls} calls")
+        if self.tokens:
+            parts.append(f"{self.tokens:,} tokens")
+        if self.cost_usd:
+            parts.append(f"{self.cost_usd:.4g} dollars")
+        elif self.cost_usd is None:
+            parts.append("cost unknown")
+        parts.append(f"{self.seconds:.1f} s")
+        return ", ".join(parts) + (f". It stopped: {self.note}" if self.note else "")
+
+
+class Experiment:
+    """The rows of a table, each with the answer to its task; given by `engine.map`.
+
+    Await it until all rows have ended: it gives itself. `frame` is the input with the results beside it, at any time.
+    """
+
+    def __init__(
+        self,
+        table: RowTable,
+        template: RowTemplate,
+        engine: MapEngine,
+        store: RowStore,
+        output_type: OutputType | None,
+        given_type: Any,
+        *,
+        blocking: Callable[[Callable[[], Any]], Any] | None = None,
+    ) -> None:
+        self._table, self._template, self._engine, self._store = table, template, engine, store
+        self._output_type, self._given_type = output_type, given_type
+        self._blocking = blocking
+        identity = engine.row_identity(output_type)
+        #: The key of each row; equal rows have equal keys.
+        self._keys = [digest(["row", identity, self._template.render(values)]) for values in self._values()]
+        self._unique = list(dict.fromkeys(self._keys))
+        self._runs: RowRuns | None = None
+
+    def _values(self) -> Iterator[Any]:
+        return self._table.values(self._template.columns)
+
+    def _jobs(self, wanted: Collection[str]) -> Iterator[Job]:
+        left = set(wanted)
+        for key, values in zip(self._keys, self._values(), strict=True):
+            if key in left:
+                left.discard(key)
+                yield Job(key, self._template.render(values), self._engine, self._given_type)
+
+    def _sizes(self, wanted: Collection[str]) -> dict[str, float]:
+        left = set(wanted)
+        return {
+            key: float(len(self._template.render(values)))
+            for key, values in zip(self._keys, self._values(), strict=True)
+            if key in left
+        }
+
+    def start(
+        self,
+        *,
+        budget: Budget | None,
+        concurrency: int,
+        errors: Errors,
+        mode: RunMode,
+        pilot: int | None,
+    ) -> None:
+        """Start the rows that are not recorded; called once, on a running event loop."""
+        self._runs = RowRuns(
+            self._unique,
+            self._jobs,
+            self._store,
+            budget=budget,
+            concurrency=concurrency,
+            errors=errors,
+            mode=mode,
+            pilot=pilot,
+            sizes=self._sizes,
+        )
+        self._runs.start()
+
+    # -- what came out ---------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Any:
+        """The input, in its order and its own kind of table, with the results in further columns.
+
+        The answer is in `answer`, or in a column for each field of an output type with fields; where the input has a
+        column of that name, an underscore is put before it. `_state` is "done", "failed", "cancelled" or "pending";
+        `_error` says why a row has no answer; `_cost_usd`, `_tokens`, `_seconds` and `_calls` are over all executions
+        of the row, and 0 in a row that shares the result of an equal one before it; `_row` is the number of the row.
+        """
+        return self._table.with_columns(self._columns())
+
+    def _columns(self) -> dict[str, Column]:
+        answers: list[str | None] = []
+        numbers: dict[str, list[Any]] = {"_cost_usd": [], "_tokens": [], "_seconds": [], "_calls": []}
+        states, errors, seen = [], [], set()
+        for key in self._keys:
+            state, why = self._internals.state(key)
+            record = self._store.record(key) if state != "pending" and why is None else None
+            states.append(state)
+            errors.append(record.error if record is not None else why)
+            answers.append(record.answer if record is not None else None)
+            first, usage = key not in seen, record.usage if record is not None else NOTHING
+            seen.add(key)
+            numbers["_cost_usd"].append(usage.cost_usd if first else 0.0)
+            numbers["_tokens"].append(usage.total_tokens if first else 0)
+            numbers["_seconds"].append(record.seconds if record is not None and first else 0.0)
+            numbers["_calls"].append(usage.calls if first else 0)
+        return {
+            **self._answers(answers),
+            "_state": (states, "String"),
+            "_error": (errors, "String"),
+            "_cost_usd": (numbers["_cost_usd"], "Float64"),
+            "_tokens": (numbers["_tokens"], "Int64"),
+            "_seconds": (numbers["_seconds"], "Float64"),
+            "_calls": (numbers["_calls"], "Int64"),
+            "_row": (list(range(len(states))), "Int64"),
+        }
+
+    def _answers(self, texts: list[str | None]) -> dict[str, Column]:
+        taken = set(self._table.names)
+        if self._output_type is None:
+            return {_free("answer", taken): (texts, "String")}
+        read = partial(_parsed, self._output_type)
+        values = [None if text is None else read(text) for text in texts]
+        names = self._output_type.fields
+        if names is None:
+            return {_free("answer", taken): _column(values)}
+        return {
+            _free(name, taken): _column([None if value is None else value.get(name) for value in values])
+            for name in names
+        }
+
+    def answers(self) -> list[Any]:
+        """The answers in the order of the rows: texts, or values of the output type; `None` where there is none."""
+        found = []
+        for key in self._keys:
+            record = self._store.record(key) if self._internals.state(key)[0] == "done" else None
+            text = record.answer if record is not None else None
+            typed = text is not None and self._output_type is not None
+            found.append(self._output_type.parse(text) if typed and self._output_type and text is not None else text)
+        return found
+
+    def run(self, row: int) -> RecordedRun:
+        """The run of one row, by its number: its tree, its usage, its answer. It displays as the widget.
+
+        Raises `ConfigurationError` for a row that has no run, and `CheckpointError` if its tree is not recorded.
+        """
+        if isinstance(row, bool) or not isinstance(row, int) or not -len(self._keys) <= row < len(self._keys):
+            raise ConfigurationError(f"run({row!r}): expected the number of a row, 0 to {len(self._keys) - 1}")
+        key = self._keys[row]
+        if key not in self._store:
+            state, why = self._internals.state(key)
+            raise ConfigurationError(f"row {row} has no run: it is {state}" + (f" ({why})" if why else ""))
+        recorded = self._store.recorded(key)
+        if recorded is None:
+            raise CheckpointError(
+                f"the tree of row {row} is not in {self._store.path or 'memory'}: it was recorded with "
+                'store="outputs"; map it with store="full" and mode="fresh" to record it'
+            )
+        return RecordedRun(self._store.path or Path(f"row-{row}.json"), recorded)
+
+    @property
+    def summary(self) -> Summary:
+        """How many rows are done, failed or left, and what they used so far."""
+        runs = self._internals
+        count: dict[str, int] = dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
+        for key in self._keys:
+            count[runs.state(key)[0]] += 1
+        usage = runs.usage
+        return Summary(
+            runs.status,
+            len(self._keys),
+            count["done"],
+            count["failed"],
+            count["pending"] + count["cancelled"],
+            runs.reused,
+            len(self._keys) - len(self._unique),
+            runs.calls,
+            usage.total_tokens,
+            usage.cost_usd,
+            runs.seconds,
+            runs.stopped,
+        )
+
+    @property
+    def status(self) -> str:
+        """ "running", "paused", "done", "stopped" (by the budget, the pilot or an error of every row), "cancelled" or
+        "failed"."""
+        return self._internals.status
+
+    @property
+    def usage(self) -> Usage:
+        """Over all executions of its rows."""
+        return self._internals.usage
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the pilot said of the other rows; `None` without a pilot."""
+        return self._internals.forecast
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The path of its file, or `None` if it is in memory only."""
+        return str(self._store.path) if self._store.path else None
+
+    @property
+    def internals(self) -> RowRuns:
+        """Used by the package itself; not part of the public interface."""
+        return self._internals
+
+    @property
+    def _internals(self) -> RowRuns:
+        assert self._runs is not None, "an experiment is started by the engine that creates it"
+        return self._runs
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    def retry_failed(self, budget: Budget | None = None) -> Experiment:
+        """Run the rows that failed, were cancelled or did not run; all others stay as they are.
+
+        Await the result, which is this experiment; of a `RecursiveEngine` it has ended when this returns. `budget`
+        replaces the one of the experiment. Raises `ConfigurationError` while rows are running.
+        """
+        runs = self._internals
+        if self._blocking is None:
+            runs.again(instance("budget", budget, Budget, "Budget(usd=5)"))
+            return self
+
+        async def work() -> Experiment:
+            runs.again(instance("budget", budget, Budget, "Budget(usd=5)"))
+            return await self
+
+        self._blocking(work)
+        return self
+
+    def cancel(self) -> Awaitable[None]:
+        """Cancel the rows in flight and start no others; what finished is recorded. Await it for the end."""
+        return self._internals.cancel()
+
+    def pause(self) -> None:
+        """Start no further call; calls in flight finish."""
+        self._internals.pause()
+
+    def resume(self) -> None:
+        """Start calls again after `pause`."""
+        self._internals.resume()
+
+    def __await__(self) -> Generator[Any, None, Experiment]:
+        yield from self._internals.__await__()
+        return self
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.status}: {self.summary}>"
+
+
+def experiment_of(
+    engine: MapEngine,
+    task: str,
+    data: Any,
+    *,
+    name: str | None,
+    checkpoint: Any,
+    output_type: Any,
+    limit: int | None,
+    row: str = "row",
+    store: str = "full",
+    blocking: Callable[[Callable[[], Any]], Any] | None = None,
+) -> Experiment:
+    """The experiment of a task over a table, not started yet. Raises `ConfigurationError` and `CheckpointError`."""
+    table = table_of(data)
+    if limit is not None:
+        table = table.head(_count("limit", limit, least=0))
+    template = RowTemplate(task, table.names, row=row, plain=table.plain)
+    wanted = OutputType(output_type) if output_type is not None else None
+    trees = one_of("store", store, STORES) == "full"
+    return Experiment(
+        table, template, engine, store_for(name, checkpoint, task, trees=trees), wanted, output_type, blocking=blocking
+    )
+
+
+def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:
+    """The store that `name` or `checkpoint` asks for: a file beside the notebook, a path, or memory."""
+    if name is not None and checkpoint is not None:
+        raise ConfigurationError("name= and checkpoint= both say where the rows are recorded; give one of them")
+    if isinstance(checkpoint, str | Path):
+        path = Path(checkpoint)
+        return RowStore(path if path.suffix == ".jsonl" else path.with_name(path.name + SUFFIX), trees=trees)
+    if checkpoint is not None and checkpoint is not True and checkpoint is not False:
+        raise ConfigurationError(f"checkpoint={checkpoint!r}: expected a path such as 'rows.rlmx.jsonl', or True")
+    if name is None and not checkpoint:
+        return RowStore(None, trees=trees)
+    key = digest(["experiment", task])
+    beside = current_host().checkpoint_path(name, key, task) or checkpoint_without_cell(name, key, task)
+    return RowStore(beside.with_name(beside.stem + SUFFIX if name is None else name + SUFFIX), trees=trees)
+
+
+def started(
+    experiment: Experiment, *, budget: Any, concurrency: int, errors: Any, pilot: int | None, mode: Any, executor: Any
+) -> Experiment:
+    """The experiment, running; needs a running event loop. Raises `ConfigurationError`."""
+    if executor is not None:
+        raise ConfigurationError(
+            f"executor={type(executor).__name__}: rows run in this process only; leave it out (one process handles "
+            "over 1,000 rows a second, because calls wait for the network)"
+        )
+    of_session = os.environ.get("RLM_MODE") or "resume"
+    mode = one_of("mode", mode, MODES)
+    if mode == "resume" and experiment.checkpoint is not None:
+        mode = one_of("RLM_MODE", of_session, MODES)
+    experiment.start(
+        budget=instance("budget", budget, Budget, "Budget(usd=5)"),
+        concurrency=_count("concurrency", concurrency, least=1),
+        errors=one_of("errors", errors, ("keep", "raise")),
+        mode=mode,
+        pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
+    )
+    return experiment
+
+
+def _count(name: str, value: Any, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least {least}")
+    return value
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"_{name}"
+    return name
+
+
+def _parsed(output_type: OutputType, text: str) -> Any:
+    """A recorded answer as JSON holds a value of the type. Raises `ExecutionError`."""
+    try:
+        return output_type.to_json(output_type.parse(text))
+    except TypeMismatch as problem:
+        raise ExecutionError(
+            f'a recorded answer does not fit the output type any more: {problem}; map it with mode="fresh"'
+        ) from problem
+
+
+def _column(values: list[Any]) -> Column:
+    """The values with the type that all of them have; texts of values of several types."""
+    kinds = {type(value) for value in values if value is not None}
+    for kind, name in ((bool, "Boolean"), (int, "Int64"), (float, "Float64"), (str, "String")):
+        if kinds == {kind}:
+            return (values, name) if kind is not int or None not in values else (values, "Float64")
+    if kinds <= {int, float}:
+        return [None if value is None else float(value) for value in values], "Float64"
+    return [None if value is None else text_of(value) for value in values], "String"

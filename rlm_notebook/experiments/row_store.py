@@ -1,0 +1,412 @@
+"""Where the rows of experiments are recorded: one append-only file of JSON lines, or memory.
+
+Theory of operation
+===================
+A line is a JSON object whose last field is a checksum. There are three kinds: the first line names the format; a line
+with "engine" holds the settings of an engine, once; a line with "row" holds one row that has ended: its key, state,
+answer or error, usage, times, and the tree of its run. A row that runs again is a further line, and the last line of a
+key counts. Nothing is ever rewritten, so appending costs the same however large the file is, any prefix of the file is
+a valid file, and rows of other tables or engines in the same file do no harm.
+
+The summary of a row is at the beginning of its line and the tree at its end, so that reading the summaries of all rows
+does not parse their trees. In memory is only where each key's last line begins.
+
+Who may write: the holder of the lock on `<file>.lock`, which the operating system takes from a process that dies. The
+lock is taken before the first call, and not at all where every row is reused: then the file stays byte for byte the
+same.
+
+What must never happen: a row counts as recorded before its line is with the operating system (`append` writes without
+a buffer, so that `kill -9` loses nothing; the lines of `SYNC_INTERVAL` seconds are synced to the disk together); a
+torn line is followed by another one (`open` removes an incomplete last line, `append` removes what a full disk left of
+its own); one damaged line makes others unreadable (rows do not depend on each other: it is skipped, and its row runs
+again).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from ..checkpoints.document import document_of, recorded_of
+from ..checkpoints.journal import checked_body, line_with_checksum
+from ..checkpoints.safe_files import require_regular, unusable
+from ..core.events import Event
+from ..core.keys import digest
+from ..core.limits import NOTHING, Usage
+from ..core.records import Recorded
+from ..exceptions import CheckpointError
+
+__all__ = ["RowJournal", "RowRecord", "RowStore"]
+
+log = logging.getLogger("rlm_notebook")
+
+FORMAT = "rlm-experiment"
+VERSION = 1
+SUFFIX = ".rlmx.jsonl"
+#: Seconds between two syncs to the disk: the most that a power loss can take.
+SYNC_INTERVAL = 0.2
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
+_TREE = b',"tree":{'
+STATES = ("done", "failed", "cancelled")
+RowState = Literal["done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord:
+    """One recorded row, without its tree. `tokens` and `cost_usd` are over all executions of the row."""
+
+    key: str
+    state: RowState
+    answer: str | None
+    error: str | None
+    usage: Usage
+    seconds: float
+    value: Any = None
+
+
+class RowStore:
+    """The recorded rows of a file, or of memory (`path=None`), by key. The module docstring explains the file.
+
+    Raises `CheckpointError` for a file that cannot be read or written, or that another process writes.
+    """
+
+    def __init__(self, path: Path | None, *, trees: bool = True) -> None:
+        self.path = path
+        self._trees = trees
+        #: For each key, where its last line begins and ends; in memory, the number of the line.
+        self._places: dict[str, tuple[int, int]] = {}
+        self._states: dict[str, str] = {}
+        self._usages: dict[str, Usage] = {}
+        self._known_usages: dict[Usage, Usage] = {}
+        self._engines: dict[str, dict[str, Any]] = {}
+        self._lines: list[bytes] = []
+        self._end = 0
+        self._read_to = 0
+        self._file: IO[bytes] | None = None
+        self._reader: IO[bytes] | None = None
+        self._lock: Any = None
+        self._synced = 0.0
+        if path is not None:
+            self._scan()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._states
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def state(self, key: str) -> str | None:
+        """ "done", "failed" or "cancelled"; `None` for a row that is not recorded."""
+        return self._states.get(key)
+
+    def usage(self, key: str) -> Usage:
+        """What the row has used over all its executions; nothing for a row that is not recorded."""
+        return self._usages.get(key, NOTHING)
+
+    def record(self, key: str) -> RowRecord | None:
+        """The recorded row, or `None`."""
+        if key not in self._places:
+            return None
+        return _record(_head(self._body(key)))
+
+    def recorded(self, key: str) -> Recorded | None:
+        """The run of a row, with its tree; `None` if the row is not recorded, or without its tree."""
+        if key not in self._places:
+            return None
+        body = self._body(key)
+        at = body.find(_TREE)
+        if at < 0:
+            return None
+        try:
+            data = json.loads(body)
+            return recorded_of(_whole_document(data["tree"], self._engines.get(data.get("engine"), {})))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise CheckpointError(f"the tree of this row in {self.path} cannot be read: {error}") from error
+
+    def _body(self, key: str) -> bytes:
+        begin, end = self._places[key]
+        if self.path is None:
+            return checked_body(self._lines[begin])
+        try:
+            if self._reader is None:
+                self._reader = self.path.open("rb")
+            self._reader.seek(begin)
+            return checked_body(self._reader.read(end - begin))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"cannot read {self.path} again: {error}. It was changed or removed since; run the rows again"
+            ) from error
+
+    def _scan(self) -> None:
+        """Read the lines that were added since the last scan."""
+        assert self.path is not None
+        require_regular([self.path])
+        try:
+            if not self.path.exists():
+                return
+            with self.path.open("rb") as lines:
+                lines.seek(self._read_to)
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        break
+                    begin, self._read_to = self._read_to, self._read_to + len(line)
+                    self._index(line, begin)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read {self.path}: {error.strerror or error}; make it readable, or choose another name"
+            ) from error
+        self._end = self._read_to
+
+    def _index(self, line: bytes, begin: int) -> None:
+        try:
+            head = _head(checked_body(line[:-1]))
+            if begin == 0:
+                self._check_format(head)
+            elif "row" in head:
+                record = _record(head)
+                self._add(record, begin, begin + len(line) - 1)
+            elif "engine" in head:
+                self._engines[str(head["engine"])] = dict(head["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            if begin == 0:
+                raise unusable(self.path or Path(), f"it is no file of an experiment ({error})") from None
+            log.warning("%s: the line at byte %d is damaged (%s); its row runs again", self.path, begin, error)
+
+    def _check_format(self, head: Mapping[str, Any]) -> None:
+        if head.get("format") != FORMAT:
+            raise ValueError(f'its "format" is not "{FORMAT}"')
+        version = head.get("version")
+        if not isinstance(version, int) or version > VERSION:
+            raise ValueError(f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Get ready to record rows: take the lock, and read what another process has added meanwhile."""
+        if self.path is None or self._file is not None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            require_regular([self.path, self._lock_path])
+            self._acquire()
+            self._scan()
+            # Unbuffered: what is written is with the operating system, also if this process is killed.
+            self._file = self.path.open("ab", buffering=0)
+            # A torn last line, of a process that was killed.
+            self._file.truncate(self._end)
+            if self._end == 0:
+                self._write(_line({"format": FORMAT, "version": VERSION, "created": time.time()}))
+        except OSError as error:
+            self.close()
+            raise CheckpointError(
+                f"cannot write {self.path}: {error.strerror or error}; choose a place that can be written"
+            ) from error
+        except CheckpointError:
+            self.close()
+            raise
+
+    def append(self, key: str, recorded: Recorded) -> RowRecord:
+        """Record a row that has ended, before its result is used."""
+        head, tree = _head_of(key, recorded), None
+        settings = recorded.tree.settings
+        if self._trees:
+            head["engine"] = engine = digest(settings)[:12]
+            if engine not in self._engines:
+                self._engines[engine] = settings
+                if self.path is not None:
+                    self._write(_line({"engine": engine, "settings": settings}))
+            tree = _short_document(recorded)
+        line = _line(head if tree is None else {**head, "tree": tree})
+        record, begin = _record(head), self._end
+        if self.path is None:
+            self._add(record, len(self._lines), 0)
+            self._lines.append(line[:-1])
+        else:
+            self._write(line)
+            self._add(record, begin, self._end - 1)
+        return record
+
+    def _add(self, record: RowRecord, begin: int, end: int) -> None:
+        self._places[record.key] = begin, end
+        self._states[record.key] = record.state
+        # Equal usages, as of all rows without a price, are one object.
+        self._usages[record.key] = self._known_usages.setdefault(record.usage, record.usage)
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(28, "No space left on device")
+            self._end += len(line)
+            self._read_to = self._end
+            if time.monotonic() - self._synced >= SYNC_INTERVAL:
+                self.sync()
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+            raise CheckpointError(
+                f"cannot write more rows to {self.path}: {error.strerror or error}; the rows before are recorded: make "
+                "room, and run again"
+            ) from error
+
+    def sync(self) -> None:
+        """Put what is written on the disk. Raises `OSError`."""
+        if self._file is not None and self.path is not None:
+            os.fsync(self._file.fileno())
+            if not self.path.exists():
+                raise FileNotFoundError(2, "the file, or its folder, was removed or moved while the rows ran")
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Release the file; rows can still be read."""
+        if self._file is not None:
+            with suppress(OSError):
+                self.sync()
+            self._file.close()
+            self._file = None
+        if self._lock is not None:
+            # Removed while the lock is held: after the release, the file may be another writer's.
+            with suppress(OSError):
+                self._lock_path.unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_reader", None) is not None:
+            assert self._reader is not None
+            self._reader.close()
+
+    @property
+    def _lock_path(self) -> Path:
+        assert self.path is not None
+        return self.path.with_name(self.path.name + ".lock")
+
+    def _acquire(self) -> None:
+        import filelock
+
+        path = self._lock_path
+        lock = filelock.FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0.1, poll_interval=0.02)
+        except filelock.Timeout:
+            if not path.exists():
+                raise PermissionError(13, "Permission denied") from None
+            holder = ""
+            with suppress(OSError, ValueError):
+                process = int(path.read_text(encoding="ascii"))
+                holder = f"process {process}" if process != os.getpid() else "another experiment of this session"
+            raise CheckpointError(
+                f"cannot write {self.path}: {holder or 'another process'} is writing it; wait until it has ended, or "
+                "choose another name"
+            ) from None
+        self._lock = lock
+        with suppress(OSError):
+            path.write_text(str(os.getpid()), encoding="ascii")
+
+
+# -- lines -------------------------------------------------------------------------------------------------------------
+
+
+def _line(data: Mapping[str, Any]) -> bytes:
+    return line_with_checksum(_ENCODER.encode(data).encode("ascii"))
+
+
+def _head(body: bytes) -> dict[str, Any]:
+    """The fields of a line before its tree. In JSON text, a quotation mark within a string is always escaped, so the
+    first match is the field itself."""
+    at = body.find(_TREE)
+    found = json.loads(body if at < 0 else body[:at] + b"}")
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def _head_of(key: str, recorded: Recorded) -> dict[str, Any]:
+    tree, root = recorded.tree, recorded.tree.root
+    done = tree.status == "done"
+    usage = {name: value for name, value in recorded.spent.to_json().items() if value != 0 and name != "total_tokens"}
+    return {
+        "row": key,
+        "state": tree.status if tree.status in STATES else "cancelled",
+        "answer": root.result if done and root is not None else None,
+        "error": None if done else tree.error or "cancelled",
+        "usage": usage,
+        "seconds": round(recorded.active_seconds, 6),
+        "at": tree.ended or tree.started or 0.0,
+    }
+
+
+def _record(head: Mapping[str, Any]) -> RowRecord:
+    """The row of a line. Raises `ValueError`, `KeyError` or `TypeError` for one that was not written here."""
+    key, state, answer, error = head["row"], head["state"], head["answer"], head["error"]
+    if not isinstance(key, str) or state not in STATES or not isinstance(answer, str | None):
+        raise ValueError("it describes no row")
+    used = head["usage"]
+    usage = Usage.from_json(used) if used else NOTHING
+    if not all(
+        isinstance(value, int | float) or (value is None and name == "cost_usd") for name, value in used.items()
+    ):
+        raise ValueError("its usage is no number")
+    return RowRecord(key, state, answer, None if error is None else str(error), usage, float(head["seconds"]))
+
+
+def _short_document(recorded: Recorded) -> dict[str, Any]:
+    """The document of a run without what a reader can complete: the engine, the answer, and whatever is empty."""
+    document = document_of(recorded)
+    for name in ("format", "version", "engine", "result", "cell_id"):
+        del document[name]
+    return _without_empty({**document, "nodes": [_without_empty(node) for node in document["nodes"]]})
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    short = {}
+    for name, value in values.items():
+        if name in ("usage", "plan_usage"):
+            value = {each: count for each, count in value.items() if count != 0}
+        if value or (value == 0 and name in ("depth", "created", "started", "updated")):
+            short[name] = value
+    return short
+
+
+def _whole_document(short: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
+    """The document again; the models of `checkpoints.document` know the defaults of what is left out."""
+    return {"format": "rlm-checkpoint", "version": 1, **short, "engine": dict(engine)}
+
+
+class RowJournal:
+    """The `Journal` of one row's run: its whole record is one line, appended when the run ends.
+
+    `keeps` decides whether a run that ended is worth a line; `fresh` hides what is recorded from the run.
+    """
+
+    path: Path | None = None
+
+    def __init__(self, store: RowStore, key: str, keeps: Callable[[Recorded], bool], *, fresh: bool = False) -> None:
+        self._store, self._key, self._keeps, self._fresh = store, key, keeps, fresh
+
+    def read(self) -> Recorded | None:
+        return self._store.recorded(self._key) if not self._fresh else None
+
+    def open(self) -> None:
+        self._store.open()
+
+    def append(self, event: Event) -> None:
+        """Nothing: a row is recorded as a whole."""
+
+    def compact(self, recorded: Recorded) -> None:
+        if self._keeps(recorded):
+            self._store.open()
+            self._store.append(self._key, recorded)
+
+    def close(self) -> None:
+        """Nothing: other rows still write to the store."""
