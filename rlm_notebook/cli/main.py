@@ -1,4 +1,4 @@
-"""The command `rlm-notebook`: `demo`, `run`, `show` and `doctor`."""
+"""The command `rlm-notebook`: `demo`, `run`, `map`, `show` and `doctor`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ class _Parser(argparse.ArgumentParser):
 def _words() -> list[str]:
     """All commands and their options."""
     commands: Any = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
-    return [*commands, *(name for each in commands.values() for name in each._option_string_actions)]
+    return list(
+        dict.fromkeys([*commands, *(name for each in commands.values() for name in each._option_string_actions)])
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
     demo.set_defaults(command=_demo)
     _run_options(commands.add_parser("run", help="solve a task in the terminal"))
+    _map_options(commands.add_parser("map", help="solve a task for each row of a table, a file"))
     show = commands.add_parser("show", help="print a recorded run")
     show.add_argument("path", type=Path, help="the JSON file of the run")
     show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
@@ -121,7 +124,29 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
 
 
-# -- run and show ------------------------------------------------------------------------------------------------
+def _map_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", help="the task of a row; {{column}} stands for a value")
+    parser.add_argument("-f", "--file", type=Path, required=True, help="the table: a CSV, JSONL or Parquet file")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="write the answers here: .csv, .jsonl, .parquet")
+    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
+    parser.add_argument("-n", "--name", help="name of the file in which the rows are recorded")
+    parser.add_argument("--checkpoint", type=Path, help="record the rows in this file instead")
+    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
+    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
+    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
+    parser.add_argument("--concurrency", type=whole_number, metavar="N", default=16, help="rows and calls at once")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N rows only")
+    parser.add_argument("--pilot", type=whole_number, metavar="N", help="forecast from N rows, stop if it is too much")
+    parser.add_argument("--store", choices=["full", "outputs"], default="full", help="outputs: record no trees")
+    parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of all rows")
+    parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of all rows")
+    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of all rows")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of all rows")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
+    parser.set_defaults(command=_map)
+
+
+# -- run, map and show ------------------------------------------------------------------------------------------------
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -132,12 +157,9 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _solve(options: argparse.Namespace) -> int:
     from ..checkpoints.location import checkpoint_without_cell
-    from ..models.env_file import load_env_file
     from ..observers.text import progress_of
 
-    if options.env_file:
-        names = load_env_file(options.env_file)
-        print(f"set from {options.env_file}: {', '.join(names) or 'nothing that was not set already'}", file=sys.stderr)
+    _set_keys(options)
     engine = AsyncRecursiveEngine(
         options.model or os.environ.get("RLM_MODEL") or "offline",
         max_depth=options.max_depth,
@@ -174,6 +196,56 @@ def _code(options: argparse.Namespace) -> CodeSandbox | None:
     if options.code is None and options.code_sandbox is None:
         return None
     return CodeSandbox(kind=options.code_sandbox or "monty", when=options.code or "planner")
+
+
+def _map(options: argparse.Namespace) -> int:
+    import asyncio
+
+    return asyncio.run(_mapped(options))
+
+
+async def _mapped(options: argparse.Namespace) -> int:
+    from ..experiments.progress import progress_of_rows
+
+    _set_keys(options)
+    engine = AsyncRecursiveEngine(
+        options.model or os.environ.get("RLM_MODEL") or "offline",
+        max_depth=options.max_depth,
+        max_steps=options.max_steps,
+        max_concurrency=options.concurrency,
+    )
+    budget = Budget(options.budget, options.max_tokens, options.timeout, options.max_calls)
+    experiment = engine.map(
+        options.task,
+        options.file,
+        name=options.name,
+        checkpoint=options.checkpoint or (True if options.name is None else None),
+        budget=budget,
+        concurrency=options.concurrency,
+        limit=options.limit,
+        pilot=options.pilot,
+        mode=options.mode,
+        store=options.store,
+    )
+    progress = progress_of_rows(experiment)
+    try:
+        await experiment
+    finally:
+        progress.close()
+        if experiment.status != "failed":
+            experiment.write(options.out)
+    print(f"{options.out}: {experiment.summary}; recorded in {experiment.checkpoint}")
+    for row, error in experiment.errors(3):
+        print(f"row {row}: {terminal_text(error)}", file=sys.stderr)
+    return 0 if experiment.summary.done == experiment.summary.rows else 1
+
+
+def _set_keys(options: argparse.Namespace) -> None:
+    from ..models.env_file import load_env_file
+
+    if options.env_file:
+        names = load_env_file(options.env_file)
+        print(f"set from {options.env_file}: {', '.join(names) or 'nothing that was not set already'}", file=sys.stderr)
 
 
 def _task(options: argparse.Namespace) -> str:

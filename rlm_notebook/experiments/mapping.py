@@ -17,10 +17,11 @@ from ..host import current_host
 from ..output_type import OutputType, TypeMismatch
 from ..runtime.config import RunMode, instance, one_of
 from ..runtime.recorded_run import RecordedRun
+from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
 from .row_runs import Errors, Job, RowRuns
 from .row_store import SUFFIX, RowStore
-from .tables import Column, RowTable, table_of
+from .tables import Column, RowTable, table_of, write_table
 from .template import RowTemplate, text_of
 
 __all__ = ["Experiment", "MapEngine", "Summary", "experiment_of", "started", "store_for"]
@@ -170,11 +171,11 @@ class Experiment:
         """
         return self._table.with_columns(self._columns())
 
-    def _columns(self) -> dict[str, Column]:
+    def _columns(self, keys: list[str] | None = None) -> dict[str, Column]:
         answers: list[str | None] = []
         numbers: dict[str, list[Any]] = {"_cost_usd": [], "_tokens": [], "_seconds": [], "_calls": []}
         states, errors, seen = [], [], set()
-        for key in self._keys:
+        for key in self._keys if keys is None else keys:
             state, why = self._internals.state(key)
             record = self._store.record(key) if state != "pending" and why is None else None
             states.append(state)
@@ -220,6 +221,48 @@ class Experiment:
             typed = text is not None and self._output_type is not None
             found.append(self._output_type.parse(text) if typed and self._output_type and text is not None else text)
         return found
+
+    def head(self, count: int) -> tuple[list[str], list[list[Any]]]:
+        """The names of the columns that the task uses and of the results, and their values in the first rows."""
+        used = self._template.columns
+        inputs = self._table.head(count)
+        keys = self._keys[:count]
+        results = self._columns(keys)
+        left_out = {"_row", "_tokens", "_seconds", "_calls"}
+        if all(state == "done" for state in results["_state"][0]):
+            left_out |= {"_state"}
+        if not any(results["_error"][0]):
+            left_out |= {"_error"}
+        if not any(results["_cost_usd"][0]):
+            left_out |= {"_cost_usd"}
+        shown = {name: values for name, (values, _) in results.items() if name not in left_out}
+        names = ["", *(self._table.names[at] for at in used if at < len(self._table.names)), *shown]
+        rows = [
+            [number, *values, *(column[number] for column in shown.values())]
+            for number, values in enumerate(inputs.values(used) if len(keys) else ())
+        ]
+        return names, rows
+
+    def errors(self, count: int) -> list[tuple[int, str]]:
+        """The numbers and errors of the first failed rows."""
+        found: list[tuple[int, str]] = []
+        for number, key in enumerate(self._keys):
+            if len(found) >= count:
+                break
+            state, why = self._internals.state(key)
+            if state == "failed":
+                record = self._store.record(key) if why is None else None
+                found.append((number, (record.error if record is not None else why) or ""))
+        return found
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rows with their results to a CSV, JSONL or Parquet file, by its ending; returns the path."""
+        names = self._table.names
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for values in self._table.values(range(len(names))):
+            for name, value in zip(names, values, strict=True):
+                columns[name].append(value)
+        return write_table(columns | {name: values for name, (values, _) in self._columns().items()}, Path(path))
 
     def run(self, row: int) -> RecordedRun:
         """The run of one row, by its number: its tree, its usage, its answer. It displays as the widget.
@@ -335,6 +378,15 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"<Experiment {self.status}: {self.summary}>"
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\n{text_table(*self.head(MOST_ROWS))}"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
 
 def experiment_of(

@@ -19,7 +19,7 @@ from ..exceptions import ConfigurationError
 from ..views.table import Table
 from .template import text_of
 
-__all__ = ["Column", "Records", "RowTable", "table_of"]
+__all__ = ["Column", "Records", "RowTable", "table_of", "write_table"]
 
 #: Values, and the name of their type in narwhals; without one it is inferred.
 Column = tuple[list[Any], str]
@@ -293,3 +293,26 @@ def _fits_a_frame(values: list[Any]) -> bool:
 
 def _installed(library: str) -> str:
     return library if find_spec(library) is not None else ""
+
+
+def write_table(columns: Mapping[str, list[Any]], path: Path) -> Path:
+    """Write columns of equal length as CSV, JSONL or Parquet. Raises `ConfigurationError` and `OSError`."""
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        if not _installed("pyarrow"):
+            raise ConfigurationError(f"cannot write {path}: Parquet needs pyarrow; or name a .csv or .jsonl file")
+        pyarrow = import_module("pyarrow")
+        import_module("pyarrow.parquet").write_table(pyarrow.table(dict(columns)), path)
+        return path
+    if kind not in (".csv", ".jsonl"):
+        raise ConfigurationError(f"cannot write {path}: expected a name that ends in .csv, .jsonl or .parquet")
+    rows = zip(*columns.values(), strict=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if kind == ".jsonl":
+            for row in rows:
+                file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, default=text_of) + "\n")
+        else:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(map(text_of, row) for row in rows)
+    return path

@@ -119,3 +119,36 @@ def test_a_task_is_solved_by_code_over_a_file(tmp_path: Path, capsys: pytest.Cap
         saved = str(tmp_path / f"{option}.json")
         assert main(["run", option, task, "--file", str(file), "-m", "offline", "--checkpoint", saved]) == 0
         assert capsys.readouterr().out.strip() == "4"
+
+
+# -- map -----------------------------------------------------------------------------------------------------------
+
+
+def test_map_answers_the_rows_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("id,text\n007,Parcel lost\n008,Late again\n", encoding="utf-8")
+    command = ["map", "Summarise: {{text}}", "--file", "rows.csv", "--out", "answers.csv", "-m", "offline"]
+
+    assert main(command) == 0
+    first = Path("answers.csv").read_text(encoding="utf-8")
+    said = capsys.readouterr()
+    assert main(command) == 0
+
+    assert first.startswith("id,text,answer,_state,_error,")
+    assert "007,Parcel lost," in first
+    assert Path("answers.csv").read_text(encoding="utf-8") == first
+    assert "answers.csv: 2 of 2 rows done" in said.out
+    assert "2 of 2 rows done, 2 reused, 0 calls" in capsys.readouterr().out
+
+
+def test_map_with_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("text\na\n", encoding="utf-8")
+
+    assert main(["map", "{{txt}}", "--file", "rows.csv", "--out", "answers.csv", "-m", "offline"]) == 1
+
+    assert "rlm-notebook: {{txt}} names no column; did you mean {{text}}?" in capsys.readouterr().err

@@ -53,6 +53,10 @@ class CellOptions:
     time: bool = False
     env_file: str | None = None
     raw: bool = False
+    over: str | None = None
+    as_: str | None = None
+    limit: int | None = None
+    pilot: int | None = None
     debug: bool = False
     #: The first line of the cell as written: the title of its run.
     title: str = ""
@@ -107,6 +111,10 @@ def add_options(parser: LineParser) -> None:
     add("-f", "--format", choices=FORMATS, help="how to show the answer: markdown, text, json or code")
     add("--time", action="store_true", help="print duration and usage in one line")
     add("--env-file", metavar="PATH", help="set the keys of a .env file first; keys that are set already stay")
+    add("--over", metavar="NAME", help=_OVER_HELP)
+    add("--as", dest="as_", metavar="NAME", help="with --over: the name of the whole row in the task (row)")
+    add("--limit", type=whole_number, metavar="N", help="with --over: the first N rows only")
+    add("--pilot", type=whole_number, metavar="N", help="with --over: forecast from N rows, stop if that is too much")
     add("--raw", action="store_true", help="leave {{...}} in the task as it is")
 
 
@@ -125,6 +133,10 @@ _CODE_HELP = """the planner may have a task solved by Python code that the model
 with --code=root the task itself is"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
+
+
+_OVER_HELP = """a table (or a list, or the path of a file): the task for each of its
+rows, with {{column}} for a value; the result is an experiment"""
 
 
 _TRAILING_OUT = re.compile(r"(?:^|\s)([^\W\d]\w*)\s*<<\s*$")
@@ -159,6 +171,11 @@ def _check(values: dict[str, Any]) -> None:
         if values[one] and values[other]:
             names = (f"--{name.replace('_', '-')}" for name in (one, other))
             raise UsageError(f"%%rlm: {' and '.join(names)} contradict each other; choose one")
+    for name in _ONLY_OVER:
+        if values[name] is not None and values["over"] is None:
+            raise UsageError(f"%%rlm: --{name.strip('_')} goes with --over NAME, which names a table")
+    if values["over"] is not None and values["store"] == "hashes":
+        raise UsageError("%%rlm: --over records --store full or outputs")
     if values["mode"] == "replay" and values["no_checkpoint"]:
         raise UsageError(
             "%%rlm: --mode replay and --no-checkpoint contradict each other: what is replayed is in a file"
@@ -167,7 +184,10 @@ def _check(values: dict[str, Any]) -> None:
         raise UsageError("%%rlm: --mode fresh and --keep-plan contradict each other: fresh ignores what is recorded")
 
 
+_ONLY_OVER = ("as_", "limit", "pilot")
+_NOT_OVER = ("dry_run", "approve", "detach", "keep_plan", "context", "format", "time")
 _CONTRADICTIONS = (
+    *(("over", name) for name in _NOT_OVER),
     ("checkpoint", "no_checkpoint"),
     ("dry_run", "approve"),
     ("dry_run", "detach"),

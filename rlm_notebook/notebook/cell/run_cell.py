@@ -16,6 +16,7 @@ from ...concurrency.loop_thread import run_blocking
 from ...console import say
 from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
+from ...experiments.mapping import Experiment
 from ...ports import Journal
 from ...runtime.run import Run
 from ...types import Output
@@ -37,8 +38,8 @@ __all__ = ["Value", "answer", "run_cell", "wait_for"]
 
 T = TypeVar("T")
 TITLE_CHARACTERS = 200
-#: The value of a cell: its answer; with `--dry-run` the plan, with `--detach` the run.
-Value = Output | Plan | Run
+#: The value of a cell: its answer; with `--dry-run` the plan, with `--detach` the run, with `--over` the experiment.
+Value = Output | Plan | Run | Experiment
 
 
 async def run_cell(session: Session, line: str, cell: str) -> Value | None:
@@ -47,6 +48,10 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
     try:
         options = parse_options(line)
         if isinstance(options, CellOptions):
+            if options.over:
+                from .over import mapped
+
+                return await mapped(session, options, cell)
             task = _task(session, options, cell)
             return await answer(session, replace(options, title=_first_line(cell)), task)
         say(options)

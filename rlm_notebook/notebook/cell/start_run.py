@@ -26,7 +26,7 @@ from .journal_choice import FileOrMemory, named_file
 from .options import CellOptions
 from .type_option import type_named
 
-__all__ = ["request_key", "start"]
+__all__ = ["engine_for_rows", "request_key", "start"]
 
 
 def start(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Run:
@@ -197,6 +197,23 @@ def _budget(session: Session, options: CellOptions) -> Budget | None:
     if "usd" in options.limits:
         return Budget(**cast(Any, options.limits))
     return replace(_default_budget(session), **cast(Any, options.limits))
+
+
+def engine_for_rows(session: Session, options: CellOptions) -> tuple[AsyncRecursiveEngine, Budget | None]:
+    """The engine of a cell with `--over`, and the budget of all its rows together. Raises `ConfigurationError`."""
+    if options.env_file:
+        session.print_once(keys_from(options.env_file))
+    model, mode = _model(session, options), options.mode
+    if model is None:
+        model, mode = _default_model(session, mode, None, "")
+    if model is _UNAVAILABLE:
+        raise ConfigurationError(
+            "a replay of rows needs the name of the model that answered them: give it with -m (no key is needed)"
+        )
+    engine = _engine(session, options, model)
+    # An engine of the notebook may have a budget: that is for each row.
+    own = model.budget if isinstance(model, AsyncRecursiveEngine | RecursiveEngine) else None
+    return engine.replaced(budget=own), _budget(session, options) or _default_budget(session)
 
 
 # -- its model -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""`%%rlm --over NAME`: the task of a cell for each row of a table."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from rlm_notebook import Experiment, RecursiveEngine, ScriptedModel
+from tests.support.waiting import until
+
+QUIET = "-m model --view none --max-depth 1"
+
+
+@pytest.fixture
+def model(shell: Any) -> ScriptedModel:
+    shell.names["model"] = made = ScriptedModel(lambda request: request.facts.task.upper())
+    shell.names["df"] = pandas.DataFrame({"text": ["late", "broken"], "n": [1, 2]})
+    return made
+
+
+async def test_the_value_is_the_experiment(shell: Any, model: ScriptedModel, tmp_path: Path) -> None:
+    labels = await shell.value(f"%%rlm {QUIET} --over df -o labels --name labels\nSay {{{{text}}}}")
+
+    assert isinstance(labels, Experiment)
+    assert shell.names["labels"] is labels
+    assert labels.frame["answer"].to_list() == ["SAY LATE", "SAY BROKEN"]
+    assert labels.checkpoint == str(tmp_path / "notebook.rlm" / "labels.rlmx.jsonl")
+    again = await shell.value(f"%%rlm {QUIET} --over df --name labels\nSay {{{{text}}}}")
+    assert (again.summary.reused, len(model.requests)) == (2, 2)
+
+
+async def test_columns_come_before_variables_and_the_row_has_a_name(shell: Any, model: ScriptedModel) -> None:
+    shell.names.update(text="a variable", tone="{{n}} kindly")
+
+    await shell.value(f"%%rlm {QUIET} --over df --as case\n{{{{text}}}} {{{{tone}}}} \\{{{{n}}}} {{{{case}}}}")
+
+    assert model.asked()[0] == 'late {{n}} kindly {{n}} {"text": "late", "n": 1}'
+
+
+async def test_a_list_a_path_and_a_limit(shell: Any, model: ScriptedModel, tmp_path: Path) -> None:
+    shell.names["texts"] = ["a", "b", "c"]
+    (tmp_path / "rows.csv").write_text("text\nx\ny\n", encoding="utf-8")
+
+    one = await shell.value(f"%%rlm {QUIET} --over texts --limit 2 --no-checkpoint\nq {{{{row}}}}")
+    two = await shell.value(f"%%rlm {QUIET} --over rows.csv --no-checkpoint\nq {{{{text}}}}")
+
+    assert one.frame["answer"] == ["Q A", "Q B"]
+    assert two.frame["answer"].to_list() == ["Q X", "Q Y"]
+
+
+@pytest.mark.parametrize(
+    ("line", "task", "said"),
+    [
+        ("--over nothing", "{{text}}", "--over nothing: there is no variable"),
+        ("--over df", "{{txet}}", r"\{\{txet\}\} is no column \(text, n"),
+        ("--over df", "plain", "names no column"),
+        ("--over model", "{{text}}", "expected a table"),
+        ("--as x", "{{text}}", "--as goes with --over"),
+        ("--over df --dry-run", "{{text}}", "contradict"),
+    ],
+)
+async def test_mistakes_are_one_line(shell: Any, model: ScriptedModel, line: str, task: str, said: str) -> None:
+    error = await shell.failure(f"%%rlm {QUIET} {line}\n{task}")
+
+    with pytest.raises(type(error), match=said):
+        raise error
+    assert model.requests == []
+
+
+async def test_an_interrupt_keeps_what_finished_in_the_variable(shell: Any, model: ScriptedModel) -> None:
+    started = asyncio.Event()
+
+    async def slow(inputs: Any, context: Any) -> Any:
+        if context["task"].endswith("broken"):
+            started.set()
+            await asyncio.sleep(1_000)
+        return {"content": "ok", "metadata": {}}
+
+    shell.names["slow"] = slow
+    cell = asyncio.create_task(shell.run("%%rlm -m slow --max-depth 1 --view none --over df -o labels\n{{text}}"))
+    await started.wait()
+    labels = shell.names["labels"]
+    await until(lambda: labels.summary.done == 1)
+    cell.cancel()
+    result = await cell
+
+    assert "Interrupted: 1 of 2 rows are recorded in" in str(result.error_in_exec)
+    assert labels.status == "cancelled"
+    assert labels.frame["_state"].to_list() == ["done", "cancelled"]
+
+
+async def test_the_default_budget_is_for_all_rows(shell: Any, model: ScriptedModel) -> None:
+    labels = await shell.value(f"%%rlm {QUIET} --max-calls 1 --over df\n{{{{text}}}}")
+
+    assert labels.status == "stopped"
+    assert labels.internals.budget.usd == 1.0
+    assert labels.summary.calls == 1
+
+
+async def test_text_shows_progress_and_the_result(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.value("%%rlm -m model --view text --max-depth 1 --over df\n{{text}}")
+
+    out = capsys.readouterr().out
+    assert "rlm: 2 of 2 rows done, 2 calls" in out
+    assert "LATE" in out
+
+
+def test_the_display_is_a_table_and_hostile_text_stays_text() -> None:
+    model = ScriptedModel(lambda request: "<script>alert(1)</script>" if "a" in request.facts.task else 1 / 0)
+    labels = RecursiveEngine(model, max_depth=1, retry=None).map(
+        "{{text}}", pandas.DataFrame({"text": ["a", "<img src=x onerror=alert(1)>b"][::-1] * 20})
+    )
+
+    html = labels._repr_html_()
+
+    assert "<table" in html
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "30 more rows in .frame" in html
+    assert "40 rows" not in html or "rows done" in html
+    assert str(labels).startswith("20 of 40 rows done") or "of 40 rows done" in str(labels)
