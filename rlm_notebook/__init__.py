@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from .experiments.mapping import Experiment
+    from .experiments.study import Study, study
     from .memory import SharedMemory
     from .models.scripted import Cells, Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
@@ -89,6 +90,7 @@ __all__ = [
     "RunSummary",
     "ScriptedModel",
     "SharedMemory",
+    "Study",
     "Tool",
     "ToolError",
     "Usage",
@@ -96,6 +98,7 @@ __all__ = [
     "enable_nested_loops",
     "list_runs",
     "load_run",
+    "study",
     "tool",
 ]
 
@@ -110,6 +113,7 @@ _HOMES = {
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
     "experiments.mapping": ["Experiment"],
+    "experiments.study": ["Study", "study"],
     "memory": ["SharedMemory"],
     "models.scripted": ["Cells", "Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],

@@ -358,6 +358,11 @@ class AsyncRecursiveEngine(EngineOptions):
         return copied
 
     @property
+    def slots(self) -> Slots:
+        """The slots of its calls, which other engines of an experiment may share."""
+        return self._configuration.slots
+
+    @property
     def guarded(self) -> list[str]:
         """The names of the tools whose calls require `run.approve(node)`."""
         return self._configuration.team.guarded

@@ -19,7 +19,7 @@ LAYERS = [
     {"agent", "runtime"},
     {"solver", "observers"},
     # An engine maps tasks over tables, and comparisons create engines.
-    {"engine", "async_engine", "experiments"},
+    {"engine", "async_engine", "experiments", "scorers"},
     {"notebook"},
     {"demo", "cli", "__main__", "__init__"},
 ]

@@ -24,7 +24,7 @@ from .row_store import SUFFIX, RowStore
 from .tables import Column, RowTable, table_of, write_table
 from .template import RowTemplate, text_of
 
-__all__ = ["Experiment", "MapEngine", "Summary", "experiment_of", "started", "store_for"]
+__all__ = ["Experiment", "MapEngine", "Summary", "experiment_of", "mode_of", "started", "store_for"]
 
 T = TypeVar("T")
 MODES = ("resume", "fresh", "replay")
@@ -439,10 +439,7 @@ def started(
             f"executor={type(executor).__name__}: rows run in this process only; leave it out (one process handles "
             "over 1,000 rows a second, because calls wait for the network)"
         )
-    of_session = os.environ.get("RLM_MODE") or "resume"
-    mode = one_of("mode", mode, MODES)
-    if mode == "resume" and experiment.checkpoint is not None:
-        mode = one_of("RLM_MODE", of_session, MODES)
+    mode = mode_of(mode, recorded=experiment.checkpoint is not None)
     experiment.start(
         budget=instance("budget", budget, Budget, "Budget(usd=5)"),
         concurrency=_count("concurrency", concurrency, least=1),
@@ -451,6 +448,14 @@ def started(
         pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
     )
     return experiment
+
+
+def mode_of(mode: Any, *, recorded: bool) -> RunMode:
+    """The mode of an experiment; `RLM_MODE` sets it for those that have a file and no mode of their own."""
+    checked: RunMode = one_of("mode", mode, MODES)
+    if checked == "resume" and recorded:
+        checked = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
+    return checked
 
 
 def _count(name: str, value: Any, *, least: int) -> int:

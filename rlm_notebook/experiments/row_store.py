@@ -68,6 +68,8 @@ class RowRecord:
     error: str | None
     usage: Usage
     seconds: float
+    #: When it ended, in seconds since 1970.
+    at: float = 0.0
     value: Any = None
 
 
@@ -357,7 +359,9 @@ def _record(head: Mapping[str, Any]) -> RowRecord:
         isinstance(value, int | float) or (value is None and name == "cost_usd") for name, value in used.items()
     ):
         raise ValueError("its usage is no number")
-    return RowRecord(key, state, answer, None if error is None else str(error), usage, float(head["seconds"]))
+    return RowRecord(
+        key, state, answer, None if error is None else str(error), usage, float(head["seconds"]), float(head["at"])
+    )
 
 
 def _short_document(recorded: Recorded) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..exceptions import ConfigurationError
 from ..views.table import Table
 from .template import text_of
 
-__all__ = ["Column", "Records", "RowTable", "table_of", "write_table"]
+__all__ = ["Column", "Records", "RowTable", "in_kind_of", "table_of", "write_table"]
 
 #: Values, and the name of their type in narwhals; without one it is inferred.
 Column = tuple[list[Any], str]
@@ -121,13 +121,29 @@ class FrameTable:
         return FrameTable(self._frame.head(count))
 
     def with_columns(self, columns: Mapping[str, Column]) -> Any:
+        return self._frame.with_columns(*self._series(columns).values()).to_native()
+
+    def made_of(self, columns: Mapping[str, Column]) -> Any:
+        """A new frame of the same library."""
+        return (
+            import_module("narwhals").from_dict(self._series(columns), backend=self._frame.implementation).to_native()
+        )
+
+    def _series(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         narwhals = import_module("narwhals")
         library = self._frame.implementation
-        made = []
-        for name, (values, kind) in columns.items():
-            dtype = getattr(narwhals, kind)() if kind else None
-            made.append(narwhals.new_series(name, values, dtype, backend=library))
-        return self._frame.with_columns(*made).to_native()
+        return {
+            name: narwhals.new_series(name, values, getattr(narwhals, kind)() if kind else None, backend=library)
+            for name, (values, kind) in columns.items()
+        }
+
+
+def in_kind_of(table: RowTable, columns: Mapping[str, Column]) -> Any:
+    """New columns as a table of the same kind as the one given."""
+    if isinstance(table, FrameTable):
+        return table.made_of(columns)
+    rows = zip(*(values for values, _ in columns.values()), strict=True)
+    return Records(dict(zip(columns, row, strict=True)) for row in rows)
 
 
 def table_of(data: Any) -> RowTable:

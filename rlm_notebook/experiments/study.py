@@ -1,0 +1,533 @@
+"""A comparison of ways to solve a task: arms over the rows of a table, scores with intervals, paired differences."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..async_engine import AsyncRecursiveEngine
+from ..concurrency.loop_thread import run_blocking
+from ..core.keys import digest
+from ..core.limits import Budget, Usage
+from ..engine import RecursiveEngine
+from ..exceptions import ConfigurationError, ExecutionError
+from ..output_type import OutputType
+from ..runtime.config import RunMode, instance
+from ..runtime.recorded_run import RecordedRun
+from ..scorers import Judge
+from ..types import Output
+from ..version import __version__
+from .arms import Arm, arms_of, matching
+from .comparison import Comparison, MetricTable, compared, table_of_arms
+from .mapping import mode_of, store_for
+from .plot import Plot, scatter
+from .row_runs import Job, RowRuns
+from .row_store import RowRecord, RowStore
+from .tables import Column, Records, RowTable, in_kind_of, table_of
+from .template import RowTemplate
+
+__all__ = ["Cell", "Study", "study"]
+
+
+class Cell:
+    """One row in one arm with one seed: its key, and once it has run its record and its scores."""
+
+    __slots__ = ("arm", "key", "record", "row", "scores", "seed")
+
+    def __init__(self, row: int, arm: Arm, seed: int, key: str) -> None:
+        self.row, self.arm, self.seed, self.key = row, arm, seed, key
+        self.record: RowRecord | None = None
+        self.scores: dict[str, float | None] = {}
+
+
+class Study:
+    """Arms over the rows of a table; given by `rlm_notebook.study`. Await it until all have ended: it gives itself.
+
+    `frame` is the long table of row, arm and seed; `table()`, `compare(...)` and `plot()` are computed from it.
+    """
+
+    def __init__(
+        self,
+        table: RowTable,
+        arms: list[Arm],
+        scorers: Mapping[str, Any],
+        seeds: int,
+        store: RowStore,
+        given_type: Any,
+        budget: Budget | None,
+        concurrency: int,
+        mode: RunMode,
+    ) -> None:
+        self.arms = arms
+        self.seeds = seeds
+        self._table, self._scorers, self._store = table, scorers, store
+        self._given_type = given_type
+        self._output_type = OutputType(given_type) if given_type is not None else None
+        self._budget, self._concurrency = budget, concurrency
+        self._mode: RunMode = mode
+        self._templates = {arm.label: RowTemplate(arm.task, table.names, plain=table.plain) for arm in arms}
+        self._cells = list(self._make_cells())
+        self._runs: RowRuns | None = None
+        self._judging: RowRuns | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked: dict[tuple[str, str, str], Comparison] = {}
+        self._began = time.time()
+        self._rows = [dict(zip(table.names, values, strict=True)) for values in table.values(range(len(table.names)))]
+
+    def _make_cells(self) -> Iterator[Cell]:
+        """Row by row, so that all arms advance together and a part of a study compares them on the same rows."""
+        identity = {arm.label: arm.identity(self._output_type) for arm in self.arms}
+        rendered = {arm.label: self._rendered(arm) for arm in self.arms}
+        for row in range(len(self._table)):
+            for arm in self.arms:
+                text = next(rendered[arm.label])
+                for seed in range(self.seeds):
+                    yield Cell(row, arm, seed, digest(["study", identity[arm.label], text, seed]))
+
+    def _rendered(self, arm: Arm) -> Iterator[str]:
+        template = self._templates[arm.label]
+        return (template.render(values) for values in self._table.values(template.columns))
+
+    def _jobs(self, wanted: Collection[str]) -> Iterator[Job]:
+        left, rendered = set(wanted), {arm.label: self._rendered(arm) for arm in self.arms}
+        text, at = "", (-1, "")
+        for cell in self._cells:
+            if (cell.row, cell.arm.label) != at:
+                text, at = next(rendered[cell.arm.label]), (cell.row, cell.arm.label)
+            if cell.key in left:
+                left.discard(cell.key)
+                yield Job(cell.key, text, cell.arm.engine, self._given_type)
+
+    # -- the work --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start; called once, on a running event loop."""
+        self._runs = RowRuns(
+            list(dict.fromkeys(cell.key for cell in self._cells)),
+            self._jobs,
+            self._store,
+            budget=self._budget,
+            concurrency=self._concurrency,
+            mode=self._mode,
+        )
+        self._runs.start()
+        self._task = asyncio.get_running_loop().create_task(self._drive(), name="rlm-study")
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _drive(self) -> None:
+        assert self._runs is not None
+        try:
+            await self._runs
+        except asyncio.CancelledError:
+            await self._runs.cancel()
+            raise
+        self._read()
+        await self._judge()
+
+    def _read(self) -> None:
+        """Read the records, and score them with all scorers that need no model."""
+        assert self._runs is not None
+        for cell in self._cells:
+            done = self._runs.state(cell.key)[0] == "done"
+            cell.record = self._store.record(cell.key)
+            if not done or cell.record is None or cell.record.answer is None:
+                continue
+            output = self._output(cell.record)
+            for name, scorer in self._scorers.items():
+                if not isinstance(scorer, Judge):
+                    try:
+                        found = scorer(self._rows[cell.row], output)
+                    except ConfigurationError:
+                        raise
+                    except Exception as error:
+                        raise ExecutionError(
+                            f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); the "
+                            "answers are recorded: correct it and run again"
+                        ) from error
+                    cell.scores.update(_scores(name, found))
+
+    def _output(self, record: RowRecord) -> Output:
+        answer = record.answer or ""
+        parsed = self._output_type.parse(answer) if self._output_type is not None else None
+        return Output(answer, {"cost_usd": record.usage.cost_usd}, parsed=parsed, usage=record.usage)
+
+    async def _judge(self) -> None:
+        """Have models score the answers: jobs like all others, recorded, and within what is left of the budget."""
+        assert self._runs is not None
+        jobs: dict[str, Job] = {}
+        waiting: list[tuple[Cell, str, str]] = []
+        for name, scorer in self._scorers.items():
+            if not isinstance(scorer, Judge):
+                continue
+            engine = AsyncRecursiveEngine(scorer.model, max_depth=1, max_concurrency=self._concurrency)
+            identity = engine.row_identity(OutputType(float))
+            for cell in self._cells:
+                if cell.record is not None and cell.record.answer is not None:
+                    text = scorer.task(self._rows[cell.row], cell.record.answer)
+                    key = digest(["judge", identity, text])
+                    jobs.setdefault(key, Job(key, text, engine, float))
+                    waiting.append((cell, name, key))
+        if not jobs:
+            return
+        self._judging = RowRuns(
+            list(jobs),
+            lambda wanted: (job for key, job in jobs.items() if key in wanted),
+            self._store,
+            budget=_rest(self._budget, self._runs.usage),
+            concurrency=self._concurrency,
+            mode=self._mode,
+        )
+        self._judging.start()
+        await self._judging
+        number = OutputType(float)
+        for cell, name, key in waiting:
+            record = self._store.record(key)
+            answer = record.answer if record is not None else None
+            cell.scores[name] = min(1.0, max(0.0, number.parse(answer))) if answer is not None else None
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> Awaitable[None]:
+        """Cancel what is in flight and start nothing else; what finished is recorded. Await it for the end."""
+        return (self._judging or self._started).cancel()
+
+    def pause(self) -> None:
+        """Start no further call; calls in flight finish."""
+        (self._judging or self._started).pause()
+
+    def resume(self) -> None:
+        """Start calls again after `pause`."""
+        (self._judging or self._started).resume()
+
+    def __await__(self) -> Generator[Any, None, Study]:
+        return self._finished().__await__()
+
+    async def _finished(self) -> Study:
+        assert self._task is not None
+        if not self._task.done():
+            try:
+                await asyncio.shield(self._task)
+            except asyncio.CancelledError:
+                await self.cancel()
+                raise
+        elif self._task.cancelled() or self._task.exception() is not None:
+            await self._task
+        return self
+
+    @property
+    def _started(self) -> RowRuns:
+        assert self._runs is not None, "a study is started by the function that creates it"
+        return self._runs
+
+    @property
+    def status(self) -> str:
+        """ "running", "paused", "done", "stopped", "cancelled" or "failed"."""
+        return (self._judging or self._started).status
+
+    @property
+    def usage(self) -> Usage:
+        """Of all arms and judges, over all executions."""
+        used = self._started.usage
+        return used + self._judging.usage if self._judging is not None else used
+
+    @property
+    def calls(self) -> int:
+        """Model calls of this execution."""
+        return self._started.calls + (self._judging.calls if self._judging is not None else 0)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the scores."""
+        return list(dict.fromkeys(name for cell in self._cells for name in cell.scores))
+
+    # -- what came out ---------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Any:
+        """One row for each row, arm and seed: `row`, `arm`, its levels, `seed`, `answer`, the scores, `cost_usd`,
+        `tokens`, `seconds`, `calls`, `state`, `error`; in the kind of table that was given."""
+        runs, cells = self._started, self._cells
+        states = [runs.state(cell.key) for cell in cells]
+        records = [cell.record for cell in cells]
+        factors = list(dict.fromkeys(factor for arm in self.arms for factor in arm.settings))
+        columns: dict[str, Column] = {
+            "row": ([cell.row for cell in cells], "Int64"),
+            "arm": ([cell.arm.label for cell in cells], "String"),
+            **{factor: ([cell.arm.settings.get(factor) for cell in cells], "String") for factor in factors},
+            "seed": ([cell.seed for cell in cells], "Int64"),
+            "answer": ([record.answer if record else None for record in records], "String"),
+            **{name: ([cell.scores.get(name) for cell in cells], "Float64") for name in self.metrics},
+            "cost_usd": ([record.usage.cost_usd if record else None for record in records], "Float64"),
+            "tokens": ([record.usage.total_tokens if record else 0 for record in records], "Int64"),
+            "seconds": ([record.seconds if record else 0.0 for record in records], "Float64"),
+            "calls": ([record.usage.calls if record else 0 for record in records], "Int64"),
+            "state": ([state for state, _ in states], "String"),
+            "error": (
+                [
+                    record.error if record and why is None else why
+                    for record, (_, why) in zip(records, states, strict=True)
+                ],
+                "String",
+            ),
+        }
+        return in_kind_of(self._table, columns)
+
+    def run(self, row: int, arm: str | None = None, seed: int = 0) -> RecordedRun:
+        """The run of one row in one arm (a label, or levels that name one), with its tree."""
+        chosen = matching(self.arms, arm) if arm is not None else self.arms[:1]
+        cell = next((each for each in self._cells if (each.row, each.seed) == (row, seed) and each.arm in chosen), None)
+        recorded = self._store.recorded(cell.key) if cell is not None else None
+        if recorded is None:
+            raise ConfigurationError(
+                f"there is no recorded run of row {row}, arm {arm or self.arms[0].label}, seed {seed}"
+            )
+        return RecordedRun(self._store.path or Path(f"row-{row}.json"), recorded)
+
+    def table(self) -> MetricTable:
+        """The arms with their scores, each with its 95 % interval, and cost, tokens, seconds and calls a row; below it,
+        what each arm's tree cost compared to its baseline, and whether that paid."""
+        return table_of_arms(self.arms, self._values, self._costs, self.metrics)
+
+    def compare(self, a: str, b: str, metric: str | None = None) -> Comparison:
+        """How much better `b` is than `a`: labels, or levels such as "max_depth=1", of which arms that agree in all
+        other factors are paired. The p value is adjusted for all comparisons that this study was asked for.
+
+        Raises `ConfigurationError` for a name that is none, and for arms that cannot be paired.
+        """
+        metric = self._metric(metric)
+        pairs = _paired(matching(self.arms, a), matching(self.arms, b), a, b)
+        one, other = (
+            self._repeats([pair[0] for pair in pairs], metric),
+            self._repeats([pair[1] for pair in pairs], metric),
+        )
+        self._asked[a, b, metric] = found = compared(a, b, metric, one, other, self._asked)
+        return found
+
+    def plot(self, metric: str | None = None) -> Plot:
+        """A score against the cost a row (tokens, where costs are 0 or unknown): each arm a point with its interval."""
+        metric = self._metric(metric)
+        return scatter(self.table(), metric)
+
+    def to_latex(self) -> str:
+        """The table as LaTeX (booktabs)."""
+        return self.table().to_latex()
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """The long table as CSV, or the `path` that it was written to."""
+        frame = self._long()
+        names = list(frame[0]) if frame else []
+        return MetricTable(names, [[row[name] for name in names] for row in frame], []).to_csv(path)
+
+    def methods(self) -> str:
+        """A paragraph for the methods section of a paper: models, dates, settings, n, seeds, budget, statistics."""
+        models = sorted({str(arm.engine.settings().get("model")) for arm in self.arms})
+        ended = [record for cell in self._cells if (record := cell.record) is not None]
+        moments = [record.at for record in ended if record.at]
+        dates = sorted({time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in moments})
+        failed = sum(self._started.state(cell.key)[0] == "failed" for cell in self._cells)
+        spent = self.usage
+        budget = self._budget.to_json() if self._budget is not None else {}
+        cost = "of unknown cost" if spent.cost_usd is None else f"{spent.cost_usd:.4g} dollars"
+        limits = ", ".join(f"{value:g} {name}" for name, value in budget.items())
+        parts = [
+            f"We compared {len(self.arms)} arms ({'; '.join(arm.label for arm in self.arms)}) on {len(self._table)} "
+            f"rows, with {self.seeds} run{'s' if self.seeds > 1 else ''} of each row in each arm.",
+            f"Models: {', '.join(models)}; run {_span(dates)} (UTC) with rlm_notebook {__version__}.",
+            f"The task was: {self.arms[0].task.strip()!r}.",
+            "The arm with max_depth=1 answers in one call and is the baseline.",
+            f"Of {len(self._cells)} runs, {failed} failed and have no score; all runs together used {spent.calls} "
+            f"calls, {spent.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
+            "Intervals are 95 %: Wilson's for proportions (with the effective number of trials where rows were "
+            "repeated), bias-corrected and accelerated bootstrap over rows otherwise. Differences are paired by row, "
+            "repeats averaged within a row; binary scores without repeats were tested by McNemar's exact test, others "
+            "by a sign-flip permutation test, with Holm's adjustment over the comparisons made.",
+        ]
+        return " ".join(parts)
+
+    def _long(self) -> list[dict[str, Any]]:
+        frame = self.frame
+        if isinstance(frame, Records):
+            return list(frame)
+        rows: list[dict[str, Any]] = import_module("narwhals").from_native(frame, eager_only=True).rows(named=True)
+        return rows
+
+    def _metric(self, metric: str | None) -> str:
+        names = self.metrics
+        if metric is None and names:
+            return names[0]
+        if metric not in names:
+            listed = ", ".join(names) or "none yet: no row has a score"
+            raise ConfigurationError(f"metric={metric!r}: there are {listed}")
+        assert metric is not None
+        return metric
+
+    def _values(self, arm: Arm, metric: str) -> list[list[float]]:
+        return self._repeats([arm], metric)
+
+    def _repeats(self, arms: Sequence[Arm], metric: str) -> list[list[float]]:
+        """The scores of each row: of all seeds, and of all these arms."""
+        chosen = {arm.label for arm in arms}
+        found: list[list[float]] = [[] for _ in range(len(self._table))]
+        for cell in self._cells:
+            if cell.arm.label in chosen and (score := cell.scores.get(metric)) is not None:
+                found[cell.row].append(score)
+        return found
+
+    def _costs(self, arm: Arm) -> tuple[list[RowRecord], int, int]:
+        """The records of an arm, the number of its failed runs, and of those that did not run."""
+        cells = [cell for cell in self._cells if cell.arm is arm]
+        states = [self._started.state(cell.key)[0] for cell in cells]
+        return [cell.record for cell in cells if cell.record is not None], states.count("failed"), len(cells)
+
+    def __repr__(self) -> str:
+        done = sum(self._started.state(cell.key)[0] == "done" for cell in self._cells)
+        return (
+            f"<Study {self.status}: {len(self.arms)} arms, {done} of {len(self._cells)} runs done, {self.calls} calls>"
+        )
+
+    def __str__(self) -> str:
+        return f"{self!r}\n\n{self.table()}"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def study(
+    data: Any,
+    *,
+    task: str | None = None,
+    score: Any,
+    grid: Mapping[str, Any],
+    seeds: int = 1,
+    engine: AsyncRecursiveEngine | RecursiveEngine | None = None,
+    budget: Budget | None = None,
+    name: str | None = None,
+    checkpoint: Any = None,
+    output_type: Any = None,
+    concurrency: int = 64,
+    limit: int | None = None,
+    mode: RunMode = "resume",
+) -> Study:
+    """Compare ways to solve `task` over the rows of `data`; returns the `Study`, to be awaited for its end.
+
+    Without a running event loop, or with a `RecursiveEngine`, it has ended when this returns. `grid` maps factors to
+    levels: options of the engine, "model" and "task"; lists of levels, or dicts of named ones. The arm of one call
+    (`max_depth=1`) is added for each combination, unless it is there. `score` is a scorer, or a dict of them: functions
+    `(row, output) -> float | bool | dict`, or those of `rlm_notebook.scorers`. `seeds` is how often each row is solved
+    in each arm. `budget` is for everything, judges included. Data, `name`, `checkpoint` and `mode` are as of
+    `engine.map`: what is recorded is not run again.
+    Raises `ConfigurationError` and `CheckpointError`.
+    """
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ConfigurationError(f"seeds={seeds!r}: expected a whole number of at least 1")
+    table = table_of(data)
+    if limit is not None:
+        table = table.head(limit)
+    store = store_for(name, checkpoint, task or "study")
+    made = Study(
+        table,
+        arms_of(task, grid, engine, seeds),
+        _scorers(score),
+        seeds,
+        store,
+        output_type,
+        instance("budget", budget, Budget, "Budget(usd=5)"),
+        concurrency,
+        mode_of(mode, recorded=store.path is not None),
+    )
+
+    async def whole() -> Study:
+        made.start()
+        return await made
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run_blocking(whole)
+    if isinstance(engine, RecursiveEngine):
+        return run_blocking(whole, thread_safe=engine.thread_safe)
+    made.start()
+    return made
+
+
+def _scorers(score: Any) -> dict[str, Any]:
+    named = dict(score) if isinstance(score, Mapping) else {_name_of(score): score}
+    for name, scorer in named.items():
+        if not callable(scorer) and not isinstance(scorer, Judge):
+            raise ConfigurationError(
+                f"score[{name!r}]={scorer!r:.40}: expected a function (row, output) -> float or bool"
+            )
+    if not named:
+        raise ConfigurationError("score: give a scorer, or a dict of them")
+    return named
+
+
+def _name_of(score: Any) -> str:
+    name = getattr(score, "__qualname__", type(score).__name__.lower()).removesuffix(".<locals>.score")
+    return "score" if "<" in name else name.rpartition(".")[2]
+
+
+def _scores(name: str, found: Any) -> dict[str, float | None]:
+    """What a scorer gave, as numbers by metric."""
+    if isinstance(found, Mapping):
+        return {f"{name}.{each}": _number(f"{name}.{each}", value) for each, value in found.items()}
+    return {name: _number(name, found)}
+
+
+def _number(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"the scorer {name!r} gave {value!r:.40}; expected a number, a truth value or None"
+        ) from None
+    return number if math.isfinite(number) else None
+
+
+def _paired(one: list[Arm], other: list[Arm], a: str, b: str) -> list[tuple[Arm, Arm]]:
+    """Arms that agree in all factors but those in which the two groups differ."""
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])]
+    apart = {
+        factor
+        for factor in {*one[0].settings, *other[0].settings}
+        if {arm.settings.get(factor) for arm in one}.isdisjoint({arm.settings.get(factor) for arm in other})
+    }
+
+    def rest(arm: Arm) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((factor, level) for factor, level in arm.settings.items() if factor not in apart))
+
+    partner = {rest(arm): arm for arm in other}
+    pairs = [(arm, partner[rest(arm)]) for arm in one if rest(arm) in partner]
+    if not pairs or not apart:
+        raise ConfigurationError(f"{a!r} and {b!r} name no arms that can be paired; name levels of the same factors")
+    return pairs
+
+
+def _rest(budget: Budget | None, used: Usage) -> Budget | None:
+    """What is left of a budget."""
+    if budget is None:
+        return None
+    return replace(
+        budget,
+        usd=None if budget.usd is None else max(0.0, budget.usd - (used.cost_usd or 0.0)),
+        tokens=None if budget.tokens is None else max(0, budget.tokens - used.total_tokens),
+        calls=None if budget.calls is None else max(0, budget.calls - used.calls),
+    )
+
+
+def _span(dates: list[str]) -> str:
+    if not dates:
+        return "on no day"
+    return f"on {dates[0]}" if len(dates) == 1 else f"from {dates[0]} to {dates[-1]}"
