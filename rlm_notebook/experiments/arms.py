@@ -13,6 +13,7 @@ from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError
 from ..output_type import OutputType
 from ..runtime.config import EngineOptions
+from ..sandbox.options import CodeSandbox
 
 __all__ = ["Arm", "arms_of", "matching"]
 
@@ -51,6 +52,8 @@ def arms_of(
         default = next(each.default for each in fields(EngineOptions) if each.name == "max_depth")
         depth = base.max_depth if base is not None else default
         levels["max_depth"] = {str(depth): depth}
+    if "code" not in levels and base is not None and base.code is not None:
+        levels["code"] = {_label(base.code): base.code}
     combinations = [dict(zip(levels, each, strict=True)) for each in itertools.product(*levels.values())]
     given = len(combinations)
     for each in list(combinations):
@@ -94,6 +97,8 @@ def _levels(factor: str, values: Any) -> dict[str, Any]:
 
 
 def _label(value: Any) -> str:
+    if isinstance(value, CodeSandbox):
+        return value.when
     if isinstance(value, str | int | float | bool) or value is None:
         return str(value)
     named = getattr(value, "name", None) or getattr(value, "__name__", None) or type(value).__name__

@@ -165,6 +165,7 @@ class Configuration:
                 self.team.fingerprint,
                 self.limits.max_depth,
                 output_type.digest if output_type is not None else "",
+                *([self.code.when] if self.code is not None else []),
             ]
         )
 
