@@ -56,6 +56,8 @@ from .adoption import adopt
 from .heads import RunHead, head_of
 
 __all__ = [
+    "FOLDER_SUFFIX",
+    "UNNAMED",
     "Cell",
     "FilesInUse",
     "checked_name",

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..checkpoints.location import checkpoint_without_cell
+from ..checkpoints.location import FOLDER_SUFFIX, UNNAMED, checkpoint_without_cell, run_folders
 from ..core.keys import digest
 from ..core.limits import NOTHING, Budget, Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
@@ -427,7 +427,19 @@ def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = Tru
         return RowStore(None, trees=trees)
     key = digest(["experiment", task])
     beside = current_host().checkpoint_path(name, key, task) or checkpoint_without_cell(name, key, task)
-    return RowStore(beside.with_name(beside.stem + SUFFIX if name is None else name + SUFFIX), trees=trees)
+    return RowStore(_existing(beside.with_name((name or beside.stem) + SUFFIX)), trees=trees)
+
+
+def _existing(path: Path) -> Path:
+    """The file, or where the notebook is not known the one of this name in a folder of runs. Raises `CheckpointError`
+    if there are several."""
+    if path.exists() or path.parent.name != UNNAMED + FOLDER_SUFFIX:
+        return path
+    found = [folder / path.name for folder in run_folders(path.parent.parent) if (folder / path.name).exists()]
+    if len(found) > 1:
+        named = ", ".join(f"{each.parent.name}/{each.name}" for each in found)
+        raise CheckpointError(f"several files could be this experiment's: {named}; name one with checkpoint=PATH")
+    return found[0] if found else path
 
 
 def started(

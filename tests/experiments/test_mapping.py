@@ -116,6 +116,18 @@ def test_a_name_is_a_file_beside_the_notebook(tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in (tmp_path / "notebook.rlm").iterdir()] == ["labels.rlmx.jsonl"]
 
 
+def test_a_named_file_is_found_where_the_notebook_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine_of(Flaky()).map(TASK, rows("a"), checkpoint=tmp_path / "one.rlm" / "labels.rlmx.jsonl")
+    model = Flaky()
+
+    assert engine_of(model).map(TASK, rows("a"), name="labels").frame["answer"] == ["A"]
+    assert model.asked == []
+    engine_of(Flaky()).map(TASK, rows("a"), checkpoint=tmp_path / "two.rlm" / "labels.rlmx.jsonl")
+    with pytest.raises(CheckpointError, match=r"several files could be .*one\.rlm/labels\.rlmx\.jsonl, two\.rlm"):
+        engine_of(model).map(TASK, rows("a"), name="labels")
+
+
 def test_a_replay_calls_no_model_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "labels.rlmx.jsonl"
     engine_of(Flaky("b")).map(TASK, rows("a", "b"), checkpoint=path)
