@@ -16,7 +16,9 @@ MOST_ROWS = 10
 MOST_ERRORS = 3
 CELL_CHARACTERS = 160
 _BAR = "height:6px;border-radius:3px;background:rgba(128,128,128,.25);overflow:hidden;display:flex;max-width:40em"
-_CELL = "padding:2px 10px;text-align:{align};vertical-align:top;white-space:pre-wrap;max-width:30em"
+_CELL = "padding:2px 10px;text-align:{align};vertical-align:top;white-space:{wrap};max-width:30em"
+#: Shorter texts, such as an interval, stay on one line.
+NO_WRAP = 40
 _COLOURS = {"done": "#2e8b57", "reused": "#1f9ab0", "failed": "#c0392b"}
 
 
@@ -69,13 +71,13 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = 
     align = ["right" if is_number else "left" for is_number in numeric]
     line = "border-bottom:1px solid rgba(128,128,128,.5)"
     head = "".join(
-        f'<th scope="col" style="{_CELL.format(align=side)};{line}">{html_text(name)}</th>'
+        f'<th scope="col" style="{_CELL.format(align=side, wrap="nowrap")};{line}">{html_text(name)}</th>'
         for name, side in zip(names, align, strict=True)
     )
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="{_CELL.format(align=side)}">{html_text(_cut(shown(value)))}</td>'
+            f'<td style="{_CELL.format(align=side, wrap=_wrap(shown(value)))}">{html_text(_cut(shown(value)))}</td>'
             for value, side in zip(row, align, strict=True)
         )
         + "</tr>"
@@ -114,6 +116,10 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return text_of(value)
+
+
+def _wrap(text: str) -> str:
+    return "nowrap" if len(text) <= NO_WRAP and "\n" not in text else "pre-wrap"
 
 
 def _cut(text: str, most: int = CELL_CHARACTERS) -> str:
