@@ -397,18 +397,21 @@ class RowJournal:
 
     def __init__(self, store: RowStore, key: str, keeps: Callable[[Recorded], bool], *, fresh: bool = False) -> None:
         self._store, self._key, self._keeps, self._fresh = store, key, keeps, fresh
+        self._opened = False
 
     def read(self) -> Recorded | None:
         return self._store.recorded(self._key) if not self._fresh else None
 
     def open(self) -> None:
         self._store.open()
+        self._opened = True
 
     def append(self, event: Event) -> None:
         """Nothing: a row is recorded as a whole."""
 
     def compact(self, recorded: Recorded) -> None:
-        if self._keeps(recorded):
+        # Not of a run that failed because the store could not be opened.
+        if self._keeps(recorded) and (self._opened or recorded.tree.status == "done"):
             self._store.open()
             self._store.append(self._key, recorded)
 

@@ -94,7 +94,9 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         mapped(tmp_path / "x.jsonl", "a")
 
 
-def test_a_second_writer_is_refused_in_words_and_a_reader_is_not(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_in_words_and_a_reader_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "x.rlmx.jsonl"
     mapped(path, "a")
     model = ScriptedModel()
@@ -106,6 +108,7 @@ def test_a_second_writer_is_refused_in_words_and_a_reader_is_not(tmp_path: Path)
         assert mapped(path, "a", model=model).frame["answer"] == ["answer to: Classify: a"]
 
     assert model.requests == []
+    assert caplog.text == "", "it is said once, by the error"
     assert mapped(path, "a", "b").summary.done == 2
 
 

@@ -9,6 +9,7 @@ import numpy
 import pytest
 from scipy import stats
 
+from rlm_notebook.experiments import statistics
 from rlm_notebook.experiments.statistics import difference, holm, mean_interval
 from tests.support.amounts import few_or_many
 
@@ -112,8 +113,12 @@ def test_degenerate_means_give_words_and_never_nan(values: Any) -> None:
 
 
 @few_or_many(1, 1_000)
-def test_intervals_cover_what_they_promise(amount: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_intervals_cover_what_they_promise(
+    amount: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Rows of different difficulty, arms that share it, one seed and three: intervals of scores and differences."""
+    # Fewer than in use, for a simulation of tens of thousands of intervals.
+    monkeypatch.setattr(statistics, "RESAMPLES", 999)
     generator = numpy.random.default_rng(1)
     lines, worst = [], [1.0, 0.0]
     for one, other, spread in ((0.0, 0.85, 1.0), (0.4, 0.4, 2.0), (1.4, 2.2, 1.0)):
