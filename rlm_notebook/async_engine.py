@@ -203,6 +203,7 @@ class AsyncRecursiveEngine(EngineOptions):
         mode: RunMode = "resume",
         store: Literal["full", "outputs"] = "full",
         row: str = "row",
+        progress: bool = False,
     ) -> Experiment:
         """Solve `task` for each row of a table, and return the `Experiment` at once; await it for its end.
 
@@ -213,7 +214,7 @@ class AsyncRecursiveEngine(EngineOptions):
         rows run at once, with at most `max_concurrency` calls of the engine. `errors="keep"` leaves a failed row as a
         row with its error, "raise" ends at the first one. `limit`: the first rows only. `pilot`: run so many random
         rows first, forecast the rest, and stop if that may exceed the budget. `store="outputs"` records no trees. `row`
-        is another name for the whole row. `executor` is reserved.
+        is another name for the whole row. `progress` shows a bar or lines on standard error. `executor` is reserved.
         Raises `ConfigurationError`, `CheckpointError`, and with `mode="replay"` `ReplayError`; needs a running event
         loop.
         """
@@ -238,6 +239,7 @@ class AsyncRecursiveEngine(EngineOptions):
             pilot=pilot,
             mode=mode,
             executor=executor,
+            progress=progress,
         )
 
     def edit(
@@ -356,6 +358,10 @@ class AsyncRecursiveEngine(EngineOptions):
         object.__setattr__(copied, "_configuration", shared)
         object.__setattr__(copied, "_recursion", Recursion(shared))
         return copied
+
+    def priced(self, budget: Budget) -> Budget:
+        """A budget for runs of this engine. Raises `ConfigurationError` for dollars with a model of unknown price."""
+        return priced(budget, self._configuration.team, self._configuration.prices)
 
     @property
     def slots(self) -> Slots:

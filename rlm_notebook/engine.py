@@ -100,6 +100,7 @@ class RecursiveEngine(EngineOptions):
         mode: RunMode = "resume",
         store: Literal["full", "outputs"] = "full",
         row: str = "row",
+        progress: bool = False,
     ) -> Experiment:
         """As `AsyncRecursiveEngine.map`; blocks until all rows have ended.
 
@@ -129,6 +130,7 @@ class RecursiveEngine(EngineOptions):
                 pilot=pilot,
                 mode=mode,
                 executor=executor,
+                progress=progress,
             )
 
         return blocking(work)

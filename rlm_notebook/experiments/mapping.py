@@ -19,6 +19,7 @@ from ..runtime.config import RunMode, instance, one_of
 from ..runtime.recorded_run import RecordedRun
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
+from .progress import progress_of_rows
 from .row_runs import Errors, Job, RowRuns
 from .row_store import SUFFIX, RowStore
 from .tables import Column, RowTable, table_of, write_table
@@ -35,6 +36,7 @@ class MapEngine(Protocol):
     """The engine of an experiment, as far as it is used here."""
 
     def row_identity(self, output_type: OutputType | None = None) -> str: ...
+    def priced(self, budget: Budget) -> Budget: ...
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Experiment:
             self._unique,
             self._jobs,
             self._store,
-            budget=budget,
+            budget=self._engine.priced(budget) if budget is not None else None,
             concurrency=concurrency,
             errors=errors,
             mode=mode,
@@ -347,15 +349,19 @@ class Experiment:
         """
         runs = self._internals
         if self._blocking is None:
-            runs.again(instance("budget", budget, Budget, "Budget(usd=5)"))
+            runs.again(self._checked(budget))
             return self
 
         async def work() -> Experiment:
-            runs.again(instance("budget", budget, Budget, "Budget(usd=5)"))
+            runs.again(self._checked(budget))
             return await self
 
         self._blocking(work)
         return self
+
+    def _checked(self, budget: Any) -> Budget | None:
+        given = instance("budget", budget, Budget, "Budget(usd=5)")
+        return self._engine.priced(given) if given is not None else None
 
     def cancel(self) -> Awaitable[None]:
         """Cancel the rows in flight and start no others; what finished is recorded. Await it for the end."""
@@ -443,7 +449,15 @@ def _existing(path: Path) -> Path:
 
 
 def started(
-    experiment: Experiment, *, budget: Any, concurrency: int, errors: Any, pilot: int | None, mode: Any, executor: Any
+    experiment: Experiment,
+    *,
+    budget: Any,
+    concurrency: int,
+    errors: Any,
+    pilot: int | None,
+    mode: Any,
+    executor: Any,
+    progress: bool = False,
 ) -> Experiment:
     """The experiment, running; needs a running event loop. Raises `ConfigurationError`."""
     if executor is not None:
@@ -459,6 +473,8 @@ def started(
         mode=mode,
         pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
     )
+    if progress:
+        experiment.internals.at_end(progress_of_rows(experiment).close)
     return experiment
 
 

@@ -164,6 +164,11 @@ class RowRuns:
         """Call `watcher` whenever a row has ended, and at the end."""
         self._watchers.append(watcher)
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this once the rows that run now have ended."""
+        assert self._task is not None
+        self._task.add_done_callback(lambda _: call())
+
     def _notify(self) -> None:
         for watcher in self._watchers:
             watcher()

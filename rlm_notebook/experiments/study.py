@@ -433,14 +433,18 @@ def study(
     if limit is not None:
         table = table.head(limit)
     store = store_for(name, checkpoint, task or "study")
+    arms = arms_of(task, grid, engine, seeds)
+    for arm in arms if instance("budget", budget, Budget, "Budget(usd=5)") is not None else ():
+        assert budget is not None
+        arm.engine.priced(budget)
     made = Study(
         table,
-        arms_of(task, grid, engine, seeds),
+        arms,
         _scorers(score),
         seeds,
         store,
         output_type,
-        instance("budget", budget, Budget, "Budget(usd=5)"),
+        budget,
         concurrency,
         mode_of(mode, recorded=store.path is not None),
     )

@@ -318,6 +318,21 @@ def test_tokens_and_dollars_are_reserved_over_all_rows(budget: Budget) -> None:
     assert 0 < len(model.requests) < 40
 
 
+def test_dollars_need_prices() -> None:
+    with pytest.raises(ConfigurationError, match=r"a budget of 5 dollars, but the price of .* is not known"):
+        engine_of(Flaky()).map(TASK, rows("a"), budget=Budget(usd=5))
+    assert engine_of(Flaky()).map(TASK, rows("a"), budget=Budget(usd=5, unknown_price="ignore")).summary.done == 1
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    engine_of(Flaky()).map(TASK, rows("a"))
+    assert capsys.readouterr().err == ""
+
+    engine_of(Flaky("b")).map(TASK, rows("a", "b"), progress=True)
+
+    assert capsys.readouterr().err.startswith("rlm: 1 of 2 rows done, 1 failed, 2 calls")
+
+
 def test_raise_with_a_spent_budget_raises() -> None:
     with pytest.raises(BudgetExceededError, match="the budget of 1 calls is spent"):
         engine_of(Flaky()).map(TASK, rows("a", "b"), budget=Budget(calls=1), errors="raise")
