@@ -94,6 +94,7 @@ async def test_an_interrupt_keeps_what_finished_in_the_variable(shell: Any, mode
 
 
 async def test_the_default_budget_is_for_all_rows(shell: Any, model: ScriptedModel) -> None:
+    shell.names["model"] = ScriptedModel(price=(1.0, 1.0))
     labels = await shell.value(f"%%rlm {QUIET} --max-calls 1 --over df\n{{{{text}}}}")
 
     assert labels.status == "stopped"
