@@ -513,7 +513,7 @@ def _column(values: list[Any]) -> Column:
     kinds = {type(value) for value in values if value is not None}
     for kind, name in ((bool, "Boolean"), (int, "Int64"), (float, "Float64"), (str, "String")):
         if kinds == {kind}:
-            return (values, name) if kind is not int or None not in values else (values, "Float64")
+            return values, name
     if kinds <= {int, float}:
         return [None if value is None else float(value) for value in values], "Float64"
     return [None if value is None else text_of(value) for value in values], "String"

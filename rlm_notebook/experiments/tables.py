@@ -132,8 +132,14 @@ class FrameTable:
     def _series(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         narwhals = import_module("narwhals")
         library = self._frame.implementation
+
+        def dtype(values: list[Any], kind: str) -> Any:
+            # Ordinary integers of pandas hold no missing value.
+            kind = "Float64" if kind == "Int64" and library.is_pandas_like() and None in values else kind
+            return getattr(narwhals, kind)() if kind else None
+
         return {
-            name: narwhals.new_series(name, values, getattr(narwhals, kind)() if kind else None, backend=library)
+            name: narwhals.new_series(name, values, dtype(values, kind), backend=library)
             for name, (values, kind) in columns.items()
         }
 
@@ -178,7 +184,7 @@ def _from_frame(data: Any) -> RowTable:
     try:
         frame = narwhals.from_native(data, eager_only=True, allow_series=True)
     except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         hint = "call .collect() first" if "azy" in type(data).__name__ else "give a table of rows"
         raise ConfigurationError(f"{type(data).__name__} cannot be read as a table ({reason}); {hint}") from None
     if isinstance(frame, narwhals.Series):

@@ -152,6 +152,18 @@ def test_the_results_of_a_map_can_be_mapped_again() -> None:
     assert list(second.columns).count("_state") == 1
 
 
+@pytest.mark.parametrize(("kind", "answers"), [(pandas.DataFrame, [1.0, None]), (polars.DataFrame, [1, None])])
+def test_whole_numbers_stay_whole_where_a_table_can_hold_gaps(kind: Any, answers: list[Any]) -> None:
+    model = ScriptedModel(lambda request: "1" if "a" in request.facts.task else "no number")
+
+    frame = RecursiveEngine(model, max_depth=1).map("{{row}}", kind({"row": ["a", "b"]}), output_type=int).frame
+
+    found = frame["answer"].to_list()
+    assert found[0] == answers[0]
+    assert isinstance(found[0], type(answers[0]))
+    assert frame["_state"].to_list() == ["done", "failed"]
+
+
 def test_a_list_of_texts_gives_records() -> None:
     frame = RecursiveEngine(echo, max_depth=1).map("q: {{row}}", ["a", "b", "a"]).frame
 
