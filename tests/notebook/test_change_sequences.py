@@ -37,7 +37,7 @@ class Model:
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.nodes: dict[str, set[str]] = {}
-        self.again: set[str] = set()
+        self.again: Counter[str] = Counter()
         self.broken: set[str] = set()
         self.twice: list[str] = []
         self.calls = 0
@@ -46,14 +46,14 @@ class Model:
         mode, task = context["mode"], context["task"]
         request = f"{mode} {task} {[message['content'] for message in inputs]}"
         self.calls += 1
-        if self.asked[request] and request not in self.again:
+        if self.asked[request] and not self.again[request]:
             self.twice.append(f"{mode} of {context['task_id']} {task!r}")
-        self.again.discard(request)
+        self.again[request] = max(0, self.again[request] - 1)
         self.asked[request] += 1
         self.nodes.setdefault(context["task_id"], set()).add(request)
         await asyncio.sleep(0)
         if task in self.broken:
-            self.again.add(request)
+            self.again[request] += 1
             raise ValueError(f"418 for {task}")
         if mode == "planner":
             parts = PLANS.get(task)
@@ -120,7 +120,10 @@ class Walk:
     async def retry(self) -> None:
         node = self.chance.choice([None, *self.run.tree])
         if node is not None and node.state is NodeState.DONE:
-            self.model.again |= self.model.nodes.get(node.id, set())
+            # Nodes with equal keys have one answer: all of them are computed again.
+            for other in self.run.tree:
+                if other.id == node.id or other.plan_key == node.plan_key:
+                    self.model.again.update(self.model.nodes.get(other.id, set()))
         self.steps[-1] += f" {node.id if node is not None else 'all'}"
         await self._click("retry", node.id if node is not None else None)
 
