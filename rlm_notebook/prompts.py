@@ -28,6 +28,7 @@ __all__ = [
     "planner_messages",
     "planner_system_prompt",
     "query_messages",
+    "rejection_messages",
     "synthesizer_messages",
     "worker_messages",
 ]
@@ -241,6 +242,20 @@ def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> 
     said: Any = {"role": "assistant", "content": _quoted(reply) or "(nothing)"}
     told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON only."}
     return (*messages, said, told)
+
+
+def rejection_messages(messages: tuple[Message, ...], rejected: Iterable[tuple[str, str]]) -> tuple[Message, ...]:
+    """The same conversation, with each plan that the user rejected (as JSON) and the reason."""
+    for plan, reason in rejected:
+        why = f"The reason: {reason.strip()}" if reason.strip() else "No reason was given."
+        said: Any = {"role": "assistant", "content": _quoted(plan)}
+        told: Any = {
+            "role": "user",
+            "content": f"The user rejected this plan. {why}\n\nMake another plan that takes this into account. "
+            "Reply with the JSON only.",
+        }
+        messages = (*messages, said, told)
+    return messages
 
 
 def _quoted(reply: str) -> str:

@@ -1,6 +1,7 @@
 """Approval: nothing is spent on a plan before somebody said yes, and what was said holds."""
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rlm_notebook import (
     RecursiveEngine,
     Run,
     ScriptedModel,
+    load_run,
     tool,
 )
 from rlm_notebook.checkpoints.memory import MemoryJournal
@@ -26,7 +28,7 @@ TRIP = {"trip": {"flights": "at 9", "food": {"lunch": "soup", "dinner": "stew"}}
 
 
 async def waiting(run: Run, *nodes: str) -> None:
-    await until(lambda: set(nodes) <= set(run.awaiting))
+    await until(lambda: set(nodes) <= {request.node for request in run.awaiting})
 
 
 def asked(model: ScriptedModel) -> list[str]:
@@ -116,7 +118,7 @@ async def test_what_cannot_be_approved_is_refused_and_the_run_waits_on() -> None
     for nonsense in ({"decision": "MAYBE"}, {"decision": "RECURSE", "sub_tasks": [{"depends_on": []}]}, "x", 3):
         with pytest.raises(ConfigurationError, match="not a plan"):
             run.approve("0", nonsense)  # type: ignore[arg-type]
-    assert list(run.awaiting) == ["0"]
+    assert [request.node for request in run.awaiting] == ["0"]
     run.approve("0")
     await waiting(run, "0.1")
     run.approve("0.1")
@@ -162,7 +164,7 @@ async def test_what_was_approved_and_begun_is_not_asked_about_again(tmp_path: Pa
 
     run = engine.start("trip", checkpoint=path)
     await waiting(run, "0.1")
-    assert list(run.awaiting) == ["0.1"]
+    assert [request.node for request in run.awaiting] == ["0.1"]
     run.approve("0.1")
     await run
 
@@ -291,3 +293,206 @@ def test_who_waits_for_the_answer_cannot_approve() -> None:
         RecursiveEngine(lever.llm, tools=[lever.tool])
     with pytest.raises(ConfigurationError, match="pull require approval"):
         RecursiveEngine(lever.llm, agents={"planner": lever.llm, "a": Agent("a", lever.llm, tools=[lever.tool])})
+
+
+# -- requests: a decision concerns what was shown --------------------------------------------------------------------
+
+
+class Planner:
+    """Plans "trip" in another way each time; keeps what it was asked."""
+
+    def __init__(self, *ways: list[str]) -> None:
+        self.ways = [*ways]
+        self.prompts: list[list[Any]] = []
+
+    async def __call__(self, inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        if context["mode"] == "synthesizer":
+            return {"content": "; ".join(part["content"] for part in context["parts"])}
+        if context["mode"] == "planner" and context["task"] == "trip":
+            self.prompts.append(list(inputs))
+            way = self.ways.pop(0)
+            return {
+                "content": json.dumps({"decision": "RECURSE", "sub_tasks": way} if way else {"decision": "EXECUTE"})
+            }
+        if context["mode"] == "planner":
+            return {"content": json.dumps({"decision": "EXECUTE", "answer": None})}
+        return {"content": f"{context['task']} done"}
+
+
+async def test_a_rejected_plan_is_made_anew_with_the_reason_in_the_prompt() -> None:
+    planner = Planner(["flights", "hotel"], ["trains", "tent"])
+    run = AsyncRecursiveEngine(planner, approve="root").start("trip")
+    await waiting(run, "0")
+    (request,) = run.awaiting
+    assert (request.node, request.kind, request.calls) == ("0", "plan", ())
+    assert [each.task for each in request.plan.sub_tasks] == ["flights", "hotel"]
+    run.reject("0", "no flying", request=request.id)
+    await until(lambda: run.awaiting and run.awaiting[0].id != request.id)
+
+    assert [each.task for each in run.awaiting["0"].plan.sub_tasks] == ["trains", "tent"]
+    first, again = planner.prompts
+    assert first == again[: len(first)]
+    assert "flights" in again[-2]["content"], "its own plan"
+    assert "no flying" in again[-1]["content"]
+    assert [(each.reason, len(each.plan["sub_tasks"])) for each in run.tree["0"].rejected] == [("no flying", 2)]
+    run.approve("0")
+    output = await run
+    assert output.content == "trains done; tent done"
+    assert len(run.tree) == 3, "nothing of the rejected plan was carried out"
+    assert output.metadata["calls"] == 7
+
+
+async def test_a_rejected_plan_may_be_followed_by_none_at_all() -> None:
+    run = AsyncRecursiveEngine(Planner(["flights", "hotel"], []), approve=True).start("trip")
+    await waiting(run, "0")
+    run.reject("0")
+    assert (await run).content == "trip done"
+
+
+async def test_a_rejected_plan_gives_its_steps_back() -> None:
+    run = AsyncRecursiveEngine(Planner(["a", "b", "c"], ["d", "e", "f"]), approve="root", max_steps=4).start("trip")
+    await waiting(run, "0")
+    run.reject("0")
+    await waiting(run, "0")
+    run.approve("0")
+    assert (await run).content == "d done; e done; f done"
+
+
+@pytest.mark.parametrize("store", ["full", "outputs"])
+async def test_a_rejection_outlives_the_execution(tmp_path: Path, store: Any) -> None:
+    """Also where an earlier execution has recorded the plan that a later one rejects."""
+    path, planner = tmp_path / "run.json", Planner(["flights"], ["trains"])
+    engine = AsyncRecursiveEngine(planner, approve="root")
+    run = engine.start("trip", checkpoint=path, store=store)
+    await waiting(run, "0")
+    await run.cancel()
+    run = engine.start("trip", checkpoint=path, store=store)
+    await waiting(run, "0")
+    assert len(planner.prompts) == 1
+    ends, planner.ways = planner.ways, []
+    run.reject("0", "no flying")
+    with pytest.raises(Exception, match="pop from empty list"):
+        await run
+
+    planner.ways = ends
+    run = engine.start("trip", checkpoint=path, store=store)
+    await waiting(run, "0")
+    assert [each.task for each in run.awaiting["0"].plan.sub_tasks] == ["trains"], "the rejected plan is not offered"
+    assert ("no flying" in planner.prompts[-1][-1]["content"]) is (store == "full")
+    run.approve("0")
+    await run
+    again = engine.start("trip", checkpoint=path, store=store)
+    assert ((await again).metadata["calls"], len(again.tree["0"].rejected)) == (0, 1)
+    assert load_run(path).tree["0"].rejected[0].reason == ("no flying" if store == "full" else "")
+
+
+async def test_a_rejected_call_is_answered_with_the_reason_and_never_made(tmp_path: Path) -> None:
+    lever = Lever(1, 2)
+    run = lever.engine.start("t", checkpoint=tmp_path / "run.json")
+    await waiting(run, "0")
+    (request,) = run.awaiting
+    assert (request.kind, request.plan) == ("calls", None)
+    assert [(call.name, call.arguments) for call in request.calls] == [("pull", {"times": 1}), ("pull", {"times": 2})]
+    run.reject(request, "the bridge is up")
+    output = await run
+
+    assert lever.pulled == []
+    assert output.content.count("The user rejected this call") == output.content.count("the bridge is up") == 2
+    uses = run.tree["0"].tool_calls
+    assert [(use.ok, use.awaiting_approval, use.ended is not None) for use in uses] == [(False, False, True)] * 2
+    again = await lever.engine.solve("t", checkpoint=tmp_path / "run.json")
+    assert (again.content, again.metadata["calls"], lever.pulled) == (output.content, 0, [])
+
+
+async def test_a_call_that_needs_no_approval_is_made_when_those_beside_it_are_rejected() -> None:
+    made: list[str] = []
+
+    @tool(requires_approval=True)
+    def send(to: str) -> str:
+        """Send."""
+        made.append(f"send {to}")
+        return "sent"
+
+    @tool
+    def look(at: str) -> str:
+        """Look."""
+        made.append(f"look {at}")
+        return "seen"
+
+    def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        told = [message["content"] for message in inputs if message["role"] == "tool"]
+        calls = [{"name": "send", "arguments": {"to": "Ann"}}, {"name": "look", "arguments": {"at": "it"}}]
+        return {"content": " | ".join(told)} if told else {"content": None, "tool_calls": calls}
+
+    run = AsyncRecursiveEngine(llm, tools=[send, look], max_depth=1).start("t")
+    await waiting(run, "0")
+    assert [call.name for call in run.awaiting[0].calls] == ["send"]
+    run.reject("0", "not now")
+    assert (await run).content == "The user rejected this call, and it was not made. The reason: not now | seen"
+    assert made == ["look it"]
+
+
+async def test_a_request_is_decided_once() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True).start("trip")
+    await waiting(run, "0")
+    shown = run.awaiting["0"]
+    run.approve("0", request=shown.id)
+    run.approve("0", request=shown.id)
+    with pytest.raises(ConfigurationError, match=r"request of node 0 was approved already"):
+        run.reject("0", "too late", request=shown.id)
+    await waiting(run, "0.1")
+    with pytest.raises(ConfigurationError, match=r"one of node 0\.1, not of node 0"):
+        run.approve("0", request=run.awaiting["0.1"].id)
+    with pytest.raises(ConfigurationError, match="no request nonsense that waits"):
+        run.approve("0.1", request="nonsense")
+    with pytest.raises(ConfigurationError, match="no text"):
+        run.reject("0.1", 3)  # type: ignore[arg-type]
+    run.approve("0.1")
+    await run
+
+
+async def test_with_the_rest_approved_nothing_is_asked_any_more() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True).start("trip")
+    await waiting(run, "0")
+    run.approve("0", rest=True)
+    assert (await run).content == "trip: at 9; food: soup; stew"
+
+
+async def test_the_rest_of_the_plans_are_no_calls_of_tools() -> None:
+    lever = Lever(5)
+    planner = Planner(["one", "two"])
+
+    async def llm(inputs: list[Any], context: dict[str, Any]) -> dict[str, Any]:
+        return await (planner if context["mode"] != "worker" else lever.llm)(inputs, context)
+
+    run = AsyncRecursiveEngine(llm, tools=[lever.tool], approve=True).start("trip")
+    await waiting(run, "0")
+    run.approve("0", rest=True)
+    await waiting(run, "0.0", "0.1")
+    assert lever.pulled == []
+    run.approve("0.0", rest=True)
+    assert (await run).content == "pulled 5; pulled 5"
+
+
+async def test_of_decisions_from_many_threads_one_counts() -> None:
+    run = AsyncRecursiveEngine(ScriptedModel(TRIP), approve=True).start("trip")
+    await waiting(run, "0")
+    request, refused = run.awaiting["0"], []
+
+    def click(number: int) -> None:
+        try:
+            run.reject("0", str(number), request) if number % 2 else run.approve("0", request=request)
+        except ConfigurationError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=click, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    approved = not run.tree["0"].rejected and "0" not in run.awaiting
+    await until(lambda: bool(run.awaiting))
+    decided = "rejected" if run.tree["0"].rejected else "approved"
+    assert approved
+    assert set(refused) == {f"this request of node 0 was {decided} already"}
+    await run.cancel()

@@ -61,7 +61,7 @@ async def test_an_answer_that_was_cut_off_says_so_in_every_view(tmp_path: Path, 
         assert said in node.remark
         assert said in output.metadata["notes"][0]
         assert said in str(output.run)
-        row = node_row(node, Timeline(0.0), tail="", awaiting=False, recalled=None)
+        row = node_row(node, Timeline(0.0), tail="", awaiting="", recalled=None)
         assert (row["ended_early"], said in row["note"]) == (True, True)
         assert said in json.loads(gzip.decompress(Feed(output.run).snapshot()))["run"]["notes"][-1]
         assert said in html.unescape(bundle_of(output.run)["text/html"])

@@ -27,6 +27,7 @@ function spoiledDetails(text: string): Record<string, unknown> {
     plan: { decision: text, thoughts: text, sub_tasks: [{ description: text, agent: text, depends_on: [0, text] }], [text.slice(0, 99)]: text },
     tools: [{ name: text, arguments: { [text.slice(0, 99)]: text }, result: text, ok: false, started: 21, ended: 23.5 }],
     events: [{ at: 17, type: text, text }],
+    approval: { request: "a1", kind: "plan", plan: { decision: text, thoughts: text, sub_tasks: [{ description: text, agent: text }] }, calls: [{ name: text, arguments: { [text.slice(0, 99)]: text } }] },
   };
 }
 
@@ -149,9 +150,14 @@ export class FakeModel implements WidgetModel {
       prompt: [{ role: "system", content: "You are a careful analyst." }, { role: "user", content: title }],
       task: title,
       plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : null,
-      tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, asks: node?.awaiting === true, started: 21, ended: 23.5 }],
+      tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, asks: node?.awaiting !== "", started: 21, ended: 23.5 }],
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
+    if (node?.awaiting) {
+      const tools = node.decision !== "RECURSE";
+      const calls = tools ? [{ name: "search", arguments: { query: title } }] : [];
+      data["approval"] = { request: node.awaiting, kind: tools ? "calls" : "plan", plan: tools ? null : data["plan"], calls };
+    }
     const { spoiled } = this.#run;
     const shown = spoiled === undefined ? data : spoiledDetails(spoiled);
     this.#emit("msg:custom", { t: "d", req, c, id, field, data: shown[field] ?? null }, []);
@@ -162,6 +168,7 @@ export class FakeModel implements WidgetModel {
     if (refusal !== undefined) return this.#emit("msg:custom", { t: "ack", req, c, ok: false, error: refusal }, []);
     const answers: Record<string, () => unknown> = {
       preview: () => this.#preview(id),
+      estimate: () => this.#estimate(),
       runs: () => this.otherRuns,
       compare: () => this.#compared(),
       outputs: () => ({ old: this.#run.output.replace("165", "158").replace("wide", "narrow"), new: this.#run.output }),
@@ -172,7 +179,7 @@ export class FakeModel implements WidgetModel {
     if (op === "resume") this.frame([["r", { status: "running", can }]]);
     if (op === "cancel" && id === "0") this.frame([["r", { status: "cancelled", elapsed: this.#run.now, can: [] }]]);
     if (op === "cancel") this.frame([["p", id, { state: "cancelled" }]]);
-    if (op === "approve") this.frame([["p", id, { awaiting: false }]]);
+    if (op === "approve" || op === "reject") this.frame([["p", id, { awaiting: "" }]]);
     if (["edit", "retry", "answer"].includes(op)) await this.fork();
   }
 
@@ -208,6 +215,11 @@ export class FakeModel implements WidgetModel {
     return { rows, ...counts, old: { ...total, name: "market.1" }, new: { ...total, name: "market", cost: 0.28, calls: 9 } };
   }
 
+  #estimate(): object {
+    const amounts = (calls: number): object => ({ calls, total_tokens: calls * 1500, cost_usd: calls * 0.01 });
+    return { least: amounts(5), most: amounts(21) };
+  }
+
   /** The node and all above it, as if nothing else built on it. */
   #preview(id: string): object {
     const nodes = this.#run.nodes.filter((node) => id === node.id || id.startsWith(`${node.id}.`)).map((node) => node.id);
@@ -218,7 +230,7 @@ export class FakeModel implements WidgetModel {
   async fork(): Promise<void> {
     this.#epoch += 1;
     this.#sequence = 0;
-    const nodes = this.#run.nodes.map((node) => ({ ...node, state: "done" as const, mark: "replayed" as const, awaiting: false }));
+    const nodes = this.#run.nodes.map((node) => ({ ...node, state: "done" as const, mark: "replayed" as const, awaiting: "" }));
     const run = { ...this.#run.run, status: "done" as const, elapsed: this.#run.now, forked: `edited from ${this.#run.run.run_id}` };
     this.#run = { ...this.#run, run, nodes };
     await this.#sendSnapshot();

@@ -38,7 +38,7 @@ function chosenFacts(): Partial<Run> {
 function chosenNodes(): readonly TreeNode[] {
   const count = Number(options.get("nodes") ?? 0);
   if (count > 0) return largeRun(count);
-  return options.has("approve") ? NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" })) : NODES;
+  return options.has("approve") ? NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" ? "a1" : "" })) : NODES;
 }
 
 /** The text in the place of everything that a model, a tool or a file could have written. */
@@ -50,7 +50,7 @@ function spoiled(run: Run, nodes: readonly TreeNode[], text: string): FakeRun {
   return {
     run: { ...run, ...facts, can: [...run.can, "approve"] },
     // A long text is not meant to be repeated hundreds of times.
-    nodes: nodes.map((each) => (text.length < 10_000 || each.id === "0.1" ? { ...each, ...node, agent: agentOf(each), awaiting: each.id === "0.1" } : each)),
+    nodes: nodes.map((each) => (text.length < 10_000 || each.id === "0.1" ? { ...each, ...node, agent: agentOf(each), awaiting: each.id === "0.1" ? "a1" : "" } : each)),
     now: NOW,
     output: text,
     spoiled: text,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -18,7 +19,7 @@ from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
-from ..core.tree import Cell, Node, NodeState, Phase, Round, RunState, ToolUse, Tree, TreeHeader
+from ..core.tree import Cell, Node, NodeState, Phase, Rejection, Round, RunState, ToolUse, Tree, TreeHeader
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]
 
@@ -154,6 +155,14 @@ def _followable(plan: dict[str, Any]) -> dict[str, Any]:
 PlanGiven = Annotated[dict[str, Any], AfterValidator(_followable), WithJsonSchema(PlanDocument.model_json_schema())]
 
 
+class RejectionDocument(_Part):
+    """A plan that the user rejected, and why."""
+
+    plan: PlanGiven
+    reason: str = ""
+    at: Moment = 0.0
+
+
 class NodeDocument(_Part):
     id: str = Field(pattern=r"^0(\.(0|[1-9][0-9]*))*$")
     parent: str | None = None
@@ -196,6 +205,7 @@ class NodeDocument(_Part):
     #: The function of a cell that asked for this node, and the number of equal calls before it.
     query: str = ""
     repeat: int = Field(default=0, ge=0)
+    rejected: Many[RejectionDocument] = Field(default_factory=list)
 
 
 class ParentDocument(_Part):
@@ -302,6 +312,7 @@ def _node(node: Node) -> dict[str, Any]:
         # Of code nodes and of their sub-queries.
         **({"cells": [_cell(each) for each in node.cells]} if node.cells else {}),
         **({"query": node.query, "repeat": node.repeat} if node.query else {}),
+        **({"rejected": [asdict(each) for each in node.rejected]} if node.rejected else {}),
     }
 
 
@@ -446,6 +457,7 @@ def _restored(node: NodeDocument) -> Node:
         cells=tuple(Cell(**{**cell.model_dump(), "usage": _usage(cell.usage)}) for cell in node.cells),
         query=node.query,
         repeat=node.repeat,
+        rejected=tuple(Rejection(each.plan, each.reason, each.at) for each in node.rejected),
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Failed",
     "Finished",
     "NodeCreated",
+    "PlanRejected",
     "PlanStarted",
     "Planned",
     "Replied",
@@ -104,6 +105,13 @@ class Planned(Event):
     model: str = ""
     limited: str = ""
     mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRejected(Event):
+    """The user rejected the node's plan, for this reason: the planner makes another."""
+
+    reason: str = ""
 
 
 @fast_init

@@ -10,7 +10,7 @@ from .construction import fast_init
 from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 
-__all__ = ["EDITED", "ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Round", "ToolUse"]
+__all__ = ["EDITED", "ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Rejection", "Round", "ToolUse"]
 
 
 #: Keys beside a planner's JSON and in the metadata of an answer: how it ended, if early, and the model's reasoning.
@@ -68,6 +68,15 @@ class ToolUse:
     ended: float | None = None
     reads: dict[str, str] = field(default_factory=dict)
     awaiting_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A plan that the user rejected, and why."""
+
+    plan: dict[str, Any]
+    reason: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,8 @@ class Node:
     #: The function that asked for this node in a cell of its parent, or ""; and the number of equal calls before it.
     query: str = ""
     repeat: int = 0
+    #: The plans that the user rejected, before the present one.
+    rejected: tuple[Rejection, ...] = ()
 
     @property
     def depth(self) -> int:

@@ -52,12 +52,14 @@ class NodeIndex:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Recorded plans and results by content key; `stopped`: by plan key, nodes that ended between two model
-    calls, and code nodes, whose cells may be run again."""
+    """Recorded plans and results by content key; by plan key also `stopped`: nodes that ended between two model calls,
+    and code nodes, whose cells may be run again; and `rejected`: nodes that ended after their plan was rejected and
+    before they had another."""
 
     plans: NodeIndex = field(default_factory=NodeIndex)
     results: NodeIndex = field(default_factory=NodeIndex)
     stopped: NodeIndex = field(default_factory=NodeIndex)
+    rejected: NodeIndex = field(default_factory=NodeIndex)
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Records:
@@ -73,6 +75,8 @@ class Records:
             self.plans.add(node.plan_key, node)
         if node.result is not None and node.result_key:
             self.results.add(node.result_key, node)
+        if node.rejected and node.plan is None and node.plan_key:
+            self.rejected.add(node.plan_key, node)
         if (node.rounds or node.cells) and node.plan_key:
             known = self.stopped.get(node.plan_key, node.id)
             # A replay that was itself stopped holds less than the transcript it replayed.
@@ -80,7 +84,7 @@ class Records:
                 self.stopped.add(node.plan_key, node)
 
     def __bool__(self) -> bool:
-        return bool(self.plans or self.results or self.stopped)
+        return bool(self.plans or self.results or self.stopped or self.rejected)
 
 
 def still_useful(tree: Tree, earlier: Sequence[Node]) -> tuple[Node, ...]:
@@ -93,6 +97,7 @@ def still_useful(tree: Tree, earlier: Sequence[Node]) -> tuple[Node, ...]:
 
     def adds(node: Node) -> bool:
         held = {("plan", node.plan_key, node.id)} if node.plan is not None and node.plan_key else set()
+        held |= {("rejected", node.plan_key, f"{node.id} {len(node.rejected)}")} if node.rejected else set()
         held |= {("result", node.result_key, node.id)} if node.result is not None and node.result_key else set()
         new = not held <= known
         known.update(held)

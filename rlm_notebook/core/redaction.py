@@ -23,6 +23,7 @@ from .events import (
     Finished,
     NodeCreated,
     Planned,
+    PlanRejected,
     Replied,
     Retried,
     RunFinished,
@@ -89,7 +90,7 @@ def _without_inputs(event: Event) -> Event:
             return replace(event, arguments=_hashed_values(event.arguments))
         case ToolReturned():
             return replace(event, content=hashed(event.content))
-        case Retried():
+        case Retried() | PlanRejected():
             return replace(event, reason="")
     return event
 
@@ -146,7 +147,9 @@ def _redacted_node(node: Node, store: Store) -> Node:
         replace(cell, **_hashed_results(cell.output, cell.value, cell.error, "output")) for cell in node.cells
     )
     metadata = _without(node.metadata, THOUGHTS)
+    rejected = tuple(replace(each, plan=_without_thoughts(each.plan), reason="") for each in node.rejected)
     node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata, cells=cells)
+    node = replace(node, rejected=rejected)
     if store == "outputs":
         return node
     return replace(
@@ -155,6 +158,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
         note="",
         cells=tuple(replace(cell, code=hashed(cell.code), text=hashed(cell.text), note="") for cell in cells),
         plan=_hashed_plan(plan) if plan is not None else None,
+        rejected=tuple(replace(each, plan=_hashed_plan(each.plan)) for each in rejected),
         result=hashed(node.result) if node.result is not None else None,
         metadata=_plain(node.metadata),
         error=node.error_kind if node.error is not None else None,

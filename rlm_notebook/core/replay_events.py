@@ -17,6 +17,7 @@ from .events import (
     Finished,
     NodeCreated,
     Planned,
+    PlanRejected,
     PlanStarted,
     Retried,
     Started,
@@ -25,10 +26,18 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .limits import Usage
+from .limits import NOTHING, Usage
 from .tree import Cell, Node, NodeState, Phase, ToolUse
 
-__all__ = ["cell_events", "created_event", "end_events", "plan_events", "result_events", "tool_events"]
+__all__ = [
+    "cell_events",
+    "created_event",
+    "end_events",
+    "plan_events",
+    "rejection_events",
+    "result_events",
+    "tool_events",
+]
 
 
 def created_event(node: Node) -> NodeCreated:
@@ -47,17 +56,18 @@ def created_event(node: Node) -> NodeCreated:
 
 
 def plan_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
-    """The planning of a recorded node, as events of `node_id`; none if it has no plan."""
+    """The planning of a recorded node, as events of `node_id`; none if it has no plan. Rejected plans come first."""
     if node.plan is None:
         return
-    at = node.started or 0.0
     phases = _planning_phases(node)
-    for event in _stage_events(phases, node_id):
+    yield from rejection_events(node, node_id)
+    at = max((each.at for each in node.rejected), default=node.started or 0.0)
+    for event in _stage_events([phase for phase in phases if not _is_rejected(phase, node)], node_id):
         at = event.at
         yield event
     ended = phases[-1].ended if phases else None
     yield Planned(
-        at=at if ended is None else ended,
+        at=at if ended is None else max(at, ended),
         node=node_id,
         plan=node.plan,
         key=node.plan_key,
@@ -66,6 +76,23 @@ def plan_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Ev
         limited=node.limited,
         mark=mark,
     )
+
+
+def rejection_events(node: Node, node_id: str, usage: Usage = NOTHING) -> Iterator[Event]:
+    """The rejected plans of a recorded node, as events of `node_id`; the last plan carries the `usage` of all."""
+    plans = [phase for phase in node.phases if phase.kind == "plan" and _is_rejected(phase, node)]
+    for number, rejection in enumerate(node.rejected):
+        phase = plans[number] if number < len(plans) else Phase("plan", rejection.at, rejection.at)
+        yield PlanStarted(at=phase.started, node=node_id)
+        spent = usage if number == len(node.rejected) - 1 else NOTHING
+        at = phase.ended or phase.started
+        yield Planned(at=at, node=node_id, plan=rejection.plan, key=node.plan_key, usage=spent, mark="replayed")
+        yield PlanRejected(at=rejection.at, node=node_id, reason=rejection.reason)
+
+
+def _is_rejected(phase: Phase, node: Node) -> bool:
+    """Whether a phase was over when the last rejected plan was rejected."""
+    return bool(node.rejected) and (phase.ended or phase.started) <= node.rejected[-1].at
 
 
 def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[Event]:
@@ -180,17 +207,19 @@ def _in_order(
 
 
 def _planning_phases(node: Node) -> Sequence[Phase]:
-    """The phases up to the end of planning: failed attempts, then the one that gave the plan.
+    """The phases up to the end of planning: failed attempts and rejected plans, then the one that gave the plan.
 
     If the answer came with the plan, the planning call is recorded as "execute", and a wait for its end may follow.
     """
     kinds = [phase.kind for phase in node.phases]
-    if "plan" in kinds:
-        return node.phases[: kinds.index("plan") + 1]
+    plans = [at for at, kind in enumerate(kinds) if kind == "plan"]
+    lasting = [at for at in plans if not _is_rejected(node.phases[at], node)]
+    if lasting:
+        return node.phases[: lasting[0] + 1]
     if "execute" in kinds and node.result is not None and (node.plan or {}).get("answer") == node.result:
         last = kinds.index("execute")
         return (*node.phases[:last], replace(node.phases[last], kind="plan"))
-    return ()
+    return node.phases[: plans[-1] + 1] if plans else ()
 
 
 _BEGINNINGS: dict[str, type[PlanStarted] | type[Started] | type[SynthesisStarted]] = {

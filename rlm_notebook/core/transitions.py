@@ -15,6 +15,7 @@ from .events import (
     Failed,
     Finished,
     Planned,
+    PlanRejected,
     PlanStarted,
     Replied,
     Retried,
@@ -25,7 +26,7 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .node import Cell, Node, NodeState, Phase, Round, ToolUse
+from .node import Cell, Node, NodeState, Phase, Rejection, Round, ToolUse
 
 __all__ = ["CHANGES", "NEW", "IllegalEvent", "changed", "decision_of"]
 
@@ -101,6 +102,12 @@ def _planned(node: Node, event: Planned, state: NodeState) -> Node:
     )
 
 
+def _plan_rejected(node: Node, event: PlanRejected, state: NodeState) -> Node:
+    """The node is planned anew; its plan key stays, under which a later execution finds the rejection."""
+    rejection = Rejection(node.plan or {}, event.reason, event.at)
+    return changed(node, state=state, decision=None, plan=None, rejected=(*node.rejected, rejection))
+
+
 def _begun(node: Node, kind: str, at: float, state: NodeState) -> Node:
     return changed(
         node,
@@ -132,7 +139,10 @@ def _tool_returned(node: Node, event: ToolReturned) -> Node:
         if use.call == event.call and use.ended is None:
             # In a replay the call may be later than now, if the clock was set back in between.
             at = max(event.at, use.started)
-            ended = replace(use, content=event.content, ok=event.ok, ended=at, reads=event.reads)
+            # A call that was rejected returns without having been approved.
+            ended = replace(
+                use, content=event.content, ok=event.ok, ended=at, reads=event.reads, awaiting_approval=False
+            )
             uses = (*uses[:place], ended, *uses[place + 1 :])
             break
     # After the last return of a round, the node waits for its next model call.
@@ -265,6 +275,7 @@ def _closed(phases: tuple[Phase, ...], at: float, kind: str | None = None) -> tu
 #: The changed node, for each kind of event that changes one.
 CHANGES: dict[type[Event], Callable[[Node, Any, NodeState], Node]] = {
     PlanStarted: lambda node, event, state: _begun(node, "plan", event.at, state),
+    PlanRejected: _plan_rejected,
     Started: lambda node, event, state: _begun(node, "execute", event.at, state),
     SynthesisStarted: lambda node, event, state: _begun(node, "synthesize", event.at, state),
     Planned: _planned,

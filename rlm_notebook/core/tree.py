@@ -21,7 +21,7 @@ from .events import (
     RunStarted,
 )
 from .limits import NOTHING, Usage
-from .node import Cell, Node, NodeState, Phase, Round, ToolUse
+from .node import Cell, Node, NodeState, Phase, Rejection, Round, ToolUse
 from .text import printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 
@@ -32,6 +32,7 @@ __all__ = [
     "Node",
     "NodeState",
     "Phase",
+    "Rejection",
     "Round",
     "RunState",
     "ToolUse",
@@ -68,11 +69,14 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     ),
     _S.RUNNING: _row("Started", "CellWritten", "CellRan", *_DURING_A_CALL, Finished=_S.DONE),
     # For its sub-tasks, or for a slot. A plan that waits for approval may be replaced by an edited one, as long as no
-    # sub-task exists.
+    # sub-task exists; after a rejection the planner is called again, without a way back to an earlier state.
     _S.WAITING: _row(
         "Planned:RECURSE",
         "Planned:EXECUTE",
         "Planned:PROGRAM",
+        "PlanRejected",
+        "PlanStarted",
+        "Retried",
         **{"Started": _S.RUNNING, "SynthesisStarted": _S.SYNTHESIZING, "Finished": _S.DONE},
     ),
     _S.SYNTHESIZING: _row("SynthesisStarted", *_DURING_A_CALL, Finished=_S.DONE),
@@ -82,8 +86,14 @@ TRANSITIONS: dict[NodeState, dict[str, NodeState | None]] = {
     _S.SUPERSEDED: {},
 }
 
-#: The decisions with which the next stage of a waiting node may begin.
-_DECISIONS: dict[str, tuple[str, ...]] = {"Started": ("EXECUTE", "PROGRAM"), "SynthesisStarted": ("RECURSE",)}
+#: The decisions that a waiting node must have for these events; it has none after its plan was rejected.
+_DECISIONS: dict[str, tuple[str | None, ...]] = {
+    "Started": ("EXECUTE", "PROGRAM"),
+    "SynthesisStarted": ("RECURSE",),
+    "PlanRejected": ("RECURSE", "PROGRAM"),
+    "PlanStarted": (None,),
+    "Retried": (None,),
+}
 
 
 #: The states in which a node may get children.

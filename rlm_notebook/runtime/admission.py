@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Any
 
 from ..core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
 from ..exceptions import BudgetExceededError
 from .active_time import ActiveTime
+from .approvals import Approvals
 from .budget import BudgetMeter, OverBudget
 from .event_log import EventLog
 from .scheduler import PrioritySemaphore
@@ -27,7 +28,7 @@ class Admission:
         slots: PrioritySemaphore,
         meter: BudgetMeter,
         active_time: ActiveTime,
-        awaiting: Mapping[str, asyncio.Future[Any]],
+        approvals: Approvals,
     ) -> None:
         self.meter = meter
         #: The names of the models that have replied.
@@ -35,8 +36,7 @@ class Admission:
         self._log = log
         self._slots = slots
         self._active_time = active_time
-        #: Plans and tool calls that await approval.
-        self._awaiting = awaiting
+        self._approvals = approvals
         self._unclaimed: dict[str, Usage] = {}
         self._suspended: dict[str, float] = {}
         self._running = asyncio.Event()
@@ -112,7 +112,7 @@ class Admission:
 
         The next call starts it again.
         """
-        if (self._awaiting or not self._running.is_set()) and self.meter.idle:
+        if (self._approvals or not self._running.is_set()) and self.meter.idle:
             self._active_time.stop()
 
     def _add_claim(self, node: str, used: Usage) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ..core.events import RunPaused, RunResumed
 from ..core.plan import Plan
 from ..core.tree import NodeState
+from ..ports import ToolCall
 from .active_time import ActiveTime
 from .admission import Admission
+from .approvals import Approvals, Decision
 from .event_log import EventLog
 
 __all__ = ["Control", "Ended"]
@@ -31,11 +33,11 @@ class Control:
         log: EventLog,
         admission: Admission,
         active_time: ActiveTime,
-        awaiting: dict[str, asyncio.Future[Plan | None]],
+        approvals: Approvals,
         clock: Callable[[], float],
     ) -> None:
-        #: What awaits `approve`, by node: its plan, or its tool calls.
-        self.awaiting = awaiting
+        #: What waits for a decision of the user.
+        self.approvals = approvals
         #: The run's own task, once it has begun.
         self.task: asyncio.Task[Any] | None = None
         self.loop = asyncio.get_running_loop()
@@ -148,30 +150,12 @@ class Control:
         """Start calls again after `pause`."""
         self._on_loop(self._resume)
 
-    def approve(self, node_id: str, edited: Plan | None) -> None:
-        """Approve a waiting plan as it is (`None`) or as edited."""
-
-        def approve_here() -> None:
-            waiting = self.awaiting.get(node_id)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(edited)
-
-        self._on_loop(approve_here)
-
-    async def approval_of(self, node_id: str) -> Plan | None:
-        """Wait for approval of a node's plan or tool calls; returns the edited plan, or `None` if it is unchanged.
-
-        Waiting does not count as active time.
-        """
-        waiting = self.awaiting[node_id] = self.loop.create_future()
-        self._admission.rest()
-        try:
-            edited: Plan | None = await waiting
-            if self._log.tree.status == "running":
-                self._active_time.start()
-            return edited
-        finally:
-            del self.awaiting[node_id]
+    async def decision(self, node_id: str, *, plan: Plan | None = None, calls: Sequence[ToolCall] = ()) -> Decision:
+        """Wait for the user's decision on a node's plan or tool calls. Waiting does not count as active time."""
+        made = await self.approvals.decision(node_id, plan, calls, self._admission.rest)
+        if self._log.tree.status == "running":
+            self._active_time.start()
+        return made
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         if threading.get_ident() == self._thread:
@@ -198,7 +182,7 @@ class Control:
             self.loop.call_soon(self._resume)
         elif status == "paused":
             self._log.emit(RunResumed(at=self._clock()))
-            if self._admission.meter.spent.calls and not self.awaiting:
+            if self._admission.meter.spent.calls and not self.approvals:
                 self._active_time.start()
             self._admission.resume()
 

@@ -27,6 +27,7 @@ from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
+from .approvals import ApprovalRequest, Awaiting
 from .control import Ended
 from .run_output import output_of
 from .run_view import RunView
@@ -141,9 +142,9 @@ class RecordedRun:
         return []
 
     @property
-    def awaiting(self) -> Mapping[str, Any]:
+    def awaiting(self) -> Awaiting:
         """Empty: nothing awaits approval."""
-        return {}
+        return Awaiting()
 
     def partial(self) -> Output:
         """The answer if there is one, else the results of finished sub-tasks in the plan's order."""
@@ -234,9 +235,26 @@ class RecordedRun:
     def resume(self) -> None:
         """Does nothing."""
 
-    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> NoReturn:
+    def approve(
+        self,
+        node: str | ApprovalRequest,
+        plan: Plan | Mapping[str, Any] | None = None,
+        request: str | ApprovalRequest | None = None,
+        *,
+        rest: bool = False,
+    ) -> NoReturn:
         """Raises `ConfigurationError`: nothing awaits approval."""
-        raise ConfigurationError(f"node {node_id} waits for no approval: the run in {self.path} has ended")
+        raise self._awaits_nothing(node)
+
+    def reject(
+        self, node: str | ApprovalRequest, reason: str = "", request: str | ApprovalRequest | None = None
+    ) -> NoReturn:
+        """Raises `ConfigurationError`: nothing awaits approval."""
+        raise self._awaits_nothing(node)
+
+    def _awaits_nothing(self, node: str | ApprovalRequest) -> ConfigurationError:
+        node = node.node if isinstance(node, ApprovalRequest) else node
+        return ConfigurationError(f"node {node} waits for no approval: the run in {self.path} has ended")
 
     def __str__(self) -> str:
         return outline(self.tree, breaks=breaks_of(self.tree, self.recorded.active_seconds))
@@ -329,6 +347,9 @@ class RecordedInternals:
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """Empty: prompts are not recorded."""
         return ()
+
+    def estimate(self, request: str, plan: Plan | None) -> NoReturn:
+        raise self._not_live()
 
     def snapshot(self) -> Recorded:
         return self.recorded

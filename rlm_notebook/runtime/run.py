@@ -15,6 +15,7 @@ from ..concurrency.cancellation import is_being_cancelled
 from ..core.events import Event
 from ..core.limits import Usage
 from ..core.plan import Plan
+from ..core.recordable import plain_text
 from ..core.records import Recorded
 from ..core.tree import Node, Tree
 from ..exceptions import ConfigurationError
@@ -26,6 +27,7 @@ from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
+from .approvals import ApprovalRequest, Approved, Awaiting, Decision, Rejected
 from .config import Configuration, RunRequest
 from .forks import Fork, edited, plan_given, retried
 from .lifecycle import Lifecycle
@@ -140,9 +142,13 @@ class Run:
         return self.internals.notes
 
     @property
-    def awaiting(self) -> Mapping[str, Any]:
-        """What awaits `approve`, by node id: a plan, or tool calls."""
-        return self.internals.awaiting
+    def awaiting(self) -> Awaiting:
+        """What waits for `approve` or `reject`: requests, each with `id`, `node`, `kind`, and its `plan` or `calls`.
+
+        Also by node: `"0.1" in run.awaiting`, `run.awaiting["0.1"]`.
+        """
+        successor = self.internals.successor
+        return self.internals.approvals.awaiting if successor is None else successor.awaiting
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event from now on, tokens included, in order, until the run ends."""
@@ -252,17 +258,49 @@ class Run:
         """Start calls again after `pause`."""
         self.internals.control.resume()
 
-    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None:
+    def approve(
+        self,
+        node: str | ApprovalRequest,
+        plan: Plan | Mapping[str, Any] | None = None,
+        request: str | ApprovalRequest | None = None,
+        *,
+        rest: bool = False,
+    ) -> None:
         """Approve a node's plan, as it is or replaced by `plan` (a `Plan` or a dict as planners write it), or its calls
         of tools with `requires_approval`.
 
-        Raises `ConfigurationError` if the node awaits no approval, and if `plan` is not a plan.
+        `request` is the request that is meant, one of `awaiting` or its id; without it, what waits at the node now.
+        `node` may be the request itself. With `rest`, everything of the same kind that this run still asks for is
+        approved as well: all further plans, or all further calls of the same tools.
+        Raises `ConfigurationError` if the request does not wait, and if `plan` is not a plan.
         """
-        if node_id not in self.awaiting:
-            raise ConfigurationError(
-                f"node {node_id} waits for no approval; waiting: {', '.join(self.awaiting) or '-'}"
-            )
-        self.internals.control.approve(node_id, plan_given(plan))
+        self._decide(node, request, Approved(plan_given(plan)), rest=rest)
+
+    def reject(
+        self, node: str | ApprovalRequest, reason: str = "", request: str | ApprovalRequest | None = None
+    ) -> None:
+        """Reject what waits at a node. A plan goes back to the planner with the reason, which makes another; a tool
+        call is not made, and the model reads the reason as its result. Otherwise as `approve`."""
+        if not isinstance(reason, str):
+            raise ConfigurationError(f"rejection of node {node}: reason={reason!r:.60} is no text; give a text")
+        self._decide(node, request, Rejected(plain_text(reason)))
+
+    def _decide(
+        self,
+        node: str | ApprovalRequest,
+        request: str | ApprovalRequest | None,
+        decision: Decision,
+        *,
+        rest: bool = False,
+    ) -> None:
+        if isinstance(node, ApprovalRequest):
+            node, request = node.node, request or node
+        wanted = request.id if isinstance(request, ApprovalRequest) else request
+        latest = self.internals.latest
+        if latest is not self and isinstance(latest, Run):
+            latest._decide(node, wanted, decision, rest=rest)
+        else:
+            self.internals.approvals.decide(node, wanted, decision, rest=rest)
 
     async def _result(self) -> Output:
         try:

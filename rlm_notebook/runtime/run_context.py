@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 from ..caches.shared_replies import SharedReplies
 from ..core.changes import Change, version_before
+from ..core.cost_estimate import Estimate
 from ..core.edits import unfinished
 from ..core.limits import Usage
-from ..core.plan import Execute, Recurse
+from ..core.plan import Execute, Plan, Recurse
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState
 from ..exceptions import ConfigurationError, ExecutionError, RLMError
@@ -26,12 +27,14 @@ from ..sandbox.options import make_sandbox
 from ..sandbox.port import Sandbox
 from .active_time import ActiveTime
 from .admission import Admission
+from .approvals import Approvals
 from .budget import BudgetMeter, NodeQuota
 from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
 from .forks import Fork, Forked, NodeSource, edited, retried
+from .plan_estimate import estimate_of_calls, estimate_of_plan
 from .priority import Priorities
 from .recall import RecordedState
 from .run_view import RunView
@@ -106,17 +109,17 @@ class RunContext:
         self.emit = self.log.emit
         #: Call an observer with every event from now on; call the result to stop.
         self.watch = self.log.watch
-        #: What awaits `approve`, by node: its plan, or its tool calls.
-        self.awaiting: dict[str, asyncio.Future[Any]] = {}
+        #: What waits for a decision of the user.
+        self.approvals = Approvals()
         self.active_time = ActiveTime(self.recorded_state.active_seconds, self.budget.seconds, self.clock)
         meter = BudgetMeter(self.budget, self.recorded_state.spent, configuration.whole)
         slots = PrioritySemaphore(slots_for(configuration.slots))
         self.steps = NodeQuota(self.limits.max_steps)
         self.splits = SplitGate()
-        self.admission = Admission(self.log, slots, meter, self.active_time, self.awaiting)
+        self.admission = Admission(self.log, slots, meter, self.active_time, self.approvals)
         #: The usage of a node since its last event that carried usage.
         self.claim = self.admission.claim
-        self.control = Control(self.log, self.admission, self.active_time, self.awaiting, self.clock)
+        self.control = Control(self.log, self.admission, self.active_time, self.approvals, self.clock)
         #: The event loop that the run lives on; everything it emits is emitted there.
         self.loop = self.control.loop
         #: Replies to equal requests: without a cache, those in flight in this run alone.
@@ -372,6 +375,16 @@ class RunContext:
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
         return self._factory.prompt(self, node_id)
+
+    def estimate(self, request: str, plan: Plan | None) -> Estimate:
+        """What approving a request that waits will probably cost, with its plan or with another one."""
+        waiting = next((each for each in self.approvals.awaiting if each.id == request), None)
+        if waiting is None:
+            raise ConfigurationError("this request does not wait any more")
+        plan = plan or waiting.plan
+        if plan is None:
+            return estimate_of_calls(self, waiting.node)
+        return estimate_of_plan(self, waiting.node, plan)
 
     # -- control -------------------------------------------------------------------------------------------------
 

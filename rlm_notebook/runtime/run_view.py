@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from ..core.changes import Change
+from ..core.cost_estimate import Estimate
 from ..core.events import Event
 from ..core.limits import Budget, Usage
 from ..core.plan import Plan
@@ -21,6 +22,7 @@ from ..exceptions import RLMError
 from ..ports import Message, Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
+from .approvals import ApprovalRequest, Awaiting
 from .config import RunRequest
 from .forks import Forked
 
@@ -34,7 +36,17 @@ class RunControls(Protocol):
     def cancel(self, node_id: str | None = None) -> Awaitable[None]: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
-    def approve(self, node_id: str, plan: Plan | Mapping[str, Any] | None = None) -> None: ...
+    def approve(
+        self,
+        node: str | ApprovalRequest,
+        plan: Plan | Mapping[str, Any] | None = None,
+        request: str | ApprovalRequest | None = None,
+        *,
+        rest: bool = False,
+    ) -> None: ...
+    def reject(
+        self, node: str | ApprovalRequest, reason: str = "", request: str | ApprovalRequest | None = None
+    ) -> None: ...
     def edit(
         self,
         node_id: str,
@@ -77,7 +89,7 @@ class RunView(RunControls, Protocol):
     @property
     def notes(self) -> list[str]: ...
     @property
-    def awaiting(self) -> Mapping[str, Any]: ...
+    def awaiting(self) -> Awaiting: ...
     @property
     def internals(self) -> RunInternals: ...
 
@@ -204,6 +216,11 @@ class RunInternals(Protocol):
 
     def describe_prompt(self, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent; empty for a loaded run."""
+        ...
+
+    def estimate(self, request: str, plan: Plan | None) -> Estimate:
+        """What approving a request that waits will probably cost, with its plan or with another one. Raises
+        `ConfigurationError` if it does not wait."""
         ...
 
     def snapshot(self) -> Recorded:

@@ -95,7 +95,9 @@ def call_model(
 def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
     """Emit that the node's call has started, or that its result is there, unless the node is at work already."""
     node, (started, state) = run.tree[node_id], _WORK[mode]
-    if node.state is not state or not node.at_work:
+    # After a rejected plan, a node is planned while it is waiting.
+    expected = (state, NodeState.WAITING) if mode == "planner" else (state,)
+    if node.state not in expected or not node.at_work:
         run.emit(started(at=run.clock(), node=node_id))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.construction import fast_init
-from ..core.events import Planned, Retried
+from ..core.events import Planned, PlanRejected, Retried
 from ..core.keys import normalized
 from ..core.plan import (
     Execute,
@@ -21,11 +21,12 @@ from ..core.plan import (
 )
 from ..core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
 from ..core.reasoning import begins_with_thoughts, split_thoughts
-from ..core.replay_events import plan_events
+from ..core.replay_events import plan_events, rejection_events
 from ..core.tree import Node
 from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
 from ..ports import NodeFacts, Reply
 from ..prompts import repair_messages
+from ..runtime.approvals import Rejected
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
 from .errors import reply_metadata, what_to_do, what_was_wrong
@@ -82,6 +83,12 @@ class Planning:
         known = run.recorded_state.records.plans.get(key, node_id)
         if known is None and run.job.keep_plan:
             known = run.recorded_state.plan_at(node, run.tree)
+        # The user rejected a plan, and the execution ended before there was another: the reason still counts.
+        before = run.recorded_state.records.rejected.get(key, node_id)
+        if before is not None and (known is None or known.plan in [each.plan for each in before.rejected]):
+            known = None
+            for event in rejection_events(before, node_id, before.plan_usage):
+                emit_recorded(run, event)
         if known is not None and known.decision == "PROGRAM" and self._code is None:
             # Recorded by an engine with code, which this one does not have.
             known = None
@@ -106,7 +113,8 @@ class Planning:
 
         Sub-tasks that start while the plan streams are in `children`. Raises `PlanError` and `LimitError`.
         """
-        node, request = run.tree[node_id], self._requests.for_planner(draft.facts)
+        node = run.tree[node_id]
+        request = self._requests.for_planner(draft.facts, node.rejected)
         # No sub-task starts early where each plan has to be approved.
         early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node_id)
         if not early and request.streaming:
@@ -155,7 +163,7 @@ class Planning:
         if node.limited:
             return Execute()
         guarded = run.approves(node_id) and not draft.executed_before
-        plan = await self._approved(run, node, draft.key, planned) if guarded else planned
+        plan = await self._approved(run, node, draft, planned, children) if guarded else planned
         if not isinstance(plan, Recurse):
             return plan
         if (served := run.splits.acquire(node.depth, len(plan.sub_tasks))) is not None:
@@ -164,14 +172,24 @@ class Planning:
         children.early = ()
         return None
 
-    async def _approved(self, run: RunContext, node: Node, key: str, plan: Recurse | Program) -> Plan:
-        """The plan as a person approves it; an edited plan is recorded and replaces the planner's."""
-        edited = await run.control.approval_of(node.id)
+    async def _approved(
+        self, run: RunContext, node: Node, draft: Draft, plan: Recurse | Program, children: SubTasks
+    ) -> Plan:
+        """The plan that a person approves; an edited plan replaces the planner's, a rejected one is planned anew."""
+        while isinstance(decision := await run.control.decision(node.id, plan=plan), Rejected):
+            if isinstance(plan, Recurse):
+                run.steps.release(len(plan.sub_tasks))
+            run.emit(PlanRejected(at=run.clock(), node=node.id, reason=decision.reason))
+            other = await self.from_planner(run, node.id, draft, children)
+            if isinstance(other, Execute) or run.tree[node.id].limited:
+                return other if isinstance(other, Execute) else Execute()
+            plan = other
+        edited = decision.plan
         if edited is None or edited == plan:
             return plan
         if isinstance(plan, Recurse):
             run.steps.release(len(plan.sub_tasks))
-        event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=key)
+        event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=draft.key)
         self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..agent import Agent
 from ..core.citations import placeless
 from ..core.keys import digest, plan_key
-from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE
+from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE, Recurse, plan_from_json
 from ..core.secret_parameters import secret_parameters
-from ..core.tree import Node, NodeState
+from ..core.tree import Node, NodeState, Rejection
 from ..memory import SharedMemory
 from ..ports import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
@@ -21,6 +22,7 @@ from ..prompts import (
     planner_messages,
     planner_system_prompt,
     query_messages,
+    rejection_messages,
     synthesizer_messages,
     worker_messages,
 )
@@ -131,8 +133,11 @@ class RequestBuilder:
         references = [reference.identity for reference in job.memory]
         return digest([fingerprint, references, output_type])
 
-    def for_planner(self, facts: NodeFacts) -> Request:
+    def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = ()) -> Request:
+        """The request for a plan; `rejected` are the node's plans that the user rejected."""
         messages = planner_messages(facts, self._system_prompt)
+        if rejected:
+            messages = rejection_messages(messages, [(_as_planners_write(each.plan), each.reason) for each in rejected])
         schema = PLAN_SCHEMA if self._code is None else PLAN_SCHEMA_WITH_CODE
         return self._request("planner", messages, facts, self._team.planner, schema=schema)
 
@@ -174,7 +179,7 @@ class RequestBuilder:
             node.result and node.result == planned_answer
         ):
             return self.for_worker(run, node, facts).messages
-        return self.for_planner(facts).messages
+        return self.for_planner(facts, node.rejected).messages
 
     def _request(
         self,
@@ -196,3 +201,14 @@ class RequestBuilder:
             deadline=self._deadline,
             streaming=agent.resolved.capabilities.stream,
         )
+
+
+def _as_planners_write(recorded: dict[str, Any]) -> str:
+    """A recorded plan as JSON, with the names that the planner's prompt asks for."""
+    plan = plan_from_json(recorded)
+    sub_tasks = [
+        {"description": each.task, "assigned_agent": each.agent, "depends_on": list(each.depends_on)}
+        for each in (plan.sub_tasks if isinstance(plan, Recurse) else ())
+    ]
+    written = {"thoughts": plan.thoughts, "decision": plan.decision, "sub_tasks": sub_tasks}
+    return json.dumps(written, ensure_ascii=False)

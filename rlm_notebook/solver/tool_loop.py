@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from ..concurrency.cancellation import apart, is_failure
@@ -41,6 +42,7 @@ from ..credentials import without_keys
 from ..exceptions import ToolError
 from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from ..ports import Message, Model, Reply, Request, ToolCall
+from ..runtime.approvals import Rejected
 from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
@@ -54,6 +56,7 @@ __all__ = ["ToolLoop", "Transcript"]
 _SHOWN = 1_000
 #: For the model, in the place of a result.
 _NOT_MADE = "This call was not made: the run was stopped, and secret arguments are not kept. Call it again if need be."
+_NOTHING_READ: Mapping[str, str] = MappingProxyType({})
 _MADE_ROOM = "[left out to keep the prompt short; read it again if it is needed]"
 
 
@@ -194,34 +197,48 @@ class ToolLoop:
     async def use_tools(self, calls: Sequence[ToolCall], uses: Sequence[ToolUse | None]) -> list[Message]:
         """Run all calls of one reply in parallel; their results in the order of the calls."""
         pairs = list(zip(calls, uses, strict=True))
-        guarded = any(use is None and self._requires_approval(call) for call, use in pairs)
+        guarded = [call for call, use in pairs if use is None and self._requires_approval(call)]
         # All calls are recorded before any runs, so that the record has them in their order.
         for call, use in pairs:
             if use is None:
-                self._emit_call(call, awaiting_approval=guarded)
+                self._emit_call(call, awaiting_approval=bool(guarded))
             else:
                 self._reads.update(use.reads)
                 for event in tool_events(use, self._node):
                     self._run.emit(event)
+        rejected: dict[str, str] = {}
         if guarded:
-            await self._run.control.approval_of(self._node)
+            shown = [masked(call, self._tools) for call in guarded]
+            decision = await self._run.control.decision(self._node, calls=shown)
+            if isinstance(decision, Rejected):
+                rejected = dict.fromkeys((call.id for call in guarded), _rejection(decision.reason))
             for call, use in pairs:
-                if use is None:
+                if use is None and call.id in rejected:
+                    self._emit_return(call, rejected[call.id], ok=False)
+                elif use is None:
                     self._emit_call(call, awaiting_approval=False)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._use(call)) if use is None else use for call, use in pairs]
+                tasks = [
+                    group.create_task(self._use(call)) if use is None and call.id not in rejected else use
+                    for call, use in pairs
+                ]
         except BaseExceptionGroup as errors:
             # The first error cancelled the other tasks: it is the one to raise.
             first: BaseException = errors
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
-        contents = [each.content or "" if isinstance(each, ToolUse) else each.result() for each in tasks]
         return [
-            {"role": "tool", "content": content, "tool_call_id": call.id}
-            for call, content in zip(calls, contents, strict=True)
+            {"role": "tool", "content": self._content(call, ended, rejected), "tool_call_id": call.id}
+            for call, ended in zip(calls, tasks, strict=True)
         ]
+
+    def _content(self, call: ToolCall, ended: asyncio.Task[str] | ToolUse | None, rejected: Mapping[str, str]) -> str:
+        """The result of a call as the model reads it: new, recorded, or a rejection."""
+        if ended is None:
+            return rejected[call.id]
+        return ended.content or "" if isinstance(ended, ToolUse) else ended.result()
 
     def _requires_approval(self, call: ToolCall) -> bool:
         """Whether a person has to approve the call; one that the model has to repair first needs no approval yet."""
@@ -270,10 +287,12 @@ class ToolLoop:
             name = call.arguments.get("name")
             digest = self._run.job.memory.digest(name) if isinstance(name, str) else None
             reads = {name: digest} if isinstance(name, str) and digest is not None else {}
-        self._run.emit(
-            ToolReturned(at=self._run.clock(), node=self._node, call=call.id, content=content, ok=ok, reads=reads)
-        )
+        self._emit_return(call, content, ok=ok, reads=reads)
         return content
+
+    def _emit_return(self, call: ToolCall, content: str, *, ok: bool, reads: Mapping[str, str] = _NOTHING_READ) -> None:
+        now = self._run.clock()
+        self._run.emit(ToolReturned(at=now, node=self._node, call=call.id, content=content, ok=ok, reads=dict(reads)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +363,12 @@ class Transcript:
             return None
         same = all(self._memory.digest(name) == digest for name, digest in use.reads.items())
         return use if same else None
+
+
+def _rejection(reason: str) -> str:
+    """The result of a call that the user rejected, for the model."""
+    why = f" The reason: {plain_text(reason.strip())}" if reason.strip() else " No reason was given."
+    return f"The user rejected this call, and it was not made.{why}"
 
 
 def _with_distinct_ids(reply: Reply) -> Reply:

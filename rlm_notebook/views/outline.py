@@ -30,8 +30,11 @@ _ACTIVE = ("planning", "running", "synthesizing")
 
 
 def shown_state(node: Node) -> str:
-    """The state to display: "waiting" for an active node that waits for a slot, a next attempt or an approval."""
+    """The state to display: "waiting" for an active node that waits for a slot, a next attempt or an approval;
+    "planning" for a node that is planned again after a rejection."""
     waits = bool(node.phases) and node.phases[-1].kind == "wait"
+    if node.state == "waiting" and node.rejected and node.at_work:
+        return "planning"
     return "waiting" if waits and node.state in _ACTIVE else str(node.state)
 
 

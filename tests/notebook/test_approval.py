@@ -121,11 +121,6 @@ other
 """
 
 
-def awaits(message: dict[str, Any]) -> bool:
-    """A frame in which a node waits for its approval."""
-    return '"awaiting": true' in json.dumps(message["content"])
-
-
 @pytest.mark.kernel
 def test_a_browser_that_shows_the_widget_may_take_its_time(new_kernel: Callable[..., Kernel]) -> None:
     kernel = new_kernel()
@@ -156,7 +151,9 @@ def test_a_browser_that_shows_the_widget_may_take_its_time(new_kernel: Callable[
     kernel.until(lambda m: m["msg_type"] == "comm_msg" and '"value": 42' in json.dumps(m["content"]))
     for _ in range(20):
         kernel.take(timeout=0.2)
-    arguments = {"plan": EDITED}
+    kernel.tell(comm, {"t": "get", "req": 9, "id": "0", "fields": ["approval"]})
+    told = kernel.until(lambda m: m["content"].get("data", {}).get("content", {}).get("req") == 9)
+    arguments = {"plan": EDITED, "request": told["content"]["data"]["content"]["data"]["request"]}
     kernel.tell(comm, {"t": "cmd", "req": 1, "op": "approve", "id": "0", "args": arguments})
     finished = kernel.finish(cell)
     assert finished.ok, finished.reply

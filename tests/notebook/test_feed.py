@@ -518,13 +518,13 @@ async def test_a_plan_that_waits_for_approval_is_marked_until_it_is_approved() -
     while not run.awaiting:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
     feed.frame()
-    assert joined(feed).nodes["0"]["awaiting"] is True
+    assert joined(feed).nodes["0"]["awaiting"] == run.awaiting["0"].id
     plan = feed.detail("0", "plan")
     assert plan["sub_tasks"][1] == {"description": "b", "agent": None, "depends_on": []}
     run.approve("0", {**plan, "sub_tasks": plan["sub_tasks"][::-1]})
     await run
     feed.frame()
-    assert joined(feed).nodes["0"]["awaiting"] is False
+    assert joined(feed).nodes["0"]["awaiting"] == ""
     assert [joined(feed).nodes[f"0.{index}"]["title"] for index in (0, 1)] == ["b", "a"]
 
 
@@ -565,7 +565,7 @@ async def test_a_call_of_a_tool_that_waits_says_what_it_would_do() -> None:
         await asyncio.sleep(0)
     feed.frame()
     waiting = joined(feed).nodes["0"]
-    assert (waiting["awaiting"], waiting["note"]) == (True, "asks to call send(to='Ann', text='hi')")
+    assert (waiting["awaiting"], waiting["note"]) == (run.awaiting["0"].id, "asks to call send(to='Ann', text='hi')")
     run.approve("0")
     await run
     feed.frame()

@@ -31,6 +31,7 @@ from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.tree import IllegalEvent, NodeState, Tree
 from rlm_notebook.notebook.widget import TreeView, compression
 from rlm_notebook.notebook.widget.rows import DEFAULTS
+from rlm_notebook.runtime.approvals import Approvals
 from rlm_notebook.runtime.continuation import Continuation
 from rlm_notebook.runtime.event_log import EventLog
 from tests.support.waiting import HANG
@@ -131,7 +132,7 @@ def run_by_hand(real: Run, clock: Clock) -> Run:
     context.loop = context.control.loop
     context.clock = lambda: clock.now  # type: ignore[assignment]
     context.run_id = f"run {clock.now}"
-    context.awaiting = {}
+    context.approvals = Approvals()
     context.continuation = Continuation(context.control)
     run.tree.apply(events.RunStarted(at=clock.now, run_id=run.run_id, task="root"))
     run.tree.apply(events.NodeCreated(at=clock.now, node="0", parent=None, task="The whole 🧭"))

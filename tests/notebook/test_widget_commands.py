@@ -56,6 +56,19 @@ class Page:
         await until(acknowledged)
         return found[0]
 
+    async def detail(self, node: str, field: str) -> Any:
+        """A long field of a node."""
+        self._number += 1
+        self.view._handle_custom_msg({"t": "get", "req": self._number, "id": node, "fields": [field]}, [])
+        found: list[Any] = []
+
+        def answered() -> bool:
+            found[:] = [m["data"] for m in self.messages if m["t"] == "d" and m["req"] == self._number]
+            return bool(found)
+
+        await until(answered)
+        return found[0]
+
     @property
     def seen(self) -> dict[str, Any]:
         """The snapshot that a browser gets now."""
@@ -170,11 +183,41 @@ async def test_a_plan_is_approved_from_the_browser(page: Any) -> None:
     browser = page(run)
     await until(lambda: run.awaiting)
     assert "approve" in browser.seen["run"]["can"]
-    ack = await browser.ask("approve", "0", plan={"decision": "RECURSE", "sub_tasks": []})
+    request = run.awaiting["0"].id
+    assert browser.seen["nodes"]["awaiting"] == [request]
+    nameless = await browser.ask("approve", "0")
+    assert "names the request" in nameless["error"]
+    ack = await browser.ask("approve", "0", request=request, plan={"decision": "RECURSE", "sub_tasks": []})
     assert ack["ok"]
     await run
-    refused = await browser.ask("approve", "0")
-    assert "waits for no approval" in refused["error"]
+    refused = await browser.ask("approve", "0", request=request)
+    assert "approved already" in refused["error"], "with another plan"
+
+
+async def test_what_the_dialog_shows_is_what_it_decides(page: Any) -> None:
+    run = started(ScriptedModel(SCRIPT), approve=True)
+    browser = page(run)
+    await until(lambda: run.awaiting)
+    shown = await browser.detail("0", "approval")
+    assert (shown["request"], shown["kind"]) == (run.awaiting["0"].id, "plan")
+    assert [each["description"] for each in shown["plan"]["sub_tasks"]] == [
+        each.task for each in run.awaiting["0"].plan.sub_tasks
+    ]
+    estimate = (await browser.ask("estimate", "0", request=shown["request"]))["data"]
+    assert 1 <= estimate["least"]["calls"] <= estimate["most"]["calls"]
+    other = {"decision": "EXECUTE"}
+    alone = (await browser.ask("estimate", "0", request=shown["request"], plan=other))["data"]["most"]
+    assert alone["calls"] < estimate["least"]["calls"]
+
+    assert (await browser.ask("reject", "0", request=shown["request"], reason="too long"))["ok"]
+    await until(lambda: run.awaiting and run.awaiting["0"].id != shown["request"])
+    for op in ("approve", "reject"):
+        refused = await browser.ask(op, "0", request=shown["request"])
+        assert "rejected already" in refused.get("error", ""), "the next plan was not shown"
+    assert [request.node for request in run.awaiting] == ["0"]
+    ack = await browser.ask("approve", "0", request=run.awaiting["0"].id, rest=True)
+    assert ack["ok"]
+    assert (await run).content, "no further plan waits"
 
 
 @pytest.mark.parametrize(

@@ -588,7 +588,7 @@ async def test_waiting_for_approval_costs_no_time() -> None:
     run = engine.start("trip")
     await until(lambda: run.awaiting)
     await asyncio.sleep(0.5)
-    assert list(run.awaiting) == ["0"]
+    assert [request.node for request in run.awaiting] == ["0"]
     run.approve("0")
     output = await run
 
@@ -604,14 +604,14 @@ async def test_an_unapproved_plan_needs_approval_after_a_cancel() -> None:
     again = engine.start("trip", checkpoint=journal)
     await until(lambda: again.awaiting or again.internals.finished)
 
-    assert list(again.awaiting) == ["0"]
+    assert [request.node for request in again.awaiting] == ["0"]
     assert model.calls == 1
     again.approve("0")
-    await until(lambda: list(again.awaiting) == ["0.2"])
+    await until(lambda: [request.node for request in again.awaiting] == ["0.2"])
     await again.cancel()
     third = engine.start("trip", checkpoint=journal)
     await until(lambda: third.awaiting or third.internals.finished)
-    assert list(third.awaiting) == ["0.2"], "what was approved is not asked again"
+    assert [request.node for request in third.awaiting] == ["0.2"], "what was approved is not asked again"
     third.approve("0.2", {"decision": "RECURSE", "sub_tasks": ["lunch"]})
     assert (await third).content == "trip: at 9; downtown; food: soup"
 

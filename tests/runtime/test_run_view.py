@@ -25,7 +25,19 @@ TRIP = {"trip": {"flights": "at 9", "food": {"lunch": "soup", "dinner": "stew"}}
 #: What a user may rely on, and `internals`; a name more is a promise more.
 NAMES = {
     *("run_id", "task", "tree", "status", "ended", "output", "error", "usage", "calls", "checkpoint"),
-    *("changed", "notes", "awaiting", "events", "partial", "trace", "diff", "to_frame", "to_html", "to_mermaid"),
+    *(
+        "changed",
+        "notes",
+        "awaiting",
+        "reject",
+        "events",
+        "partial",
+        "trace",
+        "diff",
+        "to_frame",
+        "to_html",
+        "to_mermaid",
+    ),
     *("cancel", "pause", "resume", "approve", "edit", "retry", "synthesize_anyway", "baseline"),
     "internals",
 }
@@ -76,7 +88,7 @@ FACTS: dict[str, Callable[[RunView], Any]] = {
     "checkpoint": lambda run: run.checkpoint,
     "changed": lambda run: run.changed,
     "notes": lambda run: run.notes,
-    "awaiting": lambda run: dict(run.awaiting),
+    "awaiting": lambda run: list(run.awaiting),
     "partial": lambda run: str(run.partial()),
     "partial_run_id": lambda run: run.partial().metadata["run_id"],
     "trace": lambda run: run.trace(),
@@ -117,6 +129,7 @@ CONTROLS: dict[str, Callable[[RunView], Any]] = {
     "pause": lambda run: run.pause(),
     "resume": lambda run: run.resume(),
     "approve": lambda run: run.approve("0"),
+    "reject": lambda run: run.reject("0", "too long"),
 }
 
 

@@ -47,8 +47,8 @@ export interface TreeNode {
   readonly note: string;
   /** The end of the text being streamed; empty when nothing is. */
   readonly tail: string;
-  /** Whether the plan waits for approval. */
-  readonly awaiting: boolean;
+  /** The request that waits for a decision of the reader (a plan, or tool calls); empty if none does. */
+  readonly awaiting: string;
   /** Whether the answer, or the plan, was cut off; the note says by what. */
   readonly ended_early: boolean;
   /** The function of a code node's cell that asked for it; empty for other nodes. */
@@ -180,8 +180,11 @@ export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | D
 export const TAB_FIELDS = ["output", "cells", "prompt", "plan", "tools", "events"] as const;
 export type TabField = (typeof TAB_FIELDS)[number];
 
-/** Fields that are fetched when they are shown; a title is cut, `task` is the whole text. */
-export type DetailField = TabField | "task" | "before";
+/**
+ * Fields that are fetched when they are shown; a title is cut, `task` is the whole text, `approval` is the request that
+ * waits, with what it is about.
+ */
+export type DetailField = TabField | "task" | "before" | "approval";
 
 export type BrowserMessage = {
   /** The sending page, added when the message is sent. A snapshot is for all pages, so its request has none. */
@@ -219,7 +222,7 @@ export const EMPTY_NODE: TreeNode = {
   phases: [],
   note: "",
   tail: "",
-  awaiting: false,
+  awaiting: "",
   ended_early: false,
   query: "",
   cells: 0,

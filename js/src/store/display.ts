@@ -5,9 +5,13 @@ import type { NodeState, TreeNode } from "../protocol/messages";
 
 export type DisplayState = NodeState | "cached";
 
-/** A node that has started and waits (for admission, the next attempt, an approval) is not at work. */
+/**
+ * A node that has started and waits (for admission, the next attempt, an approval) is not at work; one whose plan was
+ * rejected is planned again.
+ */
 export function displayState(node: TreeNode): DisplayState {
   if (node.state === "done" && node.mark !== "") return "cached";
+  if (node.state === "waiting" && node.decision === null && node.phases.at(-1)?.[0] === "plan") return "planning";
   return isActive(node) && node.phases.at(-1)?.[0] === "wait" ? "waiting" : node.state;
 }
 
@@ -32,7 +36,8 @@ export function reasonOf(node: TreeNode): string {
 }
 
 /** Whether calls of tools wait for approval; else it is a plan that does. */
-export const asksForTools = (node: TreeNode): boolean => node.awaiting && node.decision !== "RECURSE";
+export const asksForTools = ({ awaiting, decision }: TreeNode): boolean =>
+  awaiting !== "" && decision !== "RECURSE" && decision !== "PROGRAM";
 
 export interface StateGroup {
   readonly name: string;

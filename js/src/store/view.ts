@@ -23,7 +23,7 @@ import { patternOf, wordsOf } from "./words";
 export type OpenDialog =
   | { readonly kind: "help" }
   | { readonly kind: "edit"; readonly id: string }
-  | { readonly kind: "approve"; readonly id: string };
+  | { readonly kind: "approve"; readonly id: string; readonly tools: boolean };
 
 export const MODES = ["tree", "flame", "compare"] as const;
 export type Mode = (typeof MODES)[number];

@@ -1,7 +1,7 @@
 /** What can be done with the selected node. */
 import { useEffect, useState } from "preact/hooks";
 import type { TreeNode } from "../protocol/messages";
-import { isFinished } from "../store/display";
+import { asksForTools, isFinished } from "../store/display";
 import type { View } from "../store/view";
 import { copyText } from "./clipboard";
 import { CommandButton } from "./command_button";
@@ -56,8 +56,8 @@ export function Actions({ view, node }: { view: View; node: TreeNode }) {
   const finished = isFinished(node);
   return (
     <div class="rn-actions">
-      {node.awaiting && view.can("approve") && (
-        <DialogButton label="Review plan" icon="approve" primary open={() => view.openDialog({ kind: "approve", id })} />
+      {node.awaiting !== "" && view.can("approve") && (
+        <DialogButton label={asksForTools(node) ? "Review calls" : "Review plan"} icon="approve" primary open={() => view.openDialog({ kind: "approve", id, tools: asksForTools(node) })} />
       )}
       {finished && view.can("retry") && (
         <CommandButton view={view} command={{ op: "retry", id }} label="Retry" busyLabel="Retrying…" icon="retry" hint="Run this task again, and the tasks that depend on it" />

@@ -1,58 +1,41 @@
-/** A plan before anything is spent on it: to be changed, approved, or left for later. */
+/** A plan before anything is spent on it: to be changed, approved, rejected, or left for later. */
 import { useState } from "preact/hooks";
 import type { TreeNode } from "../protocol/messages";
 import { isSamePlan, readPlan, writePlan, type PlanDraft } from "../store/plan_draft";
 import type { View } from "../store/view";
+import { Estimate, useApproval, useDecision } from "./approval";
 import { Dialog } from "./dialog";
 import { Problem, Subject } from "./dialog_parts";
 import { clip } from "./format";
 import { PlanEditor } from "./plan_editor";
-import { useDetail } from "./use_detail";
 
 const LONGEST_THOUGHTS = 4000;
 
-/** Approves the plan, the written one only where it was changed. */
-async function approve(view: View, id: string, plan: PlanDraft, original: PlanDraft): Promise<string> {
-  const args = isSamePlan(plan, original) ? {} : { plan: writePlan(plan) };
-  const answer = await view.store.commands.ask({ op: "approve", id, args });
-  if (answer.ok) view.dialog.value = null;
-  return answer.error;
-}
-
 export function ApproveDialog({ view, node }: { view: View; node: TreeNode }) {
-  const detail = useDetail(view, node, "plan");
+  const { request, plan } = useApproval(view, node);
   const [edited, setEdited] = useState<PlanDraft | null>(null);
-  const [problem, setProblem] = useState("");
-  const original = readPlan(detail.data);
+  const original = readPlan(plan);
   const draft = edited ?? original;
-  const close = (): void => void (view.dialog.value = null);
-  const busy = view.store.commands.isPending({ op: "approve", id: node.id });
-  const changed = draft !== null && original !== null && !isSamePlan(draft, original);
-  const send = async (): Promise<void> => {
-    if (draft && original && !busy) setProblem(await approve(view, node.id, draft, original));
-  };
-  const footer = (
-    <>
-      <button type="button" class="rn-button" onClick={close}>
-        Decide later
-      </button>
-      <button
-        type="button"
-        class="rn-button rn-primary"
-        aria-disabled={busy || !draft || view.obstacle !== ""}
-        aria-busy={busy}
-        title={view.obstacle || undefined}
-        onClick={send}
-      >
-        {busy ? "Approving…" : changed ? "Approve the changed plan" : "Approve"}
-      </button>
-    </>
-  );
+  // The plan is sent only where it was changed.
+  const changed = draft !== null && original !== null && !isSamePlan(draft, original) ? writePlan(draft) : undefined;
+  const { footer, field, problem } = useDecision({
+    view,
+    node,
+    request,
+    noun: "plan",
+    label: changed ? "Approve the changed plan" : "Approve",
+    busyLabel: "Approving…",
+    restLabel: "Approve all that is left",
+    restHint: "This plan and all further plans of this run, without asking again",
+    ...(changed && { args: { plan: changed } }),
+  });
   return (
-    <Dialog title="Approve this plan" name={`rn-approve-${view.key}`} footer={footer} onClose={close}>
+    <Dialog title="Approve this plan" name={`rn-approve-${view.key}`} footer={footer} onClose={() => void (view.dialog.value = null)}>
       <Subject view={view} node={node} />
       {draft?.thoughts && <blockquote class="rn-thoughts">{clip(draft.thoughts, LONGEST_THOUGHTS)}</blockquote>}
       {draft ? <PlanEditor draft={draft} onChange={setEdited} /> : <p class="rn-empty">Loading the plan…</p>}
+      {draft && <Estimate view={view} node={node} request={request} plan={changed} />}
+      {field}
       <Problem text={problem} />
     </Dialog>
   );

@@ -53,7 +53,7 @@ function Approvals({ view }: { view: View }) {
         type="button"
         class="rn-button rn-primary"
         aria-haspopup="dialog"
-        onClick={() => view.openDialog({ kind: "approve", id: first.id })}
+        onClick={() => view.openDialog({ kind: "approve", id: first.id, tools })}
       >
         {tools ? "Review calls" : "Review plan"}
       </button>

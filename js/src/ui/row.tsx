@@ -163,7 +163,7 @@ function TaskCell(properties: RowProperties) {
       <ChildCount complete={completeChildren} total={childCount} queries={queries} />
       <Attempts count={node.attempts} />
       <Edited what={node.edited} />
-      {node.awaiting && (
+      {node.awaiting !== "" && (
         <span class="rn-awaiting">{asksForTools(node) ? "tools wait for approval" : "waits for approval"}</span>
       )}
       <span class="rn-hidden">{displayState(node)}</span>

@@ -118,7 +118,7 @@ describe("edit and re-run", () => {
 describe("approval", () => {
   const setting = {
     run: { can: ["cancel", "approve"] },
-    nodes: NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" })),
+    nodes: NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" ? "a1" : "" })),
   };
 
   it("is asked for where it cannot be overlooked, and given for the plan as it is", async () => {
@@ -130,8 +130,69 @@ describe("approval", () => {
     button("Approve")?.click();
 
     await vi.waitFor(() => expect(dialog()).toBeNull());
-    expect(commands("approve")).toMatchObject([{ id: "0.1", args: {} }]);
+    expect(commands("approve")).toMatchObject([{ id: "0.1", args: { request: "a1" } }]);
     await vi.waitFor(() => expect(el.querySelector(".rn-banner")).toBeNull());
+  });
+
+  it("says what it will cost, also for another plan", async () => {
+    const { el, button, commands } = await openedAt("0", setting);
+    button("Review plan")?.click();
+    await vi.waitFor(() =>
+      expect(el.querySelector(".rn-estimate")?.textContent).toBe("About 5 to 21 calls · 7.5k to 32k tokens · $0.050 to $0.21"),
+    );
+    button("Delete sub-task 4")?.click();
+    await vi.waitFor(() => expect(commands("estimate")).toHaveLength(2));
+    expect(commands("estimate")).toMatchObject([{ args: { request: "a1" } }, { args: { plan: { sub_tasks: [{}, {}, {}] } } }]);
+  });
+
+  it("is refused with a reason", async () => {
+    const { button, commands, dialog, write } = await openedAt("0", setting);
+    button("Review plan")?.click();
+    await vi.waitFor(() => expect(button("Reject…")?.getAttribute("aria-disabled")).toBe("false"));
+    button("Reject…")?.click();
+    await vi.waitFor(() => expect(dialog()?.querySelector(".rn-reason textarea")).not.toBeNull());
+    write(dialog()?.querySelector(".rn-reason textarea"), "no patents");
+    await vi.waitFor(() => expect(dialog()?.querySelector<HTMLTextAreaElement>(".rn-reason textarea")?.value).toBe("no patents"));
+    button("Reject the plan")?.click();
+
+    await vi.waitFor(() => expect(dialog()).toBeNull());
+    expect(commands("reject")).toMatchObject([{ id: "0.1", args: { request: "a1", reason: "no patents" } }]);
+    expect(commands("approve")).toEqual([]);
+  });
+
+  it("is given for all that is left", async () => {
+    const { button, commands } = await openedAt("0", setting);
+    button("Review plan")?.click();
+    await vi.waitFor(() => expect(button("Approve all that is left")?.getAttribute("aria-disabled")).toBe("false"));
+    button("Approve all that is left")?.click();
+
+    await vi.waitFor(() => expect(commands("approve")).toMatchObject([{ args: { request: "a1", rest: true } }]));
+  });
+
+  it("never moves on to the request that follows", async () => {
+    const { button, commands, dialog, model } = await openedAt("0", setting);
+    button("Review plan")?.click();
+    await vi.waitFor(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
+    model.frame([["p", "0.1", { awaiting: "a2" }]]);
+    await vi.waitFor(() => expect(dialog()?.textContent).toContain("decided already"));
+    button("Approve")?.click();
+    button("Approve all that is left")?.click();
+
+    expect(button("Approve")?.getAttribute("aria-disabled")).toBe("true");
+    expect(commands("approve")).toEqual([]);
+  });
+
+  it("is sent once by a double click", async () => {
+    const { button, commands, dialog } = await openedAt("0", setting);
+    button("Review plan")?.click();
+    await vi.waitFor(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
+    const approve = button("Approve");
+    approve?.click();
+    approve?.click();
+    await vi.waitFor(() => expect(dialog()).toBeNull());
+    approve?.click();
+
+    for (const each of commands("approve")) expect(each).toMatchObject({ args: { request: "a1" } });
   });
 
   it("is given for another plan", async () => {
@@ -150,7 +211,7 @@ describe("approval", () => {
 describe("approval of calls of tools", () => {
   const setting = {
     run: { can: ["cancel", "approve"] },
-    nodes: NODES.map((node) => (node.id === "0.1" ? { ...node, decision: "EXECUTE" as const, awaiting: true } : node)),
+    nodes: NODES.map((node) => (node.id === "0.1" ? { ...node, decision: "EXECUTE" as const, awaiting: "a1" } : node)),
   };
 
   it("shows what would be called with what, and is given for all of it", async () => {
@@ -163,7 +224,7 @@ describe("approval of calls of tools", () => {
     button("Allow 1 call")?.click();
 
     await vi.waitFor(() => expect(dialog()).toBeNull());
-    expect(commands("approve")).toMatchObject([{ id: "0.1", args: {} }]);
+    expect(commands("approve")).toMatchObject([{ id: "0.1", args: { request: "a1" } }]);
   });
 });
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...runtime.approvals import ApprovalRequest
 from ...runtime.run import Run
 from ...runtime.run_view import RunView
 from ...types import Output
@@ -30,7 +32,7 @@ async def approved(run: Run, view: TreeView | None) -> Output:
         await asyncio.wait({result, alone}, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
-        waiting = _waiting(run.internals.latest)
+        waiting = run.internals.latest.awaiting
         await run.internals.latest.internals.suspend()
         raise _paused(run.internals.latest, waiting, plans=bool(run.internals.configuration.approve))
     finally:
@@ -48,24 +50,23 @@ async def _until_unattended(run: RunView, view: TreeView | None) -> None:
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:
         await asyncio.sleep(_POLL_INTERVAL)
-        before, waiting = waiting, frozenset(run.internals.latest.awaiting)
+        before, waiting = waiting, frozenset(request.id for request in run.internals.latest.awaiting)
         if view is not None and waiting and not view.heard:
             view.call()
         seen = view is not None and view.heard
         waited = waited + _POLL_INTERVAL if waiting and waiting == before and not seen else 0.0
 
 
-def _waiting(run: RunView) -> str:
-    """The plans or tool calls that wait, for a message."""
-    tools = [use.name for node in run.awaiting for use in run.tree[node].tool_calls if use.ended is None]
-    nodes = ", ".join(run.awaiting)
-    return f"{', '.join(dict.fromkeys(tools))} of node {nodes}" if tools else f"the plan of node {nodes}"
-
-
-def _paused(run: RunView, waiting: str, *, plans: bool) -> RunInterrupted:
+def _paused(run: RunView, waiting: Sequence[ApprovalRequest], *, plans: bool) -> RunInterrupted:
+    tools = dict.fromkeys(call.name for request in waiting for call in request.calls)
+    nodes = ", ".join(request.node for request in waiting)
+    what = f"{', '.join(tools)} of node {nodes}" if tools else f"the plan of node {nodes}"
     where = f"saved in {run.checkpoint}" if run.checkpoint else "lost: it was in memory only"
-    without = ", or without --approve" if plans else ""
+    first = waiting[0].node if waiting else "0"
+    without = " Or run it without --approve." if plans else ""
     return RunInterrupted(
-        f"Paused: {waiting} waits for approval, and no widget answered within {PATIENCE:g} s; "
-        f"it is {where}. Run the cell where its widget shows (JupyterLab, Notebook){without}"
+        f"Paused: {what} waits for approval, and no widget answered within {PATIENCE:g} s; it is {where}. To decide in "
+        f"the tree, run the cell where its widget shows (JupyterLab, Notebook). To decide here, run it with --detach: "
+        f'_rlm.awaiting shows what waits, _rlm.approve({first!r}) or _rlm.reject({first!r}, "reason") decides, '
+        f"await _rlm gives the answer.{without}"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from ...core.cost_estimate import CHARACTERS_PER_TOKEN, Estimate, estimated
+from ...core.cost_estimate import Estimate
 from ...core.events import Event, Planned, RunFinished
-from ...core.limits import Usage
-from ...core.plan import Execute, Plan, Recurse, plan_from_json
+from ...core.plan import Execute, Plan, plan_from_json
 from ...exceptions import ConfigurationError
+from ...runtime.plan_estimate import estimate_of_plan
 from ...runtime.run import Run
 
 __all__ = ["planned", "summary"]
@@ -68,33 +68,4 @@ def _estimate(run: Run, plan: Plan) -> Estimate:
     if isinstance(plan, Execute) and run.status != "done":
         # The planner's answer is not the result: an output type is set, or another agent answers.
         plan = Execute()
-    # Sub-tasks that take a call beside their planner's: another agent answers them, or they read references.
-    team = run.internals.configuration.team
-    agents = [team.assigned(task.agent)[0] for task in plan.sub_tasks] if isinstance(plan, Recurse) else []
-    separate = sum(bool(run.internals.job.memory) or not team.agent_answers_inline(agent) for agent in agents)
-    return estimated(
-        plan,
-        prompt_tokens=_prompt_tokens(run),
-        max_depth=run.internals.limits.max_depth,
-        max_steps=run.internals.limits.max_steps,
-        price=lambda usage: _price(run, usage),
-        separate=separate,
-    )
-
-
-def _prompt_tokens(run: Run) -> int:
-    """The tokens of the planner's prompt: as reported by the model, else estimated from its length."""
-    measured = run.tree[ROOT].plan_usage.prompt_tokens
-    if measured:
-        return measured
-    return sum(len(message["content"]) for message in run.internals.describe_prompt(ROOT)) // CHARACTERS_PER_TOKEN + 1
-
-
-def _price(run: Run, usage: Usage) -> float | None:
-    """The price in dollars: 0 if the plan's calls were free; else by the price table or the model's own price."""
-    node = run.tree[ROOT]
-    if node.plan_usage.cost_usd == 0 and node.plan_usage.calls:
-        return 0.0
-    prices, model = run.internals.configuration.prices, run.internals.configuration.team.default.resolved
-    known = prices.cost(node.plan_model or str(run.internals.settings.get("model", "")), usage)
-    return known if known is not None else prices.cost_of(model, usage)
+    return estimate_of_plan(run.internals, ROOT, plan)

@@ -17,7 +17,10 @@ __all__ = ["commands_for", "execute"]
 Arguments = Mapping[str, Any]
 
 
-_OPERATIONS = ("pause", "resume", "cancel", "approve", "retry", "edit", "undo", "answer", "preview")
+_OPERATIONS = (
+    *("pause", "resume", "cancel", "approve", "reject", "estimate"),
+    *("retry", "edit", "undo", "answer", "preview"),
+)
 
 
 def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> Any:
@@ -39,7 +42,13 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
         case "cancel":
             run.cancel(node)
         case "approve":
-            run.approve(node or "0", arguments.get("plan"))
+            rest = arguments.get("rest") is True
+            run.approve(node or "0", arguments.get("plan"), request=_request(run, node, arguments), rest=rest)
+        case "reject":
+            run.reject(node or "0", str(arguments.get("reason") or ""), request=_request(run, node, arguments))
+        case "estimate":
+            estimate = internals.estimate(_request(run, node, arguments), plan_given(arguments.get("plan")))
+            return {"least": estimate.least.to_json(), "most": estimate.most.to_json()}
         case "retry":
             retried(internals.forked(), node)
             unfinished_node = node is None or run.tree[node].state is not NodeState.DONE
@@ -83,6 +92,16 @@ def commands_for(run: RunView) -> list[str]:
         undo = ["undo"] if run.internals.version_before else []
         return ["retry", "edit", *(["answer"] if can_answer else []), *undo]
     return _WHILE_RUNNING.get(run.status, ["cancel"])
+
+
+def _request(run: RunView, node: str | None, arguments: Arguments) -> str:
+    """The request that the user saw. Without it, a second click would decide the request that follows."""
+    request = arguments.get("request")
+    if not isinstance(request, str) or not request:
+        if (node or "0") not in run.awaiting:
+            raise ConfigurationError(f"node {node or '0'} waits for no approval")
+        raise ConfigurationError("a decision names the request that was shown; reload the page")
+    return request
 
 
 _WHILE_RUNNING = {

@@ -40,11 +40,7 @@ class Details:
 
     def _plan(self, node: Node) -> dict[str, Any] | None:
         """The plan in the planner's format, so that an edited one can be sent back."""
-        if node.plan is None:
-            return None
-        optional = {name: value for name, value in node.plan.items() if name in ("thoughts", "answer") and value}
-        sub_tasks = [_sub_task(each) for each in node.plan.get("sub_tasks") or ()]
-        return {"decision": node.plan.get("decision"), **optional, "sub_tasks": sub_tasks}
+        return _as_planned(node.plan) if node.plan is not None else None
 
     def _before(self, node: Node) -> list[dict[str, str]] | None:
         """What was there before a person edited it: the part of the node, and its text."""
@@ -77,12 +73,27 @@ class Details:
             for cell in node.cells
         ]
 
+    def _approval(self, node: Node) -> dict[str, Any] | None:
+        """What waits for a decision of the user; the decision names its id, so that it concerns what was shown."""
+        request = next((each for each in self.run.awaiting if each.node == node.id), None)
+        if request is None:
+            return None
+        plan = _as_planned(request.plan.to_json()) if request.plan is not None else None
+        calls = [{"name": call.name, "arguments": call.arguments} for call in request.calls]
+        return {"request": request.id, "kind": request.kind, "plan": plan, "calls": calls}
+
     def _events(self, node: Node) -> list[dict[str, Any]]:
         since = self.timeline.since
         events = [{"at": since(phase.started), "type": phase.kind, "text": ""} for phase in node.phases]
         if node.state.final:
             events.append({"at": since(node.ended), "type": str(node.state), "text": node.error or node.note})
         return events
+
+
+def _as_planned(plan: dict[str, Any]) -> dict[str, Any]:
+    optional = {name: value for name, value in plan.items() if name in ("thoughts", "answer") and value}
+    sub_tasks = [_sub_task(each) for each in plan.get("sub_tasks") or ()]
+    return {"decision": plan.get("decision"), **optional, "sub_tasks": sub_tasks}
 
 
 def _sub_task(planned: Any) -> dict[str, Any]:
@@ -103,6 +114,7 @@ _READERS: dict[str, Callable[[Details, Node], Any]] = {
     "plan": Details._plan,
     "tools": Details._tools,
     "cells": Details._cells,
+    "approval": Details._approval,
     "events": Details._events,
     "before": Details._before,
 }

@@ -100,7 +100,8 @@ class Feed:
         #: Pauses as (start, end); one that lasts has no end. Only a pause before the first call has a duration here;
         #: a later one is a single moment, because the run's own clock of active time knows when the calls ended.
         self._pauses: list[tuple[float, float | None]] = []
-        self._awaiting: frozenset[str] = frozenset()
+        #: The request that waits for a decision, by node.
+        self._awaiting: dict[str, str] = {}
         self._subscribed: dict[str, frozenset[str]] = {}
 
     def note(self, event: Event) -> bool:
@@ -173,8 +174,8 @@ class Feed:
     def frame(self) -> dict[str, Any] | None:
         """The changes since the last frame as one message, or `None` if there are none."""
         # No event is emitted when a plan starts or stops waiting for approval.
-        awaiting = frozenset(self._run.awaiting)
-        self._dirty |= dict.fromkeys(awaiting ^ self._awaiting)
+        awaiting = {request.node: request.id for request in self._run.awaiting}
+        self._dirty |= {node: None for node, _ in awaiting.items() ^ self._awaiting.items()}
         self._awaiting = awaiting
         operations = [*self._run_operations(), *self._node_operations(), *self._tails(), *self._text_operations()]
         if not operations:
@@ -235,7 +236,7 @@ class Feed:
                 node,
                 self._timeline,
                 tail=self._tail(node),
-                awaiting=node_id in self._awaiting,
+                awaiting=self._awaiting.get(node_id, ""),
                 recalled=self._recalled.get(node_id),
                 before=before,
             )

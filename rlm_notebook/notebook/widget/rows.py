@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "phases": [],
     "note": "",
     "tail": "",
-    "awaiting": False,
+    "awaiting": "",
     "ended_early": False,
     "query": "",
     "cells": 0,
@@ -90,12 +90,16 @@ def node_row(
     timeline: Timeline,
     *,
     tail: str,
-    awaiting: bool,
+    awaiting: str,
     recalled: float | None,
     before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One node as a row. `recalled`: when a reused node was looked up, in seconds since the origin; its recorded times
-    belong to another execution. `before`: the previous row, whose title is reused."""
+    """One node as a row.
+
+    `awaiting`: the id of the request that waits for a decision of the user. `recalled`: when a reused node was looked
+    up, in seconds since the origin; its recorded times belong to another execution. `before`: the previous row, whose
+    title is reused.
+    """
     return {
         "id": node.id,
         "parent": node.parent,
@@ -127,7 +131,7 @@ def _calls_to_approve(node: Node) -> str:
     calls = [
         f"{use.name}({', '.join(f'{name}={value!r}' for name, value in use.arguments.items())})"
         for use in node.tool_calls
-        if use.ended is None
+        if use.ended is None and use.awaiting_approval
     ]
     return printable(f"asks to call {', '.join(calls)}") if calls else ""
 
