@@ -247,12 +247,14 @@ async def test_a_function_in_a_file_is_named_with_its_line(wrong: Any, capture: 
     assert f"({Path('mine.py').absolute()}, line 3; --debug shows the traceback)" in line
 
 
-async def test_spaces_within_braces_are_pointed_out_once(wrong: Any, capture: Any) -> None:
-    capture()
-    cell = "%%rlm -m model -q --no-checkpoint\nsee {{ report }} and {{ unknown }} and \\{{ report }}"
-    await wrong.value(cell)
-    await wrong.value(cell)
-    assert [line for line in capture() if line.startswith("rlm: ")] == [
-        "rlm: {{ report }} stays as it is, because of its spaces; {{report}} puts the variable in"
-    ]
-    assert wrong.names["model"].requests[-1].facts.task == cell.split("\n")[1]
+async def test_spaces_within_braces_change_nothing(wrong: Any, capture: Any) -> None:
+    await wrong.value("%%rlm -m model -q --no-checkpoint\nsee {{ report }} and \\{{ report }} and {{ a.b }}")
+    task = wrong.names["model"].requests[-1].facts.task
+    assert task == f"see {wrong.names['report']} and {{{{ report }}}} and {{{{ a.b }}}}"
+
+
+@pytest.mark.parametrize("braces", ["{{ report.upper() }}", "{{report[:3]}}"])
+async def test_an_expression_in_braces_is_refused_with_the_way_out(wrong: Any, capture: Any, braces: str) -> None:
+    await wrong.failure(f"%%rlm -m model -q --no-checkpoint\nsee {braces}")
+    (line,) = [line for line in capture() if "expression" in line]
+    assert f"write value = {braces.strip('{ }')} in a cell above, and {{{{value}}}} here" in line

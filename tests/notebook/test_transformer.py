@@ -71,6 +71,8 @@ NAMES = {"x": 1, "größe": "L", "_private": "p", "report": "see {{x}} and \\1 \
         (r"\{{unknown}}", "{{unknown}}"),
         (r"\\{{x}}", r"\{{x}}"),
         ("{{report}}", "see {{x}} and \\1 \\g<0>"),
+        ("{{ x }} {{\tgröße}} {{_private }}", "1 L p"),
+        (r"\{{ x }} \{{ x.y }}", "{{ x }} {{ x.y }}"),
     ],
 )
 def test_names_are_replaced(text: str, task: str) -> None:
@@ -81,11 +83,11 @@ def test_names_are_replaced(text: str, task: str) -> None:
     "text",
     [
         '{"a": {}, "b": [{"c": {}}]}',
-        "{{ x }}",
         "{{ a.b }}",
         "{{#if x}}yes{{/if}}",
-        "{{x.y}}",
-        "{{x|upper}}",
+        "{{a|upper}}",
+        "{{ len(In) }}",
+        "{{ say x }}",
         "{{1}}",
         "{{}}",
         "{x} $x ${x} %x %(x)s %%x \\x \\n",
@@ -135,6 +137,11 @@ def test_braces_without_a_name_stay(text: str) -> None:
         ("{{repot}}", "did you mean {{report}}?"),
         ("{{nothing_like_it}}", "define it in a cell above"),
         ("{{_privat}}", "define it in a cell above"),
+        ("{{ repot }}", "did you mean {{report}}?"),
+        ("{{x.y}}", "{{x.y}} is an expression with the variable x, and only names are inserted: write value = x.y in"),
+        ("{{ report[:100] }}", "write value = report[:100] in a cell above, and {{value}} here"),
+        ("{{ len(report) + 1 }}", "an expression with the variable report"),
+        ("{{x|upper}}", "an expression with the variable x"),
     ],
 )
 def test_an_unknown_name_is_an_error_that_helps(text: str, said: str) -> None:

@@ -31,7 +31,7 @@ from .detached import detached
 from .errors import in_one_line, interruption
 from .options import CellOptions, parse_options
 from .start_run import start
-from .transformer import interpolated, left_literal
+from .transformer import interpolated
 from .type_option import type_named
 
 __all__ = ["Value", "answer", "run_cell", "wait_for"]
@@ -145,10 +145,6 @@ def _task(session: Session, options: CellOptions, cell: str) -> str:
     task = cell if options.raw else interpolated(cell, session.variables)
     if not task.strip():
         raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
-    for name in () if options.raw else left_literal(cell, session.variables):
-        session.print_once(
-            f"rlm: {{{{ {name} }}}} stays as it is, because of its spaces; {{{{{name}}}}} puts the variable in"
-        )
     return task.strip("\n")
 
 

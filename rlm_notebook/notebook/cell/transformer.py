@@ -20,7 +20,7 @@ from IPython.core.getipython import get_ipython
 from ...exceptions import ConfigurationError
 from ...types import Output
 
-__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "left_literal", "user_names"]
+__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "user_names"]
 
 ASYNC_MAGIC = "_rlm_async"
 _PLAIN = "get_ipython().run_cell_magic('rlm',"
@@ -70,32 +70,56 @@ def _inside_a_cell() -> bool:
     return False
 
 
-_REFERENCE = re.compile(r"(\\?)\{\{([^\W\d]\w*)\}\}")
+#: Two braces around anything that holds none: a name, perhaps an expression, or something that is not ours.
+_IN_BRACES = re.compile(r"(\\?)\{\{([^{}\n]*)\}\}")
+_NAME = re.compile(r"[^\W\d]\w*")
 
 
 def interpolated(text: str, variables: Mapping[str, Any]) -> str:
-    """`text` with each `{{name}}` replaced by the value of that variable; `\\{{name}}` is a literal `{{name}}`.
+    """`text` with each `{{name}}` or `{{ name }}` replaced by the value of that variable; `\\{{name}}` is a literal
+    `{{name}}`.
 
-    Text and numbers are inserted unchanged, a table as CSV; arrays, lists, dicts and models as JSON. Only plain names
-    are replaced: JSON, templates and code with braces stay unchanged. Raises `ConfigurationError` for an unknown name,
-    with the closest one, and for a value that is too long or has no complete text form.
+    Text and numbers are inserted unchanged, a table as CSV; arrays, lists, dicts and models as JSON. JSON, templates
+    and code with braces stay unchanged. Raises `ConfigurationError` for an unknown name, with the closest one, for an
+    expression with a variable of the notebook, and for a value that is too long or has no complete text form.
     """
 
     def value(match: re.Match[str]) -> str:
-        if match[1]:
+        escaped, within = match[1], match[2].strip()
+        if _NAME.fullmatch(within) is None:
+            found = _variable_in(within, variables)
+            if found and not escaped:
+                raise ConfigurationError(_NO_EXPRESSION.format(match[0], found, within))
+            return match[0][1:] if found else match[0]
+        if escaped:
             return match[0][1:]
-        if match[2] not in variables:
+        if within not in variables:
             import difflib
 
-            close = difflib.get_close_matches(match[2], user_names(variables), n=1)
+            close = difflib.get_close_matches(within, user_names(variables), n=1)
             hint = f"did you mean {{{{{close[0]}}}}}?" if close else "define it in a cell above"
-            raise ConfigurationError(
-                f"{{{{{match[2]}}}}} names no variable of this notebook; {hint} "
-                "(a literal {{ is written \\{{, and --raw leaves all as it is)"
-            )
-        return _pasted(match[2], variables[match[2]])
+            raise ConfigurationError(f"{match[0]} names no variable of this notebook; {hint} {_LITERALLY}")
+        return _pasted(within, variables[within])
 
-    return _REFERENCE.sub(value, text)
+    return _IN_BRACES.sub(value, text)
+
+
+_LITERALLY = "(a literal {{ is written \\{{, and --raw leaves all as it is)"
+_NO_EXPRESSION = (
+    "{0} is an expression with the variable {1}, and only names are inserted: write value = {2} in a cell above, and "
+    "{{{{value}}}} here " + _LITERALLY.replace("{", "{{")
+)
+
+
+def _variable_in(code: str, variables: Mapping[str, Any]) -> str:
+    """The first variable of the user in a Python expression; "" where there is none, or no expression."""
+    try:
+        tree = ast.parse(code, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    own = set(user_names(variables))
+    names = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return next((name for name in names if name in own), "")
 
 
 #: The most characters that are inserted for a value that is not a text: a task is repeated in every prompt. A table is
@@ -141,15 +165,6 @@ def _whole(value: Any) -> str:
         return str(json.loads(text))
     # Dates, paths, decimals and NumPy numbers are inserted without quotation marks.
     return text if text[0] in "[{" else str(value)
-
-
-_SPACED = re.compile(r"(?<!\\)\{\{(?:[ \t]+([^\W\d]\w*)[ \t]*|([^\W\d]\w*)[ \t]+)\}\}")
-
-
-def left_literal(text: str, variables: Mapping[str, Any]) -> list[str]:
-    """The variables that `text` names in braces with spaces: these are not references, but may be meant as such."""
-    found = (match[1] or match[2] for match in _SPACED.finditer(text))
-    return [name for name in dict.fromkeys(found) if name in variables]
 
 
 def user_names(variables: Mapping[str, Any]) -> list[str]:
