@@ -596,6 +596,6 @@ def _cannot_continue(path: Path, error: OSError) -> CheckpointError:
     """For a run that has called models: where its results are, and what to do next."""
     return CheckpointError(
         f"cannot write the checkpoint {path}: {error.strerror or error}; the answer so far is in memory only "
-        "(error.run.partial(), in a notebook _rlm.partial()). Make room, or restore the folder, and run again: "
+        "(error.run.partial()). Make room, or restore the folder, and run again: "
         "results saved before the error are reused"
     )

@@ -123,7 +123,7 @@ def too_large(path: Path, most: int) -> CheckpointError:
     """For a run that has called models; the part of it that is in the file can still be read."""
     return CheckpointError(
         f"cannot write more of this run to {path}: it would be larger than {most >> 20} MB, which nothing reads; "
-        "the answer so far is in memory only (error.run.partial(), in a notebook _rlm.partial()). Have models and "
+        "the answer so far is in memory only (error.run.partial()). Have models and "
         "tools return less, or references; then run again: results saved before the error are reused"
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["described", "encodable", "error_text"]
+from collections.abc import Iterable
+
+__all__ = ["causes_text", "described", "encodable", "error_text"]
 
 
 def encodable(text: str) -> str:
@@ -30,3 +32,28 @@ def described(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         text = f"{text}: {'; '.join(map(described, error.exceptions))}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+#: How many causes of a failure are named, with how many characters and nodes each.
+CAUSES_SHOWN = 20
+CAUSE_CHARACTERS = 500
+NODES_SHOWN = 5
+#: A cause that occurred as often as this is named once.
+MANY_TIMES = 3
+
+
+def causes_text(causes: Iterable[tuple[str, str]]) -> str:
+    """The causes of a failure, given as (node, text); one that occurred three times or more is named once."""
+    nodes: dict[str, list[str]] = {}
+    for node, text in causes:
+        nodes.setdefault(text, []).append(node)
+    named = []
+    for text, where in nodes.items():
+        shown = text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"
+        if len(where) < MANY_TIMES:
+            named += [f"[{node}] {shown}" for node in where]
+        else:
+            also = [*where[1 : NODES_SHOWN + 1], *(["…"] if len(where) > NODES_SHOWN + 1 else [])]
+            named.append(f"[{where[0]}] {shown} ({len(where)} times, also in {', '.join(also)})")
+    more = len(named) - CAUSES_SHOWN
+    return "; ".join([*named[:CAUSES_SHOWN], *([f"and {more} more"] if more > 0 else [])])

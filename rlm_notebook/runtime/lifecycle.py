@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ..concurrency.threads import read_beside
-from ..core.error_text import described
+from ..core.error_text import causes_text, described
 from ..core.events import Cancelled, RunFinished, RunStarted
+from ..core.tree import NodeState
 from ..credentials import without_keys
-from ..exceptions import CheckpointError, RLMError
+from ..exceptions import BudgetExceededError, CheckpointError, RLMError
 from ..types import Output
 from .admission import budget_error
 from .budget import OverBudget
@@ -91,6 +92,8 @@ class Lifecycle:
         run, self.error = self._run, error
         if isinstance(error, RLMError):
             error.run = run.run
+        if isinstance(error, BudgetExceededError) and error.spent:
+            self._name_failing_calls(error)
         for node in list(run.tree):
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
@@ -103,12 +106,29 @@ class Lifecycle:
             # The first error is the one to raise; that it could not be recorded is logged.
             log.error("%s", second)
 
+    def _name_failing_calls(self, error: BudgetExceededError) -> None:
+        """Without these, an outage that lasts until the time is over would read as a budget that is too small."""
+        tree = self._run.tree
+        over = (NodeState.DONE, NodeState.SUPERSEDED)
+        failing = [(node, text) for node, text in self._run.failing.items() if tree[node].state not in over]
+        if failing:
+            spent = f"{error.spent}; calls failed until then: {causes_text(failing)}"
+            error.args = (str(error.args[0]).replace(error.spent, spent),)
+            error.spent = spent
+
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         run = self._run
-        text = without_keys(described(error)) if error is not None and status == "failed" else ""
+        text = without_keys(_recorded_text(error)) if error is not None and status == "failed" else ""
         try:
             run.log.end(RunFinished(at=run.clock(), status=status, error=text), run.snapshot)
         except CheckpointError as problem:
             problem.run = run.run
             self.error = self.error or problem
             raise
+
+
+def _recorded_text(error: BaseException) -> str:
+    """The error as it is recorded and displayed; the advice of a spent budget is for whoever catches the error."""
+    if isinstance(error, BudgetExceededError) and error.spent:
+        return f"{type(error).__name__}: {error.spent}"
+    return described(error)

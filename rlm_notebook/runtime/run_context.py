@@ -126,6 +126,8 @@ class RunContext:
         self.replies = configuration.replies if configuration.cached else SharedReplies()
         #: Partial answers by node, while they stream.
         self.drafts: dict[str, list[str]] = {}
+        #: Why the last attempt failed, of nodes whose call is made again.
+        self.failing: dict[str, str] = {}
         self.priorities = Priorities(self.tree)
         self.continuation = Continuation(self.control)
         self._factory = factory

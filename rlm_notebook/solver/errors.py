@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..core.error_text import error_text
+from ..core.error_text import causes_text, error_text
 from ..core.finish_reason import advice, cut_off, ended_early
 from ..core.node import ENDED, THOUGHTS
 from ..core.tree import Node
@@ -15,6 +15,7 @@ from ..ports import Reply
 
 __all__ = [
     "TYPE_ATTEMPTS",
+    "beginning_of",
     "failed_parts",
     "not_empty",
     "reply_metadata",
@@ -24,9 +25,6 @@ __all__ = [
     "without_node",
 ]
 
-#: How many causes the message of a failed node names, and the characters of each; `.causes` holds all of them.
-CAUSES_SHOWN = 20
-CAUSE_CHARACTERS = 500
 #: Attempts at an answer that fits the output type.
 TYPE_ATTEMPTS = 3
 #: How many characters of one reply's reasoning are recorded: the beginning and the end.
@@ -36,17 +34,10 @@ MOST_THOUGHTS = 100_000
 def failed_parts(node: str, failed: list[Exception], total: int) -> ExecutionError:
     """The error of a node with failed sub-tasks.
 
-    It names where the failures began, not each level that passed them on.
+    It names where the failures began, not each level that passed them on; `.causes` holds all of them.
     """
-    origins = list(_origins(failed))
-    causes = []
-    for error in origins[:CAUSES_SHOWN]:
-        text = without_node(error)
-        shown = text if len(text) <= CAUSE_CHARACTERS else text[:CAUSE_CHARACTERS] + " […]"
-        causes.append(f"[{getattr(error, 'node', None) or '?'}] {shown}")
-    if len(origins) > CAUSES_SHOWN:
-        causes.append(f"and {len(origins) - CAUSES_SHOWN} more")
-    message = f"node {node}: {len(failed)} of {total} parts failed: {'; '.join(causes)}"
+    causes = causes_text((getattr(each, "node", None) or "?", without_node(each)) for each in _origins(failed))
+    message = f"node {node}: {len(failed)} of {total} parts failed: {causes}"
     return ExecutionError(message, node=node, causes=failed)
 
 
@@ -91,6 +82,11 @@ def what_was_wrong(reply: Reply, problem: ValueError) -> str:
     return f"your output was {cut_off(reason)}, so be brief: {problem}" if reason else str(problem)
 
 
+def beginning_of(reply: Reply) -> str:
+    """How a reply begins, for an error that shows what could not be used."""
+    return repr(" ".join(reply.content[:2_000].split())[:200] or "(nothing)")
+
+
 def what_to_do(reply: Reply) -> str:
     """What a user can do about unusable replies, as a sentence."""
     text = advice(ended_early(reply.finish_reason, reply.metadata)) or "use a model that can reply in JSON"
@@ -101,6 +97,7 @@ def unfit(node: Node, reply: Reply, problem: TypeMismatch) -> PlanError:
     """The error for an answer that does not fit the output type after all attempts."""
     return PlanError(
         f"node {node.id}: {reply.model} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "
-        f"{what_was_wrong(reply, problem)}. {what_to_do(reply)}, or a simpler output_type",
+        f"{what_was_wrong(reply, problem)}. It wrote: {beginning_of(reply)}. {what_to_do(reply)}, or a simpler "
+        "output_type",
         node=node.id,
     )

@@ -231,6 +231,7 @@ class ModelCall:
                             self._emit_text(request, self.filter.rest(), self.filter)
                             self._keep_planned_answer()
                     self.run.admission.answered.add(self.model.name)
+                    self.run.failing.pop(self.node, None)
                     reply = _require_answer(reply, request, self.model.name)
                     break
                 except ModelError as error:
@@ -339,6 +340,8 @@ class ModelCall:
 
     def _emit_retry(self, error: BaseException, attempt: int, delay: float) -> None:
         run = self.run
+        # Named if the run ends before the next attempt: what was wrong is not its budget alone.
+        run.failing[self.node] = error_text(error)
         reason = f"{error_text(error)} (attempt {attempt}, again in {delay:.1f} s)"
         usage, text = run.claim(self.node), run.take_draft(self.node)
         run.emit(Retried(at=run.clock(), node=self.node, reason=reason, usage=usage, text=text))

@@ -29,7 +29,7 @@ from ..prompts import repair_messages
 from ..runtime.approvals import Rejected
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
-from .errors import reply_metadata, what_to_do, what_was_wrong
+from .errors import beginning_of, reply_metadata, what_to_do, what_was_wrong
 from .model_calls import call_model
 from .replay import emit_recorded
 from .requests import LLM_QUERY, RequestBuilder
@@ -307,9 +307,8 @@ def _without_thoughts(reply: Reply, plan: Plan) -> tuple[Reply, Plan]:
 
 def _no_plan(node: Node, reply: Reply, problem: UnusablePlan) -> PlanError:
     kind = InvalidJSONError if isinstance(problem, NotJSON) else PlanError
-    seen = " ".join(reply.content[:2_000].split())[:200] or "(nothing)"
     return kind(
         f"node {node.id}: {reply.model} gave no usable plan in {ATTEMPTS} attempts: {what_was_wrong(reply, problem)}. "
-        f"It wrote: {seen!r}. {what_to_do(reply)}, or max_depth=1 to answer without planning",
+        f"It wrote: {beginning_of(reply)}. {what_to_do(reply)}, or max_depth=1 to answer without planning",
         node=node.id,
     )

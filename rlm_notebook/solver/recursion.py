@@ -96,7 +96,9 @@ class Recursion:
                 if children:
                     await children.close()
         except asyncio.CancelledError:
-            end_node(run, Cancelled(at=run.clock(), node=node_id))
+            failing = run.failing.get(node_id)
+            reason = f"its calls failed until then: {without_keys(failing)}" if failing else ""
+            end_node(run, Cancelled(at=run.clock(), node=node_id, reason=reason))
             raise
         except LimitError as error:
             end_node(run, Cancelled(at=run.clock(), node=node_id, reason=error_text(error)))

@@ -9,6 +9,8 @@ import pytest
 
 from rlm_notebook import (
     AsyncRecursiveEngine,
+    Budget,
+    BudgetExceededError,
     ExecutionError,
     InvalidJSONError,
     ModelError,
@@ -20,6 +22,7 @@ from rlm_notebook.models.scripted import Fault
 from rlm_notebook.ports import Reply, Request
 from tests.support.tasks import others
 from tests.support.trip import TRIP, asked, failing, split, states
+from tests.support.virtual_time import in_virtual_time
 
 
 async def test_siblings_of_a_failed_sub_task_finish_and_the_parent_names_every_cause() -> None:
@@ -46,6 +49,30 @@ async def test_one_error_object_for_several_nodes_blames_each_for_its_own() -> N
     model = ScriptedModel(TRIP, faults=failing("flights", "hotel", error=same))
     with pytest.raises(ExecutionError, match=r"\[0\.0\] overloaded; \[0\.1\] overloaded"):
         await AsyncRecursiveEngine(model).solve("trip")
+
+
+async def test_the_same_cause_three_times_is_told_once() -> None:
+    tasks = ["a", "b", "c", "d"]
+    faults = [*failing("a", "b", "d", error=ModelError("overloaded")), *failing("c")]
+    with pytest.raises(ExecutionError) as error:
+        await AsyncRecursiveEngine(ScriptedModel({"t": tasks}, faults=faults)).solve("t")
+
+    assert str(error.value) == ("node 0: 4 of 4 parts failed: [0.0] overloaded (3 times, also in 0.1, 0.3); [0.2] no c")
+    assert len(error.value.causes) == 4
+
+
+@in_virtual_time
+async def test_a_time_limit_during_an_outage_names_the_outage() -> None:
+    down = ModelError("HTTP 503", status=503, retryable=True)
+    model = ScriptedModel({"t": ["a", "b", "c"]}, faults=failing("a", "b", "c", error=down), latency=0.001)
+    with pytest.raises(BudgetExceededError) as error:
+        await AsyncRecursiveEngine(model, budget=Budget(seconds=2)).solve("t")
+
+    outage = "calls failed until then: [0.0] HTTP 503 (3 times, also in 0.1, 0.2)"
+    assert outage in str(error.value)
+    tree = error.value.run.tree
+    assert tree.error.endswith(outage), "the tree shows the state, not the advice for programs"
+    assert tree["0.1"].note == "its calls failed until then: HTTP 503"
 
 
 async def test_many_causes_are_counted_and_all_are_in_causes() -> None:

@@ -35,6 +35,26 @@ export function reasonOf(node: TreeNode): string {
   return HANDED_UP.exec(note)?.[0] ?? note;
 }
 
+const PASSED_ON = /^(\d+ of \d+ parts failed: |node \S+ depends on node \S+, which failed)/;
+
+/** Whether it failed by itself: a failure that a sub-task or an earlier task passed on is no other cause. */
+export const isCause = (node: TreeNode): boolean => node.state === "failed" && !PASSED_ON.test(noteOf(node));
+
+/** The state in which a node is counted; null for a failure that is counted where it began. */
+export function countedState(node: TreeNode): DisplayState | null {
+  const state = displayState(node);
+  return state === "failed" && !isCause(node) ? null : state;
+}
+
+/** The reasons of failures with how often each occurred, the most frequent first. */
+export function causesOf(nodes: Iterable<TreeNode>): [reason: string, times: number][] {
+  const causes = new Map<string, number>();
+  for (const node of nodes) {
+    if (isCause(node)) causes.set(reasonOf(node), (causes.get(reasonOf(node)) ?? 0) + 1);
+  }
+  return [...causes].sort(([, first], [, second]) => second - first);
+}
+
 /** Whether calls of tools wait for approval; else it is a plan that does. */
 export const asksForTools = ({ awaiting, decision }: TreeNode): boolean =>
   awaiting !== "" && decision !== "RECURSE" && decision !== "PROGRAM";

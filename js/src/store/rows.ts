@@ -2,7 +2,7 @@
  * The visible rows: the tree flattened through folds and filters.
  */
 import type { Hit, TreeNode } from "../protocol/messages";
-import { displayState, type DisplayState } from "./display";
+import { countedState, type DisplayState } from "./display";
 import { hasWords } from "./search";
 import type { Tree } from "./tree";
 
@@ -32,10 +32,16 @@ export function isFiltering({ words, states }: RowFilter): boolean {
 
 /** Whether a node matches in its own texts, or in its prompt only. */
 export function placeOf(node: TreeNode, { words, hits, states }: RowFilter): "own" | "prompt" | null {
-  if (states.size > 0 && !states.has(displayState(node))) return null;
+  if (states.size > 0 && !isCounted(node, states)) return null;
   if (words.length === 0 || hasWords(node, words)) return "own";
   const hit = hits.get(node.id);
   return hit ? (hit[1] === "prompt" ? "prompt" : "own") : null;
+}
+
+/** As the chips count. */
+function isCounted(node: TreeNode, states: ReadonlySet<DisplayState>): boolean {
+  const state = countedState(node);
+  return state !== null && states.has(state);
 }
 
 /** Whether the node itself matches; its ancestors are shown around it. */

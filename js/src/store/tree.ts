@@ -2,7 +2,7 @@
  * The tree over the nodes, kept up to date node by node: children in plan order, depths, counts.
  */
 import type { TreeNode } from "../protocol/messages";
-import { displayState, type DisplayState } from "./display";
+import { countedState, type DisplayState } from "./display";
 
 const NO_CHILDREN: readonly string[] = [];
 
@@ -103,7 +103,7 @@ export class Tree {
       this.shape += 1;
       return;
     }
-    const [shownBefore, shown] = [displayState(before), displayState(after)];
+    const [shownBefore, shown] = [countedState(before), countedState(after)];
     if (shownBefore === shown) return;
     this.#countState(shownBefore, -1);
     this.#countState(shown, 1);
@@ -114,7 +114,7 @@ export class Tree {
     const siblings = this.#siblings(node.parent);
     siblings.splice(insertionIndex(siblings, node.id), 0, node.id);
     this.#depths.set(node.id, node.parent === null ? 0 : this.depth(node.parent) + 1);
-    this.#countState(displayState(node), 1);
+    this.#countState(countedState(node), 1);
     this.#countComplete(node.parent, Number(isComplete(node)));
     this.#noteAwaiting(node);
     this.#noteColumns(node);
@@ -137,7 +137,8 @@ export class Tree {
     return siblings;
   }
 
-  #countState(state: DisplayState, change: number): void {
+  #countState(state: DisplayState | null, change: number): void {
+    if (state === null) return;
     this.#counts.set(state, this.count(state) + change);
   }
 

@@ -1,5 +1,5 @@
 /** Between the header and the tree: what must not be missed, and what can be done about it. */
-import { asksForTools } from "../store/display";
+import { asksForTools, causesOf, isCause } from "../store/display";
 import type { View } from "../store/view";
 import { CommandButton } from "./command_button";
 import { clip, formatDuration, plural } from "./format";
@@ -7,6 +7,8 @@ import { Icon } from "./icons";
 import { LinkedText } from "./linked_text";
 
 const LONGEST_ERROR = 4000;
+const MOST_CAUSES = 2;
+const LONGEST_CAUSE = 160;
 
 /** Why the run failed, unless tasks that did say it: then a banner leads to them, and the cell's own error follows. */
 function runError(view: View): string {
@@ -63,11 +65,20 @@ function Approvals({ view }: { view: View }) {
 
 function firstFailure(view: View): string | undefined {
   let deepest: { id: string; depth: number } | undefined;
-  for (const { id, state } of view.tree.nodes()) {
+  for (const node of view.tree.nodes()) {
+    const { id } = node;
     const depth = view.tree.depth(id);
-    if (state === "failed" && (!deepest || depth > deepest.depth)) deepest = { id, depth };
+    if (isCause(node) && (!deepest || depth > deepest.depth)) deepest = { id, depth };
   }
   return deepest?.id;
+}
+
+/** What was wrong; what occurred several times is said once. */
+function causesText(view: View): string {
+  const causes = causesOf(view.tree.nodes());
+  const shown = causes.slice(0, MOST_CAUSES).map(([reason, times]) => clip(reason, LONGEST_CAUSE) + (times > 1 ? ` (${times} times)` : ""));
+  const more = causes.length - shown.length;
+  return shown.join("; ") + (more > 0 ? `; and ${plural(more, "other cause")}` : "");
 }
 
 /** The ways to continue after failures, a spent budget or a cancellation. */
@@ -78,7 +89,8 @@ function WaysOn({ view }: { view: View }) {
   if (!canRetry && !canAnswer) return null;
   const failed = view.tree.count("failed");
   const cancelled = view.tree.count("cancelled");
-  const counts = [failed > 0 && `${plural(failed, "task")} failed`, cancelled > 0 && `${plural(cancelled, "task")} cancelled`];
+  const causes = failed > 0 ? ": " + causesText(view) : "";
+  const counts = [failed > 0 && `${plural(failed, "task")} failed${causes}`, cancelled > 0 && `${plural(cancelled, "task")} cancelled`];
   const facts = counts.filter((count) => count !== false).join(", ") || `the run is ${view.run.status}`;
   const show = (): void => {
     const id = firstFailure(view);
@@ -95,7 +107,7 @@ function WaysOn({ view }: { view: View }) {
           </button>
         )}
         {canRetry && (
-          <CommandButton view={view} command={{ op: "retry" }} label="Retry all failed" busyLabel="Retrying…" icon="retry" />
+          <CommandButton view={view} command={{ op: "retry" }} label={failed > 0 ? "Retry all failed" : "Run the cancelled again"} busyLabel="Retrying…" icon="retry" />
         )}
         {canAnswer && (
           <CommandButton view={view} command={{ op: "answer" }} label="Answer with what there is" busyLabel="Answering…" icon="answer" />

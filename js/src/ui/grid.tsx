@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { TreeNode } from "../protocol/messages";
 import type { Row as RowShape } from "../store/rows";
 import { queriesOf } from "../store/queries";
+import { isCause } from "../store/display";
 import type { View } from "../store/view";
 import { risers, TimelineOverlay, type Riser } from "./critical_overlay";
 import { clip } from "./format";
@@ -94,7 +95,8 @@ function findFailure(view: View, from: number, step: 1 | -1): number {
   const rows = view.rows.peek();
   for (let index = from + step; index >= 0 && index < rows.length; index += step) {
     const row = rows[index];
-    if (row && view.tree.node(row.id)?.state === "failed") return index;
+    const node = row && view.tree.node(row.id);
+    if (node && isCause(node)) return index;
   }
   return -1;
 }

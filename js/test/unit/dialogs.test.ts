@@ -243,6 +243,15 @@ describe("after a failure", () => {
     expect(commands("answer")).toHaveLength(1);
   });
 
+  it("what was wrong is said, and tasks that were only cancelled did not fail", async () => {
+    const { el, button, model } = await openedAt("0");
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("1 task failed: HTTP 429 ×3");
+    model.frame([["p", "0.2.2.2", { state: "cancelled" }]]);
+    await vi.waitFor(() => expect(button("Run the cancelled again")).toBeDefined());
+    expect(button("Retry all failed")).toBeUndefined();
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("2 tasks cancelled");
+  });
+
   it("the reason is one click away", async () => {
     const { button, el } = await openedAt("0");
     button("Show why")?.click();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { TreeNode } from "../../src/protocol/messages";
-import { reasonOf, type DisplayState } from "../../src/store/display";
+import { causesOf, reasonOf, type DisplayState } from "../../src/store/display";
 import { flatten, visibleIds } from "../../src/store/rows";
 import { Tree } from "../../src/store/tree";
 import { wordsOf } from "../../src/store/words";
@@ -53,6 +53,27 @@ describe("the tree", () => {
 
     expect(reasonOf(node("0.1", { state: "failed", note }))).toBe("1 of 2 parts failed");
     expect(reasonOf(node("0.1.0", { state: "failed", note: "node 0.1.0: the provider: 500" }))).toBe("the provider: 500");
+  });
+
+  it("counts a failure where it began, and the same reason once", () => {
+    const failed = (id: string, note: string) => node(id, { state: "failed", note: `node ${id}: ${note}` });
+    const nodes = [
+      failed("0", "2 of 2 parts failed: [0.0.0] HTTP 429; [0.0.1] HTTP 429"),
+      failed("0.0", "3 of 3 parts failed: [0.0.0] HTTP 429"),
+      failed("0.0.0", "HTTP 429"),
+      failed("0.0.1", "HTTP 429"),
+      failed("0.0.2", "no lunch"),
+      node("0.1", { state: "failed", note: "node 0.1 depends on node 0.0, which failed" }),
+    ];
+    const tree = treeOf(nodes);
+
+    expect(tree.count("failed")).toBe(3);
+    expect(causesOf(tree.nodes())).toEqual([
+      ["HTTP 429", 2],
+      ["no lunch", 1],
+    ]);
+    const shown = visibleIds(tree, { query: "", states: new Set<DisplayState>(["failed"]) });
+    expect(shown?.has("0.1")).toBe(false);
   });
 
   it("knows the way up", () => {

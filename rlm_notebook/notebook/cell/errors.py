@@ -51,7 +51,8 @@ def in_one_line(error: Exception, shell: Any = None) -> Exception:
         again = f"execute the cell again with a larger {option} to continue, or use `_rlm.partial()`"
         message = f"{type(error).__name__}: {error.spent}: {again}"
     else:
-        message = f"{type(error).__name__}: {error}"
+        # In a cell, the run has a name.
+        message = f"{type(error).__name__}: {error}".replace("error.run.partial()", "_rlm.partial()")
     # The line at which a limit was reached is of no interest.
     place = "" if isinstance(error, LimitError) else place_of(error, shell)
     line = without_links(printable(f"{message} ({place}; --debug shows the traceback)" if place else message))
