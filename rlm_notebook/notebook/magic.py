@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Float, Int, Unicode
+from traitlets import Dict, Float, Int, Unicode
 
 from ..exceptions import RLMError
 from ..host import PlainHost, install_host
 from .cell.options import parser
-from .cell.transformer import ASYNC_MAGIC, await_rlm
+from .cell.transformer import ASYNC_MAGIC, await_rlm, without_comments
 from .commands.matcher import matcher_of
 from .kernel.host import NotebookHost
 from .kernel.session import Session
@@ -50,6 +50,9 @@ class RLMMagics(Magics):
     max_depth = Int(5, help="Default of --max-depth.").tag(config=True)
     max_steps = Int(50, help="Default of --max-steps.").tag(config=True)
     budget = Float(1.0, help="Dollars that a cell without --budget may spend; 0: no limit.").tag(config=True)
+    prices = Dict(
+        help="Prices that the table lacks: {model: (in, out)}, in dollars per million tokens read and written."
+    ).tag(config=True)
     concurrency = Int(16, help="Default of --concurrency.").tag(config=True)
     view = Unicode("", help="Default of --view: widget, text or none; empty: the best that the host can show.").tag(
         config=True
@@ -79,6 +82,14 @@ class RLMMagics(Magics):
         found: Value | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
         return found
 
+    @_magic(line_magic, "%rlm")
+    def not_first(self, line: str) -> None:
+        """What IPython calls for a `%%rlm` below other code."""
+        from .cell.errors import in_one_line
+
+        problem = "%%rlm has to begin its cell, below comments at most; move the code above it into a cell of its own"
+        raise in_one_line(UsageError(problem))
+
     @_magic(line_magic, "rlm", documented=True)
     def line(self, line: str) -> Any:
         """`%rlm` lists its commands and this help; a task goes into a `%%rlm` cell."""
@@ -104,6 +115,8 @@ def load(shell: Any) -> None:
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.matcher)
     shell.display_formatter.ipython_display_formatter.for_type(_OUTPUT, magics.session.display_output)
+    if without_comments not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(without_comments)
     if await_rlm not in shell.input_transformers_post:
         shell.input_transformers_post.append(await_rlm)
 
@@ -111,6 +124,8 @@ def load(shell: Any) -> None:
 def unload(shell: Any) -> None:
     """Removes what `load` added; without a previous `load`, nothing changes."""
     install_host(PlainHost())
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [each for each in cleanup if each is not without_comments]
     shell.input_transformers_post[:] = [each for each in shell.input_transformers_post if each is not await_rlm]
     for loaded in (each for each in shell.configurables if isinstance(each, RLMMagics)):
         loaded.session.tables.forget()
@@ -118,5 +133,5 @@ def unload(shell: Any) -> None:
         matchers = shell.Completer.custom_matchers
         matchers[:] = [each for each in matchers if each is not loaded.matcher]
     shell.configurables[:] = [each for each in shell.configurables if not isinstance(each, RLMMagics)]
-    for kind, name in (("cell", "rlm"), ("cell", ASYNC_MAGIC), ("line", "rlm")):
+    for kind, name in (("cell", "rlm"), ("cell", ASYNC_MAGIC), ("line", "rlm"), ("line", "%rlm")):
         shell.magics_manager.magics[kind].pop(name, None)

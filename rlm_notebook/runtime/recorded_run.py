@@ -278,6 +278,7 @@ class RecordedInternals:
 
     live = False
     request = None
+    options = None
     breadcrumbs = ()
     rests = ()
     fresh = True

@@ -29,7 +29,7 @@ from .active_time import ActiveTime
 from .admission import Admission
 from .approvals import Approvals
 from .budget import BudgetMeter, NodeQuota
-from .config import Configuration, RunRequest
+from .config import Configuration, EngineOptions, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
@@ -135,6 +135,10 @@ class RunContext:
         self._began = self.clock()
 
     # -- computed from its parts ---------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> EngineOptions:
+        return self.configuration.options
 
     @property
     def request(self) -> RunRequest:

@@ -23,7 +23,7 @@ from ..ports import Message, Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
 from .approvals import ApprovalRequest, Awaiting
-from .config import RunRequest
+from .config import EngineOptions, RunRequest
 from .forks import Forked
 
 __all__ = ["RunInternals", "RunView", "is_run", "version_of"]
@@ -114,6 +114,11 @@ class RunInternals(Protocol):
     @property
     def request(self) -> RunRequest | None:
         """What was requested; `None` for a loaded run, whose file does not hold all of it."""
+        ...
+
+    @property
+    def options(self) -> EngineOptions | None:
+        """The arguments of the engine; `None` for a loaded run."""
         ...
 
     @property

@@ -10,7 +10,7 @@ from ..core.text import duration, printable
 from ..core.tree import Node, Tree
 from .idle_time import Break, without_breaks
 
-__all__ = ["SYMBOLS", "outline", "outline_rows", "reason", "shown_state", "tokens"]
+__all__ = ["MARKS", "SYMBOLS", "outline", "outline_rows", "reason", "shown_state", "tokens"]
 
 SYMBOLS = {
     "pending": "·",
@@ -25,6 +25,8 @@ SYMBOLS = {
 }
 
 
+#: The mark of a node in words.
+MARKS = {"replayed": "reused", "cached": "cached"}
 _HANDED_UP = re.compile(r"\d+ of \d+ parts failed(?=: )")
 _ACTIVE = ("planning", "running", "synthesizing")
 
@@ -63,9 +65,9 @@ def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
         # Wall-clock time from its first call to its end: waits for sub-tasks and slots count.
         took = duration(without_breaks(node.started, node.ended, breaks))
     awaited = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
-    awaiting = f"waits for approval: {', '.join(awaited)}" if awaited and not node.state.final else ""
+    awaiting = f"waiting for you: {', '.join(awaited)}" if awaited and not node.state.final else ""
     remark = printable(reason(node) or awaiting or node.remark)[:80]
-    facts = "  ".join(filter(None, (took, node.mark, remark)))
+    facts = "  ".join(filter(None, (took, MARKS.get(node.mark, node.mark), remark)))
     head = f"{lead}{SYMBOLS[shown_state(node)]} "
     room = max(20, width - len(head) - len(facts) - 2)
     title = printable(node.title)

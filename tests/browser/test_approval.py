@@ -52,7 +52,7 @@ async def llm(inputs, context):
 def test_a_call_of_a_tool_waits_and_shows_what_it_would_do(lab: Any, open_notebook: Any, tmp_path: Path) -> None:
     page = open_notebook(lab.write("allow", TOOL, "%%rlm -m llm -t send -n trip --max-depth 1\nAsk for a berth"))
     page.run_all()
-    page.tab.wait_for_selector(".rn-awaiting:has-text('tools wait for approval')")
+    page.tab.wait_for_selector(".rn-awaiting:has-text('waiting for you: tool calls')")
     # The counters follow within a frame or two; nobody is at work then.
     page.tab.wait_for_selector(".rn-filter-waiting:has-text('1')")
     page.tab.wait_for_selector(".rn-filter-running", state="detached")

@@ -127,6 +127,17 @@ def test_papermill(notebook: Path) -> None:
     assert "calls of this execution: 0" in outputs[0].text
 
 
+def test_papermill_fails_at_a_mistyped_option(notebook: Path) -> None:
+    need("papermill")
+    document = nbformat.read(notebook, as_version=4)
+    document.cells[1].source = document.cells[1].source.replace("-n primes", "--nmae primes")
+    nbformat.write(document, notebook)
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", notebook.name, "out.ipynb"]
+    ran = subprocess.run(command, cwd=notebook.parent, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode != 0
+    assert "unknown option --nmae; did you mean --name?" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("needed", "command"),
     [

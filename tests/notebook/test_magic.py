@@ -313,6 +313,35 @@ async def test_a_question_mark_shows_the_options(shell: Any, cell: str, capsys: 
         assert part in shown
 
 
+@pytest.mark.parametrize(
+    "above", ["# a note\n", "\n# one\n\n  # two\n", "%%time\n", "%%time\n# a note\n", "%%capture c\n"]
+)
+async def test_comments_and_other_magics_may_stand_above(shell: Any, model: Any, above: str) -> None:
+    await shell.run(f"{above}%%rlm -m model {QUIET}\nroot")
+    assert shell.names["_rlm"].output.content == "# Both\n\n1 and 2"
+
+
+async def test_below_code_it_says_where_it_belongs(shell: Any, model: Any) -> None:
+    error = await shell.failure(f"x = 1\n%%rlm -m model {QUIET}\nroot")
+    assert "has to begin its cell" in str(error)
+    await shell.run("# %%rlm\ny = 2")
+    assert shell.names["y"] == 2
+
+
+async def test_a_price_that_the_table_lacks_is_given_by_config(shell: Any) -> None:
+    def called(inputs: Any, context: Any) -> Any:
+        return {"content": "x", "metadata": {"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}}
+
+    shell.names["called"] = called
+    cell = f"%%rlm -m called {QUIET} --no-checkpoint --max-depth 1\nroot"
+    assert (await shell.value(cell)).metadata["cost_usd"] is None
+    await shell.run("%config RLMMagics.prices = {'called': (1.0, 2.0)}")
+    assert (await shell.value(cell)).metadata["cost_usd"] == pytest.approx(0.002)
+    shell.names["engine"] = AsyncRecursiveEngine(called, prices={"called": (3.0, 0.0)})
+    of_engine = await shell.value(cell.replace("-m called", "-m engine"))
+    assert of_engine.metadata["cost_usd"] == pytest.approx(0.003), "what the engine says comes first"
+
+
 async def test_the_line_magic_helps(shell: Any, model: Any, capsys: pytest.CaptureFixture[str]) -> None:
     (await shell.run("%rlm")).raise_error()
     assert "no run yet" in capsys.readouterr().out

@@ -23,7 +23,7 @@ TREE = Tree.of(
 
 def test_a_tree_is_drawn_with_states_times_and_remarks() -> None:
     assert outline(TREE) == (
-        "… Plan a trip\n├─ ✓ Flights  1.2s  replayed\n│  └─ ✓ Out  1m 01s\n└─ ✗ Hotel  no room  [31m"
+        "… Plan a trip\n├─ ✓ Flights  1.2s  reused\n│  └─ ✓ Out  1m 01s\n└─ ✗ Hotel  no room  [31m"
     )
 
 
@@ -34,7 +34,7 @@ def test_who_waits_in_the_middle_of_its_work_is_not_drawn_at_work() -> None:
     waiting = replace(running, phases=(Phase("execute", 0.0, 1.0), Phase("wait", 1.0)), tool_calls=(ask,))
 
     assert outline(Tree.of([running])) == "▸ Send"
-    assert outline(Tree.of([waiting])) == "… Send  waits for approval: send"
+    assert outline(Tree.of([waiting])) == "… Send  waiting for you: send"
 
 
 def test_the_error_of_a_sub_task_is_shown_there_and_not_once_a_level() -> None:

@@ -66,6 +66,13 @@ export interface Budget {
   readonly seconds?: number;
 }
 
+/** An engine as an expression, further arguments of its `solve`, and a line that has to be filled in first, if any. */
+export interface PythonCode {
+  readonly engine: string;
+  readonly solve: string;
+  readonly note: string;
+}
+
 export interface Run {
   readonly run_id: string;
   readonly title: string;
@@ -74,10 +81,14 @@ export interface Run {
   /** Seconds; null while the run is under way. */
   readonly elapsed: number | null;
   readonly tokens: number;
+  /** Tokens of results that come from another run, which paid for them. */
+  readonly reused_tokens: number;
   readonly cost: number | null;
   readonly calls: number;
   readonly budget: Budget;
   readonly model: string;
+  /** The code around a task; see `ui/python.ts`. */
+  readonly python: PythonCode;
   readonly notice: string;
   readonly checkpoint: string;
   readonly error: string;
@@ -236,10 +247,12 @@ export const EMPTY_RUN: Run = {
   started: 0,
   elapsed: null,
   tokens: 0,
+  reused_tokens: 0,
   cost: null,
   calls: 0,
   budget: {},
   model: "",
+  python: { engine: 'RecursiveEngine("offline")', solve: "", note: "" },
   notice: "",
   checkpoint: "",
   error: "",

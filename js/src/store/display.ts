@@ -3,20 +3,23 @@
  */
 import type { NodeState, TreeNode } from "../protocol/messages";
 
-export type DisplayState = NodeState | "cached";
+export type DisplayState = NodeState | "cached" | "reused";
 
 /**
  * A node that has started and waits (for admission, the next attempt, an approval) is not at work; one whose plan was
  * rejected is planned again.
  */
 export function displayState(node: TreeNode): DisplayState {
-  if (node.state === "done" && node.mark !== "") return "cached";
+  if (node.state === "done" && node.mark !== "") return node.mark === "replayed" ? "reused" : "cached";
   if (node.state === "waiting" && node.decision === null && node.phases.at(-1)?.[0] === "plan") return "planning";
   return isActive(node) && node.phases.at(-1)?.[0] === "wait" ? "waiting" : node.state;
 }
 
 const FINISHED: ReadonlySet<NodeState> = new Set(["done", "failed", "cancelled", "superseded"]);
 const ACTIVE: ReadonlySet<NodeState> = new Set(["planning", "running", "synthesizing"]);
+
+/** Whether a state counts as done, wherever the answer came from. */
+export const COMPLETE: readonly DisplayState[] = ["done", "reused", "cached"];
 
 export const isFinished = (node: TreeNode): boolean => FINISHED.has(node.state);
 export const isActive = (node: TreeNode): boolean => ACTIVE.has(node.state);
@@ -68,17 +71,20 @@ export interface StateGroup {
 /** The chips of the toolbar: counts and filters at once. */
 export const STATE_GROUPS: readonly StateGroup[] = [
   { name: "done", icon: "done", states: ["done"] },
+  { name: "reused", icon: "reused", states: ["reused"] },
   { name: "cached", icon: "cached", states: ["cached"] },
   { name: "active", icon: "running", states: ["running", "planning", "synthesizing"] },
   { name: "waiting", icon: "waiting", states: ["waiting"] },
   { name: "pending", icon: "pending", states: ["pending"] },
   { name: "failed", icon: "failed", states: ["failed"] },
-  { name: "stopped", icon: "cancelled", states: ["cancelled", "superseded"] },
+  { name: "cancelled", icon: "cancelled", states: ["cancelled"] },
+  { name: "superseded", icon: "superseded", states: ["superseded"] },
 ];
 
 /** From left to right in the progress bar. */
 export const PROGRESS_ORDER: readonly DisplayState[] = [
   "done",
+  "reused",
   "cached",
   "running",
   "synthesizing",

@@ -16,6 +16,7 @@ import type { RunStore } from "./run_store";
 import { Search } from "./search";
 import { sharedLength } from "./short_titles";
 import { timeAxis, USUAL_ROOM, type TimeAxis } from "./time_axis";
+import { timeLeft, type TimeLeft } from "./time_left";
 import type { Tree } from "./tree";
 import { patternOf, wordsOf } from "./words";
 
@@ -186,6 +187,15 @@ export class View {
   /** Pixels; 0 before anything was laid out. */
   readonly timelineWidth = signal(0);
 
+  /** What is left of a run that works; null while too little is known, and while it waits for somebody. */
+  readonly timeLeft = computed<TimeLeft | null>(() => {
+    this.second.value;
+    const { run, tree } = this.store;
+    const now = this.clock.peek();
+    if (run.status !== "running" || tree.awaiting.size > 0 || this.store.client.isSilent) return null;
+    return timeLeft(() => tree.nodes(), now, this.axis.peek().worked(now));
+  });
+
   /** The same object as long as it draws the same: rows compare it. */
   readonly axis: ReadonlySignal<TimeAxis> = computed(() => {
     const axis = timeAxis(this.clock.value, this.store.client.pauses, this.#room());
@@ -262,7 +272,7 @@ export class View {
   /** Why nothing can be commanded now; empty when it can. */
   get obstacle(): string {
     this.frame.value;
-    return this.store.client.isSilent ? "no news from the kernel: it is busy or gone" : "";
+    return this.store.client.isSilent ? "no news from the kernel: it is busy or was shut down" : "";
   }
 
   openDialog(dialog: OpenDialog): void {

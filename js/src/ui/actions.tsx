@@ -73,7 +73,7 @@ export function Actions({ view, node }: { view: View; node: TreeNode }) {
         key={`python ${id}`}
         name="Copy as Python"
         icon="code"
-        text={pythonOf(typeof task === "string" ? task : node.title, view.run.model)}
+        text={pythonOf(typeof task === "string" ? task : node.title, view.run.python)}
       />
     </div>
   );

@@ -1,6 +1,7 @@
 /** Announces the progress of the run to screen readers: rarely, but its end immediately. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunStatus } from "../protocol/messages";
+import { COMPLETE } from "../store/display";
 import type { View } from "../store/view";
 import { plural } from "./format";
 
@@ -8,7 +9,7 @@ const INTERVAL = 5000;
 
 export function progressSentence(view: View): string {
   const { run, tree } = view;
-  const complete = tree.count("done") + tree.count("cached");
+  const complete = COMPLETE.reduce((sum, state) => sum + tree.count(state), 0);
   const failed = tree.count("failed");
   const failures = failed > 0 ? `, ${failed} failed` : "";
   return `Run ${run.status}: ${complete} of ${plural(tree.size, "task")} done${failures}.`;

@@ -123,7 +123,7 @@ function Silence({ view }: { view: View }) {
   return (
     <div class="rn-banner rn-banner-silent" role="status">
       <Icon name="waiting" />
-      <p>No message from the kernel: it is busy or was shut down. This is the state at {formatDuration(view.worked.value)}.</p>
+      <p>No news from the kernel: it is busy or was shut down. This is the state at {formatDuration(view.worked.value)}.</p>
     </div>
   );
 }

@@ -5,13 +5,13 @@ import { displayState, noteOf } from "../store/display";
 import type { TimeAxis } from "../store/time_axis";
 import { clip, formatDuration } from "./format";
 
-const PHASE_NAMES: Record<PhaseKind, string> = {
+export const PHASE_NAMES: Record<PhaseKind, string> = {
   plan: "plan",
   wait: "wait",
   execute: "execute",
   synthesize: "synthesise",
   failed: "failed attempt",
-  replayed: "replayed",
+  replayed: "reused",
 };
 
 /** The place of a bar's label: after the bar, before it, or after the line of the present. */
@@ -107,7 +107,7 @@ export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
         class={`rn-bar-label rn-${place}${node.state === "failed" ? " rn-failed" : ""}`}
         style={labelStyle(place, from, axis.share(stop), axis.share(now))}
       >
-        {labelOf(start, stop, axis)}
+        <b>{labelOf(start, stop, axis)}</b>
       </span>
     </>
   );

@@ -1,10 +1,11 @@
 /** What the tabs of the detail pane show once their field has arrived. */
 import type { ComponentChild } from "preact";
-import { isRecord, type TabField, type TreeNode } from "../protocol/messages";
+import { isRecord, type PhaseKind, type TabField, type TreeNode } from "../protocol/messages";
 import type { Detail } from "../store/details";
 import { isActive, isFinished } from "../store/display";
 import type { View } from "../store/view";
-import { clip, formatClock, formatDuration } from "./format";
+import { PHASE_NAMES } from "./bar";
+import { clip, formatDuration, formatMoment } from "./format";
 import { LinkedText } from "./linked_text";
 import { Markdown } from "./markdown";
 import { PlainText } from "./plain_text";
@@ -73,7 +74,7 @@ function Tools({ data }: { data: unknown }) {
       {calls.map((call) => (
         <details class={`rn-tool${call["ok"] === false ? " rn-failed" : ""}`}>
           <summary>
-            <b>{clip(text(call["name"]))}</b> {call["asks"] === true ? "waits for approval" : call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
+            <b>{clip(text(call["name"]))}</b> {call["asks"] === true ? "waiting for you" : call["ok"] === false && "failed"} <span>{toolDuration(call)}</span>
           </summary>
           <h4 aria-level={3}>Arguments</h4>
           <Value value={call["arguments"]} />
@@ -119,8 +120,8 @@ function Events({ data }: { data: unknown }) {
     <ol class="rn-events">
       {events.map((event) => (
         <li>
-          <time>{typeof event["at"] === "number" ? formatClock(event["at"]) : ""}</time>
-          <b>{clip(text(event["type"]))}</b>
+          <time>{typeof event["at"] === "number" ? formatMoment(event["at"]) : ""}</time>
+          <b>{clip(PHASE_NAMES[text(event["type"]) as PhaseKind] ?? text(event["type"]))}</b>
           <span dir="auto">
             <LinkedText text={clip(text(event["text"]), LONGEST_EVENT)} />
           </span>

@@ -10,7 +10,7 @@ import type { View } from "../store/view";
 import { Actions } from "./actions";
 import { TabContent } from "./detail_tabs";
 import { toggleFullScreen } from "./full_screen";
-import { clip, formatClock, formatCost, formatDuration, formatTokens, plural } from "./format";
+import { clip, formatCost, formatDuration, formatMoment, formatTokens, plural } from "./format";
 import { focusActiveRow } from "./grid_scroll";
 import { Icon, type IconName } from "./icons";
 import { LinkedText } from "./linked_text";
@@ -130,7 +130,7 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
         {clip(node.agent)} {node.model !== "" && <span>· {clip(node.model)}</span>}
       </Fact>
       <Fact name="Ran">
-        {ran ? `${formatClock(worked(start))} – ${formatClock(worked(end))}` : "–"}
+        {ran ? `${formatMoment(worked(start))} – ${formatMoment(worked(end))}` : "–"}
       </Fact>
       {node.depends_on.length > 0 && (
         <Fact name="After" width="full">

@@ -19,12 +19,29 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)}h ${twoDigits(Math.floor((whole % 3600) / 60))}m`;
 }
 
+/** A duration that is not known exactly: in steps of 5 s, from a minute on of half minutes, and so on. */
+export function formatRough(seconds: number): string {
+  const [step] = [5, 30, 300, 1800].filter((step, index) => index === 0 || seconds >= step * 2).slice(-1) as [number];
+  const rounded = Math.max(step, Math.round(seconds / step) * step);
+  if (rounded < 60) return `${rounded}s`;
+  if (rounded < 3600) return rounded % 60 === 0 ? `${rounded / 60}m` : `${Math.floor(rounded / 60)}m ${rounded % 60}s`;
+  return `${Math.floor(rounded / 3600)}h${rounded % 3600 === 0 ? "" : ` ${twoDigits((rounded % 3600) / 60)}m`}`;
+}
+
 /** A moment of the run, as on a stop watch. */
 export function formatClock(seconds: number): string {
   const whole = Math.floor(seconds);
   const minutes = Math.floor(whole / 60);
   if (minutes < 60) return `${minutes}:${twoDigits(whole % 60)}`;
   return `${Math.floor(minutes / 60)}:${twoDigits(minutes % 60)}:${twoDigits(whole % 60)}`;
+}
+
+/** The same to a hundredth: events follow each other within a second. */
+export function formatMoment(seconds: number): string {
+  const hundredths = Math.round(seconds * 100);
+  const rest = (hundredths % 6000) / 100;
+  const minutes = Math.floor(hundredths / 6000);
+  return minutes === 0 ? `${rest.toFixed(2)}s` : `${formatClock(minutes * 60).slice(0, -2)}${rest.toFixed(2).padStart(5, "0")}`;
 }
 
 export function formatTick(seconds: number): string {

@@ -1,10 +1,13 @@
 /** What one wants to know of a run at a glance, and the commands the kernel accepts now. */
 import type { Run } from "../protocol/messages";
-import { PROGRESS_ORDER } from "../store/display";
+import { COMPLETE, PROGRESS_ORDER } from "../store/display";
 import type { View } from "../store/view";
-import { clip, formatCost, formatDuration, formatTokens } from "./format";
+import { clip, formatCost, formatDuration, formatRough, formatTokens } from "./format";
 import { CommandButton } from "./command_button";
 import { Icon } from "./icons";
+
+/** Seconds; less than that is the time of a replay. */
+const SHORTEST_NOW = 0.05;
 
 function Progress({ view, complete }: { view: View; complete: number }) {
   const { tree } = view;
@@ -27,13 +30,16 @@ function Progress({ view, complete }: { view: View; complete: number }) {
   );
 }
 
+const HOW_TO_PRICE = (model: string): string =>
+  `The price of a model is not known. To give it, in dollars per million tokens read and written: %config RLMMagics.prices = {${JSON.stringify(model || "NAME")}: (0.25, 2.0)}`;
+
 /** The cost and the budget. An unknown price is not shown as zero, nor zero as unknown. */
 function Cost({ run }: { run: Run }) {
   const limit = run.budget.usd;
   if (limit === undefined && run.calls === 0 && !run.cost) return null;
   if (limit === undefined && run.cost === null) {
     return (
-      <span class="rn-metric" title="The price of a model is not known">
+      <span class="rn-metric rn-unpriced" title={HOW_TO_PRICE(run.model)}>
         cost unknown
       </span>
     );
@@ -54,11 +60,23 @@ function Cost({ run }: { run: Run }) {
   );
 }
 
+function Calls({ run }: { run: Run }) {
+  const limit = run.budget.calls;
+  if (run.calls === 0) return null;
+  return (
+    <span class="rn-metric rn-calls">
+      <b>{run.calls}</b> {limit !== undefined && `of ${limit} `}
+      {run.calls === 1 ? "call" : "calls"}
+    </span>
+  );
+}
+
 function Tokens({ run }: { run: Run }) {
   const limit = run.budget.tokens;
+  const reused = run.reused_tokens > 0 ? `, ${formatTokens(run.reused_tokens)} reused` : "";
   return (
-    <span class="rn-metric">
-      <b>{formatTokens(run.tokens)}</b> {limit !== undefined && `of ${formatTokens(limit)} `}tokens
+    <span class="rn-metric" title={reused === "" ? undefined : "Tokens of this run, and of the results that it has from another one"}>
+      <b>{formatTokens(run.tokens)}</b> {limit !== undefined && `of ${formatTokens(limit)} `}tokens{reused}
     </span>
   );
 }
@@ -120,16 +138,36 @@ function CollapseButton({ view }: { view: View }) {
   );
 }
 
+/** As in every view of the run: over all its executions; what this one took is said where it differs. */
+function timeText(view: View): string {
+  const before = view.run.worked_before;
+  const whole = view.workedInAll;
+  const now = whole - before;
+  return formatDuration(whole) + (before > 0 && now >= SHORTEST_NOW ? ` (${formatDuration(now)} now)` : "");
+}
+
+/** "waiting for you" where nothing else goes on until then, too. */
+function waitingText({ tree }: View): string {
+  return tree.awaiting.size > 0 ? "waiting for you" : "";
+}
+
+function leftText(view: View): string {
+  const left = view.timeLeft.value;
+  if (!left) return "";
+  const [low, high] = [formatRough(left.low), formatRough(left.high)];
+  return low === high ? `about ${low} left` : `about ${low} to ${high} left`;
+}
+
 function statusLine(view: View): string {
   const { status, label, notice, forked } = view.run;
   const silence = view.store.client.isSilent ? "no news from the kernel" : "";
-  const time = formatDuration(view.workedInAll);
-  return [status, time, silence, forked, notice, label].filter((part) => part !== "").map((part) => clip(part)).join(" · ");
+  const time = timeText(view);
+  return [status, time, waitingText(view), leftText(view), silence, forked, notice, label].filter((part) => part !== "").map((part) => clip(part)).join(" · ");
 }
 
 export function Header({ view }: { view: View }) {
   const { run, tree } = view;
-  const complete = tree.count("done") + tree.count("cached");
+  const complete = COMPLETE.reduce((sum, state) => sum + tree.count(state), 0);
   const line = statusLine(view);
   return (
     <header class="rn-header">
@@ -145,6 +183,7 @@ export function Header({ view }: { view: View }) {
           <span>/{tree.size}</span>
         </span>
         <span class="rn-separator" />
+        <Calls run={run} />
         <Tokens run={run} />
         <Cost run={run} />
       </div>

@@ -78,6 +78,12 @@ const SHAPES: Record<IconName, ComponentChild> = {
       <path d="M8 6v3.7M8 11.7v.01" {...OUTLINE} stroke="var(--rn-bg)" stroke-width="1.6" />
     </g>
   ),
+  reused: (
+    <g>
+      <circle cx="8" cy="8" r="6.25" {...OUTLINE} stroke-width="1.4" />
+      <path d="M5.2 8.2l2 2 3.7-4.1" {...OUTLINE} stroke-width="1.6" />
+    </g>
+  ),
   cached: (
     <g>
       <circle cx="8" cy="8" r="6.25" {...OUTLINE} stroke-width="1.4" />

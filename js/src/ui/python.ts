@@ -1,5 +1,7 @@
 /** A task as Python code that does it again with the API. */
 
+import type { PythonCode } from "../protocol/messages";
+
 /** Escapes invisible and direction-changing characters: code must be what it looks like. */
 const HIDDEN = /[\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
@@ -14,13 +16,16 @@ function taskLiteral(task: string): string {
   return `(\n${lines.map((line) => `    ${literal(line)}`).join("\n")}\n)`;
 }
 
-export function pythonOf(task: string, model: string): string {
+/** The kernel knows what the model, the agents and the tools are called in the notebook. */
+export function pythonOf(task: string, { engine, solve, note }: PythonCode): string {
+  const blocks = !engine.startsWith("Async");
   return [
-    "from rlm_notebook import RecursiveEngine",
+    `from rlm_notebook import ${blocks ? "" : "Async"}RecursiveEngine`,
     "",
-    `engine = RecursiveEngine(${literal(model || "offline")})`,
+    ...(note === "" ? [] : [note]),
+    `engine = ${engine}`,
     `task = ${taskLiteral(task)}`,
-    "output = engine.solve(task)",
+    `output = ${blocks ? "" : "await "}engine.solve(task${solve})`,
     "print(output)",
     "",
   ].join("\n");

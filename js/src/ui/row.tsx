@@ -164,7 +164,7 @@ function TaskCell(properties: RowProperties) {
       <Attempts count={node.attempts} />
       <Edited what={node.edited} />
       {node.awaiting !== "" && (
-        <span class="rn-awaiting">{asksForTools(node) ? "tools wait for approval" : "waits for approval"}</span>
+        <span class="rn-awaiting">waiting for you{asksForTools(node) && ": tool calls"}</span>
       )}
       <span class="rn-hidden">{displayState(node)}</span>
     </div>

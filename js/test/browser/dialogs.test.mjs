@@ -130,7 +130,7 @@ describe("a dialog", { skip: reasonToSkip() }, () => {
 
   test("says so when the kernel is gone: the clock stops and nothing can be commanded", async () => {
     const page = await open("silent=1");
-    await page.waitForSelector('.rn-banner:has-text("No message from the kernel")');
+    await page.waitForSelector('.rn-banner:has-text("No news from the kernel")');
     const clock = () => page.textContent(".rn-heading span");
     const stopped = await clock();
     await page.waitForTimeout(1500);

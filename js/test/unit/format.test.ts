@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatClock, formatCost, formatDuration, formatTick, formatTokens } from "../../src/ui/format";
+import { formatClock, formatCost, formatDuration, formatMoment, formatRough, formatTick, formatTokens } from "../../src/ui/format";
 
 it.each([
   [formatTokens, 0, "0"],
@@ -16,6 +16,14 @@ it.each([
   [formatDuration, 3661, "1h 01m"],
   [formatClock, 96.7, "1:36"],
   [formatClock, 3661, "1:01:01"],
+  [formatMoment, 0.051, "0.05s"],
+  [formatMoment, 59.999, "1:00.00"],
+  [formatMoment, 3725.5, "1:02:05.50"],
+  [formatRough, 1, "5s"],
+  [formatRough, 43, "45s"],
+  [formatRough, 100, "1m 30s"],
+  [formatRough, 660, "10m"],
+  [formatRough, 5000, "1h 30m"],
   [formatTick, 0, "0"],
   [formatTick, 40, "40s"],
   [formatTick, 80, "1:20"],

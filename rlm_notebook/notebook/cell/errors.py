@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from IPython.core.error import UsageError
+
 from ...console import printed
 from ...core.plain_text import without_links
 from ...core.text import printable
@@ -18,6 +20,14 @@ __all__ = ["RunInterrupted", "in_one_line", "interruption"]
 
 class RunInterrupted(RLMError):
     """The cell was interrupted, or its run was cancelled; what finished is saved."""
+
+
+class ShownUsageError(UsageError):
+    """A `UsageError` that is shown as any error. IPython prints its own to standard error only, so that an executed
+    notebook holds no error, and papermill takes it for complete."""
+
+
+ShownUsageError.__name__ = ShownUsageError.__qualname__ = "UsageError"
 
 
 def interruption(run: RunView, word: str) -> RunInterrupted:
@@ -43,6 +53,8 @@ def in_one_line(error: Exception, shell: Any = None) -> Exception:
 
     `str(error)` is unchanged. Its causes are dropped, because IPython shows a whole traceback for an exception group.
     """
+    if type(error) is UsageError:
+        error = ShownUsageError(*error.args)
     option = BUDGET_OPTIONS.get(error.budget) if isinstance(error, BudgetExceededError) else None
     if isinstance(error, RunInterrupted):
         message = str(error)

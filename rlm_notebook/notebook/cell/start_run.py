@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, cast
 
@@ -149,15 +150,19 @@ def _require_at_rest(session: Session, journal: Journal | None) -> None:
 
 def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveEngine:
     given = _engine_arguments(session, options)
+    _require_planner(options, given, llm)
     if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
         engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
         default = {"budget": _default_budget(session)} if engine.budget is None else {}
-        return engine.replaced(**{**default, **given})
+        # Those of the engine come before those of the notebook.
+        prices = {"prices": {**session.defaults.prices, **(engine.prices or {})}} if session.defaults.prices else {}
+        return engine.replaced(**{**default, **prices, **given})
     defaults = {
         "max_depth": session.defaults.max_depth,
         "max_steps": session.defaults.max_steps,
         "max_concurrency": session.defaults.concurrency,
         "budget": _default_budget(session),
+        "prices": dict(session.defaults.prices) or None,
     }
     return AsyncRecursiveEngine(llm, **{**defaults, **given})
 
@@ -183,6 +188,16 @@ def _code(options: CellOptions) -> CodeSandbox | None:
         return None
     kind, when = options.code_sandbox or "monty", options.code or "planner"
     return CodeSandbox(kind=cast(Any, kind), when=cast(Any, when))
+
+
+def _require_planner(options: CellOptions, given: dict[str, Any], llm: Any) -> None:
+    """Raises `ConfigurationError` for agents of which none plans, in the words of a cell."""
+    agents, router = given.get("agents"), getattr(llm, "router_model", "planner")
+    if isinstance(agents, Mapping) and agents and router not in agents:
+        raise ConfigurationError(
+            f"-a {options.agents}: {router!r} is not among the agents ({', '.join(map(str, agents))}), and it is the "
+            f'one that plans; add it to them: {options.agents}[{router!r}] = "openai:gpt-5-mini", or another model'
+        )
 
 
 def _default_budget(session: Session) -> Budget:

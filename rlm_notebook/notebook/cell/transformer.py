@@ -20,7 +20,7 @@ from IPython.core.getipython import get_ipython
 from ...exceptions import ConfigurationError
 from ...types import Output
 
-__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "user_names"]
+__all__ = ["ASYNC_MAGIC", "await_rlm", "interpolated", "user_names", "without_comments"]
 
 ASYNC_MAGIC = "_rlm_async"
 _PLAIN = "get_ipython().run_cell_magic('rlm',"
@@ -40,6 +40,22 @@ def await_rlm(lines: list[str]) -> list[str]:
         # IPython refuses an empty body before the magic can report it with its own message.
         arguments = arguments.rstrip().removesuffix(_EMPTY_BODY) + ", '\\n')\n"
     return [(_AWAITED if _can_await() and not _inside_a_cell() else _PLAIN) + arguments, *lines[1:]]
+
+
+_COMMENTS = re.compile(r"(?:[ \t]*(?:#.*)?\n)+(?=%%rlm(?:[ \t\n]|$))")
+
+
+def without_comments(lines: list[str]) -> list[str]:
+    """The cleanup transformer: drops comments and blank lines above `%%rlm`, which has to begin its cell."""
+    if not lines or not lines[0].lstrip().startswith(("#", "\n")) or not any(map(_is_rlm, lines)):
+        return lines
+    cell = "".join(lines)
+    above = _COMMENTS.match(cell)
+    return cell[above.end() :].splitlines(keepends=True) if above else lines
+
+
+def _is_rlm(line: str) -> bool:
+    return line.startswith("%%rlm")
 
 
 def _can_await() -> bool:

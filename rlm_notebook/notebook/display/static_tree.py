@@ -21,7 +21,7 @@ from ...sandbox.output import shortened
 from ...views.gate import html_text
 from ...views.idle_time import Break, breaks_of, without_breaks
 from ...views.outline import SYMBOLS, reason, shown_state, tokens
-from ..widget.rows import settings_of
+from ..widget.rows import reused_tokens, settings_of
 
 __all__ = ["bundle_of", "summary_of"]
 
@@ -65,7 +65,8 @@ def bundle_of(run: RunView, most_bytes: int = MOST_BYTES) -> dict[str, str]:
 
 def summary_of(run: RunView) -> str:
     """One line: status, usage, duration, model and file."""
-    tree, usage = run.tree, run.tree.usage
+    # What the run itself has used, as in every view; a fork has results that another run paid for.
+    tree, usage, reused = run.tree, run.usage, reused_tokens(run)
     finished = sum(node.state is NodeState.DONE for node in tree)
     if run.internals.finished:
         state = tree.status
@@ -76,7 +77,7 @@ def summary_of(run: RunView) -> str:
     facts = [
         f"rlm {state}: {finished} of {len(tree)} nodes",
         f"{usage.calls} calls",
-        tokens(usage),
+        f"{tokens(usage)}, {reused:,} reused" if reused else tokens(usage),
         duration(run.internals.active_seconds),
     ]
     if usage.cost_usd:

@@ -25,6 +25,7 @@ class Defaults(Protocol):
     max_steps: int
     budget: float
     concurrency: int
+    prices: dict[str, tuple[float, float]]
     view: str
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.text import duration
 from ...core.tree import Node
 from ...runtime.run_view import RunView
 from ...views.before_edits import before_edits
+from ...views.outline import MARKS
 from .rows import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
@@ -83,10 +85,26 @@ class Details:
         return {"request": request.id, "kind": request.kind, "plan": plan, "calls": calls}
 
     def _events(self, node: Node) -> list[dict[str, Any]]:
-        since = self.timeline.since
-        events = [{"at": since(phase.started), "type": phase.kind, "text": ""} for phase in node.phases]
+        """What happened to a node, in order: its phases with their durations, its tool calls, rejections, its end."""
+        happened: list[tuple[float, str, str]] = []
+        for phase in node.phases:
+            took = duration(phase.ended - phase.started) if phase.ended is not None else ""
+            happened.append((phase.started, phase.kind, took))
+        for use in node.tool_calls:
+            asks = "waiting for you: " if use.awaiting_approval else ""
+            happened.append((use.started, "tool call", f"{asks}{use.name}"))
+            if use.ended is not None:
+                took = duration(use.ended - use.started)
+                happened.append((use.ended, "tool result", f"{use.name}, {took}{'' if use.ok else ', failed'}"))
+        happened += [(each.at, "plan rejected", each.reason) for each in node.rejected]
+        events = [
+            {"at": self.timeline.since(at), "type": kind, "text": text}
+            for at, kind, text in sorted(happened, key=lambda each: each[0])
+        ]
         if node.state.final:
-            events.append({"at": since(node.ended), "type": str(node.state), "text": node.error or node.note})
+            mark = MARKS.get(node.mark, "")
+            text = node.error or ", ".join(filter(None, (mark, node.note)))
+            events.append({"at": self.timeline.since(node.ended), "type": str(node.state), "text": text})
         return events
 
 

@@ -39,6 +39,7 @@ from ...runtime.run_view import RunView
 from ...views.answer import cut_off_answers
 from ...views.idle_time import breaks_of
 from .details import DETAIL_FIELDS, Details
+from .python_code import python_code
 from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
 from .search import Hit, search
 from .text_buffer import StreamedText
@@ -83,6 +84,7 @@ class Feed:
         self._meanwhile = meanwhile
         self._answers = answers
         self._readonly = readonly
+        self._python = python_code(run)
         self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = epoch
         self.sequence = 0
@@ -288,13 +290,15 @@ class Feed:
             label=self._label,
             answers=self._answers,
         )
+        row = {**row, "python": self._python}
         if self._readonly:
             # A copy shows one moment, also of an unfinished run, and no path of this machine. Its timeline leaves
             # pauses out.
             path = Path(self._run.checkpoint or "")
             file = f"{path.parent.name}/{path.name}" if self._run.checkpoint else ""
             copied = {"readonly": True, "can": [], "notice": "", "elapsed": self._shown_now(), "checkpoint": file}
-            return {**row, **copied, "pauses": []}
+            worked = round(self._run.internals.active_seconds, 3)
+            return {**row, **copied, "worked": worked, "pauses": []}
         pauses = [*(pause for pause in self._pauses if pause[0] != pause[1]), *self._run.internals.rests]
         # Without a known pause, browsers measure one themselves, from when they see that the run is paused.
         pauses = pauses or self._pauses[:1]

@@ -16,7 +16,7 @@ from ...runtime.run_view import RunView, version_of
 from ...views.idle_time import Break, breaks_of
 from .commands import commands_for
 
-__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "run_row", "settings_of"]
+__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "reused_tokens", "run_row", "settings_of"]
 
 TITLE_CHARACTERS = 160
 NOTE_CHARACTERS = 200
@@ -166,6 +166,7 @@ def run_row(
         "worked": round(internals.active_seconds, 3) if internals.finished else None,
         "worked_before": round(recorded.active_seconds, 3) if recorded is not None and same_run else 0,
         "tokens": usage.total_tokens,
+        "reused_tokens": reused_tokens(run),
         "cost": usage.cost_usd,
         "calls": usage.calls,
         "budget": run.internals.budget.to_json(),
@@ -180,6 +181,11 @@ def run_row(
         "version": version_of(run),
         "answers": answers,
     }
+
+
+def reused_tokens(run: RunView) -> int:
+    """The tokens of results that this run has from another one, which paid for them."""
+    return max(0, run.tree.usage.total_tokens - run.usage.total_tokens)
 
 
 def _forked_from(run: RunView) -> str:
