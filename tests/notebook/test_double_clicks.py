@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Run, tool
 from rlm_notebook.notebook.widget import TreeView
+from tests.notebook.conftest import Kernel
 from tests.support.amounts import few_or_many
 from tests.support.virtual_time import in_virtual_time
 
@@ -128,3 +130,86 @@ def test_nothing_is_approved_that_was_not_shown(amount: int, tmp_path: Path) -> 
     for seed in range(amount):
         run: Callable[[], None] = in_virtual_time(partial(one_try, seed, tmp_path / f"try {seed}"))
         run()
+
+
+# -- in a kernel that is killed --------------------------------------------------------------------------------------
+
+SENDER = """
+%load_ext rlm_notebook
+from rlm_notebook import tool
+
+@tool(requires_approval=True)
+def send(to: str) -> str:
+    "Send a message."
+    with open("sent.log", "a") as lines:
+        lines.write(f"{to}\\n")
+    return f"sent {to}"
+
+def llm(inputs, context):
+    told = [message["content"] for message in inputs if message["role"] == "tool"]
+    if len(told) == 3:
+        return {"content": "; ".join(told)}
+    return {"content": None, "tool_calls": [{"name": "send", "arguments": {"to": f"harbour {len(told)}"}}]}
+"""
+CELL = "%%rlm -m llm -t send -n berth --max-depth 1\nAsk for a berth"
+
+
+def shown_by(kernel: Kernel, comm: str, before: str = "") -> dict[str, Any]:
+    """The next request that a page shows."""
+    for number in range(1000, 1600):
+        kernel.tell(comm, {"t": "get", "c": "page", "req": number, "id": "0", "fields": ["approval"]})
+        told = kernel.until(lambda m, n=number: m["content"].get("data", {}).get("content", {}).get("req") == n)
+        found = told["content"]["data"]["content"]["data"]
+        if found is not None and found["request"] != before:
+            return dict(found)
+    raise AssertionError("nothing waits")
+
+
+def clicks(kernel: Kernel, comm: str, request: str, *pauses: float) -> None:
+    """Clicks on Approve from two pages, with these pauses between them."""
+    for number, pause in enumerate((0.0, *pauses)):
+        time.sleep(pause)
+        message = {"t": "cmd", "op": "approve", "id": "0", "args": {"request": request}}
+        kernel.tell(comm, {**message, "c": f"page {number % 2}", "req": number + 1})
+
+
+@pytest.mark.kernel
+def test_clicks_from_before_a_crash_and_double_clicks_after_it_allow_only_what_is_shown(
+    new_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    sent = tmp_path / "sent.log"
+    kernel = new_kernel()
+    assert kernel.run(SENDER).ok
+    kernel.send(CELL, cell_id="cell")
+    comm = kernel.widget()
+    first = shown_by(kernel, comm)
+    clicks(kernel, comm, first["request"], 0.05)
+    second = shown_by(kernel, comm, first["request"])
+    assert (first["calls"][0]["arguments"], second["calls"][0]["arguments"]) == (
+        {"to": "harbour 0"},
+        {"to": "harbour 1"},
+    )
+    assert sent.read_text().splitlines() == ["harbour 0"]
+    kernel.manager.shutdown_kernel(now=True)
+
+    kernel = new_kernel()
+    assert kernel.run(SENDER).ok
+    cell = kernel.send(CELL, cell_id="cell")
+    comm = kernel.widget()
+    again = shown_by(kernel, comm)
+    assert again["calls"] == second["calls"]
+    assert again["request"] not in (first["request"], second["request"])
+    clicks(kernel, comm, second["request"], 0.1)
+    clicks(kernel, comm, first["request"], 0.2)
+    assert shown_by(kernel, comm)["request"] == again["request"], "a click on what is no longer there decides nothing"
+    assert sent.read_text().splitlines() == ["harbour 0"], "what had been sent is not sent again"
+    clicks(kernel, comm, again["request"], 0, 0.02, 0.2)
+    third = shown_by(kernel, comm, again["request"])
+    assert sent.read_text().splitlines() == ["harbour 0", "harbour 1"]
+    kernel.tell(
+        comm, {"t": "cmd", "c": "page", "req": 9, "op": "reject", "id": "0", "args": {"request": third["request"]}}
+    )
+    finished = kernel.finish(cell)
+    assert finished.ok, finished.reply
+    assert "The user rejected this call" in finished.text
+    assert sent.read_text().splitlines() == ["harbour 0", "harbour 1"]
