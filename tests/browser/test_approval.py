@@ -65,3 +65,61 @@ def test_a_call_of_a_tool_waits_and_shows_what_it_would_do(lab: Any, open_notebo
     page.status("done")
     page.idle()
     page.output(1).get_by_text("sent to the harbour master").first.wait_for()
+
+
+PLANNER = """
+%load_ext rlm_notebook
+import json
+asked = []
+
+async def llm(inputs, context):
+    mode, task = context["mode"], context["task"]
+    asked.append((mode, task))
+    if mode == "synthesizer":
+        return {"content": "; ".join(part["content"] for part in context["parts"])}
+    if mode == "planner":
+        rejected = [message["content"] for message in inputs if "rejected this plan" in message["content"]]
+        way = "by train" if any("no flying" in text for text in rejected) else "by plane"
+        parts = {"Plan a trip": [f"Journey {way}", "Rooms"], "Rooms": ["Hotel", "Tent"]}.get(task)
+        split = {"decision": "RECURSE", "thoughts": "Two parts.", "sub_tasks": parts}
+        return {"content": json.dumps(split if parts else {"decision": "EXECUTE"})}
+    return {"content": f"{task} is booked"}
+"""
+
+
+@pytest.mark.parametrize("host", ["lab", "notebook"])
+def test_a_plan_is_rejected_with_a_reason_and_a_double_click_approves_one(
+    lab: Any, open_notebook: Any, host: str
+) -> None:
+    name = f"reject-{host}"
+    page = open_notebook(lab.write(name, PLANNER, f"%%rlm -m llm -n {name} --approve\nPlan a trip", "len(asked)"), host)
+    if host == "lab":
+        page.run_all()
+    else:
+        page.tab.evaluate("() => void window.jupyterapp.commands.execute('runmenu:run-all')")
+    tree = page.tab.locator(".rn")
+    dialog = page.tab.locator("dialog")
+    tree.get_by_role("button", name="Review plan", exact=True).first.click()
+    dialog.get_by_text("About 3 to 45 calls").wait_for()
+    assert "Journey by plane" in [area.input_value() for area in dialog.locator(".rn-step textarea").all()]
+    page.shoot(f"{host} a plan to approve")
+    dialog.get_by_role("button", name="Reject…", exact=True).click()
+    dialog.get_by_label("Why?").fill("no flying")
+    page.shoot(f"{host} a plan to reject")
+    dialog.get_by_role("button", name="Reject the plan", exact=True).click()
+    dialog.wait_for(state="detached")
+
+    tree.get_by_role("button", name="Review plan", exact=True).first.click()
+    page.tab.wait_for_function("() => document.querySelector('dialog .rn-step textarea')?.value === 'Journey by train'")
+    dialog.get_by_role("button", name="Approve", exact=True).dblclick()
+    dialog.wait_for(state="detached")
+    page.tab.wait_for_selector(".rn-row[data-node-id='0.1'] .rn-awaiting:has-text('waiting for you')")
+    page.tab.wait_for_selector(".rn-row[data-node-id='0.0'][data-state='done']")
+    assert page.tab.locator(".rn-row[data-node-id='0.1.0']").count() == 0, "the second click approved nothing"
+    page.shoot(f"{host} waiting for you")
+
+    tree.get_by_role("button", name="Review plan", exact=True).first.click()
+    dialog.get_by_role("button", name="Approve all that is left", exact=True).click()
+    page.status("done")
+    page.idle()
+    page.output(1).get_by_text("Journey by train is booked; Hotel is booked; Tent is booked").first.wait_for()
