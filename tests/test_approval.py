@@ -326,6 +326,7 @@ async def test_a_rejected_plan_is_made_anew_with_the_reason_in_the_prompt() -> N
     (request,) = run.awaiting
     assert (request.node, request.kind, request.calls) == ("0", "plan", ())
     assert [each.task for each in request.plan.sub_tasks] == ["flights", "hotel"]
+    assert str(run.awaiting).splitlines()[1:] == ["  0. flights", "  1. hotel"]
     run.reject("0", "no flying", request=request.id)
     await until(lambda: run.awaiting and run.awaiting[0].id != request.id)
 
@@ -393,6 +394,7 @@ async def test_a_rejected_call_is_answered_with_the_reason_and_never_made(tmp_pa
     (request,) = run.awaiting
     assert (request.kind, request.plan) == ("calls", None)
     assert [(call.name, call.arguments) for call in request.calls] == [("pull", {"times": 1}), ("pull", {"times": 2})]
+    assert str(run.awaiting) == "node 0: pull(times=1), pull(times=2)"
     run.reject(request, "the bridge is up")
     output = await run
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from ..core.plan import Plan
+from ..core.text import printable
 from ..exceptions import ConfigurationError
 from ..ports import ToolCall
 
@@ -46,8 +47,10 @@ class ApprovalRequest:
     calls: tuple[ToolCall, ...] = ()
 
     def __str__(self) -> str:
-        what = "plan" if self.kind == "plan" else ", ".join(dict.fromkeys(call.name for call in self.calls))
-        return f"{self.node} ({what})"
+        if self.plan is not None:
+            return f"node {self.node}: {self.plan}"
+        calls = ", ".join(f"{printable(call.name)}({_shown(call.arguments)})" for call in self.calls)
+        return f"node {self.node}: {calls}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,13 @@ class Awaiting(Sequence[Any]):
         return any(value in (each, each.node) for each in self._requests)
 
     def __repr__(self) -> str:
-        return f"[{', '.join(map(repr, self._requests))}]"
+        """For people: what is to be decided."""
+        return "\n".join(map(str, self._requests)) or "(nothing waits)"
+
+
+def _shown(arguments: dict[str, Any] | str) -> str:
+    given = arguments.items() if isinstance(arguments, dict) else [("text", arguments)]
+    return ", ".join(printable(f"{name}={value!r:.200}") for name, value in given)
 
 
 @dataclass(slots=True)
