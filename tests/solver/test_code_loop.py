@@ -198,7 +198,7 @@ async def test_a_tool_that_requires_approval_waits_for_it() -> None:
     engine = code_engine(coder(["FINAL(send('hello'))"]), tools=[send])
     run = engine.start("Go")
     async with asyncio.timeout(HANG):
-        await until(lambda: "0" in run.internals.awaiting)
+        await until(lambda: "0" in run.awaiting)
         assert calls == []
         run.approve("0")
         assert (await run).content == "sent"
