@@ -72,7 +72,7 @@ describe("the tree", () => {
       ["HTTP 429", 2],
       ["no lunch", 1],
     ]);
-    const shown = visibleIds(tree, { query: "", states: new Set<DisplayState>(["failed"]) });
+    const shown = visibleIds(tree, { words: [], hits: new Map(), states: new Set<DisplayState>(["failed"]), prompts: false });
     expect(shown?.has("0.1")).toBe(false);
   });
 
