@@ -5,5 +5,6 @@ export default defineConfig({
     include: ["test/unit/**/*.test.{ts,tsx}"],
     environment: "happy-dom",
     testTimeout: 120_000,
+    setupFiles: ["test/unit/patience.ts"],
   },
 });

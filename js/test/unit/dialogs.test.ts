@@ -115,9 +115,6 @@ describe("edit and re-run", () => {
   });
 });
 
-/** Longer than a loaded machine takes to load the dialogs, which are a part of their own. */
-const eventually = <T>(check: () => T): Promise<T> => vi.waitFor(check, { timeout: 15_000 });
-
 describe("approval", () => {
   const setting = {
     run: { can: ["cancel", "approve"] },
@@ -128,37 +125,37 @@ describe("approval", () => {
     const { el, button, commands, dialog } = await openedAt("0", setting);
     expect(el.querySelector(".rn-banner")?.textContent).toContain("waits for your approval: Compare storage chemistries");
     button("Review plan")?.click();
-    await eventually(() => expect(el.querySelectorAll(".rn-step")).toHaveLength(4));
+    await vi.waitFor(() => expect(el.querySelectorAll(".rn-step")).toHaveLength(4));
     expect(dialog()?.textContent).toContain("Three sources of evidence differ.");
     button("Approve")?.click();
 
-    await eventually(() => expect(dialog()).toBeNull());
+    await vi.waitFor(() => expect(dialog()).toBeNull());
     expect(commands("approve")).toMatchObject([{ id: "0.1", args: { request: "a1" } }]);
-    await eventually(() => expect(el.querySelector(".rn-banner")).toBeNull());
+    await vi.waitFor(() => expect(el.querySelector(".rn-banner")).toBeNull());
   });
 
   it("says what it will cost, also for another plan", async () => {
     const { el, button, commands } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() =>
+    await vi.waitFor(() =>
       expect(el.querySelector(".rn-estimate")?.textContent).toBe("About 5 to 21 calls · 7.5k to 32k tokens · $0.050 to $0.21"),
     );
     button("Delete sub-task 4")?.click();
-    await eventually(() => expect(commands("estimate")).toHaveLength(2));
+    await vi.waitFor(() => expect(commands("estimate")).toHaveLength(2));
     expect(commands("estimate")).toMatchObject([{ args: { request: "a1" } }, { args: { plan: { sub_tasks: [{}, {}, {}] } } }]);
   });
 
   it("is refused with a reason", async () => {
     const { button, commands, dialog, write } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() => expect(button("Reject…")?.getAttribute("aria-disabled")).toBe("false"));
+    await vi.waitFor(() => expect(button("Reject…")?.getAttribute("aria-disabled")).toBe("false"));
     button("Reject…")?.click();
-    await eventually(() => expect(dialog()?.querySelector(".rn-reason textarea")).not.toBeNull());
+    await vi.waitFor(() => expect(dialog()?.querySelector(".rn-reason textarea")).not.toBeNull());
     write(dialog()?.querySelector(".rn-reason textarea"), "no patents");
-    await eventually(() => expect(dialog()?.querySelector<HTMLTextAreaElement>(".rn-reason textarea")?.value).toBe("no patents"));
+    await vi.waitFor(() => expect(dialog()?.querySelector<HTMLTextAreaElement>(".rn-reason textarea")?.value).toBe("no patents"));
     button("Reject the plan")?.click();
 
-    await eventually(() => expect(dialog()).toBeNull());
+    await vi.waitFor(() => expect(dialog()).toBeNull());
     expect(commands("reject")).toMatchObject([{ id: "0.1", args: { request: "a1", reason: "no patents" } }]);
     expect(commands("approve")).toEqual([]);
   });
@@ -166,18 +163,18 @@ describe("approval", () => {
   it("is given for all that is left", async () => {
     const { button, commands } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() => expect(button("Approve all that is left")?.getAttribute("aria-disabled")).toBe("false"));
+    await vi.waitFor(() => expect(button("Approve all that is left")?.getAttribute("aria-disabled")).toBe("false"));
     button("Approve all that is left")?.click();
 
-    await eventually(() => expect(commands("approve")).toMatchObject([{ args: { request: "a1", rest: true } }]));
+    await vi.waitFor(() => expect(commands("approve")).toMatchObject([{ args: { request: "a1", rest: true } }]));
   });
 
   it("never moves on to the request that follows", async () => {
     const { button, commands, dialog, model } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
+    await vi.waitFor(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
     model.frame([["p", "0.1", { awaiting: "a2" }]]);
-    await eventually(() => expect(dialog()?.textContent).toContain("decided already"));
+    await vi.waitFor(() => expect(dialog()?.textContent).toContain("decided already"));
     button("Approve")?.click();
     button("Approve all that is left")?.click();
 
@@ -188,11 +185,11 @@ describe("approval", () => {
   it("is sent once by a double click", async () => {
     const { button, commands, dialog } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
+    await vi.waitFor(() => expect(button("Approve")?.getAttribute("aria-disabled")).toBe("false"));
     const approve = button("Approve");
     approve?.click();
     approve?.click();
-    await eventually(() => expect(dialog()).toBeNull());
+    await vi.waitFor(() => expect(dialog()).toBeNull());
     approve?.click();
 
     for (const each of commands("approve")) expect(each).toMatchObject({ args: { request: "a1" } });
@@ -201,12 +198,12 @@ describe("approval", () => {
   it("is given for another plan", async () => {
     const { el, button, commands } = await openedAt("0", setting);
     button("Review plan")?.click();
-    await eventually(() => expect(el.querySelectorAll(".rn-step")).toHaveLength(4));
+    await vi.waitFor(() => expect(el.querySelectorAll(".rn-step")).toHaveLength(4));
     button("Delete sub-task 4")?.click();
-    await eventually(() => expect(button("Approve the changed plan")).toBeDefined());
+    await vi.waitFor(() => expect(button("Approve the changed plan")).toBeDefined());
     button("Approve the changed plan")?.click();
 
-    await eventually(() => expect(commands("approve")).toHaveLength(1));
+    await vi.waitFor(() => expect(commands("approve")).toHaveLength(1));
     expect(commands("approve")).toMatchObject([{ args: { plan: { sub_tasks: [{}, {}, {}] } } }]);
   });
 });
@@ -221,12 +218,12 @@ describe("approval of calls of tools", () => {
     const { el, button, commands, dialog } = await openedAt("0", setting);
     expect(el.querySelector(".rn-banner")?.textContent).toContain("Tool calls wait for your approval");
     button("Review calls")?.click();
-    await eventually(() => expect(button("Allow 1 call")).toBeDefined());
+    await vi.waitFor(() => expect(button("Allow 1 call")).toBeDefined());
     expect(dialog()?.textContent).toContain("search");
     expect(dialog()?.textContent).toContain("query");
     button("Allow 1 call")?.click();
 
-    await eventually(() => expect(dialog()).toBeNull());
+    await vi.waitFor(() => expect(dialog()).toBeNull());
     expect(commands("approve")).toMatchObject([{ id: "0.1", args: { request: "a1" } }]);
   });
 });
