@@ -135,7 +135,7 @@ def test_papermill_fails_at_a_mistyped_option(notebook: Path) -> None:
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", notebook.name, "out.ipynb"]
     ran = subprocess.run(command, cwd=notebook.parent, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode != 0
-    assert "unknown option --nmae; did you mean --name?" in ran.stderr
+    assert "unknown option --nmae; did you mean --name" in ran.stderr
 
 
 @pytest.mark.parametrize(
