@@ -288,7 +288,7 @@ class TreeView(anywidget.AnyWidget):
         operation, arguments = message.get("op"), given if isinstance(given, dict) else {}
         try:
             if operation in ("runs", "compare", "outputs"):
-                data = self._compare(operation, arguments)
+                data = self._other_runs(operation, arguments)
             else:
                 data = execute(self._run, operation, str(node) if node is not None else None, arguments)
         except RLMError as error:
@@ -297,7 +297,7 @@ class TreeView(anywidget.AnyWidget):
             ack |= {"data": data} if data is not None else {}
         self.send(_sendable(ack))
 
-    def _compare(self, operation: str, arguments: dict[str, Any]) -> Any:
+    def _other_runs(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Answers about other runs, which change nothing and so are given for loaded runs too."""
         key = str(arguments.get("with", ""))
         if operation == "runs":
