@@ -221,7 +221,7 @@ class TestValue:
     def test_the_example_in_its_documentation_is_true(self):
         found = doctest.testmod(scripted)
         assert found.failed == 0
-        assert found.attempted == 10
+        assert found.attempted > 0
 
 
 @given(
