@@ -185,6 +185,10 @@ class FilesInUse:
     def used(self, path: Path, cell: Cell) -> None:
         self._users[path] = cell
 
+    def is_used(self, path: Path) -> bool:
+        """Whether any cell of this session uses the file."""
+        return path in self._users
+
     def by_another(self, path: Path, cell: Cell) -> bool:
         """Another cell uses the file, or another task of the same execution does (a cell with a loop)."""
         user = self._users.get(path)
@@ -326,9 +330,17 @@ class _Search:
                 self._refuse(named)
             return next(iter(named), None)
         named = [head for head in unused if head.path.stem == cell.name]
-        # A journal without a whole line holds nothing that could be lost.
-        mine = (head for head in named if not head.request_keys or (self.known and cell.cell_id and not head.cell_id))
-        return next(mine, None)
+        for head in named:
+            # A journal without a whole line holds nothing that could be lost.
+            if not head.request_keys:
+                return head
+            # Where no cell has an id, a file that this session has not used yet is that of a cell edited since. (If the
+            # request is the same, the model is another; a terminal has no cells, but what another session typed.)
+            same_request = cell.request_key in head.request_keys
+            edited = not (cell.cell_id or cell.typed or same_request or self.in_use.is_used(head.path))
+            if self.known and not head.cell_id and (cell.cell_id or edited):
+                return head
+        return None
 
     def _unreadable(self) -> RunHead | None:
         cell = self.cell

@@ -63,9 +63,12 @@ def test_cells_and_sub_queries_appear_while_the_code_runs(lab: Any, open_noteboo
     page.tab.wait_for_selector(".rn-preview-ready")
     page.shoot("lab code node edit")
     page.tab.get_by_role("button", name="Run again", exact=True).click()
+    # The answer below the tree is the new one, and so is that in the tree.
+    page.output(1).locator(".jp-RenderedMarkdown").get_by_text("another answer").wait_for()
+    page.status("done")
+    page.tab.locator(".rn [data-node-id='0']").click()
     page.tab.get_by_role("tab", name="Output").click()
     page.tab.locator(".rn-panel").get_by_text("another answer").wait_for()
-    page.status("done")
     # They open on demand.
     page.tab.locator(".rn [data-node-id='0']").dblclick()
     page.tab.wait_for_selector(".rn [data-node-id='0.1']")

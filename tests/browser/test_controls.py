@@ -179,7 +179,7 @@ def test_one_task_and_then_the_run_is_cancelled(lab: Any, open_notebook: Any, ho
     page.idle()
     assert lab.document(path)["status"] == "cancelled"
     # Afterwards, outside the cell, the same view goes on with what was left.
-    press(page, "Retry all failed")
+    press(page, "Run the cancelled again")
     wire.expect(page, "retry")
     page.status("done")
     assert lab.document(path)["status"] == "done"

@@ -27,7 +27,7 @@ def k(kernel: Kernel) -> Kernel:
 
 CODE = '''def f(x: dict[str, int]) -> str:
     """Doc with {braces} and 'quotes'."""
-    return f"{x['a']!r} {{ literal }} {{ not_a_name }}"  # 100 % $HOME \\n
+    return f"{x['a']!r} {{ 'literal' }} {{ not a name }}"  # 100 % $HOME \\n
 '''
 TEXTS = {
     "braces": "{x} {{#if a}} {{ a.b }} {{a.b}} {a: {b: {}}} {} }{ {{}} {{1}}",

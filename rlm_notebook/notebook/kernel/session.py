@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from IPython.core.displayhook import CapturingDisplayHook
 
 from ...console import say
 from ..display.typed_tables import TypedTables
@@ -86,7 +89,9 @@ class Session:
         """Displays the value of a cell so that it can be updated; raises `NotImplementedError` for any other value,
         which IPython then displays as usual."""
         value, self.shown_next = self.shown_next, None
-        if value is None or value.value is not output:
+        # Under %%capture, IPython would keep an empty output beside the one that is displayed.
+        captured = isinstance(sys.displayhook, CapturingDisplayHook)
+        if value is None or value.value is not output or captured:
             raise NotImplementedError
         value.show()
 
