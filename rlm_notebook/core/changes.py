@@ -2,8 +2,8 @@
 
 A change is a JSON object: "op" ("edit", "retry" or "answer": a synthesis of what there was), "node", "at" (seconds
 since the epoch), "before" (the execution id of the version before it) and, depending on the operation, "part" ("task",
-"plan" or "result"), "was" (the task of the root before), "keys" (the content keys of a node that was to be computed
-again) and "budget" (that of the run which was answered without its missing parts).
+"plan", "result" or "code"), "was" (the task of the root before), "keys" (the content keys of a node that was to be
+computed again) and "budget" (that of the run which was answered without its missing parts).
 
 The changes of a run are a list in its settings, oldest first; each version of the run has one more than the version
 before it. They belong to one request: another task in the cell begins without any.

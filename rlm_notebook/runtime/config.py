@@ -133,6 +133,7 @@ class Configuration:
             "budget": self.budget.to_json(),
             "on_limit": self.options.on_limit,
             "on_failure": self.options.on_failure,
+            **({"approve": self.approve} if self.approve else {}),
             **({"code": self.code.to_json()} if self.code is not None else {}),
             "prompts_version": PROMPTS_VERSION,
             "package_version": __version__,

@@ -18,7 +18,7 @@ from ..core.changes import Change, version_before
 from ..core.cost_estimate import Estimate
 from ..core.edits import unfinished
 from ..core.limits import Usage
-from ..core.plan import Execute, Plan, Recurse
+from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState
 from ..exceptions import ConfigurationError, ExecutionError, RLMError
@@ -337,11 +337,13 @@ class RunContext:
         return version_before(self.changes) if self.versioned else ""
 
     def edit_version(self, node_id: str, part: str, value: Any) -> RunView:
-        """The next version of this run, with another task, plan or result of a node. Raises `ConfigurationError`."""
+        """The next version of this run, with another task, plan, result or code of a node.
+
+        Raises `ConfigurationError`.
+        """
         self.require_finished()
-        task: str | None = value if part == "task" else None
-        plan: Execute | Recurse | None = value if part == "plan" else None
-        fork = edited(self, node_id, task, plan, value if part == "result" else None)
+        given: dict[str, Any] = {**dict.fromkeys(("task", "plan", "result", "code")), part: value}
+        fork = edited(self, node_id, **given)
         change = {"op": "edit", "node": node_id, "part": part}
         if fork.task != self.task:
             change["was"] = self.task

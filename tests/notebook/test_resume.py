@@ -12,6 +12,7 @@ import pytest
 
 from rlm_notebook import Output, ScriptedModel
 from rlm_notebook.core.plan import Recurse
+from tests.support.waiting import until
 
 SCRIPT = {"root {{x}}": {"one": "1", "two": "2", "three": "3"}}
 FILE = Path("notebook.rlm/trip.json")
@@ -40,6 +41,18 @@ async def test_the_limits_are_as_they_were(stopped: Any) -> None:
     assert "the budget of 2 calls is spent" in str(error)
     assert stopped.names["second"].calls == 0
     assert stopped.names["_rlm"].internals.limits.max_concurrency == 1
+
+
+async def test_what_waits_for_approval_still_waits(shell: Any) -> None:
+    shell.names["m"] = ScriptedModel({"root": {"one": "1", "two": "2"}})
+    run = await shell.value("%%rlm -m m -q -n asked --approve --detach\nroot")
+    await until(lambda: len(run.awaiting) == 1)
+    run.cancel()
+    again = await shell.value("%rlm resume asked -m m --detach")
+    await until(lambda: len(again.awaiting) == 1)
+    assert (again.awaiting[0].node, shell.names["m"].calls) == ("0", 1)
+    again.approve("0")
+    assert (await again).content == "root: 1; 2"
 
 
 async def test_inside_a_function_it_gives_its_value(stopped: Any) -> None:

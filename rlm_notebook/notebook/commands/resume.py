@@ -59,7 +59,7 @@ def _require_model(session: Session, options: CellOptions, recorded: Recorded, p
 
 
 def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> CellOptions:
-    """The options of the line, completed by the recorded ones: the model, if its name is enough; limits and budget."""
+    """The options of the line, completed by the recorded ones: model, limits, budget and approval."""
     settings = recorded.tree.settings
     limits, budget = _dict(settings, "limits"), _dict(settings, "budget")
     then: dict[str, Any] = {
@@ -69,6 +69,8 @@ def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> 
         "max_concurrency": _number(limits, "max_concurrency"),
         "on_limit": settings.get("on_limit"),
         "on_failure": settings.get("on_failure"),
+        # What a person wanted to see before it is done is not done without them.
+        "approve": {True: "all", "root": "root"}.get(settings.get("approve", False)),
         "usd": _dollars(session, _number(budget, "usd")),
         "max_tokens": _number(budget, "tokens"),
         "timeout": _number(budget, "seconds"),
