@@ -94,7 +94,7 @@ class Folder:
             assert await self.run_all(new) == 0, f"a {operation} pays for nothing"
 
 
-@few_or_many(3, 60)
+@few_or_many(3, 15, 60)
 async def test_nothing_is_paid_for_twice(tmp_path: Path, amount: int) -> None:
     for seed in range(amount):
         place = tmp_path / str(seed)

@@ -189,7 +189,7 @@ asyncio.run(main())
 """
 
 
-@few_or_many(1, 50)
+@few_or_many(1, 12, 50)
 def test_a_kill_loses_no_recorded_row_and_repeats_none(amount: int, tmp_path: Path) -> None:
     """Killed at random moments: each recorded row is reused, and the calls of a row are at most those in flight."""
     path, calls, rows = tmp_path / "x.rlmx.jsonl", tmp_path / "calls", 40 * amount

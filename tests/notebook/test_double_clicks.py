@@ -125,7 +125,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TreeView, "send", lambda view, content, buffers=None: None)
 
 
-@few_or_many(5, 200)
+@few_or_many(5, 60, 200)
 def test_nothing_is_approved_that_was_not_shown(amount: int, tmp_path: Path) -> None:
     for seed in range(amount):
         run: Callable[[], None] = in_virtual_time(partial(one_try, seed, tmp_path / f"try {seed}"))

@@ -117,7 +117,7 @@ def work(piece: str) -> str:
 
 
 @pytest.mark.timeout(1800)
-@few_or_many(2, 200)
+@few_or_many(2, 50, 200)
 async def test_no_program_exceeds_a_limit(amount: int) -> None:
     for seed in range(amount):
         await no_program_exceeds_a_limit(random.Random(seed))
