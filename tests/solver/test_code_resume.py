@@ -104,13 +104,13 @@ async def test_a_plan_to_program_waits_for_approval() -> None:
         coder(["FINAL('done')"]), code=CodeSandbox(kind=FakeSandbox(), when="root"), approve=True
     )
     run = engine.start("Go")
-    await until(lambda: "0" in run.internals.awaiting)
+    await until(lambda: "0" in run.awaiting)
     assert run.calls == 0
     run.approve("0")
     assert (await run).content == "done"
 
     run = engine.start("Go")
-    await until(lambda: "0" in run.internals.awaiting)
+    await until(lambda: "0" in run.awaiting)
     run.approve("0", {"decision": "EXECUTE"})
     assert (await run).content == "GO"
 
