@@ -166,6 +166,8 @@ class Page:
         self.lab = lab
         self.tab = self._context.new_page()
         self.errors: list[str] = []
+        #: What this page says rightly, beside what is never ours.
+        self.expected: list[str] = []
         self.tab.on("pageerror", lambda error: self.errors.append(f"{error}\n{getattr(error, 'stack', '')}"))
         self.tab.on("console", self._heard)
         places = {
@@ -243,7 +245,8 @@ class Page:
 
     def our_errors(self) -> list[str]:
         """Errors of the page that are not about the network or JupyterLab's own extensions."""
-        return [error for error in self.errors if not any(known in error for known in _NOT_OURS)]
+        known = (*_NOT_OURS, *self.expected)
+        return [error for error in self.errors if not any(part in error for part in known)]
 
     def close(self) -> None:
         self._context.close()
