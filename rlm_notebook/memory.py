@@ -19,6 +19,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
+from .documents.passages import Passage
 from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
@@ -90,6 +91,10 @@ class Reference:
         """Its part of the content keys of all nodes whose prompt names it; the smallest size is left out."""
         return [self.name, self.kind, *([self.size] if self.size != _SMALL else [])]
 
+    def passages(self) -> Iterator[Passage]:
+        """All of its text in passages; one without an anchor for a value that is no document."""
+        yield Passage(self.name, "", self.text)
+
 
 def _bound(count: int, bound: int) -> int:
     while bound < count:
@@ -135,6 +140,11 @@ class SharedMemory:
     @cached_property
     def described(self) -> list[str]:
         return [reference.described for reference in self]
+
+    def passages(self) -> Iterator[Passage]:
+        """All that can be cited, one passage after the other; a text is loaded when its passage is reached."""
+        for reference in self:
+            yield from reference.passages()
 
     def digest(self, name: str) -> str | None:
         """The hash of a value's content, or `None` if there is no such reference."""

@@ -13,7 +13,7 @@ LAYERS = [
     {"version", "exceptions", "core"},
     {"ports", "host", "console", "concurrency", "credentials"},
     {"views", "types", "values", "output_type"},
-    {"tools", "prompts", "pricing", "memory"},
+    {"tools", "prompts", "pricing", "documents", "memory"},
     # What implements the ports needs nobody who uses it.
     {"models", "wrappers", "caches", "checkpoints", "sandbox"},
     {"agent", "runtime"},

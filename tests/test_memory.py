@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ScriptedModel, SharedMemory
+from rlm_notebook.documents.passages import Passage
 from rlm_notebook.memory import ReadableText
 from rlm_notebook.ports import Capabilities, Request
 
@@ -139,6 +140,18 @@ def test_excerpts_of_all_keep_within_their_room() -> None:
     assert len(excerpts) < 8_500
     assert "all of it" in excerpts
     assert "characters more]" in excerpts
+
+
+def test_all_that_can_be_cited_is_in_passages() -> None:
+    memory = SharedMemory({"notes": "the words", "raw": b"by\xfftes", "rows": Table([[1, 2]])})
+    passages = memory.passages()
+
+    assert [next(passages) for _ in range(3)] == [
+        Passage("notes", "", "the words"),
+        Passage("raw", "", "by\\xfftes"),
+        Passage("rows", "", "1,2"),
+    ]
+    assert Passage("report.pdf", "p.12", "").place == "report.pdf p.12"
 
 
 # -- in a run ------------------------------------------------------------------------------------------------------
