@@ -87,7 +87,8 @@ def _words() -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=_first_steps)
+    commands = parser.add_subparsers(metavar="COMMAND")
     demo = commands.add_parser("demo", help="write and execute the quickstart notebook here")
     demo.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
     demo.set_defaults(command=_demo)
@@ -101,6 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     return parser
 
+
+def _first_steps(options: argparse.Namespace) -> int:
+    print(_FIRST_STEPS)
+    return 0
+
+
+_FIRST_STEPS = """\
+rlm-notebook gives a task to a language model, which splits it into a tree of sub-tasks.
+
+  rlm-notebook demo                                  try it: no key, no network
+  rlm-notebook run "Summarise each section" --file report.md
+  rlm-notebook doctor                                which models can be used here
+
+In a notebook: %load_ext rlm_notebook, then a cell that begins with %%rlm.
+`rlm-notebook --help` lists the commands."""
 
 _CODE_HELP = "the planner may have the task solved by Python code; with --code=root it is"
 

@@ -25,7 +25,6 @@ from tests.support.waiting import HANG
         (["run", "x", "--max-calls", "0"], "expected a whole number of at least 1, not '0'"),
         (["run", "x", "--budget", "free"], "expected a number above 0, not 'free'"),
         (["run", "x", "--timeout", "-1"], "expected a number above 0, not '-1'"),
-        ([], "the following arguments are required: COMMAND"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,6 +35,13 @@ def test_a_mistake_is_one_line(arguments: list[str], said: str, capsys: pytest.C
     assert len(lines) == 1
     assert said in lines[0]
     assert "--help` lists what there is" in lines[0]
+
+
+def test_without_a_command_it_says_what_to_do_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    for command in ("rlm-notebook demo", "rlm-notebook run", "rlm-notebook doctor", "%load_ext rlm_notebook"):
+        assert command in said
 
 
 TASK = "1. Calculate 2 + 3\n2. Calculate 4 * 5"

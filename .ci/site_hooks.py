@@ -1,0 +1,131 @@
+"""What the site takes from the code: options, commands, the ideas, the tutorials with their trees.
+
+mkdocs calls the functions `on_...` (`hooks` in `mkdocs.yml`). A page asks for generated text with a line
+`[[generated: NAME]]`. A notebook becomes a page: its Markdown is a part of the page, its outputs are put into the
+finished HTML, so that no Markdown rule touches a tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import markdown
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+GUIDE = ROOT / "rlm_notebook" / "demo" / "guide.md"
+PLACE = "<!--output-{}-->"
+_outputs: dict[str, list[str]] = {}
+
+
+def on_config(config: Any) -> Any:
+    """The tutorials are in the navigation by their own titles."""
+    for section in config.nav:
+        if "Tutorials" in section:
+            section["Tutorials"] = [{_title(path): f"tutorials/{path.stem}.md"} for path in NOTEBOOKS]
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    for path in NOTEBOOKS:
+        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=_page(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    if page.file.src_uri == "guide/ideas.md":  # in the repository, a link to the guide; here, the guide
+        return GUIDE.read_text(encoding="utf-8")
+    return re.sub(r"^\[\[generated: (\w+)\]\]$", lambda found: "\n".join(_GENERATED[found[1]]()), markdown, flags=re.M)
+
+
+def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
+    for index, shown in enumerate(_outputs.get(page.file.src_uri, [])):
+        content = content.replace(PLACE.format(index), shown)
+    return content
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return cells
+
+
+def _title(path: Path) -> str:
+    first = "".join(_cells(path)[0]["source"]).strip().splitlines()[0]
+    return first.lstrip("# ")
+
+
+def _page(path: Path) -> str:
+    """A notebook as Markdown, with a mark for each output."""
+    outputs = _outputs[f"tutorials/{path.stem}.md"] = []
+    lines = []
+    for cell in _cells(path):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines.append(source)
+            continue
+        language = "text" if source.lstrip().startswith("%%") else "python"
+        lines.append(f"````{language}\n{source}\n````")
+        for output in cell.get("outputs", []):
+            lines.append(PLACE.format(len(outputs)))
+            outputs.append(_shown(output))
+    lines.append(f"*This page is `notebooks/{path.name}`; it runs without a key.*")
+    return "\n\n".join(lines)
+
+
+def _shown(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    if "text/html" in data:
+        return f'<div class="notebook-output">{"".join(data["text/html"])}</div>'
+    if "text/markdown" in data:
+        shown = markdown.markdown("".join(data["text/markdown"]), extensions=["tables"])
+        return f'<div class="notebook-output">{shown}</div>'
+    text = "".join(output.get("text", data.get("text/plain", output.get("evalue", ""))))
+    return f'<pre class="notebook-output" tabindex="0">{html.escape(text)}</pre>'
+
+
+def _options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield "| option | meaning |"
+    yield "|---|---|"
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
+        names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+        value = action.metavar if isinstance(action.metavar, str) and action.option_strings else ""
+        choices = " | ".join(map(str, action.choices)) if action.choices and not value else value
+        shown = f"`{names} {choices}`".replace(" `", "`").replace("|", "\\|")
+        meaning = " ".join((action.help or "").replace("%%", "%").split()).replace("|", "\\|").replace("{", "&#123;")
+        yield f"| {shown} | {meaning.replace('<', '&lt;')} |"
+
+
+def _cell_options() -> Iterator[str]:
+    from rlm_notebook.notebook.cell.options import parser
+
+    yield from _options_of(parser())
+
+
+def _terminal() -> Iterator[str]:
+    from rlm_notebook.cli.main import _parser
+
+    commands: Any = next(action for action in _parser()._actions if isinstance(action.choices, dict))
+    for name, each in commands.choices.items():
+        said = next((choice.help for choice in commands._choices_actions if choice.dest == name), "")
+        yield f"\n### rlm-notebook {name}\n\n{said}\n"
+        yield from _options_of(each)
+
+
+def _line_commands() -> Iterator[str]:
+    from rlm_notebook.notebook.commands.registry import command, command_names
+
+    for name in command_names():
+        yield f"\n### %rlm {name}\n\n{command(name).help}\n"
+        yield from _options_of(command(name).parser(name))
+
+
+_GENERATED = {"cell_options": _cell_options, "terminal": _terminal, "line_commands": _line_commands}
