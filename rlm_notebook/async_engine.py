@@ -359,6 +359,13 @@ class AsyncRecursiveEngine(EngineOptions):
         object.__setattr__(copied, "_recursion", Recursion(shared))
         return copied
 
+    @property
+    def answers_in_one_call(self) -> bool:
+        """Whether each task is one call, repeated at most after a failure."""
+        team = self._configuration.team
+        has_tools = any(agent.tools for agent in (team.default, *team.agents.values())) or bool(self.tools)
+        return self.max_depth == 1 and self.code is None and not has_tools
+
     def priced(self, budget: Budget) -> Budget:
         """A budget for runs of this engine. Raises `ConfigurationError` for dollars with a model of unknown price."""
         return priced(budget, self._configuration.team, self._configuration.prices)

@@ -13,6 +13,7 @@ True
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ from .exceptions import ConfigurationError
 from .experiments.template import is_missing, text_of
 from .types import Output
 
-__all__ = ["Judge", "Scorer", "contains", "exact", "judge", "numeric", "one_of", "regex"]
+__all__ = ["ColumnScorer", "Judge", "Scorer", "contains", "exact", "judge", "numeric", "one_of", "regex"]
 
 Row = Mapping[str, Any]
 Scorer = Callable[[Row, Output], Any]
@@ -31,24 +32,49 @@ _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:[, ]\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?
 _SPACE = re.compile(r"\s+")
 
 
+@dataclass(frozen=True, eq=False)
+class ColumnScorer:
+    """A scorer that compares the answer with the value of one column; `name` is that of its function here."""
+
+    name: str
+    column: str
+    compare: Callable[[Any, Output], Any]
+    #: What is wrong with a value of the column, as a phrase; "" if nothing is.
+    fault: Callable[[Any], str] = lambda value: ""
+
+    def __call__(self, row: Row, output: Output) -> Any:
+        self.check(row)
+        return self.compare(row[self.column], output)
+
+    def check(self, row: Row) -> None:
+        """Raises `ConfigurationError` if the row has no such column, or a value that nothing can be compared with."""
+        written = f"the scorer {self.name}"
+        if self.column not in row:
+            close = difflib.get_close_matches(self.column, list(map(str, row)), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(map(str, row))}"
+            raise ConfigurationError(f"{written} reads the column {self.column!r}; {hint}")
+        if fault := self.fault(row[self.column]):
+            raise ConfigurationError(f"{written}({self.column!r}): {row[self.column]!r:.40} {fault}")
+
+
 def exact(column: str, *, ignore_case: bool = True) -> Scorer:
     """Whether the answer is the value of the column, without regard to space around and within it (and to case)."""
 
-    def score(row: Row, output: Output) -> bool:
-        return _plain(_answer(output), ignore_case) == _plain(text_of(_value(row, column)), ignore_case)
+    def score(wanted: Any, output: Output) -> bool:
+        return _plain(_answer(output), ignore_case) == _plain(text_of(wanted), ignore_case)
 
-    return score
+    return ColumnScorer("exact", column, score)
 
 
 def contains(column: str, *, ignore_case: bool = True) -> Scorer:
     """Whether the answer contains the value of the column; of a list, all of its values."""
 
-    def score(row: Row, output: Output) -> bool:
-        wanted, text = _value(row, column), _plain(_answer(output), ignore_case)
+    def score(wanted: Any, output: Output) -> bool:
+        text = _plain(_answer(output), ignore_case)
         parts = wanted if isinstance(wanted, list | tuple) else [wanted]
         return all(_plain(text_of(part), ignore_case) in text for part in parts)
 
-    return score
+    return ColumnScorer("contains", column, score)
 
 
 def regex(pattern: str, column: str | None = None) -> Scorer:
@@ -61,30 +87,36 @@ def regex(pattern: str, column: str | None = None) -> Scorer:
     except re.error as error:
         raise ConfigurationError(f"regex({pattern!r}): {error}") from None
 
-    def score(row: Row, output: Output) -> bool:
+    def score(wanted: Any, output: Output) -> bool:
         match = compiled.search(_answer(output))
         if match is None or column is None:
             return match is not None
         found = match[1] if compiled.groups else match[0]
-        return _plain(found or "", True) == _plain(text_of(_value(row, column)), True)
+        return _plain(found or "", True) == _plain(text_of(wanted), True)
 
-    return score
+    if column is not None:
+        return ColumnScorer("regex", column, score)
+
+    def matches(row: Row, output: Output) -> bool:
+        return score(None, output)
+
+    matches.__qualname__ = "regex"
+    return matches
 
 
 def numeric(column: str, *, tolerance: float = 0.0, absolute: float = 0.0) -> Scorer:
     """Whether the last number of the answer is the value of the column, within `tolerance` (a share of the value) or
     `absolute`."""
 
-    def score(row: Row, output: Output) -> bool:
-        wanted = _as_number(_value(row, column))
-        if wanted is None:
-            raise ConfigurationError(f"numeric({column!r}): {_value(row, column)!r:.40} is no number")
-        parsed = output.parsed
+    def score(value: Any, output: Output) -> bool:
+        wanted, parsed = _as_number(value), output.parsed
         is_number = isinstance(parsed, int | float) and not isinstance(parsed, bool)
         found = float(parsed) if is_number else _as_number(str(output))
-        return found is not None and math.isclose(found, wanted, rel_tol=tolerance, abs_tol=max(absolute, 1e-12))
+        if found is None or wanted is None:
+            return False
+        return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=max(absolute, 1e-12))
 
-    return score
+    return ColumnScorer("numeric", column, score, lambda value: "is no number" if _as_number(value) is None else "")
 
 
 def one_of(labels: Iterable[str], column: str) -> Scorer:
@@ -95,17 +127,17 @@ def one_of(labels: Iterable[str], column: str) -> Scorer:
     known = [str(label) for label in labels]
     patterns = {label: re.compile(rf"(?<!\w){re.escape(label.casefold())}(?!\w)") for label in known}
 
-    def score(row: Row, output: Output) -> dict[str, bool]:
+    def score(wanted: Any, output: Output) -> dict[str, bool]:
         text = _plain(_answer(output), True)
         named = [label for label in known if patterns[label].search(text)]
         # A label within a longer one ("good" in "not good") is not named by it.
         named = [
             one for one in named if not any(one != other and one.casefold() in other.casefold() for other in named)
         ]
-        right = len(named) == 1 and _plain(named[0], True) == _plain(text_of(_value(row, column)), True)
+        right = len(named) == 1 and _plain(named[0], True) == _plain(text_of(wanted), True)
         return {"correct": right, "valid": len(named) == 1}
 
-    return score
+    return ColumnScorer("one_of", column, score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +166,6 @@ def judge(model: Any, rubric: str) -> Judge:
     if not isinstance(rubric, str) or not rubric.strip():
         raise ConfigurationError("judge(model, rubric): the rubric is a text that says what a good answer is")
     return Judge(model, rubric)
-
-
-def _value(row: Row, column: str) -> Any:
-    if column not in row:
-        raise ConfigurationError(f"a scorer reads the column {column!r}; there are: {', '.join(map(str, row))}")
-    return row[column]
 
 
 def _answer(output: Output) -> str:

@@ -42,7 +42,7 @@ def test_a_typed_answer_is_scored_by_its_value() -> None:
 
 
 def test_what_cannot_be_scored_is_said() -> None:
-    with pytest.raises(ConfigurationError, match="reads the column 'gold'; there are: text"):
+    with pytest.raises(ConfigurationError, match="exact reads the column 'gold'; there are: text"):
         exact("gold")({"text": "a"}, Output("a"))
     with pytest.raises(ConfigurationError, match="is no number"):
         numeric("gold")({"gold": "x"}, Output("1"))

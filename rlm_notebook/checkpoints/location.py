@@ -57,6 +57,7 @@ from .heads import RunHead, head_of
 
 __all__ = [
     "FOLDER_SUFFIX",
+    "ROWS_SUFFIX",
     "UNNAMED",
     "Cell",
     "FilesInUse",
@@ -67,12 +68,16 @@ __all__ = [
     "is_archived",
     "notebook_path",
     "papermill_folders",
+    "rows_files",
+    "rows_name",
     "run_files",
     "run_folder",
     "run_folders",
 ]
 
 FOLDER_SUFFIX = ".rlm"
+#: Of the files in which the rows of experiments are recorded.
+ROWS_SUFFIX = ".rlmx.jsonl"
 UNNAMED = "notebook"
 _NUMBERED = re.compile(r"\.\d+$")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10))}
@@ -457,6 +462,19 @@ def run_files(folder: Path) -> list[Path]:
     except OSError:
         return []
     return sorted(found)
+
+
+def rows_files(folder: Path) -> list[Path]:
+    """The file of every experiment in a folder, sorted."""
+    try:
+        return sorted(folder.glob("*" + ROWS_SUFFIX))
+    except OSError:
+        return []
+
+
+def rows_name(path: Path) -> str:
+    """The name of the experiment that is recorded in this file."""
+    return path.name.removesuffix(ROWS_SUFFIX)
 
 
 def slug_of(task: str) -> str:

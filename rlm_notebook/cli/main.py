@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile, load_recorded
+from ..checkpoints.location import ROWS_SUFFIX
 from ..console import lenient_streams
 from ..core.limits import Budget
 from ..core.plain_text import terminal_text
@@ -277,6 +278,11 @@ def _task(options: argparse.Namespace) -> str:
 
 
 def _show(options: argparse.Namespace) -> int:
+    if str(options.path).endswith(ROWS_SUFFIX):
+        from ..experiments.recorded import load_experiment
+
+        print(load_experiment(options.path))
+        return 0
     run = load_run(options.path)
     if options.mermaid:
         print(run.to_mermaid(), end="")

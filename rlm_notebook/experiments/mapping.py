@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..checkpoints.location import FOLDER_SUFFIX, UNNAMED, checkpoint_without_cell, run_folders
+from ..checkpoints.location import FOLDER_SUFFIX, ROWS_SUFFIX, UNNAMED, checkpoint_without_cell, run_folders
 from ..core.keys import digest
 from ..core.limits import NOTHING, Budget, Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
@@ -19,9 +19,9 @@ from ..runtime.config import RunMode, instance, one_of
 from ..runtime.recorded_run import RecordedRun
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
-from .progress import progress_of_rows
+from .progress import progress_of_rows, say_unrecorded
 from .row_runs import Errors, Job, RowRuns
-from .row_store import SUFFIX, RowStore
+from .row_store import RowStore
 from .tables import Column, RowTable, table_of, write_table
 from .template import RowTemplate, text_of
 
@@ -267,12 +267,17 @@ class Experiment:
         return write_table(columns | {name: values for name, (values, _) in self._columns().items()}, Path(path))
 
     def run(self, row: int) -> RecordedRun:
-        """The run of one row, by its number: its tree, its usage, its answer. It displays as the widget.
+        """The run of one row, by its position (the column `_row`): its tree, its usage, its answer. It displays as the
+        widget. The labels of an index of pandas are not read: `run(frame.index.get_loc(label))`.
 
         Raises `ConfigurationError` for a row that has no run, and `CheckpointError` if its tree is not recorded.
         """
         if isinstance(row, bool) or not isinstance(row, int) or not -len(self._keys) <= row < len(self._keys):
-            raise ConfigurationError(f"run({row!r}): expected the number of a row, 0 to {len(self._keys) - 1}")
+            last = len(self._keys) - 1
+            raise ConfigurationError(
+                f"run({row!r}): expected the number of a row, 0 to {last}: its position, as in the column _row, and "
+                "not its label in an index"
+            )
         key = self._keys[row]
         if key not in self._store:
             state, why = self._internals.state(key)
@@ -415,9 +420,10 @@ def experiment_of(
     template = RowTemplate(task, table.names, row=row, plain=table.plain)
     wanted = OutputType(output_type) if output_type is not None else None
     trees = one_of("store", store, STORES) == "full"
-    return Experiment(
-        table, template, engine, store_for(name, checkpoint, task, trees=trees), wanted, output_type, blocking=blocking
-    )
+    kept = store_for(name, checkpoint, task, trees=trees)
+    if name is None and checkpoint is None:
+        say_unrecorded(f"the answers of {len(table)} rows", "labels", [engine])
+    return Experiment(table, template, engine, kept, wanted, output_type, blocking=blocking)
 
 
 def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:
@@ -426,14 +432,14 @@ def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = Tru
         raise ConfigurationError("name= and checkpoint= both say where the rows are recorded; give one of them")
     if isinstance(checkpoint, str | Path):
         path = Path(checkpoint)
-        return RowStore(path if path.suffix == ".jsonl" else path.with_name(path.name + SUFFIX), trees=trees)
+        return RowStore(path if path.suffix == ".jsonl" else path.with_name(path.name + ROWS_SUFFIX), trees=trees)
     if checkpoint is not None and checkpoint is not True and checkpoint is not False:
         raise ConfigurationError(f"checkpoint={checkpoint!r}: expected a path such as 'rows.rlmx.jsonl', or True")
     if name is None and not checkpoint:
         return RowStore(None, trees=trees)
     key = digest(["experiment", task])
     beside = current_host().checkpoint_path(name, key, task) or checkpoint_without_cell(name, key, task)
-    return RowStore(_existing(beside.with_name((name or beside.stem) + SUFFIX)), trees=trees)
+    return RowStore(_existing(beside.with_name((name or beside.stem) + ROWS_SUFFIX)), trees=trees)
 
 
 def _existing(path: Path) -> Path:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import sys
 import time
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Any, Protocol
 
+from ..console import written
+from ..core.limits import Budget
+from ..exceptions import ConfigurationError
 from .display import progress_text
 from .row_runs import RowRuns
 
-__all__ = ["RowProgress", "progress_of_rows", "time_left"]
+__all__ = ["RowProgress", "progress_of_rows", "say_unrecorded", "time_left"]
 
 #: Seconds between two lines where there is no terminal.
 LINE_INTERVAL = 10.0
@@ -22,6 +26,12 @@ class RowProgress(Protocol):
     """Shows an experiment until it is closed."""
 
     def close(self) -> None: ...
+
+
+class Priced(Protocol):
+    """An engine, as far as its prices are read here."""
+
+    def priced(self, budget: Budget) -> Budget: ...
 
 
 class Followed(Protocol):
@@ -78,6 +88,24 @@ class _Lines:
     def close(self) -> None:
         self._stream.write(f"{progress_text(self._experiment.summary)}\n")
         self._stream.flush()
+
+
+def say_unrecorded(what: str, name: str, engines: Iterable[Priced]) -> None:
+    """One line on standard error for an experiment without a file, if its calls may cost something."""
+    if sys.stderr is not None and any(map(_may_cost, engines)):
+        written(
+            sys.stderr,
+            f"rlm: {what} are kept in memory only, and executed again they are paid for again; "
+            f'name="{name}" records them beside the notebook\n',
+        )
+
+
+def _may_cost(engine: Priced) -> bool:
+    try:
+        engine.priced(Budget(usd=1.0))
+    except ConfigurationError:
+        return True  # a price is not known
+    return engine.priced(Budget(usd=1.0, unknown_price="ignore")).usd is not None
 
 
 def time_left(runs: RowRuns) -> str:

@@ -10,8 +10,9 @@ States of an experiment: *running*, *paused*, and at the end *done* (each row is
 budget, the pilot, or an error that every further row would meet too), *cancelled*, *failed* (with `errors="raise"`, or
 because nothing could be recorded). An experiment never rewinds: `again` starts the rest over what is recorded.
 
-One budget: the runs share a `BudgetMeter`, in which each call is reserved beside the budget of its own run. The first
-call that does not fit stops the experiment; calls in flight finish and are recorded.
+One budget: the runs share a `BudgetMeter`, in which each call is reserved beside the budget of its own run, and
+`row_admission` starts no more rows than it can finish. The first call or row that does not fit stops the experiment;
+calls in flight finish and are recorded.
 
 What must never happen: a failed row ends the others (unless asked for); a row that is recorded runs again; a result is
 used before its line is written; a worker is left when the experiment ends.
@@ -38,6 +39,7 @@ from ..runtime.budget import BudgetMeter, OverBudget
 from ..runtime.config import RunMode
 from ..runtime.run import Run
 from .forecast import Forecast, forecast_of
+from .row_admission import RowAdmission
 from .row_store import RowJournal, RowStore
 
 __all__ = ["Errors", "Job", "JobSource", "RowRuns"]
@@ -50,6 +52,8 @@ class RowEngine(Protocol):
 
     def start(self, task: str, *, checkpoint: Any, mode: RunMode, output_type: Any) -> Run: ...
     def sharing(self, whole: BudgetMeter | None) -> RowEngine: ...
+    @property
+    def answers_in_one_call(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class RowRuns:
         self._clock: ActiveTime | None = None
         self._watchers: list[Callable[[], None]] = []
         self._meter = BudgetMeter(self.budget, NOTHING)
+        self._admission = RowAdmission(Budget(), self._meter, ())
         self._before = self._used_before()
 
     # -- state -----------------------------------------------------------------------------------------------------
@@ -211,6 +216,8 @@ class RowRuns:
 
     def _start(self, wanted: list[str]) -> None:
         self._meter = BudgetMeter(self.budget, self._before)
+        ended = (self.store.usage(key) for key in self.keys if self.store.state(key) == "done")
+        self._admission = RowAdmission(self.budget, self._meter, ended)
         self.started = time.time()
         self.error = None
         if not wanted:
@@ -339,10 +346,18 @@ class RowRuns:
         for job in jobs:
             if not self._running.is_set():
                 await self._running.wait()
-            if self.stopped:
+            if self.stopped or not await self._admitted(job):
                 return
             await self._row(job)
             self._notify()
+
+    async def _admitted(self, job: Job) -> bool:
+        """Wait until the budget allows another row; false if the experiment stops before."""
+        if not job.engine.answers_in_one_call:
+            problem = await self._admission.admit(id(job.engine), self.store.usage(job.key))
+            if problem is not None and not self.stopped:
+                self._stop(problem)
+        return not self.stopped
 
     async def _row(self, job: Job) -> None:
         run: Run | None = None
@@ -356,6 +371,8 @@ class RowRuns:
             )
             run = begun
             self._live.add(begun)
+            if not job.engine.answers_in_one_call:
+                self._admission.started(job.key, id(job.engine), lambda: begun.usage)
             await begun
             self.done += 1
         except BaseException as error:
@@ -366,6 +383,7 @@ class RowRuns:
             self._failed(job, error, is_new)
         finally:
             self._fresh_keys.add(job.key)
+            self._admission.ended(job.key)
             if run is not None:
                 self._live.discard(run)
 

@@ -49,7 +49,6 @@ log = logging.getLogger("rlm_notebook")
 
 FORMAT = "rlm-experiment"
 VERSION = 1
-SUFFIX = ".rlmx.jsonl"
 #: Seconds between two syncs to the disk: the most that a power loss can take.
 SYNC_INTERVAL = 0.2
 _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
@@ -113,6 +112,12 @@ class RowStore:
     def usage(self, key: str) -> Usage:
         """What the row has used over all its executions; nothing for a row that is not recorded."""
         return self._usages.get(key, NOTHING)
+
+    @property
+    def model(self) -> str:
+        """The name of the model that was recorded last; "" where no trees are recorded."""
+        settings = next(reversed(self._engines.values()), {})
+        return str(settings.get("model") or "")
 
     def record(self, key: str) -> RowRecord | None:
         """The recorded row, or `None`."""

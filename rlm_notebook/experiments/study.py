@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import time
 from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping, Sequence
@@ -20,13 +21,14 @@ from ..exceptions import ConfigurationError, ExecutionError
 from ..output_type import OutputType
 from ..runtime.config import RunMode, instance
 from ..runtime.recorded_run import RecordedRun
-from ..scorers import Judge
+from ..scorers import ColumnScorer, Judge
 from ..types import Output
 from ..version import __version__
 from .arms import Arm, arms_of, matching
 from .comparison import Comparison, MetricTable, compared, table_of_arms
 from .mapping import mode_of, store_for
 from .plot import Plot, scatter
+from .progress import say_unrecorded
 from .row_runs import Job, RowRuns
 from .row_store import RowRecord, RowStore
 from .tables import Column, Records, RowTable, in_kind_of, table_of
@@ -147,10 +149,34 @@ class Study:
                         raise
                     except Exception as error:
                         raise ExecutionError(
-                            f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); the "
-                            "answers are recorded: correct it and run again"
+                            f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); "
+                            f"{self._after_a_scorer}"
                         ) from error
                     cell.scores.update(_scores(name, found))
+
+    @property
+    def _after_a_scorer(self) -> str:
+        if self._store.path is not None:
+            return "the answers are recorded: correct it and run again"
+        return (
+            "the answers are in memory only, because this study has no name: correct it, give the study a name "
+            '(name="study"), and run again'
+        )
+
+    def check_scorers(self) -> None:
+        """Raises `ConfigurationError` for a scorer that reads what the rows do not have, before anything is paid.
+
+        Functions are tried with the first row and an empty answer; of these only a column that is not there counts.
+        """
+        for name, scorer in self._scorers.items():
+            if isinstance(scorer, ColumnScorer):
+                for number, row in enumerate(self._rows):
+                    try:
+                        scorer.check(row)
+                    except ConfigurationError as error:
+                        raise ConfigurationError(f"score[{name!r}], row {number}: {error}") from None
+            elif not isinstance(scorer, Judge) and self._rows and not inspect.iscoroutinefunction(scorer):
+                _try_with(name, scorer, self._rows[0])
 
     def _output(self, record: RowRecord) -> Output:
         answer = record.answer or ""
@@ -424,7 +450,8 @@ def study(
     (`max_depth=1`) is added for each combination, unless it is there. `score` is a scorer, or a dict of them: functions
     `(row, output) -> float | bool | dict`, or those of `rlm_notebook.scorers`. `seeds` is how often each row is solved
     in each arm. `budget` is for everything, judges included. Data, `name`, `checkpoint` and `mode` are as of
-    `engine.map`: what is recorded is not run again.
+    `engine.map`: what is recorded is not run again. Before the first call, scorers are checked against the columns;
+    a function is tried once for this, with the first row and an empty answer.
     Raises `ConfigurationError` and `CheckpointError`.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
@@ -448,6 +475,10 @@ def study(
         concurrency,
         mode_of(mode, recorded=store.path is not None),
     )
+
+    made.check_scorers()
+    if name is None and checkpoint is None:
+        say_unrecorded(f"the answers of {len(table)} rows in {len(arms)} arms", "study", [arm.engine for arm in arms])
 
     async def whole() -> Study:
         made.start()
@@ -475,8 +506,38 @@ def _scorers(score: Any) -> dict[str, Any]:
     return named
 
 
+class _Tried(dict[str, Any]):
+    """A row that remembers a column that was read and is not there."""
+
+    missed: str | None = None
+
+    def __missing__(self, name: str) -> Any:
+        self.missed = name
+        raise KeyError(name)
+
+
+def _try_with(name: str, scorer: Any, values: Mapping[str, Any]) -> None:
+    row = _Tried(values)
+    try:
+        scorer(row, Output(""))
+    except ConfigurationError:
+        raise
+    except KeyError:
+        if row.missed is None:
+            return
+        there = ", ".join(map(str, values))
+        raise ConfigurationError(
+            f"score[{name!r}] reads the column {row.missed!r}, which the table does not have; there are: {there}"
+        ) from None
+    except Exception:
+        # It may not know what to do with an empty answer.
+        return
+
+
 def _name_of(score: Any) -> str:
-    name = getattr(score, "__qualname__", type(score).__name__.lower()).removesuffix(".<locals>.score")
+    if isinstance(score, ColumnScorer):
+        return score.name
+    name = getattr(score, "__qualname__", type(score).__name__.lower())
     return "score" if "<" in name else name.rpartition(".")[2]
 
 

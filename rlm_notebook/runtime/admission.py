@@ -133,7 +133,7 @@ def budget_error(problem: OverBudget) -> BudgetExceededError:
     state = f"is spent ({problem.used:g} used)"
     if problem.used < problem.limit:
         wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
-        state = f"does not suffice for the next call ({wanted})"
+        state = f"does not suffice for the next {problem.unit} ({wanted})"
     spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
     error = BudgetExceededError(f"{spent}: run again with a larger budget to continue, or take error.run.partial()")
     error.budget, error.spent = problem.name, spent

@@ -10,11 +10,11 @@ __all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
 
 
 class OverBudget(Exception):
-    """The budget named `name` does not suffice: `used` of `limit`, and the next call may use `wanted`."""
+    """The budget named `name` does not suffice: `used` of `limit`, and the next call (`unit`) may use `wanted`."""
 
-    def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0) -> None:
+    def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0, unit: str = "call") -> None:
         super().__init__(name)
-        self.name, self.used, self.limit, self.wanted = name, used, limit, wanted
+        self.name, self.used, self.limit, self.wanted, self.unit = name, used, limit, wanted, unit
 
 
 class BudgetMeter:
@@ -42,6 +42,8 @@ class BudgetMeter:
         self._reserved = NOTHING
         self._in_flight = 0
         self._settled: asyncio.Future[None] | None = None
+        #: The most that was reserved for one call, in tokens and in dollars.
+        self.most_reserved = 0, 0.0
 
         # Separate from the usage, where one call of an unknown price makes the total cost unknown.
         self._usd = before.cost_usd or 0.0
@@ -104,12 +106,18 @@ class BudgetMeter:
                 return settled
             self._reserved += estimate
             self._usd_reserved += estimate.cost_usd or 0.0
+            tokens, usd = self.most_reserved
+            self.most_reserved = max(tokens, estimate.total_tokens), max(usd, estimate.cost_usd or 0.0)
             self._in_flight += 1
             self._calls += 1
             return None
         if problem.name == "calls" or not self._in_flight:
             self.refused = self.refused or problem
             raise problem
+        return self.next_settled()
+
+    def next_settled(self) -> asyncio.Future[None]:
+        """Done when the next call has been settled; not to be cancelled."""
         if self._settled is None:
             self._settled = asyncio.get_running_loop().create_future()
         return self._settled

@@ -256,9 +256,9 @@ def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
         return budget if costs else replace(budget, usd=None)
     if unknown:
         raise ConfigurationError(
-            f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give "
-            'prices={"NAME": (dollars per million tokens in, out)} or Budget(unknown_price="ignore"), '
-            "or limit calls or tokens"
+            f"a budget of {budget.usd:g} dollars, but the price of {', '.join(unknown)} is not known; give the engine "
+            f'prices={{"{unknown[0]}": (0.25, 2.0)}}, dollars per million tokens in and out, or give '
+            f'Budget(usd={budget.usd:g}, unknown_price="ignore"), or limit calls= or tokens='
         )
     return budget
 

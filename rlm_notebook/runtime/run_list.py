@@ -31,7 +31,8 @@ class RunSummary:
 
     `status` is "done", "failed", "cancelled", "paused", "running" for a run of this session, "interrupted" if its end
     was not recorded (another process may be running it), or "unreadable" if the file holds no run, for the reason in
-    `problem`. `done` counts the finished ones of its `nodes`. `calls`, `tokens`, `cost_usd` (dollars; `None` if
+    `problem`. `kind` is "run", or "experiment" for recorded rows of a table: its nodes are rows, of which some may have
+    `failed`. `done` counts the finished ones of its `nodes`. `calls`, `tokens`, `cost_usd` (dollars; `None` if
     unknown) and `seconds` (of work, without pauses) are over all executions. `title` is the first line of its cell, or
     of its task. `created`, `ended` and `updated` (when the file last changed) are in UTC.
     """
@@ -52,6 +53,8 @@ class RunSummary:
     ended: datetime | None = None
     updated: datetime | None = None
     problem: str = ""
+    kind: str = "run"
+    failed: int = 0
 
     @property
     def when(self) -> datetime | None:
@@ -76,7 +79,7 @@ class RunList(list[RunSummary]):
         """A `pandas.DataFrame` with one row per run.
 
         The columns are those of the table with units (`cost_usd`, NaN if unknown; `seconds`), then `done`, `created`,
-        `problem` and `path`. `when` and `created` are times in UTC; `task` is the whole task. Raises
+        `problem`, `path` and `kind`. `when` and `created` are times in UTC; `task` is the whole task. Raises
         `ConfigurationError` if pandas is not installed.
         """
         pandas = pandas_for("to_frame()")
@@ -98,7 +101,10 @@ class RunList(list[RunSummary]):
         printer.text(str(self))
 
     def _table(self) -> Table:
-        return Table(_SHOWN, tuple(map(_cells, self)), self.note or ("" if self else "no runs are recorded here"))
+        kinds = any(run.kind != "run" for run in self)
+        shown = ("name", "kind", *_SHOWN[1:]) if kinds else _SHOWN
+        rows = [(cells[0], run.kind, *cells[1:]) if kinds else cells for run in self for cells in [_cells(run)]]
+        return Table(shown, tuple(rows), self.note or ("" if self else "no runs are recorded here"))
 
 
 _COLUMNS: dict[str, Any] = {
@@ -116,6 +122,7 @@ _COLUMNS: dict[str, Any] = {
     "created": lambda run: run.created,
     "problem": lambda run: run.problem,
     "path": lambda run: str(run.path),
+    "kind": lambda run: run.kind,
 }
 
 
@@ -199,7 +206,7 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
     return (
         run.name,
         run.status,
-        str(run.nodes) if run.done == run.nodes else f"{run.done} of {run.nodes}",
+        _nodes(run),
         f"{run.calls:,}",
         f"{run.tokens:,}",
         "unknown" if run.cost_usd is None else f"${run.cost_usd:.4f}",
@@ -208,6 +215,13 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
         when,
         run.title[:_TITLE_CHARACTERS],
     )
+
+
+def _nodes(run: RunSummary) -> str:
+    count = str(run.nodes) if run.done == run.nodes else f"{run.done} of {run.nodes}"
+    if run.kind == "run":
+        return count
+    return f"{count} rows" + (f", {run.failed} failed" if run.failed else "")
 
 
 def _local(moment: datetime | None) -> str:

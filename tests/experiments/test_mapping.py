@@ -171,7 +171,9 @@ def test_the_tree_of_a_row_can_be_opened(tmp_path: Path) -> None:
         assert str(run.output) == trips.frame["answer"][1] == "Plan Oslo: at 9; downtown"
         assert run.internals.settings["limits"]["max_depth"] == 5
         assert "Hotel" in run.to_html()
-        with pytest.raises(ConfigurationError, match="the number of a row, 0 to 1"):
+        with pytest.raises(
+            ConfigurationError, match="the number of a row, 0 to 1: its position, as in the column _row"
+        ):
             trips.run(2)
 
 
@@ -325,12 +327,41 @@ def test_dollars_need_prices() -> None:
 
 
 def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    engine_of(Flaky()).map(TASK, rows("a"))
+    engine_of(Flaky()).map(TASK, rows("a"), checkpoint=False)
     assert capsys.readouterr().err == ""
 
-    engine_of(Flaky("b")).map(TASK, rows("a", "b"), progress=True)
+    engine_of(Flaky("b")).map(TASK, rows("a", "b"), checkpoint=False, progress=True)
 
     assert capsys.readouterr().err.startswith("rlm: 1 of 2 rows done, 1 failed, 2 calls")
+
+
+def test_what_is_not_recorded_is_said_where_it_may_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    engine_of(scripted()).map(TASK, rows("a"))
+    engine_of(scripted(price=(1.0, 1.0))).map(TASK, rows("a"), checkpoint=tmp_path / "labels")
+    assert capsys.readouterr().err == ""
+
+    engine_of(scripted(price=(1.0, 1.0))).map(TASK, rows("a", "b"))
+
+    said = capsys.readouterr().err
+    assert said.startswith("rlm: the answers of 2 rows are kept in memory only, and executed again they are paid for")
+    assert 'name="labels" records them' in said
+
+
+@pytest.mark.parametrize("budget", [Budget(calls=10), Budget(tokens=6_000)])
+def test_a_budget_finishes_whole_rows_in_their_order(budget: Budget, tmp_path: Path) -> None:
+    model = ScriptedModel({"Plan (.*)": ["x", "y"]}, latency=0.001)
+    texts = [f"Plan {number}" for number in range(20)]
+
+    labels = RecursiveEngine(model).map("{{row}}", texts, budget=budget, checkpoint=tmp_path / "labels")
+    done = labels.summary.done
+
+    assert done >= 2
+    assert labels.frame["_state"] == ["done"] * done + ["failed"] * (20 - done)
+    assert labels.frame["_calls"] == [4] * done + [0] * (20 - done), "nothing is paid for rows that are not finished"
+    if budget.calls:
+        assert "10 calls does not suffice for the next row (8 used, and it may take 4)" in labels.summary.note
+        labels.retry_failed(budget=Budget(calls=20))
+        assert labels.summary.done == 5
 
 
 def test_raise_with_a_spent_budget_raises() -> None:

@@ -14,7 +14,15 @@ import pandas
 import pytest
 
 import rlm_notebook as rlm
-from rlm_notebook import AsyncRecursiveEngine, Budget, ConfigurationError, RecursiveEngine, ScriptedModel, Study
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    Budget,
+    ConfigurationError,
+    ExecutionError,
+    RecursiveEngine,
+    ScriptedModel,
+    Study,
+)
 from rlm_notebook.scorers import exact, judge, numeric
 
 ROWS = pandas.DataFrame({"question": [f"number {number}" for number in range(30)], "gold": range(30)})
@@ -216,6 +224,40 @@ def test_a_plot_is_saved_as_svg(tmp_path: Path) -> None:
     assert "currentColor" not in Path(path).read_text(encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"\.svg"):
         studied().plot().save(tmp_path / "study.png")
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (exact("golt"), r"score\['exact'\], row 0: the scorer exact reads the column 'golt'; did you mean 'gold'"),
+        (numeric("question"), r"row 0: the scorer numeric\('question'\): 'none' is no number"),
+        (lambda row, output: row["golt"] == str(output), r"reads the column 'golt', which the table does not have"),
+        ({"own": lambda row, output: exact("golt")(row, output)}, "the scorer exact reads the column 'golt'"),
+    ],
+)
+def test_scorers_are_checked_before_the_first_call(score: Any, said: str) -> None:
+    scripted = model("tree", 0.5)
+
+    with pytest.raises(ConfigurationError, match=said):
+        rlm.study(
+            [{"question": "none", "gold": 1}],
+            task=TASK,
+            score=score,
+            grid={"max_depth": [1]},
+            engine=RecursiveEngine(scripted),
+        )
+
+    assert scripted.requests == []
+
+
+def test_a_scorer_that_fails_says_what_became_of_the_answers(tmp_path: Path) -> None:
+    def wrong(row: Any, output: Any) -> bool:
+        raise ValueError("oh")
+
+    with pytest.raises(ExecutionError, match=r"row 0 \(ValueError: oh\); the answers are in memory only.*name="):
+        studied(score=wrong, limit=1)
+    with pytest.raises(ExecutionError, match="the answers are recorded: correct it and run again"):
+        studied(score=wrong, limit=1, checkpoint=tmp_path / "study")
 
 
 def test_one_budget_for_all_arms() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,44 @@ async def test_mistakes_are_one_line(shell: Any, model: ScriptedModel, line: str
     with pytest.raises(type(error), match=said):
         raise error
     assert model.requests == []
+
+
+async def test_the_recorded_rows_are_listed_shown_and_exported(
+    shell: Any, model: ScriptedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.names["model"] = ScriptedModel(lambda request: 1 / 0 if "late" in request.facts.task else "fine")
+    await shell.value(f"%%rlm {QUIET} --over df --name labels\nSay {{{{text}}}}")
+    await shell.value(f"%%rlm {QUIET} --name trip\nbroken")
+
+    runs = await shell.value("%rlm runs")
+    assert [(run.name, run.kind, run.status, run.nodes, run.failed) for run in runs] == [
+        ("trip", "run", "done", 1, 0),
+        ("labels", "experiment", "failed", 2, 1),
+    ]
+    assert re.search(r"labels +experiment +failed +1 of 2 rows, 1 failed", str(runs))
+    shown = await shell.value("%rlm show labels")
+    assert "1 of 2 rows done, 1 failed" in str(shown)
+    assert "Say broken" in shown._repr_html_()
+    assert shown.run(0).status in ("done", "failed")
+    await shell.value("%rlm export labels --csv")
+    assert sorted(pandas.read_csv(tmp_path / "labels.csv")["task"]) == ["Say broken", "Say late"]
+    assert "the 2 rows of labels are written to" in capsys.readouterr().out
+    assert "written as a table: --csv" in str(await shell.failure("%rlm export labels --html"))
+    assert "trip is a run" in str(await shell.failure("%rlm export trip --csv"))
+    assert "labels is an experiment" in str(await shell.failure("%rlm diff labels trip"))
+    (tmp_path / "notebook.rlm" / "torn.rlmx.jsonl").write_text("{}\n", encoding="utf-8")
+    assert (await shell.value("%rlm runs"))[-1].status == "unreadable"
+
+
+async def test_a_replay_needs_no_model(shell: Any, model: ScriptedModel) -> None:
+    cell = "--max-depth 1 --view none --over df --name labels\nSay {{text}}"
+    await shell.value(f"%%rlm -m model {cell}")
+    del shell.names["model"]
+
+    again = await shell.value(f"%%rlm --mode replay {cell}")
+
+    assert again.frame["answer"].to_list() == ["SAY LATE", "SAY BROKEN"]
+    assert again.summary.calls == 0
 
 
 async def test_an_interrupt_keeps_what_finished_in_the_variable(shell: Any, model: ScriptedModel) -> None:

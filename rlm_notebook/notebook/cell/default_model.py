@@ -15,7 +15,16 @@ from ...models.env_file import load_env_file
 from ...models.registry import HOSTED, PROVIDERS, Provider
 from .transformer import user_names
 
-__all__ = ["OFFLINE", "chosen_model", "keys_from", "recorded_model", "suggestions", "variable", "why_default"]
+__all__ = [
+    "OFFLINE",
+    "chosen_model",
+    "keys_from",
+    "model_again",
+    "recorded_model",
+    "suggestions",
+    "variable",
+    "why_default",
+]
 
 OFFLINE = "offline"
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -56,12 +65,16 @@ def variable(name: str, option: str, variables: Mapping[str, Any]) -> Any:
 
 
 def recorded_model(recorded: Recorded | None) -> str:
-    """The specification of the recorded run's model, or "" if it is not used again.
+    """The specification of the recorded run's model, or "" if it is not used again."""
+    return model_again(str(recorded.tree.settings.get("model", "")) if recorded is not None else "")
+
+
+def model_again(name: str) -> str:
+    """A recorded name, if it specifies a model that is used again; else "".
 
     A callable cannot be found by its name, and `offline` is not a choice to repeat. The file may come from a stranger:
     only servers on this machine are contacted because of it.
     """
-    name = str(recorded.tree.settings.get("model", "")) if recorded is not None else ""
     kind = name.partition(":")[0]
     if kind in ("http", "https"):
         return name if urlsplit(name).hostname in _THIS_MACHINE else ""

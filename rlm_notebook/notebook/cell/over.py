@@ -14,7 +14,7 @@ from typing import Any, cast
 from ...async_engine import AsyncRecursiveEngine
 from ...exceptions import ConfigurationError
 from ...experiments.display import progress_html
-from ...experiments.mapping import Experiment
+from ...experiments.mapping import Experiment, store_for
 from ...experiments.progress import progress_of_rows, time_left
 from ...experiments.tables import table_of
 from ..kernel.comm_pump import pumped_comms
@@ -40,7 +40,7 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
     data = _table(session, str(options.over))
     row = options.as_ or "row"
     task = cell.strip("\n") if options.raw else _task(session, cell, [*table_of(data).names, row, "row"])
-    engine, budget = engine_for_rows(session, options)
+    engine, budget = engine_for_rows(session, options, lambda: _recorded_model(options, task))
     experiment = _started(session, options, engine, task, data, row, budget)
     if options.out:
         session.variables[options.out] = experiment
@@ -67,17 +67,10 @@ def _started(
     row: str,
     budget: Any,
 ) -> Experiment:
-    named: dict[str, Any] = {"checkpoint": True}
-    if options.no_checkpoint:
-        named = {}
-    elif options.checkpoint:
-        named = {"checkpoint": Path(options.checkpoint).expanduser().absolute()}
-    elif options.name:
-        named = {"name": options.name}
     return engine.map(
         task,
         data,
-        **named,
+        **_file(options),
         output_type=type_named(options.type, session.variables) if options.type else None,
         budget=budget,
         concurrency=options.max_concurrency or 64,
@@ -87,6 +80,20 @@ def _started(
         store=cast(Any, options.store or "full"),
         row=row,
     )
+
+
+def _file(options: CellOptions) -> dict[str, Any]:
+    if options.no_checkpoint:
+        return {"checkpoint": False}
+    if options.checkpoint:
+        return {"checkpoint": Path(options.checkpoint).expanduser().absolute()}
+    return {"name": options.name} if options.name else {"checkpoint": True}
+
+
+def _recorded_model(options: CellOptions, task: str) -> str:
+    """The model that answered most lately in the cell's file; "" if none is known."""
+    given = {"name": None, "checkpoint": None, **_file(options)}
+    return store_for(given["name"], given["checkpoint"], task).model
 
 
 def _table(session: Session, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, cast
 
@@ -22,7 +22,16 @@ from ...runtime.run import Run
 from ...sandbox.options import CodeSandbox
 from ..commands.run_lookup import live_run
 from ..kernel.session import Session
-from .default_model import OFFLINE, chosen_model, keys_from, recorded_model, suggestions, variable, why_default
+from .default_model import (
+    OFFLINE,
+    chosen_model,
+    keys_from,
+    model_again,
+    recorded_model,
+    suggestions,
+    variable,
+    why_default,
+)
 from .journal_choice import FileOrMemory, named_file
 from .options import CellOptions
 from .type_option import type_named
@@ -214,17 +223,20 @@ def _budget(session: Session, options: CellOptions) -> Budget | None:
     return replace(_default_budget(session), **cast(Any, options.limits))
 
 
-def engine_for_rows(session: Session, options: CellOptions) -> tuple[AsyncRecursiveEngine, Budget | None]:
-    """The engine of a cell with `--over`, and the budget of all its rows together. Raises `ConfigurationError`."""
+def engine_for_rows(
+    session: Session, options: CellOptions, recorded: Callable[[], str]
+) -> tuple[AsyncRecursiveEngine, Budget | None]:
+    """The engine of a cell with `--over`, and the budget of all its rows together. `recorded` gives the name of the
+    model in the cell's file, or "". Raises `ConfigurationError`."""
     if options.env_file:
         session.print_once(keys_from(options.env_file))
-    model, mode = _model(session, options), options.mode
+    model = _model(session, options)
     if model is None:
-        model, mode = _default_model(session, mode, None, "")
+        model = model_again(recorded()) if options.mode != "fresh" else ""
+        model = model or _default_model(session, options.mode, None, "")[0]
     if model is _UNAVAILABLE:
-        raise ConfigurationError(
-            "a replay of rows needs the name of the model that answered them: give it with -m (no key is needed)"
-        )
+        # Named like the recorded model, so that its rows are found.
+        model = UnavailableModel(recorded() or "the model")
     engine = _engine(session, options, model)
     # An engine of the notebook may have a budget: that is for each row.
     own = model.budget if isinstance(model, AsyncRecursiveEngine | RecursiveEngine) else None

@@ -22,7 +22,7 @@ from ..cell.line_parser import LineParser
 from ..cell.options import parser as cell_parser
 from ..kernel.session import Session
 from .registry import command, command_names
-from .run_lookup import run_names
+from .run_lookup import experiment_names, run_names
 
 __all__ = ["Completion", "completions"]
 
@@ -128,7 +128,7 @@ def _is_context(value: Any) -> bool:
 
 def _runs(session: Session, word: str) -> list[str]:
     try:
-        return run_names(session)
+        return [*run_names(session), *experiment_names(session)]
     except RLMError:
         return []
 

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...checkpoints.document import document_of
+from ...checkpoints.location import rows_name
 from ...console import say
 from ...core.redaction import store_of
 from ...exceptions import ConfigurationError
+from ...experiments.recorded import RecordedExperiment
 from ...runtime.run_view import RunView
 from ...views.export.report import Report
 from ..cell.line_parser import LineParser
 from ..display.report import report_of_run
 from ..kernel.session import Session
 from .registry import Command
-from .run_lookup import run_named, runs_kept
+from .run_lookup import experiment_named, run_named, runs_kept
 
 __all__ = ["EXPORT"]
 
@@ -31,9 +33,15 @@ Written = tuple[bytes, list[str]]
 
 
 def _export(session: Session, options: argparse.Namespace) -> None:
-    form, path = next((form, getattr(options, form)) for form in _FORMS if getattr(options, form) is not None)
-    suffix, written = _FORMS[form]
+    forms = (*_FORMS, *_TABLES)
+    form, path = next((form, getattr(options, form)) for form in forms if getattr(options, form) is not None)
+    if (rows := experiment_named(session, options.name)) is not None:
+        _export_rows(rows, options.name, form, path)
+        return
+    if form in _TABLES:
+        raise ConfigurationError(f"{options.name} is a run, and --{form} writes the rows of experiments; give --json")
     run = run_named(session, options.name)
+    suffix, written = _FORMS[form]
     target = Path(path or Path(options.name).stem + suffix).expanduser().absolute()
     if target in runs_kept(session) or str(target) == run.checkpoint:
         raise ConfigurationError(f"{target} is where a run is kept; export to another path")
@@ -50,6 +58,25 @@ def _export(session: Session, options: argparse.Namespace) -> None:
     say(f"rlm: {options.name} is written to {target} ({max(1, len(data) >> 10)} KB)")
     for remark in remarks:
         say(f"rlm: {remark}")
+
+
+def _export_rows(rows: RecordedExperiment, name: str, form: str, path: str) -> None:
+    """The rows of an experiment as a table."""
+    suffix = _TABLES.get(form)
+    if suffix is None:
+        listed = ", ".join(f"--{each}" for each in _TABLES)
+        raise ConfigurationError(
+            f"{name} is an experiment, and its rows are written as a table: {listed}; "
+            f"export one of its runs with `%rlm show {name}` and .run(0).to_html(PATH)"
+        )
+    target = Path(path or rows_name(Path(name)) + suffix).expanduser().absolute()
+    if str(target) == rows.checkpoint:
+        raise ConfigurationError(f"{target} is where the rows are kept; export to another path")
+    try:
+        rows.write(target.with_suffix(suffix) if not target.suffix else target)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
+    say(f"rlm: the {len(rows)} rows of {name} are written to {target}")
 
 
 # -- the formats ---------------------------------------------------------------------------------------------------
@@ -122,6 +149,8 @@ _FORMS: dict[str, tuple[str, Callable[[RunView], Written]]] = {
     "json": (".export.json", _json),
     "mermaid": (".mmd", lambda run: (run.to_mermaid().encode(), [])),
 }
+#: The formats of experiments, and the endings of their files.
+_TABLES = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet"}
 _DOCUMENTS = ("md", "tex", "docx")
 _HELP = {
     "md": "the answer and the nodes that it cites, as Markdown",
@@ -138,6 +167,9 @@ def _options(parser: LineParser) -> None:
     form = parser.add_mutually_exclusive_group(required=True)
     for name, (suffix, _) in _FORMS.items():
         description = f"{_HELP[name]}; default: NAME{suffix} in the working directory"
+        form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
+    for name, suffix in _TABLES.items():
+        description = f"the rows of an experiment; default: NAME{suffix} in the working directory"
         form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
 
 

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...checkpoints.location import is_archived, notebook_path, run_files, run_folder, run_folders
+from ...checkpoints.location import (
+    is_archived,
+    notebook_path,
+    rows_files,
+    rows_name,
+    run_files,
+    run_folder,
+    run_folders,
+)
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
 from ..cell.line_parser import close_to
 from ..kernel.session import Session
 
-__all__ = ["file_of", "folders", "live_run", "run_named", "run_names", "runs_kept"]
+if TYPE_CHECKING:
+    from ...experiments.recorded import RecordedExperiment
+
+__all__ = [
+    "experiment_named",
+    "experiment_names",
+    "experiments_kept",
+    "file_of",
+    "folders",
+    "live_run",
+    "run_named",
+    "run_names",
+    "runs_kept",
+]
 
 
 def folders(session: Session) -> list[Path]:
@@ -30,6 +52,30 @@ def run_names(session: Session) -> list[str]:
     return [path.stem for path in runs_kept(session)]
 
 
+def experiments_kept(session: Session) -> list[Path]:
+    """The files of experiments."""
+    return [path for folder in folders(session) for path in rows_files(folder)]
+
+
+def experiment_names(session: Session) -> list[str]:
+    return [rows_name(path) for path in experiments_kept(session)]
+
+
+def experiment_named(session: Session, name: str) -> RecordedExperiment | None:
+    """The recorded rows of the experiment with this name or path; `None` if it names none. A run comes first."""
+    from ...experiments.recorded import load_experiment
+
+    if "/" in name or "\\" in name or name.endswith(".jsonl"):
+        return load_experiment(Path(name).expanduser().absolute()) if name.endswith(".jsonl") else None
+    if name in run_names(session):
+        return None
+    found = [path for path in experiments_kept(session) if rows_name(path) == name]
+    if len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise ConfigurationError(f"several experiments are named {name!r}: {listed}; give the path of one")
+    return load_experiment(found[0]) if found else None
+
+
 def file_of(session: Session, name: str) -> Path:
     """The JSON path for a name or a path. Raises `ConfigurationError` with the closest name."""
     if name.endswith(".json") or "/" in name or "\\" in name:
@@ -40,7 +86,10 @@ def file_of(session: Session, name: str) -> Path:
     if found:
         raise ConfigurationError(f"several runs are named {name!r}: {', '.join(map(str, found))}; give the path of one")
     known = [path.stem for path in runs_kept(session) if not is_archived(path)]
-    hint = close_to(name, run_names(session)) or f"there are: {', '.join(known)}"
+    known += experiment_names(session)
+    hint = close_to(name, [*run_names(session), *experiment_names(session)]) or f"there are: {', '.join(known)}"
+    if name in experiment_names(session):
+        hint = f"{name} is an experiment: `%rlm show {name}` shows its rows, `.run(0)` of that is the run of one"
     if not known:
         searched = ", ".join(map(str, folders(session))) or f"{Path.cwd()} (no *.rlm folder)"
         hint = f"nothing is saved in {searched}: run a %%rlm cell first, or give the path of a run's JSON"

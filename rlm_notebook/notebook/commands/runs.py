@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ...checkpoints.location import is_archived
+from ...checkpoints.location import is_archived, rows_name
 from ...checkpoints.selection import recorded_in
 from ...console import say
 from ...exceptions import CheckpointError, ConfigurationError
-from ...runtime.run_list import RunList, summary_of
+from ...experiments.mapping import Experiment
+from ...experiments.recorded import RecordedExperiment, load_experiment
+from ...experiments.study import Study
+from ...runtime.run_list import RunList, RunSummary, summary_of
 from ...runtime.run_view import RunView
 from ...views.diff import Difference
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .registry import Command
-from .run_lookup import file_of, folders, live_run, run_named, runs_kept
+from .run_lookup import experiment_named, experiments_kept, file_of, folders, live_run, run_named, runs_kept
 
 __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 
@@ -27,28 +31,55 @@ __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 
 
 def _runs(session: Session, options: argparse.Namespace) -> RunList:
-    found = (summary_of(path) for path in runs_kept(session) if options.all or not is_archived(path))
+    found = [summary_of(path) for path in runs_kept(session) if options.all or not is_archived(path)]
     runs = [
         replace(run, status="running") if run.status == "interrupted" and live_run(session, run.path) else run
         for run in found
-    ]
+    ] + [_of_rows(path) for path in experiments_kept(session)]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"
     return RunList(runs, f"in {where}" if runs else f"no runs are kept yet (searched {where})")
+
+
+def _of_rows(path: Path) -> RunSummary:
+    """An experiment as a row of the list; never raises, as `summary_of`."""
+    updated = datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
+    known = RunSummary(rows_name(path), path, "unreadable", updated=updated, kind="experiment")
+    try:
+        recorded = load_experiment(path)
+        summary = recorded.summary
+    except CheckpointError as error:
+        return replace(known, problem=str(error))
+    return replace(
+        known,
+        status=summary.status,
+        title=f"{summary.rows} rows of a table",
+        nodes=summary.rows,
+        done=summary.done,
+        failed=summary.failed,
+        calls=summary.calls,
+        tokens=summary.tokens,
+        cost_usd=summary.cost_usd,
+        seconds=summary.seconds,
+        model=recorded.model,
+    )
 
 
 def _runs_options(parser: LineParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="include the numbered copies of earlier runs")
 
 
-RUNS = Command("the saved runs beside this notebook; the value has `.to_frame()`", _runs, _runs_options)
+RUNS = Command("the saved runs and experiments beside this notebook; the value has `.to_frame()`", _runs, _runs_options)
 
 
 # -- show ----------------------------------------------------------------------------------------------------------
 
 
-def _show(session: Session, options: argparse.Namespace) -> RunView:
+def _show(session: Session, options: argparse.Namespace) -> RunView | RecordedExperiment | Experiment | Study:
     if options.name:
-        return run_named(session, options.name)
+        held = session.variables.get(options.name)
+        if isinstance(held, Experiment | Study | RecordedExperiment):
+            return held
+        return experiment_named(session, options.name) or run_named(session, options.name)
     if session.last is None:
         raise UsageError("%rlm show: no run yet in this session; name one of `%rlm runs`")
     return session.last
@@ -56,11 +87,11 @@ def _show(session: Session, options: argparse.Namespace) -> RunView:
 
 def _show_options(parser: LineParser) -> None:
     parser.add_argument(
-        "name", nargs="?", metavar="RUN", help="a run's name, its path or a variable; default: the last run"
+        "name", nargs="?", metavar="RUN", help="a name of `%rlm runs`, a path or a variable; default: the last run"
     )
 
 
-SHOW = Command("show a run: the recorded tree, read only", _show, _show_options)
+SHOW = Command("show a run or an experiment as it is recorded, read only", _show, _show_options)
 
 
 # -- diff ----------------------------------------------------------------------------------------------------------
