@@ -80,6 +80,8 @@ __all__ = ["JsonFile", "load_recorded", "require_at_rest"]
 SYNC_INTERVAL = 0.2
 #: How many copies are retained when a change makes a new version of a run.
 MOST_VERSIONS = 20
+#: From so many new objects on, a scan of them by the garbage collector is worth preventing.
+MANY_OBJECTS = 50_000
 
 
 @contextmanager
@@ -92,7 +94,8 @@ def _without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            if not gc.get_freeze_count():
+            # Of a process that has frozen its objects, counting those takes longer than reading a small file.
+            if gc.get_count()[0] > MANY_OBJECTS and not gc.get_freeze_count():
                 # Moves the new objects into the oldest generation without scanning them.
                 gc.freeze()
                 gc.unfreeze()

@@ -19,6 +19,7 @@ from rlm_notebook import (
     ExecutionError,
     ScriptedModel,
 )
+from rlm_notebook.checkpoints import json_file
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.core.events import Event, NodeCreated
 from tests.support.checkpoint_files import (
@@ -198,3 +199,18 @@ async def test_the_garbage_collector_is_left_as_it_was_found(path: Path) -> None
             assert gc.isenabled() == wanted
         finally:
             gc.enable()
+
+
+async def test_a_small_file_is_read_without_counting_what_the_process_has_frozen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting takes as long as there are frozen objects, and a suite or a server may freeze millions of them."""
+    await engine().solve("trip", checkpoint=path)
+    counted: list[int] = []
+    real = gc.get_freeze_count
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: counted.append(real()) or counted[-1])
+    load_recorded(path)
+    assert not counted
+    monkeypatch.setattr(json_file, "MANY_OBJECTS", -1)
+    load_recorded(path)
+    assert len(counted) == 1
