@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .caches.shared_replies import SharedReplies
 from .checkpoints.file_names import baseline_path
+from .checkpoints.heads import differ, options_in
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import existing_edit, new_edit
 from .core.changes import Change, changes_of, edited_task, reusable
@@ -407,7 +408,7 @@ class AsyncRecursiveEngine(EngineOptions):
             if configuration.code is not None and configuration.limits.max_depth > 1:
                 require_available(configuration.code)
         main = replay if job.mode == "replay" else self._recursion.solve
-        return Run(job, configuration, known, self, main, others=_other_versions(job, known))
+        return Run(job, configuration, known, self, main, others=_other_versions(job, known, configuration))
 
     def join_again(self, job: RunRequest) -> Run:
         """A run that synthesises the recorded results and solves nothing new."""
@@ -540,19 +541,21 @@ def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:
     return not done or known is None or known.tree.request_key != job.request_key
 
 
-def _other_versions(job: RunRequest, known: Recorded | None) -> Sequence[Node]:
-    """The nodes of the other versions of the run, unless the file itself has the answer: what was paid for there is not
-    paid for again."""
-    if known is None or job.mode != "resume" or not isinstance(job.journal, VersionedJournal):
+def _other_versions(job: RunRequest, known: Recorded | None, configuration: Configuration) -> Sequence[Node]:
+    """The nodes of the other versions of the run, unless the file itself has the answer, and for a new file those of
+    the same request with other options: what was paid for there is not paid for again."""
+    if job.mode != "resume" or not isinstance(job.journal, VersionedJournal):
         return ()
-    if known.tree.status == "done" and known.tree.request_key == job.request_key:
+    same = known.tree if known is not None and known.tree.request_key == job.request_key else None
+    finished = same is not None and same.status == "done"
+    if same is not None and finished and not differ(options_in(same.settings), options_in(configuration.to_json())):
         return ()
-    same_request = known.tree.request_key == job.request_key
-    mine, found = changes_of(known.tree) if same_request else [], list[Node]()
+    mine, found = changes_of(same) if same is not None else [], list[Node]()
     # The newest last: of equal records, the last one counts.
-    for version in reversed(job.journal.versions()):
+    for version in reversed(job.journal.versions() if known is not None else job.journal.related()):
         # A fresh run has another id: nothing of the run that it replaced belongs to it.
-        if version.tree.request_key != job.request_key or (same_request and version.tree.run_id != known.tree.run_id):
+        replaced = same is not None and version.tree.run_id != same.run_id
+        if version.tree.request_key != job.request_key or replaced:
             continue
         since = [change for change in mine if change not in changes_of(version.tree)]
         nodes = reusable((*version.earlier, *version.tree), since) if store_of(version) != "hashes" else []

@@ -295,6 +295,10 @@ class VersionedJournal(Protocol):
         """The versions before the present one, newest first."""
         ...
 
+    def related(self) -> Sequence[Recorded]:
+        """Runs of the same request in other journals, whose results may be reused here."""
+        ...
+
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         """Record the next version; the present one, of one of the `known` executions, becomes one of `versions`.
         Raises `CheckpointError`."""

@@ -10,7 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from ..exceptions import CheckpointError
 from .file_names import journal_path
 from .safe_files import LARGEST_FILE, require_regular
 
-__all__ = ["RunHead", "head_of"]
+__all__ = ["Options", "RunHead", "differ", "head_of", "options_in"]
+
+#: Options that may change an answer although they are not part of the request key, by name.
+Options = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class RunHead:
     cell_id: str = ""
     status: str = ""
     model: str = ""
+    options: Options = field(default_factory=dict)
     #: The run is an edit of another run, or the plain run that one is compared with.
     derived: bool = False
     #: Where it cannot be read: the start of its text, which may still name its cell.
@@ -64,8 +68,24 @@ def head_of(path: Path) -> RunHead:
         cell_id=next((found for head in reversed(heads) if (found := _text(head, "cell_id"))), ""),
         status=_text(latest, "status"),
         model=_text(settings, "model"),
+        options=options_in(settings),
         derived=bool(settings.get("edit") or settings.get("baseline") or latest.get("parent")),
     )
+
+
+def options_in(settings: dict[str, Any]) -> Options:
+    """The options in the settings of an engine; none for a file that records no limits."""
+    limits, code = settings.get("limits"), settings.get("code")
+    if not isinstance(limits, dict):
+        return {}
+    found = {name: limits[name] for name in ("max_depth", "max_steps", "max_tool_rounds") if name in limits}
+    found |= {name: settings[name] for name in ("on_limit", "on_failure") if name in settings}
+    return {**found, "code": [code.get("kind"), code.get("when")] if isinstance(code, dict) else None}
+
+
+def differ(one: Options, other: Options) -> bool:
+    """Whether two runs of one request have other options; what only one of them records is no difference."""
+    return any(one[name] != other[name] for name in one.keys() & other.keys())
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

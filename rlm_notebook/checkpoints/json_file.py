@@ -45,7 +45,7 @@ import errno
 import gc
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -106,10 +106,11 @@ class JsonFile:
     """The `Journal` that writes a run to `path`, a `.json` file. The module docstring explains its states.
 
     Raises `CheckpointError` where the file cannot be read or written, or is locked by another writer; in these cases no
-    file was changed. `cell_id` is recorded, so that an edited cell finds its file again.
+    file was changed. `cell_id` is recorded, so that an edited cell finds its file again. `related` are the files of
+    runs of the same request with other options.
     """
 
-    def __init__(self, path: str | Path, *, cell_id: str = "") -> None:
+    def __init__(self, path: str | Path, *, cell_id: str = "", related: Iterable[Path] = ()) -> None:
         file = Path(path)
         if os.path.isdir(file):
             raise CheckpointError(f"cannot use {file} as a checkpoint: it is a directory; name a file such as run.json")
@@ -119,6 +120,7 @@ class JsonFile:
         self._journal = self._file.with_name(self._file.stem + ".journal.jsonl")
         self._lock_path = self._file.with_name(self._file.name + ".lock")
         self._cell_id = cell_id
+        self._related = tuple(related)
         self._buffered: list[Event] = []
         self._lines: IO[bytes] | None = None
         self._lock: Any = None
@@ -181,11 +183,11 @@ class JsonFile:
 
     def versions(self) -> list[Recorded]:
         """The numbered copies, newest first. One that cannot be read is left out."""
-        found = []
-        for place in archive_paths(self._file):
-            with suppress(CheckpointError):
-                found.append(_read_document(place))
-        return [each for each in found if each is not None]
+        return _readable(archive_paths(self._file))
+
+    def related(self) -> list[Recorded]:
+        """The runs of the same request in other files. One that cannot be read is left out."""
+        return _readable(self._related)
 
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         """Writes `recorded` as the next version of this run; what the file holds becomes a numbered copy.
@@ -342,8 +344,11 @@ class JsonFile:
     def _is_outdated(self, recorded: Recorded) -> bool:
         """No model was called, but the file is not the final form of this run, or holds more than `store` allows."""
         before = self._recorded
-        if recorded.tree.status != "done" or before is None:
+        if recorded.tree.status != "done":
             return False
+        if before is None or _result_key(before) != _result_key(recorded):
+            # The answer is that of another version, or of a run with other options.
+            return True
         # A request may differ in a variable that no node read. The file then gets the new request's key, so that a
         # replay finds it.
         same_request = before.tree.request_key == recorded.tree.request_key
@@ -483,6 +488,15 @@ def load_recorded(path: Path) -> Recorded | None:
     return _load(path)[0]
 
 
+def _readable(paths: Iterable[Path]) -> list[Recorded]:
+    """The documents at these paths, without those that cannot be read."""
+    found = []
+    for path in paths:
+        with suppress(CheckpointError):
+            found.append(_read_document(path))
+    return [each for each in found if each is not None]
+
+
 @_without_garbage_collection()
 def _load(path: Path) -> tuple[Recorded | None, bool]:
     """The recorded run, and whether the journal has lines that cannot be read."""
@@ -584,6 +598,11 @@ def _is_continued(old: Recorded, new: Recorded) -> bool:
         return False
     same = all(old.tree.settings.get(name) == new.tree.settings.get(name) for name in ("edit", "model", "planner"))
     return not old.spent.calls or (same and old.tree.parent == new.tree.parent)
+
+
+def _result_key(recorded: Recorded) -> str:
+    root = recorded.tree.root
+    return root.result_key if root is not None else ""
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ this order: **the request key decides, then the cell id, then the name.**
 
 - The request key says that the file answers what the cell asks. Such a file is the cell's, because nobody pays twice
   for what a file beside the notebook knows. A run of another model answers nothing.
+  Of several such files, the one of the cell's options is meant: two cells with one task, of which one has `--code=root`
+  or another limit, have one request key and two answers, and neither replaces the other's file.
 - The cell id, where the front end sends one, says that the file holds an earlier version of this cell. Its run is
   continued: what the edit leaves unchanged is reused, and a finished run is archived first.
 - The name alone says little: copied cells share it, and so do the cells of other notebooks. A file of this name that
@@ -53,7 +55,7 @@ from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
 from .adoption import adopt
-from .heads import RunHead, head_of
+from .heads import Options, RunHead, differ, head_of
 
 __all__ = [
     "FOLDER_SUFFIX",
@@ -68,6 +70,7 @@ __all__ = [
     "is_archived",
     "notebook_path",
     "papermill_folders",
+    "related",
     "rows_files",
     "rows_name",
     "run_files",
@@ -131,8 +134,9 @@ def run_folder(notebook: Path) -> Path:
 class Cell:
     """One execution of a cell: its `--name`, the front end's cell id, the request key, the task, the execution's id.
 
-    `model`: the name of the model it chose, "" if none. `keep_plan`, and the mode "replay": it asks for what its name
-    holds; "fresh" reuses nothing. `typed`: in a terminal, where what is typed again under a name is its next version.
+    `model`: the name of the model it chose, "" if none. `options`: those of `heads.options_in`. `keep_plan`, and the
+    mode "replay": it asks for what its name holds; "fresh" reuses nothing. `typed`: in a terminal, where what is typed
+    again under a name is its next version.
     """
 
     def __init__(
@@ -144,6 +148,7 @@ class Cell:
         task: str,
         execution: str = "",
         model: str = "",
+        options: Options | None = None,
         keep_plan: bool = False,
         mode: str = "resume",
         typed: bool = False,
@@ -154,6 +159,7 @@ class Cell:
         self.task = task
         self.execution = execution
         self.model = model
+        self.options = options or {}
         self.keep_plan = keep_plan
         session = os.environ.get("RLM_MODE") if mode == "resume" else None
         self.replays = (session or mode) == "replay"
@@ -197,10 +203,23 @@ class FilesInUse:
     def by_another(self, path: Path, cell: Cell) -> bool:
         """Another cell uses the file, or another task of the same execution does (a cell with a loop)."""
         user = self._users.get(path)
+        if self.with_other_options(path, cell):
+            return True
         if user is None or not cell.cell_id:
             return False
         other_task = user.execution == cell.execution and user.request_key != cell.request_key
         return user.cell_id != cell.cell_id or other_task
+
+    def with_other_options(self, path: Path, cell: Cell) -> bool:
+        """Another cell with other options uses the file; where no cell has an id, any execution with other options.
+
+        A terminal has no cells: there, it is the same task typed again. A replay only reads.
+        """
+        user = self._users.get(path)
+        if user is None or cell.typed or cell.replays:
+            return False
+        same_cell = bool(cell.cell_id) and user.cell_id == cell.cell_id and user.execution != cell.execution
+        return not same_cell and differ(user.options, cell.options)
 
     def require_unused(self, path: Path, cell: Cell) -> None:
         """Raises `ConfigurationError` if another cell keeps another request in this file, which the user named."""
@@ -291,7 +310,8 @@ class _Search:
         cell, readable = self.cell, [head for head in self.own if self._may_be_cells(head)]
         unused = [head for head in readable if not self.in_use.by_another(head.path, cell)]
         # Cells with one name and one request share its file: a dry run and the run, for example.
-        if answer := self._best(h for h in (readable if cell.name is not None else unused) if cell.is_answered_by(h)):
+        shared = [head for head in readable if not self.in_use.with_other_options(head.path, cell)]
+        if answer := self._best(h for h in (shared if cell.name is not None else unused) if cell.is_answered_by(h)):
             return self._found(answer)
         mine = [head for head in unused if cell.is_in(head) or self.in_use.by(head.path, cell)]
         if not mine and (damaged := self._unreadable()):
@@ -310,12 +330,14 @@ class _Search:
         return head.unreadable is None and self.cell.may_be_in(head.path) and not derived
 
     def _best(self, answers: Iterable[RunHead]) -> RunHead | None:
-        """Of several files that answer the request: the cell's own, one that is done, one of a notebook that exists."""
+        """Of several files that answer the request: the cell's own, one of its options, one that is done, one of a
+        notebook that exists."""
 
         def rank(head: RunHead) -> tuple[Any, ...]:
             # Of the folders beside a known notebook, what an orphan holds is moved and so tidied up.
             last = _is_orphan(head) != self.known
-            return not self.cell.is_in(head), not head.done, last, head.path.stem != self.cell.stem, head.path
+            first = not self.cell.is_in(head), differ(head.options, self.cell.options), not head.done
+            return *first, last, head.path.stem != self.cell.stem, head.path
 
         return min(answers, key=rank, default=None)
 
@@ -367,7 +389,10 @@ class _Search:
     def _answer_elsewhere(self) -> RunHead | None:
         """A run of another folder, one that another cell uses, or an archived one, which answers the request."""
         cell = self.cell
-        shared = [head for head in self.own if cell.may_be_in(head.path) and self.in_use.by_another(head.path, cell)]
+        mine = (head for head in self.own if cell.may_be_in(head.path))
+        shared = [head for head in mine if self.in_use.by_another(head.path, cell)]
+        # With other options the run has another answer; what it shares with this one is reused as of `related`.
+        shared = [head for head in shared if not self.in_use.with_other_options(head.path, cell)]
         # Of its own file, the cell reuses the archived versions anyway.
         has_file = any(cell.is_in(head) and cell.may_be_in(head.path) for head in self.own)
         archived = map(head_of, filter(cell.may_be_in, () if has_file else self._archived))
@@ -424,6 +449,14 @@ class _Search:
         taken = {head.path.stem for head in self.own} | {path.stem for path in run_files(self.home)}
         stems = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         return self.home / f"{next(each for each in stems if each not in taken)}.json"
+
+
+def related(path: Path, name: str | None, request_key: str) -> list[Path]:
+    """The other runs of a request in the folder of a cell's new file, which were made with other options."""
+    cell = Cell(name=name, cell_id="", request_key=request_key, task="")
+    others = (each for each in run_files(path.parent) if each != path and not is_archived(each))
+    heads = [head_of(each) for each in others if cell.may_be_in(each)]
+    return [head.path for head in heads if request_key in head.request_keys and not head.derived]
 
 
 def _notebook_of(path: Path) -> Path:

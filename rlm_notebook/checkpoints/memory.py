@@ -39,6 +39,9 @@ class MemoryJournal:
         """The versions before the present one, newest first."""
         return list(self._versions)
 
+    def related(self) -> list[Recorded]:
+        return []
+
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         """As `JsonFile.supersede`."""
         if self._recorded is not None:

@@ -46,6 +46,11 @@ class RedactedJournal:
         found: list[Recorded] = self._journal.versions()  # type: ignore[attr-defined]
         return found
 
+    def related(self) -> list[Recorded]:
+        """As `JsonFile.related`."""
+        found: list[Recorded] = self._journal.related()  # type: ignore[attr-defined]
+        return found
+
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         """As `JsonFile.supersede`, redacted."""
         self._journal.supersede(redacted_run(recorded, self._store), known)  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook import AsyncRecursiveEngine, ScriptedModel
+from rlm_notebook.checkpoints.heads import options_in
 from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.checkpoints.location import (
     Cell,
@@ -39,7 +40,7 @@ def cell(task: str = "Say so", *, name: str | None = None, cell_id: str = "", ke
     return Cell(name=name, cell_id=cell_id, request_key=key, task=task, execution=run)
 
 
-def recorded(path: Path, **head: str) -> Path:
+def recorded(path: Path, **head: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"format": "rlm-checkpoint", **head}))
     return path
@@ -531,6 +532,36 @@ def test_cells_of_one_name_and_one_request_share_a_file(notebook: Path) -> None:
     first, second = (cell(name="demo", cell_id=each, key="k", run=each) for each in "ab")
     assert [run(files, notebook, each) for each in (first, second, first)] == ["demo"] * 3
     assert run(files, notebook, cell(name="demo", cell_id="b", key="edited", run="c")) == "demo-2"
+
+
+@pytest.mark.parametrize("name", [None, "demo"])
+@pytest.mark.parametrize("ids", [("", ""), ("a", "b")])
+def test_each_of_two_cells_with_other_options_keeps_its_file(
+    notebook: Path, tmp_path: Path, name: str | None, ids: tuple[str, str]
+) -> None:
+    engines: list[dict[str, Any]] = [
+        {"limits": {"max_depth": 5}},
+        {"limits": {"max_depth": 5}, "code": {"when": "root"}},
+    ]
+    cells = [
+        Cell(name=name, cell_id=i, request_key="k", task="Say so", execution=run, options=options_in(engine))
+        for i, run, engine in zip(ids, "12", engines, strict=True)
+    ]
+    stem = name or "say-so"
+    places = [run_folder(notebook) / f"{stem}.json", run_folder(notebook) / f"{stem}-2.json"]
+    heads = [
+        {"request_key": "k", "cell_id": i, "status": "done", "engine": engine}
+        for i, engine in zip(ids, engines, strict=True)
+    ]
+    recorded(places[0], **heads[0])
+    files = FilesInUse()
+    assert run(files, notebook, cells[0]) == stem
+    assert checkpoint_for(cells[1], notebook, tmp_path, files) == places[1]
+    assert not places[1].exists(), "the other answer is not copied"
+    recorded(places[1], **heads[1])
+    for order in ([0, 1], [1, 0]):
+        files = FilesInUse()
+        assert [run(files, notebook, cells[at]) for at in order] == [places[at].stem for at in order]
 
 
 def test_what_is_typed_again_under_a_name_is_its_next_version(notebook: Path, tmp_path: Path) -> None:

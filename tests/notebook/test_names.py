@@ -28,6 +28,14 @@ async def llm(inputs, context):
     return {"content": json.dumps({"decision": "EXECUTE", "answer": "about " + context["task"]})}"""
 
 
+SPLITTING_MODEL = MODEL.replace(
+    'json.dumps({"decision": "EXECUTE", "answer": "about " + context["task"]})',
+    'json.dumps({"decision": "RECURSE", "sub_tasks": ["Left.", "Right."]}) if context["mode"] == "planner" '
+    'and context["depth"] == 0 else json.dumps({"decision": "EXECUTE", "answer": context["mode"]})',
+)
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+
 def calls(folder: Path) -> int:
     log = folder / "calls.log"
     return len(log.read_text().splitlines()) if log.exists() else 0
@@ -49,6 +57,19 @@ async def test_two_tasks_of_one_name_are_paid_for_once(shell: Any, capsys: pytes
         paid.append(model.calls)
     assert paid[0] == paid[-1]
     assert "this one is demo-2.json" in capsys.readouterr().out
+
+
+async def test_options_that_are_changed_back_cost_nothing(shell: Any) -> None:
+    shell.names["model"] = model = ScriptedModel({"one": {"a": "1", "b": "2"}})
+    answers, paid = [], []
+    for _ in range(3):
+        for options in ("", "--max-depth 1"):
+            answers.append(str(await shell.value(f"%%rlm -m model -q {options}\none")))
+            assert json.loads((FOLDER / "one.json").read_text())["result"]["content"] == answers[-1]
+        paid.append(model.calls)
+    assert answers == answers[:2] * 3
+    assert answers[0] != answers[1]
+    assert len(set(paid)) == 1
 
 
 async def test_a_file_with_a_conflict_stops_its_cell(shell: Any) -> None:
@@ -107,12 +128,11 @@ def test_a_renamed_and_a_copied_notebook_pay_for_nothing(new_kernel: Callable[..
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A folder with two notebooks whose cells have one name."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for name in ("north", "south"):
         task = f"%%rlm -m llm -n compare answer <<\nCompare the {name}."
         sources = (MODEL, task, f"assert str(answer) == 'about Compare the {name}.', answer")
         cells = [nbformat.v4.new_code_cell(source) for source in sources]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / f"{name}.ipynb")
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), tmp_path / f"{name}.ipynb")
     return tmp_path
 
 
@@ -134,6 +154,24 @@ def test_two_notebooks_of_one_name_do_not_replace_each_other(pair: Path) -> None
         paid.append(calls(pair))
     assert paid == [2, 2, 2]
     assert files(pair) == ["notebook.rlm/compare-2.json", "notebook.rlm/compare.json"]
+
+
+@pytest.mark.kernel
+def test_cells_of_one_task_with_other_options_have_two_files(tmp_path: Path) -> None:
+    named, unnamed = "-q -n weigh {}\nWeigh one.", "-q {}\nWeigh two."
+    cells = [f"%%rlm -m llm {cell.format(option)}" for cell in (named, unnamed) for option in ("", "--max-depth 1")]
+    nodes = [nbformat.v4.new_code_cell(source) for source in (SPLITTING_MODEL, *cells)]
+    nbformat.write(nbformat.v4.new_notebook(cells=nodes, metadata=KERNEL), tmp_path / "plain.ipynb")
+    paid = []
+    for _ in range(3):
+        tool(tmp_path, "jupyter", "execute", "plain.ipynb")
+        paid.append(calls(tmp_path))
+    assert paid[0] > 0
+    assert paid == paid[:1] * 3
+    names = ("weigh-2", "weigh-two-2", "weigh-two", "weigh")
+    assert files(tmp_path) == [f"notebook.rlm/{name}.json" for name in names]
+    tool(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "plain.ipynb", RLM_MODE="replay")
+    assert calls(tmp_path) == paid[0]
 
 
 @pytest.mark.kernel

@@ -61,6 +61,9 @@ class FileOrMemory:
     def versions(self) -> list[Recorded]:
         return self._journal.versions()
 
+    def related(self) -> list[Recorded]:
+        return self._journal.related()
+
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         self._journal.supersede(recorded, known)
 

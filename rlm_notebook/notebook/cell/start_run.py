@@ -8,7 +8,9 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 from ...async_engine import AsyncRecursiveEngine
+from ...checkpoints.heads import options_in
 from ...checkpoints.json_file import JsonFile
+from ...checkpoints.location import related
 from ...console import say
 from ...core.limits import Budget
 from ...core.tree import NodeState
@@ -128,16 +130,18 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
         if file.path is not None:
             host.use_named_file(file.path, request_key)
         return file
-    _, model = _engine_before_its_file(session, options)
+    engine, model = _engine_before_its_file(session, options)
     path = host.checkpoint_path(
         options.name,
         request_key,
         options.title or task,
         model=model,
+        options=options_in(engine.settings()),
         mode=_mode(options),
         keep_plan=options.keep_plan,
     )
-    return FileOrMemory(JsonFile(path, cell_id=host.cell_id))
+    also = related(path, options.name, request_key) if not path.exists() else []
+    return FileOrMemory(JsonFile(path, cell_id=host.cell_id, related=also))
 
 
 def _require_at_rest(session: Session, journal: Journal | None) -> None:

@@ -69,6 +69,7 @@ class NotebookHost:
         task: str,
         *,
         model: str = "",
+        options: dict[str, Any] | None = None,
         mode: str = "resume",
         keep_plan: bool = False,
     ) -> Path:
@@ -79,6 +80,7 @@ class NotebookHost:
             task=task,
             execution=self.cell.execution,
             model=model,
+            options=options,
             keep_plan=keep_plan,
             mode=mode,
             typed=getattr(self._shell, "kernel", None) is None,
