@@ -137,11 +137,13 @@ class AsyncRecursiveEngine(EngineOptions):
         store: Store = "full",
         title: str = "",
         versioned: bool = False,
+        plan_only: bool = False,
     ) -> Run:
         """Start solving and return the `Run` at once; needs a running event loop.
 
         Arguments: see `solve`. `title` is the name of the run in lists of runs; by default its task. `versioned`: a
         change made in the tree's view is the next version of this run, in its own file, rather than a run of its own.
+        `plan_only`: the plan of the root waits, as with `approve="root"`, for whoever wants nothing but the plan.
         """
         _require_loop()
         memory = SharedMemory(variables or {})
@@ -151,7 +153,7 @@ class AsyncRecursiveEngine(EngineOptions):
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
         job = RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store)
-        return self._start(replace(job, title=title, versioned=versioned))
+        return self._start(replace(job, title=title, versioned=versioned, plan_only=plan_only))
 
     async def stream(
         self,
@@ -417,7 +419,7 @@ class AsyncRecursiveEngine(EngineOptions):
     def start_again(self, job: RunRequest) -> Run:
         """A run of the same request, over what is recorded, in the same place."""
         _require_loop()
-        return self._start(replace(job, mode="resume", joins_only=False))
+        return self._start(replace(job, mode="resume", joins_only=False, plan_only=False))
 
     def start_version(self, job: RunRequest, fork: Fork, change: Change, known: Collection[str]) -> Run:
         """The next version of a run, over changed records, which are written first, so that no crash loses them."""

@@ -31,6 +31,6 @@ class UnavailableModel:
     def _error(self) -> ModelError:
         return ModelError(
             f"{self.name} answered this run, and is not here to go on; bring it back (define its variable, set its "
-            "key), or name another model: then what depends on the model is asked anew",
+            "key), or name another model (-m VARIABLE, -m openai:NAME): then what depends on the model is asked anew",
             fatal=True,
         )

@@ -183,7 +183,8 @@ class RunRequest:
     `edit` identifies the edit that the run is of. `joins_only`: recorded results are synthesised, nothing new is
     solved. `baseline`: the run is for comparison, and not a cell's own. `title`: the name of the run in lists of runs,
     if not its task. `versioned`: a change made in the tree is the next version of the run in its own journal, as for
-    the run of a cell; otherwise it is a run of its own.
+    the run of a cell; otherwise it is a run of its own. `plan_only`: the root's plan waits, as if for approval, and
+    the run ends there; nobody is asked for approval when it is resumed.
     """
 
     task: str
@@ -200,6 +201,7 @@ class RunRequest:
     baseline: bool = False
     title: str = ""
     versioned: bool = False
+    plan_only: bool = False
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

@@ -274,7 +274,8 @@ class RunContext:
 
     def approves(self, node_id: str) -> bool:
         """Whether the plan of this node requires approval before its sub-tasks start."""
-        return self.configuration.approve is True or (self.configuration.approve == "root" and node_id == "0")
+        of_root = self.configuration.approve == "root" or self.job.plan_only
+        return self.configuration.approve is True or (of_root and node_id == "0")
 
     # -- what may follow from it ---------------------------------------------------------------------------------
 

@@ -55,6 +55,37 @@ async def test_what_waits_for_approval_still_waits(shell: Any) -> None:
     assert (await again).content == "root: 1; 2"
 
 
+async def test_a_dry_run_is_resumed_without_approval(shell: Any) -> None:
+    shell.names["m"] = model = ScriptedModel({"root": {"one": "1", "two": "2"}})
+    assert isinstance(await shell.value("%%rlm -m m -n trip --dry-run\nroot"), Recurse)
+    assert (await shell.value("%rlm resume trip -m m -q")).content == "root: 1; 2"
+    assert model.calls == 4, "the plan is reused"
+
+
+async def test_a_finished_run_is_changed_and_compared_by_the_model_that_answered_it(shell: Any) -> None:
+    model = ScriptedModel({"root": {"one": "1", "two": "2"}})
+    shell.names["m"] = model
+    await shell.value("%%rlm -m m -q -n trip\nroot")
+    for session in ("the same", "another"):
+        if session == "another":
+            shell.names["_rlm"] = None
+            shell.ip.run_line_magic("unload_ext", "rlm_notebook")
+            shell.ip.run_line_magic("load_ext", "rlm_notebook")
+        calls = model.calls
+        await shell.value("%rlm resume trip -q")
+        assert model.calls == calls
+        edited = await shell.names["_rlm"].edit("0.0", result=f"from {session}")
+        assert edited.content == f"root: from {session}; 2"
+        assert (await shell.value("%rlm baseline")).plain.status == "done"
+    # Another model of this name: none of them is guessed.
+    shell.names["other"] = ScriptedModel({"root": "another"})
+    shell.ip.run_line_magic("unload_ext", "rlm_notebook")
+    shell.ip.run_line_magic("load_ext", "rlm_notebook")
+    FILE.with_name("trip-baseline.json").unlink()
+    await shell.value("%rlm resume trip -q")
+    assert "-m VARIABLE" in str(await shell.failure("%rlm baseline"))
+
+
 async def test_inside_a_function_it_gives_its_value(stopped: Any) -> None:
     await stopped.run(
         "def go():\n    return get_ipython().run_line_magic('rlm', 'resume trip -m second --max-calls 9')"

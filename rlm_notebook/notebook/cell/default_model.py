@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...async_engine import AsyncRecursiveEngine
 from ...core.records import Recorded
+from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
 from ...models.discovery import local_servers, missing, price_of
 from ...models.env_file import load_env_file
-from ...models.registry import HOSTED, PROVIDERS, Provider
+from ...models.registry import HOSTED, PROVIDERS, Provider, resolve_model
 from .transformer import user_names
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "chosen_model",
     "keys_from",
     "model_again",
+    "model_called",
+    "model_name",
     "recorded_model",
     "suggestions",
     "variable",
@@ -79,6 +83,27 @@ def model_again(name: str) -> str:
     if kind in ("http", "https"):
         return name if urlsplit(name).hostname in _THIS_MACHINE else ""
     return name if kind in PROVIDERS else ""
+
+
+def model_called(name: str, variables: Mapping[str, Any]) -> Any:
+    """The model of this name that a variable holds; `None` if there is none, or if several differ."""
+    found = [variables[each] for each in user_names(variables) if model_name(variables[each]) == name]
+    return found[0] if found and all(each is found[0] for each in found) else None
+
+
+def model_name(value: Any) -> str:
+    """The name of a model, callable or engine as it is recorded; "" for any other value."""
+    if isinstance(value, RecursiveEngine):
+        value = value.async_engine
+    if isinstance(value, AsyncRecursiveEngine):
+        return str(value.settings()["model"])
+    if isinstance(value, type | str) or not (callable(value) or hasattr(value, "stream")):
+        return ""
+    try:
+        return resolve_model(value).name
+    except Exception:
+        # Any object of the notebook may be here, also one that fails when it is looked at.
+        return ""
 
 
 def suggestions() -> str:

@@ -20,7 +20,7 @@ _TO_FINISH = 1.0
 
 
 async def planned(run: Run) -> Plan:
-    """The root's plan; no call starts after it. The run must have been started with `approve="root"`.
+    """The root's plan; no call starts after it. The run must have been started with `plan_only`.
 
     Raises the run's error if it fails before it has a plan.
     """

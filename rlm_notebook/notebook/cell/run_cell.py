@@ -120,7 +120,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
 
 async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Plan:
     """The root's plan; prints an estimate of the run."""
-    run = start(session, replace(options, approve="root"), task, journal)
+    run = start(session, options, task, journal)
     try:
         plan = await _attended(session, run, dry_run.planned(run))
     finally:

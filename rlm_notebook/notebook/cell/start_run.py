@@ -29,6 +29,8 @@ from .default_model import (
     chosen_model,
     keys_from,
     model_again,
+    model_called,
+    model_name,
     recorded_model,
     suggestions,
     variable,
@@ -66,6 +68,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
         store=cast(Any, options.store or "full"),
         title=options.title,
         versioned=True,
+        plan_only=options.dry_run,
         **_request_arguments(session, options),
     )
     session.began(run)
@@ -260,9 +263,21 @@ def _default_model(session: Session, mode: str, journal: Journal | None, request
         # The answer of a model that is not available here is replayed, so that the default does not overwrite it.
         by_offline = str(tree.settings.get("model", "")).startswith(OFFLINE)
         if not by_offline:
-            return _UNAVAILABLE, "replay"
+            model = _of_this_session(session, journal, str(tree.settings.get("model", "")))
+            return (_UNAVAILABLE if model is None else model), "replay"
     if (provider := default_model()) is not None:
         session.print_once(why_default(provider))
         return provider.spec, mode
     say(suggestions())
     return OFFLINE, mode
+
+
+def _of_this_session(session: Session, journal: Journal | None, name: str) -> Any:
+    """The recorded model, if this session has it: that of the last run in the file, else the only variable that holds a
+    model of this name. A replay does not call it; what follows may: an edit, a retry, a plain run to compare."""
+    run = session.kept_in(journal.path) if journal is not None and journal.path is not None else None
+    if run is not None and run.internals.options is not None:
+        used = run.internals.options.llm
+        if not isinstance(used, UnavailableModel) and model_name(used) == name:
+            return used
+    return model_called(name, session.variables)
