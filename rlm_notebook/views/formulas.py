@@ -1,7 +1,8 @@
-"""Formulas in Markdown, as notebooks detect them: between dollars, `\\\\(`, `\\\\[`, and in environments.
+"""Formulas in Markdown: between dollars, in `\\(...\\)` and `\\[...\\]`, and in environments.
 
 They are replaced by placeholders before Markdown is parsed, because an underscore in a formula is not emphasis, and put
-back afterwards.
+back afterwards. Which text is a formula is decided as in the tree (`js/src/ui/formulas.tsx`), where the same text is
+drawn: "$5 and $10" are prices. Both are tested with `tests/formulas.json`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["bare_formula", "harmless_formula", "has_formulas", "pieces_between", "put_back", "taken_out", "tamed"]
+__all__ = [
+    "bare_formula",
+    "for_notebooks",
+    "harmless_formula",
+    "has_formulas",
+    "pieces_between",
+    "put_apart",
+    "put_back",
+    "taken_out",
+    "tamed",
+]
 
 #: A placeholder is the formula's number between two Unicode noncharacters, which no text contains.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
@@ -22,11 +33,21 @@ _COMMANDS = (
 )
 _COMMAND = re.compile(rf"\\(?=(?:{_COMMANDS})(?![A-Za-z]))")
 _DELIMITER = re.compile(r"\$|\\[(\[]|\\\\|\\begin|&(?:#|dollar|bsol)", re.IGNORECASE)
-#: Delimiters of formulas, and escapes that keep a dollar or a brace from being one; a blank line ends a formula.
-_MARK = re.compile(r"\\\\[()\[\]]|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|\$\$?|[{}]|\n[ \t>]*\n", re.IGNORECASE)
-_CLOSING = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
-#: A text between two dollars is prose if it contains code or links.
-_NO_FORMULA = re.compile(r"`|~~~|\]\((?:https?:|mailto:|#)", re.IGNORECASE)
+#: Delimiters, and what no formula has inside: an empty line, code. A backslash takes the next character along.
+_MARK = re.compile(r"\\\\[()\[\]]|\\(?:begin|end)\{[a-z]+\*?\}|\\.|\$\$?|\n[ \t>]*\n|`+|~~~", re.IGNORECASE)
+_CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
+_ENVIRONMENT = re.compile(
+    r"\\begin\{((?:equation|align(?:at|ed)?|gather(?:ed)?|multline|eqnarray|split|array|cases|[a-z]*matrix)\*?)\}",
+    re.IGNORECASE,
+)
+LONGEST_FORMULA = 4_000
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+#: What is between escaped brackets is prose if it is words; or, between square ones, a number.
+_PLAIN = re.compile(r"[\w\s.,;:'?!-]*")
+_WORDS = re.compile(r"[^\W\d_]{2}\s+[^\W\d_]{2}")
+_NUMBER = re.compile(r"[\d\s.,]*")
+#: A text between two delimiters is prose if it contains links.
+_NO_FORMULA = re.compile(r"\]\((?:https?:|mailto:|#)", re.IGNORECASE)
 
 
 def has_formulas(text: str) -> bool:
@@ -53,6 +74,11 @@ def put_back(text: str, formulas: Sequence[str]) -> str:
     return _PLACE.sub(lambda place: formulas[int(place[1])], text) if formulas else text
 
 
+def put_apart(text: str) -> str:
+    """A text with placeholders, no two of which are neighbours: the dollars of two formulas would be one sign."""
+    return text.replace(f"{_END}{_BEGIN}", f"{_END} {_BEGIN}")
+
+
 def pieces_between(text: str, formulas: Sequence[str]) -> Iterator[tuple[bool, str]]:
     """The parts of a text with placeholders: whether it is a formula, and the part."""
     done = 0
@@ -67,15 +93,27 @@ def pieces_between(text: str, formulas: Sequence[str]) -> Iterator[tuple[bool, s
 
 def bare_formula(formula: str) -> tuple[str, bool]:
     """The TeX of a formula without its delimiters, and whether it stands in a line of its own."""
-    for begin, end, display in (
-        ("$$", "$$", True),
-        ("$", "$", False),
-        ("\\\\(", "\\\\)", False),
-        ("\\\\[", "\\\\]", True),
-    ):
+    for begin, end in reversed(_CLOSING.items()):
         if formula.startswith(begin) and formula.endswith(end):
-            return formula[len(begin) : -len(end)].strip(), display
+            return formula[len(begin) : -len(end)].strip(), begin in ("$$", "\\[", "\\\\[")
     return formula, True
+
+
+def for_notebooks(formula: str) -> str:
+    """The formula between delimiters that notebooks know: of `\\(x\\)`, their Markdown leaves "(x)"."""
+    tex, display = bare_formula(formula)
+    if formula.startswith(("\\(", "\\[")):
+        formula = f"$${tex}$$" if display else f"${tex}$"
+        if "$" in tex:
+            formula = f"\\\\[{tex}\\\\]" if display else f"\\\\({tex}\\\\)"
+    if formula.startswith("\\\\"):
+        # A line break before a bracket would end the formula.
+        return formula[:3] + re.sub(r"(?<=\\\\)(?=[)\]])", " ", formula[3:-3]) + formula[-3:]
+    closing = "$$" if display else "$"
+    if formula.startswith("$") and formula.endswith(f"\\{closing}"):
+        # Notebooks read a backslash and the dollar behind it as one sign, also where it ends a line of the formula.
+        formula = f"{formula.removesuffix(closing)} {closing}"
+    return formula
 
 
 def harmless_formula(formula: str) -> str:
@@ -116,29 +154,52 @@ def _taken_out(text: str, formulas: list[str]) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[int, int]]:
-    """The ranges of the formulas; one that does not close before a blank line is not a formula."""
-    begin, closing, depth, last = -1, "", 0, -1
+    """The ranges of the formulas, in one pass, however many delimiters do not close."""
+    begin, closing = -1, ""
     for mark in _MARK.finditer(text):
-        sign = mark[0]
-        if begin >= 0 and sign == closing:
-            last = mark.end()
-            if depth:
-                continue
-            if _NO_FORMULA.search(text, begin, last):
-                begin, depth, last = mark.start(), 0, -1
-                closing = _CLOSING.get(sign, "")
-                begin = begin if closing else -1
-                continue
-            yield begin, last
-            begin, last = -1, -1
-        elif sign.startswith("\n"):
-            if begin >= 0 and last >= 0 and not _NO_FORMULA.search(text, begin, last):
-                yield begin, last
-            begin, depth, last = -1, 0, -1
-        elif begin < 0:
-            closing = f"\\end{sign[6:]}" if sign[:6].lower() == "\\begin" else _CLOSING.get(sign, "")
-            begin, depth = (mark.start() if closing else -1), 0
-        elif sign == "{":
-            depth += 1
-        elif sign == "}" and depth:
-            depth -= 1
+        sign, at = mark[0], mark.start()
+        if begin < 0:
+            begin, closing = _opened(sign, at, text)
+        elif sign[0] in "\n`~":
+            begin = -1
+        elif sign == closing and (sign != "$" or _closes_dollar(text, at)):
+            if _is_formula(text[begin : mark.end()], min(len(closing), 3)):
+                yield begin, mark.end()
+            begin = -1
+        elif closing == "$" and sign in ("$", "$$", "\\(", "\\["):
+            # The dollar before was none of a formula: no other begins inside one.
+            begin, closing = _opened(sign, at, text)
+
+
+def _opened(sign: str, at: int, text: str) -> tuple[int, str]:
+    """Where a formula that this sign opens begins, -1 if it opens none, and the sign that closes it."""
+    environment = _ENVIRONMENT.fullmatch(sign)
+    closing = f"\\end{{{environment[1]}}}" if environment is not None else _CLOSING.get(sign, "")
+    if not closing or (sign == "$" and not text[at + 1 : at + 2].strip()):
+        return -1, ""
+    return at, closing
+
+
+def _closes_dollar(text: str, at: int) -> bool:
+    """A dollar that ends a formula follows a sign, and no digit follows it."""
+    return not text[at - 1].isspace() and text[at + 1 : at + 2] not in tuple("0123456789")
+
+
+def _is_formula(raw: str, closing: int) -> bool:
+    """Whether what is between two delimiters is one for all readers: short, no link, with balanced braces."""
+    if len(raw) > LONGEST_FORMULA or not raw[closing:-closing].strip() or _NO_FORMULA.search(raw):
+        return False
+    if raw.startswith(("\\(", "\\[")) and _is_prose(raw[2:-2], raw[1]):
+        return False
+    depth = 0
+    for brace in _BRACE.findall(raw):
+        depth += {"{": 1, "}": -1}.get(brace, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _is_prose(text: str, bracket: str) -> bool:
+    if bracket == "[" and _NUMBER.fullmatch(text):
+        return True
+    return _PLAIN.fullmatch(text) is not None and _WORDS.search(text) is not None

@@ -6,7 +6,8 @@ before parsing): the rewritten form is plain enough to mean the same to all of t
 
 - Raw HTML is text, except for `<br>`. An image becomes a link to it. A link leads to `http`, `https`, `mailto` or `#`;
   any other stays text. Characters are escaped as entities: after an address, some parsers include a backslash in it.
-- Formulas stay as they are, without the commands that make links, styles, identifiers or requests.
+- Formulas stay formulas, between delimiters that all notebooks know and without the commands that make links, styles,
+  identifiers or requests. A dollar or backslash outside of them is an element of its own, so that it delimits nothing.
 - Code at the top level and in lists stays in its fence, with blank lines around it, which end any formula. In block
   quotes, code that could have a meaning outside its fence is written with a numeric entity for each character.
 """
@@ -14,12 +15,12 @@ before parsing): the rewritten form is plain enough to mean the same to all of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .formulas import harmless_formula, has_formulas, put_back, taken_out, tamed
+from .formulas import for_notebooks, harmless_formula, has_formulas, put_apart, put_back, taken_out, tamed
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -53,6 +54,8 @@ _LANGUAGE = re.compile(r"[\w+#.-]{1,40}", re.ASCII)
 #: The beginning of a line that could begin a block: a list, a heading, a quote, a table, a fence, an underline.
 _BLOCK_START = re.compile(r"\A(?:[-+*#>=~|:]|\[(?![ xX]\] )|\d{1,9}(?=[.)]))")
 _MARKS = re.compile(r"[*_~]+")
+#: Or that refers to one.
+_DELIMITING_BACKSLASH = re.compile(r"\\(?=[()\[\]$\ufdd0]|begin|end|ref|eqref|\Z)", re.IGNORECASE)
 
 
 def markdown(text: str) -> str:
@@ -68,15 +71,23 @@ def markdown(text: str) -> str:
     return written if shown is text else f"{written}\n\n___\n\n{_how_much_is_shown(shown, text)}"
 
 
-def rewritten(text: str, scale: int = 1, shift: int = 0) -> str:
+def rewritten(text: str, scale: int = 1, shift: int = 0, *, for_people: bool = False) -> str:
     """The whole text as harmless Markdown, with headings `shift` levels lower.
+
+    `for_people`: for a file whose source is read, too, with the escapes that people write. Else for notebooks, whose
+    parsers differ: with entities, and with what keeps them from seeing formulas in prose.
 
     Raises `TooMuch` for a text that is `scale` times too large for a page, or nested too deeply.
     """
     text = _cleaned(text)
     tree, formulas = parsed(text, scale)
-    written = _Writer(has_formulas(text), formulas, shift).blocks(tree.children)
-    return put_back(written, [harmless_formula(each) for each in formulas])
+    dollars = sum(node.content.count("$") for node in tree.walk() if node.type in ("text", "text_special"))
+    if dollars > 2 * scale * MOST_FORMULAS:
+        raise TooMuch
+    guarded = for_people or bool(formulas) or dollars > 1
+    writer = _Writer(has_formulas(text), formulas, shift, guarded=guarded, for_people=for_people)
+    harmless = [for_notebooks(harmless_formula(each)) for each in formulas]
+    return put_back(put_apart(writer.blocks(tree.children)), harmless)
 
 
 def parsed(text: str, scale: int = 1) -> tuple[SyntaxTreeNode, list[str]]:
@@ -145,10 +156,15 @@ class TooMuch(Exception):
 
 
 class _Writer:
-    """Rewrites one parsed text; `typeset` if anything in it could be read as a formula."""
+    """Rewrites one parsed text; `typeset` if anything in it could be read as a formula, `guarded` if its dollars could
+    pair."""
 
-    def __init__(self, typeset: bool, formulas: Sequence[str], shift: int) -> None:
+    def __init__(
+        self, typeset: bool, formulas: Sequence[str], shift: int, *, guarded: bool, for_people: bool = False
+    ) -> None:
         self._typeset = typeset
+        self._guarded = guarded
+        self._for_people = for_people
         self._formulas = formulas
         self._shift = shift
 
@@ -239,35 +255,63 @@ class _Writer:
                 return f"{node.markup}{self._inline(node.children, cell=cell, linked=linked)}{node.markup}"
             case "link":
                 text = self._inline(node.children, cell=cell, linked=True)
-                return text if linked else _linked(text, str(node.attrs["href"]))
+                return text if linked else self._linked(text, str(node.attrs["href"]))
             case "image":
                 alt = "".join(
                     child.content for child in node.walk() if child.type in ("text", "text_special", "code_inline")
                 )
                 text = self._escaped(f"image: {alt}" if alt else "image", cell)
-                return text if linked else _linked(text, str(node.attrs["src"]))
+                return text if linked else self._linked(text, str(node.attrs["src"]))
         return self._escaped(self._raw(node.content), cell)
 
     def _plain(self, nodes: Sequence[SyntaxTreeNode], cell: bool, begins: bool) -> str:
         """Adjacent text nodes, of which some were written as entities or with a backslash."""
         if not nodes:
             return ""
-        pieces = _pieces(nodes)
+        pieces = _pieces(nodes, self._sign)
         if self._typeset:
             pieces = tamed(pieces)
-        written = "".join(escaped or self._escaped(text, cell) for text, escaped in pieces)
-        return _BLOCK_START.sub(_escaped_block_start, written, count=1) if begins else written
+        written = "".join(self._written(text, escaped, cell) for text, escaped in pieces)
+        return _BLOCK_START.sub(self._escaped_block_start, written, count=1) if begins else written
+
+    def _written(self, text: str, escaped: str, cell: bool) -> str:
+        if escaped and self._typeset and text[0] in "$\\":
+            return self._guard(text)
+        return escaped or self._escaped(text, cell)
 
     def _escaped(self, text: str, cell: bool) -> str:
         """The text with everything escaped that any parser could read as markup."""
         text = re.sub(r"&(?=#|[A-Za-z])", "&amp;", text)
         text = re.sub(r"<(?!br ?/?>)(?=[A-Za-z!/?]|$)", "&lt;", text)
-        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|\\$", lambda found: f"&#{ord(found[0])};", text)
-        text = re.sub(r"(?<!http)(?<!https)://", "&#58;//", text, flags=re.IGNORECASE)
         if self._typeset:
+            text = self._guard(text)
+        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|(?<!\\)\\$", lambda found: self._sign(found[0]), text)
+        text = re.sub(r"(?<!http)(?<!https)://", lambda found: self._sign(":") + "//", text, flags=re.IGNORECASE)
+        if self._typeset and not self._for_people:
             # A parser that puts formulas back after making links would put the quotes of a formula into an address.
             text = text.replace('"', "&quot;")
         return re.sub(r"(?<!\\)\|", r"\\|", text) if cell else text
+
+    def _guard(self, text: str) -> str:
+        """The text with the signs that could delimit a formula in elements of their own."""
+        if self._for_people:
+            return _DELIMITING_BACKSLASH.sub(r"\\\\", text).replace("$", "\\$")
+        text = _DELIMITING_BACKSLASH.sub("<span>&#92;</span>", text)
+        return text.replace("$", "<span>&#36;</span>") if self._guarded else text
+
+    def _sign(self, char: str) -> str:
+        """The character, which no parser reads as markup."""
+        return f"\\{char}" if self._for_people and char != "<" else f"&#{ord(char)};"
+
+    def _linked(self, text: str, address: str) -> str:
+        """A link; without an address it stays text, because a click on it would load the page itself again."""
+        return _linked(text, address) if address else f"{self._sign('[')}{text}{self._sign(']')}()"
+
+    def _escaped_block_start(self, found: re.Match[str]) -> str:
+        if found[0].isdigit():
+            return f"{found[0]}\\"
+        # Some parsers look for the end of a link definition beyond the paragraph.
+        return self._sign("[") if found[0] == "[" else f"\\{found[0]}"
 
     def _raw(self, text: str) -> str:
         """Code as it was before formulas were replaced by placeholders."""
@@ -306,13 +350,13 @@ def _cheap(text: str, scale: int) -> bool:
     return effort <= scale * MOST_EFFORT
 
 
-def _pieces(nodes: Sequence[SyntaxTreeNode]) -> list[tuple[str, str]]:
+def _pieces(nodes: Sequence[SyntaxTreeNode], sign: Callable[[str], str]) -> list[tuple[str, str]]:
     """Pairs of text and escaped form ("" if not escaped); a backslash before a letter escapes nothing."""
     pieces: list[tuple[str, str]] = []
     for node in nodes:
         escaped = node.markup if node.type == "text_special" and node.markup != node.content else ""
         if node.content in "<[]()!`" and escaped:
-            escaped = f"&#{ord(node.content)};"
+            escaped = sign(node.content)
         if not escaped and pieces and not pieces[-1][1]:
             pieces[-1] = (pieces[-1][0] + node.content, "")
         else:
@@ -365,9 +409,6 @@ def _entities(code: str, allowed: str) -> str:
 
 
 def _linked(text: str, address: str) -> str:
-    """A link; without an address it stays text, because a click on it would load the page itself again."""
-    if not address:
-        return f"&#91;{text}&#93;()"
     # Percent-encoded: what would end the address, or be read as a formula or as HTML.
     encoded = re.sub(
         r"[\"'$\\`<>()\[\]{}|*^\x00-\x20\x7f]|@@",
@@ -375,10 +416,3 @@ def _linked(text: str, address: str) -> str:
         address,
     )
     return f"[{text}]({encoded.replace('&', '&amp;')})"
-
-
-def _escaped_block_start(found: re.Match[str]) -> str:
-    if found[0].isdigit():
-        return f"{found[0]}\\"
-    # Some parsers look for the end of a link definition beyond the paragraph.
-    return "&#91;" if found[0] == "[" else f"\\{found[0]}"

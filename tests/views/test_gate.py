@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from rlm_notebook.core.plain_text import terminal_text
+from rlm_notebook.views.formulas import bare_formula, for_notebooks, harmless_formula, taken_out
 from rlm_notebook.views.gate import LONGEST, code_block, html_text, markdown
 from tests.hostile_answers import ANSWERS, PIECES
 from tests.support.amounts import few_or_many
@@ -37,6 +42,7 @@ TAGS = {
             "blockquote",
             "hr",
             "br",
+            "span",
         ]
     ),
     *(f"h{level}" for level in range(1, 7)),
@@ -141,7 +147,87 @@ def test_formulas_are_as_they_were() -> None:
     ):
         assert markdown(f"{formula}\n\n[a](https://x.org)") == f"{formula}\n\n[a](https://x.org)"
     assert markdown("$x<y$ [a](https://x.org)") == "$x< y$ [a](https://x.org)"
-    assert markdown("It costs $5 ([a](https://x.org)) or $6.") == "It costs $5 ([a](https://x.org)) or $6."
+
+
+class Typeset(HTMLParser):
+    """The formulas that a notebook sets: found in Markdown before it is read, and in the texts between elements."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self.formulas: list[str] = []
+        places: list[str] = []
+        # Code spans are protected.
+        shown = re.sub(r"(?m)(^|[^\\])(`+)([^\n]*?[^`\n])\2(?!`)", lambda span: span[0].replace("$", "S"), shown)
+        for begin, end in reversed(list(seen_by_notebooks(shown))):
+            places.insert(0, shown[begin:end])
+            shown = f"{shown[:begin]}@@{shown[end:]}"
+        self.feed(reading(shown).replace("@@", "<math></math>"))
+        self.formulas += places
+
+    def handle_data(self, data: str) -> None:
+        begun = re.finditer(r"(\$\$?|\\\(|\\\[)(.*?)(\1|\\\)|\\\])|\\(?:begin|ref|eqref)\{", data, re.DOTALL)
+        self.formulas += [found[0] for found in begun]
+
+
+#: As JupyterLab splits a text.
+_SPLIT = re.compile(r"\\\\[()\[\]]|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|\$\$?|[{}]|\n\s*\n", re.IGNORECASE)
+
+
+def seen_by_notebooks(text: str) -> Iterator[tuple[int, int]]:
+    """Where JupyterLab finds formulas before it reads Markdown (code spans apart)."""
+    closings = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
+    begin, closing, depth, last = -1, "", 0, -1
+    for mark in _SPLIT.finditer(text):
+        sign = mark[0]
+        if begin >= 0 and sign == closing:
+            last = mark.end()
+            if not depth:
+                yield begin, last
+                begin = -1
+        elif sign.startswith("\n"):
+            if begin >= 0 and last >= 0:
+                yield begin, last
+            begin, last = -1, -1
+        elif begin < 0:
+            closing = f"\\end{sign[6:]}" if sign[:6].lower() == "\\begin" else closings.get(sign, "")
+            begin, depth, last = (mark.start() if closing else -1), 0, -1
+        elif sign in "{}":
+            depth = max(0, depth + (1 if sign == "{" else -1))
+
+
+CASES = json.loads((Path(__file__).parent.parent / "formulas.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])
+def test_a_notebook_sets_the_formulas_and_nothing_else(case: dict[str, Any]) -> None:
+    shown = markdown(case["text"])
+    assert [bare_formula(each)[0] for each in Typeset(shown).formulas] == case["formulas"]
+    if not case["formulas"]:
+        as_text = Unescaped(reading(shown)).text
+        # The answer as it is read: escapes and emphasis are gone.
+        assert as_text == Unescaped(reading(case["text"], html=False)).text
+
+
+@few_or_many(100, 2_000)
+def test_the_formulas_that_a_notebook_finds_in_any_mixture_are_those_of_the_answer(amount: int) -> None:
+    signs = ("$", "$$", "\\(", "\\)", "\\[", "\\]", "\\\\(", "\\\\)", "\\begin{align}", "\\end{align}", "\\begin{a}")
+    prose = [*"5x *_([)|{}\\\n", "\n\n", "\n> ", "\n- ", "&#36;", "\\$", "\\{"]
+
+    @settings(max_examples=amount, deadline=None)
+    @given(st.lists(st.sampled_from(signs) | st.sampled_from(prose), max_size=14).map("".join))
+    def holds(answer: str) -> None:
+        formulas: list[str] = []
+        taken_out(answer, (), formulas)
+        assert sorted(Typeset(markdown(answer)).formulas) == sorted(
+            for_notebooks(harmless_formula(f)) for f in formulas
+        )
+
+    holds()
+
+
+def test_prices_beside_a_link_stay_prices() -> None:
+    shown = reading(markdown("It costs $5 ([a](https://x.org)) or $6."))
+    assert shown.replace("<span>$</span>", "$") == '<p>It costs $5 (<a href="https://x.org">a</a>) or $6.</p>\n'
 
 
 def test_tasks_are_ticked_as_they_were() -> None:

@@ -34,9 +34,13 @@ const MOST_FORMULAS = 300;
 const LONGEST_FORMULA = 4000;
 
 /** Delimiters, and what no formula has inside: an empty line, code. A backslash takes the next character along. */
-const MARK = /\\\\[()[\]]|\\(?:begin|end)\{[a-z]+\*?\}|\\[^]|\$\$?|\n[ \t>]*\n|`+|~~~/gi;
+const MARK = /\\\\[()[\]]|\\(?:begin|end)\{[a-z]+\*?\}|\\.|\$\$?|\n[ \t>]*\n|`+|~~~/gi;
 const CLOSING: Readonly<Record<string, string>> = { "$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]" };
 const ENVIRONMENT = /^\\begin\{((?:equation|align(?:at|ed)?|gather(?:ed)?|multline|eqnarray|split|array|cases|[a-z]*matrix)\*?)\}$/i;
+/** Escaped brackets around words, or square ones around a number, are brackets. */
+const PLAIN = /^[\p{L}\p{N}_\s.,;:'?!-]*$/u;
+const WORDS = /\p{L}{2}\s+\p{L}{2}/u;
+const NUMBER = /^[\d\s.,]*$/;
 const NO_FORMULA = /^(?:\n|`|~)/;
 
 interface Opening {
@@ -54,6 +58,9 @@ function opening(sign: string, at: number, text: string): Opening | null {
 
 /** "$5 and $10" are prices: a dollar that ends a formula follows a sign, and no digit follows it. */
 const closesDollar = (text: string, at: number): boolean => /\S/.test(text[at - 1] ?? " ") && !/\d/.test(text[at + 1] ?? "");
+
+const isProse = (text: string, sign: string): boolean =>
+  (sign === "\\[" && NUMBER.test(text)) || (/^\\[([]$/.test(sign) && PLAIN.test(text) && WORDS.test(text));
 
 function formulaOf(raw: string, { sign, closing }: Opening): Formula {
   const environment = sign.startsWith("\\begin");
@@ -82,7 +89,8 @@ export function extractFormulas(whole: string): Extracted {
       open = null;
     } else if (sign === open.closing && (sign !== "$" || closesDollar(text, at))) {
       const end = at + sign.length;
-      if (end - open.at <= LONGEST_FORMULA && formulas.length < MOST_FORMULAS && end - open.at > sign.length + open.sign.length) {
+      const inner = text.slice(open.at + open.sign.length, at);
+      if (end - open.at <= LONGEST_FORMULA && formulas.length < MOST_FORMULAS && inner !== "" && !isProse(inner, open.sign)) {
         written.push(text.slice(done, open.at), `\ufdd0${formulas.length}\ufdd1`);
         formulas.push(formulaOf(text.slice(open.at, end), open));
         done = end;

@@ -23,7 +23,7 @@ def markdown_of(report: Report) -> str:
 
 def _harmless(text: str, shift: int = 0) -> str:
     try:
-        return rewritten(text, scale=20, shift=shift)
+        return rewritten(text, scale=20, shift=shift, for_people=True)
     except (TooMuch, RecursionError):
         return code_block(text, "text", longest=len(text))
 
@@ -31,7 +31,7 @@ def _harmless(text: str, shift: int = 0) -> str:
 def _line(text: str) -> str:
     """Plain text of one line, in which nothing is read as markup."""
     text = "".join(piece for piece, _ in tamed([(text, "")]))
-    return text.translate(_ESCAPED).replace("://", "&#58;//")
+    return text.translate(_ESCAPED).replace("://", r"\://")
 
 
 _ESCAPED = str.maketrans({**{char: f"\\{char}" for char in "\\`*_[]#|~$!"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"})

@@ -28,3 +28,10 @@ def test_the_title_is_text_and_the_answer_is_as_it_was() -> None:
 def test_a_long_answer_is_whole() -> None:
     answer = "a [link](https://x.org)\n\n" + "word " * 30_000
     assert markdown_of(report(answer)).count("word") == 30_000
+
+
+def test_its_source_reads_as_people_write_it() -> None:
+    answer = r"See [0.0](x) or [it]: a $5 note, $10, `a` \[1\] ![x](y) C:\begin \(x_1\) s3://b and <b>."
+    written = markdown_of(report(answer)).split("\n\n")[-1]
+    expected = r"See [0.0\](x) or [it\]: a \$5 note, \$10, `a` \[1\] \![x\](y) C:\\begin $x_1$ s3\://b and &lt;b>."
+    assert written == f"{expected}\n"
