@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FREE",
+    "BatchEndpoint",
+    "Batchable",
     "Cache",
     "Capabilities",
     "Host",
@@ -231,6 +233,44 @@ class Model(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
     def stream(self, request: Request) -> AsyncIterator[str | Reply]: ...
+
+
+class BatchEndpoint(Protocol):
+    """Where a provider answers many requests within a day, for less. Each method raises `ModelError`."""
+
+    #: Its address, without credentials.
+    @property
+    def url(self) -> str: ...
+    def body(self, request: Request) -> dict[str, Any]:
+        """The request as it is sent."""
+        ...
+
+    async def create(self, key: str, bodies: Mapping[str, dict[str, Any]]) -> str:
+        """Make a batch of these requests, by their ids; gives the id of the batch. `key` names it, where it can."""
+        ...
+
+    async def find(self, key: str, after: float, count: int) -> str | None:
+        """The id of the batch of this key, of `count` requests, made after `after` (seconds since 1970)."""
+        ...
+
+    async def ended(self, batch: str) -> bool:
+        """Whether no further results come."""
+        ...
+
+    def results(self, batch: str) -> AsyncIterator[tuple[str, Any]]:
+        """The ids of requests with their results; of the id "" why the others have none."""
+        ...
+
+    def reply(self, request: Request, result: Any) -> Reply:
+        """The reply in a result; raises the `ModelError` of that request."""
+        ...
+
+
+@runtime_checkable
+class Batchable(Model, Protocol):
+    """A model whose provider answers batches."""
+
+    def batch_endpoint(self) -> BatchEndpoint: ...
 
 
 #: Called by a model that waits for a rate limit, when a call starts; set by the engine for each call.

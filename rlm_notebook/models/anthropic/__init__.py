@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -18,13 +18,14 @@ from typing import Any
 from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
-from ...ports import FREE, Capabilities, Reply, Request
+from ...ports import FREE, BatchEndpoint, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
 from ..provider.exchange import StreamTimeout, reply_of
 from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
 from ..provider.rate_limit import HeaderCallback, Ticket
 from ..provider.rate_limited_call import RateLimitedCall
 from ..provider.settings import settings_of
+from .batch import AnthropicBatches
 from .errors import model_error, rate_limit_headers, refused
 from .reply import MessageWritten
 from .request import arguments_for, body_of
@@ -36,6 +37,7 @@ DEFAULT_DEADLINE = 600.0
 DUMMY_KEY = "none"  # servers without keys still want a header
 #: The API wants a limit; every current model can write as much.
 OUTPUT_TOKENS = 8_192
+_NEEDS_SDK = "needs the package anthropic; pip install 'rlm-notebook[anthropic]'"
 
 # (URL, model) -> what it was found not to take, and the most output tokens that it grants.
 _learned: dict[tuple[str, str], dict[str, int]] = {}
@@ -103,8 +105,7 @@ class AnthropicModel:
         url = self._url()
         endpoint = self._endpoint(url)
         if find_spec("anthropic") is None:
-            install = "pip install 'rlm-notebook[anthropic]'"
-            raise ModelError(f"{self.name} needs the package anthropic; {install}", fatal=True)
+            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         timeout = StreamTimeout(self.stall_timeout, deadline)
         return self._pieces(request, url, call, await call.turn(request), timeout)
@@ -134,6 +135,24 @@ class AnthropicModel:
                     _learned[url, self.model] = {**_learned.get((url, self.model), {}), **known}
                 return
             ticket = await call.turn(request)
+
+    def batch_endpoint(self) -> BatchEndpoint:
+        """The batch endpoint of this model's provider. Raises a fatal `ModelError` without a key or the SDK."""
+        url = self._url()
+        endpoint = self._endpoint(url)
+        if find_spec("anthropic") is None:
+            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
+
+        def body(request: Request) -> dict[str, Any]:
+            known = _learned.get((url, self.model), {})
+            plain = replace(request, streaming=False)
+            made: dict[str, Any] = well_formed_value(
+                body_of(plain, known, self.model, self.max_output_tokens, self.temperature)
+            )
+            return made
+
+        settings = ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, sdk="anthropic")
+        return AnthropicBatches(endpoint, settings, body)
 
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""

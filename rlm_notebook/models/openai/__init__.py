@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.json_text import json_values
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, RLMError
-from ...ports import FREE, Capabilities, Reply, Request
+from ...ports import FREE, BatchEndpoint, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
 from ..provider.exchange import StreamTimeout, reply_of
 from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials
@@ -30,6 +30,7 @@ from ..provider.reply import Written
 from ..provider.settings import settings_of
 from ..provider.sse import Event
 from . import chat, responses
+from .batch import OpenAIBatches
 from .errors import model_error, rate_limit_headers, refused_part
 from .request import ProviderRequest
 
@@ -165,6 +166,20 @@ class OpenAIModel:
                     _refused[url, self.model] = _refused.get((url, self.model), frozenset()) | refused
                 return
             ticket = await call.turn(request)
+
+    def batch_endpoint(self) -> BatchEndpoint:
+        """The batch endpoint of this model's provider. Raises a fatal `ModelError` if there is no key."""
+        url = self._url()
+        endpoint, official = self._endpoint(url), _is_official(url)
+        settings = ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, transport=self.transport)
+        form = self.wire or ("responses" if official else "chat")
+        path = "/v1/responses" if form == "responses" else "/v1/chat/completions"
+
+        def wanted(request: Request) -> ProviderRequest:
+            refused = _refused.get((url, self.model), frozenset())
+            return self._wanted(replace(request, streaming=False), url, refused)
+
+        return OpenAIBatches(endpoint, settings, wanted, _WIRES[form], path)
 
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""

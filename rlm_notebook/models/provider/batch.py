@@ -1,0 +1,46 @@
+"""What the batch endpoints of providers share: the result of one request, and the words for what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ...exceptions import ModelError
+from .errors import Endpoint, verdict_on
+
+__all__ = ["field_of", "item_error", "moment"]
+
+
+def item_error(status: int, error: Any, endpoint: Endpoint) -> ModelError:
+    """The error of one request of a batch, from what its result tells: a mapping with `message`, `code` and `type`."""
+    told = error if isinstance(error, Mapping) else {}
+    told = inner if isinstance(inner := told.get("error"), Mapping) else told
+    words = str(told.get("message") or error or "no reason given")
+    verdict = verdict_on(status, {told.get("code"), told.get("type")}, words)
+    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key"
+    return endpoint.error(
+        f"{verdict.wrong} ({status}: {words})",
+        verdict.advice.format(key=key),
+        status=status,
+        retryable=verdict.retryable,
+        # Of one request among many: the others may well succeed.
+        fatal=False,
+    )
+
+
+def field_of(value: Any, name: str) -> Any:
+    """A member of what an SDK made of a reply; `None` without it."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def moment(value: Any) -> float:
+    """A time of a provider in seconds since 1970; 0 for none."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            return 0.0
+    return float(value) if isinstance(value, int | float) else 0.0
