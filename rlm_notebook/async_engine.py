@@ -71,6 +71,11 @@ class AsyncRecursiveEngine(EngineOptions):
     the root solved so; `CodeSandbox(...)` chooses where the code runs. `default_model` is the model name recorded for
     replies without one, as of callables.
 
+    With `quotes="check"` models are told to quote the references, each quote is looked up, an answer with wrong ones is
+    repaired once, and those that remain are marked; with "require" they fail the node; with "off" nothing is checked.
+    By default files are quoted and checked; where all references are values of the notebook, models are not told to
+    quote, and quotes that they write all the same are checked.
+
     Raises `ConfigurationError` for invalid arguments.
     """
 

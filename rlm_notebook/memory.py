@@ -17,9 +17,11 @@ from hashlib import blake2b
 from itertools import islice
 from keyword import iskeyword
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from .documents.passages import Passage
+from .documents.quotes import QuoteIndex
 from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
@@ -115,6 +117,8 @@ class SharedMemory:
 
     def __init__(self, variables: Mapping[str, Any] | SharedMemory) -> None:
         self._references: dict[str, Reference] = {}
+        self._indexing = Lock()
+        self._index: QuoteIndex | None = None
         if isinstance(variables, SharedMemory):
             self._references.update(variables._references)
             return
@@ -140,6 +144,18 @@ class SharedMemory:
     @cached_property
     def described(self) -> list[str]:
         return [reference.described for reference in self]
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether any of them is a file, and not a value of the notebook."""
+        return any(isinstance(each.value, Path) for each in self)
+
+    def quote_index(self) -> QuoteIndex:
+        """Finds quotes in all that can be cited. Blocks at first, while texts are loaded and read."""
+        with self._indexing:
+            if self._index is None:
+                self._index = QuoteIndex(self.passages())
+            return self._index
 
     def passages(self) -> Iterator[Passage]:
         """All that can be cited, one passage after the other; a text is loaded when its passage is reached."""

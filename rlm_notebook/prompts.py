@@ -17,8 +17,10 @@ from .ports import Message, NodeFacts, Part
 __all__ = [
     "CODER_SYSTEM_PROMPT",
     "EXTRACTION_PROMPT",
+    "PASSING_ON_PROMPT",
     "PLANNER_SYSTEM_PROMPT",
     "PROMPTS_VERSION",
+    "QUOTING_PROMPT",
     "SYNTHESIZER_SYSTEM_PROMPT",
     "WORKER_SYSTEM_PROMPT",
     "ancestors_shown",
@@ -28,6 +30,7 @@ __all__ = [
     "planner_messages",
     "planner_system_prompt",
     "query_messages",
+    "quote_repair_messages",
     "rejection_messages",
     "synthesizer_messages",
     "worker_messages",
@@ -62,6 +65,20 @@ You join the results of sub-tasks into the answer of the task that they came fro
 order that serves the reader; keep facts and figures; say where results disagree or are missing. Write Markdown, \
 without speaking of sub-tasks or of this process. Behind a statement, name the result it rests on by its id in square \
 brackets, such as [0.2]."""
+
+#: Added to the prompt of workers where quotes of references are checked.
+QUOTING_PROMPT = """\
+Where a statement rests on the references, quote them: ⟦"verbatim words"|report.pdf p.12⟧. The words are copied sign \
+by sign from one place, whole sentences where possible, without omissions, additions or corrections; behind the bar \
+is the place, as the references or tools name it. Every quote is looked up in the references, and one that is not \
+there word for word is marked as such. Quote nothing from memory; give what you do not quote in your own words, \
+without quotation marks."""
+
+#: The same for synthesizers.
+PASSING_ON_PROMPT = """\
+The results hold quotes with their place and state, such as ⟦"words"|report.pdf p.12|verified⟧. Pass on, unchanged and \
+with their brackets, those that your answer rests on and that are verified or moved. Never pass on one that is altered \
+or not found, nor a statement that rests on it alone, and add no quotes of your own."""
 
 #: Added to the planner's prompt where code is enabled.
 PROGRAM_PROMPT = """\
@@ -165,16 +182,17 @@ def planner_messages(facts: NodeFacts, system_prompt: str = PLANNER_SYSTEM_PROMP
     return _messages(system_prompt, _joined(_surroundings(facts), f"# Task\n{facts.task}"))
 
 
-def worker_messages(facts: NodeFacts, instructions: str = "") -> tuple[Message, ...]:
+def worker_messages(facts: NodeFacts, instructions: str = "", *, quoting: bool = False) -> tuple[Message, ...]:
     return _messages(
-        _joined(WORKER_SYSTEM_PROMPT, instructions), _joined(_surroundings(facts), f"# Task\n{facts.task}")
+        _joined(WORKER_SYSTEM_PROMPT, QUOTING_PROMPT if quoting else "", instructions),
+        _joined(_surroundings(facts), f"# Task\n{facts.task}"),
     )
 
 
-def synthesizer_messages(facts: NodeFacts, instructions: str = "") -> tuple[Message, ...]:
+def synthesizer_messages(facts: NodeFacts, instructions: str = "", *, quoting: bool = False) -> tuple[Message, ...]:
     results = "\n\n".join(_part(part) for part in facts.parts)
     user = _joined(_surroundings(facts), f"# Task\n{facts.task}", f"# Results\n{results}")
-    return _messages(_joined(SYNTHESIZER_SYSTEM_PROMPT, instructions), user)
+    return _messages(_joined(SYNTHESIZER_SYSTEM_PROMPT, PASSING_ON_PROMPT if quoting else "", instructions), user)
 
 
 def _messages(system: str, user: str) -> tuple[Message, ...]:
@@ -241,6 +259,18 @@ def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> 
     """The same conversation, with what was wrong about the last reply."""
     said: Any = {"role": "assistant", "content": _quoted(reply) or "(nothing)"}
     told: Any = {"role": "user", "content": f"That cannot be used: {problem}. Reply again, with the JSON only."}
+    return (*messages, said, told)
+
+
+def quote_repair_messages(messages: tuple[Message, ...], reply: str, missing: str) -> tuple[Message, ...]:
+    """The same conversation, with the quotes of the last reply that are not in the references, a line each."""
+    said: Any = {"role": "assistant", "content": _quoted(reply)}
+    told: Any = {
+        "role": "user",
+        "content": f"These quotes are not in the references as you wrote them:\n{missing}\n\nGive your whole answer "
+        "again, in the same form. Copy each of these quotes sign by sign from the references, with its place, or leave "
+        "it out, together with what rests on it alone. Change nothing else.",
+    }
     return (*messages, said, told)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from .core.limits import Usage
 from .core.pickling import is_portable
+from .core.quotes import Quote, quotes_of
 from .views.formats import Format
 
 __all__ = [
@@ -112,6 +113,12 @@ class Output(Mapping[str, Any]):
         if key == "metadata":
             return self.metadata
         raise KeyError(key)
+
+    @property
+    def quotes(self) -> list[Quote]:
+        """The quotes of the answer in their order, each with its state: "verified", "moved", "altered" or "not
+        found"."""
+        return quotes_of(self.metadata)
 
     def __iter__(self) -> Iterator[str]:
         return iter(("content", "metadata"))

@@ -9,6 +9,7 @@ from typing import Any
 from .construction import fast_init
 from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
+from .quotes import counted_quotes, is_there, quotes_of
 
 __all__ = ["EDITED", "ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Rejection", "Round", "ToolUse"]
 
@@ -172,7 +173,8 @@ class Node:
         """What a user should see beside state and error: a cut-off answer, the limit that applied, notes."""
         limited = f"limited: {self.limited}" if self.limited else ""
         noted = limited or self.note or str(self.metadata.get("note") or "")
-        return "; ".join(filter(None, (cut_off(self.ended_early), self.edited, noted)))
+        missing = [each for each in quotes_of(self.metadata) if not is_there(each)]
+        return "; ".join(filter(None, (cut_off(self.ended_early), self.edited, counted_quotes(missing), noted)))
 
     @property
     def edited(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "quotes_to_json",
     "unquoted_states",
     "with_states",
+    "without_passage",
 ]
 
 QuoteState = Literal["verified", "moved", "altered", "not found"]
@@ -85,6 +86,11 @@ class Quote:
     def place(self) -> str:
         """Source and anchor as answers cite them: "report.pdf p.12"."""
         return f"{self.source} {self.anchor}".strip()
+
+
+def without_passage(quote: Quote) -> Quote:
+    """The quote without what was found, which is a part of an input."""
+    return replace(quote, found="", before="", after="")
 
 
 def is_there(quote: Quote) -> bool:
@@ -166,6 +172,8 @@ def _written(words: str, quote: Quote) -> str:
 
 def unquoted_states(text: str) -> str:
     """The text with no state at any quote: one that was not checked has none, whatever its model wrote."""
+    if not _BRACKET.search(text):
+        return text
     found = [each for each in quotations_in(text) if each.state is not None]
     return _rewritten(text, found, lambda at: f'⟦"{found[at].quote}"|{found[at].label}⟧')
 

@@ -35,6 +35,7 @@ from .events import (
 from .finish_reason import ended_early
 from .keys import digest
 from .node import EDITED, ENDED, THOUGHTS
+from .quotes import QUOTES, quotes_of, quotes_to_json, without_passage
 from .records import Recorded
 from .tree import Node, Tree
 
@@ -78,7 +79,7 @@ def _without_inputs(event: Event) -> Event:
         case Planned():
             return replace(event, plan=_without_thoughts(event.plan))
         case Finished():
-            return replace(event, metadata=_without(event.metadata, THOUGHTS))
+            return replace(event, metadata=_without_passages(_without(event.metadata, THOUGHTS)))
         case NodeCreated() if event.query:
             # Code writes parts of the input into its sub-queries.
             return replace(event, task=hashed(event.task))
@@ -146,7 +147,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
     cells = tuple(
         replace(cell, **_hashed_results(cell.output, cell.value, cell.error, "output")) for cell in node.cells
     )
-    metadata = _without(node.metadata, THOUGHTS)
+    metadata = _without_passages(_without(node.metadata, THOUGHTS))
     rejected = tuple(replace(each, plan=_without_thoughts(each.plan), reason="") for each in node.rejected)
     node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata, cells=cells)
     node = replace(node, rejected=rejected)
@@ -199,10 +200,17 @@ def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
     return reduced
 
 
+def _without_passages(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata without what quotes found in the inputs."""
+    quotes = quotes_of(metadata)
+    return {**metadata, QUOTES: quotes_to_json(map(without_passage, quotes))} if quotes else metadata
+
+
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
     plain = {name: metadata[name] for name in _PLAIN_METADATA if name in metadata}
     # What it was before is a text of a model.
     plain |= {EDITED: True} if EDITED in metadata else {}
+    plain |= {QUOTES: [{"state": each.state} for each in quotes]} if (quotes := quotes_of(metadata)) else {}
     return {**plain, ENDED: reason} if (reason := ended_early(metadata.get(ENDED))) else plain
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..caches.shared_replies import SharedReplies
 from ..core.context import RLMContext
@@ -31,6 +31,7 @@ __all__ = [
     "EngineOptions",
     "OnFailure",
     "OnLimit",
+    "Quotes",
     "RunMode",
     "RunRequest",
     "instance",
@@ -41,6 +42,7 @@ __all__ = [
 RunMode = Literal["resume", "fresh", "replay"]
 OnLimit = Literal["execute", "raise"]
 OnFailure = Literal["raise", "synthesize"]
+Quotes = Literal["check", "require", "off"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,6 +75,7 @@ class EngineOptions:
     verbose: bool = False
     thread_safe: bool = True
     code: CodeSandbox | Literal["root"] | bool | None = None
+    quotes: Quotes | None = None
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -88,6 +91,7 @@ class EngineOptions:
             ("retry", instance("retry", self.retry, RetryPolicy, "RetryPolicy(attempts=4)")),
             ("call_timeout", _seconds("call_timeout", self.call_timeout)),
             ("code", code_options(self.code)),
+            ("quotes", one_of("quotes", self.quotes, (None, *get_args(Quotes)))),
             ("default_model", instance("default_model", self.default_model, str, '"my-model"')),
         ):
             object.__setattr__(self, name, value)
@@ -125,6 +129,16 @@ class Configuration:
         """Whether a reply may come from a cache."""
         return self.replies.cache is not None
 
+    def quoting(self, memory: SharedMemory) -> Quotes | Literal[""]:
+        """How quotes of these references are asked for and checked; "" if they are not asked for: by default they are
+        where there are documents."""
+        chosen = self.options.quotes or ("check" if memory.has_documents else "off")
+        return chosen if memory and chosen != "off" else ""
+
+    def checks_quotes(self, memory: SharedMemory) -> bool:
+        """Whether quotes in answers are checked: wherever there is something to check them against."""
+        return bool(memory) and self.options.quotes != "off"
+
     def to_json(self) -> dict[str, Any]:
         """The engine as checkpoints record it."""
         return {
@@ -135,6 +149,7 @@ class Configuration:
             "on_failure": self.options.on_failure,
             **({"approve": self.approve} if self.approve else {}),
             **({"code": self.code.to_json()} if self.code is not None else {}),
+            **({"quotes": self.options.quotes} if self.options.quotes is not None else {}),
             "prompts_version": PROMPTS_VERSION,
             "package_version": __version__,
         }
@@ -167,6 +182,7 @@ class Configuration:
                 self.limits.max_depth,
                 output_type.digest if output_type is not None else "",
                 *([self.code.when] if self.code is not None else []),
+                *(["quotes", self.options.quotes] if self.options.quotes is not None else []),
             ]
         )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.node import THOUGHTS
+from ..core.quotes import QUOTES, quotes_to_json
 from ..core.tree import Node, NodeState, Tree
 from ..exceptions import ExecutionError
 from ..output_type import OutputType, TypeMismatch
 from ..types import Output
 from ..views.answer import cut_off_answers
+from ..views.quotes import traced_quotes
 from .run_view import RunView
 
 __all__ = ["output_of"]
@@ -35,6 +37,7 @@ def output_of(run: RunView, content: str, output_type: OutputType | None) -> Out
         "checkpoint": run.checkpoint,
         "changed": list(run.changed),
         "sub_results": _sub_results(run.tree, root),
+        **({QUOTES: quotes_to_json(quotes)} if (quotes := traced_quotes(run.tree, root.id)) else {}),
         **({THOUGHTS: root.reasoning} if root.reasoning else {}),
         **({"notes": notes} if (notes := list(cut_off_answers(run.tree))) else {}),
     }

@@ -23,12 +23,13 @@ from ..core.finish_reason import ended_early
 from ..core.keys import result_key
 from ..core.node import ENDED, THOUGHTS
 from ..core.plan import Execute, Program
+from ..core.quotes import counted_quotes
 from ..core.tree import Node
 from ..credentials import without_keys
 from ..exceptions import CheckpointError, ExecutionError, LimitError
 from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
-from ..prompts import repair_messages, with_instructions
+from ..prompts import quote_repair_messages, repair_messages, with_instructions
 from ..runtime.config import Configuration
 from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
@@ -38,6 +39,7 @@ from .code_loop import CodeLoop
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
 from .model_calls import call_model
 from .planning import Planning
+from .quoting import checked_quotes, described_quotes, first_quotes, missing_quotes, settled
 from .replay import ROOT, program_parts, replay_program, replay_result, replay_tree, unchanged
 from .requests import LLM_QUERY, RequestBuilder
 from .subtasks import SubTasks, end_node
@@ -53,7 +55,7 @@ class Recursion:
         self._configuration = configuration
         self._team = configuration.team
         self._retry = configuration.options.retry
-        self._requests = RequestBuilder(configuration.team, configuration.options.call_timeout, configuration.code)
+        self._requests = RequestBuilder(configuration)
         self._planning = Planning(configuration, self._requests)
 
     async def solve(self, run: RunContext) -> str:
@@ -143,6 +145,7 @@ class Recursion:
             beside = node.plan or {}
             ended, thoughts = str(beside.get(ENDED) or "stop"), str(beside.get(THOUGHTS) or "")
             reply = Reply(execute.answer, model=node.plan_model, mark=mark, finish_reason=ended, reasoning=thoughts)
+            reply = settled(run, node, reply, await checked_quotes(run, node, reply))
         elif parts:
             reply = await self._synthesize(run, node, parts)
         else:
@@ -200,6 +203,7 @@ class Recursion:
             extract=lambda request: self._fitting(run, node, request, call),
         )
         reply = await (loop.from_record() if from_record else loop.answer())
+        reply = settled(run, node, reply, await checked_quotes(run, node, reply))
         key = result_key(node.plan_key, "PROGRAM", program_parts(run.tree, node.id))
         return self._finish(run, node, reply, key, {reference.name for reference in run.job.memory})
 
@@ -217,7 +221,7 @@ class Recursion:
         stopped, changed = self._requests.stopped(run, run.tree[node.id])
         transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
         loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
-        return await self._fitting(run, node, request, loop.answer, loop.record_rejected)
+        return await self._quoting(run, node, request, loop.answer, loop.record_rejected)
 
     def _reference_tools(self, run: RunContext, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools that read references. A model without tools is sent excerpts of all: all count as read."""
@@ -230,14 +234,38 @@ class Recursion:
 
     async def _synthesize(self, run: RunContext, node: Node, parts: tuple[Part, ...]) -> Reply:
         """The synthesis, with the nodes that it cites listed in its metadata."""
-        request = self._requests.for_synthesizer(self._requests.facts(run, node, parts))
+        request = self._requests.for_synthesizer(run, self._requests.facts(run, node, parts))
 
         def call(request: Request) -> Awaitable[Reply]:
             return call_model(run, node.id, self._team.synthesizer.resolved, request, self._retry)
 
-        reply = await self._fitting(run, node, request, call)
+        reply = await self._quoting(run, node, request, call)
         sources = sources_in(reply.content, run.tree.__contains__)
         return replace(reply, metadata={**reply.metadata, "sources": sources}) if sources else reply
+
+    async def _quoting(
+        self,
+        run: RunContext,
+        node: Node,
+        request: Request,
+        call: Callable[[Request], Awaitable[Reply]],
+        on_rejected: Callable[[Reply], None] = lambda reply: None,
+    ) -> Reply:
+        """A fitting reply with the state of each of its quotes.
+
+        One with quotes that the sources do not have is sent back for repair once, after `on_rejected(reply)`. Raises
+        as `_fitting` does, and `ExecutionError` where the quotes are required to be there.
+        """
+        reply = await self._fitting(run, node, request, call, on_rejected)
+        checked = await checked_quotes(run, node, reply)
+        if missing := missing_quotes(checked):
+            on_rejected(reply)
+            reason = f"{counted_quotes(missing)}: {first_quotes(missing)}"
+            run.emit(Retried(at=run.clock(), node=node.id, reason=reason, usage=run.claim(node.id)))
+            messages = quote_repair_messages(request.messages, reply.content, described_quotes(missing))
+            reply = await self._fitting(run, node, replace(request, messages=messages), call, on_rejected)
+            checked = await checked_quotes(run, node, reply)
+        return settled(run, node, reply, checked)
 
     async def _fitting(
         self,

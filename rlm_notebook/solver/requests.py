@@ -26,10 +26,10 @@ from ..prompts import (
     synthesizer_messages,
     worker_messages,
 )
+from ..runtime.config import Configuration
 from ..runtime.forks import NodeSource
 from ..runtime.run_context import RunContext
-from ..runtime.team import Team
-from ..sandbox.options import CodeSandbox, lacks_of
+from ..sandbox.options import lacks_of
 from ..tools import Tool
 
 __all__ = ["LLM_QUERY", "RequestBuilder", "code_variables", "offered_tools"]
@@ -51,11 +51,13 @@ def code_variables(memory: SharedMemory) -> list[str]:
 
 
 class RequestBuilder:
-    """Builds the requests of one engine's nodes; `deadline` is in seconds per call."""
+    """Builds the requests of one engine's nodes."""
 
-    def __init__(self, team: Team, deadline: float | None, code: CodeSandbox | None = None) -> None:
+    def __init__(self, configuration: Configuration) -> None:
+        team, code = configuration.team, configuration.code
         self._team = team
-        self._deadline = deadline
+        self._quoting = configuration.quoting
+        self._deadline = configuration.options.call_timeout
         self._code = code
         tools = [tool.name for tool in team.tools]
         self._system_prompt = planner_system_prompt(
@@ -131,7 +133,8 @@ class RequestBuilder:
             return fingerprint
         # Prompts contain the name, kind and size of references. The content matters only to nodes that read it.
         references = [reference.identity for reference in job.memory]
-        return digest([fingerprint, references, output_type])
+        quoting = [quotes] if (quotes := self._quoting(job.memory)) else []
+        return digest([fingerprint, references, output_type, *quoting])
 
     def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = ()) -> Request:
         """The request for a plan; `rejected` are the node's plans that the user rejected."""
@@ -158,19 +161,20 @@ class RequestBuilder:
             facts = replace(facts, texts=tuple(run.job.memory.whole()))
         elif run.job.memory and not able.tools:
             facts = replace(facts, excerpts=run.job.memory.excerpts())
-        messages = worker_messages(facts, agent.instructions)
+        messages = worker_messages(facts, agent.instructions, quoting=bool(self._quoting(run.job.memory)))
         return self._request("worker", messages, facts, agent, tools=tuple(tool.schema for tool in tools))
 
-    def for_synthesizer(self, facts: NodeFacts) -> Request:
+    def for_synthesizer(self, run: NodeSource, facts: NodeFacts) -> Request:
         agent = self._team.synthesizer
-        return self._request("synthesizer", synthesizer_messages(facts, agent.instructions), facts, agent)
+        messages = synthesizer_messages(facts, agent.instructions, quoting=bool(self._quoting(run.job.memory)))
+        return self._request("synthesizer", messages, facts, agent)
 
     def prompt(self, run: NodeSource, node: Node) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
         if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
             living = [child for child in run.tree.children(node.id) if child.state is not NodeState.SUPERSEDED]
             parts = tuple(Part(child.id, child.task, child.result or "") for child in living)
-            return self.for_synthesizer(self.facts(run, node, parts)).messages
+            return self.for_synthesizer(run, self.facts(run, node, parts)).messages
         facts = self.facts(run, node)
         if node.decision == "PROGRAM" and self._code is not None:
             return self.for_coder(run, facts, lacks_of(self._code)).messages

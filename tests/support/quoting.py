@@ -18,7 +18,7 @@ _PAGE = 1_800
 
 
 def _prose() -> str:
-    files = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")), _ROOT / "rlm_notebook/demo/guide.md"]
+    files = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "rlm_notebook/demo/guide.md"]
     text = "\n\n".join(file.read_text(encoding="utf-8") for file in files)
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     paragraphs = [each for each in re.split(r"\n\s*\n", text) if not each.startswith(("|", "#"))]

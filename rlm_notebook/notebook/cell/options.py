@@ -34,6 +34,7 @@ class CellOptions:
     temperature: float | None = None
     code: str | None = None
     code_sandbox: str | None = None
+    quotes: str | None = None
     usd: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
@@ -92,6 +93,7 @@ def add_options(parser: LineParser) -> None:
     add("--temperature", type=temperature, metavar="T", help="sampling temperature of the default agent")
     add("--code", nargs="?", const="planner", choices=["planner", "root"], metavar="root", help=_CODE_HELP)
     add("--code-sandbox", choices=["monty", "python"], help="where the code runs (implies --code): monty, or python")
+    add("--quotes", choices=["check", "require", "off"], help=_QUOTES_HELP)
     add("--budget", dest="usd", type=dollars, metavar="USD", help="budget: dollars of the whole run")
     add("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     add("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
@@ -131,6 +133,8 @@ _DETACH_HELP = """run in the background; the value is the run, immediately
 (--detach=loop: on the kernel's own event loop)"""
 _CODE_HELP = """the planner may have a task solved by Python code that the model writes;
 with --code=root the task itself is"""
+_QUOTES_HELP = """quotes of the references: checked word for word and marked (the default
+with files), required to be there, or off"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
 
