@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.amounts import hosts
+
 pytestmark = pytest.mark.browser
 
 MODEL = """
@@ -87,7 +89,7 @@ async def llm(inputs, context):
 """
 
 
-@pytest.mark.parametrize("host", ["lab", "notebook"])
+@pytest.mark.parametrize("host", hosts("notebook"))
 def test_a_plan_is_rejected_with_a_reason_and_a_double_click_approves_one(
     lab: Any, open_notebook: Any, host: str
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests.support.amounts import hosts
 from tests.support.waiting import HANG
 
 pytestmark = pytest.mark.browser
@@ -39,7 +40,7 @@ CELL = "%%rlm -m model -n demo --concurrency 2 --on-failure synthesize\nMarket l
 ACTIVE = {"planning", "waiting", "running", "synthesizing", "pending"}
 
 
-@pytest.fixture(params=["lab", "notebook"])
+@pytest.fixture(params=hosts("lab"))
 def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

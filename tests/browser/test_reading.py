@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.amounts import hosts
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 AXE = Path(__file__).parents[2] / "js" / "node_modules" / "axe-core" / "axe.min.js"
@@ -41,7 +43,7 @@ CELL = "%%rlm -m model -n demo\nEnergy report"
 AGAIN = "%%rlm -m later -n later\nEnergy report"
 
 
-@pytest.fixture(params=["lab", "notebook"])
+@pytest.fixture(params=hosts("notebook"))
 def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

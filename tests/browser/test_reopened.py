@@ -8,6 +8,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests.support.amounts import hosts
+
 pytestmark = pytest.mark.browser
 
 CELLS = (
@@ -42,7 +44,7 @@ def copy_of(lab: Any, saved: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("host", ["lab", "notebook"])
+@pytest.mark.parametrize("host", hosts("notebook"))
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
 def test_the_static_tree_is_what_is_shown(lab: Any, open_notebook: Any, saved: Path, host: str, trusted: bool) -> None:
     path = saved if trusted else copy_of(lab, saved, f"untrusted_{host}")

@@ -9,6 +9,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests.support.amounts import hosts
+
 pytestmark = pytest.mark.browser
 
 MODEL = """
@@ -22,7 +24,7 @@ CELL = "%%rlm -m model -n demo -o found\nWeigh the market"
 FIRST, EDITED = "Weigh the market: 92 GWh; 165 Wh/kg", "Weigh the market: by hand; 165 Wh/kg"
 
 
-@pytest.fixture(params=["lab", "notebook"])
+@pytest.fixture(params=hosts("notebook"))
 def host(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
