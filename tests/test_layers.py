@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 import rlm_notebook
 
 PACKAGE = Path(rlm_notebook.__file__).parent
@@ -39,13 +37,14 @@ def imported(path: Path) -> set[str]:
     return found - {"__version__", "annotations"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
-    own = path.parts[0].removesuffix(".py")
-    assert own in LAYER, f"{own} has no layer yet: give it one in {Path(__file__).name}"
-    above = {name for name in imported(path) if LAYER[name] > LAYER[own]}
-
-    assert not above, f"{path} imports from {', '.join(sorted(above))}, which stand above it"
+def test_a_module_imports_only_from_its_own_layer_and_below() -> None:
+    wrong = []
+    for path in MODULES:
+        own = path.parts[0].removesuffix(".py")
+        assert own in LAYER, f"{own} has no layer yet: give it one in {Path(__file__).name}"
+        if above := {name for name in imported(path) if LAYER[name] > LAYER[own]}:
+            wrong.append(f"{path} imports from {', '.join(sorted(above))}, which stand above it")
+    assert not wrong, "\n".join(wrong)
 
 
 def modules_imported(path: Path) -> set[Path]:
