@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .runtime.run_list import RunList, RunSummary, list_runs
     from .sandbox.options import CodeSandbox
     from .tools import Tool, tool
+    from .tools.mcp import MCPServer, mcp
     from .types import Output
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Fault",
     "InvalidJSONError",
     "LimitError",
+    "MCPServer",
     "MaxStepsError",
     "Model",
     "ModelError",
@@ -98,6 +100,7 @@ __all__ = [
     "enable_nested_loops",
     "list_runs",
     "load_run",
+    "mcp",
     "study",
     "tool",
 ]
@@ -123,6 +126,7 @@ _HOMES = {
     "runtime.run_list": ["RunList", "RunSummary", "list_runs"],
     "sandbox.options": ["CodeSandbox"],
     "tools": ["Tool", "tool"],
+    "tools.mcp": ["MCPServer", "mcp"],
     "types": ["Output"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

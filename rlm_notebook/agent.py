@@ -11,7 +11,7 @@ from typing import Any
 from .core.keys import as_json
 from .exceptions import ConfigurationError
 from .ports import Model
-from .tools import as_tools
+from .tools import as_tools, opened
 
 __all__ = ["Agent", "agents_of"]
 
@@ -60,6 +60,12 @@ class Agent:
         """The agent with its tools' code as it is now; this one, if nothing changed."""
         tools = tuple(tool.renewed() for tool in self.tools)
         return self if tools == self.tools else replace(self, tools=tools)
+
+    def opened(self) -> Agent:
+        """The agent with the tools of its servers; this one, if it has none. Raises `ConfigurationError`."""
+        if all(tool.opens is None for tool in self.tools):
+            return self
+        return replace(self, model=self.resolved, tools=opened(self.tools))
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object that a checkpoint records."""

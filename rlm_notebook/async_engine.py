@@ -23,6 +23,7 @@ from .checkpoints.file_names import baseline_path
 from .checkpoints.heads import differ, options_in
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import existing_edit, new_edit
+from .concurrency.threads import in_daemon_thread
 from .core.changes import Change, changes_of, edited_task, reusable
 from .core.context import RLMContext
 from .core.events import Event
@@ -118,6 +119,8 @@ class AsyncRecursiveEngine(EngineOptions):
         `Output.parsed`; `variables` are references that models read through tools.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
+        if _mode(mode, recorded=checkpoint is not None, keep_plan=keep_plan) != "replay":
+            await self.open_servers()
         return await self.start(
             task,
             context=context,
@@ -227,6 +230,13 @@ class AsyncRecursiveEngine(EngineOptions):
         loop.
         """
         _require_loop()
+        if self._configuration.team.with_servers:
+            if _mode(mode, recorded=True) == "replay":
+                raise ConfigurationError(
+                    "a replay of rows with tools of MCP servers: rows are found by the versions of their tools, and a "
+                    "replay starts no server; use the mode that resumes, which runs no recorded row again"
+                )
+            self.require_unguarded("nobody approves the calls of rows; give mcp(..., approval='never') for these")
         mapping = import_module(".experiments.mapping", __package__)
         experiment: Experiment = mapping.experiment_of(
             self,
@@ -385,8 +395,18 @@ class AsyncRecursiveEngine(EngineOptions):
 
     @property
     def guarded(self) -> list[str]:
-        """The names of the tools whose calls require `run.approve(node)`."""
+        """The names of the tools whose calls require `run.approve(node)`; those of servers once they have started."""
         return self._configuration.team.guarded
+
+    def require_unguarded(self, why: str, mode: RunMode = "resume", *, recorded: bool = True) -> None:
+        """Raise `ConfigurationError` if a tool requires approval, which nobody can give here; starts servers, except
+        for a replay."""
+        if self._configuration.team.with_servers and _mode(mode, recorded=recorded) == "replay":
+            return
+        self._renew()
+        if guarded := self.guarded:
+            shown = ", ".join(guarded[:10]) + (f" and {len(guarded) - 10} more" if len(guarded) > 10 else "")
+            raise ConfigurationError(f"the tools {shown} require approval, and {why}")
 
     def settings(self) -> dict[str, Any]:
         """The engine as checkpoints record it."""
@@ -394,15 +414,24 @@ class AsyncRecursiveEngine(EngineOptions):
 
     # -- for its runs --------------------------------------------------------------------------------------------
 
-    def _renew(self) -> None:
-        """Renew the versions of tools: code that they use may have been redefined in the notebook since."""
+    async def open_servers(self) -> None:
+        """Start the servers that tools come from, without blocking the event loop as the start of a run would."""
+        if self._configuration.team.with_servers:
+            await in_daemon_thread(self._configuration.team.opened)
+
+    def _renew(self, *, servers: bool = True) -> None:
+        """Renew the versions of tools: code that they use may have been redefined in the notebook since, and servers
+        may list other ones."""
         team = self._configuration.team.renewed()
+        if servers:
+            team = team.opened()
         if team is not self._configuration.team:
             object.__setattr__(self, "_configuration", replace(self._configuration, team=team))
             object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
     def _start(self, job: RunRequest) -> Run:
-        self._renew()
+        # A replay calls no tool, so it needs none of their servers.
+        self._renew(servers=job.mode != "replay")
         configuration = self._configuration.for_joining() if job.joins_only else self._configuration
         # Also read for mode="fresh": a journal has to know which records it replaces.
         recorded = job.journal.read()

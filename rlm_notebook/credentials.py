@@ -7,7 +7,7 @@ import re
 
 from .core.masking import redacted, without_basic
 
-__all__ = ["remember_key", "without_keys"]
+__all__ = ["remember_key", "remember_named", "without_keys"]
 
 #: Shorter keys are placeholders for servers without keys.
 _SHORTEST = 8
@@ -20,6 +20,12 @@ _used: set[str] = set()
 def remember_key(*keys: str) -> None:
     """Mask these keys in every text from now on, because they are sent to a provider."""
     _used.update(key for key in keys if len(key) >= _SHORTEST)
+
+
+def remember_named(name: str, value: str) -> None:
+    """Mask a value that is given to a program by this name, if the name or the value looks like that of a secret."""
+    if _NAMES.search(name.upper()) or (_LIKELY.fullmatch(value) and "/" not in value and "\\" not in value):
+        remember_key(value)
 
 
 def without_keys(text: str) -> str:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["RecursiveEngine"]
 
 
+_NO_APPROVAL = (
+    "a blocked caller cannot approve; use AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
+)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class RecursiveEngine(EngineOptions):
     """`AsyncRecursiveEngine` for synchronous code: in scripts, in notebooks, inside running event loops.
@@ -40,10 +45,7 @@ class RecursiveEngine(EngineOptions):
         super().__post_init__()
         engine = AsyncRecursiveEngine(**self._arguments())
         if guarded := engine.guarded:
-            raise ConfigurationError(
-                f"the tools {', '.join(guarded)} require approval, and a blocked caller cannot approve; use "
-                "AsyncRecursiveEngine(...).start(...) and run.approve(node), or a %%rlm cell"
-            )
+            raise ConfigurationError(f"the tools {', '.join(guarded)} require approval, and {_NO_APPROVAL}")
         object.__setattr__(self, "async_engine", engine)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -69,6 +71,7 @@ class RecursiveEngine(EngineOptions):
 
         An interrupt (Ctrl-C) cancels the run, records its results, and is raised again.
         """
+        self.async_engine.require_unguarded(_NO_APPROVAL, mode, recorded=checkpoint is not None)
         return run_blocking(
             lambda: self.async_engine.solve(
                 task,

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
+import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from .threads import CallingThread, calling_thread
 
-__all__ = ["LoopThread", "blocks_a_loop", "run_blocking"]
+__all__ = ["LoopThread", "background_loop", "blocks_a_loop", "run_blocking", "wait_for_future"]
 
 T = TypeVar("T")
 #: The time that interrupted work has to clean up, in seconds.
@@ -51,6 +53,40 @@ class LoopThread:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=CLOSE_SECONDS)
+
+
+def background_loop() -> LoopThread:
+    """The loop thread of this process for what outlives cells and runs; it is never closed."""
+    return _background_loop(os.getpid())
+
+
+@functools.cache
+def _background_loop(pid: int) -> LoopThread:
+    # A forked child has no thread of its parent. An empty context: it must keep nothing of the first caller alive.
+    return contextvars.Context().run(LoopThread)
+
+
+def wait_for_future(future: Future[T]) -> T:
+    """The result of a future, waited for in this thread; an interrupt, or the cancellation of the waiting task, cancels
+    it and is raised."""
+    task = _current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
+    try:
+        while True:
+            done, _ = wait([future], timeout=_CHECK_SECONDS)
+            if done:
+                return future.result()
+            if task is not None and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
+    finally:
+        future.cancel()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 async def _cancel_all() -> None:

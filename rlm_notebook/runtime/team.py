@@ -12,7 +12,7 @@ from ..core.keys import as_json, digest
 from ..core.tree import Node
 from ..exceptions import ConfigurationError
 from ..ports import Model
-from ..tools import Tool, as_tools
+from ..tools import Tool, as_tools, opened
 
 __all__ = ["DEFAULT_AGENT", "Team"]
 
@@ -35,6 +35,8 @@ class Team:
     agents: Mapping[str, Agent]
     planner: Agent
     tools: tuple[Tool, ...]
+    #: The team as it was given, if servers' tools have taken the places of their placeholders.
+    given: Team | None = None
 
     @classmethod
     def of(
@@ -83,9 +85,31 @@ class Team:
 
     @cached_property
     def guarded(self) -> list[str]:
-        """The names of the tools whose calls require approval."""
+        """The names of the tools whose calls require approval; those of servers once they have started."""
         offered = [tool for agent in (self.default, *self.agents.values()) for tool in self.tools_of(agent).values()]
-        return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval))
+        return list(dict.fromkeys(tool.name for tool in offered if tool.requires_approval and tool.opens is None))
+
+    @property
+    def with_servers(self) -> bool:
+        """Whether tools come from servers, which have to run."""
+        team = self.given or self
+        tools = [*team.tools, *(tool for agent in team.agents.values() for tool in agent.tools)]
+        return any(tool.opens for tool in tools)
+
+    def opened(self) -> Team:
+        """The team with the tools that its servers list now; blocks until they have started.
+
+        This one, if nothing changed. Raises `ConfigurationError` for a server that does not start.
+        """
+        given = self.given or self
+        if not given.with_servers:
+            return self
+        tools = opened(given.tools)
+        agents = {name: agent.opened() for name, agent in given.agents.items()}
+        if tools == self.tools and all(agents[name].tools == agent.tools for name, agent in self.agents.items()):
+            return self
+        planner = next((name for name, agent in given.agents.items() if agent is given.planner), "")
+        return replace(given, planner=agents.get(planner, given.planner), tools=tools, agents=agents, given=given)
 
     def renewed(self) -> Team:
         """The team with the present versions of its tools; this one, if none has changed."""
@@ -147,7 +171,12 @@ class Team:
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        """What the request key depends on: descriptions, instructions, tools and temperatures, not the models."""
+        """What the request key depends on: descriptions, instructions, tools and temperatures, not the models.
+
+        A server counts by its name, so that a recorded run is found while the server does not run.
+        """
+        if self.given is not None:
+            return self.given.meaning
         return {
             "agents": {
                 name: [agent.description, agent.instructions, agent.temperature, [t.name for t in agent.tools]]

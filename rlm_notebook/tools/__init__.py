@@ -10,19 +10,22 @@ import functools
 import inspect
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from ..concurrency.loop_thread import wait_for_future
 from ..core.text import printable
 from ..exceptions import ConfigurationError
 from ..types import Output
 from ..values import json_text, table_text
 from .code_version import code_version
 
-__all__ = ["Tool", "as_tools", "tool"]
+__all__ = ["Tool", "as_tools", "opened", "tool"]
 
 
 class _OfCode(str):
@@ -45,6 +48,7 @@ class Tool:
     - `version` is part of the content keys, so that a changed tool re-runs the nodes that used it. By default it is a
       digest of the code with the functions, classes and small data that it uses; give one where the result depends on
       more (`unseen` lists what is known): the state of an object, functions of another module, files, a database.
+    - `opens`: this is the placeholder of tools that exist when a run starts; a function that returns their future.
 
     Raises `ConfigurationError` for an invalid name, description, schema, timeout or number of retries.
     """
@@ -59,6 +63,7 @@ class Tool:
     requires_approval: bool = False
     arguments_model: type[BaseModel] | None = field(repr=False, default=None)
     _parameter_of: Mapping[str, str] = field(repr=False, default_factory=dict)
+    opens: Callable[[], Future[tuple[Tool, ...]]] | None = field(repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -175,22 +180,44 @@ def tool(
 
 
 def as_tools(given: Iterable[Any] | Callable[..., Any]) -> tuple[Tool, ...]:
-    """Functions and tools as tools; raises `ConfigurationError` for anything else, and for a name used twice."""
+    """Functions, tools and servers as tools. Raises `ConfigurationError` for anything else, and for a name used twice.
+
+    A server, or a tool of one, is the placeholder that its `as_tool()` returns.
+    """
     tools: list[Tool] = []
-    for item in [given] if callable(given) else given:
+    items: Iterable[Any] = [given] if callable(given) else given
+    for item in items:
+        # Asked of the type, because some objects have every attribute.
+        if hasattr(type(item), "as_tool"):
+            tools.append(item.as_tool())
+            continue
         if not callable(item):
             shown = printable(f"{item!r:.60}")
             raise ConfigurationError(
                 f"tools: {shown} is not a function; pass functions, @tool functions or Tool values"
             )
         tools.append(item if isinstance(item, Tool) else tool(item))
-    names = [each.name for each in tools]
-    for each in names:
-        if names.count(each) > 1:
+    for name, count in Counter(each.name for each in tools).items():
+        if count > 1:
             raise ConfigurationError(
-                f"two tools are named {each!r}; give one of them another name with @tool(name=...)"
+                f"two tools are named {name!r}; give one of them another name with @tool(name=...)"
             )
     return tuple(tools)
+
+
+def opened(tools: Iterable[Tool]) -> tuple[Tool, ...]:
+    """The tools, those of servers in the places of their placeholders; blocks until the servers have started.
+
+    A tool that was given with its server and by itself is one tool. Raises `ConfigurationError` for a server that does
+    not start, and for a name used twice.
+    """
+    # All servers start at once.
+    futures = [tool.opens() if tool.opens is not None else tool for tool in tools]
+    found: list[Tool] = []
+    for each in futures:
+        made: tuple[Tool, ...] = (each,) if isinstance(each, Tool) else wait_for_future(each)
+        found += made
+    return as_tools({id(tool): tool for tool in found}.values())
 
 
 #: Tool names that all providers accept.

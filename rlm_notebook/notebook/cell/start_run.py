@@ -33,6 +33,7 @@ from .default_model import (
     model_name,
     recorded_model,
     suggestions,
+    tool_named,
     variable,
     why_default,
 )
@@ -191,7 +192,7 @@ def _engine_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
     given = {
         **{name: getattr(options, name) for name in shared},
         "agents": variable(options.agents, "--agents", names) if options.agents else None,
-        "tools": [variable(name, "--tools", names) for name in options.tools] or None,
+        "tools": [tool_named(name, names) for name in options.tools] or None,
         "budget": _budget(session, options),
         "code": _code(options),
         "approve": {"all": True, "root": "root", None: None}[options.approve],

@@ -18,6 +18,7 @@ from ...models.registry import PROVIDERS
 from ...ports import Model
 from ...pricing import priced_models
 from ...tools import Tool
+from ...tools.mcp import MCPServer
 from ..cell.line_parser import LineParser
 from ..cell.options import parser as cell_parser
 from ..kernel.session import Session
@@ -122,6 +123,16 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, known) and not isinstance(value, type)
 
 
+def _is_tool(value: Any) -> bool:
+    return isinstance(value, types.FunctionType | Tool | MCPServer)
+
+
+def _of_servers(session: Session) -> list[str]:
+    """The tools of servers, as far as they were listed."""
+    servers = {name: session.variables[name] for name in _variables(session, lambda each: isinstance(each, MCPServer))}
+    return [f"{name}.{tool}" for name, server in servers.items() for tool in server.known_tools]
+
+
 def _is_context(value: Any) -> bool:
     return isinstance(value, str | bytes | Path | list | dict | tuple) or hasattr(value, "columns")
 
@@ -135,7 +146,7 @@ def _runs(session: Session, word: str) -> list[str]:
 
 _BY_OPTION: dict[str, Callable[[Session, str], list[str]]] = {
     "agents": lambda session, word: _variables(session, lambda value: isinstance(value, dict)),
-    "tools": lambda session, word: _variables(session, lambda value: isinstance(value, types.FunctionType | Tool)),
+    "tools": lambda session, word: [*_variables(session, _is_tool), *_of_servers(session)],
     "context": lambda session, word: _variables(session, _is_context),
     "type": lambda session, word: _variables(
         session, lambda value: isinstance(value, type) or typing.get_origin(value) is not None

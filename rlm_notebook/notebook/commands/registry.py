@@ -52,6 +52,7 @@ _HOMES = {
     "gc": "runs.GC",
     "baseline": "baseline.BASELINE",
     "models": "models.MODELS",
+    "tools": "tools.TOOLS",
     "doctor": "help.DOCTOR",
     "version": "help.VERSION",
 }

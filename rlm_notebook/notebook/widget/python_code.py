@@ -15,6 +15,7 @@ from IPython.core.getipython import get_ipython
 from ...models.registry import PROVIDERS
 from ...runtime.config import EngineOptions
 from ...runtime.run_view import RunView
+from ...tools.mcp import ServerTool
 from ..cell.transformer import user_names
 
 __all__ = ["python_code"]
@@ -74,7 +75,10 @@ def _options(options: EngineOptions, names: Mapping[str, Any]) -> list[str]:
         same = (name for name, value in names.items() if _is_same(value, agents))
         if name := next(same, ""):
             found.append(f"agents={name}")
-    tools = [_name_of(tool, names) or _name_of(tool.function, names) for tool in options.tools]
+    tools = [
+        _name_of(tool, names) or _name_of(tool.function, names) or _of_server(tool.function, names)
+        for tool in options.tools
+    ]
     if named := [name for name in tools if name]:
         found.append(f"tools=[{', '.join(named)}]")
     defaults = {each.name: each.default for each in fields(EngineOptions) if each.default is not MISSING}
@@ -84,6 +88,14 @@ def _options(options: EngineOptions, names: Mapping[str, Any]) -> list[str]:
 
 def _name_of(value: Any, names: Mapping[str, Any]) -> str:
     return next((name for name, held in names.items() if held is value), "")
+
+
+def _of_server(function: Any, names: Mapping[str, Any]) -> str:
+    """One tool of a server of the notebook."""
+    if not isinstance(function, ServerTool):
+        return ""
+    server = _name_of(function.server, names)
+    return f"{server}[{function.tool!r}]" if server else ""
 
 
 def _is_same(value: Any, agents: Mapping[str, Any]) -> bool:

@@ -1,0 +1,347 @@
+"""One session with a server, which one task owns from its start to its end.
+
+Theory of operation
+===================
+A client has cancel scopes, which belong to the task that entered them: entered in one cell and left in another, they
+end in an `ExceptionGroup`. So the whole life of a session is in one task, the *owner*, on the background loop of this
+process. It starts the server, lists its tools, waits until the session is to end, and stops the server. Calls are tasks
+of the same loop, and a caller in any loop or thread waits for a future. A cancelled call cancels its task, which tells
+the server so; the session stays usable.
+
+States: *not started*; *starting*; *running*; *ended* (by `close`, by a crash, or because it did not start). A call or a
+run starts a server that is not running. One that crashed is started again `RESTARTS` times at most, counted over all
+runs until `restart`.
+
+What must never happen: a call is made twice (a call that a crash interrupted fails, and the model is told); a process
+is left when this one ends; an error of a server takes another session, or the loop, with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import os
+import tempfile
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mcp import Client, MCPError
+from mcp_types import Implementation
+
+from ...concurrency.loop_thread import background_loop
+from ...core.error_text import described
+from ...core.text import printable
+from ...credentials import without_keys
+from ...exceptions import ConfigurationError, ToolError
+from ...version import __version__
+from .address import Address, Launch
+from .http import Http
+from .offers import Approval, Offers, offers_of
+from .results import text_of_resource, text_of_result
+from .stdio import Stdio
+
+__all__ = ["RESTARTS", "Connection"]
+
+T = TypeVar("T")
+RESTARTS = 3
+#: A list of tools that is younger is not asked for again, in seconds: many runs may start at once.
+LIST_AGE = 5.0
+MOST_TOOLS = 5_000
+#: Seconds that the servers have to end when this process does.
+AT_EXIT = 8.0
+
+
+class Connection:
+    """The session of one server handle. Its public methods return at once, and may be called in any thread."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        approval: Approval,
+        timeout: float | None,
+        start_timeout: float,
+        max_characters: int,
+    ) -> None:
+        self.address = address
+        self.state = "not started"
+        self.offers = Offers()
+        self.crashes = 0
+        self._approval: Approval = approval
+        self._timeout = timeout
+        self._start_timeout = start_timeout
+        self._most = max_characters
+        self._log: Path | None = None
+        self._link: Stdio | Http | None = None
+        self._owner: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[Client] | None = None
+        self._listed_at = -LIST_AGE
+        self._why = ""
+        self._listing = asyncio.Lock()
+
+    # -- for any thread --------------------------------------------------------------------------------------------
+
+    def open(self) -> Future[Offers]:
+        """The tools as the server lists them now; it is started if it does not run."""
+        return self._submit(self._open)
+
+    async def call(self, name: str, version: str, arguments: dict[str, Any]) -> str:
+        """The result of a tool as text. Raises `ToolError`, a message for the model."""
+        return await asyncio.wrap_future(self._submit(lambda: self._call(name, version, arguments)))
+
+    def read(self, uri: str) -> Future[str]:
+        """The text of a resource."""
+        what = f"read {printable(uri)[:200]}"
+        return self._submit(lambda: self._asked(what, lambda client: client.read_resource(uri), text_of_resource))
+
+    def resources(self) -> Future[list[tuple[str, str, str]]]:
+        """The uri, name and description of each resource."""
+        return self._submit(lambda: self._asked("list its resources", _all_resources, lambda found: found))
+
+    def close(self) -> Future[None]:
+        """Stop the server, if it runs; a call in flight fails."""
+        return self._submit(self._close)
+
+    def log(self) -> Path:
+        """The file that holds what the server writes to stderr, while this process lives."""
+        if self._log is None:
+            handle, path = tempfile.mkstemp(prefix=f"rlm-mcp-{self.address.name}-", suffix=".log")
+            os.close(handle)
+            self._log = Path(path)
+        return self._log
+
+    def end_now(self) -> None:
+        """When this process ends: kill what is left, and remove the log."""
+        if self._link is not None:
+            self._link.kill()
+        if self._log is not None:
+            with suppress(OSError):
+                self._log.unlink()
+
+    def _submit(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
+        _end_at_exit()
+        _connections.add(self)
+
+        async def worked() -> T:
+            return await work()
+
+        return background_loop().submit(worked())
+
+    # -- on the background loop ------------------------------------------------------------------------------------
+
+    async def _client(self) -> Client:
+        """The client of the running session, which is started if there is none. Raises `ConfigurationError`."""
+        if self._owner is None or self._owner.done() or self._link is None or self._link.ended.is_set():
+            await self._over()
+            if self.crashes > RESTARTS:
+                raise ConfigurationError(
+                    f"the MCP server {self.address.name} has crashed {self.crashes} times and is not started again"
+                    f"{f' ({self._why})' if self._why else ''}; repair it, then call its restart()"
+                )
+            self._ready = asyncio.get_running_loop().create_future()
+            self._owner = asyncio.create_task(self._own(self._ready))
+        assert self._ready is not None
+        return await asyncio.shield(self._ready)
+
+    async def _own(self, ready: asyncio.Future[Client]) -> None:
+        """The owner: one session from its start to its end."""
+        self.state, self._why, closing = "starting", "", False
+        try:
+            link = self._link = self._linked()
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self._start_timeout):
+                    client = await stack.enter_async_context(Client(link, cache=None, client_info=_OURSELVES))
+                    self._offer(await _all_tools(client))
+                self.state = "running"
+                ready.set_result(client)
+                await link.ended.wait()
+                closing = self.state == "closing"
+                if not closing:
+                    self._why = await link.why()
+        except BaseException as error:
+            if not ready.done():
+                ready.set_exception(await self._not_started(error))
+                # Whoever asked may have been cancelled since.
+                ready.exception()
+            elif isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            if ready.done() and not ready.cancelled() and ready.exception() is None and not closing:
+                self.crashes += 1
+            self.state = "ended"
+
+    def _linked(self) -> Stdio | Http:
+        where = self.address.resolved()
+        return Stdio(where, self.log()) if isinstance(where, Launch) else Http(where)
+
+    async def _not_started(self, error: BaseException) -> ConfigurationError:
+        if isinstance(error, ConfigurationError):
+            return error
+        why = "" if self._link is None else await self._link.why()
+        if isinstance(error, TimeoutError):
+            reason = f"it did not answer within {self._start_timeout:g} s (start_timeout)"
+        else:
+            reason = printable(without_keys(described(_first(error))))[:300]
+        self._why = why
+        return ConfigurationError(
+            f"the MCP server {self.address.name} ({without_keys(str(self.address))}) did not start: {reason}"
+            f"{f'; {why}' if why else ''}"
+        )
+
+    async def _over(self) -> None:
+        """Wait until the owner of the session before has ended, which takes a server that hangs a few seconds."""
+        if self._owner is not None and not self._owner.done():
+            if self._link is not None:
+                self._link.ended.set()
+            await asyncio.wait([self._owner])
+
+    def _offer(self, listed: list[Any]) -> None:
+        self.offers = offers_of(
+            self.address.name,
+            listed,
+            self.call,
+            approval=self._approval,
+            timeout=self._timeout,
+            before=self.offers,
+        )
+        self._listed_at = time.monotonic()
+
+    async def _open(self) -> Offers:
+        async with self._listing:
+            client = await self._client()
+            if time.monotonic() - self._listed_at >= LIST_AGE:
+                try:
+                    async with asyncio.timeout(self._start_timeout):
+                        self._offer(await _all_tools(client))
+                except Exception as error:
+                    raise await self._not_started(error) from None
+        return self.offers
+
+    async def _call(self, name: str, version: str, arguments: dict[str, Any]) -> str:
+        try:
+            client = await self._client()
+        except ConfigurationError as error:
+            raise ToolError(str(error)) from None
+        known = self.offers.tools.get(name)
+        if known is None or known.version != version:
+            raise ToolError(
+                f"{name}: the MCP server {self.address.name} was started again and now offers another tool by this "
+                "name, or none; the call was not made. Start the run again to use it"
+            )
+        result = await self._answered(f"call {name}", client, client.call_tool(name, arguments))
+        text = text_of_result(result, self._most)
+        if result.is_error:
+            raise ToolError(text or f"{name} failed without a word")
+        return text
+
+    async def _asked(self, what: str, ask: Callable[[Client], Awaitable[Any]], read: Callable[[Any], T]) -> T:
+        client = await self._client()
+        return read(await self._answered(what, client, ask(client)))
+
+    async def _answered(self, what: str, client: Client, work: Awaitable[Any]) -> Any:
+        """The server's answer. Raises `ToolError` for each way in which there is none."""
+        link = self._link
+        try:
+            return await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            assert link is not None
+            of_server = isinstance(error, MCPError) and not _is_over(error)
+            if not of_server and isinstance(link, Http) and not isinstance(error, ValueError | RuntimeError):
+                link.ended.set()
+            if not link.ended.is_set():
+                raise ToolError(f"{self.address.name}: {printable(described(_first(error)))[:1_000]}") from None
+            why = await link.why()
+            raise ToolError(
+                f"the MCP server {self.address.name} ended before it answered ({what}): {why}\n"
+                "The call may have had effects; it is not repeated."
+            ) from None
+
+    async def _close(self) -> None:
+        if self._owner is None or self._owner.done():
+            return
+        if self.state != "running":
+            # It is still starting.
+            self._owner.cancel()
+        elif self._link is not None:
+            self.state = "closing"
+            self._link.ended.set()
+        await asyncio.wait([self._owner])
+
+
+_OURSELVES = Implementation(name="rlm-notebook", version=__version__)
+
+
+def _is_over(error: MCPError) -> bool:
+    """Whether the session is over, not the call alone."""
+    return error.error.code == -32000 or "session" in error.error.message.lower()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _all_tools(client: Client) -> list[Any]:
+    if client.server_capabilities.tools is None:
+        return []
+    found: list[Any] = []
+    cursor: str | None = None
+    seen = set[str]()
+    while True:
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if len(found) > MOST_TOOLS:
+            raise ConfigurationError(f"the server lists more than {MOST_TOOLS:,} tools; no model can choose among them")
+        if not cursor or cursor in seen:
+            return found
+        seen.add(cursor)
+
+
+async def _all_resources(client: Client) -> list[tuple[str, str, str]]:
+    if client.server_capabilities.resources is None:
+        return []
+    found: list[tuple[str, str, str]] = []
+    cursor: str | None = None
+    seen = set[str]()
+    while len(found) <= MOST_TOOLS:
+        page = await client.list_resources(cursor=cursor)
+        found += [(str(each.uri), each.name, each.description or "") for each in page.resources]
+        cursor = page.next_cursor
+        if not cursor or cursor in seen:
+            break
+        seen.add(cursor)
+    return found
+
+
+# -- the end of the process ----------------------------------------------------------------------------------------
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+@functools.cache
+def _end_at_exit() -> None:
+    atexit.register(_end_all, os.getpid())
+
+
+def _end_all(pid: int) -> None:
+    """End all servers. A forked child owns none of them."""
+    if os.getpid() != pid:
+        return
+    open_ones = list(_connections)
+    ends = time.monotonic() + AT_EXIT
+    with suppress(Exception):
+        closing = [connection.close() for connection in open_ones]
+        for each in closing:
+            each.result(max(0.1, ends - time.monotonic()))
+    for connection in open_ones:
+        connection.end_now()

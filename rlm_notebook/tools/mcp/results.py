@@ -1,0 +1,73 @@
+"""The result of a call as text for the model: data of a stranger, never instructions of ours; and never shortened
+without a word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.text import printable, well_formed
+
+__all__ = ["limited", "text_of_resource", "text_of_result"]
+
+
+def text_of_result(result: Any, most: int) -> str:
+    """The content of a `CallToolResult`, at most `most` characters of it and a note of what was left out."""
+    parts = [_block(block) for block in result.content]
+    structured = result.structured_content
+    if structured is not None and not _is_said(structured, parts):
+        parts.append(json.dumps(structured, ensure_ascii=False))
+    return limited(well_formed("\n".join(parts)), most)
+
+
+def text_of_resource(result: Any) -> str:
+    """The texts of a resource. Content that is no text is named."""
+    return well_formed("\n".join(_contents(each) for each in result.contents))
+
+
+def limited(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    left_out = f"This result has {len(text):,} characters, and only the first {most:,} are here"
+    return f"{text[:most]}\n[{left_out}. Ask for less: a part, a page, a narrower query.]"
+
+
+def _block(block: Any) -> str:
+    if block.type == "text":
+        return str(block.text)
+    if block.type in ("image", "audio"):
+        # Base64 has four characters for three bytes.
+        size = len(block.data) * 3 // 4
+        return f"[{block.type} {printable(block.mime_type)}, about {size:,} bytes: left out, only text is passed on]"
+    if block.type == "resource_link":
+        name = f" ({printable(block.name)})" if block.name else ""
+        return f"[resource {printable(block.uri)}{name}: linked, not read]"
+    if block.type == "resource":
+        return _contents(block.resource)
+    return f"[content of type {printable(str(block.type))}: left out, only text is passed on]"
+
+
+def _contents(contents: Any) -> str:
+    text = getattr(contents, "text", None)
+    if text is not None:
+        return str(text)
+    kind = printable(contents.mime_type or "data")
+    size = len(contents.blob) * 3 // 4
+    return f"[resource {printable(contents.uri)}, {kind}, about {size:,} bytes: left out, only text is passed on]"
+
+
+def _is_said(structured: Any, parts: Sequence[str]) -> bool:
+    """Whether the texts hold the structured content already, as servers should have them do."""
+    if not parts:
+        return False
+    if isinstance(structured, dict) and structured.keys() == {"result"}:
+        return True  # the wrapping of a value that is no object
+    return any(_decodes_to(part, structured) for part in parts)
+
+
+def _decodes_to(text: str, value: Any) -> bool:
+    try:
+        return bool(json.loads(text) == value)
+    except (ValueError, RecursionError):
+        return False
