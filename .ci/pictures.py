@@ -2,10 +2,14 @@
 
 `.venv/bin/python .ci/pictures.py`, with the extras `test` and `browser` and a Chromium. The model is a script with
 delays, so that the bars of the tree have lengths; the tree, the cell and the page are the real ones.
+`.ci/pictures.py flow` draws the diagram of docs/architecture.md for the site, which loads nothing from a network, with
+the package `mermaid` (`npm install --no-save --prefix js mermaid`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -50,6 +54,26 @@ TASK = """%%rlm -m model --name storage
 Compare three kinds of batteries for grid storage: cost, cycle life, safety, supply."""
 
 
+def flow() -> None:
+    script = ROOT / "js" / "node_modules" / "mermaid" / "dist" / "mermaid.min.js"
+    source = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.S)
+    assert source is not None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+        page = browser.new_page()
+        page.add_script_tag(path=str(script))
+        drawn = page.evaluate(
+            """async source => {
+                mermaid.initialize({ theme: 'neutral', htmlLabels: false, flowchart: { htmlLabels: false } });
+                return (await mermaid.render('flow', source)).svg;
+            }""",
+            source[1],
+        )
+        browser.close()
+    digest = hashlib.sha256(source[1].encode()).hexdigest()[:16]
+    (IMAGES / "flow.svg").write_text(f"{drawn}\n<!-- {digest} -->\n", encoding="utf-8")
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -77,4 +101,4 @@ def _shoot(page: Page, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    flow() if sys.argv[1:] == ["flow"] else main()

@@ -1,8 +1,8 @@
 """What the site takes from the code: options, commands, the ideas, the tutorials with their trees.
 
 mkdocs calls the functions `on_...` (`hooks` in `mkdocs.yml`). A page asks for generated text with a line
-`[[generated: NAME]]`. A notebook becomes a page: its Markdown is a part of the page, its outputs are put into the
-finished HTML, so that no Markdown rule touches a tree.
+`[[generated: NAME]]`. A notebook is executed in replay (no model is called) and becomes a page: its Markdown is a part
+of the page, its outputs are put into the finished HTML, so that no Markdown rule touches a tree.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    for path in NOTEBOOKS:
+    for path in _executed(config):
         files.append(File.generated(config, f"tutorials/{path.stem}.md", content=_page(path)))
     return files
 
@@ -42,6 +45,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     if page.file.src_uri == "guide/ideas.md":  # in the repository, a link to the guide; here, the guide
         return GUIDE.read_text(encoding="utf-8")
+    # In the repository a diagram; here the same as a picture, so that no script comes from a network.
+    markdown = re.sub(r"```mermaid\n.*?```", "![The flow of a run](images/flow.svg)", markdown, flags=re.S)
     return re.sub(r"^\[\[generated: (\w+)\]\]$", lambda found: "\n".join(_GENERATED[found[1]]()), markdown, flags=re.M)
 
 
@@ -49,6 +54,23 @@ def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
     for index, shown in enumerate(_outputs.get(page.file.src_uri, [])):
         content = content.replace(PLACE.format(index), shown)
     return content
+
+
+def _executed(config: Any) -> Iterator[Path]:
+    """The tutorials with their outputs, one after the other."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "notebooks", folder, dirs_exist_ok=True)
+        for path in NOTEBOOKS:
+            made = Path(folder, path.name)
+            notebook = nbformat.read(made, as_version=4)
+            environment = {**os.environ, "RLM_MODE": "replay"}
+            client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}, allow_errors=True)
+            client.execute(env=environment)
+            nbformat.write(notebook, made)
+            yield made
 
 
 def _cells(path: Path) -> list[dict[str, Any]]:
@@ -86,7 +108,7 @@ def _shown(output: dict[str, Any]) -> str:
     if "text/markdown" in data:
         shown = markdown.markdown("".join(data["text/markdown"]), extensions=["tables"])
         return f'<div class="notebook-output">{shown}</div>'
-    text = "".join(output.get("text", data.get("text/plain", output.get("evalue", ""))))
+    text = "".join(output.get("text", data.get("text/plain", ""))) or f"{output.get('ename')}: {output.get('evalue')}"
     return f'<pre class="notebook-output" tabindex="0">{html.escape(text)}</pre>'
 
 

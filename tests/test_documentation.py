@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import hashlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -89,3 +90,13 @@ def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
     shell = [code for _, language, code in FENCE.findall(start) if language == "bash"]
     assert "rlm-notebook demo" in shell[0]
     assert "pytest" in shell[1]
+
+
+def test_the_picture_of_the_flow_is_that_of_the_diagram() -> None:
+    """`.ci/pictures.py flow` draws it anew."""
+    diagram = next(code for _, language, code in FENCE.findall(_read("docs/architecture.md")) if language == "mermaid")
+    assert hashlib.sha256(diagram.encode()).hexdigest()[:16] in _read("docs/images/flow.svg")
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
