@@ -23,7 +23,7 @@ const BUNDLED_PACKAGES = ["preact", "@preact/signals-core", "marked"];
  * The modules of `src/parts` that are built on their own, and the packages that each includes. What they import of the
  * widget's sources is included, too; Preact alone is that of the first bundle, because there may be only one.
  */
-const PARTS = { compare: [], dialogs: [], formulas: ["temml"] };
+const PARTS = { compare: [], dialogs: [], formulas: ["temml"], quotes: [] };
 const HOST_NAMES = "h, Component, createContext, Fragment, jsx, jsxs, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState";
 const PARTS_FOLDER = join(dirname(BUNDLE), "parts");
 

@@ -27,9 +27,16 @@ function spoiledDetails(text: string): Record<string, unknown> {
     plan: { decision: text, thoughts: text, sub_tasks: [{ description: text, agent: text, depends_on: [0, text] }], [text.slice(0, 99)]: text },
     tools: [{ name: text, arguments: { [text.slice(0, 99)]: text }, result: text, ok: false, started: 21, ended: 23.5 }],
     events: [{ at: 17, type: text, text }],
+    quotes: [{ quote: text, source: text, anchor: text, state: text, node: text, cited: text, found: text, before: text, after: text }],
     approval: { request: "a1", kind: "plan", plan: { decision: text, thoughts: text, sub_tasks: [{ description: text, agent: text }] }, calls: [{ name: text, arguments: { [text.slice(0, 99)]: text } }] },
   };
 }
+
+/** What the kernel says of `⟦"rose by 5 %"|report.pdf p.12|verified⟧` and of a quote that is altered. */
+const QUOTES = [
+  { quote: "rose by 5 %", source: "report.pdf", anchor: "p.12", state: "verified", node: "0.1", cited: "report.pdf p.12", before: "In 2024 prices ", found: "rose by 5 %", after: " in all." },
+  { quote: "fell by 6 %", source: "notes.md", anchor: "§Prices", state: "altered", node: "0", cited: "notes.md", before: "They ", found: "fell by 7 %", after: " later." },
+];
 
 async function gzip(text: string): Promise<DataView> {
   const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
@@ -151,6 +158,7 @@ export class FakeModel implements WidgetModel {
       task: title,
       plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : null,
       tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, asks: node?.awaiting !== "", started: 21, ended: 23.5 }],
+      quotes: this.#run.output.includes("⟦") ? QUOTES : null,
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
     if (node?.awaiting) {

@@ -20,6 +20,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .footnotes import BRACKETS, footnoted
 from .formulas import for_notebooks, harmless_formula, has_formulas, put_apart, put_back, taken_out, tamed
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _DELIMITING_BACKSLASH = re.compile(r"\\(?=[()\[\]$\ufdd0]|begin|end|ref|eqref|\Z
 def markdown(text: str) -> str:
     """The text as harmless Markdown; of a very long text the beginning, and how to get the rest."""
     text = _cleaned(text)
-    if len(text) < 2_000 and not re.search(r"[<\[&`~@$\\]|://", text):
+    if len(text) < 2_000 and not re.search(rf"[<\[&`~@$\\{BRACKETS}]|://", text):
         return text
     shown = text if len(text) <= LONGEST else text[: _end_of_beginning(text, LONGEST)]
     try:
@@ -102,6 +103,8 @@ def parsed(text: str, scale: int = 1) -> tuple[SyntaxTreeNode, list[str]]:
     if not _cheap(text, scale):
         raise TooMuch
     parser = _parser()
+    if any(bracket in text for bracket in BRACKETS):
+        text = footnoted(text, _code_lines(parser, text))
     formulas: list[str] = []
     if has_formulas(text):
         text = taken_out(text, _code_lines(parser, text), formulas)

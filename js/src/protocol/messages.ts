@@ -188,7 +188,7 @@ export interface FoundReply extends Answer {
 export type KernelMessage = Frame | PackedFrame | Heartbeat | SnapshotNotice | DetailReply | Acknowledgement | PartReply | FoundReply;
 
 /** The fields that have a tab of their own. */
-export const TAB_FIELDS = ["output", "cells", "prompt", "plan", "tools", "events"] as const;
+export const TAB_FIELDS = ["output", "quotes", "cells", "prompt", "plan", "tools", "events"] as const;
 export type TabField = (typeof TAB_FIELDS)[number];
 
 /**

@@ -18,6 +18,7 @@ export interface PartModules {
   readonly compare: { readonly Compare: (properties: { view: View }) => ComponentChild };
   readonly dialogs: { readonly CommandDialog: (properties: { view: View; dialog: OpenDialog; node: TreeNode }) => ComponentChild };
   readonly formulas: { readonly typeset: Typesetter };
+  readonly quotes: { readonly Quotes: (properties: { view: View; data: unknown }) => ComponentChild };
 }
 
 export type PartName = keyof PartModules;

@@ -76,6 +76,8 @@ export class View {
   readonly revealed = signal(0);
   readonly showsCriticalPath = signal(true);
   readonly tab = signal<TabField>("output");
+  /** The words of the quote whose passage is shown. */
+  readonly cited = signal("");
   /** Pixels of the details beside the tree, once somebody chose them. */
   readonly paneWidth = signal<number | null>(null);
   /** Whether the details take the place of the tree. */
@@ -344,6 +346,10 @@ export class View {
   readonly textSetting: ReadonlySignal<TextSetting> = computed(() => ({
     title: (id: string): string | undefined => this.store.tree.node(id)?.title,
     open: (id: string): void => this.reveal(id),
+    cite: (words: string): void => {
+      this.cited.value = words;
+      this.tab.value = "quotes";
+    },
     words: this.wordPattern.value,
   }));
 

@@ -1,5 +1,6 @@
 /** What the tabs of the detail pane show once their field has arrived. */
 import type { ComponentChild } from "preact";
+import { useEffect } from "preact/hooks";
 import { isRecord, type PhaseKind, type TabField, type TreeNode } from "../protocol/messages";
 import type { Detail } from "../store/details";
 import { isActive, isFinished } from "../store/display";
@@ -40,6 +41,13 @@ function Output({ data, node }: TabProperties) {
   if (text(data) !== "") return <Markdown text={text(data)} />;
   // The reason is shown above, with the state.
   return <Empty>{isFinished(node) ? "There is no output." : "There is no output yet."}</Empty>;
+}
+
+/** The passages that the quotes were found in; without a kernel, their plain values. */
+function Quotes({ data, view }: TabProperties) {
+  const part = view.store.parts.read("quotes");
+  useEffect(() => view.store.parts.request("quotes"), []);
+  return part ? <part.Quotes view={view} data={data} /> : <Value value={data} />;
 }
 
 function Prompt({ data }: { data: unknown }) {
@@ -133,6 +141,7 @@ function Events({ data }: { data: unknown }) {
 
 const TABS: Record<TabField, (properties: TabProperties) => ComponentChild> = {
   output: Output,
+  quotes: Quotes,
   prompt: Prompt,
   plan: Plan,
   tools: Tools,

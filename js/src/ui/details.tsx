@@ -19,6 +19,7 @@ import { Value } from "./value";
 
 const TAB_NAMES: Record<TabField, string> = {
   output: "Output",
+  quotes: "Quotes",
   cells: "Cells",
   prompt: "Prompt",
   plan: "Plan",
@@ -145,18 +146,20 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
   );
 }
 
-function toolCount(view: View, node: TreeNode): number {
-  const { data } = view.store.details.read(node.id, "tools");
+function count(view: View, node: TreeNode, field: TabField): number {
+  const { data } = view.store.details.read(node.id, field);
   return Array.isArray(data) ? data.length : 0;
 }
 
-/** Only a code node has cells. */
-const tabsOf = (node: TreeNode): readonly TabField[] =>
-  node.decision === "PROGRAM" ? TAB_FIELDS : TAB_FIELDS.filter((field) => field !== "cells");
+/** Only a code node has cells, and few nodes have quotes. */
+function tabsOf(view: View, node: TreeNode): readonly TabField[] {
+  const has: Partial<Record<TabField, boolean>> = { cells: node.decision === "PROGRAM", quotes: count(view, node, "quotes") > 0 };
+  return TAB_FIELDS.filter((field) => has[field] ?? true);
+}
 
 /** The tab that is shown: the chosen one, if this node has it. */
 const shownTab = (view: View, node: TreeNode): TabField =>
-  tabsOf(node).includes(view.tab.value) ? view.tab.value : "output";
+  tabsOf(view, node).includes(view.tab.value) ? view.tab.value : "output";
 
 function nextTab(key: string, current: TabField, fields: readonly TabField[]): TabField | null {
   const index = fields.indexOf(current);
@@ -166,7 +169,7 @@ function nextTab(key: string, current: TabField, fields: readonly TabField[]): T
 }
 
 function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string }) {
-  const fields = tabsOf(node);
+  const fields = tabsOf(view, node);
   const shown = shownTab(view, node);
   const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }): void => {
     const tab = nextTab(event.key, shown, fields);
@@ -175,23 +178,25 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
     view.tab.value = tab;
     event.currentTarget.querySelector<HTMLElement>(`[data-tab="${tab}"]`)?.focus();
   };
-  const tools = toolCount(view, node);
   return (
     <div class="rn-tabs" role="tablist" aria-label="Details" onKeyDown={onKeyDown}>
-      {fields.map((field) => (
-        <button
-          type="button"
-          role="tab"
-          data-tab={field}
-          aria-selected={shown === field}
-          aria-controls={panel}
-          tabIndex={shown === field ? 0 : -1}
-          onClick={() => (view.tab.value = field)}
-        >
-          {TAB_NAMES[field]}
-          {field === "tools" && tools > 0 && <b>{tools}</b>}
-        </button>
-      ))}
+      {fields.map((field) => {
+        const counted = field === "tools" || field === "quotes" ? count(view, node, field) : 0;
+        return (
+          <button
+            type="button"
+            role="tab"
+            data-tab={field}
+            aria-selected={shown === field}
+            aria-controls={panel}
+            tabIndex={shown === field ? 0 : -1}
+            onClick={() => (view.tab.value = field)}
+          >
+            {TAB_NAMES[field]}
+            {counted > 0 && <b>{counted}</b>}
+          </button>
+        );
+      })}
     </div>
   );
 }
@@ -200,7 +205,7 @@ function Tabs({ view, node, panel }: { view: View; node: TreeNode; panel: string
 function useNodeData(view: View, node: TreeNode): void {
   const tab = shownTab(view, node);
   useEffect(() => {
-    view.store.details.request(node, [...new Set<DetailField>(["output", "tools", "task", ...(node.edited ? (["before"] as const) : []), tab])]);
+    view.store.details.request(node, [...new Set<DetailField>(["output", "quotes", "tools", "task", ...(node.edited ? (["before"] as const) : []), tab])]);
   }, [node.id, versionOf(node), tab]);
   const streams = !isFinished(node);
   useEffect(() => {

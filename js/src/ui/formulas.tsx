@@ -34,7 +34,7 @@ const MOST_FORMULAS = 300;
 const LONGEST_FORMULA = 4000;
 
 /** Delimiters, and what no formula has inside: an empty line, code. A backslash takes the next character along. */
-const MARK = /\\\\[()[\]]|\\(?:begin|end)\{[a-z]+\*?\}|\\.|\$\$?|\n[ \t>]*\n|`+|~~~/gi;
+const MARK = /⟦[^⟦⟧]{1,4000}⟧|\\\\[()[\]]|\\(?:begin|end)\{[a-z]+\*?\}|\\.|\$\$?|\n[ \t>]*\n|`+|~~~/gi;
 const CLOSING: Readonly<Record<string, string>> = { "$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]" };
 const ENVIRONMENT = /^\\begin\{((?:equation|align(?:at|ed)?|gather(?:ed)?|multline|eqnarray|split|array|cases|[a-z]*matrix)\*?)\}$/i;
 /** Escaped brackets around words, or square ones around a number, are brackets. */
@@ -83,7 +83,15 @@ export function extractFormulas(whole: string): Extracted {
   let done = 0;
   let open: Opening | null = null;
   for (const { 0: sign, index: at } of text.matchAll(MARK)) {
-    if (open === null) {
+    if (sign.startsWith("⟦")) {
+      // A quote, whose words are no Markdown either.
+      if (formulas.length < MOST_FORMULAS) {
+        written.push(text.slice(done, at), `\ufdd0${formulas.length}\ufdd1`);
+        formulas.push({ raw: sign, tex: "", display: false });
+        done = at + sign.length;
+      }
+      open = null;
+    } else if (open === null) {
       open = opening(sign, at, text);
     } else if (NO_FORMULA.test(sign)) {
       open = null;

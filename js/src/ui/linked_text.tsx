@@ -10,12 +10,14 @@ export interface TextSetting {
   /** The title of a node; undefined when there is none of that id. */
   title(id: string): string | undefined;
   open(id: string): void;
+  /** Shows the passage of a quote. */
+  cite(words: string): void;
   /** Matches the words that were searched for, in one group. */
   readonly words: RegExp | null;
 }
 
 /** Of a text that leads nowhere: in a dialog, which covers the tree. */
-export const PLAIN_SETTING: TextSetting = { title: () => undefined, open: () => undefined, words: null };
+export const PLAIN_SETTING: TextSetting = { title: () => undefined, open: () => undefined, cite: () => undefined, words: null };
 
 export const TextContext = createContext(PLAIN_SETTING);
 

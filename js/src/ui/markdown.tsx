@@ -6,6 +6,7 @@ import { h, type ComponentChildren } from "preact";
 import { useContext } from "preact/hooks";
 import { Lexer, type MarkedToken, type Token, type Tokens } from "marked";
 import { extractFormulas, FormulaElement, restoreFormulas, splitAtFormulas, type Formula } from "./formulas";
+import { clip } from "./format";
 import { linkedText, TextContext, type TextSetting } from "./linked_text";
 import { memo } from "./memo";
 import { hasEndlessWord, PlainText } from "./plain_text";
@@ -30,6 +31,9 @@ const DEEPEST = 40;
 
 /** A thousand marks in one paragraph, or many thousands in many: a tenth of a second. */
 const MOST_EFFORT = 1000 ** 2;
+
+const QUOTE = /^⟦([^]*?)(?:\|([^|]*?))?(?:\|(verified|moved|altered|not found))?⟧$/;
+const WRONG = new Set(["altered", "not found"]);
 
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
@@ -89,8 +93,23 @@ function textElements(text: string, { formulas, setting }: Reading): ComponentCh
   return parts.map((part, index) => {
     if (index % 2 === 0) return linkedText(part, setting);
     const formula = formulas[Number(part)];
-    return formula && <FormulaElement formula={formula} />;
+    return formula && (formula.tex === "" ? quotation(formula.raw, setting) : <FormulaElement formula={formula} />);
   });
+}
+
+/** `⟦"words"|place|state⟧`: the words, and behind them a footnote that leads to the passage. */
+function quotation(raw: string, { cite }: TextSetting): ComponentChildren {
+  const [, quoted = "", place = "", state = "not checked"] = QUOTE.exec(raw) ?? [];
+  const words = quoted.replace(/\s+/g, " ").replace(/^[\s"'“”„«»]+|[\s"'“”„«»]+$/g, "");
+  const name = `${place.trim()}, ${state}`;
+  return (
+    <span class={`rn-quote${WRONG.has(state) ? " rn-wrong" : ""}`}>
+      “{words}”
+      <button type="button" class="rn-reference" aria-label={`Source: ${clip(name)}`} title={clip(name)} onClick={() => cite(words)}>
+        {WRONG.has(state) ? state : clip(place.trim(), 40)}
+      </button>
+    </span>
+  );
 }
 
 /** Loading an image would reveal the reader to its server, so its description links to it. */

@@ -107,7 +107,7 @@ describe("markdown", () => {
 
   it("leads from a reference to the node, if there is one", () => {
     const opened: string[] = [];
-    const references = { title: (id: string) => (id === "0.2" ? "Prices" : undefined), open: (id: string) => void opened.push(id) };
+    const references = { title: (id: string) => (id === "0.2" ? "Prices" : undefined), open: (id: string) => void opened.push(id), cite: () => undefined };
     const element = document.createElement("div");
     render(
       <TextContext.Provider value={{ ...references, words: null }}>
@@ -121,6 +121,38 @@ describe("markdown", () => {
     expect(element.textContent).toBe("Prices rose [0.2], [0.9] and [0.2]; 0.2");
     buttons[0]?.click();
     expect(opened).toEqual(["0.2"]);
+  });
+
+  it("shows quotes as quotations with their places, and leads to their passages", () => {
+    const cited: string[] = [];
+    const setting = { title: () => undefined, open: () => undefined, cite: (words: string) => void cited.push(words), words: null };
+    const element = document.createElement("div");
+    render(
+      <TextContext.Provider value={setting}>
+        <Markdown
+          text={
+            'It says ⟦"a *b* <i>c</i>\n$x$"|r_1.pdf p.12|verified⟧ and ⟦"no | way"|n.md|not found⟧, ⟦"d"|n.md⟧.\n\n' +
+            '| a | b |\n|-|-|\n| ⟦"e"|t.csv row 3|altered⟧ | 2 |\n\n`⟦"f"|x⟧`\n\n⟦open'
+          }
+        />
+      </TextContext.Provider>,
+      element,
+    );
+    const buttons = [...element.querySelectorAll("button")];
+
+    expect([...element.querySelectorAll(".rn-quote")].map(({ textContent }) => textContent)).toEqual([
+      "“a *b* <i>c</i> $x$”r_1.pdf p.12",
+      "“no | way”not found",
+      "“d”n.md",
+      "“e”altered",
+    ]);
+    expect(element.querySelectorAll(".rn-wrong, em, i")).toHaveLength(2);
+    expect(element.querySelector("td")?.textContent).toBe("“e”altered");
+    expect(element.querySelector("code")?.textContent).toBe('⟦"f"|x⟧');
+    expect(element.textContent).toContain("⟦open");
+    expect(buttons.map(({ title }) => title)).toEqual(["r_1.pdf p.12, verified", "n.md, not found", "n.md, not checked", "t.csv row 3, altered"]);
+    for (const button of buttons) button.click();
+    expect(cited).toEqual(["a *b* <i>c</i> $x$", "no | way", "d", "e"]);
   });
 
   it.each([

@@ -45,6 +45,7 @@ const PARTS: Record<PartName, unknown> = {
   compare: await import("../../src/parts/compare"),
   dialogs: await import("../../src/parts/dialogs"),
   formulas: await import("../../src/parts/formulas"),
+  quotes: await import("../../src/parts/quotes"),
 };
 moduleLoader.load = async (name) => PARTS[name as PartName];
 

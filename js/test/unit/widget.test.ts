@@ -177,9 +177,35 @@ describe("details", () => {
     row("0.1.1.1")?.click();
     await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("165 Wh/kg"));
 
-    expect(model.sent.filter(({ t }) => t === "get")).toMatchObject([{ id: "0.1.1.1", fields: ["output", "tools", "task"] }]);
+    expect(model.sent.filter(({ t }) => t === "get")).toMatchObject([{ id: "0.1.1.1", fields: ["output", "quotes", "tools", "task"] }]);
     model.frame([["p", "0.1.1.1", { state: "failed" }]]);
     await vi.waitFor(() => expect(model.sent.filter(({ t }) => t === "get")).toHaveLength(2));
+  });
+
+  it("show the passage of a quote, and the node that it is from", async () => {
+    const output = 'Prices ⟦"rose by 5 %"|report.pdf p.12|verified⟧, then ⟦"fell by 6 %"|notes.md|altered⟧.';
+    const { el, row, button } = await mount({ output });
+    const text = (selector: string): string | undefined => el.querySelector(selector)?.textContent?.replace(/\s+/g, " ");
+    row("0.1.1.1")?.click();
+    await vi.waitFor(() => expect(button("Source: notes.md, altered")).toBeDefined());
+    expect(text('[data-tab="quotes"]')).toBe("Quotes2");
+
+    button("Source: notes.md, altered")?.click();
+    await vi.waitFor(() => expect(el.querySelectorAll(".rn-cited")).toHaveLength(2));
+    await vi.waitFor(() => expect(document.activeElement?.textContent).toContain("fell by 6 %"));
+    expect(text('.rn-cited[data-state="altered"] .rn-passage')).toBe("They fell by 7 % later.");
+    expect(text('.rn-cited[data-state="altered"] mark')).toBe("fell by 7 %");
+    expect(text('.rn-cited[data-state="altered"] .rn-place')).toContain("notes.md §Prices (the answer says notes.md)");
+
+    button("[0.1]")?.click();
+    await vi.waitFor(() => expect(row("0.1")?.getAttribute("aria-selected")).toBe("true"));
+  });
+
+  it("of a node without quotes have no tab for them", async () => {
+    const { el, row } = await mount();
+    row("0.1.1.1")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("165 Wh/kg"));
+    expect(el.querySelector('[data-tab="quotes"]')).toBeNull();
   });
 
   it("of a node that writes show its text as it streams", async () => {

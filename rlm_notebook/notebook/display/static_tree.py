@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from ...core.quotes import counted_quotes, quotes_of
 from ...core.text import duration, printable
 from ...core.tree import Node, NodeState, Tree
 from ...runtime.run_view import RunView, version_of
@@ -82,6 +83,8 @@ def summary_of(run: RunView) -> str:
     ]
     if usage.cost_usd:
         facts.append(f"${usage.cost_usd:.4f}")
+    if tree.root is not None and (counts := counted_quotes(quotes_of(tree.root.metadata))):
+        facts.append(counts)
     if model := settings_of(run).get("model"):
         facts.append(f"model {printable(str(model))}")
     if run.checkpoint is not None:

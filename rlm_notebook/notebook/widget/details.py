@@ -1,4 +1,4 @@
-"""The long fields of a node, fetched when a browser opens them: task, output, prompt, plan, tools,
+"""The long fields of a node, fetched when a browser opens them: task, output, quotes, prompt, plan, tools,
 events, and what was there before an edit."""
 
 from __future__ import annotations
@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.quotes import quotes_to_json
 from ...core.text import duration
 from ...core.tree import Node
 from ...runtime.run_view import RunView
 from ...views.before_edits import before_edits
 from ...views.outline import MARKS
+from ...views.quotes import traced_quotes
 from .rows import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
@@ -61,6 +63,9 @@ class Details:
             }
             for use in node.tool_calls
         ]
+
+    def _quotes(self, node: Node) -> list[dict[str, str]] | None:
+        return quotes_to_json(traced_quotes(self.run.tree, node.id)) or None
 
     def _cells(self, node: Node) -> list[dict[str, Any]]:
         return [
@@ -132,6 +137,7 @@ _READERS: dict[str, Callable[[Details, Node], Any]] = {
     "plan": Details._plan,
     "tools": Details._tools,
     "cells": Details._cells,
+    "quotes": Details._quotes,
     "approval": Details._approval,
     "events": Details._events,
     "before": Details._before,

@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["PARTS", "part"]
 
 _FOLDER = Path(__file__).parents[2] / "static" / "parts"
-PARTS = ("compare", "dialogs", "formulas")
+PARTS = ("compare", "dialogs", "formulas", "quotes")
 
 
 @cache

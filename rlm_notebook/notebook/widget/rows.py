@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.changes import described_changes
 from ...core.edits import TASK_EDITED
+from ...core.quotes import counted_quotes, quotes_of
 from ...core.text import printable
 from ...core.tree import Node, NodeState, Tree
 from ...runtime.run_view import RunView, version_of
@@ -171,7 +172,7 @@ def run_row(
         "calls": usage.calls,
         "budget": run.internals.budget.to_json(),
         "model": settings_of(run).get("model", ""),
-        "notice": notice,
+        "notice": " · ".join(filter(None, (notice, _quotes_of(run)))),
         "notes": list(notes),
         "checkpoint": run.checkpoint or "",
         "error": run.tree.error,
@@ -181,6 +182,12 @@ def run_row(
         "version": version_of(run),
         "answers": answers,
     }
+
+
+def _quotes_of(run: RunView) -> str:
+    """The quotes of the answer by state."""
+    root = run.tree.root
+    return counted_quotes(quotes_of(root.metadata)) if root is not None else ""
 
 
 def reused_tokens(run: RunView) -> int:

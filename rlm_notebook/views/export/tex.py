@@ -41,6 +41,7 @@ _ESCAPES = {
     "\u00a0": "~",
     "\u2011": "-",
     # Bound to no engine's fonts.
+    **{sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     "→": r"\ensuremath{\rightarrow}",
     "←": r"\ensuremath{\leftarrow}",
     "↔": r"\ensuremath{\leftrightarrow}",
