@@ -1,7 +1,7 @@
 """The quotes of an answer as a reader sees them: in quotation marks, each with a footnote that has place and state.
 
-The result is Markdown for the gate, in which no words of a quote are markup. A quote that the sources do not have says so
-where it stands, and not only in its footnote.
+The result is Markdown for the gate, in which no words of a quote are markup. A quote that the sources do not have says
+so where it stands, and not only in its footnote.
 """
 
 from __future__ import annotations

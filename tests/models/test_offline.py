@@ -537,3 +537,17 @@ def test_a_refusal_is_shown_in_the_tree_too() -> None:
         "0.1": "cannot: needs a language model",
     }
     assert "cannot: needs a language model" in str(output.run.tree)
+
+
+def test_an_extract_of_a_file_is_quoted_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "bridge.md").write_text(
+        "# Bridge\n\nThe old bridge was built in 1891 from local stone.\nIt was closed for **all** lorries in 1998.\n\n"
+        "The repair of the bridge cost 5.2 million, twice the estimate.\n"
+    )
+    engine = RecursiveEngine("offline")
+    for task in ("What did the repair of the bridge cost?", "Summarize the report in three sentences."):
+        output = engine.solve(task, variables={"report": tmp_path / "bridge.md"})
+        assert output.quotes
+        assert all(each.state == "verified" and each.source and each.found for each in output.quotes)
+        assert '⟦"The repair of the bridge cost 5.2 million, twice the estimate"|' in output.content
+    assert "⟦" not in engine.solve("What did it cost?", variables={"report": "The repair cost 5.2 million."}).content

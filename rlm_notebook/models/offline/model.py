@@ -18,7 +18,7 @@ LABEL = "rule-based, extractive — not a language model"
 
 _ANSWERS: dict[Mode, Callable[[Request], str]] = {
     "planner": lambda request: plan(request.facts, code=_may_program(request)),
-    "worker": lambda request: answer(request.facts),
+    "worker": lambda request: answer(request.facts, quoting=_is_to_quote(request)),
     "synthesizer": lambda request: synthesize(request.facts),
     "coder": lambda request: _cell(request),
 }
@@ -28,6 +28,11 @@ def _may_program(request: Request) -> bool:
     """Whether the planner may have the task solved by code."""
     decision = (request.schema or {}).get("properties", {}).get("decision", {})
     return "PROGRAM" in decision.get("enum", ())
+
+
+def _is_to_quote(request: Request) -> bool:
+    """Whether the prompt asks for quotes of the references."""
+    return any("⟦" in message["content"] for message in request.messages if message["role"] == "system")
 
 
 def _cell(request: Request) -> str:

@@ -31,17 +31,51 @@ _HOW_TO_CHOOSE = (
 )
 
 
-def answer(facts: NodeFacts) -> str:
-    """The answer to a task: from the text in it, from its dependencies or from its references."""
+def answer(facts: NodeFacts, quoting: bool = False) -> str:
+    """The answer to a task: from the text in it, from its dependencies or from its references, which it quotes with
+    `quoting`."""
     task = read_task(facts.task)
     sources = _read(task, facts)
     found = [(each.name, _answered(Task(task.instruction, each.text), facts, each)) for each in sources]
+    if quoting and facts.texts and all(each in facts.texts for each in sources):
+        found = [(name, quoted(text, each.text)) for (name, text), each in zip(found, sources, strict=True)]
     if not found:
         return _answered(task, facts, _NO_SOURCE)
     hits = [(name, text) for name, text in found if not is_miss(text)] or found[:1]
     if len(hits) == 1:
         return hits[0][1]
     return "\n\n".join(f"## {name}\n\n{text}" for name, text in hits)
+
+
+def quoted(answer: str, source: str) -> str:
+    """An answer with the sentences that are in the source, word for word, as quotes.
+
+    The place of each is left open: it is filled in when the quotes are looked up.
+    """
+    whole = " ".join(source.split())
+    return "\n".join(_quoted_line(line, whole) for line in answer.split("\n"))
+
+
+def _quoted_line(line: str, whole: str) -> str:
+    bullet = _BULLET.match(line)
+    lead = bullet[0] if bullet else ""
+    return lead + " ".join(
+        _as_quote(each) if _is_quotable(each, whole) else each for each in sentences(line[len(lead) :])
+    )
+
+
+def _is_quotable(sentence: str, whole: str) -> bool:
+    return len(words(sentence)) >= _QUOTABLE_WORDS and not re.search("[⟦⟧|]", sentence) and sentence in whole
+
+
+def _as_quote(sentence: str) -> str:
+    # The period is behind the quote, where a reader of the answer finds the end of the sentence.
+    bare = sentence.rstrip(".")
+    return f'⟦"{bare}"|⟧{sentence[len(bare) :]}'
+
+
+_BULLET = re.compile(r"[-*] |\d+\. ")
+_QUOTABLE_WORDS = 4
 
 
 def _answered(task: Task, facts: NodeFacts, source: ReferencedText) -> str:

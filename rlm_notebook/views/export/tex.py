@@ -40,8 +40,8 @@ _ESCAPES = {
     "\t": " ",
     "\u00a0": "~",
     "\u2011": "-",
-    # Bound to no engine's fonts.
     **{sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    # Bound to no engine's fonts.
     "→": r"\ensuremath{\rightarrow}",
     "←": r"\ensuremath{\leftarrow}",
     "↔": r"\ensuremath{\leftrightarrow}",
