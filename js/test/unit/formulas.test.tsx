@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { render } from "preact";
 import { describe, expect, it } from "vitest";
 import { typeset } from "../../src/parts/formulas";
 import { extractFormulas, FormulaContext, type MathTree } from "../../src/ui/formulas";
 import { Markdown } from "../../src/ui/markdown";
+import cases from "../../../tests/formulas.json";
 
 const found = (text: string): string[] => extractFormulas(text).formulas.map(({ tex }) => tex.trim());
 
@@ -25,7 +25,7 @@ interface Case {
 }
 
 /** The same cases are tested where the kernel decides, for the answer below the tree. */
-const CASES = JSON.parse(readFileSync("../tests/formulas.json", "utf8")) as readonly Case[];
+const CASES = cases as readonly Case[];
 
 describe("formulas", () => {
   it.each(CASES)("of $text are $formulas", ({ text, formulas }) => expect(found(text)).toEqual(formulas));
