@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .core.limits import Budget, Usage
     from .core.retry import RetryPolicy
     from .core.tree import Node, NodeState
+    from .documents.source import Source
     from .engine import RecursiveEngine
     from .exceptions import (
         BudgetExceededError,
@@ -92,6 +93,7 @@ __all__ = [
     "RunSummary",
     "ScriptedModel",
     "SharedMemory",
+    "Source",
     "Study",
     "Tool",
     "ToolError",
@@ -113,6 +115,7 @@ _HOMES = {
     "core.limits": ["Budget", "Usage"],
     "core.retry": ["RetryPolicy"],
     "core.tree": ["Node", "NodeState"],
+    "documents.source": ["Source"],
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
     "experiments.mapping": ["Experiment"],

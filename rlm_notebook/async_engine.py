@@ -116,7 +116,8 @@ class AsyncRecursiveEngine(EngineOptions):
         only. `mode`: "resume" reuses recorded results, "fresh" ignores them, "replay" calls no model. `keep_plan`: a
         changed task is solved with the recorded plan. `store`: the texts that the file holds, "full", "outputs" (plans
         and results; hashes of the inputs) or "hashes" (of all texts). `output_type` is a type or pydantic model for
-        `Output.parsed`; `variables` are references that models read through tools.
+        `Output.parsed`; `variables` are references that models read through tools: values, and files as `Path` or
+        `Source`, which a replay does not need.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
         if _mode(mode, recorded=checkpoint is not None, keep_plan=keep_plan) != "replay":
@@ -140,7 +141,7 @@ class AsyncRecursiveEngine(EngineOptions):
         checkpoint: Any = None,
         mode: RunMode = "resume",
         output_type: Any = None,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | SharedMemory | None = None,
         keep_plan: bool = False,
         store: Store = "full",
         title: str = "",
@@ -154,12 +155,15 @@ class AsyncRecursiveEngine(EngineOptions):
         `plan_only`: the plan of the root waits, as with `approve="root"`, for whoever wants nothing but the plan.
         """
         _require_loop()
-        memory = SharedMemory(variables or {})
+        memory = SharedMemory(variables or {}, replaying="replay" in (mode, os.environ.get("RLM_MODE")))
         wanted_type = OutputType(output_type) if output_type is not None else None
         wanted = self._configuration.request_key(task, context, memory, wanted_type)
         store = one_of("store", store, STORES)
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
+        if memory.absent:
+            memory = _as_recorded(memory, checked_mode, journal)
+            wanted = self._configuration.request_key(task, context, memory, wanted_type)
         job = RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store)
         return self._start(replace(job, title=title, versioned=versioned, plan_only=plan_only))
 
@@ -357,7 +361,7 @@ class AsyncRecursiveEngine(EngineOptions):
         task: str,
         context: RLMContext | None = None,
         output_type: Any = None,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | SharedMemory | None = None,
     ) -> str:
         """The key that identifies a request: the task and the options that change its meaning."""
         wanted = OutputType(output_type) if output_type is not None else None
@@ -565,6 +569,14 @@ def _mode(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:
     of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
     checked: RunMode = one_of("mode", mode, MODES)
     return of_session if recorded and checked == "resume" else checked
+
+
+def _as_recorded(memory: SharedMemory, mode: RunMode, journal: Journal) -> SharedMemory:
+    """The references of a replay, as recorded where their files are missing. Raises `ConfigurationError` otherwise."""
+    if mode != "replay":
+        memory.require_present()
+    recorded = journal.read()
+    return memory.as_recorded(recorded.tree.settings.get("variables") if recorded is not None else None)
 
 
 def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:

@@ -1,7 +1,7 @@
 """Variables offered by reference: a prompt names them, and a worker reads what it needs through tools.
 
-A large value is never pasted into a prompt. The run records which values a node has read, so that a changed variable
-re-runs the nodes that read it and no others.
+A large value is never pasted into a prompt. The run records which values a node has read, and which passages of files,
+so that a change re-runs the nodes that read what has changed, and no others. Files are in `documents/`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import math
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,8 +21,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from .core.reads import OPERATION, parts_of
 from .documents.passages import Passage
 from .documents.quotes import QuoteIndex
+from .documents.reference import AbsentSource, SourceReference, source_reference, text_digest
+from .documents.sizes import SMALL, size_of_text
+from .documents.source import Source
 from .exceptions import ConfigurationError
 from .ports import ReferencedText
 from .tools import Tool, tool
@@ -80,8 +85,7 @@ class Reference:
 
         So plans and results that did not read a value stay valid when the value grows a little.
         """
-        characters, lines = _bound(len(self.text), 1_000), _bound(self.text.count("\n") + 1, 100)
-        return f"up to {characters:,} characters, up to {lines:,} lines"
+        return size_of_text(self.text)
 
     @property
     def described(self) -> str:
@@ -91,32 +95,31 @@ class Reference:
     @property
     def identity(self) -> list[str]:
         """Its part of the content keys of all nodes whose prompt names it; the smallest size is left out."""
-        return [self.name, self.kind, *([self.size] if self.size != _SMALL else [])]
+        return [self.name, self.kind, *([self.size] if self.size != SMALL else [])]
 
     def passages(self) -> Iterator[Passage]:
         """All of its text in passages; one without an anchor for a value that is no document."""
         yield Passage(self.name, "", self.text)
 
 
-def _bound(count: int, bound: int) -> int:
-    while bound < count:
-        bound *= 10
-    return bound
-
-
-_SMALL = Reference("", "", lambda: ("", "")).size
+#: What a name may stand for.
+AnyReference = Reference | SourceReference | AbsentSource
 
 
 class SharedMemory:
-    """References by name, from a mapping of names to text, bytes, paths, tables, arrays, lists, dicts or models.
+    """References by name, from a mapping of names to text, bytes, tables, arrays, lists, dicts or models, and to files:
+    a `Path` of a file, a folder or a glob, or a `Source`.
 
-    Raises `ConfigurationError` for a value that cannot be written completely as text, and for an unreadable file.
+    Raises `ConfigurationError` for a value that cannot be written completely as text, and for a file that cannot be
+    read. With `replaying`, a file may be missing: the run that is replayed has its digest (`as_recorded`).
 
-        SharedMemory({"report": Path("report.md"), "sales": data_frame})
+        SharedMemory({"report": Path("report.pdf"), "papers": Source("papers", include="*.pdf"), "sales": data_frame})
     """
 
-    def __init__(self, variables: Mapping[str, Any] | SharedMemory) -> None:
-        self._references: dict[str, Reference] = {}
+    def __init__(self, variables: Mapping[str, Any] | SharedMemory, *, replaying: bool = False) -> None:
+        self._references: dict[str, AnyReference] = {}
+        #: The digests of what parts of sources operations gave.
+        self._parts: dict[str, str] = {}
         self._indexing = Lock()
         self._index: QuoteIndex | None = None
         if isinstance(variables, SharedMemory):
@@ -127,12 +130,49 @@ class SharedMemory:
         for name, value in variables.items():
             if not isinstance(name, str):
                 raise ConfigurationError(f"variables: a {type(name).__name__} is no name of a variable; expected text")
-            self._references[name] = _reference(name, value)
+            try:
+                self._references[name] = _reference(name, value)
+            except ConfigurationError as problem:
+                if not replaying or not isinstance(value, Path | Source):
+                    raise
+                self._references[name] = AbsentSource(name, value, "", problem)
+        self._cite_apart()
+
+    def _cite_apart(self) -> None:
+        """Cite sources under their names in `variables` where files of several have the same one."""
+        labels = Counter(document.label for each in self._sources for document in each.documents)
+        for each in self._sources:
+            if any(labels[document.label] > 1 for document in each.documents):
+                each.rename(each.name)
+
+    @property
+    def _sources(self) -> list[SourceReference]:
+        return [each for each in self if isinstance(each, SourceReference)]
+
+    @property
+    def absent(self) -> list[str]:
+        """The sources whose files are not there."""
+        return [each.name for each in self if isinstance(each, AbsentSource)]
+
+    def require_present(self) -> None:
+        """Raises `ConfigurationError` for a source that is absent."""
+        for each in self:
+            if isinstance(each, AbsentSource):
+                raise each.problem
+
+    def as_recorded(self, digests: Any) -> SharedMemory:
+        """The same with the recorded digests of sources that are absent; `digests` is from a file, and may be wrong."""
+        recorded = SharedMemory(self)
+        for each in self:
+            known = digests.get(each.name) if isinstance(digests, dict) else None
+            if isinstance(each, AbsentSource) and isinstance(known, str):
+                recorded._references[each.name] = AbsentSource(each.name, each.value, known, each.problem)
+        return recorded
 
     def __repr__(self) -> str:
         return f"SharedMemory({', '.join(self.described)})"
 
-    def __iter__(self) -> Iterator[Reference]:
+    def __iter__(self) -> Iterator[AnyReference]:
         return iter(self._references.values())
 
     def __len__(self) -> int:
@@ -148,7 +188,7 @@ class SharedMemory:
     @property
     def has_documents(self) -> bool:
         """Whether any of them is a file, and not a value of the notebook."""
-        return any(isinstance(each.value, Path) for each in self)
+        return any(isinstance(each.value, Path | Source) for each in self)
 
     def quote_index(self) -> QuoteIndex:
         """Finds quotes in all that can be cited. Blocks at first, while texts are loaded and read."""
@@ -157,34 +197,129 @@ class SharedMemory:
                 self._index = QuoteIndex(self.passages())
             return self._index
 
+    def prepare(self) -> None:
+        """Read the files of sources that are a single file, so that one that cannot be read is refused before any call.
+
+        Blocks, for seconds where a file is large. Raises `ConfigurationError`.
+        """
+        for each in self._sources:
+            if each.is_single:
+                each.load()
+
+    def load(self) -> None:
+        """Read all files, also those of folders. Blocks. Raises `ConfigurationError`."""
+        for each in self._sources:
+            each.load()
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the sources could not be read, a sentence each, as far as they have been read."""
+        return [note for each in self._sources for note in each.notes]
+
     def passages(self) -> Iterator[Passage]:
         """All that can be cited, one passage after the other; a text is loaded when its passage is reached."""
         for reference in self:
             yield from reference.passages()
 
-    def digest(self, name: str) -> str | None:
-        """The hash of a value's content, or `None` if there is no such reference."""
-        reference = self._references.get(name)
-        return reference.digest if reference is not None else None
+    def digest(self, key: str) -> str | None:
+        """The hash of a value's content, or of what was read of a source; `None` if there is no such reference.
+
+        `key` is a name, or one that `read_by` gave.
+        """
+        reference = self._references.get(key)
+        if reference is not None:
+            return reference.digest
+        name, _, operation = key.partition(OPERATION)
+        source = self._references.get(name)
+        if not isinstance(source, SourceReference):
+            return None
+        if key not in self._parts:
+            try:
+                self._parts[key] = self._part(source, operation)
+            except (ValueError, ConfigurationError):
+                return None
+        return f"{source.digest}.{self._parts[key]}"
+
+    def is_same(self, key: str, recorded: str) -> bool:
+        """Whether what was read then is the same now; `key` and `recorded` are an item of a node's `reads`."""
+        whole, part = parts_of(recorded)
+        if not part:
+            return self.digest(key) == recorded
+        if self.digest(key.partition(OPERATION)[0]) == whole:
+            return True
+        now = self.digest(key)
+        return now is not None and parts_of(now)[1] == part
+
+    def read_by(self, tool_name: str, arguments: Mapping[str, Any]) -> str | None:
+        """The key of what a call of a tool reads: the name of a value, or a name with an operation on a source."""
+        name = arguments.get("name")
+        reference = self._references.get(name) if isinstance(name, str) else None
+        if not isinstance(reference, SourceReference):
+            return name if reference is not None else None
+        anchor, start = str(arguments.get("anchor") or ""), arguments.get("start", 0)
+        if tool_name == "search_reference":
+            operation = f"search {arguments.get('pattern')}"
+        elif tool_name == "reference_contents":
+            operation = f"contents {start} {anchor}"
+        elif tool_name == "read_reference" and anchor.strip():
+            try:
+                operation = f"read {reference.passage_digest(anchor)[0]}"
+            except (ValueError, ConfigurationError):
+                return reference.name
+        else:
+            return reference.name
+        return f"{reference.name}{OPERATION}{operation}"
+
+    def _part(self, source: SourceReference, operation: str) -> str:
+        """The digest of what an operation gives. Raises `ValueError` and `ConfigurationError`."""
+        kind, _, rest = operation.partition(" ")
+        if kind == "read":
+            return source.passage_digest(rest)[1]
+        if kind == "search":
+            return text_digest(self.search(source.name, rest))
+        start, _, anchor = rest.partition(" ")
+        return text_digest(source.contents(anchor, int(start)))
 
     def digests(self) -> dict[str, str]:
         return {reference.name: reference.digest for reference in self}
 
     def read(self, name: str, start: int = 0, length: int = PIECE) -> str:
         """Read a piece of a reference: at most 2000 characters, beginning at the offset `start`."""
-        text = self._named(name).text
+        reference = self._named(name)
+        if isinstance(reference, SourceReference):
+            return reference.read(start, length)
+        text = reference.text
         start = max(0, start)
         piece = text[start : start + max(0, min(length, PIECE))]
         return f"[{name}: characters {start} to {start + len(piece)} of {len(text)}]\n{piece}"
+
+    def read_place(self, name: str, anchor: str = "", start: int = 0, length: int = PIECE) -> str:
+        """Read a piece of a reference: at most 2000 characters, beginning at the offset `start`. For files: `anchor` is
+        a place as searches and contents show it ("p.12", "report.pdf p.12"), and `start` is counted within it."""
+        reference = self._named(name)
+        if isinstance(reference, SourceReference) and anchor.strip():
+            return reference.read_passage(anchor, start, length)
+        return self.read(name, start, length)
+
+    def contents(self, name: str, anchor: str = "", start: int = 0) -> str:
+        """The table of contents of a reference to files: the files of a folder, or the pages, headings, lines or cells
+        of one file, which `anchor` names; from the entry `start` on."""
+        reference = self._named(name)
+        if not isinstance(reference, SourceReference):
+            raise ValueError(f"{name} is no file and has no contents; read, search or sample it")
+        return reference.contents(anchor, start)
 
     def search(self, name: str, pattern: str) -> str:
         """Search a reference with a regular expression; gives offsets and lines, to be read on with read_reference."""
         import regex
 
-        text = self._named(name).text
+        reference = self._named(name)
         _require_small(pattern)
         try:
             wanted = regex.compile(pattern, regex.IGNORECASE)
+            if isinstance(reference, SourceReference):
+                return reference.search(wanted)
+            text = reference.text
             matches = islice(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)
             found = [match.start() for match in matches]
         except regex.error as error:
@@ -204,7 +339,10 @@ class SharedMemory:
 
     def sample(self, name: str, count: int = 5) -> str:
         """Some lines from all over a reference, the same ones every time, to see what it is like."""
-        lines = [line for line in self._named(name).text.splitlines() if line.strip()]
+        reference = self._named(name)
+        if isinstance(reference, SourceReference):
+            return reference.sample(count)
+        lines = [line for line in reference.text.splitlines() if line.strip()]
         chosen = sorted(random.Random(0).sample(range(len(lines)), max(0, min(count, len(lines), MOST_LINES))))
         piece = PIECE // max(1, len(chosen)) - 1
         return "\n".join(lines[index][:piece] for index in chosen)
@@ -221,7 +359,10 @@ class SharedMemory:
 
     def whole(self) -> Iterator[ReferencedText]:
         """The complete texts, for models that read references outside of any prompt."""
-        return (ReferencedText(each.name, each.kind, each.text) for each in self)
+        return (
+            ReferencedText(each.name, each.kind, each.prose if isinstance(each, SourceReference) else each.text)
+            for each in self
+        )
 
     @cached_property
     def code_values(self) -> dict[str, Any]:
@@ -242,18 +383,21 @@ class SharedMemory:
         ]
 
     def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
-        """The tools to list, read, search and sample; `on_read` gets the name of each value that they read."""
+        """The tools to list, read, search and sample; `on_read` gets the key of what each call reads (`read_by`)."""
 
-        def noting(operation: Callable[..., str]) -> Callable[..., str]:
+        def noting(each: Tool) -> Callable[..., str]:
             def call(name: str, **arguments: Any) -> str:
-                result = operation(name, **arguments)
-                on_read(name)
+                result: str = each.function(name, **arguments)
+                if (key := self.read_by(each.name, {"name": name, **arguments})) is not None:
+                    # Here, beside the event loop, because it repeats the operation.
+                    self.digest(key)
+                    on_read(key)
                 return result
 
             return call
 
         listing, *reading = self._tools
-        return (listing, *(replace(each, function=noting(each.function)) for each in reading))
+        return (listing, *(replace(each, function=noting(each)) for each in reading))
 
     @cached_property
     def _tools(self) -> tuple[Tool, ...]:
@@ -263,19 +407,23 @@ class SharedMemory:
             "search_reference": self.search,
             "sample_reference": self.sample,
         }
+        if self._sources:
+            operations |= {"read_reference": self.read_place, "reference_contents": self.contents}
         return tuple(tool(operation, name=name, version="1") for name, operation in operations.items())
 
     def overview(self) -> str:
         """List the references of this task: name, kind, size."""
         return "\n".join(self.described)
 
-    def _named(self, name: str) -> Reference:
+    def _named(self, name: str) -> AnyReference:
         if name not in self._references:
             raise ValueError(f"there is no reference {name!r}; there are: {', '.join(self._references)}")
         return self._references[name]
 
 
-REFERENCE_TOOLS = frozenset({"list_references", "read_reference", "search_reference", "sample_reference"})
+REFERENCE_TOOLS = frozenset(
+    ("list_references", "read_reference", "search_reference", "sample_reference", "reference_contents")
+)
 
 
 #: What a session has by these names; a variable that has one, too, is renamed.
@@ -291,9 +439,9 @@ def _code_name(name: str) -> str:
     return f"{plain}_" if iskeyword(plain) or plain in _OF_SESSIONS else plain
 
 
-def _for_code(reference: Reference) -> Any:
+def _for_code(reference: AnyReference) -> Any:
     value = reference.value
-    if not isinstance(value, str | bytes | bytearray | Path):
+    if not isinstance(value, str | bytes | bytearray | Path | Source):
         columns = table_columns(value)
         return json.loads(reference.text) if columns is None and not is_table(value) else columns or reference.text
     if isinstance(value, str) and len(value) <= MOST_COPIED:
@@ -362,15 +510,15 @@ class ReadableText:
         return pieces
 
 
-def _reference(name: str, value: Any) -> Reference:
+def _reference(name: str, value: Any) -> AnyReference:
     if isinstance(value, str):
         return Reference(name, "text", lambda: (value, ""), value)
     if isinstance(value, Output):
         return Reference(name, "text", lambda: (value.content, ""), value.content)
     if isinstance(value, bytes | bytearray):
         return Reference(name, "bytes", lambda: _decoded(bytes(value)), value)
-    if isinstance(value, Path):
-        return Reference(name, f"file {value.name}", lambda: _decoded(_file(name, value)), value)
+    if isinstance(value, Path | Source):
+        return source_reference(name, value)
     as_table = is_table(value)
 
     def load() -> tuple[str, str]:
@@ -382,13 +530,6 @@ def _reference(name: str, value: Any) -> Reference:
             raise _refused(name, value, problem) from None
 
     return Reference(name, "table, as CSV" if as_table else f"{type(value).__name__}, as JSON", load, value)
-
-
-def _file(name: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"variable {name!r}: {path} cannot be read: {error.strerror or error}") from None
 
 
 def _decoded(content: bytes) -> tuple[str, str]:

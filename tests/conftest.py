@@ -29,6 +29,8 @@ def _nothing_chosen_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have a mode or a model set for their own sessions."""
     for name in ("RLM_MODE", "RLM_MODEL"):
         monkeypatch.delenv(name, raising=False)
+    # No test finds, or leaves, texts in this user's cache.
+    monkeypatch.setenv("RLM_CACHE_DIR", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,9 @@ from ..checkpoints.location import ROWS_SUFFIX
 from ..console import lenient_streams
 from ..core.limits import Budget
 from ..core.plain_text import terminal_text
+from ..documents.source import named_sources
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from ..memory import SharedMemory
 from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from ..runtime.recorded_run import load_run
 from ..sandbox.options import CodeSandbox
@@ -119,6 +121,8 @@ rlm-notebook gives a task to a language model, which splits it into a tree of su
 In a notebook: %load_ext rlm_notebook, then a cell that begins with %%rlm.
 `rlm-notebook --help` lists the commands."""
 
+
+_SOURCE_HELP = "a file, a folder or a glob to read by reference: PDF, DOCX, HTML, text, tables; repeatable"
 _CODE_HELP = "the planner may have the task solved by Python code; with --code=root it is"
 
 
@@ -126,6 +130,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="the task to solve")
     parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
     parser.add_argument("-f", "--file", type=Path, help="a text file that the task refers to")
+    parser.add_argument("--source", metavar="PATH", action="append", default=[], help=_SOURCE_HELP)
     parser.add_argument("-n", "--name", help="name of the JSON file of the run")
     parser.add_argument("--checkpoint", type=Path, help="save the run in this file instead")
     parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
@@ -185,8 +190,10 @@ async def _solve(options: argparse.Namespace) -> int:
         code=_code(options),
     )
     # Code reads the file as a variable; without code it is part of the task.
-    variables = {"text": options.file} if options.file is not None and engine.code is not None else {}
-    task = str(options.task) if variables else _task(options)
+    given = {"text": options.file} if options.file is not None and engine.code is not None else {}
+    task = str(options.task) if given else _task(options)
+    replaying = "replay" in (options.mode, os.environ.get("RLM_MODE"))
+    variables = SharedMemory({**given, **named_sources(options.source, given)}, replaying=replaying)
     key = engine.request_key(task, variables=variables)
     path = options.checkpoint or checkpoint_without_cell(
         options.name,

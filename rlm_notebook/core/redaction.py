@@ -36,6 +36,7 @@ from .finish_reason import ended_early
 from .keys import digest
 from .node import EDITED, ENDED, THOUGHTS
 from .quotes import QUOTES, quotes_of, quotes_to_json, without_passage
+from .reads import coarse
 from .records import Recorded
 from .tree import Node, Tree
 
@@ -79,7 +80,8 @@ def _without_inputs(event: Event) -> Event:
         case Planned():
             return replace(event, plan=_without_thoughts(event.plan))
         case Finished():
-            return replace(event, metadata=_without_passages(_without(event.metadata, THOUGHTS)))
+            metadata = _without_passages(_without(event.metadata, THOUGHTS))
+            return replace(event, metadata=metadata, reads=coarse(event.reads))
         case NodeCreated() if event.query:
             # Code writes parts of the input into its sub-queries.
             return replace(event, task=hashed(event.task))
@@ -90,7 +92,7 @@ def _without_inputs(event: Event) -> Event:
         case ToolCalled():
             return replace(event, arguments=_hashed_values(event.arguments))
         case ToolReturned():
-            return replace(event, content=hashed(event.content))
+            return replace(event, content=hashed(event.content), reads=coarse(event.reads))
         case Retried() | PlanRejected():
             return replace(event, reason="")
     return event
@@ -139,6 +141,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
             use,
             arguments=_hashed_values(use.arguments),
             content=hashed(use.content) if use.content is not None else None,
+            reads=coarse(use.reads),
         )
         for use in node.tool_calls
     )
@@ -150,7 +153,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
     metadata = _without_passages(_without(node.metadata, THOUGHTS))
     rejected = tuple(replace(each, plan=_without_thoughts(each.plan), reason="") for each in node.rejected)
     node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata, cells=cells)
-    node = replace(node, rejected=rejected)
+    node = replace(node, rejected=rejected, reads=coarse(node.reads))
     if store == "outputs":
         return node
     return replace(

@@ -28,6 +28,7 @@ from typing import Any
 
 from ..core.changes import changes_of
 from ..core.limits import NOTHING, Usage
+from ..core.reads import coarse
 from ..core.records import Recorded, Records, transcript_within
 from ..core.redaction import store_of
 from ..core.tree import Node, NodeState, Tree
@@ -86,7 +87,7 @@ class RecordedState:
     def result(self, key: str, node_id: str) -> Node | None:
         """The record of a node's result key, if no reference that was read for it has changed."""
         known = self.records.results.get(key, node_id)
-        if known is None or any(self._memory.digest(name) != digest for name, digest in known.reads.items()):
+        if known is None or not all(self._memory.is_same(*each) for each in known.reads.items()):
             return None
         return known
 
@@ -137,7 +138,7 @@ class RecordedState:
         variables = self.recorded.tree.settings.get("variables")
         if isinstance(variables, dict):
             return variables
-        return {name: digest for node in self.recorded.tree for name, digest in node.reads.items()}
+        return {name: digest for node in self.recorded.tree for name, digest in coarse(node.reads).items()}
 
     @cached_property
     def notes(self) -> list[str]:

@@ -138,7 +138,7 @@ class Run:
     @property
     def notes(self) -> list[str]:
         """What has changed since the run was recorded, a line each: variables, prompts, and tools whose versions cannot
-        show a change."""
+        show a change; and what of the sources could not be read."""
         return self.internals.notes
 
     @property

@@ -227,8 +227,8 @@ class RunContext:
     @property
     def notes(self) -> list[str]:
         """What has changed since the run was recorded, a line each: variables, prompts, and tools whose versions cannot
-        show a change."""
-        return [*self.recorded_state.notes, *self._unseen]
+        show a change; and what of the sources could not be read."""
+        return [*self.recorded_state.notes, *self._unseen, *self.job.memory.notes]
 
     @cached_property
     def _unseen(self) -> list[str]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal
 
 from ..agent import Agent
-from ..concurrency.threads import read_beside
+from ..concurrency.threads import in_daemon_thread, read_beside
 from ..core.changes import edited_task
 from ..core.citations import placeless, sources_in
 from ..core.edits import TASK_EDITED
@@ -62,8 +62,12 @@ class Recursion:
         """The answer to a run's task."""
         note = TASK_EDITED if edited_task(run.changes) else ""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT, note=note))
-        known = unchanged(run, self.key(run, ROOT))
-        return replay_tree(run, known) if known is not None else await self.node(run, ROOT)
+        if (known := unchanged(run, self.key(run, ROOT))) is not None:
+            return replay_tree(run, known)
+        if run.job.memory and not run.job.joins_only:
+            # A source that cannot be read ends the run before its first call.
+            await in_daemon_thread(run.job.memory.prepare)
+        return await self.node(run, ROOT)
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
@@ -216,6 +220,9 @@ class Recursion:
         run.require_solving(node.id)
         agent = self._team.agent(node)
         of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
+        if run.job.memory and node.query != LLM_QUERY and not agent.resolved.capabilities.tools:
+            # Its request holds the texts.
+            await in_daemon_thread(run.job.memory.load)
         tools = {**of_agent, **{tool.name: tool for tool in self._reference_tools(run, node, agent, reads)}}
         request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
         stopped, changed = self._requests.stopped(run, run.tree[node.id])

@@ -146,7 +146,7 @@ def _as_answered(run: RunContext, tree: Tree, node: Node) -> bool:
         # Its program has dealt with the failure; only in another run is the sub-query tried again.
         parent = tree[node.parent] if node.parent is not None else None
         return parent is not None and parent.decision == "PROGRAM" and not run.job.edit
-    if node.state is not NodeState.DONE or any(run.job.memory.digest(name) != at for name, at in node.reads.items()):
+    if node.state is not NodeState.DONE or not all(run.job.memory.is_same(*each) for each in node.reads.items()):
         return False
     parts = program_parts(tree, node.id)
     if node.decision == "RECURSE":

@@ -283,10 +283,10 @@ class ToolLoop:
         content = self._without_secrets(plain_text(content))
         reads: dict[str, str] = {}
         if ok and call.name in REFERENCE_TOOLS and isinstance(call.arguments, dict):
-            # The content hash of the reference that was read: a changed one makes the result invalid.
-            name = call.arguments.get("name")
-            digest = self._run.job.memory.digest(name) if isinstance(name, str) else None
-            reads = {name: digest} if isinstance(name, str) and digest is not None else {}
+            # The content hash of what was read: a changed one makes the result invalid.
+            key = self._run.job.memory.read_by(call.name, call.arguments)
+            digest = self._run.job.memory.digest(key) if key is not None else None
+            reads = {key: digest} if key is not None and digest is not None else {}
         self._emit_return(call, content, ok=ok, reads=reads)
         return content
 
@@ -361,7 +361,7 @@ class Transcript:
             return None
         if use.name in self._changed:
             return None
-        same = all(self._memory.digest(name) == digest for name, digest in use.reads.items())
+        same = all(self._memory.is_same(*each) for each in use.reads.items())
         return use if same else None
 
 

@@ -25,6 +25,7 @@ class CellOptions:
     agents: str | None = None
     tools: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
     type: str | None = None
     max_depth: int | None = None
     max_steps: int | None = None
@@ -83,6 +84,7 @@ def add_options(parser: LineParser) -> None:
     add("-a", "--agents", metavar="NAME", help="a dict of the notebook: agent names to agents, models or callables")
     add("-t", "--tools", metavar="NAMES", action="append", default=[], help="functions of the notebook, with commas")
     add("-c", "--context", metavar="NAMES", action="append", default=[], help=_CONTEXT_HELP)
+    add("--source", metavar="PATH", action="append", default=[], help=_SOURCE_HELP)
     add("--type", metavar="NAME", help=_TYPE_HELP)
     add("--max-depth", type=whole_number, metavar="N", help="the deepest nodes have depth N - 1 (the root has 0)")
     add("--max-steps", type=whole_number, metavar="N", help="at most N nodes")
@@ -135,6 +137,8 @@ _CODE_HELP = """the planner may have a task solved by Python code that the model
 with --code=root the task itself is"""
 _QUOTES_HELP = """quotes of the references: checked word for word and marked (the default
 with files), required to be there, or off"""
+_SOURCE_HELP = """a file, a folder or a glob (PDF, DOCX, HTML, text, tables, notebooks),
+offered by reference and cited by page, heading, line or row; repeatable"""
 _CONTEXT_HELP = """variables offered by reference (text, bytes, Path, table, list, dict):
 named in the prompts, read through tools, never pasted whole"""
 
@@ -164,6 +168,7 @@ def options_in(found: argparse.Namespace) -> CellOptions:
     values: dict[str, Any] = {name: value for name, value in vars(found).items() if name in names}
     for option in ("tools", "context"):
         values[option] = tuple(name for names in values[option] for name in names.split(",") if name)
+    values["source"] = tuple(values["source"])
     _check(values)
     return CellOptions(**values)
 
@@ -189,7 +194,7 @@ def _check(values: dict[str, Any]) -> None:
 
 
 _ONLY_OVER = ("as_", "limit", "pilot")
-_NOT_OVER = ("dry_run", "approve", "detach", "keep_plan", "context", "format", "time")
+_NOT_OVER = ("dry_run", "approve", "detach", "keep_plan", "context", "source", "format", "time")
 _CONTRADICTIONS = (
     *(("over", name) for name in _NOT_OVER),
     ("checkpoint", "no_checkpoint"),

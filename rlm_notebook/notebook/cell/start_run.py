@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, cast
 
 from ...async_engine import AsyncRecursiveEngine
@@ -14,8 +15,11 @@ from ...checkpoints.location import related
 from ...console import say
 from ...core.limits import Budget
 from ...core.tree import NodeState
+from ...documents.patterns import has_pattern
+from ...documents.source import named_sources
 from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
+from ...memory import SharedMemory
 from ...models.registry import default_model
 from ...models.unavailable import UnavailableModel
 from ...ports import Journal
@@ -51,7 +55,8 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     """
     if options.env_file:
         session.print_once(keys_from(options.env_file))
-    model, mode, key = _model(session, options), options.mode, request_key(session, options, task)
+    model, mode, asked = _model(session, options), options.mode, _request_arguments(session, options)
+    key = _engine_before_its_file(session, options)[0].request_key(task, **asked)
     journal = journal or _journal(session, options, key, task)
     _require_at_rest(session, journal)
     if model is None:
@@ -70,7 +75,7 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
         title=options.title,
         versioned=True,
         plan_only=options.dry_run,
-        **_request_arguments(session, options),
+        **asked,
     )
     session.began(run)
     return run
@@ -116,10 +121,21 @@ def _mode(options: CellOptions) -> str:
 def _request_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
     """The parts of the request beside the task."""
     names = session.variables
+    paths = [name for name in options.context if _is_path(name, names)]
+    given = {name: variable(name, "--context", names) for name in options.context if name not in paths}
+    variables = {**given, **named_sources([*paths, *options.source], given)}
     return {
-        "variables": {name: variable(name, "--context", names) for name in options.context},
+        # A replay needs no file.
+        "variables": SharedMemory(variables, replaying=_mode(options) == "replay"),
         "output_type": type_named(options.type, names) if options.type else None,
     }
+
+
+def _is_path(name: str, variables: Mapping[str, Any]) -> bool:
+    """Whether `--context` names a file, a folder or a glob instead of a variable."""
+    if name in variables or name.isidentifier():
+        return False
+    return has_pattern(name) or Path(name).expanduser().exists()
 
 
 # -- its file ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.selection import recorded_in
 from ...core.changes import requested_task
+from ...core.reads import coarse
 from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
@@ -104,7 +105,7 @@ def _require_same(session: Session, options: CellOptions, recorded: Recorded, pa
         return
     agents = [name for name in _dict(tree.settings, "agents") if name != DEFAULT_AGENT]
     tools = tree.settings.get("tools")
-    read = sorted({name for node in tree for name in node.reads})
+    read = sorted({name for node in tree for name in coarse(node.reads)})
     named = {"agents": agents, "tools": tools if isinstance(tools, list) else [], "variables": read}
     known = [f"{kind} {', '.join(map(str, names))}" for kind, names in named.items() if names]
     parts = f" ({'; '.join(known)})" if known else ""

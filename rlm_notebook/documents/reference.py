@@ -1,0 +1,349 @@
+"""A source as a reference: one name for a file or a folder, read and searched by passages.
+
+Each operation of a tool is a pure function of the passages that it concerns, so it can be repeated: what a node has
+read is recorded as the operation and the digest of its result. When a file changes, a node runs again only if one of
+its operations gives something else now.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import ConfigurationError
+from .document import Document, MissingPackage
+from .extraction import Extraction, Span, Unreadable
+from .passages import Passage
+from .sizes import SMALL, size_of_files, size_of_text
+from .source import Selection, Source, selected
+
+__all__ = ["AbsentSource", "SourceReference", "source_reference", "text_digest"]
+
+#: The most that one operation returns, in characters.
+PIECE = 2_000
+MOST_MATCHES = 20
+SEARCH_SECONDS = 10.0
+#: Around a match, in characters.
+_BEFORE, _BEHIND = 60, 120
+_FIRST_LINE = 80
+
+
+class SourceReference:
+    """The files of one source under one name; has what a `Reference` of `memory.py` has.
+
+    Raises `ConfigurationError` for a file that cannot be read; in a folder such a file is left out, as `notes` say.
+    """
+
+    def __init__(self, name: str, source: Source, selection: Selection) -> None:
+        self.name = name
+        self.value: Any = source
+        self.documents = selection.documents
+        self._form = selection.kind
+        self._left_out = dict(selection.left_out)
+
+    @property
+    def is_single(self) -> bool:
+        return self._form == "file"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one text file, whose text is the file's."""
+        return self.is_single and self.documents[0].is_plain
+
+    # -- what prompts and keys have of it --------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        source = Path(self.value.path)
+        if not self.is_single:
+            return f"{self._form} {source.name or source}"
+        document = self.documents[0]
+        return f"file {source.name}" if document.is_plain else f"{document.kind} {source.name}"
+
+    @property
+    def size(self) -> str:
+        if self.is_plain:
+            return size_of_text(self.text)
+        return size_of_files(sum(each.size for each in self.documents), 1 if self.is_single else len(self.documents))
+
+    @property
+    def described(self) -> str:
+        return f"{self.name} ({self.kind}, {self.size})"
+
+    @property
+    def identity(self) -> list[str]:
+        size = self.size
+        return [self.name, self.kind, *([size] if size != SMALL else [])]
+
+    @cached_property
+    def digest(self) -> str:
+        if self.is_single:
+            return self.documents[0].digest
+        files = [f"{each.label}\0{each.digest}" for each in self.documents]
+        left_out = [f"{path}\0" for path in self._left_out]
+        return text_digest("\n".join([*files, *left_out]))
+
+    def rename(self, label: str) -> None:
+        """Cite it under its own name, because another source has the same one."""
+        for document in self.documents:
+            document.label = label if self.is_single else f"{label}/{document.label}"
+
+    # -- its text --------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Read all files. Raises `ConfigurationError`."""
+        for _ in self._read():
+            pass
+
+    def _read(self) -> Iterator[tuple[Document, Extraction]]:
+        """The files that can be read, with their passages."""
+        readable = False
+        for document in self.documents:
+            try:
+                extraction = document.extraction
+            except Unreadable as problem:
+                if self.is_single or isinstance(problem, MissingPackage):
+                    raise self._refused(document, problem) from None
+                self._left_out[document.label] = str(problem)
+                continue
+            readable = True
+            yield document, extraction
+        if not readable:
+            path, reason = next(iter(self._left_out.items()))
+            raise ConfigurationError(f"source {self.name}: no file can be read; {path}: {reason}")
+
+    def _refused(self, document: Document, problem: Unreadable) -> ConfigurationError:
+        return ConfigurationError(f"source {document.label}: {problem}")
+
+    @property
+    def text(self) -> str:
+        """All of its text; of a text file exactly that, of all else with a line in brackets before each passage."""
+        if self.is_plain:
+            try:
+                return self.documents[0].text
+            except Unreadable as problem:
+                raise self._refused(self.documents[0], problem) from None
+        return self._marked
+
+    @cached_property
+    def _marked(self) -> str:
+        pieces: list[str] = []
+        for document, extraction in self._read():
+            if document.is_plain:
+                pieces.append(f"[{document.label}]\n{extraction.text}")
+            else:
+                pieces += [f"[{each.place}]\n{each.text}" for each in document.passages()]
+        return "\n\n".join(pieces)
+
+    @property
+    def prose(self) -> str:
+        """All of its text without marks."""
+        return self.text if self.is_plain else "\n\n".join(extraction.text for _, extraction in self._read())
+
+    def passages(self) -> Iterator[Passage]:
+        for document, _ in self._read():
+            yield from document.passages()
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be read, as far as it has been read, a sentence each."""
+        found = [f"{document.label}: {note}" for document in self.documents for note in _notes_of(document)]
+        if self._left_out:
+            shown = "; ".join(f"{path}: {reason}" for path, reason in islice(self._left_out.items(), 3))
+            more = f"; and {len(self._left_out) - 3} more" if len(self._left_out) > 3 else ""
+            found.append(f"{self.name}: {len(self._left_out)} files left out ({shown}{more})")
+        return found
+
+    # -- operations of tools ---------------------------------------------------------------------------------------
+
+    def read(self, start: int, length: int) -> str:
+        """A piece of the whole text."""
+        text, start = self.text, max(0, start)
+        piece = text[start : start + max(0, min(length, PIECE))]
+        where = self.documents[0].extraction.anchor_of(start, start + len(piece)) if self.is_plain and piece else ""
+        place = f"; {self.documents[0].label} {where}" if where else ""
+        return f"[{self.name}: characters {start} to {start + len(piece)} of {len(text)}{place}]\n{piece}"
+
+    def read_passage(self, anchor: str, start: int, length: int) -> str:
+        """A piece of one passage. Raises `ValueError` for an anchor that does not exist."""
+        document, span = self._passage(anchor)
+        extraction = document.extraction
+        text = extraction.text[span.start : span.end]
+        start = max(0, start)
+        piece = text[start : start + max(0, min(length, PIECE))]
+        columns = f"; columns: {extraction.header}" if extraction.header else ""
+        place = Passage(document.label, span.anchor, "").place
+        return f"[{place}: characters {start} to {start + len(piece)} of {len(text)}{columns}]\n{piece}"
+
+    def search(self, pattern: Any) -> str:
+        """The matches of a compiled expression of `regex`, each with its place. Raises `TimeoutError`."""
+        found: list[str] = []
+        deadline = time.monotonic() + SEARCH_SECONDS
+        for document, extraction in self._read():
+            left = max(0.01, deadline - time.monotonic())
+            matches = pattern.finditer(extraction.text, timeout=left, concurrent=True)
+            room = MOST_MATCHES - len(found)
+            found += [_match_line(document, extraction, match.start()) for match in islice(matches, room)]
+            if len(found) >= MOST_MATCHES:
+                break
+        if not found:
+            return f"[{self.name}: nothing matches {pattern.pattern!r}]"
+        listed = "\n".join(found)
+        more = "the first " if len(found) == MOST_MATCHES else ""
+        return f"[{self.name}: {more}{len(found)} matches; start is counted within the passage]\n{listed}"[:PIECE]
+
+    def sample(self, count: int) -> str:
+        """Lines of passages from all over it, the same ones every time, each with its place."""
+        passages = [(document, span) for document, extraction in self._read() for span in extraction.spans]
+        chosen = sorted(random.Random(0).sample(range(len(passages)), max(0, min(count, len(passages), 100))))
+        room = PIECE // max(1, len(chosen)) - 1
+        found = (
+            (Passage(document.label, span.anchor, "").place, document, span)
+            for document, span in map(passages.__getitem__, chosen)
+        )
+        return "\n".join(_entry(*each, longest=room)[:room] for each in found)
+
+    def contents(self, file: str, start: int) -> str:
+        """The table of contents: the files of a folder, or the passages of one file, from the entry `start` on."""
+        if self.is_single or file.strip():
+            document = self._file(file)
+            extraction = self._extraction_of(document)
+            entries: Iterator[str] = (_entry(span.anchor, document, span) for span in extraction.spans[max(0, start) :])
+            notes = "".join(f"; {note}" for note in extraction.notes)
+            title, count = f"{document.label} ({document.kind}{notes})", len(extraction.spans)
+        else:
+            files = [f"{each.label} ({each.kind}, {size_of_files(each.size)})" for each in self.documents]
+            left_out = [f"{path}: left out, {reason}" for path, reason in self._left_out.items()]
+            entries, title, count = iter([*files, *left_out][max(0, start) :]), self.name, len(files) + len(left_out)
+        shown, room = list[str](), PIECE
+        for entry in entries:
+            room -= len(entry) + 1
+            if room < 0 and shown:
+                break
+            shown.append(entry)
+        end = max(0, start) + len(shown)
+        more = f"; the next ones: start={end}" if end < count else ""
+        return "\n".join([f"[{title}: entries {max(0, start)} to {end} of {count}{more}]", *shown])
+
+    def passage_digest(self, anchor: str) -> tuple[str, str]:
+        """The place of the passage that an anchor names, and the digest of its text. Raises `ValueError`."""
+        document, span = self._passage(anchor)
+        place = span.anchor if self.is_single else Passage(document.label, span.anchor, "").place
+        return place, text_digest(document.extraction.text[span.start : span.end])
+
+    # -- anchors ---------------------------------------------------------------------------------------------------
+
+    def _passage(self, anchor: str) -> tuple[Document, Span]:
+        document, rest = self._addressed(anchor.strip())
+        extraction = self._extraction_of(document)
+        span = document.find(rest)
+        if span is None and not rest and extraction.spans:
+            span = extraction.spans[0]
+        if span is None:
+            names = [each.anchor for each in extraction.spans]
+            known = ", ".join(names) if len(names) < 5 else f"{names[0]}, {names[1]} to {names[-1]}"
+            raise ValueError(f"there is no passage {rest!r} in {document.label}; there are: {known or 'none'}")
+        return document, span
+
+    def _addressed(self, place: str) -> tuple[Document, str]:
+        """The file that a place begins with, and the anchor behind it."""
+        by_length = sorted(self.documents, key=lambda each: -len(each.label))
+        for document in by_length:
+            if place == document.label or place.startswith(f"{document.label} "):
+                return document, place[len(document.label) :].strip()
+        if self.is_single:
+            return self.documents[0], place
+        # A name without its folders, where only one file has it.
+        for document in by_length:
+            name = document.label.rpartition("/")[2]
+            if place == name or place.startswith(f"{name} "):
+                same = [each for each in self.documents if each.label.rpartition("/")[2] == name]
+                if len(same) == 1:
+                    return document, place[len(name) :].strip()
+        known = ", ".join(each.label for each in self.documents[:5])
+        raise ValueError(f"no file of {self.name} is at the beginning of {place!r}; there are: {known}, ...")
+
+    def _file(self, place: str) -> Document:
+        return self._addressed(place.strip())[0] if place.strip() else self.documents[0]
+
+    def _extraction_of(self, document: Document) -> Extraction:
+        try:
+            return document.extraction
+        except MissingPackage as problem:
+            raise self._refused(document, problem) from None
+        except Unreadable as problem:
+            raise ValueError(f"{document.label} cannot be read: {problem}") from None
+
+
+class AbsentSource:
+    """A source that is not there any more, in a replay: what was recorded of it is all that is known.
+
+    `digest` is the recorded one, which a replay compares with the request that was recorded.
+    """
+
+    def __init__(self, name: str, value: Any, digest: str, problem: ConfigurationError) -> None:
+        self.name, self.value, self.digest = name, value, digest
+        self.kind, self.size = "not here", "recorded only"
+        self.problem = problem
+
+    @property
+    def described(self) -> str:
+        return f"{self.name} ({self.kind})"
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.name, self.kind]
+
+    @property
+    def text(self) -> str:
+        raise self.problem
+
+    def passages(self) -> Iterator[Passage]:
+        raise self.problem
+
+
+def source_reference(name: str, value: Source | Path) -> SourceReference:
+    """The reference to a source. Raises `ConfigurationError` for one that cannot be found or identified."""
+    source = value if isinstance(value, Source) else Source(value)
+    try:
+        return SourceReference(name, source, selected(source))
+    except Unreadable as problem:
+        raise ConfigurationError(f"variable {name!r}: {source.path}: {problem}") from None
+
+
+def _match_line(document: Document, extraction: Extraction, at: int) -> str:
+    """A match as a line: its place, the start to read on from, and the line it is in."""
+    text, span = extraction.text, extraction.span_at(at)
+    if span is None:
+        return f"{document.label}: (empty)"
+    begin, end = max(span.start, at - _BEFORE), min(span.end, at + _BEHIND)
+    if document.is_plain:
+        # Lines of a page say little: there, the match is shown with what surrounds it.
+        begin, line_end = max(begin, text.rfind("\n", begin, at) + 1), text.find("\n", at, end)
+        end = line_end if line_end >= 0 else end
+    place = Passage(document.label, extraction.anchor_of(at, at + 1), "").place
+    return f"{place} (start {at - span.start}): {' '.join(text[begin:end].split())}"
+
+
+def _entry(place: str, document: Document, span: Span, longest: int = _FIRST_LINE) -> str:
+    """A passage in a list: its place and its first line."""
+    text = document.extraction.text
+    first = next((line for line in text[span.start : min(span.end, span.start + 500)].splitlines() if line.strip()), "")
+    shown = " ".join(first.split())[:longest]
+    return place if shown == span.anchor.removeprefix("§") else f"{place}: {shown or '(no text)'}"
+
+
+def _notes_of(document: Document) -> tuple[str, ...]:
+    """Of a file that has been read."""
+    read = document.outcome
+    return read.notes if isinstance(read, Extraction) else ()
+
+
+def text_digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
