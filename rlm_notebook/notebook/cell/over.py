@@ -41,6 +41,8 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
     row = options.as_ or "row"
     task = cell.strip("\n") if options.raw else _task(session, cell, [*table_of(data).names, row, "row"])
     engine, budget = engine_for_rows(session, options, lambda: _recorded_model(options, task))
+    if options.mode != "replay":
+        await engine.open_servers()
     experiment = _started(session, options, engine, task, data, row, budget)
     if options.out:
         session.variables[options.out] = experiment

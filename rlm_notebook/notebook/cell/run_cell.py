@@ -28,9 +28,9 @@ from . import dry_run, timing
 from .approval import approved
 from .cell_value import CellValue
 from .detached import detached
-from .errors import in_one_line, interruption
+from .errors import RunInterrupted, in_one_line, interruption
 from .options import CellOptions, parse_options
-from .start_run import start
+from .start_run import open_servers, start
 from .transformer import interpolated
 from .type_option import type_named
 
@@ -81,6 +81,7 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
     The run is written to `journal` if one is given, else to the file that the options name.
     """
     value: Value
+    await _servers_opened(session, options)
     if options.dry_run:
         value = await _plan(session, options, task, journal)
     elif options.detach:
@@ -91,6 +92,17 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
     if options.out:
         session.variables[options.out] = value
     return value
+
+
+async def _servers_opened(session: Session, options: CellOptions) -> None:
+    """Starts the servers of the cell's tools. Interrupting the cell raises `RunInterrupted`."""
+    try:
+        with interruptible(), heartbeat():
+            await open_servers(session, options)
+            return
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        pass
+    raise RunInterrupted("Interrupted while the servers of the tools were starting; the run had not begun")
 
 
 async def _output(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Output:

@@ -45,7 +45,7 @@ from .journal_choice import FileOrMemory, named_file
 from .options import CellOptions
 from .type_option import type_named
 
-__all__ = ["engine_for_rows", "request_key", "start"]
+__all__ = ["engine_for_rows", "open_servers", "request_key", "start"]
 
 
 def start(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Run:
@@ -79,6 +79,18 @@ def start(session: Session, options: CellOptions, task: str, journal: Journal | 
     )
     session.began(run)
     return run
+
+
+async def open_servers(session: Session, options: CellOptions) -> None:
+    """Starts the servers that the tools of a cell come from, while the event loop goes on. A replay needs none.
+
+    Raises `ConfigurationError` for a server that does not start.
+    """
+    if _mode(options) != "replay" and (options.tools or options.agents or options.model):
+        if options.env_file:
+            session.print_once(keys_from(options.env_file))
+        engine, _ = _engine_before_its_file(session, options)
+        await engine.open_servers()
 
 
 def request_key(session: Session, options: CellOptions, task: str) -> str:

@@ -180,10 +180,9 @@ def _of_command(words: Sequence[str], name: str | None, extra: dict[str, Any]) -
 def _of_url(url: str, name: str | None, extra: dict[str, Any]) -> Address:
     if extra["env"] or extra["cwd"]:
         raise ConfigurationError("mcp(env=..., cwd=...) are for a command; an address takes headers=...")
-    title = _checked_name(name) or _name_of_url(url)
     if "${" not in url:
-        _check_url(url, title)
-    return Address(name=title, url=url, **extra)
+        _check_url(url, name or "given")
+    return Address(name=_checked_name(name) or _name_of_url(url), url=url, **extra)
 
 
 def _check_url(url: str, name: str) -> None:
@@ -247,10 +246,10 @@ def _of_entry(word: str, entry: Any, path: Path, name: str | None, extra: dict[s
         if entry.get("type") == "sse":
             raise ConfigurationError(f"{problem} speaks the old SSE transport; it needs streamable HTTP")
         headers = _texts("headers", entry.get("headers"))
-        made = Address(name=title, url=str(entry["url"]), headers=headers, literal=True)
-        if "${" not in made.url:
-            _check_url(made.url, title)
-        return made
+        url = str(entry["url"])
+        if "${" not in url:
+            _check_url(url, title)
+        return Address(name=title, url=url, headers=headers, literal=True)
     words = [entry.get("command"), *(entry.get("args") or ())] if isinstance(entry.get("args", []), list) else [None]
     if not all(isinstance(each, str) for each in words) or not words[0]:
         raise ConfigurationError(f'{problem} needs a "command" and "args", a list of texts; or a "url"')
@@ -295,6 +294,6 @@ def _name_of_command(words: Sequence[str]) -> str:
 
 
 def _name_of_url(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(url.replace("[", "_").replace("]", "_"))
     path = [part for part in parts.path.split("/") if part and part not in ("mcp", "sse", "api")]
     return _safe("_".join([parts.netloc.rpartition("@")[2], *path]))

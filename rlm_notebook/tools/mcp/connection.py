@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import logging
 import os
 import tempfile
 import time
@@ -33,6 +34,7 @@ from typing import Any, TypeVar
 
 from mcp import Client, MCPError
 from mcp_types import Implementation
+from pydantic import ValidationError
 
 from ...concurrency.loop_thread import background_loop
 from ...core.error_text import described
@@ -49,6 +51,8 @@ from .stdio import Stdio
 __all__ = ["RESTARTS", "Connection"]
 
 T = TypeVar("T")
+# What the client logs of a server is in our errors; without a handler, Python would print it.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 RESTARTS = 3
 #: A list of tools that is younger is not asked for again, in seconds: many runs may start at once.
 LIST_AGE = 5.0
@@ -172,7 +176,8 @@ class Connection:
             elif isinstance(error, asyncio.CancelledError):
                 raise
         finally:
-            if ready.done() and not ready.cancelled() and ready.exception() is None and not closing:
+            started = ready.done() and not ready.cancelled() and ready.exception() is None
+            if started and not closing and self._link is not None and self._link.crashed:
                 self.crashes += 1
             self.state = "ended"
 
@@ -186,6 +191,9 @@ class Connection:
         why = "" if self._link is None else await self._link.why()
         if isinstance(error, TimeoutError):
             reason = f"it did not answer within {self._start_timeout:g} s (start_timeout)"
+        elif isinstance(error, ValidationError):
+            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
+            reason = f"what it says of itself is not valid: {printable('; '.join(faults))[:500]}"
         else:
             reason = printable(without_keys(described(_first(error))))[:300]
         self._why = why
@@ -260,7 +268,7 @@ class Connection:
                 raise ToolError(f"{self.address.name}: {printable(described(_first(error)))[:1_000]}") from None
             why = await link.why()
             raise ToolError(
-                f"the MCP server {self.address.name} ended before it answered ({what}): {why}\n"
+                f"the MCP server {self.address.name} ended before it answered ({what}){f': {why}' if why else ''}\n"
                 "The call may have had effects; it is not repeated."
             ) from None
 

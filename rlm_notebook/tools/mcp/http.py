@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,12 +27,14 @@ class Http:
         self.ended = asyncio.Event()
         self._target = target
         self._stack = AsyncExitStack()
+        #: Why this end of the connection closed it.
+        self._note = ""
 
     async def __aenter__(self) -> tuple[Any, Any]:
         client = httpx2.AsyncClient(
             headers=dict(self._target.headers),
             timeout=httpx2.Timeout(CONNECT, read=SILENCE),
-            event_hooks={"response": [_limit]},
+            event_hooks={"response": [self._limit]},
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(client)
@@ -49,27 +51,35 @@ class Http:
     def kill(self) -> None:
         """Nothing here is a process."""
 
+    @property
+    def crashed(self) -> bool:
+        """Whether the server ended the connection, not this end."""
+        return not self._note
+
     async def why(self) -> str:
-        return "the connection to it ended"
+        return self._note
 
+    async def _limit(self, response: httpx2.Response) -> None:
+        """Refuse the rest of a JSON reply beyond the limit; streams of events have a limit for each event."""
+        if "event-stream" not in response.headers.get("content-type", ""):
+            response.stream = _LimitedStream(response.stream, self._refuse)
 
-async def _limit(response: httpx2.Response) -> None:
-    """Refuse the rest of a JSON reply beyond the limit; streams of events have a limit for each event."""
-    if "event-stream" not in response.headers.get("content-type", ""):
-        response.stream = _LimitedStream(response.stream)
+    def _refuse(self) -> None:
+        self._note = f"its reply has more than {LONGEST_MESSAGE:,} bytes, which are read at most; ask it for less"
+        raise httpx2.ReadError(self._note)
 
 
 class _LimitedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, refuse: Callable[[], None]) -> None:
         self._stream = stream
+        self._refuse = refuse
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         async for piece in self._stream:
             size += len(piece)
             if size > LONGEST_MESSAGE:
-                most = f"{LONGEST_MESSAGE:,} bytes, which are read at most"
-                raise httpx2.ReadError(f"the server's reply has more than {most}; ask it for less")
+                self._refuse()
             yield piece
 
     async def aclose(self) -> None:

@@ -56,6 +56,8 @@ class Stdio:
         self._launch = launch
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._noise = ""
+        #: The process closed its output without being asked to end.
+        self.crashed = False
         self._process: subprocess.Popen[bytes] | None = None
         #: Where what this process writes to stderr begins in the log.
         self._begin = log.stat().st_size
@@ -103,13 +105,15 @@ class Stdio:
         return self._process.returncode is not None
 
     async def why(self) -> str:
-        """How the process ended, with the end of what it wrote to stderr."""
+        """How the process ended, if it did by itself, with the end of what it wrote to stderr."""
         if self._process is None:
-            return "it was not started"
-        ended = await self._has_ended(PATIENCE / 2)
-        how = f"it ended with exit code {self._process.returncode}" if ended else "it does not answer"
-        noise = f"; it wrote to its output what is no message: {self._noise}" if self._noise else ""
-        return f"{how}{noise}; {tail_of(self.log, self._begin)}"
+            return ""
+        how = ""
+        if self.crashed:
+            ended = await self._has_ended(PATIENCE / 2)
+            how = f"it ended with exit code {self._process.returncode}" if ended else "it closed its output"
+        noise = f"it wrote to its output what is no message: {self._noise}" if self._noise else ""
+        return "; ".join(filter(None, (how, noise, tail_of(self.log, self._begin))))
 
     # -- in threads ------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,7 @@ class Stdio:
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
+        self.crashed = not self.ended.is_set()
         self.ended.set()
         self._received.close()
 
