@@ -1,6 +1,7 @@
 """Imports point one way: core <- ports <- models, checkpoints <- runtime <- solver <- engine <- notebook."""
 
 import ast
+import functools
 from pathlib import Path
 
 import rlm_notebook
@@ -25,9 +26,14 @@ LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> set[str]:
     """Top-level names of this package that a module imports, inside functions and for type checkers too."""
-    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    tree = parsed(path)
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level > len(path.parts) - 1:
@@ -50,7 +56,7 @@ def test_a_module_imports_only_from_its_own_layer_and_below() -> None:
 def modules_imported(path: Path) -> set[Path]:
     """The modules of this package that a module imports when it is loaded, and for type checkers."""
     package, found = path.parts[:-1], set()
-    body = ast.parse((PACKAGE / path).read_text(encoding="utf-8")).body
+    body = parsed(path).body
     for node in [*body, *(inner for outer in body if isinstance(outer, ast.If) for inner in outer.body)]:
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
@@ -74,7 +80,7 @@ def test_the_core_knows_no_loop_no_file_no_clock() -> None:
     foreign = {"asyncio", "os", "io", "time", "datetime", "pathlib", "threading", "random", "socket", "logging"}
     for path in MODULES:
         if path.parts[0] == "core":
-            tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+            tree = parsed(path)
             names = {
                 name.split(".")[0]
                 for node in ast.walk(tree)
@@ -91,8 +97,7 @@ def test_the_core_knows_no_loop_no_file_no_clock() -> None:
 
 def test_only_the_notebook_knows_ipython_and_widgets() -> None:
     for path in MODULES:
-        text = (PACKAGE / path).read_text(encoding="utf-8")
-        tree = ast.parse(text)
+        tree = parsed(path)
         names = {
             alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
         } | {
