@@ -107,6 +107,14 @@ export class FakeModel implements WidgetModel {
     this.#emit("msg:custom", { t: "p", e: this.#epoch, s: this.#sequence, n: now, ops }, []);
   }
 
+  /** Another run in the place of this one. */
+  async restart(run: Partial<Run>, nodes: readonly TreeNode[]): Promise<void> {
+    this.#run = { ...this.#run, run: { ...this.#run.run, ...run }, nodes };
+    this.#epoch += 1;
+    this.#sequence = 0;
+    await this.#sendSnapshot();
+  }
+
   async #answer(message: BrowserMessage): Promise<void> {
     if (message.t === "sync") await this.#sendSnapshot();
     if (message.t === "get") for (const field of message.fields) this.#sendDetail(message, field);

@@ -229,6 +229,7 @@ export class View {
       this.frame.value += 1;
       this.#followEpoch();
       this.#followStatus();
+      this.#followSelected();
       this.#foldLoops();
       this.#foldFinished();
       if (this.#mayFlatten()) this.#shape.value = this.store.tree.shape;
@@ -419,9 +420,18 @@ export class View {
     this.#lastEpoch = e;
     this.#shared.clear();
     this.search.ask(this.words.peek());
-    const { dialog, selected } = this;
-    if (selected.value !== null && !this.store.tree.node(selected.value)) selected.value = null;
+    const { dialog } = this;
     if (dialog.value && dialog.value.kind !== "help") dialog.value = null;
+  }
+
+  /** The details stay where they are when a run is run again; of a task that it does not have, at the one above. */
+  #followSelected(): void {
+    const { tree, run, client } = this.store;
+    if (this.selected.value === null || !client.hasState || tree.node(this.selected.value)) return;
+    if (!["done", "failed", "cancelled"].includes(run.status)) return;
+    let id = this.selected.value;
+    while (id !== "" && !tree.node(id)) id = id.slice(0, Math.max(0, id.lastIndexOf(".")));
+    this.selected.value = id === "" ? null : id;
   }
 
   /** The sub-queries of a code node are one line, once there are many, until the reader opens it. */

@@ -310,5 +310,11 @@ function useFirstMark(view: View, node: TreeNode, field: TabField) {
 export function Details({ view }: { view: View }) {
   const id = view.selected.value;
   const node = id === null ? undefined : view.tree.node(id);
-  return node ? <NodeDetails view={view} node={node} /> : null;
+  if (node) return <NodeDetails view={view} node={node} />;
+  if (id === null) return null;
+  return (
+    <aside class="rn-details" aria-label="Details of the selected task">
+      <p class="rn-nothing">Task {id} is not there yet.</p>
+    </aside>
+  );
 }

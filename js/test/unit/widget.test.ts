@@ -29,6 +29,22 @@ describe("the widget", () => {
     expect(row("0.0")?.dataset["state"]).toBe("failed");
   });
 
+  it("leaves the details open when the run is run again", async () => {
+    const { model, el, row } = await mount({ nodes: [node("0"), node("0.0"), node("0.0.1")] });
+    const details = (): string => el.querySelector(".rn-details")?.textContent ?? "(closed)";
+    row("0.0.1")?.click();
+    await vi.waitFor(() => expect(details()).toContain("Task 0.0.1"));
+
+    await model.restart({ status: "running" }, [node("0", { title: "Again" })]);
+    await vi.waitFor(() => expect(row("0")?.textContent).toContain("Again"));
+    expect(details()).toContain("Task 0.0.1 is not there yet");
+    model.frame([["a", { ...node("0.0") }], ["a", { ...node("0.0.1", { title: "The same" }) }]]);
+    await vi.waitFor(() => expect(details()).toContain("The same"));
+
+    await model.restart({ status: "done" }, [node("0"), node("0.0", { title: "Without a task below" })]);
+    await vi.waitFor(() => expect(details()).toContain("Without a task below"));
+  });
+
   it("gives every model a store of its own and every view of a model the same", async () => {
     const first = await mount({ run: { run_id: "first" }, nodes: [node("0", { title: "First" })] });
     const second = await mount({ run: { run_id: "second" }, nodes: [node("0", { title: "Second" })] });
