@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from rlm_notebook import (
     tool,
 )
 from rlm_notebook.checkpoints.memory import MemoryJournal
-from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
+from rlm_notebook.core.plan import Execute, PlannedTask, Recurse, plan_from_json
+from rlm_notebook.runtime.forks import plan_given
+from rlm_notebook.views.before_edits import before_edits
+from rlm_notebook.views.outline import outline
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import until
 
@@ -85,6 +89,44 @@ async def test_an_edited_plan_is_what_runs_and_what_is_kept(plan: Any) -> None:
     assert run.tree["0.1"].depends_on == ("0.0",)
     again = await engine.solve("trip", checkpoint=journal)
     assert (again.content, again.metadata["calls"]) == (output.content, 0), "and it is not asked about again"
+    for tree in (run.tree, again.run.tree):
+        assert "plan changed at approval" in tree["0"].remark
+        assert "plan changed at approval" in outline(tree)
+        assert ("plan", str(plan_from_json({"decision": "RECURSE", "sub_tasks": list(TRIP["trip"])}))) in [
+            *before_edits(tree, tree["0"])
+        ]
+
+
+@pytest.mark.parametrize("store", ["full", "hashes"])
+async def test_a_plan_is_marked_only_if_it_was_changed(tmp_path: Path, store: Any) -> None:
+    engine = AsyncRecursiveEngine(ScriptedModel(TRIP), approve="root")
+    for place, plan in (("same", None), ("other", {"decision": "RECURSE", "sub_tasks": ["flights"]})):
+        run = engine.start("trip", checkpoint=tmp_path / f"{place}.json", store=store)
+        await waiting(run, "0")
+        run.approve("0", plan)
+        await run
+        recorded = load_run(tmp_path / f"{place}.json").tree["0"]
+        assert recorded.edited == ("" if plan is None else "plan changed at approval")
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ({}, "decision is missing"),
+        ({"decision": "MAYBE"}, "decision is 'MAYBE', not"),
+        ({"decision": "RECURSE", "sub_tasks": "a"}, "sub_tasks is 'a', not a list"),
+        ({"decision": "RECURSE", "sub_tasks": ["a", 1]}, "sub_tasks[1] is 1, not an object"),
+        ({"decision": "RECURSE", "sub_tasks": [{"task": 7}]}, "sub_tasks[0].task is 7, not a text"),
+        ({"decision": "RECURSE", "sub_tasks": [{"agent": "x"}]}, "sub_tasks[0].task is missing"),
+        ({"decision": "RECURSE", "sub_tasks": [""]}, "sub_tasks[0].task: a sub-task says what is to be done"),
+        ({"decision": "RECURSE", "sub_tasks": [{"task": "a", "depends_on": ["b"]}]}, "[0] is 'b', not a whole number"),
+    ],
+)
+def test_what_is_no_plan_is_said_in_plain_words(plan: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plan_given(plan)
+    assert said in str(caught.value)
+    assert not re.search("valid|Input|tag|Field", str(caught.value))
 
 
 @pytest.mark.parametrize("plan", [{"decision": "EXECUTE"}, Execute(answer="at home")], ids=["dict", "Execute"])

@@ -83,7 +83,7 @@ def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
     was = tasks.pop(str(place), plan.sub_tasks[place].task)
     tasks |= {str(place): was} if was != task else {}
     plain = {name: value for name, value in (new.tree[parent.id].plan or {}).items() if name != EDITED}
-    kept = {"was": mark["was"]} if isinstance(mark, dict) and "was" in mark else {}
+    kept = {name: mark[name] for name in ("was", "at", "when") if name in mark} if isinstance(mark, dict) else {}
     marks = {**kept, **({"tasks": tasks} if tasks else {})}
     planned = replace(new.tree[parent.id], plan={**plain, **({EDITED: marks} if marks else {})})
     return _with(new, lambda other: planned if other.id == parent.id else other)

@@ -11,7 +11,19 @@ from .finish_reason import cut_off, ended_early
 from .limits import NOTHING, Usage
 from .quotes import counted_quotes, is_there, quotes_of
 
-__all__ = ["EDITED", "ENDED", "THOUGHTS", "Cell", "Node", "NodeState", "Phase", "Rejection", "Round", "ToolUse"]
+__all__ = [
+    "APPROVAL",
+    "EDITED",
+    "ENDED",
+    "THOUGHTS",
+    "Cell",
+    "Node",
+    "NodeState",
+    "Phase",
+    "Rejection",
+    "Round",
+    "ToolUse",
+]
 
 
 #: Keys beside a planner's JSON and in the metadata of an answer: how it ended, if early, and the model's reasoning.
@@ -20,6 +32,8 @@ THOUGHTS = "reasoning"
 #: The key in a plan, and in the metadata of a result, of what a person replaced: {"was": what it was before}. In a plan
 #: also {"tasks": {place: the task that it was before}}, for sub-tasks that were given another task.
 EDITED = "edited"
+#: In that mark of a plan: a person changed the plan when it waited for approval.
+APPROVAL = "approval"
 
 
 class NodeState(StrEnum):
@@ -178,14 +192,18 @@ class Node:
 
     @property
     def edited(self) -> str:
-        """What a person changed of this node: "result edited by hand", "plan edited by hand", both, or "".
+        """What a person changed of this node: "result edited by hand", "plan edited by hand", both, "plan changed at
+        approval", or "".
 
         What it was before is in `metadata["edited"]["was"]`, or in `plan["edited"]["was"]`.
         """
         mark = (self.plan or {}).get(EDITED)
         is_planned = bool(mark) and (not isinstance(mark, dict) or "was" in mark)
-        parts = [name for name, has in (("result", bool(self.metadata.get(EDITED))), ("plan", is_planned)) if has]
-        return f"{' and '.join(parts)} edited by hand" if parts else ""
+        at_approval = is_planned and (mark.get("at") if isinstance(mark, dict) else mark) == APPROVAL
+        by_hand = (("result", bool(self.metadata.get(EDITED))), ("plan", is_planned and not at_approval))
+        parts = [name for name, has in by_hand if has]
+        edited = f"{' and '.join(parts)} edited by hand" if parts else ""
+        return "; ".join(filter(None, ("plan changed at approval" if at_approval else "", edited)))
 
     @property
     def ended_early(self) -> str:

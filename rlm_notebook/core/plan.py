@@ -308,5 +308,30 @@ def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
 
 def _in_words(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or "decision"
-    return f'{path}: {first["msg"]}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
+    # Without the name of the decision, by which the validator begins.
+    path = [part for part in first["loc"] if part not in ("EXECUTE", "RECURSE", "PROGRAM")] or ["decision"]
+    where = str(path[0]) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[1:])
+    given = (
+        first["input"].get("decision") if path == ["decision"] and isinstance(first["input"], dict) else first["input"]
+    )
+    if first["type"] == "value_error":
+        problem = f": {first['ctx']['error']}"
+    elif first["type"] == "missing" or (path == ["decision"] and given is None):
+        problem = " is missing"
+    else:
+        kind = next(
+            (words for name, words in _KINDS.items() if first["type"].startswith(name)), "what is expected there"
+        )
+        problem = f" is {given!r:.60}, not {kind}"
+    return f'{where}{problem}; "decision" is "EXECUTE" or "RECURSE", "sub_tasks" a list of objects'
+
+
+#: What is expected, by the beginning of the validator's name for an error.
+_KINDS = {
+    "union_tag": '"EXECUTE" or "RECURSE"',
+    "string": "a text",
+    "tuple": "a list",
+    "too_short": "a list with something in it",
+    "int": "a whole number",
+    "dataclass": 'an object such as {"task": "..."}',
+}

@@ -34,7 +34,7 @@ from .events import (
 )
 from .finish_reason import ended_early
 from .keys import digest
-from .node import EDITED, ENDED, THOUGHTS
+from .node import APPROVAL, EDITED, ENDED, THOUGHTS
 from .quotes import QUOTES, quotes_of, quotes_to_json, without_passage
 from .reads import coarse
 from .records import Recorded
@@ -195,7 +195,9 @@ def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
 
 def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan of the same shape, with hashes as texts."""
-    reduced = {**plan, "thoughts": "", **({EDITED: True} if EDITED in plan else {})}
+    mark = plan.get(EDITED)
+    at_approval = isinstance(mark, dict) and mark.get("at") == APPROVAL
+    reduced = {**plan, "thoughts": "", **({EDITED: APPROVAL if at_approval else True} if EDITED in plan else {})}
     if plan.get("answer"):
         reduced["answer"] = hashed(plan["answer"])
     if plan.get("sub_tasks"):

@@ -8,6 +8,7 @@ from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.construction import fast_init
 from ..core.events import Planned, PlanRejected, Retried
 from ..core.keys import normalized
+from ..core.node import APPROVAL, EDITED
 from ..core.plan import (
     Execute,
     NotJSON,
@@ -189,7 +190,9 @@ class Planning:
             return plan
         if isinstance(plan, Recurse):
             run.steps.release(len(plan.sub_tasks))
-        event = Planned(at=run.clock(), node=node.id, plan=edited.to_json(), key=draft.key)
+        now = run.clock()
+        mark = {"was": plan.to_json(), "at": APPROVAL, "when": now}
+        event = Planned(at=now, node=node.id, plan={**edited.to_json(), EDITED: mark}, key=draft.key)
         self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
 

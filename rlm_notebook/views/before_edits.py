@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.changes import changes_of
 from ..core.edits import EDITED, TASK_EDITED, task_before
+from ..core.node import APPROVAL
 from ..core.plan import plan_from_json
 from ..core.tree import Node, Tree
 
@@ -21,7 +22,7 @@ def before_edits(tree: Tree, node: Node) -> Iterator[tuple[str, str]]:
         yield "task", task
     for part, holder in (("plan", node.plan or {}), ("result", node.metadata)):
         mark = holder.get(EDITED)
-        if mark is True:
+        if mark in (True, APPROVAL):
             yield part, "(not recorded)"
         elif isinstance(mark, dict) and "was" in mark:
             yield part, _text(part, mark["was"])

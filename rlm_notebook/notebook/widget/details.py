@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.node import APPROVAL, EDITED
 from ...core.quotes import quotes_to_json
 from ...core.text import duration
 from ...core.tree import Node
@@ -102,6 +103,9 @@ class Details:
                 took = duration(use.ended - use.started)
                 happened.append((use.ended, "tool result", f"{use.name}, {took}{'' if use.ok else ', failed'}"))
         happened += [(each.at, "plan rejected", each.reason) for each in node.rejected]
+        mark = (node.plan or {}).get(EDITED)
+        if isinstance(mark, dict) and mark.get("at") == APPROVAL and isinstance(mark.get("when"), int | float):
+            happened.append((mark["when"], "plan changed", "at approval"))
         events = [
             {"at": self.timeline.since(at), "type": kind, "text": text}
             for at, kind, text in sorted(happened, key=lambda each: each[0])
