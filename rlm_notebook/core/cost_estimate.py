@@ -40,7 +40,8 @@ class Shape:
 class Estimate:
     """From `least` (no sub-task splits again) to `most` (all split as the root did, as far as the limits allow).
 
-    Costs are `None` where the price is not known. `str()` is the text that a dry run shows.
+    Costs are `None` where the price is not known. `str()` is the text that a dry run shows. `by_code`: code solves the
+    task, and decides how many calls it makes: only `least` is known.
     """
 
     least: Usage
@@ -49,8 +50,14 @@ class Estimate:
     max_depth: int
     max_steps: int
     separate: int = 0
+    by_code: bool = False
 
     def __str__(self) -> str:
+        if self.by_code:
+            return (
+                f"  unknown: the code decides. At least {_in_words(self.least)}; each further cell and each sub-query "
+                f"is a call more (max_steps {self.max_steps}). --max-calls or --budget limit them"
+            )
         if not self.most.calls:
             return "  no further call: the planner has answered the task itself"
         lines = [f"  if no sub-task splits again  {_in_words(self.least)}"]
@@ -91,12 +98,12 @@ def estimated(
         # Where no room is left to split, the flat run with agents of its own may be the larger one.
         least, most = priced(flat), priced(max(flat, deep, key=lambda shape: shape.usage(0).calls))
     elif isinstance(plan, Program):
-        # Its code decides: from no sub-query to as many as there are steps.
+        # Its code decides: from one cell without a sub-query to as many sub-queries as there are steps, or more cells.
         least, most = priced(Shape(1, 0, 0)), priced(Shape(1, max_steps - 1, max_steps - 1))
     else:
         # The root alone: its plan is made; its answer is, too, where the planner gave one.
         least = most = Usage(cost_usd=0.0) if plan.answer else priced(Shape(1, 0, 0))
-    return Estimate(least, most, prompt_tokens, max_depth, max_steps, twice)
+    return Estimate(least, most, prompt_tokens, max_depth, max_steps, twice, by_code=isinstance(plan, Program))
 
 
 def _deepest(parts: int, max_depth: int, max_steps: int) -> Shape:

@@ -10,7 +10,7 @@ import pytest
 from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel
 from rlm_notebook.core.cost_estimate import ANSWER_TOKENS, Estimate, estimated
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.plan import Execute, PlannedTask, Recurse
+from rlm_notebook.core.plan import Execute, PlannedTask, Program, Recurse
 
 
 def split(parts: int) -> Recurse:
@@ -82,6 +82,12 @@ def test_an_answer_is_one_call_or_none() -> None:
     assert predicted(Execute(), 5, 50).least.calls == 1
     assert predicted(Execute(answer="x"), 5, 50).most.calls == 0
     assert "no further call" in str(predicted(Execute(answer="x"), 5, 50))
+
+
+def test_what_code_does_is_not_predicted() -> None:
+    found = str(predicted(Program(), 5, 50))
+    assert "unknown: the code decides. At least 1 call" in found
+    assert "50 calls" not in found
 
 
 def test_tokens_and_dollars_follow_from_the_assumptions_that_are_shown() -> None:

@@ -60,6 +60,7 @@ function estimateText(data: unknown): string {
   const [least, most] = isRecord(data) ? [readAmounts(data["least"]), readAmounts(data["most"])] : [null, null];
   if (!least || !most) return "";
   if (most.calls === 0) return "No further model call.";
+  if (isRecord(data) && data["unknown"] === true) return "Unknown: the code decides how many calls it makes.";
   const cost = least.cost === null || most.cost === null ? "cost unknown" : range(formatCost(least.cost), formatCost(most.cost));
   const calls = `${range(String(least.calls), String(most.calls))} call${most.calls === 1 ? "" : "s"}`;
   return `About ${calls} · ${range(formatTokens(least.tokens), formatTokens(most.tokens))} tokens · ${cost}`;

@@ -48,7 +48,8 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
             run.reject(node or "0", str(arguments.get("reason") or ""), request=_request(run, node, arguments))
         case "estimate":
             estimate = internals.estimate(_request(run, node, arguments), plan_given(arguments.get("plan")))
-            return {"least": estimate.least.to_json(), "most": estimate.most.to_json()}
+            amounts = {"least": estimate.least.to_json(), "most": estimate.most.to_json()}
+            return {**amounts, "unknown": True} if estimate.by_code else amounts
         case "retry":
             retried(internals.forked(), node)
             unfinished_node = node is None or run.tree[node].state is not NodeState.DONE
