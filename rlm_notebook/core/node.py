@@ -185,7 +185,8 @@ class Node:
     @property
     def remark(self) -> str:
         """What a user should see beside state and error: a cut-off answer, the limit that applied, notes."""
-        limited = f"limited: {self.limited}" if self.limited else ""
+        option = f" (raise --{self.limited.replace('_', '-')})" if self.limited.startswith("max_") else ""
+        limited = f"limited: {self.limited}{option}" if self.limited else ""
         noted = limited or self.note or str(self.metadata.get("note") or "")
         missing = [each for each in quotes_of(self.metadata) if not is_there(each)]
         return "; ".join(filter(None, (cut_off(self.ended_early), self.edited, counted_quotes(missing), noted)))

@@ -141,6 +141,8 @@ class CodeLoop:
         #: Why the cell that runs is ended, once it is; and its calls so far, and those that a limit did not allow.
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._calls = self._refusals = 0
+        #: Sub-queries that `max_steps` did not allow.
+        self._beyond_steps = 0
         self._started = 0.0
         self._thoughts: list[str] = []
 
@@ -197,7 +199,7 @@ class CodeLoop:
                 prior = self._recorded.popleft() if self._recorded else None
                 cell, answer = await self._cell(code, text, paid, model, problem, prior, reply.content)
                 if answer is not None:
-                    return self._reply(answer, model, noted)
+                    return self._reply(answer, model, [*noted, *self._limits_met()])
                 reports.append(cell_report(number, cell.output, cell.value, cell.error))
                 if cell.note:
                     noted.append(f"cell {number} {cell.note}")
@@ -208,8 +210,14 @@ class CodeLoop:
             assistant: Message = {"role": "assistant", "content": reply.content}
             user: Message = {"role": "user", "content": "\n\n".join(reports)}
             request = replace(request, messages=(*request.messages, assistant, user))
-        ended = f"after {number} cells" if number >= self._options.max_cells else "because the budget runs low"
-        return await self._extracted(request, "; ".join([*noted, f"the answer was extracted {ended}"]))
+        ended = (
+            f"after {number} cells (max_cells of CodeSandbox)"
+            if number >= self._options.max_cells
+            else "because the budget runs low"
+        )
+        return await self._extracted(
+            request, "; ".join([*noted, f"the answer was extracted {ended}", *self._limits_met()])
+        )
 
     async def _extracted(self, request: Request, note: str) -> Reply:
         """The answer that a call without code gives in view of the cells so far."""
@@ -218,6 +226,14 @@ class CodeLoop:
         asked: Message = {"role": "user", "content": f"{last['content']}\n\n{EXTRACTION_PROMPT}"}
         reply = await self._extract(replace(request, mode="worker", messages=(*before, asked)))
         return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=self._reasoning(reply))
+
+    def _limits_met(self) -> list[str]:
+        """What the cells were refused, and the option that would allow it."""
+        if not self._beyond_steps:
+            return []
+        steps, count = self._run.limits.max_steps, self._beyond_steps
+        queries = f"{count:,} sub-{'query was' if count == 1 else 'queries were'}"
+        return [f"limited: {queries} not made because of max_steps={steps} (raise --max-steps)"]
 
     def _reply(self, answer: str, model: str, noted: Sequence[str]) -> Reply:
         metadata = {"note": "; ".join(noted)} if noted else {}
@@ -454,6 +470,8 @@ class CodeLoop:
         if limit < len(wanted):
             refused = self._refusal(len(wanted), limit)
             self._refusals += 1
+            if self._run.steps.left <= limit:
+                self._beyond_steps += len(wanted) - limit
         wanted = wanted[:limit]
         self._run.steps.reserve(len(wanted))
         repeats = [self._count(query, agent, text) for text in wanted]

@@ -254,11 +254,11 @@ def limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitEr
     if limit == "max_depth":
         return RecursionDepthError(
             f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
-            'raise max_depth, or use on_limit="execute"'
+            'raise max_depth (--max-depth in a cell), or use on_limit="execute"'
         )
     return MaxStepsError(
         f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={run.limits.max_steps} "
-        'leaves; raise max_steps, or use on_limit="execute"'
+        'leaves; raise max_steps (--max-steps in a cell), or use on_limit="execute"'
     )
 
 

@@ -15,6 +15,7 @@ from rlm_notebook import (
     CodeSandbox,
     ExecutionError,
     LimitError,
+    MaxStepsError,
     Request,
     Run,
     ScriptedModel,
@@ -182,3 +183,15 @@ async def test_the_next_run_works_after_a_busy_one_was_cancelled() -> None:
     output = await AsyncRecursiveEngine(model(["FINAL(llm_query('x'))"], 0.0), code="root").solve("Go")
 
     assert output.content == "answered"
+
+
+async def test_an_answer_without_all_of_its_queries_says_which_option_allows_them() -> None:
+    code = "FINAL(str(len([a for a in llm_query_batched(['a', 'b', 'c', 'd']) if a == 'answered'])))"
+    output = await AsyncRecursiveEngine(model([code], 0.0), code="root", max_steps=3).solve("Go")
+
+    assert output.content == "2"
+    said = "limited: 2 sub-queries were not made because of max_steps=3 (raise --max-steps)"
+    assert output.run.tree["0"].remark == said
+    assert said[:60] in str(output.run)
+    with pytest.raises(MaxStepsError, match="raise max_steps \\(--max-steps in a cell\\)"):
+        await AsyncRecursiveEngine(model([code], 0.0), code="root", max_steps=3, on_limit="raise").solve("Go")
