@@ -97,7 +97,9 @@ print(await AsyncRecursiveEngine(shout).solve("greet and leave"))""",
 
 Choose a model: `%%rlm -m openai:NAME` with `OPENAI_API_KEY` set, `-m ollama:NAME` for a local one,
 `-m http://127.0.0.1:8080/v1#NAME` for any compatible server, or `-m VARIABLE` for a callable of yours.
-`%%rlm --help` lists the options.""",
+
+For inputs longer than any prompt, `--code` lets the model solve a task by Python code that it writes, cell by cell, and
+`--over TABLE` runs a task for each row of a table. `%%rlm --help` lists the options.""",
     ),
 )
 

@@ -112,7 +112,8 @@ async def test_a_run_and_its_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     assert again.internals.reused
     assert first.run_id == again.run_id
     assert bundle_of(first) == bundle_of(again) == bundle_of(replayed)
-    assert "saved in analysis.rlm/demo.json" in bundle_of(first)["text/plain"]
+    assert "saved in analysis.rlm/demo.json · counted over all exec" in bundle_of(first)["text/plain"]
+    assert "counted over" not in bundle_of(await ended(ScriptedModel(SCRIPT)))["text/plain"]
     assert str(tmp_path) not in "".join(bundle_of(first).values())
 
 

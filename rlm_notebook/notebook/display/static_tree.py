@@ -91,6 +91,8 @@ def summary_of(run: RunView) -> str:
         # Only the folder's name, which is the same on every machine that has the notebook.
         path = Path(run.checkpoint)
         facts.append(f"saved in {printable(f'{path.parent.name}/{path.name}')}")
+        # The copy of a reused run has the same bytes as that of the run itself: it may be that no call was made for it.
+        facts.append("counted over all executions, reused results once")
     return " · ".join(facts)
 
 
