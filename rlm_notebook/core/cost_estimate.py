@@ -41,7 +41,7 @@ class Estimate:
     """From `least` (no sub-task splits again) to `most` (all split as the root did, as far as the limits allow).
 
     Costs are `None` where the price is not known. `str()` is the text that a dry run shows. `by_code`: code solves the
-    task, and decides how many calls it makes: only `least` is known.
+    task, and decides how many calls it makes: only `least` is known. `may_code`: so may the sub-tasks be solved.
     """
 
     least: Usage
@@ -51,6 +51,7 @@ class Estimate:
     max_steps: int
     separate: int = 0
     by_code: bool = False
+    may_code: bool = False
 
     def __str__(self) -> str:
         if self.by_code:
@@ -68,6 +69,7 @@ class Estimate:
         lines.append(
             f"  assumed: prompts of {self.prompt_tokens:,} tokens, as the planner's was; answers of {ANSWER_TOKENS}; "
             f"{per_answer}, two per split; no tools, no repairs, nothing recorded"
+            + ("; a sub-task that is solved by code decides itself, and may take more" if self.may_code else "")
         )
         return "\n".join(lines)
 
@@ -80,10 +82,12 @@ def estimated(
     max_steps: int,
     price: Callable[[Usage], float | None],
     separate: int = 0,
+    may_code: bool = False,
 ) -> Estimate:
     """The estimate of what follows the root's plan; `prompt_tokens` is the length of its prompt, `price` gives dollars.
 
-    `separate`: how many of the root's sub-tasks have an agent that the planner cannot answer for.
+    `separate`: how many of the root's sub-tasks have an agent that the planner cannot answer for. `may_code`: a planner
+    may decide that a sub-task is solved by code.
     """
 
     def priced(shape: Shape) -> Usage:
@@ -103,7 +107,8 @@ def estimated(
     else:
         # The root alone: its plan is made; its answer is, too, where the planner gave one.
         least = most = Usage(cost_usd=0.0) if plan.answer else priced(Shape(1, 0, 0))
-    return Estimate(least, most, prompt_tokens, max_depth, max_steps, twice, by_code=isinstance(plan, Program))
+    by_code, may_code = isinstance(plan, Program), may_code and isinstance(plan, Recurse)
+    return Estimate(least, most, prompt_tokens, max_depth, max_steps, twice, by_code, may_code)
 
 
 def _deepest(parts: int, max_depth: int, max_steps: int) -> Shape:

@@ -43,6 +43,7 @@ def estimate_of_plan(run: PlannedRun, node_id: str, plan: Plan) -> Estimate:
         max_steps=run.limits.max_steps - (len(run.tree) - 1),
         price=lambda usage: _price(run, node_id, usage),
         separate=separate,
+        may_code=run.configuration.code is not None,
     )
 
 

@@ -10,15 +10,17 @@ import pytest
 from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel
 from rlm_notebook.core.cost_estimate import ANSWER_TOKENS, Estimate, estimated
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.plan import Execute, PlannedTask, Program, Recurse
+from rlm_notebook.core.plan import Execute, Plan, PlannedTask, Program, Recurse
 
 
 def split(parts: int) -> Recurse:
     return Recurse(sub_tasks=tuple(PlannedTask(task=str(number)) for number in range(parts)))
 
 
-def predicted(plan: Execute | Recurse, max_depth: int, max_steps: int, price: Any = lambda usage: 0.0) -> Estimate:
-    return estimated(plan, prompt_tokens=100, max_depth=max_depth, max_steps=max_steps, price=price)
+def predicted(
+    plan: Plan, max_depth: int, max_steps: int, price: Any = lambda usage: 0.0, *, may_code: bool = False
+) -> Estimate:
+    return estimated(plan, prompt_tokens=100, max_depth=max_depth, max_steps=max_steps, price=price, may_code=may_code)
 
 
 async def calls_of(parts: int, max_depth: int, max_steps: int, *, again: bool, separate: int = 0) -> int:
@@ -88,6 +90,8 @@ def test_what_code_does_is_not_predicted() -> None:
     found = str(predicted(Program(), 5, 50))
     assert "unknown: the code decides. At least 1 call" in found
     assert "50 calls" not in found
+    assert "may take more" in str(predicted(split(2), 5, 50, may_code=True))
+    assert "may take more" not in str(predicted(split(2), 5, 50))
 
 
 def test_tokens_and_dollars_follow_from_the_assumptions_that_are_shown() -> None:
