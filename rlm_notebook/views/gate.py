@@ -36,6 +36,8 @@ MOST_BLOCKS = 1_500
 MOST_HEADINGS = 300
 MOST_SIGNS = 4_000
 MOST_FORMULAS = 500
+#: Dollars in prose, each of which becomes an element.
+MOST_DOLLARS = 4_000
 #: The most characters of such a plain text.
 LONGEST_PLAIN = 50_000
 #: Emphasis that does not close costs a parser the square of the number of marks in a paragraph.
@@ -83,7 +85,7 @@ def rewritten(text: str, scale: int = 1, shift: int = 0, *, for_people: bool = F
     text = _cleaned(text)
     tree, formulas = parsed(text, scale)
     dollars = sum(node.content.count("$") for node in tree.walk() if node.type in ("text", "text_special"))
-    if dollars > 2 * scale * MOST_FORMULAS:
+    if dollars > scale * MOST_DOLLARS:
         raise TooMuch
     guarded = for_people or bool(formulas) or dollars > 1
     writer = _Writer(has_formulas(text), formulas, shift, guarded=guarded, for_people=for_people)
