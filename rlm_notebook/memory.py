@@ -197,17 +197,11 @@ class SharedMemory:
                 self._index = QuoteIndex(self.passages())
             return self._index
 
-    def prepare(self) -> None:
-        """Read the files of sources that are a single file, so that one that cannot be read is refused before any call.
-
-        Blocks, for seconds where a file is large. Raises `ConfigurationError`.
-        """
-        for each in self._sources:
-            if each.is_single:
-                each.load()
-
     def load(self) -> None:
-        """Read all files, also those of folders. Blocks. Raises `ConfigurationError`."""
+        """Read all files, so that what cannot be read is known before any call.
+
+        Blocks, for seconds where there is much to extract. Raises `ConfigurationError`.
+        """
         for each in self._sources:
             each.load()
 

@@ -257,7 +257,7 @@ class SourceReference:
         for document in by_length:
             if place == document.label or place.startswith(f"{document.label} "):
                 return document, place[len(document.label) :].strip()
-        if self.is_single:
+        if len(self.documents) == 1:
             return self.documents[0], place
         # A name without its folders, where only one file has it.
         for document in by_length:

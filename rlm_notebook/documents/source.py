@@ -22,7 +22,7 @@ __all__ = ["MOST_BYTES", "Extract", "Selection", "Source", "named_sources", "sel
 MOST_BYTES = 100_000_000
 #: Of one folder.
 MOST_FILES = 10_000
-MOST_IN_ALL = 2_000_000_000
+MOST_IN_ALL = 1_000_000_000
 
 #: A function that reads a file: `(path) -> [(anchor, text), ...]`.
 Extract = Callable[[Path], Iterable[tuple[str, str]]]

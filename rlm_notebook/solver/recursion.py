@@ -26,7 +26,7 @@ from ..core.plan import Execute, Program
 from ..core.quotes import counted_quotes
 from ..core.tree import Node
 from ..credentials import without_keys
-from ..exceptions import CheckpointError, ExecutionError, LimitError
+from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, LimitError
 from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions
@@ -66,8 +66,15 @@ class Recursion:
             return replay_tree(run, known)
         if run.job.memory and not run.job.joins_only:
             # A source that cannot be read ends the run before its first call.
-            await in_daemon_thread(run.job.memory.prepare)
+            await self._read_sources(run)
         return await self.node(run, ROOT)
+
+    async def _read_sources(self, run: RunContext) -> None:
+        try:
+            await in_daemon_thread(run.job.memory.load)
+        except ConfigurationError as error:
+            end_node(run, _failure(run, ROOT, error))
+            raise
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
@@ -220,9 +227,6 @@ class Recursion:
         run.require_solving(node.id)
         agent = self._team.agent(node)
         of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
-        if run.job.memory and node.query != LLM_QUERY and not agent.resolved.capabilities.tools:
-            # Its request holds the texts.
-            await in_daemon_thread(run.job.memory.load)
         tools = {**of_agent, **{tool.name: tool for tool in self._reference_tools(run, node, agent, reads)}}
         request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
         stopped, changed = self._requests.stopped(run, run.tree[node.id])

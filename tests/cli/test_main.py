@@ -130,6 +130,28 @@ def test_a_task_is_solved_by_code_over_a_file(tmp_path: Path, capsys: pytest.Cap
 # -- map -----------------------------------------------------------------------------------------------------------
 
 
+def test_sources_are_read_by_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.md").write_text("# Soil\nThe clay of the north plot holds 31 litres of water.\n")
+    command = [
+        "run",
+        "How much water does the clay hold?",
+        "--source",
+        "notes.md",
+        "--source",
+        "*.md",
+        "--name",
+        "clay",
+    ]
+    assert main(command) == 0
+    answer = capsys.readouterr().out
+    assert "31 litres" in answer
+    (tmp_path / "notes.md").unlink()
+    assert main([*command, "--mode", "replay"]) == 0
+    assert capsys.readouterr().out == answer
+    assert main(command) == 1
+    assert "notes.md: it cannot be read: No such file or directory" in capsys.readouterr().err
+
+
 def test_map_answers_the_rows_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

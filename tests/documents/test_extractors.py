@@ -23,7 +23,7 @@ def anchors(path: Path) -> list[str]:
 
 def refusal(path: Path) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        SharedMemory({"x": path}).prepare()
+        SharedMemory({"x": path}).load()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -47,7 +47,7 @@ def test_a_pdf_is_read_by_pages_and_columns_one_after_the_other(tmp_path: Path) 
 
 def test_pages_without_text_are_counted(tmp_path: Path) -> None:
     memory = SharedMemory({"x": written(tmp_path / "mixed.pdf", pdf(["one", "", "three", ""]))})
-    memory.prepare()
+    memory.load()
 
     assert memory.notes == ["mixed.pdf: 2 of 4 pages hold no text"]
     assert "2 of 4 pages hold no text" in memory.contents("x")
@@ -176,7 +176,7 @@ def test_texts_are_read_by_lines_whatever_their_encoding(tmp_path: Path) -> None
         assert found[0].anchor.startswith("lines 1-")
         assert found[-1].anchor.endswith("-200")
     memory = SharedMemory({"old": written(tmp_path / "old.txt", "größe".encode("cp1252"))})
-    memory.prepare()
+    memory.load()
     assert memory.read("old").endswith("\ngröße")
     assert memory.notes == ["old.txt: it is not UTF-8 (byte 2); it was read as Windows-1252"]
 
@@ -248,7 +248,7 @@ def test_any_other_file_is_read_by_a_function(tmp_path: Path) -> None:
         (lambda path: 1 / 0, "extract raised ZeroDivisionError"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            SharedMemory({"x": Source(book, extract=wrong)}).prepare()
+            SharedMemory({"x": Source(book, extract=wrong)}).load()
 
 
 def test_without_its_library_a_file_is_refused_with_what_to_install(

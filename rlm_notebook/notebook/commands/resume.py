@@ -111,7 +111,7 @@ def _require_same(session: Session, options: CellOptions, recorded: Recorded, pa
     parts = f" ({'; '.join(known)})" if known else ""
     raise ConfigurationError(
         f"{path.stem} was asked with more than its task{parts}, or these have changed; "
-        "add the -a, -t, -c and --type of its cell, or run that cell again"
+        "add the -a, -t, -c, --source and --type of its cell, or run that cell again"
     )
 
 

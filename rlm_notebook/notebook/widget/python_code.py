@@ -12,6 +12,8 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
+from ...documents.source import Source
+from ...memory import AnyReference
 from ...models.registry import PROVIDERS
 from ...runtime.config import EngineOptions
 from ...runtime.run_view import RunView
@@ -37,14 +39,25 @@ def python_code(run: RunView) -> dict[str, str]:
     arguments = [model, *_options(options, names)] if options is not None else [model]
     guarded = any(tool.requires_approval for tool in options.tools) if options is not None else False
     request = run.internals.request
-    variables = [each.name for each in request.memory if each.name in names] if request is not None else []
-    given = ", ".join(f"{name!r}: {name}" for name in variables)
+    references = list(request.memory) if request is not None else []
+    variables = {each.name: _reference(each, names) for each in references}
+    given = ", ".join(f"{name!r}: {written}" for name, written in variables.items() if written)
+    if any(written.startswith("Source(") for written in variables.values()):
+        note = "\n".join(filter(None, ("from rlm_notebook import Source", note)))
     return {
         # A blocked caller cannot approve calls of tools.
         "engine": f"{'Async' if guarded else ''}RecursiveEngine({', '.join(arguments)})",
         "solve": f", variables={{{given}}}" if given else "",
         "note": note,
     }
+
+
+def _reference(reference: AnyReference, names: Mapping[str, Any]) -> str:
+    """A variable of the notebook by its name, a source of the cell's line by its path; "" for any other value."""
+    if reference.name in names:
+        return reference.name
+    source = reference.value
+    return f"Source({str(source.path)!r})" if isinstance(source, Source) else ""
 
 
 def _model(llm: Any, names: Mapping[str, Any]) -> tuple[str, str]:
