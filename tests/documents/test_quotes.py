@@ -66,7 +66,8 @@ def test_a_source_may_have_the_noise_as_well(amount: int) -> None:
     index = QuoteIndex(Passage(page.source, page.anchor, noisy(page.text, draw)) for page in PAGES())
     states = Counter(checked(quote, "manual.pdf", index).state for quote in true_quotes(amount, seed=6))
 
-    assert states["verified"] >= 0.98 * amount, states
+    # A space within "notebook" makes a negation of it: of few quotes, one may be altered.
+    assert states["verified"] >= min(0.98 * amount, amount - 1), states
 
 
 @pytest.mark.parametrize(

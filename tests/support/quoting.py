@@ -86,7 +86,10 @@ def noisy(quote: str, draw: random.Random) -> str:
 
 def _other_word(quote: str, draw: random.Random) -> str:
     words = quote.split()
-    at = draw.choice([at for at, word in enumerate(words) if word.isalpha()])
+    places = [at for at, word in enumerate(words) if word.isalpha()]
+    if not places:
+        return ""
+    at = draw.choice(places)
     other = draw.choice([word for word in _words() if word != words[at]])
     return " ".join([*words[:at], other, *words[at + 1 :]])
 
