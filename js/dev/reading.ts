@@ -64,4 +64,7 @@ And one paragraph in English, between the others.
 שלום עולם, זהו משפט בעברית.
 `;
 
-export const READING_TEXTS: Readonly<Record<string, string>> = { formulas: FORMULAS, table: TABLE, arabic: ARABIC };
+const QUOTED = `The report says that prices ⟦"rose by 5 %"|report.pdf p.12|verified⟧ in 2024 [0.1]. A year later, the notes have it, they ⟦"fell by 6 %"|notes.md|altered⟧; nobody expected that.
+`;
+
+export const READING_TEXTS: Readonly<Record<string, string>> = { quotes: QUOTED, formulas: FORMULAS, table: TABLE, arabic: ARABIC };

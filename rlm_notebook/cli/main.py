@@ -121,8 +121,8 @@ rlm-notebook gives a task to a language model, which splits it into a tree of su
 In a notebook: %load_ext rlm_notebook, then a cell that begins with %%rlm.
 `rlm-notebook --help` lists the commands."""
 
-
 _SOURCE_HELP = "a file, a folder or a glob to read by reference: PDF, DOCX, HTML, text, tables; repeatable"
+_QUOTES_HELP = "quotes of the references: checked word for word and marked, required to be there, or off"
 _CODE_HELP = "the planner may have the task solved by Python code; with --code=root it is"
 
 
@@ -138,6 +138,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
     parser.add_argument("--code", choices=["planner", "root"], help=_CODE_HELP)
     parser.add_argument("--code-sandbox", choices=["monty", "python"], help="where the code runs (implies --code)")
+    parser.add_argument("--quotes", choices=["check", "require", "off"], help=_QUOTES_HELP)
     parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of the whole run")
     parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
@@ -188,6 +189,7 @@ async def _solve(options: argparse.Namespace) -> int:
         max_steps=options.max_steps,
         budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
         code=_code(options),
+        quotes=options.quotes,
     )
     # Code reads the file as a variable; without code it is part of the task.
     given = {"text": options.file} if options.file is not None and engine.code is not None else {}

@@ -15,19 +15,21 @@ arrays), so that a quote is compared with the few blocks that share its rarest w
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import Match, SequenceMatcher
 from functools import cached_property, lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 from ..core.quotes import Quotation, Quote, QuoteState
+from .folding import KEPT, WORD, folded, signs, tight
 from .passages import Passage
+from .places import Anchor, anchor_in, anchor_of, overlap, plain_name
+from .similarity import most_similar
+from .whole_words import is_whole
 
 __all__ = ["QuoteIndex"]
 
@@ -47,66 +49,6 @@ _AROUND = 300
 #: In a source with more passages, an anchor is found only as it is written.
 _MOST_ANCHORS = 20_000
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:'[^\W_]+)*")
-_SPACE = re.compile(r"(?<!\d) | (?!\d)")
-_KEPT = re.compile(r"[^ ]|(?<=\d) (?=\d)")
-_SOFT_HYPHEN = re.compile("\u00ad\\s*")
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
-_QUOTATION = {
-    **dict.fromkeys(map(ord, '"“”„‟«»‹›″＂「」『』')),
-    **dict.fromkeys(map(ord, "‘’‚‛′`´ʼ＇"), "'"),
-}
-_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
-_FOLDED = {**_INVISIBLE, **_QUOTATION, **_DASHES}
-_ASCII_MARKS = str.maketrans("`", "'", '"')
-_APOSTROPHE = re.compile(r"(?<!\w)'+|'+(?!\w)")
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[ ]?-[- ]*(?=[^\W\d_])")
-_EMPHASIS = re.compile(r"(?<![\d\s*])\*+|\*+(?![\d\s*])")
-#: 10² is not 102, and 1½ is not 11/2.
-_EXPONENT = re.compile(r"(?<=\d)(?=[⁰¹²³⁴-⁹₀-₉])")
-_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
-
-_LISTED = (
-    "no not never none neither nor nobody nothing nowhere without cannot hardly "
-    "nicht kein keine keinen keinem keiner keines nie niemals ohne weder "
-    "ne pas jamais sans aucun aucune nunca ningún ninguna jamás não nem senza nessun nessuna"
-)
-_NEGATIONS = frozenset(_LISTED.split())
-_BEFORE = re.compile(r"([^\W_]+(?:'[^\W_]+)*) ?\Z")
-_AFTER = re.compile(r" ?([^\W_]+(?:'[^\W_]+)*)")
-_IN_NUMBER_BEFORE = re.compile(r"(?:\d[.,'^/]?|[-+±~^]|[<>≤≥] ?)\Z")
-_IN_NUMBER_AFTER = re.compile(
-    r"[.,'^/]?\d|\^| ?[%‰]| (?:per ?cent|thousand|million|billion|trillion|Tausend|Millionen|Milliarden)\b"
-)
-#: Groups of digits with spaces between them: "1 500".
-_GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?<!\d)\d{1,3} \Z"), re.compile(r" \d{3}(?!\d)")
-_GROUP_FIRST, _GROUP_LAST = re.compile(r"\d{3}(?!\d)"), re.compile(r"(?<!\d)\d{1,3}\Z")
-_NAMES_OF_ANCHORS = {
-    **dict.fromkeys(("page", "pages", "pp", "pg", "s", "seite"), "p"),
-    **dict.fromkeys(("lines", "l", "ll"), "line"),
-    **{"rows": "row", "cells": "cell", "sections": "section"},
-}
-
-
-def folded(text: str) -> str:
-    """The text with what is noise made equal, and single spaces."""
-    if not text.isascii():
-        text = _SOFT_HYPHEN.sub("", _FRACTION.sub(" ", _EXPONENT.sub("^", text)))
-        text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_FOLDED)
-    else:
-        text = text.translate(_ASCII_MARKS)
-    text = " ".join(text.split())
-    if "'" in text:
-        text = _APOSTROPHE.sub("", text)
-    if "*" in text:
-        text = _EMPHASIS.sub("", text)
-    return _HYPHEN.sub("", text) if "-" in text else text
-
-
-def _tight(spaced: str) -> str:
-    """The folded text without spaces, except between digits."""
-    return _SPACE.sub("", spaced)
-
 
 @dataclass(frozen=True, slots=True)
 class _Needle:
@@ -121,17 +63,13 @@ class _Needle:
         spaced = folded(quote).rstrip(" .,;:'-").lstrip(" .,;:'")
         if spaced.startswith("-") and not spaced.lstrip("- ")[:1].isdigit():
             spaced = spaced.lstrip("- ")
-        return cls(spaced, _tight(spaced), _WORD.findall(spaced))
+        return cls(spaced, tight(spaced), WORD.findall(spaced))
 
     @property
     def spellings(self) -> tuple[str, ...]:
         """As it is, and with the case of its first letter changed: a quote may begin a sentence, or stand in one."""
         first = self.tight[:1]
         return (self.tight, first.swapcase() + self.tight[1:]) if first.isalpha() else (self.tight,)
-
-
-#: An anchor as it is compared: its words and its numbers.
-_Anchor = tuple[tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass(eq=False)
@@ -143,11 +81,11 @@ class _Source:
     end: int = 0
 
     @cached_property
-    def anchors(self) -> dict[_Anchor, list[int]]:
+    def anchors(self) -> dict[Anchor, list[int]]:
         """The passages by their anchors."""
-        found: dict[_Anchor, list[int]] = {}
+        found: dict[Anchor, list[int]] = {}
         for at, passage in enumerate(self.passages):
-            found.setdefault(_anchor(passage.anchor), []).append(at)
+            found.setdefault(anchor_of(passage.anchor), []).append(at)
         return found
 
 
@@ -231,7 +169,13 @@ class QuoteIndex:
         needle = _Needle.of(words)
         cited = self._cited(label)
         named = cited.source
-        missing = Quote(words, named.name if named else label, _rest(label, named), "not found", cited=label)
+        missing = Quote(
+            words,
+            named.name if named else label,
+            anchor_in(label, named.name) if named else "",
+            "not found",
+            cited=label,
+        )
         if not needle.words:
             return missing
         blocks = self._candidates(needle, cited)
@@ -290,14 +234,14 @@ class QuoteIndex:
         if source is None:
             # A place without a name is one of the only source.
             only = next(iter(self._sources.values())) if len(self._sources) == 1 else None
-            passages = _anchored(only, label) if only is not None else None
+            passages = anchored(only, label) if only is not None else None
             return _Cited(only, passages) if passages else _Cited(None, None)
-        rest = _rest(label, source)
-        return _Cited(source, _anchored(source, rest) if rest else None)
+        rest = anchor_in(label, source.name)
+        return _Cited(source, anchored(source, rest) if rest else None)
 
     def _named(self, label: str) -> _Source | None:
         """The source that a citation names: the longest that it begins with, else one that is in it."""
-        wanted = _plain(label)
+        wanted = plain_name(label)
         cut = len(wanted)
         while cut > 0:
             if (named := self._names.get(wanted[:cut])) is not None:
@@ -312,8 +256,8 @@ class QuoteIndex:
         short = Counter(name.rpartition("/")[2] for name in self._sources)
         files = {name: each for name, each in self._sources.items() if short[name.rpartition("/")[2]] == 1}
         return {
-            **{_plain(name.rpartition("/")[2]): source for name, source in files.items()},
-            **{_plain(name): source for name, source in self._sources.items()},
+            **{plain_name(name.rpartition("/")[2]): source for name, source in files.items()},
+            **{plain_name(name): source for name, source in self._sources.items()},
         }
 
     # -- comparing
@@ -329,22 +273,22 @@ class QuoteIndex:
     def _occurrences(self, at: int, needle: _Needle) -> Iterator[_Match]:
         """Where a window has the words; `is_whole` if they are not cut from a word, a number or a negation."""
         window, head = self._window(at, len(needle.spaced))
-        tight = _tight(window)
+        close = tight(window)
         positions: list[int] = []
         for spelling in needle.spellings:
-            found = tight.find(spelling)
+            found = close.find(spelling)
             while found >= 0:
-                positions = positions or [each.start() for each in _KEPT.finditer(window)]
+                positions = positions or [each.start() for each in KEPT.finditer(window)]
                 start, end = positions[found], positions[found + len(spelling) - 1] + 1
-                yield _Match(at, window, head, start, end, _is_whole(window, start, end, needle))
-                found = tight.find(spelling, found + len(spelling))
+                yield _Match(at, window, head, start, end, is_whole(window, start, end, needle.words))
+                found = close.find(spelling, found + len(spelling))
 
     def _most_similar(self, blocks: Sequence[int], needle: _Needle) -> _Match | None:
         """The most similar run of words, if it is similar enough."""
         if not _SHORTEST_SIMILAR <= len(needle.tight) <= _LONGEST_SIMILAR:
             return None
         windows = [(at, *self._window(at, len(needle.spaced))) for at in blocks[:_MOST_SIMILAR]]
-        compared = [(*_most_similar(window, needle.words), at, window, head) for at, window, head in windows]
+        compared = [(*most_similar(window, needle.words), at, window, head) for at, window, head in windows]
         ratio, start, end, at, window, head = max(compared, key=lambda each: each[0], default=(0.0, 0, 0, 0, "", 0))
         return _Match(at, window, head, start, end) if ratio >= _SIMILAR else None
 
@@ -352,9 +296,9 @@ class QuoteIndex:
         """Where a match is in the passages. Folding keeps letters and digits, so these are counted."""
         source, at = self._blocks[match.at].source, match.at
         blocks = self._blocks[max(source.first, at - 1) : min(source.end, at + 2)]
-        before = _signs(blocks[0].text) - _signs(match.window[: match.head]) if match.head else 0
-        skipped = before + _signs(match.window[: match.start])
-        return _located(source, blocks, skipped, _signs(match.window[match.start : match.end]))
+        before = signs(blocks[0].text) - signs(match.window[: match.head]) if match.head else 0
+        skipped = before + signs(match.window[: match.start])
+        return _located(source, blocks, skipped, signs(match.window[match.start : match.end]))
 
 
 def _cut(source: _Source) -> Iterator[_Block]:
@@ -389,118 +333,16 @@ def _postings(blocks: Sequence[_Block]) -> list[array[int]]:
     buckets = [array("I") for _ in range(_BUCKETS if len(blocks) > 64 else 1 << 12)]
     count = len(buckets)
     for at, block in enumerate(blocks):
-        for bucket in {hash(word) % count for word in set(_WORD.findall(block.text))}:
+        for bucket in {hash(word) % count for word in set(WORD.findall(block.text))}:
             buckets[bucket].append(at)
     return buckets
-
-
-def _is_whole(window: str, start: int, end: int, needle: _Needle) -> bool:
-    """Whether `window[start:end]` begins and ends with whole words and numbers, and negates as much as the quote."""
-    before, after = window[max(0, start - 40) : start], window[end : end + 40]
-    first, last = window[start], window[end - 1]
-    if _joined(before[-1:], first) or _joined(last, after[:1]) or re.match(r"'[^\W_]", after):
-        return False
-    if first.isdigit() and (
-        _IN_NUMBER_BEFORE.search(before)
-        or (_GROUP_BEFORE.search(before) and _GROUP_FIRST.match(window[start : start + 4]))
-    ):
-        return False
-    if last.isdigit() and (
-        _IN_NUMBER_AFTER.match(after)
-        or (_GROUP_AFTER.match(after) and _GROUP_LAST.search(window[max(start, end - 4) : end]))
-    ):
-        return False
-    beside = (_BEFORE.search(before), _AFTER.match(after))
-    if any(found is not None and _negates(found[1]) for found in beside):
-        return False
-    there, quoted = _Edges.of(_WORD.findall(window[start:end])), _Edges.of(needle.words)
-    return there.keeps(quoted.negations) and quoted.keeps(there.negations)
-
-
-@dataclass(frozen=True, slots=True)
-class _Edges:
-    """Where the words of a text begin and end, in letters and digits from its beginning; and those that negate.
-
-    White space may be missing or too much, but a negation begins and ends where it does: "not able" is not "notable".
-    """
-
-    starts: frozenset[int]
-    ends: frozenset[int]
-    negations: list[tuple[int, int]]
-
-    @classmethod
-    def of(cls, words: list[str]) -> _Edges:
-        bounds = list(pairwise(accumulate(map(_signs, words), initial=0)))
-        negations = [each for each, word in zip(bounds, words, strict=True) if _negates(word)]
-        return cls(frozenset(start for start, _ in bounds), frozenset(end for _, end in bounds), negations)
-
-    def keeps(self, negations: list[tuple[int, int]]) -> bool:
-        return all(start in self.starts and end in self.ends for start, end in negations)
-
-
-def _joined(left: str, right: str) -> bool:
-    """Whether two characters are of one word; in scripts without spaces each may be a word."""
-    return left.isalnum() and right.isalnum() and not (_ALONE.match(left) and _ALONE.match(right))
-
-
-_ALONE = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-
-
-def _negates(word: str) -> bool:
-    word = word.lower()
-    return word in _NEGATIONS or word.endswith("n't")
-
-
-def _most_similar(window: str, words: list[str]) -> tuple[float, int, int]:
-    """How similar the most similar run of a window is to the words, from 0 to 1; and where it is."""
-    found = list(_WORD.finditer(window))
-    tokens, wanted, count = [each[0] for each in found], set(words), len(words)
-    hits = [0, *accumulate(token in wanted for token in tokens)]
-    width = min(count, len(tokens))
-    places = range(len(tokens) - width + 1)
-    at = max(places, key=lambda place: hits[place + width] - hits[place], default=0)
-    if hits[at + width] - hits[at] < count // 2:
-        return 0.0, 0, 0
-    first = max(0, at - count // 4 - 3)
-    run = tokens[first : at + width + count // 4 + 3]
-    blocks = [each for each in SequenceMatcher(None, run, words, autojunk=False).get_matching_blocks() if each.size]
-    ratio, blocks = _trimmed(run, words, blocks)
-    if not blocks:
-        return 0.0, 0, 0
-    start, end = first + blocks[0].a, first + blocks[-1].a + blocks[-1].size - 1
-    return ratio, found[start].start(), found[end].end()
-
-
-def _trimmed(run: list[str], words: list[str], blocks: list[Match]) -> tuple[float, list[Match]]:
-    """The similarity of the run from the first to the last equal words; words that stand alone far off are left out."""
-    best = _ratio(run, words, blocks)
-    while len(blocks) > 1:
-        shorter = [(_ratio(run, words, each), each) for each in (blocks[1:], blocks[:-1])]
-        ratio, kept = max(shorter, key=lambda each: each[0])
-        if ratio <= best:
-            break
-        best, blocks = ratio, kept
-    return best, blocks
-
-
-def _ratio(run: list[str], words: list[str], blocks: list[Match]) -> float:
-    if not blocks:
-        return 0.0
-    equal = sum(len(token) for each in blocks for token in run[each.a : each.a + each.size])
-    spanned = sum(map(len, run[blocks[0].a : blocks[-1].a + blocks[-1].size]))
-    return 2 * equal / (spanned + sum(map(len, words)))
-
-
-def _signs(folded_text: str) -> int:
-    """The number of letters and digits."""
-    return sum(map(str.isalnum, folded_text))
 
 
 class _Weights(dict[str, int]):
     """How many letters and digits a character has when it is folded."""
 
     def __missing__(self, sign: str) -> int:
-        weight = self[sign] = _signs(unicodedata.normalize("NFKC", sign))
+        weight = self[sign] = signs(unicodedata.normalize("NFKC", sign))
         return weight
 
 
@@ -533,48 +375,13 @@ def _is_cited(place: _Place, cited: _Cited) -> bool:
     return place.source is cited.source and inside
 
 
-# -- citations
-
-
-def _plain(name: str) -> str:
-    """A name as it is compared: words with single spaces, without brackets and the signs between name and place."""
-    return " ".join(re.sub(r"[()\[\]{}\"'`“”‘’]|[,;:#]+(?=\s|\Z)", " ", name).split()).casefold()
-
-
-def _rest(label: str, source: _Source | None) -> str:
-    """The citation without the name of its source: the anchor."""
-    if source is None:
-        return ""
-    wanted = _plain(label)
-    for name in (_plain(source.name), _plain(source.name.rpartition("/")[2])):
-        if name and name in wanted:
-            return " ".join(wanted.replace(name, " ", 1).split())
-    return ""
-
-
-def _anchor(text: str) -> _Anchor:
-    parts = re.findall(r"[^\W\d_]+|\d+", text.casefold())
-    names = tuple(_NAMES_OF_ANCHORS.get(part, part) for part in parts if not part.isdecimal())
-    return names, tuple(int(part[:18]) for part in parts if part.isdecimal())
-
-
-def _anchored(source: _Source, rest: str) -> frozenset[int] | None:
+def anchored(source: _Source, rest: str) -> frozenset[int] | None:
     """The passages that an anchor names; `None` for a source without anchors."""
     anchors = source.anchors
     if set(anchors) <= {((), ())}:
         return None
-    wanted = _anchor(rest)
+    wanted = anchor_of(rest)
     found = anchors.get(wanted)
     if found is None and len(anchors) <= _MOST_ANCHORS:
-        found = [at for each, listed in anchors.items() if _overlap(each, wanted) for at in listed]
+        found = [at for each, listed in anchors.items() if overlap(each, wanted) for at in listed]
     return frozenset(found or ())
-
-
-def _overlap(anchor: _Anchor, wanted: _Anchor) -> bool:
-    """Whether an anchor includes or overlaps another: page 12 has "p.12, lines 3-4", and lines 10-20 have line 12."""
-    (names, numbers), (wanted_names, wanted_numbers) = anchor, wanted
-    if not (names or numbers) or names != wanted_names[: len(names)]:
-        return False
-    if names != wanted_names or not numbers or not wanted_numbers:
-        return numbers == wanted_numbers[: len(numbers)]
-    return min(numbers) <= max(wanted_numbers) and min(wanted_numbers) <= max(numbers)

@@ -50,7 +50,7 @@ function Quote({ view, quote, isCited }: { view: View; quote: Record<string, unk
             </button>
           </>
         )}
-        <span> {MEANINGS[state]}</span>
+        {` · ${MEANINGS[state] ?? ""}`}
       </p>
       <Passage quote={quote} />
     </section>

@@ -19,7 +19,7 @@ const reading = (text, arrange) => [
   async (page) => {
     await openNode(page);
     await arrange?.(page);
-    await page.waitForSelector({ formulas: ".rn-panel math", table: ".rn-table td", arabic: '.rn-panel ul[dir="rtl"]' }[text]);
+    await page.waitForSelector({ formulas: ".rn-panel math", table: ".rn-table td", arabic: '.rn-panel ul[dir="rtl"]', quotes: ".rn-quote" }[text]);
   },
 ];
 
@@ -33,6 +33,15 @@ const MODES = {
   "formula, whole width": reading("formulas", (page) => page.click('[aria-label="Whole width"]')),
   "wide table": reading("table"),
   Arabic: reading("arabic"),
+  quotes: reading("quotes"),
+  "the passage of a quote": [
+    "reading=quotes",
+    async (page) => {
+      await openNode(page);
+      await page.click(".rn-wrong .rn-reference");
+      await page.waitForSelector(".rn-cited:focus .rn-passage");
+    },
+  ],
   "full screen": reading("arabic", async (page) => {
     await page.click('[aria-label="Full screen"]');
     await page.waitForSelector(".rn-full");

@@ -25,7 +25,7 @@ __all__ = ["python_code"]
 #: Options of an engine that are written down as they are, where they are not the default.
 _LITERALS = (
     *("router_model", "max_depth", "max_steps", "max_concurrency", "max_tool_rounds", "on_limit", "on_failure"),
-    *("temperature", "call_timeout", "default_model", "thread_safe"),
+    *("temperature", "call_timeout", "default_model", "thread_safe", "quotes"),
 )
 
 
