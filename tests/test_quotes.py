@@ -84,7 +84,9 @@ def test_one_that_stays_wrong_is_marked_in_the_answer_and_in_the_tree() -> None:
 
 
 def test_where_quotes_are_required_a_wrong_one_fails_its_node() -> None:
-    with pytest.raises(ExecutionError, match=r"node 0: of 2 quotes 1 .*altered.*The bridge was able to") as error:
+    with pytest.raises(
+        ExecutionError, match=r"node 0: 1 of 2 quotes is not .*altered.*The bridge was able to"
+    ) as error:
         solve(Model(worker=f"{FALSE} {TRUE}"), quotes="require")
     assert error.value.node == "0"
     assert solve(Model(worker=TRUE), quotes="require").quotes[0].state == "verified"
@@ -157,7 +159,7 @@ def test_a_typed_answer_stays_json() -> None:
 
     assert output.content == content
     assert [each.state for each in output.quotes] == ["verified", "altered"]
-    with pytest.raises(ExecutionError, match="node 0: of 2 quotes 1"):
+    with pytest.raises(ExecutionError, match="node 0: 1 of 2 quotes is not"):
         solve(Model(worker=content), quotes="require", output_type=dict)
 
 

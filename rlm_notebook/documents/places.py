@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Anchor", "anchor_in", "anchor_of", "overlap", "plain_name"]
+__all__ = ["Anchor", "anchor_of", "overlap", "plain_name"]
 
 _NAMES_OF_ANCHORS = {
     **dict.fromkeys(("page", "pages", "pp", "pg", "s", "seite"), "p"),
@@ -18,15 +18,6 @@ Anchor = tuple[tuple[str, ...], tuple[int, ...]]
 def plain_name(name: str) -> str:
     """A name as it is compared: words with single spaces, without brackets and the signs between name and place."""
     return " ".join(re.sub(r"[()\[\]{}\"'`“”‘’]|[,;:#]+(?=\s|\Z)", " ", name).split()).casefold()
-
-
-def anchor_in(label: str, source: str) -> str:
-    """The citation without the name of its source: the anchor."""
-    wanted = plain_name(label)
-    for name in (plain_name(source), plain_name(source.rpartition("/")[2])):
-        if name and name in wanted:
-            return " ".join(wanted.replace(name, " ", 1).split())
-    return ""
 
 
 def anchor_of(text: str) -> Anchor:

@@ -23,11 +23,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
+from operator import attrgetter
+from pathlib import PurePosixPath
 
 from ..core.quotes import Quotation, Quote, QuoteState
 from .folding import KEPT, WORD, folded, signs, tight
 from .passages import Passage
-from .places import Anchor, anchor_in, anchor_of, overlap, plain_name
+from .places import Anchor, anchor_of, overlap, plain_name
 from .similarity import most_similar
 from .whole_words import is_whole
 
@@ -110,10 +112,12 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class _Cited:
-    """What a citation names: a source (`None`: none that there is) and in it passages (`None`: any)."""
+    """What a citation names: a source (`None`: none that there is) and in it passages (`None`: any); `rest` is the
+    anchor as it is written."""
 
     source: _Source | None
     passages: frozenset[int] | None
+    rest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +173,15 @@ class QuoteIndex:
         needle = _Needle.of(words)
         cited = self._cited(label)
         named = cited.source
-        missing = Quote(
-            words,
-            named.name if named else label,
-            anchor_in(label, named.name) if named else "",
-            "not found",
-            cited=label,
-        )
+        place = (named.name, cited.rest) if named is not None else (label, "")
+        missing = Quote(words, *place, "not found", cited=label)
         if not needle.words:
             return missing
         blocks = self._candidates(needle, cited)
         cut = elsewhere = None
         for match in (each for at in blocks for each in self._occurrences(at, needle)):
-            if match.is_whole and _is_cited(place := self._place(match), cited):
-                return _quote(words, label, place, cited, "verified")
+            if match.is_whole and _is_cited(found := self._place(match), cited):
+                return _quote(words, label, found, cited, "verified")
             if match.is_whole:
                 elsewhere = elsewhere or match
             else:
@@ -230,35 +229,35 @@ class QuoteIndex:
                 at += 1
 
     def _find_cited(self, label: str) -> _Cited:
-        source = self._named(label)
-        if source is None:
+        source, rest = self._named(plain_name(label))
+        if source is None and len(self._sources) == 1:
             # A place without a name is one of the only source.
-            only = next(iter(self._sources.values())) if len(self._sources) == 1 else None
-            passages = anchored(only, label) if only is not None else None
-            return _Cited(only, passages) if passages else _Cited(None, None)
-        rest = anchor_in(label, source.name)
-        return _Cited(source, anchored(source, rest) if rest else None)
+            only = next(iter(self._sources.values()))
+            source = only if anchored(only, rest) else None
+        if source is None:
+            return _Cited(None, None, rest)
+        return _Cited(source, anchored(source, rest) if rest else None, rest)
 
-    def _named(self, label: str) -> _Source | None:
-        """The source that a citation names: the longest that it begins with, else one that is in it."""
-        wanted = plain_name(label)
-        cut = len(wanted)
-        while cut > 0:
-            if (named := self._names.get(wanted[:cut])) is not None:
-                return named
-            cut = wanted.rfind(" ", 0, cut)
-        inside = [name for name in self._names if f" {name} " in f" {wanted} "]
-        return self._names[max(inside, key=len)] if inside else None
+    def _named(self, wanted: str) -> tuple[_Source | None, str]:
+        """The source that a citation names, and the rest: the longest name that it begins with, else one inside."""
+        for written in (wanted, wanted.rpartition("/")[2]):
+            cut = len(written)
+            while cut > 0:
+                if (named := self._names.get(written[:cut])) is not None:
+                    return named, written[cut:].strip()
+                cut = written.rfind(" ", 0, cut)
+        inside = max((name for name in self._names if f" {name} " in f" {wanted} "), key=len, default="")
+        return self._names.get(inside), " ".join(f" {wanted} ".replace(f" {inside} ", " ", 1).split())
 
     @cached_property
     def _names(self) -> dict[str, _Source]:
-        """Sources by their names, and by the file's name without its folder where that is theirs alone."""
-        short = Counter(name.rpartition("/")[2] for name in self._sources)
-        files = {name: each for name, each in self._sources.items() if short[name.rpartition("/")[2]] == 1}
-        return {
-            **{plain_name(name.rpartition("/")[2]): source for name, source in files.items()},
-            **{plain_name(name): source for name, source in self._sources.items()},
-        }
+        """Sources by their names; also without folder, and without suffix, where that is the name of one alone."""
+        found: dict[str, _Source] = {}
+        for shorten in (PurePosixPath.as_posix, attrgetter("name"), attrgetter("stem")):
+            names = [(plain_name(shorten(PurePosixPath(source.name))), source) for source in self._sources.values()]
+            alone = Counter(name for name, _ in names)
+            found = {**{name: source for name, source in names if name and alone[name] == 1}, **found}
+        return found
 
     # -- comparing
 

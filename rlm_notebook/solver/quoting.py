@@ -95,8 +95,9 @@ def settled(run: RunContext, node: Node, reply: Reply, checked: CheckedQuotes | 
         return reply if typed else replace(reply, content=unquoted_states(reply.content))
     missing = missing_quotes(checked)
     if missing and run.options.quotes == "require":
+        count = f"{len(missing)} of {len(checked.quotes)} quotes {'is' if len(missing) == 1 else 'are'}"
         raise ExecutionError(
-            f"node {node.id}: of {len(checked.quotes)} quotes {len(missing)} are not in the references word for word, "
+            f"node {node.id}: {count} not in the references word for word, "
             f'after one repair ({counted_quotes(missing)}): {first_quotes(missing)}. quotes="check" gives the answer '
             "with these marked; a better model, or a narrower task, quotes better",
             node=node.id,

@@ -119,6 +119,8 @@ def test_words_are_not_cut_out_of_words() -> None:
         ("p. 2 of report.pdf", "verified", "papers/report.pdf p.2"),
         ("report.pdf p.2, lines 3-4", "verified", "papers/report.pdf p.2"),
         ("report.pdf", "verified", "papers/report.pdf p.2"),
+        ("report p.2", "verified", "papers/report.pdf p.2"),
+        ("other/papers/report.pdf p.2", "verified", "papers/report.pdf p.2"),
         ("", "verified", "papers/report.pdf p.2"),
         ("report.pdf p.1", "moved", "papers/report.pdf p.2"),
         ("report.pdf p.99", "moved", "papers/report.pdf p.2"),
