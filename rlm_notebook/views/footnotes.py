@@ -17,7 +17,7 @@ __all__ = ["BRACKETS", "footnoted"]
 #: The brackets that quotes are written in; a text without any is left as it is.
 BRACKETS = "⟦〚"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#|~$&!:@/=^+'\"-]")
+_MARKUP = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
 _WRONG = ("altered", "not found")
 
 

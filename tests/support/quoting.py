@@ -98,7 +98,8 @@ _NEGATION = re.compile(r"\b(?:not|no|never|without|cannot|nothing|neither|nor) ?
 
 
 def _negation_dropped(quote: str, draw: random.Random) -> str:
-    found = list(_NEGATION.finditer(quote))
+    # Without a negation at its end, a quote is a true one that is shorter.
+    found = [each for each in _NEGATION.finditer(quote) if quote[each.end() :].strip(" .,;")]
     if not found:
         return ""
     chosen = draw.choice(found)
@@ -114,7 +115,7 @@ def _number_altered(quote: str, draw: random.Random) -> str:
     if not found:
         return ""
     chosen = draw.choice(found)
-    new = draw.choice([str((int(chosen[0]) + draw.randint(1, 9)) % 10), chosen[0] + "0", "", chosen[0] + "."])
+    new = draw.choice([str((int(chosen[0]) + draw.randint(1, 9)) % 10), chosen[0] + "0", "", chosen[0] + ".5"])
     return quote[: chosen.start()] + new + quote[chosen.end() :]
 
 
@@ -138,7 +139,9 @@ def _paraphrased(quote: str, draw: random.Random) -> str:
 def _words_swapped(quote: str, draw: random.Random) -> str:
     words = quote.split()
     places = [at for at in range(len(words) - 1) if words[at].isalpha() and words[at + 1].isalpha()]
-    at = draw.choice(places or [0])
+    if not places:
+        return ""
+    at = draw.choice(places)
     return " ".join([*words[:at], words[at + 1], words[at], *words[at + 2 :]])
 
 

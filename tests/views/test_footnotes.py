@@ -41,7 +41,7 @@ def test_each_quote_has_a_footnote_with_place_and_state() -> None:
 
 def test_a_cell_shows_them_and_plain_text_is_as_it_was_written() -> None:
     bundle = Output(content='⟦"a_b_c"|r.pdf p.1|moved⟧')
-    assert bundle._repr_markdown_() == "“a&#95;b&#95;c”¹\n\n¹ r.pdf p.1, moved"
+    assert bundle._repr_markdown_() == "“a_b_c”¹\n\n¹ r.pdf p.1, moved"
 
     assert markdown("a ⟦ b ⟧⟧ c").startswith("a “b”¹")
 
