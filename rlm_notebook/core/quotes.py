@@ -39,6 +39,8 @@ QUOTES = "quotes"
 QUOTATION_MARKS = "\"“”„‟«»‹›‘’‚‛'`″＂「」『』"
 _BRACKET = re.compile("[⟦⟧〚〛]")
 _OPENING = "⟦〚"
+#: Within a quote, so that none is read inside another one.
+_PLAIN = str.maketrans("⟦〚⟧〛", "[[]]")
 _CLOSING = ('"', "”", "»", "“")
 #: The end of a quote that is not closed.
 _BREAK = re.compile(r"\n[ \t]*\n|[⟦〚]|\Z")
@@ -167,15 +169,26 @@ def with_states(text: str, quotations: Sequence[Quotation], quotes: Sequence[Quo
 
 def _written(words: str, quote: Quote) -> str:
     place = quote.place if is_there(quote) else quote.cited or quote.place
-    return f'⟦"{words}"|{place}|{quote.state}⟧'
+    return f'⟦"{words.translate(_PLAIN)}"|{place.translate(_PLAIN)}|{quote.state}⟧'
 
 
 def unquoted_states(text: str) -> str:
     """The text with no state at any quote: one that was not checked has none, whatever its model wrote."""
     if not _BRACKET.search(text):
         return text
-    found = [each for each in quotations_in(text) if each.state is not None]
-    return _rewritten(text, found, lambda at: f'⟦"{found[at].quote}"|{found[at].label}⟧')
+    found = [each for each in quotations_in(text) if each.state is not None or _is_nested(text, each)]
+    return _rewritten(text, found, lambda at: _without_state(found[at]))
+
+
+def _is_nested(text: str, quotation: Quotation) -> bool:
+    """Whether it holds brackets of another one."""
+    return quotation.is_closed and bool(_BRACKET.search(text, quotation.start + 1, quotation.end - 1))
+
+
+def _without_state(quotation: Quotation) -> str:
+    # A place that is called like a state would be read as one.
+    label = "" if quotation.label.lower() in QUOTE_STATES else quotation.label
+    return f'⟦"{quotation.quote.translate(_PLAIN)}"|{label.translate(_PLAIN)}⟧'
 
 
 def _rewritten(text: str, quotations: Sequence[Quotation], write: Callable[[int], str]) -> str:
