@@ -17,6 +17,9 @@ from rlm_notebook import (
     load_run,
 )
 from rlm_notebook.core.redaction import redacted_run
+from rlm_notebook.notebook.display.static_tree import summary_of
+from rlm_notebook.notebook.widget.details import Details
+from rlm_notebook.notebook.widget.rows import Timeline
 
 REPORT = "The bridge was not able to carry heavy loads. It cost 5 million, and Anna never crossed it."
 NOTES = "Dogs bark at night, and they sleep by day."
@@ -151,6 +154,20 @@ def test_a_synthesis_passes_on_what_was_verified() -> None:
     assert "Never pass on one that is altered" in first
     assert [(each.state, each.node) for each in output.quotes] == [("verified", "0.0")]
     assert output.metadata["sources"] == ["0.0"]
+
+
+def test_the_tree_counts_them_and_gives_their_passages_when_it_is_asked() -> None:
+    run = solve(Model(worker=f"{FALSE} {TRUE}"), quotes="check").run
+    assert "1 quote verified, 1 altered" in summary_of(run)
+
+    read = Details(run, Timeline(0.0), lambda node: None).read
+    quotes = read("0", "quotes")
+    assert [(each["state"], each["node"], each["found"]) for each in quotes] == [
+        ("altered", "0", "The bridge was not able to carry heavy loads"),
+        ("verified", "0", "The bridge was not able to carry heavy loads"),
+    ]
+    without = RecursiveEngine(Model(worker="plain"), max_depth=1).solve("task").run
+    assert Details(without, Timeline(0.0), lambda node: None).read("0", "quotes") is None
 
 
 def test_a_typed_answer_stays_json() -> None:
