@@ -6,7 +6,7 @@ import re
 
 __all__ = ["Anchor", "anchor_of", "overlap", "plain_name"]
 
-_NAMES_OF_ANCHORS = {
+_NAMES_OF_ANCHORS: dict[str, str] = {
     **dict.fromkeys(("page", "pages", "pp", "pg", "s", "seite"), "p"),
     **dict.fromkeys(("lines", "l", "ll"), "line"),
     **{"rows": "row", "cells": "cell", "sections": "section"},
@@ -21,7 +21,7 @@ def plain_name(name: str) -> str:
 
 
 def anchor_of(text: str) -> Anchor:
-    parts = re.findall(r"[^\W\d_]+|\d+", text.casefold())
+    parts: list[str] = re.findall(r"[^\W\d_]+|\d+", text.casefold())
     names = tuple(_NAMES_OF_ANCHORS.get(part, part) for part in parts if not part.isdecimal())
     return names, tuple(int(part[:18]) for part in parts if part.isdecimal())
 

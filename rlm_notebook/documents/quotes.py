@@ -313,7 +313,9 @@ def _cut(source: _Source) -> Iterator[_Block]:
         texts.append(text[begin:])
         size += len(text) - begin
     if texts:
-        yield _Block(source, first, start, at, len(text), folded("\n".join(texts)))
+        last = len(source.passages) - 1
+        end = len(source.passages[last].text)
+        yield _Block(source, first, start, last, end, folded("\n".join(texts)))
 
 
 def _end_of_piece(text: str, begin: int, end: int) -> int:
