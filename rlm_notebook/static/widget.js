@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:ec682dbf9dde013dbd93bd2e5ff30bb3d119662224a19029251a82f53ba22aca */
+/* rlm_notebook widget, sources sha256:e888466c91d3bfd87b2326e5ea426886fbc4d4c9745bf3ac8226f35c32121d1d */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
