@@ -234,13 +234,7 @@ class AsyncRecursiveEngine(EngineOptions):
         loop.
         """
         _require_loop()
-        if self._configuration.team.with_servers:
-            if _mode(mode, recorded=True) == "replay":
-                raise ConfigurationError(
-                    "a replay of rows with tools of MCP servers: rows are found by the versions of their tools, and a "
-                    "replay starts no server; use the mode that resumes, which runs no recorded row again"
-                )
-            self.require_unguarded("nobody approves the calls of rows; give mcp(..., approval='never') for these")
+        self.require_no_replay_of_servers(mode)
         mapping = import_module(".experiments.mapping", __package__)
         experiment: Experiment = mapping.experiment_of(
             self,
@@ -370,6 +364,8 @@ class AsyncRecursiveEngine(EngineOptions):
     def row_identity(self, output_type: OutputType | None = None) -> str:
         """The digest of all that the answer to a task depends on beside the task, its references and its context."""
         self._renew()
+        if self._configuration.team.with_servers:
+            self._require_unguarded("nobody approves the calls of rows; give mcp(..., approval='never') for these")
         return self._configuration.identity(output_type)
 
     def sharing(self, whole: BudgetMeter | None, slots: Slots | None = None) -> AsyncRecursiveEngine:
@@ -402,12 +398,22 @@ class AsyncRecursiveEngine(EngineOptions):
         """The names of the tools whose calls require `run.approve(node)`; those of servers once they have started."""
         return self._configuration.team.guarded
 
-    def require_unguarded(self, why: str, mode: RunMode = "resume", *, recorded: bool = True) -> None:
-        """Raise `ConfigurationError` if a tool requires approval, which nobody can give here; starts servers, except
-        for a replay."""
-        if self._configuration.team.with_servers and _mode(mode, recorded=recorded) == "replay":
-            return
-        self._renew()
+    def require_no_replay_of_servers(self, mode: RunMode) -> None:
+        """Raise `ConfigurationError` for a replay of rows with tools of servers."""
+        if self._configuration.team.with_servers and _mode(mode, recorded=True) == "replay":
+            raise ConfigurationError(
+                "a replay of rows with tools of MCP servers: rows are found by the versions of their tools, and a "
+                "replay starts no server; use the mode that resumes, which runs no recorded row again"
+            )
+
+    def require_unguarded_servers(self, why: str, mode: RunMode, *, recorded: bool) -> None:
+        """Raise `ConfigurationError` if a server's tool requires approval, which nobody can give here; starts the
+        servers, except for a replay."""
+        if self._configuration.team.with_servers and _mode(mode, recorded=recorded) != "replay":
+            self._renew()
+            self._require_unguarded(why)
+
+    def _require_unguarded(self, why: str) -> None:
         if guarded := self.guarded:
             shown = ", ".join(guarded[:10]) + (f" and {len(guarded) - 10} more" if len(guarded) > 10 else "")
             raise ConfigurationError(f"the tools {shown} require approval, and {why}")

@@ -71,7 +71,7 @@ class RecursiveEngine(EngineOptions):
 
         An interrupt (Ctrl-C) cancels the run, records its results, and is raised again.
         """
-        self.async_engine.require_unguarded(_NO_APPROVAL, mode, recorded=checkpoint is not None)
+        self.async_engine.require_unguarded_servers(_NO_APPROVAL, mode, recorded=checkpoint is not None)
         return run_blocking(
             lambda: self.async_engine.solve(
                 task,
@@ -109,6 +109,7 @@ class RecursiveEngine(EngineOptions):
 
         An interrupt (Ctrl-C) cancels the rows in flight, records what finished, and is raised again.
         """
+        self.async_engine.require_no_replay_of_servers(mode)
         mapping = import_module(".experiments.mapping", __package__)
         blocking = partial(run_blocking, thread_safe=self.thread_safe)
         experiment: Experiment = mapping.experiment_of(
@@ -153,6 +154,8 @@ class RecursiveEngine(EngineOptions):
     ) -> Output:
         """The answer of a run in which one node has another task, plan or result; as `AsyncRecursiveEngine.edit`."""
 
+        self.async_engine.require_unguarded_servers(_NO_APPROVAL, "resume", recorded=True)
+
         async def edited() -> Output:
             return await self.async_engine.edit(
                 run,
@@ -178,6 +181,8 @@ class RecursiveEngine(EngineOptions):
         context: RLMContext | None = None,
     ) -> Output:
         """The answer after a retry of failed nodes, or of one node; as `AsyncRecursiveEngine.retry_run`."""
+
+        self.async_engine.require_unguarded_servers(_NO_APPROVAL, "resume", recorded=True)
 
         async def retried() -> Output:
             return await self.async_engine.retry_run(

@@ -36,10 +36,10 @@ async def slow(seconds: float) -> str:
 
 
 @server.tool(annotations=READS)
-def hang() -> str:
+async def hang() -> str:
     """Block, and never look at the input again."""
-    print(f"child {subprocess.Popen(['sleep', '600']).pid}", file=sys.stderr, flush=True)
-    time.sleep(600)
+    print(f"child {subprocess.Popen(['sleep', '600']).pid}", file=sys.stderr, flush=True)  # noqa: ASYNC220
+    time.sleep(600)  # noqa: ASYNC251 - a server can do that
     return "never"
 
 

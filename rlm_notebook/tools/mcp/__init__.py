@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -202,6 +203,8 @@ class MCPServer:
             from .connection import Connection
 
             self._opened = Connection(self._address, **self._options)
+            # A cell that makes the server again drops this one, whose process would stay.
+            weakref.finalize(self, self._opened.close).atexit = False
         return self._opened
 
 

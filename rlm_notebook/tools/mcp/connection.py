@@ -56,6 +56,9 @@ logging.getLogger("mcp").addHandler(logging.NullHandler())
 RESTARTS = 3
 #: A list of tools that is younger is not asked for again, in seconds: many runs may start at once.
 LIST_AGE = 5.0
+#: A running server that does not list its tools within these seconds, and has no call to work on, hangs: it is started
+#: again.
+LIST_PATIENCE = 15.0
 MOST_TOOLS = 5_000
 #: Seconds that the servers have to end when this process does.
 AT_EXIT = 8.0
@@ -87,7 +90,10 @@ class Connection:
         self._ready: asyncio.Future[Client] | None = None
         self._listed_at = -LIST_AGE
         self._why = ""
+        #: Requests that wait for an answer.
+        self._calls = 0
         self._listing = asyncio.Lock()
+        self._process = os.getpid()
 
     # -- for any thread --------------------------------------------------------------------------------------------
 
@@ -131,6 +137,10 @@ class Connection:
     def _submit(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
         _end_at_exit()
         _connections.add(self)
+        if self._process != os.getpid():
+            # A forked child has its parent's session, and no loop to use it on: it has one of its own.
+            self._owner = self._ready = self._link = self._log = None
+            self.state, self._listing, self._process = "not started", asyncio.Lock(), os.getpid()
 
         async def worked() -> T:
             return await work()
@@ -223,10 +233,15 @@ class Connection:
     async def _open(self) -> Offers:
         async with self._listing:
             client = await self._client()
-            if time.monotonic() - self._listed_at >= LIST_AGE:
+            # A server may answer one request at a time.
+            if not self._calls and time.monotonic() - self._listed_at >= LIST_AGE:
                 try:
-                    async with asyncio.timeout(self._start_timeout):
+                    async with asyncio.timeout(LIST_PATIENCE):
                         self._offer(await _all_tools(client))
+                except TimeoutError:
+                    assert self._link is not None
+                    self._link.ended.set()
+                    await self._client()
                 except Exception as error:
                     raise await self._not_started(error) from None
         return self.offers
@@ -255,6 +270,7 @@ class Connection:
     async def _answered(self, what: str, client: Client, work: Awaitable[Any]) -> Any:
         """The server's answer. Raises `ToolError` for each way in which there is none."""
         link = self._link
+        self._calls += 1
         try:
             return await work
         except asyncio.CancelledError:
@@ -271,6 +287,8 @@ class Connection:
                 f"the MCP server {self.address.name} ended before it answered ({what}){f': {why}' if why else ''}\n"
                 "The call may have had effects; it is not repeated."
             ) from None
+        finally:
+            self._calls -= 1
 
     async def _close(self) -> None:
         if self._owner is None or self._owner.done():

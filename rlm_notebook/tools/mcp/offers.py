@@ -121,13 +121,16 @@ def _schema(given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The schema for models, and why it cannot be used."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
 
     schema = {"properties": {}, **well_formed_value(given)} if given.get("type") == "object" else given
     size = len(json.dumps(schema))
     if size > LARGEST_SCHEMA:
         return schema, f"its schema has {size:,} characters, and at most {LARGEST_SCHEMA:,} are passed on"
     try:
-        Draft202012Validator.check_schema(schema)
+        dialect = schema.get("$schema")
+        known = validator_for({"$schema": dialect}, Draft202012Validator) if isinstance(dialect, str) else None
+        (known or Draft202012Validator).check_schema(schema)
     except SchemaError as error:
         return schema, f"its schema is no valid JSON Schema ({printable(error.message)[:120]})"
     return schema, ""

@@ -117,6 +117,21 @@ async def test_tools_that_do_not_say_that_they_only_read_wait_for_approval_whate
     assert RecursiveEngine(calling("notes__search"), tools=[server.search]).solve("cats?").content.endswith("on cats")
 
 
+def test_rows_use_tools_that_do_not_ask_and_are_not_replayed_without_their_server(
+    notes: Notes, server: MCPServer, tmp_path: Path
+) -> None:
+    engine = RecursiveEngine(calling("notes__search"), tools=[server.search])
+    rows = [{"text": "a"}, {"text": "b"}, {"text": "a"}]
+    frame = engine.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl").frame
+    assert [row["answer"] for row in frame] == ["found: three notes on cats"] * 3
+    engine.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl")
+    assert notes.log == ["start", "call", "call"]
+    with pytest.raises(ConfigurationError, match="replay of rows with tools of MCP servers"):
+        engine.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl", mode="replay")
+    with pytest.raises(ConfigurationError, match="nobody approves the calls of rows"):
+        engine.async_engine.replaced(tools=[server]).row_identity()
+
+
 async def test_a_changed_tool_is_another_version_and_runs_its_nodes_again(
     notes: Notes, server: MCPServer, tmp_path: Path
 ) -> None:
