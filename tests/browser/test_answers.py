@@ -180,6 +180,8 @@ def test_no_answer_acts(lab: Any, open_notebook: Any, there: There, host: str) -
 
     assert watched.found(len(answers)) == NOTHING
     page.save()
+    # JupyterLab asks the kernel for the trees of the page before, some of which are gone.
+    page.expected.append("widget model not found")
     page.reload()
     assert watched.found(len(answers)) == NOTHING
     assert there.asked == []
