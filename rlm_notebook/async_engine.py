@@ -229,7 +229,8 @@ class AsyncRecursiveEngine(EngineOptions):
         rows run at once, with at most `max_concurrency` calls of the engine. `errors="keep"` leaves a failed row as a
         row with its error, "raise" ends at the first one. `limit`: the first rows only. `pilot`: run so many random
         rows first, forecast the rest, and stop if that may exceed the budget. `store="outputs"` records no trees. `row`
-        is another name for the whole row. `progress` shows a bar or lines on standard error. `executor` is reserved.
+        is another name for the whole row. `progress` shows a bar or lines on standard error. `executor` is a
+        `dask.distributed.Client` (extra `dask`): rows run on its workers, with engines made there.
         Raises `ConfigurationError`, `CheckpointError`, and with `mode="replay"` `ReplayError`; needs a running event
         loop.
         """

@@ -17,6 +17,7 @@ from ..host import current_host
 from ..output_type import OutputType, TypeMismatch
 from ..runtime.config import RunMode, instance, one_of
 from ..runtime.recorded_run import RecordedRun
+from .dask_rows import checked_client
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
 from .progress import progress_of_rows, say_unrecorded
@@ -145,6 +146,7 @@ class Experiment:
         errors: Errors,
         mode: RunMode,
         pilot: int | None,
+        executor: Any = None,
     ) -> None:
         """Start the rows that are not recorded; called once, on a running event loop."""
         self._runs = RowRuns(
@@ -157,6 +159,7 @@ class Experiment:
             mode=mode,
             pilot=pilot,
             sizes=self._sizes,
+            executor=executor,
         )
         self._runs.start()
 
@@ -290,6 +293,20 @@ class Experiment:
             )
         return RecordedRun(self._store.path or Path(f"row-{row}.json"), recorded)
 
+    def live_run(self, row: int) -> Any:
+        """The `Run` of a row that is under way; `None` otherwise."""
+        return self._internals.run_of(self._keys[row]) if 0 <= row < len(self._keys) else None
+
+    @property
+    def keys(self) -> list[str]:
+        """The key of each row; equal rows have equal keys."""
+        return self._keys
+
+    def inputs(self, count: int) -> Iterator[str]:
+        """What the task uses of each of the first `count` rows, as one text."""
+        for values in self._table.head(count).values(self._template.columns) if self._keys else ():
+            yield " · ".join(map(text_of, values))
+
     @property
     def summary(self) -> Summary:
         """How many rows are done, failed or left, and what they used so far."""
@@ -393,6 +410,9 @@ class Experiment:
     def __str__(self) -> str:
         return f"{self.summary}\n\n{text_table(*self.head(MOST_ROWS))}"
 
+    def _ipython_display_(self) -> None:
+        current_host().display(self)
+
     def _repr_html_(self) -> str:
         return html_of(self)
 
@@ -466,11 +486,6 @@ def started(
     progress: bool = False,
 ) -> Experiment:
     """The experiment, running; needs a running event loop. Raises `ConfigurationError`."""
-    if executor is not None:
-        raise ConfigurationError(
-            f"executor={type(executor).__name__}: rows run in this process only; leave it out (one process handles "
-            "over 1,000 rows a second, because calls wait for the network)"
-        )
     mode = mode_of(mode, recorded=experiment.checkpoint is not None)
     experiment.start(
         budget=instance("budget", budget, Budget, "Budget(usd=5)"),
@@ -478,6 +493,7 @@ def started(
         errors=one_of("errors", errors, ("keep", "raise")),
         mode=mode,
         pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
+        executor=checked_client(executor) if executor is not None else None,
     )
     if progress:
         experiment.internals.at_end(progress_of_rows(experiment).close)

@@ -32,7 +32,14 @@ from ..core.error_text import error_text
 from ..core.limits import NOTHING, Budget, Usage
 from ..core.records import Recorded
 from ..credentials import without_keys
-from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, ModelError, ReplayError
+from ..exceptions import (
+    BudgetExceededError,
+    CheckpointError,
+    ConfigurationError,
+    ExecutionError,
+    ModelError,
+    ReplayError,
+)
 from ..runtime.active_time import ActiveTime
 from ..runtime.admission import budget_error
 from ..runtime.budget import BudgetMeter, OverBudget
@@ -88,6 +95,8 @@ class RowRuns:
         mode: RunMode = "resume",
         pilot: int | None = None,
         sizes: Callable[[Collection[str]], dict[str, float]] | None = None,
+        executor: Any = None,
+        counts_before: bool = True,
     ) -> None:
         self.keys = keys
         self.store = store
@@ -107,8 +116,13 @@ class RowRuns:
         self.error: BaseException | None = None
         self._jobs, self._errors, self._mode = jobs, errors, mode
         self._pilot, self._sizes = pilot, sizes
+        self._executor, self._counts_before = executor, counts_before
+        #: Rows that the end of the budget broke off.
+        self.broken: set[str] = set()
         self._fresh_keys: set[str] = set()
-        self._live: set[Run] = set()
+        self._live: dict[str, Run] = {}
+        #: The keys of rows that have begun or ended, in this order: a view reads what is new.
+        self.log: list[str] = []
         self._engines: dict[int, Any] = {}
         self._running = asyncio.Event()
         self._running.set()
@@ -165,6 +179,15 @@ class RowRuns:
             return "failed", self.stopped
         return "pending", self.stopped or None
 
+    def run_of(self, key: str) -> Run | None:
+        """The run of a row that is under way."""
+        return self._live.get(key)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop of the experiment; `None` before it has started."""
+        return self._task.get_loop() if self._task is not None else None
+
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` whenever a row has ended, and at the end."""
         self._watchers.append(watcher)
@@ -180,7 +203,7 @@ class RowRuns:
 
     def _used_before(self) -> Usage:
         used = NOTHING
-        if self.budget != Budget():
+        if self._counts_before and self.budget != Budget():
             for key in self.keys:
                 used += self.store.usage(key)
         return used
@@ -228,11 +251,15 @@ class RowRuns:
 
     def cancel(self) -> Awaitable[None]:
         """Cancel the rows in flight and start no others; what finished is recorded. Await it for the end."""
+        self.request_cancel()
+        return self._ended()
+
+    def request_cancel(self) -> None:
+        """`cancel`, for whoever does not await the end."""
         task = self._task
         if task is not None and not task.done():
             self._cancelled = True
             task.get_loop().call_soon_threadsafe(task.cancel)
-        return self._ended()
 
     async def _ended(self) -> None:
         if self._task is not None:
@@ -243,7 +270,7 @@ class RowRuns:
         self._running.clear()
         if self._clock is not None:
             self._clock.stop()
-        for run in list(self._live):
+        for run in list(self._live.values()):
             run.pause()
         self._notify()
 
@@ -252,7 +279,7 @@ class RowRuns:
         self._running.set()
         if self._clock is not None:
             self._clock.start()
-        for run in list(self._live):
+        for run in list(self._live.values()):
             run.resume()
         self._notify()
 
@@ -330,6 +357,11 @@ class RowRuns:
     async def _work(self, wanted: list[str]) -> None:
         """Run these rows, and end when all have ended or the experiment stops."""
         jobs = self._jobs(set(wanted))
+        if self._executor is not None:
+            from .dask_rows import DaskRows
+
+            await DaskRows(self, self._executor, len(wanted)).run(jobs)
+            return
         workers = [
             asyncio.create_task(self._worker(jobs), name=f"rlm-row-{number}")
             for number in range(max(1, min(self.concurrency, len(wanted))))
@@ -370,7 +402,8 @@ class RowRuns:
                 output_type=job.output_type,
             )
             run = begun
-            self._live.add(begun)
+            self._live[job.key] = begun
+            self.log.append(job.key)
             if not job.engine.answers_in_one_call:
                 self._admission.started(job.key, id(job.engine), lambda: begun.usage)
             await begun
@@ -384,14 +417,15 @@ class RowRuns:
         finally:
             self._fresh_keys.add(job.key)
             self._admission.ended(job.key)
-            if run is not None:
-                self._live.discard(run)
+            self._live.pop(job.key, None)
+            self.log.append(job.key)
 
     def _failed(self, job: Job, error: BaseException, is_new: bool) -> None:
         """A row has failed: it is kept, or ends the experiment. Raises the error in the latter case."""
         if isinstance(error, CheckpointError):
             raise error
         if isinstance(error, BudgetExceededError) and self._meter.refused is not None:
+            self.broken.add(job.key)
             self._stop(self._meter.refused)
         elif isinstance(error, ModelError) and error.fatal:
             if self._errors == "raise" or (self.done == self.reused and is_new):
@@ -408,6 +442,47 @@ class RowRuns:
             self.stopped = f"{budget_error(problem).spent}; run again with a larger budget to continue"
         if self._errors == "raise":
             raise budget_error(problem) from None
+
+    # -- of rows that run in other processes -----------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """It is not paused."""
+        return self._running.is_set()
+
+    @property
+    def is_fresh(self) -> bool:
+        """What is recorded is not used."""
+        return self._mode == "fresh"
+
+    @property
+    def total(self) -> Usage:
+        """What counts towards the budget: of all executions."""
+        return self._meter.total
+
+    def count_elsewhere(self, used: Usage) -> None:
+        """Count what another process has used."""
+        self._meter.count(used)
+
+    def ended_elsewhere(self, keys: Collection[str]) -> None:
+        """These rows have ended, and are recorded as far as they can be. Raises with `errors="raise"` if one failed."""
+        for key in keys:
+            self._fresh_keys.add(key)
+            self.log.append(key)
+            if self.store.state(key) == "done":
+                self.done += 1
+                continue
+            self.failed += 1
+            if self._errors == "raise":
+                record = self.store.record(key)
+                raise ExecutionError(self.unrecorded.get(key) or (record.error if record else None) or "a row failed")
+        self._notify()
+
+    def stop_elsewhere(self, reason: str) -> None:
+        """The budget does not suffice for what is left."""
+        self.stopped = self.stopped or reason
+        if self._errors == "raise":
+            raise BudgetExceededError(reason)
 
     def _is_worth_a_line(self, recorded: Recorded) -> bool:
         """Whether something was paid, or is known; false for a row that the end of the budget met first."""

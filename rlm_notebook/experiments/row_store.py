@@ -28,7 +28,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +195,23 @@ class RowStore:
         if not isinstance(version, int) or version > VERSION:
             raise ValueError(f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
 
+    def line(self, key: str) -> bytes | None:
+        """The last line of a row as it is recorded, without its end; `None` if there is none."""
+        if key not in self._places:
+            return None
+        return line_with_checksum(self._body(key))[:-1]
+
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """The last line of every row."""
+        for key in self._places:
+            if (line := self.line(key)) is not None:
+                yield key, line
+
+    @property
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """The recorded settings of engines, by the names that lines give them."""
+        return dict(self._engines)
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -241,6 +258,22 @@ class RowStore:
             self._write(line)
             self._add(record, begin, self._end - 1)
         return record
+
+    def adopt(self, lines: Iterable[tuple[str, bytes]], engines: Mapping[str, dict[str, Any]]) -> None:
+        """Record lines of another store. Raises `ValueError` for a line that is damaged."""
+        for name, settings in engines.items():
+            if name not in self._engines:
+                self._engines[name] = settings
+                if self.path is not None:
+                    self._write(_line({"engine": name, "settings": settings}))
+        for _, line in lines:
+            record, begin = _record(_head(checked_body(line))), self._end
+            if self.path is None:
+                self._add(record, len(self._lines), 0)
+                self._lines.append(line)
+            else:
+                self._write(line + b"\n")
+                self._add(record, begin, self._end - 1)
 
     def _add(self, record: RowRecord, begin: int, end: int) -> None:
         self._places[record.key] = begin, end

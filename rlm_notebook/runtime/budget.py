@@ -135,6 +135,12 @@ class BudgetMeter:
             self._settled.set_result(None)
             self._settled = None
 
+    def count(self, used: Usage) -> None:
+        """Count calls that were made elsewhere."""
+        self._calls += used.calls
+        self._used += used.minus(Usage(calls=used.calls))
+        self._usd += used.cost_usd or 0.0
+
     def _problem(self, estimate: Usage) -> OverBudget | None:
         if self._unlimited:
             return None
