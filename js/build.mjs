@@ -25,6 +25,9 @@ const BUNDLED_PACKAGES = ["preact", "@preact/signals-core", "marked"];
  */
 const PARTS = { compare: [], dialogs: [], formulas: ["temml"], quotes: [] };
 const HOST_NAMES = "h, Component, createContext, Fragment, jsx, jsxs, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState";
+
+/** The view of experiments is a bundle of its own: notebooks without experiments never load it. */
+const EXPERIMENT = join(dirname(BUNDLE), "experiment.js");
 const PARTS_FOLDER = join(dirname(BUNDLE), "parts");
 
 /**
@@ -163,6 +166,20 @@ async function main() {
   writeFileSync(LICENSES, licenses());
   report("widget.js", code);
   for (const name of Object.keys(PARTS)) await buildPart(name);
+  await buildExperiment();
+}
+
+async function buildExperiment() {
+  const result = await build({
+    ...BUILD_OPTIONS,
+    entryPoints: ["src/experiment/index.tsx"],
+    minify: true,
+    write: false,
+    banner: { js: `/* rlm_notebook widget, experiment, sources sha256:${sourceHash()} */\n/*\n${notice()}\n*/` },
+  });
+  const code = result.outputFiles[0].contents;
+  writeFileSync(EXPERIMENT, code);
+  report("experiment.js", code);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -52,6 +52,13 @@ def test_parts_are_built_from_their_sources(path: Path) -> None:
     assert content.startswith(f"/* rlm_notebook widget, part {path.stem}, sources sha256:{digest} */")
 
 
+def test_the_view_of_experiments_is_built_from_the_sources_and_small() -> None:
+    content = (BUNDLE.parent / "experiment.js").read_bytes()
+
+    assert f"experiment, sources sha256:{source_hash()}".encode() in content.splitlines()[0]
+    assert len(gzip.compress(content, compresslevel=9)) <= 15_000
+
+
 def test_bundle_is_small_enough_to_send_to_every_notebook() -> None:
     assert len(gzip.compress(BUNDLE.read_bytes(), compresslevel=9)) <= LARGEST_BUNDLE
 

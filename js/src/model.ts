@@ -44,8 +44,9 @@ function sendTo(model: WidgetModel, message: BrowserMessage): boolean {
 function introduce(store: RunStore, model: WidgetModel): void {
   const meta = model.get("_meta");
   if (!isRecord(meta)) return;
-  const { run_id, title, compare } = meta;
+  const { run_id, title, compare, open } = meta;
   store.opensComparison ||= compare === true;
+  store.staysOpen ||= open === true;
   store.introduce({
     run_id: typeof run_id === "string" ? run_id : "",
     title: typeof title === "string" ? title : "",

@@ -35,6 +35,8 @@ export class RunStore {
   readonly searchPorts: SearchPorts;
   /** Whether the widget was made to compare two runs. */
   opensComparison = false;
+  /** Not folded to its header when it has ended: somebody opened it. */
+  staysOpen = false;
   readonly #searches = new Map<number, (reply: FoundReply) => void>();
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();

@@ -107,10 +107,8 @@ export class View {
     this.store = store;
     this.#capacity = capacity;
     this.search = new Search(store.searchPorts);
-    if (store.opensComparison) {
-      this.mode.value = "compare";
-      this.#touched = true;
-    }
+    if (store.opensComparison) this.mode.value = "compare";
+    this.#touched = store.opensComparison || store.staysOpen;
   }
 
   get run(): Run {

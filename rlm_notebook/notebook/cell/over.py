@@ -17,6 +17,7 @@ from ...experiments.display import progress_html
 from ...experiments.mapping import Experiment, store_for
 from ...experiments.progress import progress_of_rows, time_left
 from ...experiments.tables import table_of
+from ..display.show_rows import show_rows
 from ..kernel.comm_pump import pumped_comms
 from ..kernel.event_loop import heartbeat, interruptible
 from ..kernel.session import Session
@@ -48,7 +49,7 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
         session.variables[options.out] = experiment
     view = options.view or session.defaults.view or session.host.best_view
     try:
-        with _shown(experiment, view), interruptible(), heartbeat(), pumped_comms(session.shell):
+        with _shown(session, experiment, view), interruptible(), heartbeat(), pumped_comms(session.shell):
             return await experiment
     except (asyncio.CancelledError, KeyboardInterrupt):
         with suppress(asyncio.CancelledError):
@@ -122,8 +123,8 @@ def _task(session: Session, cell: str, columns: list[str]) -> str:
 
 
 @contextmanager
-def _shown(experiment: Experiment, view: str) -> Iterator[None]:
-    """Shows the progress of the rows while the block runs; the table is the value of the cell."""
+def _shown(session: Session, experiment: Experiment, view: str) -> Iterator[None]:
+    """Shows the rows, or their progress, while the block runs; what is not shown then is the value of the cell."""
     if view == "none":
         yield
         return
@@ -133,6 +134,14 @@ def _shown(experiment: Experiment, view: str) -> Iterator[None]:
             yield
         finally:
             progress.close()
+        return
+    if view == "widget":
+        refresh_copy = show_rows(experiment, view)
+        session.host.has_shown(experiment)
+        try:
+            yield
+        finally:
+            refresh_copy()
         return
     from IPython.display import HTML, display
 

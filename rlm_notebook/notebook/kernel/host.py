@@ -30,6 +30,8 @@ class NotebookHost:
         self._cells_have_ids = False
         #: The view of runs that differ from `best_view`: "widget", "static", "text" or "none".
         self.views: WeakKeyDictionary[RunView, str] = WeakKeyDictionary()
+        #: In which execution of a cell an experiment was shown.
+        self._rows_shown: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     @property
     def best_view(self) -> str:
@@ -96,6 +98,10 @@ class NotebookHost:
         """Registers the file of `--checkpoint`. Raises `ConfigurationError` if another cell keeps another run there."""
         self._files.require_unused(path, Cell(name=None, cell_id=self.cell_id, request_key=request_key, task=""))
 
+    def has_shown(self, experiment: Any) -> None:
+        """The cell that runs now shows this experiment: as its value, it is not shown again."""
+        self._rows_shown[experiment] = self.cell.execution
+
     def display_comparison(self, old: RunView, new: RunView) -> None:
         """Shows two runs side by side, if the front end shows widgets."""
         if self.best_view == "widget":
@@ -103,9 +109,17 @@ class NotebookHost:
 
             show_comparison(old, new)
 
-    def display(self, run: RunView) -> None:
+    def display(self, run: Any) -> None:
+        from ...runtime.run_view import is_run
         from ..display.show import show_static, show_tree
 
+        if not is_run(run):
+            from ..display.show_rows import show_rows
+
+            # An experiment: the cell that ran it has shown it.
+            if self._rows_shown.get(run) != self.cell.execution:
+                show_rows(run, self.best_view)
+            return
         view = self.views.get(run, self.best_view)
         # The latest continuation, if there is one: the run before it has ended.
         run = run.internals.latest

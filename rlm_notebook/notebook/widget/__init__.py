@@ -54,7 +54,13 @@ class TreeView(anywidget.AnyWidget):
     height = traitlets.Int(460).tag(sync=True)
 
     def __init__(
-        self, run: RunView, *, title: str = "", answers: bool = False, compared_with: RunView | None = None
+        self,
+        run: RunView,
+        *,
+        title: str = "",
+        answers: bool = False,
+        compared_with: RunView | None = None,
+        unfolded: bool = False,
     ) -> None:
         self._title = title
         #: Whether the run's answer is shown below.
@@ -74,7 +80,8 @@ class TreeView(anywidget.AnyWidget):
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
         meta = _meta_of(run, title)
-        super().__init__(_meta=meta if compared_with is None else {**meta, "compare": True})
+        shown = {"compare": compared_with is not None, "open": unfolded}
+        super().__init__(_meta={**meta, **{name: True for name, wanted in shown.items() if wanted}})
         self.on_msg(self._received)
         self._watch(run)
 

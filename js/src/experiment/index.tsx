@@ -1,0 +1,115 @@
+/**
+ * The entry point for anywidget of the view of an experiment. It is a bundle of its own, which only notebooks with
+ * experiments load. Under the table, the kernel shows the tree of the row that is open.
+ */
+import { h, render as renderInto } from "preact";
+import { themeSetting, type WidgetModel } from "../model";
+import { isRecord } from "../protocol/messages";
+import base from "../styles/base.css?inline";
+import { colorHost, detectTheme, watchTheme } from "../ui/theme";
+import styles from "./experiment.css?inline";
+import { Rows } from "./rows";
+import { headFrom, Table } from "./table";
+
+type Cleanup = () => void;
+
+const HEIGHT = 340;
+
+/** The copy in the notebook is for readers without a kernel: it is hidden as long as this view is on the page. */
+function hideCopy(page: Document, id: string): Cleanup {
+  const style = page.createElement("style");
+  style.textContent = `[data-rlm-experiment="${CSS.escape(id)}"] { display: none !important; }`;
+  page.head.append(style);
+  return () => style.remove();
+}
+
+interface Connection {
+  readonly rows: Rows;
+  error: string;
+  readonly changed: Set<Cleanup>;
+  disconnect(): void;
+}
+
+function connect(model: WidgetModel): Connection {
+  const connection: Connection = { rows: new Rows(), error: "", changed: new Set(), disconnect };
+  const notify = (): void => connection.changed.forEach((each) => each());
+  const onMessage = (content: unknown): void => {
+    if (!isRecord(content)) return;
+    const { t, rows, reset, error } = content;
+    if (t === "rows") {
+      if (reset === true) connection.rows.reset();
+      connection.rows.add(rows);
+    }
+    connection.error = t === "error" ? String(error) : t === "opened" ? "" : connection.error;
+    notify();
+  };
+  model.on("msg:custom", onMessage);
+  model.on("change:_head", notify);
+  model.on("change:_open", notify);
+  function disconnect(): void {
+    model.off("msg:custom", onMessage);
+    model.off("change:_head", notify);
+    model.off("change:_open", notify);
+  }
+  return connection;
+}
+
+function send(model: WidgetModel, message: object): void {
+  try {
+    model.send(message);
+  } catch (error) {
+    console.warn("rlm_notebook: the kernel cannot be reached", error);
+  }
+}
+
+export default function createExperiment() {
+  let connection: Connection | undefined;
+  return {
+    initialize({ model }: { model: WidgetModel }): Cleanup {
+      connection = connect(model);
+      send(model, { t: "sync" });
+      return () => connection?.disconnect();
+    },
+    render({ model, el }: { model: WidgetModel; el: HTMLElement }): Cleanup {
+      connection ??= connect(model);
+      const { rows, changed } = connection;
+      const style = document.createElement("style");
+      style.textContent = base + styles;
+      const mount = document.createElement("div");
+      el.append(style, mount);
+      const setting = themeSetting(model);
+      let frame = 0;
+      const draw = (): void => {
+        frame = 0;
+        const open = model.get("_open");
+        const shown = {
+          rows,
+          head: headFrom(model.get("_head")),
+          theme: detectTheme(el, setting),
+          host: colorHost(setting),
+          open: typeof open === "number" && open >= 0 ? open : null,
+          error: connection?.error ?? "",
+          height: HEIGHT,
+          send: (message: object) => send(model, message),
+          setOpen: (row: number | null) => send(model, { t: "open", row }),
+        };
+        renderInto(h(Table, shown), mount);
+      };
+      const request = (): void => {
+        if (frame === 0) frame = requestAnimationFrame(draw);
+      };
+      changed.add(request);
+      const unwatch = watchTheme(request);
+      const showCopy = hideCopy(el.ownerDocument, String(model.get("_id")));
+      draw();
+      return () => {
+        changed.delete(request);
+        unwatch();
+        showCopy();
+        cancelAnimationFrame(frame);
+        renderInto(null, mount);
+        el.replaceChildren();
+      };
+    },
+  };
+}

@@ -1,0 +1,56 @@
+"""Shows an experiment in a notebook: as the widget with its static copy, as the copy alone, or as text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ...console import say
+from ...core.error_text import described
+from ...experiments.display import html_of
+from ...experiments.mapping import Experiment
+
+if TYPE_CHECKING:
+    from ..widget.rows_view import RowsView
+
+__all__ = ["show_rows"]
+
+log = logging.getLogger("rlm_notebook")
+
+
+def show_rows(experiment: Experiment, kind: str) -> Callable[[], None]:
+    """Show it as "widget", "static" or "text"; what is returned brings the static copy up to date.
+
+    The copy is for readers without a kernel: the widget hides it. A view never fails an experiment.
+    """
+    from IPython.display import HTML, display
+
+    show: Any = display
+    page: Any = HTML
+    if kind not in ("widget", "static"):
+        say(experiment if kind == "text" else repr(experiment))
+        return lambda: None
+    mark = ""
+    if kind == "widget":
+        try:
+            mark = _shown_widget(experiment, show).id
+        except Exception as error:
+            log.warning("an experiment cannot be shown as a widget: %s", described(error), exc_info=True)
+    copy = show(page(_copy_of(experiment, mark)), display_id=True)
+    return lambda: copy.update(page(_copy_of(experiment, mark)))
+
+
+def _shown_widget(experiment: Experiment, show: Any) -> RowsView:
+    from ..widget.rows_view import RowsView
+
+    view = RowsView(experiment)
+    bundle = view.box._repr_mimebundle_()
+    data = dict(bundle[0] if isinstance(bundle, tuple) else bundle)
+    # Without a text form: where the widget cannot be shown, the copy below it is.
+    show({**data, "text/plain": ""}, raw=True)
+    return view
+
+
+def _copy_of(experiment: Experiment, mark: str) -> str:
+    return f'<div data-rlm-experiment="{mark}">{html_of(experiment)}</div>'

@@ -1,0 +1,163 @@
+"""The view of an experiment: an anywidget that sends its rows to browsers, and shows the tree of the one that is open.
+
+Messages from a browser may arrive on any thread; each is handled on the experiment's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from ...core.error_text import described
+from ...exceptions import RLMError
+from ...experiments.live import LiveRows
+from ...experiments.mapping import Experiment
+from . import TreeView
+
+__all__ = ["RowsView"]
+
+log = logging.getLogger("rlm_notebook")
+
+_BUNDLE = Path(__file__).parents[2] / "static" / "experiment.js"
+#: Seconds between two updates, and the rows of one message.
+INTERVAL = 0.25
+MOST_SENT = 2_000
+
+
+class RowsView(anywidget.AnyWidget):
+    """The live table of an experiment; several browsers may show it at once.
+
+    `box` is what is displayed: the table, and below it the tree of the open row.
+    """
+
+    _esm = _BUNDLE
+    _id = traitlets.Unicode("").tag(sync=True)
+    _head = traitlets.Dict().tag(sync=True)
+    _open = traitlets.Int(-1).tag(sync=True)
+    theme = traitlets.Unicode("auto").tag(sync=True)
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._rows = LiveRows(experiment)
+        self._ticking = False
+        super().__init__(_id=secrets.token_hex(8), _head=self._current_head())
+        self.box = ipywidgets.VBox([self])
+        self.on_msg(self._received)
+        self._on_loop(self._tick)
+
+    @property
+    def id(self) -> str:
+        """The mark of the static copy beside it."""
+        return str(self._id)
+
+    def __repr__(self) -> str:
+        return "RowsView()"
+
+    def _current_head(self) -> dict[str, Any]:
+        return {**self._rows.head(), "canRetry": self._can_act}
+
+    @property
+    def _can_act(self) -> bool:
+        loop = self._experiment.internals.loop
+        return loop is not None and loop.is_running()
+
+    def _on_loop(self, action: Callable[..., None], *values: Any) -> None:
+        """Runs `action` on the experiment's loop; if that does not run, no row changes, and it runs here."""
+        loop = self._experiment.internals.loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(action, *values)
+        else:
+            action(*values)
+
+    # -- to the browser ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Send what has changed, now and as long as rows run."""
+        self._ticking = False
+        try:
+            under_way = self._experiment.status in ("running", "paused")
+            # At the end, rows that did not run have another state, too.
+            self._send_rows(self._rows.changed() if under_way else self._rows.all())
+            self._head = self._current_head()
+        except Exception as error:
+            # A view never fails an experiment.
+            log.warning("the rows of an experiment cannot be shown: %s", described(error), exc_info=True)
+            return
+        if under_way:
+            self._tick_later()
+
+    def _tick_later(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+
+    def _send_rows(self, rows: list[Any], *, reset: bool = False) -> None:
+        for begin in range(0, len(rows), MOST_SENT):
+            self.send({"t": "rows", "rows": rows[begin : begin + MOST_SENT], "reset": reset and begin == 0})
+
+    # -- from the browser ----------------------------------------------------------------------------------------
+
+    def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        if isinstance(message, dict):
+            self._on_loop(self._answer, message)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        handler = _HANDLERS.get(str(message.get("t")))
+        if handler is None:
+            return
+        try:
+            handler(self, message)
+        except RLMError as error:
+            self.send({"t": "error", "error": str(error)})
+
+    def _sync(self, message: dict[str, Any]) -> None:
+        self._send_rows(self._rows.all(), reset=True)
+        self._head = self._current_head()
+
+    def _open_row(self, message: dict[str, Any]) -> None:
+        """Show the tree of a row below the table, or none."""
+        row = message.get("row")
+        if not isinstance(row, int) or isinstance(row, bool):
+            self._open, self.box.children = -1, (self,)
+            return
+        live = self._experiment.live_run(row)
+        tree = TreeView(live if live is not None else self._experiment.run(row), title=f"row {row}", unfolded=True)
+        before = self.box.children[1:]
+        self._open, self.box.children = row, (self, tree)
+        for each in before:
+            each.close()
+        self.send({"t": "opened"})
+
+    def _pause(self, message: dict[str, Any]) -> None:
+        self._experiment.pause()
+        self._head = self._current_head()
+
+    def _resume(self, message: dict[str, Any]) -> None:
+        self._experiment.resume()
+        self._head = self._current_head()
+
+    def _cancel(self, message: dict[str, Any]) -> None:
+        self._experiment.internals.request_cancel()
+
+    def _retry(self, message: dict[str, Any]) -> None:
+        if self._can_act:
+            self._experiment.internals.again()
+            self._tick()
+
+
+_HANDLERS: dict[str, Callable[[RowsView, dict[str, Any]], None]] = {
+    "sync": RowsView._sync,
+    "open": RowsView._open_row,
+    "pause": RowsView._pause,
+    "resume": RowsView._resume,
+    "cancel": RowsView._cancel,
+    "retry": RowsView._retry,
+}
