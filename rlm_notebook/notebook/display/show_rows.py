@@ -45,8 +45,8 @@ def _shown_widget(experiment: Experiment, show: Any) -> RowsView:
     from ..widget.rows_view import RowsView
 
     view = RowsView(experiment)
-    bundle = view.box._repr_mimebundle_()
-    data = dict(bundle[0] if isinstance(bundle, tuple) else bundle)
+    bundle: Any = view.box._repr_mimebundle_()
+    data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
     # Without a text form: where the widget cannot be shown, the copy below it is.
     show({**data, "text/plain": ""}, raw=True)
     return view
