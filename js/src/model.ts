@@ -3,6 +3,7 @@
  */
 import { isRecord, type BrowserMessage } from "./protocol/messages";
 import { RunStore } from "./store/run_store";
+import { MODES } from "./store/view";
 import type { ThemeSetting } from "./ui/theme";
 
 export interface WidgetModel {
@@ -44,9 +45,8 @@ function sendTo(model: WidgetModel, message: BrowserMessage): boolean {
 function introduce(store: RunStore, model: WidgetModel): void {
   const meta = model.get("_meta");
   if (!isRecord(meta)) return;
-  const { run_id, title, compare, open } = meta;
-  store.opensComparison ||= compare === true;
-  store.staysOpen ||= open === true;
+  const { run_id, title, opens } = meta;
+  store.opens ||= MODES.find((mode) => mode === opens);
   store.introduce({
     run_id: typeof run_id === "string" ? run_id : "",
     title: typeof title === "string" ? title : "",

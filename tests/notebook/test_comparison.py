@@ -80,7 +80,7 @@ def test_the_widget_answers_for_a_loaded_run_and_says_what_is_wrong(
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(TreeView, "send", lambda self, content, buffers=None: sent.append(content))
     view = TreeView(load_run(folder / "trip.json"), compared_with=load_run(folder / "trip.1.json"))
-    assert view._meta["compare"] is True
+    assert view._meta["opens"] == "compare"
     for request, (op, args) in enumerate([("runs", {}), ("compare", {"with": "given"}), ("compare", {"with": "x"})]):
         view._handle_custom_msg({"t": "cmd", "req": request, "c": "page", "op": op, "args": args}, [])
     runs, rows, refused = (message for message in sent if message["t"] == "ack")

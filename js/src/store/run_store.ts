@@ -16,6 +16,7 @@ import { Commands } from "./commands";
 import { DetailCache } from "./details";
 import { Parts } from "./parts";
 import type { SearchPorts } from "./search";
+import type { Mode } from "./view";
 import { Tree } from "./tree";
 
 export interface StorePorts {
@@ -33,10 +34,8 @@ export class RunStore {
   readonly parts: Parts;
   /** For the searches of the views, each of which has its own. */
   readonly searchPorts: SearchPorts;
-  /** Whether the widget was made to compare two runs. */
-  opensComparison = false;
-  /** Not folded to its header when it has ended: somebody opened it. */
-  staysOpen = false;
+  /** What a view shows at first, and stays unfolded for: the tree, or the comparison with another run. */
+  opens: Mode | undefined;
   readonly #searches = new Map<number, (reply: FoundReply) => void>();
   readonly #ports: StorePorts;
   readonly #listeners = new Set<() => void>();

@@ -107,8 +107,10 @@ export class View {
     this.store = store;
     this.#capacity = capacity;
     this.search = new Search(store.searchPorts);
-    if (store.opensComparison) this.mode.value = "compare";
-    this.#touched = store.opensComparison || store.staysOpen;
+    if (store.opens) {
+      this.mode.value = store.opens;
+      this.#touched = true;
+    }
   }
 
   get run(): Run {

@@ -86,7 +86,7 @@ describe("two runs side by side", () => {
   });
 
   it("are what the widget of a comparison opens with", async () => {
-    const { el } = await mount({ traits: { _meta: { protocol: 1, run_id: "r", title: "t", compare: true } } });
+    const { el } = await mount({ traits: { _meta: { protocol: 1, run_id: "r", title: "t", opens: "compare" } } });
 
     expect(el.querySelector('.rn-modes [aria-pressed="true"]')?.textContent).toBe("Compare");
   });

@@ -80,8 +80,8 @@ class TreeView(anywidget.AnyWidget):
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
         meta = _meta_of(run, title)
-        shown = {"compare": compared_with is not None, "open": unfolded}
-        super().__init__(_meta={**meta, **{name: True for name, wanted in shown.items() if wanted}})
+        opens = "compare" if compared_with is not None else "tree" if unfolded else ""
+        super().__init__(_meta={**meta, "opens": opens} if opens else meta)
         self.on_msg(self._received)
         self._watch(run)
 
