@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from hashlib import blake2b
@@ -46,6 +47,8 @@ class SourceReference:
         self.documents = selection.documents
         self._form = selection.kind
         self._left_out = dict(selection.left_out)
+        #: Those that were left out before any was read; reading adds to `_left_out`, and must not change the digest.
+        self._never_read = list(self._left_out)
 
     @property
     def is_single(self) -> bool:
@@ -86,7 +89,7 @@ class SourceReference:
         if self.is_single:
             return self.documents[0].digest
         files = [f"{each.label}\0{each.digest}" for each in self.documents]
-        left_out = [f"{path}\0" for path in self._left_out]
+        left_out = [f"{path}\0" for path in self._never_read]
         return text_digest("\n".join([*files, *left_out]))
 
     def rename(self, label: str) -> None:
@@ -129,17 +132,20 @@ class SourceReference:
                 return self.documents[0].text
             except Unreadable as problem:
                 raise self._refused(self.documents[0], problem) from None
-        return self._marked
+        return self._marked[0]
 
     @cached_property
-    def _marked(self) -> str:
-        pieces: list[str] = []
+    def _marked(self) -> tuple[str, list[int], list[str]]:
+        """The text with its marks: where in it each begins, and the places that they name."""
+        pieces, starts, places, position = list[str](), list[int](), list[str](), 0
         for document, extraction in self._read():
-            if document.is_plain:
-                pieces.append(f"[{document.label}]\n{extraction.text}")
-            else:
-                pieces += [f"[{each.place}]\n{each.text}" for each in document.passages()]
-        return "\n\n".join(pieces)
+            whole = [Passage(document.label, "", extraction.text)]
+            for passage in whole if document.is_plain else document.passages():
+                pieces.append(f"[{passage.place}]\n{passage.text}")
+                starts.append(position)
+                places.append(passage.place)
+                position += len(pieces[-1]) + 2
+        return "\n\n".join(pieces), starts, places
 
     @property
     def prose(self) -> str:
@@ -166,9 +172,15 @@ class SourceReference:
         """A piece of the whole text."""
         text, start = self.text, max(0, start)
         piece = text[start : start + max(0, min(length, PIECE))]
-        where = self.documents[0].extraction.anchor_of(start, start + len(piece)) if self.is_plain and piece else ""
-        place = f"; {self.documents[0].label} {where}" if where else ""
+        place = self._place_at(start, start + len(piece)) if piece else ""
         return f"[{self.name}: characters {start} to {start + len(piece)} of {len(text)}{place}]\n{piece}"
+
+    def _place_at(self, start: int, end: int) -> str:
+        """Where a piece of the whole text is, or where it begins."""
+        if self.is_plain:
+            return f"; {self.documents[0].label} {self.documents[0].extraction.anchor_of(start, end)}"
+        _, starts, places = self._marked
+        return f"; from {places[max(0, bisect_right(starts, start) - 1)]} on"
 
     def read_passage(self, anchor: str, start: int, length: int) -> str:
         """A piece of one passage. Raises `ValueError` for an anchor that does not exist."""

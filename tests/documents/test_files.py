@@ -46,6 +46,8 @@ def test_a_folder_is_one_reference_with_contents_and_places(papers: Path) -> Non
     assert "notes.md §Soil (start 7): clay" in found
     assert "sub/deep/code.py line 1 (start 5): x = 'clay'" in found
     assert "second page" in memory.read_place("papers", "report.pdf p.2")
+    where = memory.read_place("papers", start=memory.read("papers").index("second page") - 60, length=5)
+    assert "; from report.pdf p.2 on]" in where
     assert "second page" in memory.read_place("papers", "report.pdf page 2")
     assert "x = 'clay'" in memory.read_place("papers", "code.py line 1"), "a name that only one file has is enough"
     with pytest.raises(ValueError, match=r"no passage 'p\.9' in report\.pdf; there are: p\.1, p\.2"):
@@ -171,6 +173,7 @@ def test_a_broken_file_in_a_folder_is_left_out_with_its_reason(papers: Path) -> 
     memory = SharedMemory({"papers": papers})
     memory.load()
 
+    assert memory.digests() == SharedMemory({"papers": papers}).digests()
     assert "bad.pdf" not in labels(memory)
     assert any("bad.pdf: it is damaged" in note for note in memory.notes)
     with pytest.raises(ValueError, match=r"bad\.pdf cannot be read: it is damaged"):
