@@ -119,7 +119,7 @@ TABLE = [
     ("%%rlm -m model -t number\nroot", "ConfigurationError", "3 is not a function", "pass functions"),
     ("%%rlm -m model -t long\nroot", "ConfigurationError", "is not a function", "pass functions"),
     ("%%rlm -m long\nroot", "ConfigurationError", "unknown model", "expected one of: offline"),
-    ("%%rlm -m called --budget 1\nroot", "ConfigurationError", "is not known", "or limit calls or tokens"),
+    ("%%rlm -m called --budget 1\nroot", "ConfigurationError", "is not known", "or limit calls= or tokens="),
     ("%%rlm -m model\nsee {{opn}}", "ConfigurationError", "names no variable", "define it in a cell above"),
     ("%%rlm -m model -t unannotated\nroot", "ConfigurationError", "'place' has no annotation", "write `place: str`"),
     ("%%rlm -m model -c repot\nroot", "ConfigurationError", "there is no variable 'repot'", "did you mean report?"),
