@@ -201,11 +201,8 @@ class Connection:
         why = "" if self._link is None else await self._link.why()
         if isinstance(error, TimeoutError):
             reason = f"it did not answer within {self._start_timeout:g} s (start_timeout)"
-        elif isinstance(error, ValidationError):
-            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
-            reason = f"what it says of itself is not valid: {printable('; '.join(faults))[:500]}"
         else:
-            reason = printable(without_keys(described(_first(error))))[:300]
+            reason = without_keys(_reason(error))[:500]
         self._why = why
         return ConfigurationError(
             f"the MCP server {self.address.name} ({without_keys(str(self.address))}) did not start: {reason}"
@@ -281,7 +278,7 @@ class Connection:
             if not of_server and isinstance(link, Http) and not isinstance(error, ValueError | RuntimeError):
                 link.ended.set()
             if not link.ended.is_set():
-                raise ToolError(f"{self.address.name}: {printable(described(_first(error)))[:1_000]}") from None
+                raise ToolError(f"{self.address.name}: {_reason(error)[:1_000]}") from None
             why = await link.why()
             raise ToolError(
                 f"the MCP server {self.address.name} ended before it answered ({what}){f': {why}' if why else ''}\n"
@@ -310,10 +307,16 @@ def _is_over(error: MCPError) -> bool:
     return error.error.code == -32000 or "session" in error.error.message.lower()
 
 
-def _first(error: BaseException) -> BaseException:
+def _reason(error: BaseException) -> str:
+    """An error of the client in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error
+    if isinstance(error, MCPError | ConfigurationError):
+        return printable(str(error))
+    if isinstance(error, ValidationError):
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
+        return f"the server's reply does not follow the protocol: {printable('; '.join(faults))}"
+    return printable(described(error))
 
 
 async def _all_tools(client: Client) -> list[Any]:

@@ -158,7 +158,7 @@ async def test_a_crash_is_told_to_the_model_and_the_next_call_starts_the_server_
 
     notes.serve([SEARCH], {"search": {"raw": '{"jsonrpc": "2.0", "id": ID, "result": "no object \\ud83d"}'}})
     output = await AsyncRecursiveEngine(calling("notes__search"), tools=[server]).solve("cats?")
-    assert output.content.startswith("found: notes: ")
+    assert output.content.startswith("found: notes: the server's reply is no valid JSON-RPC message")
 
     half = '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text", "text": "half \\ud83d"}]}}'
     notes.serve([SEARCH], {"search": {"raw": half}})
@@ -170,5 +170,11 @@ async def test_a_server_that_does_not_start_says_why(notes: Notes) -> None:
     broken = mcp(["python", "-c", "import sys; sys.exit('no licence')"], name="broken")
     with pytest.raises(ConfigurationError, match=r"(?s)broken.*did not start.*exit code 1.*no licence"):
         await AsyncRecursiveEngine(calling("broken__x"), tools=[broken]).solve("x")
+    notes.serve([{"name": "search", "inputSchema": "a lie"}])
+    with pytest.raises(
+        ConfigurationError, match=r"does not follow the protocol: tools\.0\.inputSchema: Input should be"
+    ):
+        _ = notes.handle().tools
+    notes.serve([SEARCH])
     with pytest.raises(ConfigurationError, match="no tool 'serch'; did you mean search"):
         await AsyncRecursiveEngine(calling("x"), tools=[notes.handle().serch]).solve("x")
