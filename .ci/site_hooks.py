@@ -104,7 +104,9 @@ def _page(path: Path) -> str:
 def _shown(output: dict[str, Any]) -> str:
     data = output.get("data", {})
     if "text/html" in data:
-        return f'<div class="notebook-output">{"".join(data["text/html"])}</div>'
+        # An empty heading, as pandas makes them, is none.
+        shown = re.sub(r"<th\b[^>]*></th>", "<td></td>", "".join(data["text/html"]))
+        return f'<div class="notebook-output">{shown}</div>'
     if "text/markdown" in data:
         shown = markdown.markdown("".join(data["text/markdown"]), extensions=["tables"])
         return f'<div class="notebook-output">{shown}</div>'

@@ -2,6 +2,7 @@
 const named = () => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   document.querySelectorAll(".md-code__nav").forEach((nav, index) => nav.setAttribute("aria-label", `Code ${index + 1}`));
-  document.querySelectorAll("pre > code").forEach((code) => { if (code.scrollWidth > code.clientWidth) code.tabIndex = 0; });
+  const wide = "pre > code, .md-typeset__scrollwrap, .notebook-output, .notebook-output div";
+  document.querySelectorAll(wide).forEach((part) => { if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; });
 };
 addEventListener("DOMContentLoaded", () => { named(); new MutationObserver(named).observe(document.body, { childList: true, subtree: true }); });
