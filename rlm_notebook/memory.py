@@ -10,6 +10,7 @@ import json
 import math
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,8 @@ MOST_LINES = 100
 PATTERN_CHARACTERS = 300
 MOST_REPETITIONS = 10_000
 SEARCH_SECONDS = 1.0
+#: Seconds for repeating recorded operations on changed sources; what is left then counts as changed.
+MOST_REPEATING = 10.0
 #: Longer texts are not copied into the session of a code node, in characters.
 MOST_COPIED = 5_000_000
 #: For a search by code.
@@ -120,6 +123,8 @@ class SharedMemory:
         self._references: dict[str, AnyReference] = {}
         #: The digests of what parts of sources operations gave.
         self._parts: dict[str, str] = {}
+        #: Seconds for which recorded operations were repeated.
+        self._repeated = 0.0
         self._indexing = Lock()
         self._index: QuoteIndex | None = None
         if isinstance(variables, SharedMemory):
@@ -241,7 +246,12 @@ class SharedMemory:
             return self.digest(key) == recorded
         if self.digest(key.partition(OPERATION)[0]) == whole:
             return True
+        if key not in self._parts and self._repeated > MOST_REPEATING:
+            # A file of a stranger may record any number of slow searches.
+            return False
+        started = time.monotonic()
         now = self.digest(key)
+        self._repeated += time.monotonic() - started
         return now is not None and parts_of(now)[1] == part
 
     def read_by(self, tool_name: str, arguments: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ReplayError, ScriptedModel, Source
+from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ReplayError, ScriptedModel, SharedMemory, Source
 from rlm_notebook.ports import Capabilities, Request
 from tests.support.pdf import pdf
 
@@ -77,6 +77,26 @@ async def test_a_changed_page_runs_again_who_read_it_and_nobody_else(report: Pat
         output = await engine.solve("t", **given)  # type: ignore[arg-type]
         assert workers(model) == expected
     assert "beta yields 6" in output.content
+
+
+def test_recorded_searches_are_not_repeated_without_end(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = SharedMemory({"report": report})
+    recorded = f"{'0' * 32}.{str(memory.digest('report :: search beta')).partition('.')[2]}"
+    fresh = SharedMemory({"report": report})
+    assert fresh.is_same("report :: search beta", recorded)
+    assert not fresh.is_same("report :: search alpha", recorded)
+    monkeypatch.setattr("rlm_notebook.memory.MOST_REPEATING", -1.0)
+    assert not SharedMemory({"report": report}).is_same("report :: search beta", recorded)
+    for forged in (
+        "",
+        ".",
+        "report :: ",
+        "report :: search (",
+        "report :: contents x y",
+        "report :: read p.9",
+        "no :: x",
+    ):
+        assert not fresh.is_same(forged, "1.2")
 
 
 async def test_a_model_without_tools_reads_all_and_the_key_knows_the_version_of_the_extractor(tmp_path: Path) -> None:
@@ -186,8 +206,6 @@ async def test_the_paths_in_a_file_are_never_read(report: Path, tmp_path: Path) 
 
 
 async def test_code_reads_a_source_with_the_place_of_each_passage(report: Path) -> None:
-    from rlm_notebook import SharedMemory
-
     value = SharedMemory({"report": report}).code_values["report"]
     assert value.search("beta") == [(value.read().index("beta"), "beta yields 5")]
     assert "[report.pdf p.2]\nbeta yields 5" in value.read()
