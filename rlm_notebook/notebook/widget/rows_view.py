@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ __all__ = ["RowsView"]
 log = logging.getLogger("rlm_notebook")
 
 _BUNDLE = Path(__file__).parents[2] / "static" / "experiment.js"
-#: Seconds between two updates, and the rows of one message.
+#: Seconds between two updates at least, and the share of the time that they may take (summing up many rows takes long).
 INTERVAL = 0.25
+SHARE = 0.05
+#: The rows of one message.
 MOST_SENT = 2_000
 
 
@@ -81,7 +84,7 @@ class RowsView(anywidget.AnyWidget):
 
     def _tick(self) -> None:
         """Send what has changed, now and as long as rows run."""
-        self._ticking = False
+        self._ticking, began = False, time.perf_counter()
         try:
             under_way = self._experiment.status in ("running", "paused")
             # At the end, rows that did not run have another state, too.
@@ -92,12 +95,12 @@ class RowsView(anywidget.AnyWidget):
             log.warning("the rows of an experiment cannot be shown: %s", described(error), exc_info=True)
             return
         if under_way:
-            self._tick_later()
+            self._tick_after(max(INTERVAL, (time.perf_counter() - began) / SHARE))
 
-    def _tick_later(self) -> None:
+    def _tick_after(self, seconds: float) -> None:
         if not self._ticking:
             self._ticking = True
-            asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+            asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _send_rows(self, rows: list[Any], *, reset: bool = False) -> None:
         for begin in range(0, len(rows), MOST_SENT):
