@@ -204,7 +204,7 @@ class MCPServer:
 
             self._opened = Connection(self._address, **self._options)
             # A cell that makes the server again drops this one, whose process would stay.
-            weakref.finalize(self, self._opened.close).atexit = False
+            weakref.finalize(self, self._opened.discard).atexit = False
         return self._opened
 
 

@@ -108,7 +108,7 @@ class Connection:
     def read(self, uri: str) -> Future[str]:
         """The text of a resource."""
         what = f"read {printable(uri)[:200]}"
-        return self._submit(lambda: self._asked(what, lambda client: client.read_resource(uri), text_of_resource))
+        return self._submit(lambda: self._asked(what, lambda client: client.read_resource(uri), _text_of_resource))
 
     def resources(self) -> Future[list[tuple[str, str, str]]]:
         """The uri, name and description of each resource."""
@@ -117,6 +117,10 @@ class Connection:
     def close(self) -> Future[None]:
         """Stop the server, if it runs; a call in flight fails."""
         return self._submit(self._close)
+
+    def discard(self) -> None:
+        """The handle is gone: stop the server, and remove the log."""
+        self.close().add_done_callback(lambda _: self.end_now())
 
     def log(self) -> Path:
         """The file that holds what the server writes to stderr, while this process lives."""
@@ -255,7 +259,7 @@ class Connection:
                 "name, or none; the call was not made. Start the run again to use it"
             )
         result = await self._answered(f"call {name}", client, client.call_tool(name, arguments))
-        text = text_of_result(result, self._most)
+        text = without_keys(text_of_result(result, self._most))
         if result.is_error:
             raise ToolError(text or f"{name} failed without a word")
         return text
@@ -317,6 +321,10 @@ def _reason(error: BaseException) -> str:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
         return f"the server's reply does not follow the protocol: {printable('; '.join(faults))}"
     return printable(described(error))
+
+
+def _text_of_resource(result: Any) -> str:
+    return without_keys(text_of_resource(result))
 
 
 async def _all_tools(client: Client) -> list[Any]:

@@ -1,6 +1,7 @@
 """Servers made with the official SDK, as processes and at an address, and what goes wrong with them."""
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -205,7 +206,22 @@ async def test_secrets_come_by_name_and_are_in_no_text(monkeypatch: pytest.Monke
     output = await engine.solve("tell", checkpoint=tmp_path / "run.json")
     assert output.content == "*** and None", "the server has its token, no other key, and no text has it"
     assert "tok-8e2f77aa91" not in (tmp_path / "run.json").read_text() + repr(server) + repr(vars(server))
+    assert server.token() == "*** and None"
+    assert os.stat(server.log).st_mode & 0o077 == 0  # noqa: ASYNC240
     server.close()
+
+
+def test_a_handle_that_is_dropped_ends_its_server_and_its_log() -> None:
+    def started() -> tuple[Path, int]:
+        server = mcp([*PROGRAM], name="sdk")
+        _ = server.tools
+        assert server._opened is not None
+        link = server._opened._link
+        return Path(server.log), link._process.pid  # type: ignore[union-attr]
+
+    log, pid = started()
+    gc.collect()
+    until_true(lambda: not alive(pid) and not log.exists())
 
 
 @pytest.mark.parametrize("hanging", [False, True], ids=["idle", "hanging"])
