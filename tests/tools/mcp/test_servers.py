@@ -207,7 +207,7 @@ async def test_secrets_come_by_name_and_are_in_no_text(monkeypatch: pytest.Monke
     assert output.content == "*** and None", "the server has its token, no other key, and no text has it"
     assert "tok-8e2f77aa91" not in (tmp_path / "run.json").read_text() + repr(server) + repr(vars(server))
     assert server.token() == "*** and None"
-    assert os.stat(server.log).st_mode & 0o077 == 0  # noqa: ASYNC240
+    assert os.stat(server.log).st_mode & 0o077 == 0
     server.close()
 
 
