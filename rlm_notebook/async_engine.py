@@ -247,6 +247,7 @@ class AsyncRecursiveEngine(EngineOptions):
             limit=limit,
             row=row,
             store=store,
+            mode=mode,
         )
         return mapping.started(  # type: ignore[no-any-return]
             experiment,

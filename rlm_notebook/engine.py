@@ -122,6 +122,7 @@ class RecursiveEngine(EngineOptions):
             limit=limit,
             row=row,
             store=store,
+            mode=mode,
             blocking=blocking,
         )
 

@@ -5,6 +5,7 @@ The notebook layer is imported by name and on first use, because it is above eve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ class PlainHost:
 
     def display(self, run: Any) -> None:
         say(run)
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        return {}
 
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
         return None

@@ -357,6 +357,11 @@ class Host(Protocol):
         """Display a run that was started without a view."""
         ...
 
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables of the notebook, by which a front end may report its path; none in a script."""
+        ...
+
     def checkpoint_path(self, name: str | None, request_key: str, task: str) -> Path | None:
         """The JSON file beside the notebook for this task; `None` where there is no notebook."""
         ...

@@ -34,6 +34,9 @@ a notebook, in which the cells have the same ids, starts with what the original 
 original's files; a cell with another id is another cell, and its run stays its own. In the same way, a cell without a
 name gets a copy of a file that another cell of this session uses, and any cell one of an archived run that answers it.
 
+The rows of experiments, which are found by their content, are taken over by the same rule
+(`experiments/row_adoption.py`).
+
 What must never happen:
 - A finished run of another cell or notebook is replaced, or a run is paid for although a readable file answers it.
 - A file that cannot be read, for example after a git conflict, is passed over although it is this cell's: it has the
@@ -63,11 +66,13 @@ __all__ = [
     "UNNAMED",
     "Cell",
     "FilesInUse",
+    "adoption_line",
     "checked_name",
     "checkpoint_for",
     "checkpoint_without_cell",
     "find_notebook",
     "is_archived",
+    "is_orphan",
     "notebook_path",
     "papermill_folders",
     "related",
@@ -335,7 +340,7 @@ class _Search:
 
         def rank(head: RunHead) -> tuple[Any, ...]:
             # Of the folders beside a known notebook, what an orphan holds is moved and so tidied up.
-            last = _is_orphan(head) != self.known
+            last = is_orphan(head.path) != self.known
             first = not self.cell.is_in(head), differ(head.options, self.cell.options), not head.done
             return *first, last, head.path.stem != self.cell.stem, head.path
 
@@ -398,18 +403,18 @@ class _Search:
         archived = map(head_of, filter(cell.may_be_in, () if has_file else self._archived))
         beside = (head for head in self.beside if cell.may_be_in(head.path) and not self._is_of_another(head))
         runs = [head for head in (*shared, *beside, *archived) if head.unreadable is None and not head.derived]
-        damaged = (head for head in self.beside if _is_orphan(head) and self._mentioned_in(head))
+        damaged = (head for head in self.beside if is_orphan(head.path) and self._mentioned_in(head))
         return self._best(head for head in runs if cell.is_answered_by(head)) or next(damaged, None)
 
     def _is_of_another(self, head: RunHead) -> bool:
         """Whether the run is of another cell of a notebook that exists; a copied notebook has the same cell ids."""
         ids_differ = bool(self.cell.cell_id and head.cell_id) and not self.cell.is_in(head)
-        return ids_differ and not _is_orphan(head)
+        return ids_differ and not is_orphan(head.path)
 
     def _earlier_version_elsewhere(self) -> RunHead | None:
         """A run of this cell in a folder whose notebook is gone: it was renamed, and the cell was edited since."""
         cell = self.cell
-        runs = (head for head in self.beside if head.unreadable is None and not head.derived and _is_orphan(head))
+        runs = (head for head in self.beside if head.unreadable is None and not head.derived and is_orphan(head.path))
         return self._best(head for head in runs if cell.is_in(head) and cell.may_be_in(head.path))
 
     @cached_property
@@ -423,10 +428,8 @@ class _Search:
         if self.cell.replays or source.unreadable is not None:
             return _Place(path)
         stem = self.cell.name or (self.cell.stem if here else _NUMBERED.sub("", path.stem))
-        target, moved = self._free(stem), self.known and not here and _is_orphan(source)
-        verb, why = ("moved", "whose notebook is gone") if moved else ("copied", "which answers this cell, too")
-        line = f"rlm: {_relative(path, self.home)}, {why}, is {verb} to {_relative(target, self.home)}"
-        return _Place(target, source, moved, line)
+        target, moved = self._free(stem), self.known and not here and is_orphan(path)
+        return _Place(target, source, moved, adoption_line(path, target, moved=moved))
 
     # -- new files -----------------------------------------------------------------------------------------------------
 
@@ -463,8 +466,16 @@ def _notebook_of(path: Path) -> Path:
     return path.parent.with_suffix(".ipynb")
 
 
-def _is_orphan(head: RunHead) -> bool:
-    return not _notebook_of(head.path).exists()
+def is_orphan(path: Path) -> bool:
+    """Whether the notebook is gone in whose folder this file is."""
+    return not _notebook_of(path).exists()
+
+
+def adoption_line(path: Path, target: Path, *, moved: bool) -> str:
+    """What the user is told of a file that a cell takes over from another folder, or from another cell."""
+    home = target.parent
+    verb, why = ("moved", "whose notebook is gone") if moved else ("copied", "which answers this cell, too")
+    return f"rlm: {_relative(path, home)}, {why}, is {verb} to {_relative(target, home)}"
 
 
 def _relative(path: Path, home: Path) -> Path:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..checkpoints.location import FOLDER_SUFFIX, ROWS_SUFFIX, UNNAMED, checkpoint_without_cell, run_folders
+from ..checkpoints.location import ROWS_SUFFIX, checkpoint_without_cell, notebook_path, run_folders
 from ..core.keys import digest
 from ..core.limits import NOTHING, Budget, Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
@@ -21,6 +21,7 @@ from .dask_rows import checked_client
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
 from .progress import progress_of_rows, say_unrecorded
+from .row_adoption import with_rows_beside
 from .row_runs import Errors, Job, RowRuns
 from .row_store import RowStore
 from .tables import Column, RowTable, table_of, write_table
@@ -119,6 +120,10 @@ class Experiment:
         self._keys = [digest(["row", identity, self._template.render(values)]) for values in self._values()]
         self._unique = list(dict.fromkeys(self._keys))
         self._runs: RowRuns | None = None
+
+    def adopt_rows(self, mode: RunMode) -> None:
+        """Take over the rows that the notebook has under another name; called once, before `start`."""
+        self._store = with_rows_beside(self._store, self._unique, mode)
 
     def _values(self) -> Iterator[Any]:
         return self._table.values(self._template.columns)
@@ -431,6 +436,7 @@ def experiment_of(
     limit: int | None,
     row: str = "row",
     store: str = "full",
+    mode: Any = "resume",
     blocking: Callable[[Callable[[], Any]], Any] | None = None,
 ) -> Experiment:
     """The experiment of a task over a table, not started yet. Raises `ConfigurationError` and `CheckpointError`."""
@@ -443,7 +449,9 @@ def experiment_of(
     kept = store_for(name, checkpoint, task, trees=trees)
     if name is None and checkpoint is None:
         say_unrecorded(f"the answers of {len(table)} rows", "labels", [engine])
-    return Experiment(table, template, engine, kept, wanted, output_type, blocking=blocking)
+    made = Experiment(table, template, engine, kept, wanted, output_type, blocking=blocking)
+    made.adopt_rows(mode_of(mode, recorded=kept.path is not None))
+    return made
 
 
 def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:
@@ -459,13 +467,14 @@ def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = Tru
         return RowStore(None, trees=trees)
     key = digest(["experiment", task])
     beside = current_host().checkpoint_path(name, key, task) or checkpoint_without_cell(name, key, task)
-    return RowStore(_existing(beside.with_name((name or beside.stem) + ROWS_SUFFIX)), trees=trees)
+    path = beside.with_name((name or beside.stem) + ROWS_SUFFIX)
+    return RowStore(path if notebook_path(current_host().variables) is not None else _existing(path), trees=trees)
 
 
 def _existing(path: Path) -> Path:
-    """The file, or where the notebook is not known the one of this name in a folder of runs. Raises `CheckpointError`
-    if there are several."""
-    if path.exists() or path.parent.name != UNNAMED + FOLDER_SUFFIX:
+    """The file, or the one of this name in another folder of runs, because the notebook is not known. Raises
+    `CheckpointError` if there are several."""
+    if path.exists():
         return path
     found = [folder / path.name for folder in run_folders(path.parent.parent) if (folder / path.name).exists()]
     if len(found) > 1:

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from ..checkpoints.atomic_write import copy_whole
 from ..checkpoints.document import document_of, recorded_of
 from ..checkpoints.journal import checked_body, line_with_checksum
 from ..checkpoints.safe_files import require_regular, unusable
@@ -80,7 +81,8 @@ class RowStore:
 
     def __init__(self, path: Path | None, *, trees: bool = True) -> None:
         self.path = path
-        self._trees = trees
+        #: Whether the trees of rows are recorded.
+        self.trees = trees
         #: For each key, where its last line begins and ends; in memory, the number of the line.
         self._places: dict[str, tuple[int, int]] = {}
         self._states: dict[str, str] = {}
@@ -238,11 +240,46 @@ class RowStore:
             self.close()
             raise
 
+    def take_over(self, other: RowStore, *, move: bool) -> bool:
+        """Move or copy the file of another store to this path, unless there is a file by now; whether it was moved.
+
+        A file that somebody else is writing is copied. Raises `OSError`, and `CheckpointError` if this one is written.
+        """
+        assert self.path is not None
+        assert other.path is not None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._acquire()
+        try:
+            if self.path.exists():
+                return False
+            moved = move and other._moved_to(self.path)
+            if not moved:
+                copy_whole(other.path, self.path)
+        finally:
+            self.close()
+            self._scan()
+        return moved
+
+    def _moved_to(self, target: Path) -> bool:
+        """Whether the file could be moved: nobody else writes it, and it is on the same disk."""
+        assert self.path is not None
+        try:
+            self._acquire()
+            os.replace(self.path, target)
+        except (OSError, CheckpointError):
+            return False
+        finally:
+            self.close()
+        with suppress(OSError):
+            # Fails while there is something left in it.
+            self.path.parent.rmdir()
+        return True
+
     def append(self, key: str, recorded: Recorded) -> RowRecord:
         """Record a row that has ended, before its result is used."""
         head, tree = _head_of(key, recorded), None
         settings = recorded.tree.settings
-        if self._trees:
+        if self.trees:
             head["engine"] = engine = digest(settings)[:12]
             if engine not in self._engines:
                 self._engines[engine] = settings

@@ -29,6 +29,7 @@ from .comparison import Comparison, MetricTable, compared, table_of_arms
 from .mapping import mode_of, store_for
 from .plot import Plot, scatter
 from .progress import say_unrecorded
+from .row_adoption import with_rows_beside
 from .row_runs import Job, RowRuns
 from .row_store import RowRecord, RowStore
 from .tables import Column, Records, RowTable, in_kind_of, table_of
@@ -107,6 +108,10 @@ class Study:
                 yield Job(cell.key, text, cell.arm.engine, self._given_type)
 
     # -- the work --------------------------------------------------------------------------------------------------
+
+    def adopt_rows(self) -> None:
+        """Take over the rows that the notebook has under another name; called once, before `start`."""
+        self._store = with_rows_beside(self._store, [cell.key for cell in self._cells], self._mode)
 
     def start(self) -> None:
         """Start; called once, on a running event loop."""
@@ -477,6 +482,7 @@ def study(
     )
 
     made.check_scorers()
+    made.adopt_rows()
     if name is None and checkpoint is None:
         say_unrecorded(f"the answers of {len(table)} rows in {len(arms)} arms", "study", [arm.engine for arm in arms])
 

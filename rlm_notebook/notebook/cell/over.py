@@ -16,6 +16,7 @@ from ...exceptions import ConfigurationError
 from ...experiments.display import progress_html
 from ...experiments.mapping import Experiment, store_for
 from ...experiments.progress import progress_of_rows, time_left
+from ...experiments.row_adoption import recorded_model
 from ...experiments.tables import table_of
 from ..display.show_rows import show_rows
 from ..kernel.comm_pump import pumped_comms
@@ -96,7 +97,7 @@ def _file(options: CellOptions) -> dict[str, Any]:
 def _recorded_model(options: CellOptions, task: str) -> str:
     """The model that answered most lately in the cell's file; "" if none is known."""
     given = {"name": None, "checkpoint": None, **_file(options)}
-    return store_for(given["name"], given["checkpoint"], task).model
+    return recorded_model(store_for(given["name"], given["checkpoint"], task))
 
 
 def _table(session: Session, name: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -64,6 +65,12 @@ class NotebookHost:
         """The front end's id of the cell that runs now, or "" where it sends none."""
         return self.cell.id
 
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables of the notebook."""
+        variables: Mapping[str, Any] = self._shell.user_ns
+        return variables
+
     def checkpoint_path(
         self,
         name: str | None,
@@ -87,10 +94,8 @@ class NotebookHost:
             mode=mode,
             typed=getattr(self._shell, "kernel", None) is None,
         )
-        variables = self._shell.user_ns
-        path = checkpoint_for(
-            cell, notebook_path(variables), Path.cwd(), self._files, also=papermill_folders(variables), tell=print
-        )
+        notebook, also = notebook_path(self.variables), papermill_folders(self.variables)
+        path = checkpoint_for(cell, notebook, Path.cwd(), self._files, also=also, tell=print)
         self._files.used(path, cell)
         return path
 
