@@ -32,7 +32,7 @@ from .progress import say_unrecorded
 from .row_adoption import with_rows_beside
 from .row_runs import Job, RowRuns
 from .row_store import RowRecord, RowStore
-from .tables import Column, Records, RowTable, in_kind_of, table_of
+from .tables import Column, Records, RowTable, in_kind_of, table_of, write_table
 from .template import RowTemplate
 
 __all__ = ["Cell", "Study", "study"]
@@ -354,6 +354,16 @@ class Study:
         frame = self._long()
         names = list(frame[0]) if frame else []
         return MetricTable(names, [[row[name] for name in names] for row in frame], []).to_csv(path)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the long table to a CSV, JSONL or Parquet file, by its ending; returns the path."""
+        rows = self._long()
+        return write_table({name: [row[name] for row in rows] for name in (rows[0] if rows else ())}, Path(path))
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The path of its file, or `None` if it is in memory only."""
+        return str(self._store.path) if self._store.path else None
 
     def methods(self) -> str:
         """A paragraph for the methods section of a paper: models, dates, settings, n, seeds, budget, statistics."""

@@ -165,3 +165,36 @@ def test_the_display_is_a_table_and_hostile_text_stays_text() -> None:
     assert "30 more rows in .frame" in html
     assert "40 rows" not in html or "rows done" in html
     assert str(labels).startswith("20 of 40 rows done") or "of 40 rows done" in str(labels)
+
+
+async def test_show_and_export_take_what_is_recorded_under_the_name(
+    shell: Any, model: ScriptedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shell.value(f"%%rlm {QUIET} --over df --name labels\nSay {{{{text}}}}")
+    shell.names["texts"] = ["x", "y", "z"]
+    await shell.value(f"%%rlm {QUIET} --over texts -o labels --no-checkpoint\nOther {{{{row}}}}")
+
+    async def shown_and_exported() -> tuple[int, list[str], str]:
+        capsys.readouterr()
+        shown = await shell.value("%rlm show labels")
+        said = capsys.readouterr().out
+        await shell.value("%rlm export labels --csv")
+        written = pandas.read_csv(tmp_path / "labels.csv")
+        assert len(written) == len(shown)
+        return len(shown), list(written.columns), said
+
+    count, columns, said = await shown_and_exported()
+    assert (count, columns[:3]) == (2, ["row", "task", "answer"])
+    assert "the variable labels holds another one" in said
+
+    # The variable holds what is recorded under its name: its table comes along.
+    await shell.value(f"%%rlm {QUIET} --over df -o labels --name labels\nSay {{{{text}}}}")
+    count, columns, said = await shown_and_exported()
+    assert (count, columns[:3], columns[-1], "rlm:" in said) == (2, ["text", "n", "answer"], "_row", False)
+    await shell.value(f"%%rlm {QUIET} --over df -o labels --name labels --limit 1\nSay {{{{text}}}}")
+    assert "with 1 of the 2 rows" in (await shown_and_exported())[2]
+
+    # Nothing is recorded under the name of the variable.
+    (tmp_path / "notebook.rlm" / "labels.rlmx.jsonl").unlink()
+    await shell.value(f"%%rlm {QUIET} --over texts -o labels --no-checkpoint\nOther {{{{row}}}}")
+    assert (await shown_and_exported())[0] == 3

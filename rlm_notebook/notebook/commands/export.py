@@ -14,7 +14,9 @@ from ...checkpoints.location import rows_name
 from ...console import say
 from ...core.redaction import store_of
 from ...exceptions import ConfigurationError
+from ...experiments.mapping import Experiment
 from ...experiments.recorded import RecordedExperiment
+from ...experiments.study import Study
 from ...runtime.run_view import RunView
 from ...views.export.report import Report
 from ..cell.line_parser import LineParser
@@ -60,7 +62,7 @@ def _export(session: Session, options: argparse.Namespace) -> None:
         say(f"rlm: {remark}")
 
 
-def _export_rows(rows: RecordedExperiment, name: str, form: str, path: str) -> None:
+def _export_rows(rows: Experiment | Study | RecordedExperiment, name: str, form: str, path: str) -> None:
     """The rows of an experiment as a table."""
     suffix = _TABLES.get(form)
     if suffix is None:
@@ -76,7 +78,10 @@ def _export_rows(rows: RecordedExperiment, name: str, form: str, path: str) -> N
         rows.write(target.with_suffix(suffix) if not target.suffix else target)
     except OSError as error:
         raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
-    say(f"rlm: the {len(rows)} rows of {name} are written to {target}")
+    count = len(rows.frame) if isinstance(rows, Study) else len(rows)
+    say(f"rlm: the {count} rows of {name} are written to {target}")
+    if isinstance(rows, RecordedExperiment):
+        say("rlm: they are numbered as recorded; .write(PATH) of the experiment adds the columns of its table")
 
 
 # -- the formats ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ...checkpoints.location import (
     run_folder,
     run_folders,
 )
+from ...console import say
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
@@ -22,7 +23,9 @@ from ..cell.line_parser import close_to
 from ..kernel.session import Session
 
 if TYPE_CHECKING:
+    from ...experiments.mapping import Experiment
     from ...experiments.recorded import RecordedExperiment
+    from ...experiments.study import Study
 
 __all__ = [
     "experiment_named",
@@ -61,8 +64,33 @@ def experiment_names(session: Session) -> list[str]:
     return [rows_name(path) for path in experiments_kept(session)]
 
 
-def experiment_named(session: Session, name: str) -> RecordedExperiment | None:
-    """The recorded rows of the experiment with this name or path; `None` if it names none. A run comes first."""
+def experiment_named(session: Session, name: str) -> Experiment | Study | RecordedExperiment | None:
+    """The experiment with this name or path; `None` if it names none. A run comes first.
+
+    What is recorded under a name comes before a variable of that name, and a line says so; but a variable that holds
+    this very experiment also has the table of its rows, and is given instead.
+    """
+    from ...experiments.mapping import Experiment
+    from ...experiments.recorded import RecordedExperiment
+    from ...experiments.study import Study
+
+    found, held = _recorded_rows(session, name), session.variables.get(name)
+    if not isinstance(held, Experiment | Study | RecordedExperiment):
+        return found
+    if found is None:
+        if name not in run_names(session):
+            return held
+        say(f"rlm: {name} is the recorded run; the variable {name}, an experiment, is not meant")
+        return None
+    if held.checkpoint != found.checkpoint:
+        say(f"rlm: {name} is the experiment in {found.checkpoint}; the variable {name} holds another one")
+        return found
+    if isinstance(held, Experiment) and (rows := len(set(held.keys))) < len(found):
+        say(f"rlm: {name} is the variable, with {rows} of the {len(found)} rows in {found.checkpoint}")
+    return held
+
+
+def _recorded_rows(session: Session, name: str) -> RecordedExperiment | None:
     from ...experiments.recorded import load_experiment
 
     if "/" in name or "\\" in name or name.endswith(".jsonl"):

@@ -76,10 +76,8 @@ RUNS = Command("the saved runs and experiments beside this notebook; the value h
 
 def _show(session: Session, options: argparse.Namespace) -> RunView | RecordedExperiment | Experiment | Study:
     if options.name:
-        held = session.variables.get(options.name)
-        if isinstance(held, Experiment | Study | RecordedExperiment):
-            return held
-        return experiment_named(session, options.name) or run_named(session, options.name)
+        rows = experiment_named(session, options.name)
+        return rows if rows is not None else run_named(session, options.name)
     if session.last is None:
         raise UsageError("%rlm show: no run yet in this session; name one of `%rlm runs`")
     return session.last
