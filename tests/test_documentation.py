@@ -23,6 +23,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 FENCE = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1$", re.M | re.S)
 #: Blocks that do not run here, by a part of their text, with the reason.
 EXEMPT = {
+    "from dask.distributed import": "needs a Dask scheduler",
     "client.chat.completions.create": "the client of OpenAI's SDK needs a key and a network",
     "Batched(": "batches are made by the endpoints of OpenAI and Anthropic only",
 }

@@ -315,7 +315,7 @@ def _in_words(error: ValidationError) -> str:
         first["input"].get("decision") if path == ["decision"] and isinstance(first["input"], dict) else first["input"]
     )
     if first["type"] == "value_error":
-        problem = f": {first['ctx']['error']}"
+        problem = f": {first.get('ctx', {}).get('error', first['msg'])}"
     elif first["type"] == "missing" or (path == ["decision"] and given is None):
         problem = " is missing"
     else:
