@@ -175,9 +175,10 @@ class Experiment:
         """The input, in its order and its own kind of table, with the results in further columns.
 
         The answer is in `answer`, or in a column for each field of an output type with fields; where the input has a
-        column of that name, an underscore is put before it. `_state` is "done", "failed", "cancelled" or "pending";
-        `_error` says why a row has no answer; `_cost_usd`, `_tokens`, `_seconds` and `_calls` are over all executions
-        of the row, and 0 in a row that shares the result of an equal one before it; `_row` is the number of the row.
+        column of that name, an underscore is put before it. `_state` is "done", "failed", "cancelled" or "pending" (it
+        has not run, for example because the budget was spent before). `_error` says why a row has no answer;
+        `_cost_usd`, `_tokens`, `_seconds` and `_calls` are over all executions of the row, and 0 in a row that shares
+        the result of an equal one before it; `_row` is the number of the row.
         """
         return self._table.with_columns(self._columns())
 

@@ -175,8 +175,6 @@ class RowRuns:
             return "pending", None
         if self._cancelled:
             return "cancelled", "cancelled before it ran"
-        if self.stopped and not self.stopped.startswith("the pilot"):
-            return "failed", self.stopped
         return "pending", self.stopped or None
 
     def run_of(self, key: str) -> Run | None:
@@ -427,6 +425,9 @@ class RowRuns:
         if isinstance(error, BudgetExceededError) and self._meter.refused is not None:
             self.broken.add(job.key)
             self._stop(self._meter.refused)
+            if self.store.state(job.key) is None:
+                # Refused before its first call: it has not run.
+                return
         elif isinstance(error, ModelError) and error.fatal:
             if self._errors == "raise" or (self.done == self.reused and is_new):
                 raise error

@@ -371,7 +371,8 @@ class Study:
         ended = [record for cell in self._cells if (record := cell.record) is not None]
         moments = [record.at for record in ended if record.at]
         dates = sorted({time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in moments})
-        failed = sum(self._started.state(cell.key)[0] == "failed" for cell in self._cells)
+        states = [self._started.state(cell.key)[0] for cell in self._cells]
+        failed, pending = states.count("failed"), states.count("pending")
         spent = self.usage
         budget = self._budget.to_json() if self._budget is not None else {}
         cost = "of unknown cost" if spent.cost_usd is None else f"{spent.cost_usd:.4g} dollars"
@@ -382,8 +383,9 @@ class Study:
             f"Models: {', '.join(models)}; run {_span(dates)} (UTC) with rlm_notebook {__version__}.",
             f"The task was: {self.arms[0].task.strip()!r}.",
             "The arm with max_depth=1 answers in one call and is the baseline.",
-            f"Of {len(self._cells)} runs, {failed} failed and have no score; all runs together used {spent.calls} "
-            f"calls, {spent.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
+            f"Of {len(self._cells)} runs, {failed} failed and have no score"
+            f"{f', {pending} did not run' if pending else ''}; all runs together used {spent.calls} calls, "
+            f"{spent.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
             "Intervals are 95 %: Wilson's for proportions (with the effective number of trials where rows were "
             "repeated), bias-corrected and accelerated bootstrap over rows otherwise. Differences are paired by row, "
             "repeats averaged within a row; binary scores without repeats were tested by McNemar's exact test, others "
@@ -421,10 +423,11 @@ class Study:
         return found
 
     def _costs(self, arm: Arm) -> tuple[list[RowRecord], int, int]:
-        """The records of an arm, the number of its failed runs, and of those that did not run."""
+        """The records of an arm, the number of its failed runs, and of all that ran."""
         cells = [cell for cell in self._cells if cell.arm is arm]
         states = [self._started.state(cell.key)[0] for cell in cells]
-        return [cell.record for cell in cells if cell.record is not None], states.count("failed"), len(cells)
+        ran = len(states) - states.count("pending")
+        return [cell.record for cell in cells if cell.record is not None], states.count("failed"), ran
 
     def __repr__(self) -> str:
         done = sum(self._started.state(cell.key)[0] == "done" for cell in self._cells)

@@ -268,7 +268,7 @@ def test_an_exhausted_quota_keeps_what_was_done() -> None:
     labels = engine_of(some).map(TASK, rows(*"abcde"), concurrency=1)
 
     assert labels.status == "stopped"
-    assert labels.frame["_state"] == ["done", "done", "failed", "failed", "failed"]
+    assert labels.frame["_state"] == ["done", "done", "failed", "pending", "pending"]
     assert all("quota" in error for error in labels.frame["_error"][2:])
 
 
@@ -288,7 +288,8 @@ def test_one_budget_for_all_rows_and_a_larger_one_continues(tmp_path: Path) -> N
     labels = engine_of(model).map(TASK, rows(*"abcdef"), checkpoint=path, budget=Budget(calls=4))
 
     assert len(model.asked) == 4
-    assert sorted(labels.frame["_state"]) == ["done"] * 4 + ["failed"] * 2
+    assert sorted(labels.frame["_state"]) == ["done"] * 4 + ["pending"] * 2
+    assert str(labels.summary).startswith("4 of 6 rows done, 2 not run, 4 calls")
     assert labels.status == "stopped"
     assert "the budget of 4 calls is spent" in labels.summary.note
     assert "the budget of 4 calls is spent" in str(labels.frame["_error"])
@@ -356,7 +357,7 @@ def test_a_budget_finishes_whole_rows_in_their_order(budget: Budget, tmp_path: P
     done = labels.summary.done
 
     assert done >= 2
-    assert labels.frame["_state"] == ["done"] * done + ["failed"] * (20 - done)
+    assert labels.frame["_state"] == ["done"] * done + ["pending"] * (20 - done)
     assert labels.frame["_calls"] == [4] * done + [0] * (20 - done), "nothing is paid for rows that are not finished"
     if budget.calls:
         assert "10 calls does not suffice for the next row (8 used, and it may take 4)" in labels.summary.note
