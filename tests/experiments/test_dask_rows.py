@@ -17,7 +17,7 @@ from rlm_notebook.experiments.row_store import RowStore
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
-distributed = pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed", reason="pip install 'rlm-notebook[dask]'")
 
 
 class Logged:

@@ -12,6 +12,9 @@ from rlm_notebook import ScriptedModel
 from tests.support.front_end import FrontEnd, without_widgets
 from tests.support.waiting import until
 
+#: With those that need Jupyter's own tools, which the README's command does not install.
+pytestmark = pytest.mark.kernel
+
 SCRIPT = {"Plan a trip": {"way": "the train for $5, or the bus for $10", "stay": r"\(n\) nights"}}
 
 
@@ -25,7 +28,8 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
 
 def converted(outputs: Any) -> str:
     """The page of a notebook with one cell of these outputs."""
-    nbconvert = pytest.importorskip("nbconvert")
+    import nbconvert
+
     shown = [nbformat.v4.new_output("display_data", data=dict(data)) for data in outputs]
     cell = nbformat.v4.new_code_cell("%%rlm -m model\nPlan a trip", outputs=shown)
     page, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))

@@ -135,7 +135,7 @@ async def test_after_the_last_cell_a_call_extracts_the_answer() -> None:
     node = output.run.tree["0"]
     assert output.content == "what there is"
     assert len(node.cells) == 3
-    assert node.remark == "the answer was extracted after 3 cells"
+    assert node.remark == "the answer was extracted after 3 cells (max_cells of CodeSandbox)"
     assert "no end" in model.requests[-1].messages[-1]["content"]
 
 
