@@ -43,6 +43,8 @@ MOST_ROWS = 64
 BATCHES = 4
 #: Seconds between two looks at which workers there are.
 INTERVAL = 0.5
+#: Seconds between two looks at whether the worker is there whose result is being fetched.
+FETCH = 2.0
 
 
 def checked_client(executor: Any) -> Any:
@@ -151,7 +153,7 @@ class DaskRows:
                     await self._look()
                 for batch in [each for each in self._batches if each.has_ended]:
                     self._batches.discard(batch)
-                    self._take(batch)
+                    await self._take(batch)
         finally:
             for batch in self._batches:
                 batch.future.cancel(force=True)
@@ -249,7 +251,22 @@ class DaskRows:
         )
         self._again.extend(batch.jobs)
 
-    def _take(self, batch: _Batch) -> None:
+    async def _result(self, batch: _Batch) -> Solved | None:
+        """What a worker gave back; `None` if the worker was lost before its result was here.
+
+        A result stays in the memory of its worker until it is fetched: if the worker dies in between, Dask waits for
+        ever, because no other worker may run the batch.
+        """
+        while True:
+            try:
+                solved: Solved = await asyncio.to_thread(batch.future.result, FETCH)
+                return solved
+            except TimeoutError:
+                if batch.worker not in await asyncio.to_thread(self._client.nthreads):
+                    batch.future.cancel(force=True)
+                    return None
+
+    async def _take(self, batch: _Batch) -> None:
         """Record what a worker gave back."""
         future, runs = batch.future, self._runs
         if future.status == "cancelled" or future.status == "lost":
@@ -261,7 +278,10 @@ class DaskRows:
                 f"a worker could not run its rows ({type(error).__name__}: {error}); it needs rlm_notebook and what "
                 "the models need, in the same versions as here"
             ) from error
-        solved: Solved = future.result()
+        solved = await self._result(batch)
+        if solved is None:
+            self._lost(batch)
+            return
         runs.count_elsewhere(solved.spent)
         if solved.lines:
             runs.store.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, Budget, Experiment
+from rlm_notebook.experiments.dask_rows import DaskRows
 from rlm_notebook.experiments.row_store import RowStore
 from tests.support.waiting import until
 
@@ -103,6 +105,27 @@ async def test_a_killed_worker_loses_nothing_and_repeats_nothing_recorded(
     assert len(twice) <= 64, "only what was in flight runs twice"
     assert len(model.calls()) <= 500
     assert len(set(RowStore(path))) == 300
+
+
+async def test_a_worker_that_is_killed_before_its_result_is_fetched(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, texts = Logged(tmp_path / "calls"), [f"text {number}" for number in range(100)]
+    take, killed = DaskRows._take, []
+
+    async def killing(self: DaskRows, batch: Any) -> None:
+        if not killed:
+            killed.append(batch.worker)
+            os.kill(
+                (await asyncio.to_thread(client.run, os.getpid, workers=[batch.worker]))[batch.worker], signal.SIGKILL
+            )
+        await take(self, batch)
+
+    monkeypatch.setattr(DaskRows, "_take", killing)
+    labels = await mapped(model, client, texts, checkpoint=tmp_path / "labels")
+
+    assert killed
+    assert labels.frame["_state"] == ["failed" if text.endswith("13") else "done" for text in texts]
 
 
 @pytest.mark.parametrize("calls", [10, 57])
