@@ -120,8 +120,9 @@ def test_a_restarted_kernel_leaves_no_server(new_kernel: Callable[..., Kernel], 
     ready(kernel)
     pids = kernel.run(
         "import subprocess\n"
-        "' '.join(line.split()[0] for line in subprocess.run(['ps', '-A', '-o', 'pid=,args='], capture_output=True,"
-        f" text=True).stdout.splitlines() if {sdk_mcp_server.__file__!r} in line)"
+        # Whole lines, whatever width the environment names.
+        "listed = subprocess.run(['ps', '-A', '-ww', '-o', 'pid=,args='], capture_output=True, text=True).stdout\n"
+        f"' '.join(line.split()[0] for line in listed.splitlines() if {sdk_mcp_server.__file__!r} in line)"
     ).text.strip("'")
     mine = [int(pid) for pid in pids.split()]
     assert len(mine) >= 2, "the guard and the server"
