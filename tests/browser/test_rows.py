@@ -27,7 +27,7 @@ def say(request):
 
 model = ScriptedModel(say, price=(0.5, 2.0), latency=0.1)
 """
-CELL = """%%rlm -m model --over rows --max-depth 2 --concurrency 8 --budget 50 --name labels
+CELL = """%%rlm -m model --over rows --max-depth 2 --concurrency 8 --budget 50 --name labels-THEME
 {{text}}"""
 DONE = "() => parseInt(document.querySelector('.rx-summary b').textContent.replaceAll(',', ''))"
 
@@ -49,7 +49,8 @@ def violations(page: Any) -> list[str]:
 def test_ten_thousand_rows_live(lab: Any, open_notebook: Any, theme: str) -> None:
     lab.theme(f"JupyterLab {theme}")
     try:
-        page = open_notebook(lab.write(f"rows_{theme.lower()}", SETUP, CELL))
+        # A name of its own: rows that another notebook recorded under the same one would be reused.
+        page = open_notebook(lab.write(f"rows_{theme.lower()}", SETUP, CELL.replace("THEME", theme.lower())))
         tab = page.tab
         page.run_all()
         tab.wait_for_selector('.rx[data-status="running"]')
