@@ -35,6 +35,20 @@ async def slow(seconds: float) -> str:
     return "waited"
 
 
+_met = asyncio.Condition()
+_meeting: list[int] = []
+
+
+@server.tool(annotations=READS)
+async def meet(count: int) -> str:
+    """Return when so many calls of it are under way at once."""
+    async with _met:
+        _meeting.append(count)
+        _met.notify_all()
+        await _met.wait_for(lambda: len(_meeting) >= count)
+    return "met"
+
+
 @server.tool(annotations=READS)
 async def hang() -> str:
     """Block, and never look at the input again."""
