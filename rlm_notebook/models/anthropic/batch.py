@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...exceptions import ModelError
 from ...ports import Reply, Request
-from ..provider.batch import field_of, item_error, moment
+from ..provider.batch import asked, field_of, item_error, moment
 from ..provider.errors import Endpoint
-from ..provider.http_clients import ClientSettings, client_for
+from ..provider.http_clients import ClientSettings
 from .errors import model_error
 from .reply import MessageWritten
 
@@ -88,10 +87,4 @@ class AnthropicBatches:
         return written.reply()
 
     async def _asked(self, ask: Callable[[Any], Awaitable[T]]) -> T:
-        try:
-            return await ask(await client_for(self.settings))
-        except ModelError:
-            raise
-        except Exception as error:
-            # The SDK's error is not chained: it may repeat the key, and says nothing more.
-            raise model_error(error, self.endpoint) from None
+        return await asked(self.settings, ask, lambda error: model_error(error, self.endpoint))

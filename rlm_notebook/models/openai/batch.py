@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...exceptions import ModelError
 from ...ports import Reply, Request
-from ..provider.batch import field_of, item_error
+from ..provider.batch import asked, field_of, item_error
 from ..provider.errors import Endpoint
-from ..provider.http_clients import ClientSettings, client_for
+from ..provider.http_clients import ClientSettings
 from ..provider.reply import Written
 from .errors import model_error
 from .request import ProviderRequest
@@ -104,10 +103,4 @@ class OpenAIBatches:
         return written.reply()
 
     async def _asked(self, ask: Callable[[Any], Awaitable[T]]) -> T:
-        try:
-            return await ask(await client_for(self.settings))
-        except ModelError:
-            raise
-        except Exception as error:
-            # The SDK's error is not chained: it may repeat the key, and says nothing more.
-            raise model_error(error, self.endpoint) from None
+        return await asked(self.settings, ask, lambda error: model_error(error, self.endpoint))

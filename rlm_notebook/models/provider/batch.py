@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ...exceptions import ModelError
 from .errors import Endpoint, verdict_on
+from .http_clients import ClientSettings, client_for
 
-__all__ = ["field_of", "item_error", "moment"]
+__all__ = ["asked", "field_of", "item_error", "moment"]
+
+T = TypeVar("T")
+
+
+async def asked(
+    settings: ClientSettings, ask: Callable[[Any], Awaitable[T]], error_of: Callable[[Exception], ModelError]
+) -> T:
+    """What `ask(client)` gives. Raises `ModelError`, which `error_of` makes of what the SDK raises."""
+    try:
+        return await ask(await client_for(settings))
+    except ModelError:
+        raise
+    except Exception as error:
+        # The SDK's error is not chained: it may repeat the key, and says nothing more.
+        raise error_of(error) from None
 
 
 def item_error(status: int, error: Any, endpoint: Endpoint) -> ModelError:
