@@ -10,7 +10,7 @@ PACKAGE = Path(rlm_notebook.__file__).parent
 #: From the ground up: a module imports from its own layer and from those before it, never from those after it.
 LAYERS = [
     {"version", "exceptions", "core"},
-    {"ports", "host", "console", "concurrency", "credentials"},
+    {"ports", "host", "concurrency"},
     {"views", "types", "values", "output_type"},
     {"tools", "prompts", "pricing", "documents", "memory"},
     # What implements the ports needs nobody who uses it.

@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 from ..async_engine import AsyncRecursiveEngine
 from ..checkpoints.json_file import JsonFile, load_recorded
 from ..checkpoints.location import ROWS_SUFFIX
-from ..console import lenient_streams
 from ..core.limits import Budget
 from ..core.plain_text import terminal_text
 from ..documents.source import named_sources
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
+from ..host.console import lenient_streams
 from ..memory import SharedMemory
 from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from ..runtime.recorded_run import load_run

@@ -10,9 +10,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import IO, Any, Protocol
 
-from ..console import written
 from ..core.limits import Budget
 from ..exceptions import ConfigurationError
+from ..host.console import written
 from .display import progress_text
 from .row_runs import RowRuns
 

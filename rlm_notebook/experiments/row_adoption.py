@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..checkpoints.location import adoption_line, is_orphan, notebook_path, papermill_folders, run_folder, run_folders
-from ..console import say
 from ..exceptions import CheckpointError
 from ..host import current_host
+from ..host.console import say
 from ..runtime.config import RunMode
 from .row_store import RowStore
 

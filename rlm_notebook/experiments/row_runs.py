@@ -31,7 +31,6 @@ from ..concurrency.cancellation import is_being_cancelled, is_failure
 from ..core.error_text import error_text
 from ..core.limits import NOTHING, Budget, Usage
 from ..core.records import Recorded
-from ..credentials import without_keys
 from ..exceptions import (
     BudgetExceededError,
     CheckpointError,
@@ -40,6 +39,7 @@ from ..exceptions import (
     ModelError,
     ReplayError,
 )
+from ..host.credentials import without_keys
 from ..runtime.active_time import ActiveTime
 from ..runtime.admission import budget_error
 from ..runtime.budget import BudgetMeter, OverBudget

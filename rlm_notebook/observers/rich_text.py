@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ..console import encodable
 from ..core.events import Event, Token
+from ..host.console import encodable
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows

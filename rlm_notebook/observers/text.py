@@ -8,10 +8,10 @@ import sys
 from importlib.util import find_spec
 from typing import IO, Protocol
 
-from ..console import written
 from ..core.events import Event, Failed, Finished, Retried, Token
 from ..core.limits import Usage
 from ..core.text import printable
+from ..host.console import written
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of
 from ..views.outline import SYMBOLS, outline_rows, reason, shown_state

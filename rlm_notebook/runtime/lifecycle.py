@@ -13,8 +13,8 @@ from ..concurrency.threads import read_beside
 from ..core.error_text import causes_text, described
 from ..core.events import Cancelled, RunFinished, RunStarted
 from ..core.tree import NodeState
-from ..credentials import without_keys
 from ..exceptions import BudgetExceededError, CheckpointError, RLMError
+from ..host.credentials import without_keys
 from ..types import Output
 from .admission import budget_error
 from .budget import OverBudget

@@ -46,8 +46,8 @@ from ..core.redaction import store_of
 from ..core.replay_events import cell_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, ToolUse
-from ..credentials import without_keys
 from ..exceptions import LimitError
+from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
 from ..ports import Message, Model, Part, Reply, Request, ToolCall
 from ..pricing import estimate

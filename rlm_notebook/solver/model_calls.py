@@ -45,8 +45,8 @@ from ..core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, on
 from ..core.recordable import plain, plain_arguments, plain_text, plain_usage
 from ..core.retry import RetryPolicy
 from ..core.tree import NodeState
-from ..credentials import without_keys
 from ..exceptions import ExecutionError, ModelError, RLMError
+from ..host.credentials import without_keys
 from ..ports import Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
 from ..runtime.run_context import RunContext

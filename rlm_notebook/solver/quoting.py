@@ -23,8 +23,8 @@ from ..core.quotes import (
 )
 from ..core.recordable import plain_text
 from ..core.tree import Node
-from ..credentials import without_keys
 from ..exceptions import ExecutionError
+from ..host.credentials import without_keys
 from ..memory import SharedMemory
 from ..output_type import OutputType
 from ..ports import Reply

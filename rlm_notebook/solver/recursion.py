@@ -25,8 +25,8 @@ from ..core.node import ENDED, THOUGHTS
 from ..core.plan import Execute, Program
 from ..core.quotes import counted_quotes
 from ..core.tree import Node
-from ..credentials import without_keys
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, LimitError
+from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
 from ..ports import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions

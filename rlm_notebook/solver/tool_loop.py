@@ -38,8 +38,8 @@ from ..core.recordable import plain_text
 from ..core.replay_events import tool_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, Round, ToolUse
-from ..credentials import without_keys
 from ..exceptions import ToolError
+from ..host.credentials import without_keys
 from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
 from ..ports import Message, Model, Reply, Request, ToolCall
 from ..runtime.approvals import Rejected

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RecursiveEngine, ScriptedModel, ToolError
 from rlm_notebook.core.masking import redacted, without_basic
-from rlm_notebook.credentials import remember_key, without_keys
+from rlm_notebook.host.credentials import remember_key, without_keys
 from rlm_notebook.models.provider.errors import one_line
 from rlm_notebook.ports import Reply, Request, ToolCall
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...credentials import without_keys
+from ...host.credentials import without_keys
 from ...tools.code_version import code_version
 from ..extraction import Extraction, Extractor, Unreadable, of_passages
 

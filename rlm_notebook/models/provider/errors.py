@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from ...core.limits import Usage
 from ...core.masking import redacted
 from ...core.text import well_formed
-from ...credentials import remember_key, without_keys
 from ...exceptions import ModelError
+from ...host.credentials import remember_key, without_keys
 from .http_clients import is_loopback, proxy_for
 from .sse import NotJSON
 

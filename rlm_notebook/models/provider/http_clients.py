@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from ...credentials import remember_key
 from ...exceptions import ConfigurationError
+from ...host.credentials import remember_key
 
 __all__ = ["ClientSettings", "check_url", "client_for", "is_loopback", "let_go", "proxy_for", "without_credentials"]
 

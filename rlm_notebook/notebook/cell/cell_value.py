@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.error_text import described, error_text
 from ...core.text import printable
-from ...credentials import without_keys
+from ...host.credentials import without_keys
 from ...runtime.run_view import RunView
 from ...types import Output
 from ..kernel.session import Session

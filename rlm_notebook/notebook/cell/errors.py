@@ -6,11 +6,11 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ...console import printed
 from ...core.plain_text import without_links
 from ...core.text import printable
 from ...core.tree import NodeState
 from ...exceptions import BudgetExceededError, LimitError, RLMError
+from ...host.console import printed
 from ...runtime.run_view import RunView
 from .argument_types import BUDGET_OPTIONS
 from .error_location import place_of

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.memory import MemoryJournal
-from ...console import say
 from ...core.events import Event
 from ...core.records import Recorded
 from ...exceptions import CheckpointError
+from ...host.console import say
 
 __all__ = ["FileOrMemory", "named_file"]
 

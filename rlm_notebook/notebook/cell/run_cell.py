@@ -13,10 +13,10 @@ from IPython.core.error import UsageError
 
 from ...concurrency.cancellation import is_being_cancelled
 from ...concurrency.loop_thread import run_blocking
-from ...console import say
 from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
 from ...experiments.mapping import Experiment
+from ...host.console import say
 from ...ports import Journal
 from ...runtime.run import Run
 from ...types import Output

@@ -12,13 +12,13 @@ from ...async_engine import AsyncRecursiveEngine
 from ...checkpoints.heads import options_in
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.location import related
-from ...console import say
 from ...core.limits import Budget
 from ...core.tree import NodeState
 from ...documents.patterns import has_pattern
 from ...documents.source import named_sources
 from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
+from ...host.console import say
 from ...memory import SharedMemory
 from ...models.registry import default_model
 from ...models.unavailable import UnavailableModel

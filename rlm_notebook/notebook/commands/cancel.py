@@ -7,7 +7,7 @@ from pathlib import Path
 
 from IPython.core.error import UsageError
 
-from ...console import say
+from ...host.console import say
 from ...runtime.run_view import RunView
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ...checkpoints.document import document_of
 from ...checkpoints.location import rows_name
-from ...console import say
 from ...core.redaction import store_of
 from ...exceptions import ConfigurationError
 from ...experiments.mapping import Experiment
 from ...experiments.recorded import RecordedExperiment
 from ...experiments.study import Study
+from ...host.console import say
 from ...runtime.run_view import RunView
 from ...views.export.report import Report
 from ..cell.line_parser import LineParser

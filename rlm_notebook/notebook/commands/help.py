@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ...console import say
+from ...host.console import say
 from ...views.table import Table
 from ..cell.options import parser
 from ..kernel.session import Session

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...async_engine import AsyncRecursiveEngine
-from ...console import say
 from ...engine import RecursiveEngine
+from ...host.console import say
 from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
 from ...ports import Model

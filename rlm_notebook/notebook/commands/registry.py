@@ -31,7 +31,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from ...console import say
+from ...host.console import say
 from ..cell.line_parser import LineParser, close_to, words_of
 from ..cell.run_cell import wait_for
 from ..kernel.session import Session

@@ -15,8 +15,8 @@ from ...checkpoints.location import (
     run_folder,
     run_folders,
 )
-from ...console import say
 from ...exceptions import ConfigurationError
+from ...host.console import say
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
 from ..cell.line_parser import close_to

@@ -12,11 +12,11 @@ from IPython.core.error import UsageError
 
 from ...checkpoints.location import is_archived, rows_name
 from ...checkpoints.selection import recorded_in
-from ...console import say
 from ...exceptions import CheckpointError, ConfigurationError
 from ...experiments.mapping import Experiment
 from ...experiments.recorded import RecordedExperiment, load_experiment
 from ...experiments.study import Study
+from ...host.console import say
 from ...runtime.run_list import RunList, RunSummary, summary_of
 from ...runtime.run_view import RunView
 from ...views.diff import Difference

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...console import say
 from ...core.error_text import described
 from ...core.events import Event, RunFinished
+from ...host.console import say
 from ...runtime.run_view import RunView
 
 if TYPE_CHECKING:

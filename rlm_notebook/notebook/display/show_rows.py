@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...console import say
 from ...core.error_text import described
 from ...experiments.display import html_of
 from ...experiments.mapping import Experiment
+from ...host.console import say
 
 if TYPE_CHECKING:
     from ..widget.rows_view import RowsView

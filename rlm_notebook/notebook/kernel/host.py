@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...checkpoints.location import Cell, FilesInUse, checkpoint_for, notebook_path, papermill_folders
-from ...console import say
+from ...host.console import say
 from .executed_cell import ExecutedCell
 
 if TYPE_CHECKING:

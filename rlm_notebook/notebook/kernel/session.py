@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core.displayhook import CapturingDisplayHook
 
-from ...console import say
+from ...host.console import say
 from ..display.typed_tables import TypedTables
 from .host import NotebookHost
 

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...core.text import printable
-from ...credentials import remember_named
 from ...exceptions import ConfigurationError
+from ...host.credentials import remember_named
 
 __all__ = ["Address", "Launch", "Target", "address_of"]
 

@@ -39,8 +39,8 @@ from pydantic import ValidationError
 from ...concurrency.loop_thread import background_loop
 from ...core.error_text import described
 from ...core.text import printable
-from ...credentials import without_keys
 from ...exceptions import ConfigurationError, ToolError
+from ...host.credentials import without_keys
 from ...version import __version__
 from .address import Address, Launch
 from .http import Http

@@ -27,7 +27,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
 from ...core.text import well_formed_value
-from ...credentials import without_keys
+from ...host.credentials import without_keys
 from .address import Launch
 
 __all__ = ["Stdio"]

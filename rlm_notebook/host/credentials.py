@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from .core.masking import redacted, without_basic
+from ..core.masking import redacted, without_basic
 
 __all__ = ["remember_key", "remember_named", "without_keys"]
 

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from rlm_notebook import RecursiveEngine, ScriptedModel
 from rlm_notebook.__main__ import main
-from rlm_notebook.console import AS_ASCII, encodable, lenient_streams
+from rlm_notebook.host.console import AS_ASCII, encodable, lenient_streams
 from rlm_notebook.observers.text import TextProgress
 from rlm_notebook.views.outline import SYMBOLS
 from tests.support.waiting import HANG

@@ -1,4 +1,5 @@
-"""Where a run is displayed and saved: the notebook that loaded the extension, else a script.
+"""What the process runs in. Here: where a run is displayed and saved, which is the notebook that loaded the extension,
+else a script. `console` writes to its streams, `credentials` knows the keys of its environment.
 
 The notebook layer is imported by name and on first use, because it is above everything that displays a run.
 """
@@ -10,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..ports import Host
 from .console import say
-from .ports import Host
 
 __all__ = ["PlainHost", "current_host", "html_page", "install_host", "tree_view"]
 
@@ -46,10 +47,10 @@ def install_host(host: Host) -> Host:
 
 def html_page(run: Any) -> str:
     """A live or recorded run as one HTML page that needs only a browser."""
-    page: str = import_module(".notebook.display.html_page", __package__).page_of(run)
+    page: str = import_module("..notebook.display.html_page", __package__).page_of(run)
     return page
 
 
 def tree_view(run: Any) -> Any:
     """A live or recorded run as the widget."""
-    return import_module(".notebook.widget", __package__).TreeView(run)
+    return import_module("..notebook.widget", __package__).TreeView(run)
