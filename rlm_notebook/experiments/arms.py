@@ -1,9 +1,10 @@
-"""The arms of a study: one engine and one task for each combination of a grid, and the baseline of each."""
+"""The arms of a study: one engine and one task for each combination of a grid, or for each named arm of a list, and the
+baseline of each."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,17 +16,22 @@ from ..output_type import OutputType
 from ..runtime.config import EngineOptions
 from ..sandbox.options import CodeSandbox
 
-__all__ = ["Arm", "arms_of", "matching"]
+__all__ = ["Arm", "Grid", "arms_of", "matching"]
 
 #: An arm solves its task in one call: what a tree has to be worth.
-BASELINE = {"max_depth": "1", "code": "None"}
+BASELINE = {"max_depth": "1", "code": "None", "best_of": "1"}
+#: The name of a baseline that is added to a list of arms.
+ONE_CALL = "one call"
 _ABSENT = object()
+
+Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
     """One way to solve the task: `settings` are its levels by factor, as texts; `baseline` is the label of the arm with
-    which its tree is compared (its own, if it is that)."""
+    which its tree is compared (its own, if it is that). With `best_of`, each row is solved so many times, and the most
+    frequent answer counts."""
 
     label: str
     settings: Mapping[str, str]
@@ -33,6 +39,7 @@ class Arm:
     task: str
     baseline: str = ""
     added: bool = False
+    best_of: int = 1
 
     def identity(self, output_type: OutputType | None) -> str:
         """Part of the keys of its rows. Two callables may have the same name: their labels tell them apart."""
@@ -41,17 +48,27 @@ class Arm:
 
 
 def arms_of(
-    task: str | None, grid: Mapping[str, Any], engine: AsyncRecursiveEngine | RecursiveEngine | None, seeds: int
+    task: str | None, grid: Grid, engine: AsyncRecursiveEngine | RecursiveEngine | None, seeds: int
 ) -> list[Arm]:
     """The arms of a grid, with the baseline of each that is not in it. Raises `ConfigurationError`."""
     base = engine.async_engine if isinstance(engine, RecursiveEngine) else engine
+    if isinstance(grid, Mapping):
+        return _combined(task, grid, base, seeds)
+    if isinstance(grid, str) or not isinstance(grid, Sequence) or not all(isinstance(each, Mapping) for each in grid):
+        raise ConfigurationError(
+            f"grid={grid!r:.60}: expected a dict of factors and their levels, or a list of arms, each a dict such as "
+            '{"name": "tree", "max_depth": 3}'
+        )
+    return _listed(task, grid, base, seeds)
+
+
+def _combined(task: str | None, grid: Mapping[str, Any], base: AsyncRecursiveEngine | None, seeds: int) -> list[Arm]:
     levels = {factor: _levels(factor, values) for factor, values in grid.items()}
-    _check(levels, base, task)
+    _check({factor: list(values.values()) for factor, values in levels.items()})
+    _check_complete(levels, base, task)
     if "max_depth" not in levels:
         # The depth of the engine itself is a level, so that an arm and its baseline can be told apart.
-        default = next(each.default for each in fields(EngineOptions) if each.name == "max_depth")
-        depth = base.max_depth if base is not None else default
-        levels["max_depth"] = {str(depth): depth}
+        levels["max_depth"] = {str(_depth_of(base)): _depth_of(base)}
     if "code" not in levels and base is not None and base.code is not None:
         levels["code"] = {_label(base.code): base.code}
     combinations = [dict(zip(levels, each, strict=True)) for each in itertools.product(*levels.values())]
@@ -59,18 +76,92 @@ def arms_of(
     for each in list(combinations):
         if _plain(each) not in combinations:
             combinations.append(_plain(each))
-    levels["max_depth"].setdefault("1", 1)
-    if "code" in levels:
-        levels["code"].setdefault("None", None)
+    for factor, plain in (("max_depth", 1), ("code", None), ("best_of", 1)):
+        if factor in levels:
+            levels[factor].setdefault(str(plain), plain)
     varied = [factor for factor in levels if len({each[factor] for each in combinations}) > 1] or ["max_depth"]
     labels = [", ".join(f"{factor}={each[factor]}" for factor in varied) for each in combinations]
     found = []
     for at, each in enumerate(combinations):
         values = {factor: levels[factor][name] for factor, name in each.items()}
-        text = values.pop("task", task)
         baseline = labels[combinations.index(_plain(each))]
-        found.append(Arm(labels[at], each, _engine(base, values, seeds), str(text), baseline, at >= given))
+        found.append(_arm(labels[at], each, values, base, task, seeds, baseline, at >= given))
     return found
+
+
+def _listed(
+    task: str | None, given: Sequence[Mapping[str, Any]], base: AsyncRecursiveEngine | None, seeds: int
+) -> list[Arm]:
+    """The arms of a list. The baseline of an arm is the first one of one call with the same model and the same task."""
+    if not given:
+        raise ConfigurationError('grid=[]: give at least one arm, such as {"name": "tree", "max_depth": 3}')
+    arms: list[tuple[str, dict[str, Any]]] = []
+    for each in given:
+        values = {str(factor): value for factor, value in each.items() if factor != "name"}
+        _check({factor: [value] for factor, value in values.items()})
+        _check_complete(values, base, task)
+        settings = ", ".join(f"{factor}={_label(value)}" for factor, value in values.items())
+        label = str(each.get("name") or settings or f"max_depth={_depth_of(base)}")
+        if label in dict(arms):
+            raise ConfigurationError(f"grid: two arms are named {label!r}; give each a name of its own")
+        arms.append((label, values))
+    baselines: list[str] = []
+    for _, values in list(arms):
+        same = _question(values)
+        known = next((label for label, each in arms if _is_one_call(each, base) and _question(each) == same), None)
+        if known is None:
+            several = any(_question(each) != same for _, each in arms)
+            which = ", ".join(f"{factor}={_label(value)}" for factor, value in same.items()) if several else ""
+            known = _unused(f"{ONE_CALL}, {which}" if which else ONE_CALL, dict(arms))
+            arms.append((known, {**same, "max_depth": 1, **({"code": None} if base is not None and base.code else {})}))
+        baselines.append(known)
+    baselines += [label for label, _ in arms[len(given) :]]
+    return [
+        _arm(label, _named(values), values, base, task, seeds, baseline, at >= len(given))
+        for at, ((label, values), baseline) in enumerate(zip(arms, baselines, strict=True))
+    ]
+
+
+def _is_one_call(values: Mapping[str, Any], base: AsyncRecursiveEngine | None) -> bool:
+    code = values.get("code", base.code if base is not None else None)
+    return values.get("max_depth", _depth_of(base)) == 1 and not code and values.get("best_of", 1) == 1
+
+
+def _question(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What arms must have in common to be compared: who answers, and what."""
+    return {factor: value for factor, value in values.items() if factor in ("model", "task")}
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, str]:
+    return {factor: _label(value) for factor, value in values.items()}
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(each for each in names if each not in taken)
+
+
+def _depth_of(base: AsyncRecursiveEngine | None) -> int:
+    if base is not None:
+        return base.max_depth
+    default: Any = next(each.default for each in fields(EngineOptions) if each.name == "max_depth")
+    return int(default)
+
+
+def _arm(
+    label: str,
+    settings: Mapping[str, str],
+    values: Mapping[str, Any],
+    base: AsyncRecursiveEngine | None,
+    task: str | None,
+    seeds: int,
+    baseline: str,
+    added: bool,
+) -> Arm:
+    options = dict(values)
+    text, best_of = options.pop("task", task), options.pop("best_of", 1)
+    engine = _engine(base, options, repeated=seeds > 1 or best_of > 1)
+    return Arm(label, settings, engine, str(text), baseline, added, best_of)
 
 
 def _plain(each: dict[str, str]) -> dict[str, str]:
@@ -105,31 +196,32 @@ def _label(value: Any) -> str:
     return str(named)
 
 
-def _check(levels: Mapping[str, Any], base: AsyncRecursiveEngine | None, task: str | None) -> None:
-    known = {each.name for each in fields(EngineOptions)} - {"llm", "observers", "verbose", "budget"} | {
-        "model",
-        "task",
-    }
-    unknown = sorted(set(levels) - known)
+def _check(levels: Mapping[str, Sequence[Any]]) -> None:
+    known = {each.name for each in fields(EngineOptions)} - {"llm", "observers", "verbose", "budget"}
+    known |= {"model", "task", "best_of"}
+    unknown = sorted(set(map(str, levels)) - known)
     if unknown:
         raise ConfigurationError(
             f"grid: {', '.join(unknown)}: no option of an engine; there are {', '.join(sorted(known))}"
         )
-    if base is None and "model" not in levels:
+    for factor in ("max_depth", "best_of"):
+        found = levels.get(factor, ())
+        if any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in found):
+            raise ConfigurationError(f"grid[{factor!r}]={list(found)}: expected whole numbers of at least 1")
+
+
+def _check_complete(factors: Collection[str], base: AsyncRecursiveEngine | None, task: str | None) -> None:
+    if base is None and "model" not in factors:
         raise ConfigurationError('a study needs models: give engine=, or grid={"model": ["openai:gpt-5-mini", ...]}')
-    if task is None and "task" not in levels:
+    if task is None and "task" not in factors:
         raise ConfigurationError('a study needs a task: give task="...", or grid={"task": {"short": "...", ...}}')
-    if "max_depth" in levels and any(
-        isinstance(each, bool) or not isinstance(each, int) for each in levels["max_depth"].values()
-    ):
-        raise ConfigurationError(f"grid['max_depth']={list(levels['max_depth'].values())}: expected whole numbers")
 
 
-def _engine(base: AsyncRecursiveEngine | None, values: dict[str, Any], seeds: int) -> AsyncRecursiveEngine:
+def _engine(base: AsyncRecursiveEngine | None, values: dict[str, Any], *, repeated: bool) -> AsyncRecursiveEngine:
     model = values.pop("model", _ABSENT)
     options = {"llm": model, **values} if model is not _ABSENT else values
-    if seeds > 1:
-        # A cache would give every seed the reply of the first.
+    if repeated:
+        # A cache would give every repeat the reply of the first.
         options["cache"] = None
     if base is None:
         return AsyncRecursiveEngine(**options)

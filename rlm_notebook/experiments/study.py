@@ -24,7 +24,8 @@ from ..runtime.recorded_run import RecordedRun
 from ..scorers import ColumnScorer, Judge
 from ..types import Output
 from ..version import __version__
-from .arms import Arm, arms_of, matching
+from .arms import Arm, Grid, arms_of, matching
+from .best_of import voted
 from .comparison import Comparison, MetricTable, compared, table_of_arms
 from .mapping import mode_of, store_for
 from .plot import Plot, scatter
@@ -39,14 +40,17 @@ __all__ = ["Cell", "Study", "study"]
 
 
 class Cell:
-    """One row in one arm with one seed: its key, and once it has run its record and its scores."""
+    """One row in one arm with one seed: its keys (several with `best_of`), and once it has run its record and its
+    scores."""
 
-    __slots__ = ("arm", "key", "record", "row", "scores", "seed")
+    __slots__ = ("agrees", "arm", "keys", "record", "row", "scores", "seed")
 
-    def __init__(self, row: int, arm: Arm, seed: int, key: str) -> None:
-        self.row, self.arm, self.seed, self.key = row, arm, seed, key
+    def __init__(self, row: int, arm: Arm, seed: int, keys: tuple[str, ...]) -> None:
+        self.row, self.arm, self.seed, self.keys = row, arm, seed, keys
         self.record: RowRecord | None = None
         self.scores: dict[str, float | None] = {}
+        #: Of several calls, at least two gave the answer.
+        self.agrees = True
 
 
 class Study:
@@ -91,7 +95,13 @@ class Study:
             for arm in self.arms:
                 text = next(rendered[arm.label])
                 for seed in range(self.seeds):
-                    yield Cell(row, arm, seed, digest(["study", identity[arm.label], text, seed]))
+                    key = ["study", identity[arm.label], text, seed]
+                    further = (digest([*key, draw]) for draw in range(1, arm.best_of))
+                    yield Cell(row, arm, seed, (digest(key), *further))
+
+    @property
+    def _keys(self) -> list[str]:
+        return list(dict.fromkeys(key for cell in self._cells for key in cell.keys))
 
     def _rendered(self, arm: Arm) -> Iterator[str]:
         template = self._templates[arm.label]
@@ -103,20 +113,21 @@ class Study:
         for cell in self._cells:
             if (cell.row, cell.arm.label) != at:
                 text, at = next(rendered[cell.arm.label]), (cell.row, cell.arm.label)
-            if cell.key in left:
-                left.discard(cell.key)
-                yield Job(cell.key, text, cell.arm.engine, self._given_type)
+            for key in cell.keys:
+                if key in left:
+                    left.discard(key)
+                    yield Job(key, text, cell.arm.engine, self._given_type)
 
     # -- the work --------------------------------------------------------------------------------------------------
 
     def adopt_rows(self) -> None:
         """Take over the rows that the notebook has under another name; called once, before `start`."""
-        self._store = with_rows_beside(self._store, [cell.key for cell in self._cells], self._mode)
+        self._store = with_rows_beside(self._store, self._keys, self._mode)
 
     def start(self) -> None:
         """Start; called once, on a running event loop."""
         self._runs = RowRuns(
-            list(dict.fromkeys(cell.key for cell in self._cells)),
+            self._keys,
             self._jobs,
             self._store,
             budget=self._budget,
@@ -141,8 +152,12 @@ class Study:
         """Read the records, and score them with all scorers that need no model."""
         assert self._runs is not None
         for cell in self._cells:
-            done = self._runs.state(cell.key)[0] == "done"
-            cell.record = self._store.record(cell.key)
+            done = self._state(cell)[0] == "done"
+            records = [record for key in cell.keys if (record := self._store.record(key)) is not None]
+            if records:
+                cell.record, cell.agrees = (
+                    voted(records, self._output_type) if len(cell.keys) > 1 else (records[0], True)
+                )
             if not done or cell.record is None or cell.record.answer is None:
                 continue
             output = self._output(cell.record)
@@ -158,6 +173,12 @@ class Study:
                             f"{self._after_a_scorer}"
                         ) from error
                     cell.scores.update(_scores(name, found))
+
+    def _state(self, cell: Cell) -> tuple[str, str | None]:
+        """The state of a cell, and why it is that; of several calls, one answer is enough once all have ended."""
+        states = [self._started.state(key) for key in cell.keys]
+        unfinished = next((each for each in states if each[0] in ("pending", "cancelled")), None)
+        return unfinished or next((each for each in states if each[0] == "done"), states[0])
 
     @property
     def _after_a_scorer(self) -> str:
@@ -283,8 +304,8 @@ class Study:
     def frame(self) -> Any:
         """One row for each row, arm and seed: `row`, `arm`, its levels, `seed`, `answer`, the scores, `cost_usd`,
         `tokens`, `seconds`, `calls`, `state`, `error`; in the kind of table that was given."""
-        runs, cells = self._started, self._cells
-        states = [runs.state(cell.key) for cell in cells]
+        cells = self._cells
+        states = [self._state(cell) for cell in cells]
         records = [cell.record for cell in cells]
         factors = list(dict.fromkeys(factor for arm in self.arms for factor in arm.settings))
         columns: dict[str, Column] = {
@@ -310,10 +331,12 @@ class Study:
         return in_kind_of(self._table, columns)
 
     def run(self, row: int, arm: str | None = None, seed: int = 0) -> RecordedRun:
-        """The run of one row in one arm (a label, or levels that name one), with its tree."""
+        """The run of one row in one arm (a label, or levels that name one), with its tree; with `best_of` the one whose
+        answer counts."""
         chosen = matching(self.arms, arm) if arm is not None else self.arms[:1]
         cell = next((each for each in self._cells if (each.row, each.seed) == (row, seed) and each.arm in chosen), None)
-        recorded = self._store.recorded(cell.key) if cell is not None else None
+        key = cell.record.key if cell is not None and cell.record is not None else None
+        recorded = self._store.recorded(key) if key is not None else None
         if recorded is None:
             raise ConfigurationError(
                 f"there is no recorded run of row {row}, arm {arm or self.arms[0].label}, seed {seed}"
@@ -323,7 +346,18 @@ class Study:
     def table(self) -> MetricTable:
         """The arms with their scores, each with its 95 % interval, and cost, tokens, seconds and calls a row; below it,
         what each arm's tree cost compared to its baseline, and whether that paid."""
-        return table_of_arms(self.arms, self._values, self._costs, self.metrics)
+        table = table_of_arms(self.arms, self._values, self._costs, self.metrics)
+        return replace(table, notes=[*table.notes, *self._disagreements()])
+
+    def _disagreements(self) -> Iterator[str]:
+        """Where a vote decides nothing."""
+        for arm in self.arms:
+            cells = [cell for cell in self._cells if cell.arm is arm and cell.record is not None]
+            if apart := sum(not cell.agrees for cell in cells):
+                yield (
+                    f"{arm.label}: in {apart} of {len(cells)} runs no two of the {arm.best_of} answers were equal; the "
+                    "first one counts"
+                )
 
     def compare(self, a: str, b: str, metric: str | None = None) -> Comparison:
         """How much better `b` is than `a`: labels, or levels such as "max_depth=1", of which arms that agree in all
@@ -371,7 +405,7 @@ class Study:
         ended = [record for cell in self._cells if (record := cell.record) is not None]
         moments = [record.at for record in ended if record.at]
         dates = sorted({time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in moments})
-        states = [self._started.state(cell.key)[0] for cell in self._cells]
+        states = [self._state(cell)[0] for cell in self._cells]
         failed, pending = states.count("failed"), states.count("pending")
         spent = self.usage
         budget = self._budget.to_json() if self._budget is not None else {}
@@ -382,7 +416,7 @@ class Study:
             f"rows, with {self.seeds} run{'s' if self.seeds > 1 else ''} of each row in each arm.",
             f"Models: {', '.join(models)}; run {_span(dates)} (UTC) with rlm_notebook {__version__}.",
             f"The task was: {self.arms[0].task.strip()!r}.",
-            "The arm with max_depth=1 answers in one call and is the baseline.",
+            _on_baselines(self.arms),
             f"Of {len(self._cells)} runs, {failed} failed and have no score"
             f"{f', {pending} did not run' if pending else ''}; all runs together used {spent.calls} calls, "
             f"{spent.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
@@ -425,12 +459,12 @@ class Study:
     def _costs(self, arm: Arm) -> tuple[list[RowRecord], int, int]:
         """The records of an arm, the number of its failed runs, and of all that ran."""
         cells = [cell for cell in self._cells if cell.arm is arm]
-        states = [self._started.state(cell.key)[0] for cell in cells]
+        states = [self._state(cell)[0] for cell in cells]
         ran = len(states) - states.count("pending")
         return [cell.record for cell in cells if cell.record is not None], states.count("failed"), ran
 
     def __repr__(self) -> str:
-        done = sum(self._started.state(cell.key)[0] == "done" for cell in self._cells)
+        done = sum(self._state(cell)[0] == "done" for cell in self._cells)
         return (
             f"<Study {self.status}: {len(self.arms)} arms, {done} of {len(self._cells)} runs done, {self.calls} calls>"
         )
@@ -450,7 +484,7 @@ def study(
     *,
     task: str | None = None,
     score: Any,
-    grid: Mapping[str, Any],
+    grid: Grid,
     seeds: int = 1,
     engine: AsyncRecursiveEngine | RecursiveEngine | None = None,
     budget: Budget | None = None,
@@ -464,12 +498,17 @@ def study(
     """Compare ways to solve `task` over the rows of `data`; returns the `Study`, to be awaited for its end.
 
     Without a running event loop, or with a `RecursiveEngine`, it has ended when this returns. `grid` maps factors to
-    levels: options of the engine, "model" and "task"; lists of levels, or dicts of named ones. The arm of one call
-    (`max_depth=1`) is added for each combination, unless it is there. `score` is a scorer, or a dict of them: functions
-    `(row, output) -> float | bool | dict`, or those of `rlm_notebook.scorers`. `seeds` is how often each row is solved
-    in each arm. `budget` is for everything, judges included. Data, `name`, `checkpoint` and `mode` are as of
-    `engine.map`: what is recorded is not run again. Before the first call, scorers are checked against the columns;
-    a function is tried once for this, with the first row and an empty answer.
+    levels: options of the engine, "model", "task" and "best_of"; lists of levels, or dicts of named ones. Or it is a
+    list of arms: `[{"name": "tree", "max_depth": 3}, {"name": "vote", "max_depth": 1, "best_of": 5}]`. The arm of one
+    call (`max_depth=1`) is added for each combination, or for each model and task of a list, unless it is there.
+    `best_of=k` solves each row k times, and the most frequent answer counts: one call at the cost of a tree. Its first
+    call is that of an equal arm without it.
+
+    `score` is a scorer, or a dict of them: functions `(row, output) -> float | bool | dict`, or those of
+    `rlm_notebook.scorers`. `seeds` is how often each row is solved in each arm. `budget` is for everything, judges
+    included. Data, `name`, `checkpoint` and `mode` are as of `engine.map`: what is recorded is not run again. Before
+    the first call, scorers are checked against the columns; a function is tried once for this, with the first row and
+    an empty answer.
     Raises `ConfigurationError` and `CheckpointError`.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
@@ -609,6 +648,17 @@ def _rest(budget: Budget | None, used: Usage) -> Budget | None:
         tokens=None if budget.tokens is None else max(0, budget.tokens - used.total_tokens),
         calls=None if budget.calls is None else max(0, budget.calls - used.calls),
     )
+
+
+def _on_baselines(arms: Sequence[Arm]) -> str:
+    plain = [arm.label for arm in arms if arm.baseline == arm.label]
+    named = "; ".join(plain)
+    text = f"The arm {named} answers in one call and is the baseline."
+    if len(plain) > 1:
+        text = f"The arms {named} answer in one call and are the baselines of the others."
+    voting = [arm for arm in arms if arm.best_of > 1]
+    votes = (f"In the arm {arm.label}, the most frequent of {arm.best_of} answers to a row counts." for arm in voting)
+    return " ".join([text, *votes])
 
 
 def _span(dates: list[str]) -> str:

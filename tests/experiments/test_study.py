@@ -101,6 +101,62 @@ def test_the_baseline_is_always_an_arm() -> None:
         study.compare("model=c", "model=b")
 
 
+def test_a_list_of_named_arms_has_one_baseline() -> None:
+    arms = [
+        {"name": "tree", "max_depth": 3},
+        {"name": "vote", "max_depth": 1, "best_of": 3},
+        {"max_depth": 2, "temperature": 0.5},
+    ]
+    study = studied(grid=arms)
+
+    assert [arm.label for arm in study.arms] == ["tree", "vote", "max_depth=2, temperature=0.5", "one call"]
+    assert {arm.baseline for arm in study.arms} == {"one call"}
+    assert study.compare("one call", "tree").n == 30
+    assert "tree against one call" in str(study.table())
+    assert "The arm one call answers in one call" in study.methods()
+    assert "the most frequent of 3 answers to a row counts" in study.methods()
+
+    given = studied(grid=[{"name": "plain", "max_depth": 1}, *arms])
+    assert [arm.baseline for arm in given.arms] == ["plain"] * 4
+    models = {"a": model("a", 0.4), "b": model("b", 0.8)}
+    two = studied(grid=[{"name": name, "model": each, "max_depth": 2} for name, each in models.items()], engine=None)
+    assert [arm.baseline for arm in two.arms] == ["one call, model=a", "one call, model=b"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "counts", "said"),
+    [
+        ("1|no 7|No  7.", "no 7", ""),
+        ("1|2|3", "1", "in 1 of 1 runs no two of the 3 answers were equal"),
+        ("1|broken|1", "1", ""),
+        ("broken|broken|broken", None, ""),
+    ],
+)
+def test_the_most_frequent_answer_counts(answers: str, counts: str | None, said: str, tmp_path: Path) -> None:
+    left = iter(answers.split("|"))
+
+    def say(inputs: Any, context: Any) -> Any:
+        if (answer := next(left)) == "broken":
+            raise ValueError("broken")
+        return {"content": answer, "metadata": {}}
+
+    def run() -> Study:
+        engine = RecursiveEngine(say, retry=None)
+        arms = [{"name": "vote", "max_depth": 1, "best_of": 3}]
+        return studied(grid=arms, engine=engine, limit=1, concurrency=1, checkpoint=tmp_path / "vote")
+
+    study = run()
+    vote, plain = study.frame.astype(object).where(study.frame.notna(), None).to_dict("records")
+    assert (vote["answer"], vote["calls"], vote["state"]) == (counts, 3, "done" if counts else "failed")
+    assert (plain["answer"] or "broken", plain["calls"]) == (answers.split("|")[0], 1), "the first call is shared"
+    assert study.calls == 3
+    assert said in str(study.table())
+    if counts:
+        assert study.run(0, "vote").tree.root.result == counts
+    if "broken" not in answers:
+        assert run().calls == 0
+
+
 def test_two_callables_of_one_name_are_two_arms() -> None:
     def make(answer: str) -> Any:
         return lambda inputs, context: {"content": answer, "metadata": {}}
@@ -287,6 +343,11 @@ async def test_a_study_is_awaited_and_can_be_cancelled() -> None:
         ({"grid": {"depth": [1]}}, "grid: depth: no option of an engine"),
         ({"grid": {"max_depth": 1}}, r"expected a list of levels"),
         ({"grid": {"max_depth": []}}, "has no level"),
+        ({"grid": {"best_of": [0]}}, r"grid\['best_of'\]=\[0\]: expected whole numbers of at least 1"),
+        ({"grid": []}, "give at least one arm"),
+        ({"grid": ["tree"]}, "or a list of arms"),
+        ({"grid": [{"name": "a"}, {"name": "a"}]}, "two arms are named 'a'"),
+        ({"grid": [{"name": "a", "depth": 1}]}, "grid: depth: no option of an engine"),
         ({"grid": {"max_depth": [1]}, "engine": None}, "a study needs models"),
         ({"task": None}, "a study needs a task"),
         ({"score": {}}, "give a scorer"),
