@@ -528,7 +528,8 @@ def _reference(name: str, value: Any) -> AnyReference:
     def load() -> tuple[str, str]:
         try:
             if as_table:
-                return table_text(value) or "", typed_text(value)
+                text = table_text(value) or ""
+                return text, typed_text(value, text)
             return json_text(value, indent=1), unspoken_text(value)
         except NoText as problem:
             raise _refused(name, value, problem) from None

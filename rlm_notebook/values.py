@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import count, islice
 from pathlib import PurePath
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel
@@ -129,12 +129,14 @@ def json_text(value: Any, *, indent: int | None = None, collecting: bool = False
     return _written(_Plain(collecting=collecting, spoken=spoken).of(value, 0), indent)
 
 
-def typed_text(value: Any) -> str:
+def typed_text(value: Any, table: str | None = None) -> str:
     """A text that differs for different values: JSON with the types that JSON does not distinguish.
 
-    For digests, not for models: it tells apart the keys `1` and `"1"`, or a date and its text.
+    For digests, not for models: it tells apart the keys `1` and `"1"`, or a date and its text. `table` is the value's
+    `table_text`, if it is at hand: a large table takes a while to write.
     """
-    return _written(_Plain(typed=True).of(value, 0), None)
+    plain = _Plain(typed=True)
+    return _written(plain.of(value, 0) if table is None else plain.of_table(value, table), None)
 
 
 def unspoken_text(value: Any) -> str:
@@ -225,7 +227,7 @@ class _Plain:
             data = bytes(value)
             return self._noted(kind, data.hex() if self._typed else data.decode("utf-8", "backslashreplace"))
         if (table := table_text(value)) is not None:
-            return self._noted(f"{kind} {self._unsaid(value)}" if self._typed else kind, table)
+            return self.of_table(value, table)
         if (items := _array_items(value)) is not _NO_ARRAY:
             # A list does not tell the type of its numbers, nor the shape of an empty array.
             dtype, shape = getattr(getattr(value, "dtype", None), "kind", ""), list(getattr(value, "shape", ()))
@@ -243,6 +245,11 @@ class _Plain:
         if isinstance(value, Iterator):
             return self._collected(value, level)
         return self._noted(kind, self._scalar(value))
+
+    def of_table(self, table: Any, text: str) -> Any:
+        """A table whose CSV is `text`."""
+        kind = type(table).__name__
+        return self._noted(f"{kind} {self._unsaid(table)}" if self._typed else kind, text)
 
     def _each(self, values: Any, level: int) -> list[Any]:
         if isinstance(values, range) and len(values) > MOST_ITEMS:
@@ -317,6 +324,9 @@ class _Plain:
 
     def _kinds(self, cells: Iterable[Any]) -> Any:
         """The types of the cells, with the content of nested ones; a single type if all are equal."""
+        cells = list(cells)
+        if len(types := set(map(type, cells))) == 1 and not any(map(_is_nested_type, types)):
+            return types.pop().__name__
         typed = _Plain(typed=True, spoken=True)
         found = [typed.of(cell, 1) if _is_nested(cell) else type(cell).__name__ for cell in cells]
         return found[0] if found and all(each == found[0] for each in found) else found
@@ -397,7 +407,7 @@ def _with_plain_cells(value: Any, write: Any) -> Any:
         plain = value.map(_cell) if value.dtype.kind == "O" else value
         return _with_plain_labels(plain).to_csv
     objects = [at for at, dtype in enumerate(value.dtypes) if dtype.kind == "O"]
-    nested = [at for at in objects if value.iloc[:, at].map(_is_nested).any()]
+    nested = [at for at in objects if _has_nested(value.iloc[:, at])]
     plain = value
     if nested:
         # By position, because labels may not be unique.
@@ -422,7 +432,7 @@ def _axes(table: Any) -> list[str]:
 def _with_plain_labels(table: Any) -> Any:
     for axis in _axes(table):
         labels = getattr(table, axis)
-        if any(level.dtype.kind == "O" and any(map(_is_nested, level)) for level in _levels(labels)):
+        if any(level.dtype.kind == "O" and _has_nested(level) for level in _levels(labels)):
             table = table.copy(deep=False)
             several = labels.nlevels > 1
             plain = labels.set_levels([level.map(_cell) for level in labels.levels]) if several else labels.map(_cell)
@@ -436,6 +446,15 @@ def _levels(labels: Any) -> list[Any]:
 
 def _is_nested(cell: Any) -> bool:
     return cell is not None and not isinstance(cell, str | int | float | bool)
+
+
+def _is_nested_type(kind: type) -> bool:
+    return not issubclass(kind, str | int | float | bool | NoneType)
+
+
+def _has_nested(cells: Iterable[Any]) -> bool:
+    # By type: long columns have few types.
+    return any(map(_is_nested_type, set(map(type, cells))))
 
 
 def _cell(cell: Any) -> Any:
