@@ -21,6 +21,20 @@ from rlm_notebook.core.code_text import code_blocks, with_block, without_unclose
         ("FINAL(42)", ["FINAL(42)"]),
         ("So it is.\nFINAL(The answer is 42.)", ["FINAL('The answer is 42.')"]),
         ("FINAL_VAR(result)", ['FINAL_VAR("result")']),
+        ("1. I look:\n    ```python\n    for x in y:\n        print(x)\n    ```", ["for x in y:\n    print(x)"]),
+        ("```python\ns = '''\n    ```\n'''\n```", ["s = '''\n    ```\n'''"]),
+        ("```tool_code\nprint(1)\n```", ["print(1)"]),
+        ("```Python3.12\nprint(1)\n```\n```pycon\n>>> 1\n```", ["print(1)"]),
+        ("So:\n```python print(len(context))```", ["print(len(context))"]),
+        ("lines = context.splitlines()\nFINAL(len(lines))\n", ["lines = context.splitlines()\nFINAL(len(lines))"]),
+        ("import re", ["import re"]),
+        ("print(context[:100])", ["print(context[:100])"]),
+        ("42", []),
+        ("Paris", []),
+        ("Paris (France)", []),
+        ("not found", []),
+        ("x = 5", []),
+        ("So it is Paris.\nprint(1)", []),
     ],
 )
 def test_the_code_of_a_reply(text: str, blocks: list[str]) -> None:
@@ -31,6 +45,7 @@ def test_a_block_that_was_cut_off_does_not_run() -> None:
     kept = without_unclosed("First.\n```python\na = 1\n```\n```python\nb = ")
     assert code_blocks(kept) == ["a = 1"]
     assert without_unclosed(kept) == kept
+    assert without_unclosed("total = 0\nprint(total)") == ""
 
 
 CODES = st.lists(st.sampled_from(["a = 1", "b = 2\nprint(b)", "FINAL('x')"]), min_size=1, max_size=4)
