@@ -180,6 +180,47 @@ async def a_code_node(url: str) -> str:
     return f"{len(cells)} cells, {written} of them with code, {len(run.tree) - 1} sub-queries, {ended}"
 
 
+#: A base model writes cells, too, once it has seen some.
+CELLS = (
+    ("How many lines does the text have?", "print(len(context.splitlines()))"),
+    ("[cell 1]\n7", "FINAL(len(context.splitlines()))"),
+    ("How many characters does the text have?", "print(len(context))"),
+    ("[cell 1]\n40", "FINAL(len(context))"),
+    ("How many words does the text have?", "print(len(context.split()))"),
+    ("[cell 1]\n12", "FINAL(len(context.split()))"),
+)
+
+
+async def cells_by_example(url: str) -> str:
+    """Cells that the model writes, in its own tokens: they run in the sandbox, and one of them gives the answer."""
+    import openai
+
+    examples: Any = [
+        message
+        for asked, code in CELLS
+        for message in (
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": f"I look.\n```python\n{code}\n```"},
+        )
+    ]
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+
+        async def model(inputs: list[Any], context: dict[str, Any]) -> Any:
+            said = [message for message in inputs if message["role"] != "system"]
+            shown = [{**said[0], "content": context["task"]}, *said[1:]] if context["mode"] == "coder" else said
+            return await client.chat.completions.create(
+                model="gemma", messages=[*examples, *shown], max_tokens=60, stop=["<|im_end|>"], stream=True
+            )
+
+        code = CodeSandbox(when="root", max_cells=4, cell_seconds=5)
+        engine = AsyncRecursiveEngine(model, code=code, max_depth=2, max_steps=10, retry=None)
+        output = await engine.solve("How many lines does the text have?", variables={"text": "one\ntwo\nthree"})
+    cells = output.run.tree["0"].cells
+    ran = [cell for cell in cells if cell.code and cell.ended is not None]
+    assert ran, [cell.text for cell in cells]
+    return f"{[(cell.code, cell.output or cell.value or cell.error) for cell in ran]}; then {output.content[:40]!r}"
+
+
 async def typed(url: str) -> str:
     """Models, bare values, lists and recursive types, each held to its schema by the server."""
     model = OpenAIModel("gemma", base_url=url, max_output_tokens=120, temperature=0.0)
@@ -297,6 +338,7 @@ CHECKS: Sequence[Check] = (
     a_plan_by_schema,
     a_run_that_plans,
     a_code_node,
+    cells_by_example,
     typed,
     tools_by_the_adapter,
     tools_by_the_sdk,
