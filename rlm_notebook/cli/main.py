@@ -27,6 +27,7 @@ from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, who
 from ..runtime.recorded_run import load_run
 from ..sandbox.options import CodeSandbox
 from ..version import __version__
+from ..views.gate import plain
 from ..views.idle_time import breaks_of
 from ..views.outline import outline
 
@@ -212,7 +213,7 @@ async def _solve(options: argparse.Namespace) -> int:
         output = await run
     finally:
         progress.close()
-    print(terminal_text(str(output)))
+    print(plain(str(output)))
     label = output.metadata.get("label")
     print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
     return 0
@@ -298,7 +299,7 @@ def _show(options: argparse.Namespace) -> int:
         return 0
     print(outline(run.tree, limit=10_000, breaks=breaks_of(run.tree, run.internals.active_seconds)))
     root = run.tree.root
-    print(f"\n{terminal_text(root.result) if root is not None and root.result else f'({run.status})'}")
+    print(f"\n{plain(root.result) if root is not None and root.result else f'({run.status})'}")
     return 0
 
 

@@ -18,6 +18,7 @@ _SIMILAR = str.maketrans(
         **dict(zip("·▸✓✗⊘⇡⚠", ".>vxo^!", strict=True)),
         **dict(zip("├└─│┌┐┘", "|`-|,.'", strict=True)),
         **dict(zip("–—−‐‑“”‘’•×\u00a0", "-----\"\"''*x ", strict=True)),
+        **{sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
         **{"…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "€": "EUR"},
     }
 )

@@ -175,7 +175,9 @@ class RunContext:
 
     @property
     def checkpoint(self) -> str | None:
-        """The path of the run's file, or `None` if it is in memory only."""
+        """The path of the run's file, or `None` if it is in memory only, or a replay that found no record."""
+        if self.job.mode == "replay" and self.recorded is None:
+            return None
         path = self.log.journal.path
         return str(path) if path else None
 

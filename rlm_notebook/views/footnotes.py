@@ -1,7 +1,7 @@
 """The quotes of an answer as a reader sees them: in quotation marks, each with a footnote that has place and state.
 
-The result is Markdown for the gate, in which no words of a quote are markup. A quote that the sources do not have says
-so where it stands, and not only in its footnote.
+The result is text, or Markdown for the gate, in which no words of a quote are markup. A quote that the sources do not
+have says so where it stands, and not only in its footnote.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
 _WRONG = ("altered", "not found")
 
 
-def footnoted(text: str, code: Iterable[tuple[int, int]]) -> str:
+def footnoted(text: str, code: Iterable[tuple[int, int]], *, as_markdown: bool = True) -> str:
     """The text with its quotes in quotation marks and their footnotes at the end; `code` are the ranges of lines that
     are code, where brackets are none of a quote."""
+    words, strong, line_break = (_plain, "**", "\\\n") if as_markdown else (_folded, "", "\n")
     found = [each for each in quotations_in(text) if each.is_closed and each.quote]
     found = _outside(text, found, code)
     if not found:
@@ -31,10 +32,12 @@ def footnoted(text: str, code: Iterable[tuple[int, int]]) -> str:
     numbers: dict[str, int] = {}
     pieces, last = [], 0
     for each in found:
-        number = numbers.setdefault(_note(each), len(numbers) + 1)
-        pieces += [text[last : each.start], _quoted(each, number)]
+        note = f"{words(each.label) or 'no place'}, {each.state or 'not checked'}"
+        number = numbers.setdefault(note, len(numbers) + 1)
+        wrong = f" ({strong}{each.state}{strong})" if each.state in _WRONG else ""
+        pieces += [text[last : each.start], f"“{words(each.quote)}”{_raised(number)}{wrong}"]
         last = each.end
-    notes = "\\\n".join(f"{_raised(number)} {note}" for note, number in numbers.items())
+    notes = line_break.join(f"{_raised(number)} {note}" for note, number in numbers.items())
     return "".join([*pieces, text[last:].rstrip(), "\n\n", notes, "\n"])
 
 
@@ -48,19 +51,14 @@ def _outside(text: str, found: list[Quotation], code: Iterable[tuple[int, int]])
     ]
 
 
-def _quoted(quotation: Quotation, number: int) -> str:
-    wrong = f" (**{quotation.state}**)" if quotation.state in _WRONG else ""
-    return f"“{_plain(quotation.quote)}”{_raised(number)}{wrong}"
-
-
-def _note(quotation: Quotation) -> str:
-    return f"{_plain(quotation.label) or 'no place'}, {quotation.state or 'not checked'}"
-
-
 def _raised(number: int) -> str:
     return str(number).translate(_SUPERSCRIPT)
 
 
 def _plain(words: str) -> str:
     """The words as Markdown that has no markup; as entities, because a backslash may begin a formula."""
-    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", " ".join(words.split()))
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", _folded(words))
+
+
+def _folded(words: str) -> str:
+    return " ".join(words.split())

@@ -20,6 +20,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..core.plain_text import terminal_text
 from .footnotes import BRACKETS, footnoted
 from .formulas import for_notebooks, harmless_formula, has_formulas, put_apart, put_back, taken_out, tamed
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
-__all__ = ["LONGEST", "TooMuch", "code_block", "html_text", "markdown", "parsed", "rewritten", "shortened"]
+__all__ = ["LONGEST", "TooMuch", "code_block", "html_text", "markdown", "parsed", "plain", "rewritten", "shortened"]
 
 #: The most characters of an answer that a cell shows; more would freeze the page.
 LONGEST = 100_000
@@ -57,7 +58,13 @@ _LANGUAGE = re.compile(r"[\w+#.-]{1,40}", re.ASCII)
 #: The beginning of a line that could begin a block: a list, a heading, a quote, a table, a fence, an underline.
 _BLOCK_START = re.compile(r"\A(?:[-+*#>=~|:]|\[(?![ xX]\] )|\d{1,9}(?=[.)]))")
 _MARKS = re.compile(r"[*_~]+")
-#: Or that refers to one.
+#: What could be the end of a link's text, the beginning of an image, code, or an escape; at the end of a text, too.
+_SIGNS = re.compile(r"\](?=[(:\[]|$)|!(?=\[|$)|`|(?<!\\)\\$")
+#: No text that follows in another element begins with what makes a link, and no definitions are left that one could
+#: refer to: a citation, [0.2], stays as it is.
+_SIGNS_FOR_PEOPLE = re.compile(r"\](?=[(:\[])|!(?=\[|$)|`|(?<!\\)\\$")
+_CITATION = re.compile(r"\[\d[\d.]*\](?![ \t]*:)")
+#: One that could delimit a formula, or refer to one.
 _DELIMITING_BACKSLASH = re.compile(r"\\(?=[()\[\]$\ufdd0]|begin|end|ref|eqref|\Z)", re.IGNORECASE)
 
 
@@ -91,6 +98,13 @@ def rewritten(text: str, scale: int = 1, shift: int = 0, *, for_people: bool = F
     writer = _Writer(has_formulas(text), formulas, shift, guarded=guarded, for_people=for_people)
     harmless = [for_notebooks(harmless_formula(each)) for each in formulas]
     return put_back(put_apart(writer.blocks(tree.children)), harmless)
+
+
+def plain(text: str) -> str:
+    """The text for a terminal: as it was written, with its quotes in quotation marks and with footnotes."""
+    if not any(bracket in text for bracket in BRACKETS):
+        return terminal_text(text)
+    return terminal_text(footnoted(text, _code_lines(_parser(), text), as_markdown=False))
 
 
 def parsed(text: str, scale: int = 1) -> tuple[SyntaxTreeNode, list[str]]:
@@ -290,7 +304,7 @@ class _Writer:
         text = re.sub(r"<(?!br ?/?>)(?=[A-Za-z!/?]|$)", "&lt;", text)
         if self._typeset:
             text = self._guard(text)
-        text = re.sub(r"\](?=[(:\[]|$)|!(?=\[|$)|`|(?<!\\)\\$", lambda found: self._sign(found[0]), text)
+        text = (_SIGNS_FOR_PEOPLE if self._for_people else _SIGNS).sub(lambda found: self._sign(found[0]), text)
         text = re.sub(r"(?<!http)(?<!https)://", lambda found: self._sign(":") + "//", text, flags=re.IGNORECASE)
         if self._typeset and not self._for_people:
             # A parser that puts formulas back after making links would put the quotes of a formula into an address.
@@ -315,6 +329,8 @@ class _Writer:
     def _escaped_block_start(self, found: re.Match[str]) -> str:
         if found[0].isdigit():
             return f"{found[0]}\\"
+        if self._for_people and _CITATION.match(found.string):
+            return found[0]
         # Some parsers look for the end of a link definition beyond the paragraph.
         return self._sign("[") if found[0] == "[" else f"\\{found[0]}"
 

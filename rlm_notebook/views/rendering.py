@@ -10,7 +10,7 @@ from typing import Any
 from ..core.json_text import json_values
 from ..core.plain_text import terminal_text, without_links
 from .formats import Format
-from .gate import LONGEST, code_block, markdown, shortened
+from .gate import LONGEST, code_block, markdown, plain, shortened
 from .table import Table
 
 __all__ = ["rendered", "table_of"]
@@ -40,7 +40,8 @@ def rendered(content: str, parsed: Any, form: Format) -> dict[str, Any]:
         blocks = [(match[2], match[3].rstrip("\n")) for match in _FENCED.finditer(content)] or [("", content)]
         code = "\n\n".join(text for _, text in blocks)
         bundle = {"text/markdown": code_block(code, blocks[0][0]), "text/plain": code}
-    text = terminal_text(shortened(bundle["text/plain"]))
+    text = shortened(bundle["text/plain"])
+    text = plain(text) if bundle["text/plain"] is content else terminal_text(text)
     # Notebooks make links of addresses in text/plain, which is shown if there is nothing else.
     return {**bundle, "text/plain": text if len(bundle) > 1 else without_links(text)}
 

@@ -46,7 +46,10 @@ async def test_it_asks_the_planner_once_and_gives_the_plan(
 
 async def test_the_real_run_follows_the_plan(shell: Any, model: ScriptedModel) -> None:
     await shell.value("%%rlm -m model -n trip --dry-run\nroot")
+    assert [(run.status, run.calls) for run in await shell.value("%rlm runs")] == [("paused", 1)]
     await shell.value("%%rlm -m model -n trip -q\nroot")
+    await shell.value("%%rlm -m model -n trip --dry-run\nroot")
+    assert [run.status for run in await shell.value("%rlm runs")] == ["done"], "a plan of what is recorded ends nothing"
     asked = [request.facts.task for request in model.requests if request.mode == "planner"]
     assert asked.count("root") == 1
     other = ScriptedModel(SCRIPT)

@@ -198,7 +198,7 @@ async def test_a_reused_run_begins_a_new_epoch_with_the_recorded_times(tmp_path:
     assert browser.epoch == 2
     assert [phase[0] for phase in browser.nodes["0"]["phases"]] == ["plan", "wait", "synthesize"]
     assert browser.nodes["0.0"]["phases"][0][0] == "execute", "the answer came with the plan"
-    assert browser.run["notice"] == "reused from just now"
+    assert browser.run["notice"] == "reused from just now, 0 calls now"
     assert browser.run["elapsed"] == pytest.approx(0.06, abs=0.001)
 
 
@@ -209,9 +209,14 @@ async def test_a_reused_run_leaves_out_the_time_between_its_executions(tmp_path:
     broken = ScriptedModel(script, faults=[Fault("b", error=RuntimeError("gone"), times=None)])
     await over(started(broken, lambda event: None, checkpoint=path))
     await asyncio.sleep(3600)
-    await over(started(ScriptedModel(script), lambda event: None, checkpoint=path))
+    resumed = started(ScriptedModel(script), lambda event: None, checkpoint=path)
+    await over(resumed)
     run = started(ScriptedModel(script), lambda event: None, checkpoint=path)
     await over(run)
+    assert (joined(Feed(resumed)).run["calls"], joined(Feed(resumed)).run["notice"]) == (
+        9,
+        "2 of 5 nodes reused, 3 calls now",
+    )
     assert run.internals.reused
     feed = Feed(run)
     feed.show_recorded_times()
@@ -247,7 +252,7 @@ async def test_a_reused_run_says_since_when(tmp_path: Any, seconds: float, said:
     feed = Feed(run)
     feed.show_recorded_times()
     feed.frame()
-    assert joined(feed).run["notice"] == f"reused from {said}"
+    assert joined(feed).run["notice"] == f"reused from {said}, 0 calls now"
 
 
 async def test_what_can_be_done_follows_the_status() -> None:

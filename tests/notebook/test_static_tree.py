@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ async def test_it_says_how_much_of_the_prompts_the_provider_had_in_its_cache() -
     answer = Reply("done", usage=Usage(1000, 20, cached_tokens=800))
     output = await AsyncRecursiveEngine(ScriptedModel(lambda request: answer), max_depth=1).solve("root")
     bundle = bundle_of(output.run)
-    assert "1 calls · 1,020 tokens, 80% of the prompts cached" in bundle["text/plain"]
+    assert "1 call · 1,020 tokens, 80% of the prompts cached" in bundle["text/plain"]
 
 
 async def test_the_answer_is_not_repeated() -> None:
@@ -112,7 +113,10 @@ async def test_a_run_and_its_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     assert again.internals.reused
     assert first.run_id == again.run_id
     assert bundle_of(first) == bundle_of(again) == bundle_of(replayed)
-    assert "saved in analysis.rlm/demo.json · counted over all exec" in bundle_of(first)["text/plain"]
+    # Both say when the calls were made: a later execution made none.
+    when = datetime.fromtimestamp(first.tree.ended or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    summary = bundle_of(again)["text/plain"].splitlines()[0]
+    assert f"saved in analysis.rlm/demo.json · recorded {when}, counted over all exec" in summary
     assert "counted over" not in bundle_of(await ended(ScriptedModel(SCRIPT)))["text/plain"]
     assert str(tmp_path) not in "".join(bundle_of(first).values())
 

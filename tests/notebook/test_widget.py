@@ -132,7 +132,7 @@ async def test_a_reused_run_ends_in_a_new_epoch(sent: list[Any], tmp_path: Any) 
     await settled()
     assert of(sent, "h")[-1]["e"] == 2
     data = json.loads(gzip.decompress(view._snap))
-    assert (data["e"], data["run"]["notice"]) == (2, "reused from just now")
+    assert (data["e"], data["run"]["notice"]) == (2, "reused from just now, 0 calls now")
     assert not [frame for frame in of(sent, "p") if frame["e"] == 2], "the snapshot says it all"
 
 

@@ -1,6 +1,9 @@
 """Quotes in an answer are shown in quotation marks with footnotes, in which nothing is markup."""
 
+from IPython.lib.pretty import pretty
+
 from rlm_notebook import Output
+from rlm_notebook.host.console import encodable
 from rlm_notebook.views.export.content import CodeBlock, Emphasis, Paragraph, Table, blocks_of, text_of
 from rlm_notebook.views.export.tex import escaped
 from rlm_notebook.views.gate import markdown
@@ -39,9 +42,12 @@ def test_each_quote_has_a_footnote_with_place_and_state() -> None:
     )
 
 
-def test_a_cell_shows_them_and_plain_text_is_as_it_was_written() -> None:
-    bundle = Output(content='⟦"a_b_c"|r.pdf p.1|moved⟧')
-    assert bundle._repr_markdown_() == "“a_b_c”¹\n\n¹ r.pdf p.1, moved"
+def test_a_cell_and_a_terminal_show_them_and_the_content_stays_as_it_was_written() -> None:
+    output = Output(content='⟦"a_b_c"|r.pdf p.1|moved⟧ and ⟦"*d*"|x|altered⟧; `⟦"e"|x⟧`')
+    assert output._repr_markdown_().startswith("“a_b_c”¹ and “&#42;d&#42;”² (**altered**)")
+    assert pretty(output) == '“a_b_c”¹ and “*d*”² (altered); `⟦"e"|x⟧`\n\n¹ r.pdf p.1, moved\n² x, altered\n'
+    assert encodable(pretty(output), "ascii").startswith('"a_b_c"^1 and "*d*"^2 (altered)')
+    assert str(output) == output.content
 
     assert markdown("a ⟦ b ⟧⟧ c").startswith("a “b”¹")
 

@@ -135,6 +135,9 @@ async def _plan(session: Session, options: CellOptions, task: str, journal: Jour
     run = start(session, options, task, journal)
     try:
         plan = await _attended(session, run, dry_run.planned(run))
+        if not run.internals.finished:
+            # Not cancelled: the cell without --dry-run goes on from here.
+            await run.internals.suspend()
     finally:
         await _stopped(run)
     say(dry_run.summary(run, plan))

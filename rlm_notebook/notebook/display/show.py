@@ -67,8 +67,8 @@ def _text_view(run: RunView, title: str) -> Iterator[None]:
         yield
     finally:
         progress.close()
-        if run.internals.latest.status in ("done", "failed"):
-            # The error of a run that was stopped names its file.
+        if run.internals.latest.status in ("done", "failed") and run.internals.latest.tree.root is not None:
+            # The error of a run that was stopped names its file; that of one which did not begin has nothing to name.
             say(_summary(run.internals.latest))
 
 

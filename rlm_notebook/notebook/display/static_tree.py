@@ -73,11 +73,11 @@ def summary_of(run: RunView) -> str:
         state = tree.status
     else:
         # The page may be loaded again before the run ends; then no update reaches this copy.
-        moment = datetime.fromtimestamp(run.internals.clock(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        moment = _utc(run.internals.clock(), "%Y-%m-%d %H:%M:%S")
         state = f"running when this copy was made, {moment} (what was done later is in the file: run the cell again)"
     facts = [
         f"rlm {state}: {finished} of {len(tree)} nodes",
-        f"{usage.calls} calls",
+        f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}",
         f"{tokens(usage)}, {reused:,} reused" if reused else tokens(usage),
         duration(run.internals.active_seconds),
     ]
@@ -91,9 +91,24 @@ def summary_of(run: RunView) -> str:
         # Only the folder's name, which is the same on every machine that has the notebook.
         path = Path(run.checkpoint)
         facts.append(f"saved in {printable(f'{path.parent.name}/{path.name}')}")
-        # The copy of a reused run has the same bytes as that of the run itself: it may be that no call was made for it.
-        facts.append("counted over all executions, reused results once")
+        # The copy of a reused run has the same bytes as that of the run itself, so both say when calls were made last.
+        facts.append(f"{_recorded_at(run)}counted over all executions, reused results once")
     return " · ".join(facts)
+
+
+def _recorded_at(run: RunView) -> str:
+    """When the run ended that computed what is shown: of a reused one, the run before."""
+    recorded = run.internals.recorded if run.internals.reused else None
+    ended = (recorded.tree if recorded is not None else run.tree).ended
+    try:
+        return f"recorded {_utc(ended, '%Y-%m-%d %H:%M')}, " if ended and run.internals.finished else ""
+    except (ValueError, OverflowError, OSError):
+        # A file may hold a time that no calendar has.
+        return ""
+
+
+def _utc(moment: float, form: str) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC).strftime(form)} UTC"
 
 
 @dataclass(frozen=True)

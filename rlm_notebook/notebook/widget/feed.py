@@ -161,12 +161,13 @@ class Feed:
 
     @property
     def _reuse(self) -> str:
-        """How much of a finished run was reused."""
-        if self._age:
-            return self._age
+        """How much of a finished run was reused, and the calls of this execution: the header counts those of all."""
         living = [node for node in self._run.tree if node.state is not NodeState.SUPERSEDED]
         reused = sum(node.mark == "replayed" for node in living)
-        return f"{reused} of {len(living)} nodes reused" if reused else ""
+        part = self._age or (f"{reused} of {len(living)} nodes reused" if reused else "")
+        calls = self._run.calls
+        now = f"{calls} {'call' if calls == 1 else 'calls'} now" if self._run.internals.live else ""
+        return ", ".join(filter(None, (part, now))) if part else ""
 
     @property
     def behind(self) -> bool:

@@ -35,3 +35,6 @@ def test_its_source_reads_as_people_write_it() -> None:
     written = markdown_of(report(answer)).split("\n\n")[-1]
     expected = r"See [0.0\](x) or [it\]: a \$5 note, \$10, `a` \[1\] \![x\](y) C:\\begin $x_1$ s3\://b and &lt;b>."
     assert written == f"{expected}\n"
+    # A citation stays as it is, also where a text begins or ends with it.
+    cited = "[0.1] has it.\n\n- [0.2]: no\n- see [0.3]"
+    assert markdown_of(report(cited)).endswith("[0.1] has it.\n\n- \\[0.2\\]: no\n- see [0.3]\n")
