@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from .async_engine import AsyncRecursiveEngine
     from .core.context import RLMContext
     from .core.events import Event
-    from .core.limits import Budget, Usage
+    from .core.limits import Budget
     from .core.retry import RetryPolicy
     from .core.tree import Node, NodeState
+    from .core.usage import Usage
     from .documents.source import Source
     from .engine import RecursiveEngine
     from .exceptions import (

@@ -17,8 +17,8 @@ from .core.construction import fast_init
 if TYPE_CHECKING:
     # For annotations only: the extension imports this module and must load fast.
     from .core.events import Event
-    from .core.limits import Usage
     from .core.records import Recorded
+    from .core.usage import Usage
     from .exceptions import RLMError
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from .core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN
-from .core.limits import Usage
+from .core.usage import Usage
 from .exceptions import ConfigurationError
 from .ports import Model, Request
 

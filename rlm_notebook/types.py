@@ -7,9 +7,9 @@ import copyreg
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
-from .core.limits import Usage
 from .core.pickling import is_portable
 from .core.quotes import Quote, quotes_of
+from .core.usage import Usage
 from .views.formats import Format
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..core.limits import Usage
+from ..core.usage import Usage
 from ..exceptions import ConfigurationError
 from ..ports import Reply
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from ..concurrency.in_flight import Abandoned, InFlight, InFlightRequests
 from ..core.finish_reason import ended_early
 from ..core.keys import digest
-from ..core.limits import Usage
 from ..core.secret_parameters import calls_with_secrets
+from ..core.usage import Usage
 from ..exceptions import ExecutionError
 from ..ports import Cache, Model, Reply, Request
 

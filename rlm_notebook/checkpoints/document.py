@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
-from ..core.limits import NOTHING, Usage
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Cell, Node, NodeState, Phase, Rejection, Round, RunState, ToolUse, Tree, TreeHeader
+from ..core.usage import NOTHING, Usage
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]
 

@@ -25,11 +25,11 @@ from ..core.events import (
     from_json,
     to_json,
 )
-from ..core.limits import NOTHING
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
 from ..core.records import Recorded
 from ..core.tree import Tree
+from ..core.usage import NOTHING
 from ..exceptions import CheckpointError
 from . import safe_files
 from .document import MOST

@@ -54,10 +54,10 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from ..core.events import Event
-from ..core.limits import NOTHING
 from ..core.records import Recorded, still_useful
 from ..core.redaction import narrower, store_of
 from ..core.tree import NodeState, Tree
+from ..core.usage import NOTHING
 from ..exceptions import CheckpointError, ConfigurationError
 from . import safe_files
 from .atomic_write import (

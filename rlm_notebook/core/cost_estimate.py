@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .limits import Usage
 from .plan import Plan, Program, Recurse
+from .usage import Usage
 
 __all__ = ["ANSWER_TOKENS", "CHARACTERS_PER_TOKEN", "Estimate", "Shape", "estimated"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from .code_text import code_blocks, with_block
 from .keys import result_key
-from .limits import NOTHING
 from .node import EDITED
 from .plan import Execute, Plan, Recurse, plan_from_json
 from .records import Recorded
 from .tree import Node, NodeState, Tree
+from .usage import NOTHING
 
 __all__ = [
     "EDITED",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from .construction import fast_init
-from .limits import NOTHING, Usage
+from .usage import NOTHING, Usage
 
 __all__ = [
     "Cancelled",

@@ -8,8 +8,8 @@ from typing import Any
 
 from .construction import fast_init
 from .finish_reason import cut_off, ended_early
-from .limits import NOTHING, Usage
 from .quotes import counted_quotes, is_there, quotes_of
+from .usage import NOTHING, Usage
 
 __all__ = [
     "APPROVAL",

@@ -23,7 +23,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from .events import KINDS, Event
-from .limits import NOTHING, Usage
+from .usage import NOTHING, Usage
 
 __all__ = ["DEEPEST", "LATEST", "MOST", "moment", "plain", "plain_arguments", "plain_text", "plain_usage", "recordable"]
 

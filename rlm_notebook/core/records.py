@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .limits import Usage
 from .tree import Node, Tree
+from .usage import NOTHING, Usage
 
 __all__ = ["NodeIndex", "Recorded", "Records", "still_useful", "transcript_within"]
 
@@ -26,7 +26,7 @@ class Recorded:
     earlier: tuple[Node, ...] = ()
     cell_id: str = ""
     created: float = 0.0
-    spent: Usage = Usage()
+    spent: Usage = NOTHING
     active_seconds: float = 0.0
 
 

@@ -26,8 +26,8 @@ from .events import (
     ToolCalled,
     ToolReturned,
 )
-from .limits import NOTHING, Usage
 from .tree import Cell, Node, NodeState, Phase, ToolUse
+from .usage import NOTHING, Usage
 
 __all__ = [
     "cell_events",

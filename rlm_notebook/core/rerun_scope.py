@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .edits import unfinished
-from .limits import NOTHING, ONE_CALL, Usage
 from .plan import Plan, PlannedTask, Recurse
 from .tree import Node, NodeState, Tree
+from .usage import NOTHING, ONE_CALL, Usage
 
 __all__ = ["Reruns", "after_cell", "after_plan", "after_result", "after_retry", "after_task"]
 

@@ -20,10 +20,10 @@ from .events import (
     RunResumed,
     RunStarted,
 )
-from .limits import NOTHING, Usage
 from .node import Cell, Node, NodeState, Phase, Rejection, Round, ToolUse
 from .text import printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
+from .usage import NOTHING, Usage
 
 __all__ = [
     "TRANSITIONS",

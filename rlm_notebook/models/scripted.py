@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..concurrency.deadline import within
-from ..core.limits import Usage
+from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import IO, Protocol
 
 from ..core.events import Event, Failed, Finished, Retried, Token
-from ..core.limits import Usage
 from ..core.text import printable
+from ..core.usage import Usage
 from ..host.console import written
 from ..runtime.run_view import RunView
 from ..views.idle_time import breaks_of

@@ -32,7 +32,7 @@ from ..core.events import (
     ToolCalled,
     ToolReturned,
 )
-from ..core.limits import Usage
+from ..core.usage import Usage
 from ..exceptions import ConfigurationError
 
 try:

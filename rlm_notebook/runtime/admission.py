@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from ..core.limits import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
+from ..core.usage import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
 from ..exceptions import BudgetExceededError
 from .active_time import ActiveTime
 from .approvals import Approvals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..core.limits import NOTHING, Budget, Usage
+from ..core.limits import Budget
+from ..core.usage import NOTHING, Usage
 
 __all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, Estimate, estimated
-from ..core.limits import Limits, Usage
+from ..core.limits import Limits
 from ..core.plan import Plan, Recurse
 from ..core.tree import Tree
+from ..core.usage import Usage
 from ..ports import Message
 from .config import Configuration, RunRequest
 

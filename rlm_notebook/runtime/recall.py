@@ -27,11 +27,11 @@ from functools import cached_property
 from typing import Any
 
 from ..core.changes import changes_of
-from ..core.limits import NOTHING, Usage
 from ..core.reads import coarse
 from ..core.records import Recorded, Records, transcript_within
 from ..core.redaction import store_of
 from ..core.tree import Node, NodeState, Tree
+from ..core.usage import NOTHING, Usage
 from ..memory import SharedMemory
 from ..prompts import PROMPTS_VERSION
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from ..concurrency.cancellation import is_being_cancelled
 from ..core.events import Event
-from ..core.limits import Usage
 from ..core.plan import Plan
 from ..core.recordable import plain_text
 from ..core.records import Recorded
 from ..core.tree import Node, Tree
+from ..core.usage import Usage
 from ..exceptions import ConfigurationError
 from ..host import current_host, html_page, tree_view
 from ..types import Output, TraceObject

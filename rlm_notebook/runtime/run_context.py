@@ -17,10 +17,10 @@ from ..caches.shared_replies import SharedReplies
 from ..core.changes import Change, version_before
 from ..core.cost_estimate import Estimate
 from ..core.edits import unfinished
-from ..core.limits import Usage
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState
+from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ExecutionError, RLMError
 from ..ports import Message, VersionedJournal
 from ..sandbox.options import make_sandbox

@@ -14,10 +14,11 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 from ..core.changes import Change
 from ..core.cost_estimate import Estimate
 from ..core.events import Event
-from ..core.limits import Budget, Usage
+from ..core.limits import Budget
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Tree
+from ..core.usage import Usage
 from ..exceptions import RLMError
 from ..ports import Message, Observer
 from ..types import Output, TraceObject

@@ -38,7 +38,6 @@ from ..core.code_text import code_blocks, without_unclosed
 from ..core.events import CellRan, CellWritten
 from ..core.finish_reason import cut_off, ended_early
 from ..core.keys import as_json
-from ..core.limits import NOTHING, Usage
 from ..core.node import Cell
 from ..core.plan import PlannedTask
 from ..core.recordable import plain_arguments, plain_text
@@ -46,6 +45,7 @@ from ..core.redaction import store_of
 from ..core.replay_events import cell_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, ToolUse
+from ..core.usage import NOTHING, Usage
 from ..exceptions import LimitError
 from ..host.credentials import without_keys
 from ..output_type import TypeMismatch

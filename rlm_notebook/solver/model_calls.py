@@ -39,12 +39,12 @@ from ..core.error_text import described, error_text
 from ..core.events import PlanStarted, Retried, Started, SynthesisStarted, Token
 from ..core.finish_reason import advice, cut_off, ended_early
 from ..core.keys import digest
-from ..core.limits import NOTHING, UNKNOWN_COST, Usage
 from ..core.plan_stream import answer_so_far
 from ..core.reasoning import ThoughtFilter, begins_with_thoughts, last_value, only_closes_thoughts, split_thoughts
 from ..core.recordable import plain, plain_arguments, plain_text, plain_usage
 from ..core.retry import RetryPolicy
 from ..core.tree import NodeState
+from ..core.usage import NOTHING, UNKNOWN_COST, Usage
 from ..exceptions import ExecutionError, ModelError, RLMError
 from ..host.credentials import without_keys
 from ..ports import Mode, Model, Reply, Request, ToolCall, call_started

@@ -33,11 +33,11 @@ from ..concurrency.threads import calling_thread, in_daemon_thread
 from ..core.error_text import described, error_text
 from ..core.events import Replied, Retried, ToolCalled, ToolReturned
 from ..core.finish_reason import cut_off, ended_early
-from ..core.limits import Usage
 from ..core.recordable import plain_text
 from ..core.replay_events import tool_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, Round, ToolUse
+from ..core.usage import Usage
 from ..exceptions import ToolError
 from ..host.credentials import without_keys
 from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..core.limits import Usage
 from ..core.text import duration, printable
 from ..core.tree import Node, Tree
+from ..core.usage import Usage
 from .idle_time import Break, without_breaks
 
 __all__ = ["MARKS", "SYMBOLS", "outline", "outline_rows", "reason", "shown_state", "tokens"]

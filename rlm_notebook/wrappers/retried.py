@@ -10,8 +10,8 @@ from typing import Any
 
 from ..concurrency.deadline import answer_in_time
 from ..concurrency.retrying import OnRetry, RetryDriver
-from ..core.limits import NOTHING, Usage
 from ..core.retry import RetryPolicy
+from ..core.usage import NOTHING, Usage
 from ..exceptions import ModelError
 from ..ports import Capabilities, Model, Reply, Request
 

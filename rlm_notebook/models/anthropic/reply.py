@@ -9,8 +9,8 @@ from typing import Any
 
 from ...concurrency.deadline import END_SECONDS
 from ...core.finish_reason import finish_reason
-from ...core.limits import Usage
 from ...core.text import well_formed
+from ...core.usage import Usage
 from ...ports import Reply, ToolCall
 from ..provider.errors import require_no_error
 from ..provider.reply import Sender, excerpt, listed, text_of

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.finish_reason import finish_reason
-from ...core.limits import Usage
 from ...core.recordable import plain as recordable
 from ...core.recordable import plain_arguments
 from ...core.text import well_formed, well_formed_value
+from ...core.usage import Usage
 from ...exceptions import ModelError
 from ...ports import Reply, Request, ToolCall
 from ..provider.reply import thoughts_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from ...core.limits import Usage
+from ...core.usage import Usage
 from ...ports import FREE, Capabilities, Mode, Reply, Request
 from .coder import write
 from .planner import plan

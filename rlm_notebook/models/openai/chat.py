@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.limits import Usage
+from ...core.usage import Usage
 from ..provider.errors import require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of, thoughts_in
 from ..provider.sse import Event

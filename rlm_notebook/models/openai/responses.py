@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...core.limits import Usage
+from ...core.usage import Usage
 from ..provider.errors import ErrorWithin, failed_within, require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of
 from ..provider.sse import Event

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ...core.limits import Usage
 from ...core.masking import redacted
 from ...core.text import well_formed
+from ...core.usage import Usage
 from ...exceptions import ModelError
 from ...host.credentials import remember_key, without_keys
 from .http_clients import is_loopback, proxy_for

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from ...concurrency.deadline import COUNT_SECONDS, DOUBT_SECONDS, END_SECONDS
 from ...core.finish_reason import finish_reason
-from ...core.limits import Usage
 from ...core.text import well_formed
+from ...core.usage import Usage
 from ...exceptions import ModelError
 from ...ports import Reply
 from .tool_calls import CallsWritten
