@@ -10,7 +10,7 @@ from typing import Any
 
 from .core.keys import as_json
 from .exceptions import ConfigurationError
-from .ports import Model
+from .ports.model import Model
 from .tools import as_tools, opened
 
 __all__ = ["Agent", "agents_of"]

@@ -35,7 +35,8 @@ from .core.tree import Node, NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
-from .ports import Journal, Message, Observer, VersionedJournal
+from .ports.model import Message
+from .ports.run import Journal, Observer, VersionedJournal
 from .pricing import Prices
 from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced

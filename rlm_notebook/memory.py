@@ -29,7 +29,7 @@ from .documents.reference import AbsentSource, SourceReference, source_reference
 from .documents.sizes import SMALL, size_of_text
 from .documents.source import Source
 from .exceptions import ConfigurationError
-from .ports import ReferencedText
+from .ports.model import ReferencedText
 from .tools import Tool, tool
 from .types import Output
 from .values import NoText, is_table, json_text, table_columns, table_text, typed_text, unspoken_text

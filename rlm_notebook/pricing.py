@@ -12,7 +12,7 @@ from functools import lru_cache
 from .core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN
 from .core.usage import Usage
 from .exceptions import ConfigurationError
-from .ports import Model, Request
+from .ports.model import Model, Request
 
 __all__ = ["DEFAULT_OUTPUT_TOKENS", "Prices", "estimate", "expected_tokens", "priced_models"]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
-from .ports import Message, NodeFacts, Part
+from .ports.model import Message, NodeFacts, Part
 
 __all__ = [
     "CODER_SYSTEM_PROMPT",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any
 
 from ..exceptions import ConfigurationError
-from ..ports import Reply
+from ..ports.model import Reply
 
 __all__ = ["MemoryCache"]
 

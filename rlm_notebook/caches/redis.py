@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
-from ..ports import Reply
+from ..ports.model import Reply
 
 try:
     import redis

@@ -16,7 +16,7 @@ from ..core.keys import digest
 from ..core.secret_parameters import calls_with_secrets
 from ..core.usage import Usage
 from ..exceptions import ExecutionError
-from ..ports import Cache, Model, Reply, Request
+from ..ports.model import Cache, Model, Reply, Request
 
 __all__ = ["SharedReplies", "as_cached", "cache_key", "is_whole"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.events import Event
 from ..core.records import Recorded
 from ..core.redaction import Store, redacted_event, redacted_run
-from ..ports import Journal
+from ..ports.run import Journal
 
 __all__ = ["RedactedJournal"]
 

@@ -12,7 +12,7 @@ from ..core.records import Recorded
 from ..core.redaction import Store
 from ..exceptions import ConfigurationError
 from ..host import current_host
-from ..ports import Journal
+from ..ports.run import Journal
 from .location import checkpoint_without_cell
 from .memory import MemoryJournal
 from .redacted import RedactedJournal

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.records import Recorded
 from ..core.redaction import Store
 from ..exceptions import CheckpointError
-from ..ports import Journal
+from ..ports.run import Journal
 from .file_names import edits_of
 from .memory import MemoryJournal
 from .selection import journal_for, recorded_in

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ..exceptions import ModelError
-from ..ports import Model, Reply, Request
+from ..ports.model import Model, Reply, Request
 
 __all__ = [
     "COUNT_SECONDS",

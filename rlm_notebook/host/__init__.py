@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..ports import Host
+from ..ports.run import Host
 from .console import say
 
 __all__ = ["PlainHost", "current_host", "html_page", "install_host", "tree_view"]

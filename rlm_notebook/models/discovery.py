@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..ports import Model
+from ..ports.model import Model
 from ..pricing import Prices
 from .provider.http_clients import without_credentials
 from .registry import HOSTED, PROVIDERS, Provider, default_model

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.text import printable
 from ..exceptions import ConfigurationError
-from ..ports import Model
+from ..ports.model import Model
 from .anthropic import AnthropicModel
 from .callable import CallableModel
 from .openai import OpenAIModel

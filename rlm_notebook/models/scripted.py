@@ -19,7 +19,7 @@ from typing import Any
 from ..concurrency.deadline import within
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import FREE, Capabilities, Mode, Reply, Request
+from ..ports.model import FREE, Capabilities, Mode, Reply, Request
 from ..pricing import Prices
 from .callable.reply import reply_from
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from ..exceptions import ModelError
-from ..ports import FREE, Capabilities, Reply, Request
+from ..ports.model import FREE, Capabilities, Reply, Request
 
 __all__ = ["UnavailableModel"]
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, overload
 from ..core.plan import Plan
 from ..core.text import printable
 from ..exceptions import ConfigurationError
-from ..ports import ToolCall
+from ..ports.model import ToolCall
 
 __all__ = ["ApprovalRequest", "Approvals", "Approved", "Awaiting", "Decision", "Rejected"]
 

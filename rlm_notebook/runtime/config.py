@@ -15,7 +15,8 @@ from ..core.retry import RetryPolicy
 from ..exceptions import ConfigurationError
 from ..memory import SharedMemory
 from ..output_type import OutputType
-from ..ports import Cache, Journal, Observer
+from ..ports.model import Cache
+from ..ports.run import Journal, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
 from ..sandbox.options import CodeSandbox, code_options

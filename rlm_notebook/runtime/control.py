@@ -11,7 +11,7 @@ from typing import Any
 from ..core.events import RunPaused, RunResumed
 from ..core.plan import Plan
 from ..core.tree import NodeState
-from ..ports import ToolCall
+from ..ports.model import ToolCall
 from .active_time import ActiveTime
 from .admission import Admission
 from .approvals import Approvals, Decision

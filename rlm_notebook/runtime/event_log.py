@@ -12,7 +12,7 @@ from ..core.recordable import recordable
 from ..core.records import Recorded
 from ..core.tree import Tree
 from ..exceptions import CheckpointError
-from ..ports import Journal, Observer
+from ..ports.run import Journal, Observer
 
 __all__ = ["EventLog"]
 

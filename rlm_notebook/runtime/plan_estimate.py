@@ -9,7 +9,7 @@ from ..core.limits import Limits
 from ..core.plan import Plan, Recurse
 from ..core.tree import Tree
 from ..core.usage import Usage
-from ..ports import Message
+from ..ports.model import Message
 from .config import Configuration, RunRequest
 
 __all__ = ["estimate_of_calls", "estimate_of_plan"]

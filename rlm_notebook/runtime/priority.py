@@ -7,7 +7,7 @@ requests nor content keys.
 from __future__ import annotations
 
 from ..core.tree import Tree
-from ..ports import Mode
+from ..ports.model import Mode
 
 __all__ = ["Priorities"]
 

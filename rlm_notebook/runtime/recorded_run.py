@@ -20,7 +20,8 @@ from ..core.tree import Tree
 from ..core.usage import Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
 from ..host import current_host, html_page, tree_view
-from ..ports import Message, Observer
+from ..ports.model import Message
+from ..ports.run import Observer
 from ..types import Output, TraceObject
 from ..views.answer import best_of, trace_of, written
 from ..views.dataframe import frame_of

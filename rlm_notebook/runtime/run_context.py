@@ -22,7 +22,8 @@ from ..core.records import Recorded
 from ..core.tree import Node, NodeState
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ExecutionError, RLMError
-from ..ports import Message, VersionedJournal
+from ..ports.model import Message
+from ..ports.run import VersionedJournal
 from ..sandbox.options import make_sandbox
 from ..sandbox.port import Sandbox
 from .active_time import ActiveTime

@@ -20,7 +20,8 @@ from ..core.records import Recorded
 from ..core.tree import Tree
 from ..core.usage import Usage
 from ..exceptions import RLMError
-from ..ports import Message, Observer
+from ..ports.model import Message
+from ..ports.run import Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
 from .approvals import ApprovalRequest, Awaiting

@@ -11,7 +11,7 @@ from ..agent import Agent, agents_of
 from ..core.keys import as_json, digest
 from ..core.tree import Node
 from ..exceptions import ConfigurationError
-from ..ports import Model
+from ..ports.model import Model
 from ..tools import Tool, as_tools, opened
 
 __all__ = ["DEFAULT_AGENT", "Team"]

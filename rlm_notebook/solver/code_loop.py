@@ -49,7 +49,7 @@ from ..core.usage import NOTHING, Usage
 from ..exceptions import LimitError
 from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
-from ..ports import Message, Model, Part, Reply, Request, ToolCall
+from ..ports.model import Message, Model, Part, Reply, Request, ToolCall
 from ..pricing import estimate
 from ..prompts import EXTRACTION_PROMPT, cell_report
 from ..runtime.run_context import RunContext

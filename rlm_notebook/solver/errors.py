@@ -11,7 +11,7 @@ from ..core.node import ENDED, THOUGHTS
 from ..core.tree import Node
 from ..exceptions import ExecutionError, ModelError, PlanError
 from ..output_type import TypeMismatch
-from ..ports import Reply
+from ..ports.model import Reply
 
 __all__ = [
     "TYPE_ATTEMPTS",

@@ -47,7 +47,7 @@ from ..core.tree import NodeState
 from ..core.usage import NOTHING, UNKNOWN_COST, Usage
 from ..exceptions import ExecutionError, ModelError, RLMError
 from ..host.credentials import without_keys
-from ..ports import Mode, Model, Reply, Request, ToolCall, call_started
+from ..ports.model import Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
 from ..runtime.run_context import RunContext
 from ..runtime.scheduler import held

@@ -25,7 +25,7 @@ from ..core.reasoning import begins_with_thoughts, split_thoughts
 from ..core.replay_events import plan_events, rejection_events
 from ..core.tree import Node
 from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
-from ..ports import NodeFacts, Reply
+from ..ports.model import NodeFacts, Reply
 from ..prompts import repair_messages
 from ..runtime.approvals import Rejected
 from ..runtime.config import Configuration

@@ -27,7 +27,7 @@ from ..exceptions import ExecutionError
 from ..host.credentials import without_keys
 from ..memory import SharedMemory
 from ..output_type import OutputType
-from ..ports import Reply
+from ..ports.model import Reply
 from ..runtime.run_context import RunContext
 
 __all__ = ["checked_quotes", "described_quotes", "first_quotes", "missing_quotes", "settled"]

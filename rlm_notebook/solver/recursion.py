@@ -28,7 +28,7 @@ from ..core.tree import Node
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, LimitError
 from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
-from ..ports import Message, Part, Reply, Request
+from ..ports.model import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions
 from ..runtime.config import Configuration
 from ..runtime.forks import NodeSource

@@ -16,7 +16,7 @@ from ..core.redaction import hashed, store_of
 from ..core.replay_events import created_event, end_events, plan_events, result_events
 from ..core.tree import IllegalEvent, Node, NodeState, Tree
 from ..exceptions import CheckpointError, ExecutionError, ReplayError
-from ..ports import Part
+from ..ports.model import Part
 from ..runtime.run_context import RunContext
 
 __all__ = [

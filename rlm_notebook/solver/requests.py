@@ -14,7 +14,7 @@ from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE, Recurse, plan_from_j
 from ..core.secret_parameters import secret_parameters
 from ..core.tree import Node, NodeState, Rejection
 from ..memory import SharedMemory
-from ..ports import Message, Mode, NodeFacts, Part, Request
+from ..ports.model import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
     ancestors_shown,
     coder_messages,

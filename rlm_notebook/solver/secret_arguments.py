@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.masking import redacted
 from ..core.secret_parameters import secret_parameters
-from ..ports import ToolCall
+from ..ports.model import ToolCall
 from ..tools import Tool
 
 __all__ = ["MASK", "is_masked", "masked", "masked_in", "recorded_call", "secrets_of", "without", "without_in"]

@@ -14,7 +14,7 @@ from ..core.events import Cancelled, Failed, NodeCreated, Superseded
 from ..core.plan import PlannedTask
 from ..core.tree import NodeState
 from ..exceptions import ExecutionError, LimitError, ModelError
-from ..ports import Part
+from ..ports.model import Part
 from ..runtime.run_context import RunContext
 
 __all__ = ["Solver", "SubTasks", "end_node", "ends_run"]

@@ -41,7 +41,7 @@ from ..core.usage import Usage
 from ..exceptions import ToolError
 from ..host.credentials import without_keys
 from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
-from ..ports import Message, Model, Reply, Request, ToolCall
+from ..ports.model import Message, Model, Reply, Request, ToolCall
 from ..runtime.approvals import Rejected
 from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text

@@ -38,7 +38,7 @@ from ..core.keys import digest
 from ..exceptions import CheckpointError, ConfigurationError, ModelError
 from ..host import current_host
 from ..models.registry import resolve_model
-from ..ports import Batchable, BatchEndpoint, Capabilities, Reply, Request
+from ..ports.model import Batchable, BatchEndpoint, Capabilities, Reply, Request
 from ..pricing import Prices
 
 __all__ = ["Batched"]

@@ -11,7 +11,7 @@ from ..caches.memory import MemoryCache
 from ..caches.shared_replies import SharedReplies, cache_key
 from ..concurrency.in_flight import Abandoned
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import Cache, Capabilities, Model, Reply, Request
+from ..ports.model import Cache, Capabilities, Model, Reply, Request
 
 __all__ = ["Cached", "cache_of"]
 

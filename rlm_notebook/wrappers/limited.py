@@ -17,7 +17,7 @@ from typing import Any
 
 from ..concurrency.deadline import answer_in_time
 from ..exceptions import ConfigurationError, ModelError
-from ..ports import Capabilities, Model, Reply, Request, report_call_started
+from ..ports.model import Capabilities, Model, Reply, Request, report_call_started
 from ..pricing import expected_tokens
 
 __all__ = ["Limited"]

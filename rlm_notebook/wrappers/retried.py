@@ -13,7 +13,7 @@ from ..concurrency.retrying import OnRetry, RetryDriver
 from ..core.retry import RetryPolicy
 from ..core.usage import NOTHING, Usage
 from ..exceptions import ModelError
-from ..ports import Capabilities, Model, Reply, Request
+from ..ports.model import Capabilities, Model, Reply, Request
 
 __all__ = ["Retried"]
 

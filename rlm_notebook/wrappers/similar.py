@@ -28,7 +28,7 @@ from ..concurrency.threads import in_daemon_thread
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
 from ..models.provider.errors import one_line
-from ..ports import Capabilities, Model, NodeFacts, Reply, Request
+from ..ports.model import Capabilities, Model, NodeFacts, Reply, Request
 from .wording import most_tokens, wording
 
 __all__ = ["Embed", "Similar"]

@@ -11,7 +11,7 @@ from ...concurrency.deadline import END_SECONDS
 from ...core.finish_reason import finish_reason
 from ...core.text import well_formed
 from ...core.usage import Usage
-from ...ports import Reply, ToolCall
+from ...ports.model import Reply, ToolCall
 from ..provider.errors import require_no_error
 from ..provider.reply import Sender, excerpt, listed, text_of
 from ..provider.sse import Event

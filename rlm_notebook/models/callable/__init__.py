@@ -19,7 +19,7 @@ from ...concurrency.time_limit import TimeLimit
 from ...core.error_text import described
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
-from ...ports import Capabilities, Reply, Request
+from ...ports.model import Capabilities, Reply, Request
 from ..provider.errors import one_line
 from ..provider.exchange import StreamTimeout, steadily
 from .reply import reply_from

@@ -13,7 +13,7 @@ from ...core.recordable import plain_arguments
 from ...core.text import well_formed, well_formed_value
 from ...core.usage import Usage
 from ...exceptions import ModelError
-from ...ports import Reply, Request, ToolCall
+from ...ports.model import Reply, Request, ToolCall
 from ..provider.reply import thoughts_in
 from ..provider.tool_calls import arguments_from, called
 from .sdk_reply import plain, sdk_reply

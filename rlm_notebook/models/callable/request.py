@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ports import Message, Part, Request
+from ...ports.model import Message, Part, Request
 from ..openai.request import wire_message
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]

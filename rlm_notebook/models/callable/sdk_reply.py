@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ...exceptions import ModelError
-from ...ports import Reply, Request
+from ...ports.model import Reply, Request
 from ..anthropic.reply import MessageWritten
 from ..openai import chat as openai_chat
 from ..openai import responses as openai_responses

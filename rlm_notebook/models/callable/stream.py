@@ -7,7 +7,7 @@ from typing import Any
 
 from ...concurrency.deadline import COUNT_SECONDS
 from ...core.text import Halves
-from ...ports import Reply, Request
+from ...ports.model import Reply, Request
 from ..provider.exchange import Writing
 from ..provider.sse import Event
 from .reply import reply_from, unexpected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...ports import NodeFacts
+from ...ports.model import NodeFacts
 from .tasks import read_task
 
 __all__ = ["is_understood", "write"]

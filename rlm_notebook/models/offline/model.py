@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from ...core.usage import Usage
-from ...ports import FREE, Capabilities, Mode, Reply, Request
+from ...ports.model import FREE, Capabilities, Mode, Reply, Request
 from .coder import write
 from .planner import plan
 from .synthesizer import synthesize

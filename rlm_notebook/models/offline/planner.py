@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ...ports import NodeFacts
+from ...ports.model import NodeFacts
 from .coder import is_understood
 from .documents import Section, chunks, outline
 from .tables import read_table

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ...ports import NodeFacts, Part
+from ...ports.model import NodeFacts, Part
 from .ranking import Sentence, choose, read_sentences
 from .tasks import ParsedInstruction, read_instruction, read_task, title_of
 from .worker import REFUSAL, TERMS, answer, terms_line

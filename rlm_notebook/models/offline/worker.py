@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ...ports import NodeFacts, ReferencedText
+from ...ports.model import NodeFacts, ReferencedText
 from .arithmetic import calculate
 from .documents import outline, paragraphs
 from .language import content_stems, sentences, stem, words

@@ -20,7 +20,7 @@ from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.json_text import json_values
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, RLMError
-from ...ports import FREE, BatchEndpoint, Capabilities, Reply, Request
+from ...ports.model import FREE, BatchEndpoint, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
 from ..provider.exchange import StreamTimeout, reply_of
 from ..provider.http_clients import ClientSettings, check_url, client_for, is_loopback, without_credentials

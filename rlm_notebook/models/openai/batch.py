@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...ports import Reply, Request
+from ...ports.model import Reply, Request
 from ..provider.batch import asked, field_of, item_error
 from ..provider.errors import Endpoint
 from ..provider.http_clients import ClientSettings

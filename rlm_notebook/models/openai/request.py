@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.keys import digest
-from ...ports import Request
+from ...ports.model import Request
 from ..provider.errors import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
 from ..provider.tool_calls import arguments_text, called
 

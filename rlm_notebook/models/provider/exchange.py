@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ...concurrency.deadline import Deadline, Pieces
 from ...core.text import Halves
-from ...ports import Reply
+from ...ports.model import Reply
 from .reply import Sender
 from .sse import END, Event, Whole, events
 

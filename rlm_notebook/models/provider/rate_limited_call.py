@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...concurrency.deadline import Pieces
 from ...exceptions import ModelError
-from ...ports import Request, report_call_started
+from ...ports.model import Request, report_call_started
 from ...pricing import expected_tokens
 from .errors import Endpoint, headers_of
 from .rate_limit import LongWait, RateLimit, RateLimitHeaders, Ticket, rate_limit_of

@@ -14,7 +14,7 @@ from ...core.finish_reason import finish_reason
 from ...core.text import well_formed
 from ...core.usage import Usage
 from ...exceptions import ModelError
-from ...ports import Reply
+from ...ports.model import Reply
 from .tool_calls import CallsWritten
 
 __all__ = ["Sender", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]

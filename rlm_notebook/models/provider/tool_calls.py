@@ -17,7 +17,7 @@ from typing import Any
 
 from ...core.recordable import plain_arguments
 from ...core.text import well_formed, well_formed_value
-from ...ports import ToolCall
+from ...ports.model import ToolCall
 
 __all__ = ["INVALID_JSON", "CallsWritten", "arguments_as_object", "arguments_from", "arguments_text", "called"]
 

@@ -12,7 +12,7 @@ from functools import cache
 
 from ...concurrency.loop_thread import LoopThread
 from ...core.events import Event, RunFinished
-from ...ports import Journal
+from ...ports.run import Journal
 from ...runtime.run import Run
 from ..kernel.session import Session
 from .options import CellOptions

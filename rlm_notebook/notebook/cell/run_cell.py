@@ -17,7 +17,7 @@ from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
 from ...experiments.mapping import Experiment
 from ...host.console import say
-from ...ports import Journal
+from ...ports.run import Journal
 from ...runtime.run import Run
 from ...types import Output
 from ..display.show import show

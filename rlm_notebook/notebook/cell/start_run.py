@@ -22,7 +22,7 @@ from ...host.console import say
 from ...memory import SharedMemory
 from ...models.registry import default_model
 from ...models.unavailable import UnavailableModel
-from ...ports import Journal
+from ...ports.run import Journal
 from ...runtime.config import EngineOptions
 from ...runtime.run import Run
 from ...sandbox.options import CodeSandbox

@@ -16,7 +16,7 @@ from ...engine import RecursiveEngine
 from ...exceptions import RLMError
 from ...models.discovery import KNOWN_SERVERS, local_servers
 from ...models.registry import PROVIDERS
-from ...ports import Model
+from ...ports.model import Model
 from ...pricing import priced_models
 from ...tools import Tool
 from ...tools.mcp import MCPServer

@@ -11,7 +11,7 @@ from ...engine import RecursiveEngine
 from ...host.console import say
 from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
-from ...ports import Model
+from ...ports.model import Model
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, chosen_model, keys_from
 from ..cell.line_parser import LineParser

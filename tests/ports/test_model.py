@@ -2,12 +2,12 @@
 
 import doctest
 
-from rlm_notebook import Capabilities, ports
-from rlm_notebook.ports import FREE
+from rlm_notebook import Capabilities
+from rlm_notebook.ports import FREE, model
 
 
 def test_the_example_of_a_wrapper_does_what_it_says() -> None:
-    found = doctest.testmod(ports)
+    found = doctest.testmod(model)
 
     assert (found.failed, found.attempted > 5) == (0, True)
 
