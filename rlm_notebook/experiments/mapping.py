@@ -47,7 +47,8 @@ class Summary(Mapping[str, Any]):
 
     `reused` rows were recorded before; `equal` rows have the task of an earlier row and share its result; `calls` are
     of this execution, `tokens` and `cost_usd` of all executions (`None`: a price is unknown); `seconds` of this one.
-    `note` says why it stopped early.
+    `note` says why it stopped early. Of the rows that are done, `refused` have an answer that says that the model
+    cannot do the task, as those of the offline model.
     """
 
     status: str
@@ -62,6 +63,7 @@ class Summary(Mapping[str, Any]):
     cost_usd: float | None
     seconds: float
     note: str = ""
+    refused: int = 0
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
@@ -92,6 +94,8 @@ class Summary(Mapping[str, Any]):
         elif self.cost_usd is None:
             parts.append("cost unknown")
         parts.append(f"{self.seconds:.1f} s")
+        if self.refused:
+            parts[-1] += f"; in {self.refused} of the answers the model says that it cannot do this"
         return ", ".join(parts) + (f". It stopped: {self.note}" if self.note else "")
 
 
@@ -176,7 +180,8 @@ class Experiment:
 
         The answer is in `answer`, or in a column for each field of an output type with fields; where the input has a
         column of that name, an underscore is put before it. `_state` is "done", "failed", "cancelled" or "pending" (it
-        has not run, for example because the budget was spent before). `_error` says why a row has no answer;
+        has not run, for example because the budget was spent before). `_error` says why a row has no answer, or
+        that the answer is none, because the model says that it cannot do this;
         `_cost_usd`, `_tokens`, `_seconds` and `_calls` are over all executions of the row, and 0 in a row that shares
         the result of an equal one before it; `_row` is the number of the row.
         """
@@ -318,8 +323,10 @@ class Experiment:
         """How many rows are done, failed or left, and what they used so far."""
         runs = self._internals
         count: dict[str, int] = dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
+        refused, known = 0, self._store.refused
         for key in self._keys:
-            count[runs.state(key)[0]] += 1
+            count[state := runs.state(key)[0]] += 1
+            refused += state == "done" and key in known
         usage = runs.usage
         return Summary(
             runs.status,
@@ -334,6 +341,7 @@ class Experiment:
             usage.cost_usd,
             runs.seconds,
             runs.stopped,
+            refused,
         )
 
     @property

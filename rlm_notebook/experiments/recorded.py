@@ -54,7 +54,7 @@ class RecordedExperiment:
         status = "done" if done == len(states) else "failed" if failed else "cancelled"
         left = len(states) - done - failed
         spent = (usage.calls, usage.total_tokens, usage.cost_usd)
-        return Summary(status, len(states), done, failed, left, 0, 0, *spent, seconds)
+        return Summary(status, len(states), done, failed, left, 0, 0, *spent, seconds, refused=len(self._store.refused))
 
     @property
     def usage(self) -> Usage:

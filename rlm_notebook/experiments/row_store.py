@@ -60,7 +60,8 @@ RowState = Literal["done", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class RowRecord:
-    """One recorded row, without its tree. `tokens` and `cost_usd` are over all executions of the row."""
+    """One recorded row, without its tree; its usage is over all its executions. A row that is done has an error if its
+    answer says that the model cannot do the task."""
 
     key: str
     state: RowState
@@ -86,6 +87,8 @@ class RowStore:
         #: For each key, where its last line begins and ends; in memory, the number of the line.
         self._places: dict[str, tuple[int, int]] = {}
         self._states: dict[str, str] = {}
+        #: Rows that are done, with an answer that refuses.
+        self.refused: set[str] = set()
         self._usages: dict[str, Usage] = {}
         self._known_usages: dict[Usage, Usage] = {}
         self._engines: dict[str, dict[str, Any]] = {}
@@ -315,6 +318,10 @@ class RowStore:
     def _add(self, record: RowRecord, begin: int, end: int) -> None:
         self._places[record.key] = begin, end
         self._states[record.key] = record.state
+        if record.state == "done" and record.error is not None:
+            self.refused.add(record.key)
+        elif self.refused:
+            self.refused.discard(record.key)
         # Equal usages, as of all rows without a price, are one object.
         self._usages[record.key] = self._known_usages.setdefault(record.usage, record.usage)
 
@@ -411,12 +418,14 @@ def _head(body: bytes) -> dict[str, Any]:
 def _head_of(key: str, recorded: Recorded) -> dict[str, Any]:
     tree, root = recorded.tree, recorded.tree.root
     done = tree.status == "done"
+    # A model that says it cannot has answered, but not the task.
+    refused = root.metadata.get("refused") if done and root is not None else None
     usage = {name: value for name, value in recorded.spent.to_json().items() if value != 0 and name != "total_tokens"}
     return {
         "row": key,
         "state": tree.status if tree.status in STATES else "cancelled",
         "answer": root.result if done and root is not None else None,
-        "error": None if done else tree.error or "cancelled",
+        "error": (str(refused) if refused else None) if done else tree.error or "cancelled",
         "usage": usage,
         "seconds": round(recorded.active_seconds, 6),
         "at": tree.ended or tree.started or 0.0,

@@ -135,6 +135,8 @@ def budget_error(problem: OverBudget) -> BudgetExceededError:
         wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
         state = f"does not suffice for the next {problem.unit} ({wanted})"
     spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
-    error = BudgetExceededError(f"{spent}: run again with a larger budget to continue, or take error.run.partial()")
+    error = BudgetExceededError(
+        f"{spent}: run again with a larger budget to continue; .run.partial() of this error is the answer so far"
+    )
     error.budget, error.spent = problem.name, spent
     return error

@@ -234,6 +234,21 @@ def test_a_bad_row_is_a_state_and_an_error_and_can_be_retried(tmp_path: Path) ->
     assert labels.run(3).status == "failed"
 
 
+def test_what_the_offline_model_cannot_do_is_marked(tmp_path: Path) -> None:
+    rows = [{"text": "Translate to French: good morning"}, {"text": "What is 2 + 3?"}]
+
+    def run() -> Any:
+        return RecursiveEngine("offline").map("{{text}}", rows, checkpoint=tmp_path / "rows")
+
+    for labels in (run(), run()):
+        refusal, answer = labels.frame
+        assert (refusal["_state"], answer["_state"], answer["_error"]) == ("done", "done", None)
+        assert refusal["_error"] == "this needs a language model, which offline is not; choose one"
+        assert "needs a language model" in refusal["answer"]
+        assert (labels.summary.done, labels.summary.refused) == (2, 1)
+        assert "in 1 of the answers the model says that it cannot do this" in str(labels)
+
+
 def test_raise_ends_at_the_first_failure_and_keeps_what_finished(tmp_path: Path) -> None:
     model = Flaky("b")
     engine = engine_of(model)

@@ -61,6 +61,9 @@ class OfflineModel:
         if request.mode not in ("planner", "coder") and is_refusal(content):
             some = f"not all of it: some {REFUSAL.replace('needs', 'need')}"
             metadata["note"] = f"cannot: {REFUSAL}" if request.mode == "worker" else some
+            if request.mode == "worker":
+                # In a table of answers, it would pass for one.
+                metadata["refused"] = f"this {REFUSAL}, which {self.name} is not; choose one"
         read = [message["content"] for message in request.messages] or [request.facts.task]
         words = sum(len(text.split()) for text in read), len(content.split())
         usage = Usage(prompt_tokens=words[0], completion_tokens=words[1], cost_usd=0.0)

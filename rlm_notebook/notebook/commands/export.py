@@ -81,7 +81,10 @@ def _export_rows(rows: Experiment | Study | RecordedExperiment, name: str, form:
     count = len(rows.frame) if isinstance(rows, Study) else len(rows)
     say(f"rlm: the {count} rows of {name} are written to {target}")
     if isinstance(rows, RecordedExperiment):
-        say("rlm: they are numbered as recorded; .write(PATH) of the experiment adds the columns of its table")
+        say(
+            "rlm: they are in the order in which they were recorded, without the columns of their table; execute the "
+            "cell of the experiment, which calls no model for them, to export them with these"
+        )
 
 
 # -- the formats ---------------------------------------------------------------------------------------------------
