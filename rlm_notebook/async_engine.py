@@ -319,7 +319,7 @@ class AsyncRecursiveEngine(EngineOptions):
         """The run as one of this engine; `at_rest` refuses a run in progress, also in another process."""
         view = load_run(run) if isinstance(run, str | Path) else run
         job = view.internals.request
-        if job is None:
+        if not isinstance(job, RunRequest):
             _require_loop()
             if at_rest:
                 require_at_rest(Path(view.checkpoint or ""))

@@ -44,7 +44,7 @@ from ..runtime.active_time import ActiveTime
 from ..runtime.admission import budget_error
 from ..runtime.budget import BudgetMeter, OverBudget
 from ..runtime.config import RunMode
-from ..runtime.run import Run
+from ..runtime.run_view import RunView
 from .forecast import Forecast, forecast_of
 from .row_admission import RowAdmission
 from .row_store import RowJournal, RowStore
@@ -57,7 +57,7 @@ Errors = Literal["keep", "raise"]
 class RowEngine(Protocol):
     """The engine of a job, as far as it is used here."""
 
-    def start(self, task: str, *, checkpoint: Any, mode: RunMode, output_type: Any) -> Run: ...
+    def start(self, task: str, *, checkpoint: Any, mode: RunMode, output_type: Any) -> RunView: ...
     def sharing(self, whole: BudgetMeter | None) -> RowEngine: ...
     @property
     def answers_in_one_call(self) -> bool: ...
@@ -120,7 +120,7 @@ class RowRuns:
         #: Rows that the end of the budget broke off.
         self.broken: set[str] = set()
         self._fresh_keys: set[str] = set()
-        self._live: dict[str, Run] = {}
+        self._live: dict[str, RunView] = {}
         #: The keys of rows that have begun or ended, in this order: a view reads what is new.
         self.log: list[str] = []
         self._engines: dict[int, Any] = {}
@@ -177,7 +177,7 @@ class RowRuns:
             return "cancelled", "cancelled before it ran"
         return "pending", self.stopped or None
 
-    def run_of(self, key: str) -> Run | None:
+    def run_of(self, key: str) -> RunView | None:
         """The run of a row that is under way."""
         return self._live.get(key)
 
@@ -390,10 +390,10 @@ class RowRuns:
         return not self.stopped
 
     async def _row(self, job: Job) -> None:
-        run: Run | None = None
+        run: RunView | None = None
         is_new = self.store.state(job.key) is None
         try:
-            begun: Run = self._engine(job.engine).start(
+            begun: RunView = self._engine(job.engine).start(
                 job.task,
                 checkpoint=RowJournal(self.store, job.key, self._is_worth_a_line, fresh=self._mode == "fresh"),
                 mode="fresh" if self._mode == "fresh" else "resume",

@@ -19,8 +19,9 @@ from ..core.records import Recorded
 from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
 from ..exceptions import ConfigurationError
 from .config import RunRequest
+from .run_view import Forked
 
-__all__ = ["EndedRun", "Fork", "Forked", "NodeSource", "edited", "plan_given", "retried"]
+__all__ = ["EndedRun", "Fork", "NodeSource", "edited", "plan_given", "retried"]
 
 
 class NodeSource(Protocol):
@@ -30,22 +31,6 @@ class NodeSource(Protocol):
     def tree(self) -> Tree: ...
     @property
     def job(self) -> RunRequest: ...
-
-
-class Forked(Protocol):
-    """What a fork needs of the run that it is made from."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def tree(self) -> Tree: ...
-    @property
-    def limits(self) -> Limits: ...
-
-    def snapshot(self) -> Recorded: ...
-    def key_of(self, node_id: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,11 @@ from .config import Configuration, EngineOptions, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
-from .forks import Fork, Forked, NodeSource, edited, retried
+from .forks import Fork, NodeSource, edited, retried
 from .plan_estimate import estimate_of_calls, estimate_of_plan
 from .priority import Priorities
 from .recall import RecordedState
-from .run_view import RunView
+from .run_view import Forked, RunView
 from .scheduler import PrioritySemaphore, SplitGate, slots_for
 from .steady_clock import SteadyClock
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 from ..core.changes import Change
 from ..core.cost_estimate import Estimate
 from ..core.events import Event
-from ..core.limits import Budget
+from ..core.limits import Budget, Limits
 from ..core.plan import Plan
 from ..core.records import Recorded
 from ..core.tree import Tree
@@ -25,10 +25,8 @@ from ..ports.run import Observer
 from ..types import Output, TraceObject
 from ..views.diff import Difference
 from .approvals import ApprovalRequest, Awaiting
-from .config import EngineOptions, RunRequest
-from .forks import Forked
 
-__all__ = ["RunInternals", "RunView", "is_run", "version_of"]
+__all__ = ["Forked", "RunInternals", "RunView", "is_run", "version_of"]
 
 
 @runtime_checkable
@@ -105,6 +103,22 @@ class RunView(RunControls, Protocol):
     def __await__(self) -> Generator[Any, None, Output]: ...
 
 
+class Forked(Protocol):
+    """What a fork needs of the run that it is made from."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def tree(self) -> Tree: ...
+    @property
+    def limits(self) -> Limits: ...
+
+    def snapshot(self) -> Recorded: ...
+    def key_of(self, node_id: str) -> str: ...
+
+
 class RunInternals(Protocol):
     """What the package itself uses of a run beyond `RunView`."""
 
@@ -114,13 +128,13 @@ class RunInternals(Protocol):
         ...
 
     @property
-    def request(self) -> RunRequest | None:
-        """What was requested; `None` for a loaded run, whose file does not hold all of it."""
+    def request(self) -> object:
+        """What was requested, as a `RunRequest`; `None` for a loaded run, whose file does not hold all of it."""
         ...
 
     @property
-    def options(self) -> EngineOptions | None:
-        """The arguments of the engine; `None` for a loaded run."""
+    def options(self) -> object:
+        """The arguments of the engine, as `EngineOptions`; `None` for a loaded run."""
         ...
 
     @property

@@ -305,8 +305,9 @@ def _of_this_session(session: Session, journal: Journal | None, name: str) -> An
     """The recorded model, if this session has it: that of the last run in the file, else the only variable that holds a
     model of this name. A replay does not call it; what follows may: an edit, a retry, a plain run to compare."""
     run = session.kept_in(journal.path) if journal is not None and journal.path is not None else None
-    if run is not None and run.internals.options is not None:
-        used = run.internals.options.llm
+    options = run.internals.options if run is not None else None
+    if isinstance(options, EngineOptions):
+        used = options.llm
         if not isinstance(used, UnavailableModel) and model_name(used) == name:
             return used
     return model_called(name, session.variables)

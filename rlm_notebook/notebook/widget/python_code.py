@@ -15,7 +15,7 @@ from IPython.core.getipython import get_ipython
 from ...documents.source import Source
 from ...memory import AnyReference
 from ...models.registry import PROVIDERS
-from ...runtime.config import EngineOptions
+from ...runtime.config import EngineOptions, RunRequest
 from ...runtime.run_view import RunView
 from ...tools.mcp import ServerTool
 from ..cell.transformer import user_names
@@ -34,12 +34,16 @@ def python_code(run: RunView) -> dict[str, str]:
     shell = get_ipython()
     namespace = shell.user_ns if shell is not None else {}
     names = {name: namespace[name] for name in user_names(namespace)}
-    options = run.internals.options
-    model, note = _recorded(run, names) if options is None else _model(options.llm, names)
-    arguments = [model, *_options(options, names)] if options is not None else [model]
-    guarded = any(tool.requires_approval for tool in options.tools) if options is not None else False
-    request = run.internals.request
-    references = list(request.memory) if request is not None else []
+    options, request = run.internals.options, run.internals.request
+    guarded = False
+    if isinstance(options, EngineOptions):
+        model, note = _model(options.llm, names)
+        arguments = [model, *_options(options, names)]
+        guarded = any(tool.requires_approval for tool in options.tools)
+    else:
+        model, note = _recorded(run, names)
+        arguments = [model]
+    references = list(request.memory) if isinstance(request, RunRequest) else []
     variables = {each.name: _reference(each, names) for each in references}
     given = ", ".join(f"{name!r}: {written}" for name, written in variables.items() if written)
     if any(written.startswith("Source(") for written in variables.values()):
