@@ -55,7 +55,7 @@ from .wrappers.cached import cache_of
 if TYPE_CHECKING:
     from .experiments.mapping import Experiment
 
-__all__ = ["AsyncRecursiveEngine"]
+__all__ = ["AsyncRecursiveEngine", "engine_held"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -541,6 +541,12 @@ class AsyncRecursiveEngine(EngineOptions):
     def key(self, run: NodeSource, node_id: str) -> str:
         """The plan key of a node."""
         return self._recursion.key(run, node_id)
+
+
+def engine_held(value: Any) -> AsyncRecursiveEngine | None:
+    """The engine that a value is or, as a `RecursiveEngine`, holds; `None` for any other value."""
+    held = vars(value).get("async_engine", value) if isinstance(value, EngineOptions) else None
+    return held if isinstance(held, AsyncRecursiveEngine) else None
 
 
 def _configuration(engine: AsyncRecursiveEngine) -> Configuration:

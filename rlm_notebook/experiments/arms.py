@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..async_engine import AsyncRecursiveEngine
+from ..async_engine import AsyncRecursiveEngine, engine_held
 from ..core.keys import digest
-from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError
 from ..output_type import OutputType
 from ..runtime.config import EngineOptions
@@ -47,11 +46,9 @@ class Arm:
         return digest([self.engine.row_identity(output_type), named])
 
 
-def arms_of(
-    task: str | None, grid: Grid, engine: AsyncRecursiveEngine | RecursiveEngine | None, seeds: int
-) -> list[Arm]:
+def arms_of(task: str | None, grid: Grid, engine: EngineOptions | None, seeds: int) -> list[Arm]:
     """The arms of a grid, with the baseline of each that is not in it. Raises `ConfigurationError`."""
-    base = engine.async_engine if isinstance(engine, RecursiveEngine) else engine
+    base = engine_held(engine)
     if isinstance(grid, Mapping):
         return _combined(task, grid, base, seeds)
     if isinstance(grid, str) or not isinstance(grid, Sequence) or not all(isinstance(each, Mapping) for each in grid):

@@ -8,11 +8,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..core.text import printable
 from ..views.gate import html_text
-from .arms import Arm
 from .display import html_table, shown, text_table
 from .row_store import RowRecord
 from .statistics import Difference, Interval, difference, holm, mean_interval
@@ -71,10 +70,22 @@ class MetricTable:
         return str(path)
 
 
+class Compared(Protocol):
+    """What is compared: by its label, with the one whose label is its `baseline`."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def baseline(self) -> str: ...
+
+
+A = TypeVar("A", bound=Compared)
+
+
 def table_of_arms(
-    arms: Sequence[Arm],
-    values: Callable[[Arm, str], list[list[float]]],
-    costs: Callable[[Arm], tuple[list[RowRecord], int, int]],
+    arms: Sequence[A],
+    values: Callable[[A, str], list[list[float]]],
+    costs: Callable[[A], tuple[list[RowRecord], int, int]],
     metrics: Sequence[str],
 ) -> MetricTable:
     """The table of a study, and below it what the tree of each arm cost and whether it paid."""
@@ -114,7 +125,7 @@ def _per_row(records: Sequence[RowRecord]) -> dict[str, float | None]:
 
 
 def _whether_it_paid(
-    arm: Arm, metric: str, gap: Difference, plain: Mapping[str, float | None], tree: Mapping[str, float | None]
+    arm: Compared, metric: str, gap: Difference, plain: Mapping[str, float | None], tree: Mapping[str, float | None]
 ) -> str:
     """One sentence: what the arm used compared to its baseline, and what it gained."""
     unit = next((name for name in ("cost_usd", "tokens", "calls") if plain[name] and tree[name]), None)

@@ -77,7 +77,8 @@ class RLMMagics(Magics):
 
         This form blocks, for `get_ipython().run_cell_magic("rlm", line, task)`; a `%%rlm` cell is awaited.
         """
-        from .cell.run_cell import run_cell, wait_for
+        from .cell.blocking import wait_for
+        from .cell.run_cell import run_cell
 
         found: Value | None = wait_for(self.session, lambda: run_cell(self.session, line, cell))
         return found

@@ -58,9 +58,8 @@ from ..sandbox.output import shortened
 from ..sandbox.port import CellResult, Sandbox, Session, SessionSettings
 from ..tools import Tool
 from ..values import NoText, json_text
-from .errors import what_was_wrong, without_node
+from .errors import limit_error, what_was_wrong, without_node
 from .model_calls import call_model, emit_work
-from .planning import limit_error
 from .replay import replay_below
 from .requests import LLM_QUERY, RequestBuilder, code_variables, offered_tools
 from .subtasks import Solver, SubTasks
@@ -519,7 +518,7 @@ class CodeLoop:
         run = self._run
         if run.steps.left < wanted and run.steps.left <= allowed:
             if self._on_limit == "raise":
-                raise limit_error("max_steps", run, run.tree[self._node], str(wanted))
+                raise limit_error("max_steps", run.limits, run.tree[self._node], str(wanted))
             steps = run.limits.max_steps
             return RuntimeError(
                 f"max_steps={steps} leaves {allowed} of {wanted} queries; answer from what there is, by FINAL"

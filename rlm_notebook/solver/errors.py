@@ -7,9 +7,10 @@ from typing import Any
 
 from ..core.error_text import causes_text, error_text
 from ..core.finish_reason import advice, cut_off, ended_early
+from ..core.limits import Limits
 from ..core.node import ENDED, THOUGHTS
 from ..core.tree import Node
-from ..exceptions import ExecutionError, ModelError, PlanError
+from ..exceptions import ExecutionError, LimitError, MaxStepsError, ModelError, PlanError, RecursionDepthError
 from ..output_type import TypeMismatch
 from ..ports.model import Reply
 
@@ -17,6 +18,7 @@ __all__ = [
     "TYPE_ATTEMPTS",
     "beginning_of",
     "failed_parts",
+    "limit_error",
     "not_empty",
     "reply_metadata",
     "unfit",
@@ -106,4 +108,17 @@ def unfit(node: Node, reply: Reply, problem: TypeMismatch) -> PlanError:
         f"{what_was_wrong(reply, problem)}. It wrote: {beginning_of(reply)}. {what_to_do(reply)}, or a simpler "
         "output_type",
         node=node.id,
+    )
+
+
+def limit_error(limit: str, limits: Limits, node: Node, wanted: str) -> LimitError:
+    """The error of a node whose plan passes a limit: "max_depth" or "max_steps"."""
+    if limit == "max_depth":
+        return RecursionDepthError(
+            f"node {node.id} wants to split at depth {node.depth}, but max_depth={limits.max_depth}; "
+            'raise max_depth (--max-depth in a cell), or use on_limit="execute"'
+        )
+    return MaxStepsError(
+        f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={limits.max_steps} "
+        'leaves; raise max_steps (--max-steps in a cell), or use on_limit="execute"'
     )

@@ -24,19 +24,19 @@ from ..core.plan_stream import PlanReader, TooManyTasks, parse_long_plan
 from ..core.reasoning import begins_with_thoughts, split_thoughts
 from ..core.replay_events import plan_events, rejection_events
 from ..core.tree import Node
-from ..exceptions import InvalidJSONError, LimitError, MaxStepsError, PlanError, RecursionDepthError
+from ..exceptions import InvalidJSONError, PlanError
 from ..ports.model import NodeFacts, Reply
 from ..prompts import repair_messages
 from ..runtime.approvals import Rejected
 from ..runtime.config import Configuration
 from ..runtime.run_context import RunContext
-from .errors import beginning_of, reply_metadata, what_to_do, what_was_wrong
+from .errors import beginning_of, limit_error, reply_metadata, what_to_do, what_was_wrong
 from .model_calls import call_model
 from .replay import emit_recorded
 from .requests import LLM_QUERY, RequestBuilder
 from .subtasks import SubTasks
 
-__all__ = ["Planning", "limit_error"]
+__all__ = ["Planning"]
 
 ATTEMPTS = 3
 #: Sub-tasks and characters that are parsed of a plan, unless `max_steps` requires more.
@@ -153,7 +153,7 @@ class Planning:
         event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
         run.emit(replace(event, model=reply.model, limited="max_steps"))
         if self._on_limit == "raise":
-            raise limit_error("max_steps", run, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
+            raise limit_error("max_steps", run.limits, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
         return Execute()
 
     async def start_sub_tasks(
@@ -234,7 +234,7 @@ class Planning:
         limit = self._exceeded_limit(run, node, plan, started)
         if limit and self._on_limit == "raise":
             run.emit(event)
-            raise limit_error(limit, run, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
+            raise limit_error(limit, run.limits, node, str(len(plan.sub_tasks) if isinstance(plan, Recurse) else 0))
         run.emit(event if event.limited == limit else replace(event, limited=limit))
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - started)
@@ -248,18 +248,6 @@ class Planning:
         if isinstance(plan, Program):
             return ""
         return "" if run.steps.has(len(plan.sub_tasks) - started) else "max_steps"
-
-
-def limit_error(limit: str, run: RunContext, node: Node, wanted: str) -> LimitError:
-    if limit == "max_depth":
-        return RecursionDepthError(
-            f"node {node.id} wants to split at depth {node.depth}, but max_depth={run.limits.max_depth}; "
-            'raise max_depth (--max-depth in a cell), or use on_limit="execute"'
-        )
-    return MaxStepsError(
-        f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={run.limits.max_steps} "
-        'leaves; raise max_steps (--max-steps in a cell), or use on_limit="execute"'
-    )
 
 
 class EarlyStart:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...async_engine import AsyncRecursiveEngine
 from ...core.records import Recorded
-from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
 from ...models.discovery import local_servers, missing, price_of
 from ...models.env_file import load_env_file
-from ...models.registry import HOSTED, PROVIDERS, Provider, resolve_model
+from ...models.registry import HOSTED, PROVIDERS, Provider
 from .transformer import user_names
 
 __all__ = [
@@ -23,12 +20,8 @@ __all__ = [
     "chosen_model",
     "keys_from",
     "model_again",
-    "model_called",
-    "model_name",
     "recorded_model",
     "suggestions",
-    "tool_named",
-    "variable",
     "why_default",
 ]
 
@@ -61,30 +54,6 @@ def chosen_model(option: str | None, configured: str, variables: Mapping[str, An
     return None
 
 
-def variable(name: str, option: str, variables: Mapping[str, Any]) -> Any:
-    """The value of the variable that an option names. Raises `ConfigurationError` with the closest name."""
-    if name in variables:
-        return variables[name]
-    close = difflib.get_close_matches(name, user_names(variables), n=1)
-    hint = f"did you mean {close[0]}?" if close else "define it in a cell above"
-    raise ConfigurationError(f"{option} {name}: there is no variable {name!r} in this notebook; {hint}")
-
-
-def tool_named(name: str, variables: Mapping[str, Any]) -> Any:
-    """The function, tool or server that `--tools` names; `server.search` is one tool of a server. Raises
-    `ConfigurationError`."""
-    owner, dot, rest = name.partition(".")
-    held = variables.get(owner)
-    if not dot or name in variables or held is None:
-        return variable(name if name in variables or not dot else owner, "--tools", variables)
-    if hasattr(type(held), "as_tool") and hasattr(type(held), "__getitem__"):
-        return held[rest]
-    try:
-        return attrgetter(rest)(held)
-    except AttributeError:
-        raise ConfigurationError(f"--tools {name}: {owner} has no {rest}; name a function or a server's tool") from None
-
-
 def recorded_model(recorded: Recorded | None) -> str:
     """The specification of the recorded run's model, or "" if it is not used again."""
     return model_again(str(recorded.tree.settings.get("model", "")) if recorded is not None else "")
@@ -100,27 +69,6 @@ def model_again(name: str) -> str:
     if kind in ("http", "https"):
         return name if urlsplit(name).hostname in _THIS_MACHINE else ""
     return name if kind in PROVIDERS else ""
-
-
-def model_called(name: str, variables: Mapping[str, Any]) -> Any:
-    """The model of this name that a variable holds; `None` if there is none, or if several differ."""
-    found = [variables[each] for each in user_names(variables) if model_name(variables[each]) == name]
-    return found[0] if found and all(each is found[0] for each in found) else None
-
-
-def model_name(value: Any) -> str:
-    """The name of a model, callable or engine as it is recorded; "" for any other value."""
-    if isinstance(value, RecursiveEngine):
-        value = value.async_engine
-    if isinstance(value, AsyncRecursiveEngine):
-        return str(value.settings()["model"])
-    if isinstance(value, type | str) or not (callable(value) or hasattr(value, "stream")):
-        return ""
-    try:
-        return resolve_model(value).name
-    except Exception:
-        # Any object of the notebook may be here, also one that fails when it is looked at.
-        return ""
 
 
 def suggestions() -> str:

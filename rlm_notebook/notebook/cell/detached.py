@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from functools import cache
 
 from ...concurrency.loop_thread import LoopThread
 from ...core.events import Event, RunFinished
-from ...ports.run import Journal
 from ...runtime.run import Run
 from ..kernel.session import Session
 from .options import CellOptions
-from .start_run import start
 
 __all__ = ["detached"]
 
@@ -26,16 +25,16 @@ def _loop_thread() -> LoopThread:
     return LoopThread()
 
 
-async def detached(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Run:
+async def detached(session: Session, options: CellOptions, start: Callable[[], Run]) -> Run:
     """Starts a run that continues after the cell; the run is the cell's value, and displays itself."""
     if options.detach == "thread" or threading.current_thread() is not threading.main_thread():
 
         async def begin() -> Run:
-            return start(session, options, task, journal)
+            return start()
 
         run = _loop_thread().submit(begin()).result()
     else:
-        run = start(session, options, task, journal)
+        run = start()
     view = options.view or session.defaults.view or session.host.best_view
     # Moving text would be drawn into the next cell's output, so it is shown only with --view text.
     session.host.views[run] = view if view in ("widget", "static") else "none"

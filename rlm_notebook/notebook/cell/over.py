@@ -22,12 +22,12 @@ from ..display.show_rows import show_rows
 from ..kernel.comm_pump import pumped_comms
 from ..kernel.event_loop import heartbeat, interruptible
 from ..kernel.session import Session
-from .default_model import variable
 from .errors import RunInterrupted
 from .options import CellOptions
 from .start_run import engine_for_rows
 from .transformer import interpolated
 from .type_option import type_named
+from .variables import variable
 
 __all__ = ["mapped"]
 

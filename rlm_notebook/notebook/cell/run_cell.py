@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from IPython.core.error import UsageError
 
 from ...concurrency.cancellation import is_being_cancelled
-from ...concurrency.loop_thread import run_blocking
 from ...core.plan import Plan
 from ...exceptions import ConfigurationError, RLMError
 from ...experiments.mapping import Experiment
@@ -34,7 +34,7 @@ from .start_run import open_servers, start
 from .transformer import interpolated
 from .type_option import type_named
 
-__all__ = ["Value", "answer", "run_cell", "wait_for"]
+__all__ = ["Value", "answer", "run_cell"]
 
 T = TypeVar("T")
 TITLE_CHARACTERS = 200
@@ -63,18 +63,6 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
     raise in_one_line(failure, session.shell)
 
 
-def wait_for(session: Session, work: Any) -> Any:
-    """Blocks until the coroutine `work()` ends and returns its result; an interrupt raises a one-line error."""
-    before = session.last
-    try:
-        return run_blocking(work)
-    except KeyboardInterrupt:
-        run = session.last
-        if run is None or run is before:
-            raise
-    raise in_one_line(interruption(run, "Interrupted"))
-
-
 async def answer(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Value:
     """Runs a task with the options of a cell; when it returns, the run has no asyncio task left (except `--detach`).
 
@@ -85,7 +73,7 @@ async def answer(session: Session, options: CellOptions, task: str, journal: Jou
     if options.dry_run:
         value = await _plan(session, options, task, journal)
     elif options.detach:
-        value = run = await detached(session, options, task, journal)
+        value = run = await detached(session, options, partial(start, session, options, task, journal))
         CellValue(session, options, run).returned(run)
     else:
         value = await _output(session, options, task, journal)

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ...async_engine import AsyncRecursiveEngine
+from ...async_engine import AsyncRecursiveEngine, engine_held
 from ...checkpoints.heads import options_in
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.location import related
@@ -16,11 +16,10 @@ from ...core.limits import Budget
 from ...core.tree import NodeState
 from ...documents.patterns import has_pattern
 from ...documents.source import named_sources
-from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
 from ...host.console import say
 from ...memory import SharedMemory
-from ...models.registry import default_model
+from ...models.registry import default_model, resolve_model
 from ...models.unavailable import UnavailableModel
 from ...ports.run import Journal
 from ...runtime.config import EngineOptions
@@ -33,17 +32,15 @@ from .default_model import (
     chosen_model,
     keys_from,
     model_again,
-    model_called,
-    model_name,
     recorded_model,
     suggestions,
-    tool_named,
-    variable,
     why_default,
 )
 from .journal_choice import FileOrMemory, named_file
 from .options import CellOptions
+from .transformer import user_names
 from .type_option import type_named
+from .variables import tool_named, variable
 
 __all__ = ["engine_for_rows", "open_servers", "request_key", "start"]
 
@@ -196,8 +193,7 @@ def _require_at_rest(session: Session, journal: Journal | None) -> None:
 def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveEngine:
     given = _engine_arguments(session, options)
     _require_planner(options, given, llm)
-    if isinstance(llm, AsyncRecursiveEngine | RecursiveEngine):
-        engine = llm.async_engine if isinstance(llm, RecursiveEngine) else llm
+    if (engine := engine_held(llm)) is not None:
         default = {"budget": _default_budget(session)} if engine.budget is None else {}
         # Those of the engine come before those of the notebook.
         prices = {"prices": {**session.defaults.prices, **(engine.prices or {})}} if session.defaults.prices else {}
@@ -275,7 +271,7 @@ def engine_for_rows(
         model = UnavailableModel(recorded() or "the model")
     engine = _engine(session, options, model)
     # An engine of the notebook may have a budget: that is for each row.
-    own = model.budget if isinstance(model, AsyncRecursiveEngine | RecursiveEngine) else None
+    own = model.budget if isinstance(model, EngineOptions) else None
     return engine.replaced(budget=own), _budget(session, options) or _default_budget(session)
 
 
@@ -308,6 +304,25 @@ def _of_this_session(session: Session, journal: Journal | None, name: str) -> An
     options = run.internals.options if run is not None else None
     if isinstance(options, EngineOptions):
         used = options.llm
-        if not isinstance(used, UnavailableModel) and model_name(used) == name:
+        if not isinstance(used, UnavailableModel) and _name_of_model(used) == name:
             return used
-    return model_called(name, session.variables)
+    return _model_called(name, session.variables)
+
+
+def _model_called(name: str, variables: Mapping[str, Any]) -> Any:
+    """The model of this name that a variable holds; `None` if there is none, or if several differ."""
+    found = [variables[each] for each in user_names(variables) if _name_of_model(variables[each]) == name]
+    return found[0] if found and all(each is found[0] for each in found) else None
+
+
+def _name_of_model(value: Any) -> str:
+    """The name of a model, callable or engine as it is recorded; "" for any other value."""
+    if (engine := engine_held(value)) is not None:
+        return str(engine.settings()["model"])
+    if isinstance(value, type | str) or not (callable(value) or hasattr(value, "stream")):
+        return ""
+    try:
+        return resolve_model(value).name
+    except Exception:
+        # Any object of the notebook may be here, also one that fails when it is looked at.
+        return ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Optional, Union
 
 from ...exceptions import ConfigurationError
-from .default_model import variable
+from .variables import variable
 
 __all__ = ["type_named"]
 

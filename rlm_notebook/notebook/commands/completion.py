@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ...async_engine import AsyncRecursiveEngine
 from ...documents.source import Source
-from ...engine import RecursiveEngine
 from ...exceptions import RLMError
 from ...models.discovery import KNOWN_SERVERS, local_servers
 from ...models.registry import PROVIDERS
 from ...ports.model import Model
 from ...pricing import priced_models
+from ...runtime.config import EngineOptions
 from ...tools import Tool
 from ...tools.mcp import MCPServer
 from ..cell.line_parser import LineParser
@@ -120,7 +119,7 @@ def _variables(session: Session, fits: Callable[[Any], bool]) -> list[str]:
 
 
 def _is_model(value: Any) -> bool:
-    known = Model | AsyncRecursiveEngine | RecursiveEngine | types.FunctionType
+    known = Model | EngineOptions | types.FunctionType
     return isinstance(value, known) and not isinstance(value, type)
 
 

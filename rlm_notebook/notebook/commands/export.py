@@ -22,8 +22,9 @@ from ...views.export.report import Report
 from ..cell.line_parser import LineParser
 from ..display.report import report_of_run
 from ..kernel.session import Session
+from .experiment_lookup import experiment_named
 from .registry import Command
-from .run_lookup import experiment_named, run_named, runs_kept
+from .run_lookup import run_named, runs_kept
 
 __all__ = ["EXPORT"]
 

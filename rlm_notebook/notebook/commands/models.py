@@ -6,12 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from ...async_engine import AsyncRecursiveEngine
-from ...engine import RecursiveEngine
 from ...host.console import say
 from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
 from ...ports.model import Model
+from ...runtime.config import EngineOptions
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, chosen_model, keys_from
 from ..cell.line_parser import LineParser
@@ -47,7 +46,7 @@ def _models(session: Session, options: argparse.Namespace) -> Table:
 def _one(spec: str, variables: Mapping[str, Any]) -> Table:
     """The table of one model. Raises `ConfigurationError`, with a close match, for anything else."""
     chosen = chosen_model(spec, "", variables)
-    if isinstance(chosen, AsyncRecursiveEngine | RecursiveEngine):
+    if isinstance(chosen, EngineOptions):
         return Table(_COLUMNS, ((spec, "an engine", ""),))
     model = resolve_model(chosen)
     state = _described(model) if spec in variables else _requirements(spec)

@@ -32,8 +32,8 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ...host.console import say
+from ..cell.blocking import wait_for
 from ..cell.line_parser import LineParser, close_to, words_of
-from ..cell.run_cell import wait_for
 from ..kernel.session import Session
 
 __all__ = ["Command", "command", "command_names", "help_text", "run_command"]

@@ -22,8 +22,9 @@ from ...runtime.run_view import RunView
 from ...views.diff import Difference
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
+from .experiment_lookup import experiment_named
 from .registry import Command
-from .run_lookup import experiment_named, experiments_kept, file_of, folders, live_run, run_named, runs_kept
+from .run_lookup import experiments_kept, file_of, folders, live_run, run_named, runs_kept
 
 __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 

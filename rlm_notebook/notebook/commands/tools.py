@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...agent import Agent
-from ...async_engine import AsyncRecursiveEngine
-from ...engine import RecursiveEngine
 from ...exceptions import ConfigurationError
+from ...runtime.config import EngineOptions
 from ...tools import Tool, as_tools
 from ...tools.mcp import MCPServer
 from ...views.table import Table
-from ..cell.default_model import variable
 from ..cell.line_parser import LineParser
+from ..cell.variables import variable
 from ..kernel.session import Session
 from .registry import Command
 
@@ -64,7 +63,7 @@ def _rows(name: str, value: Any) -> Iterator[Row]:
         yield made.name, f"function {name}", _asks(made)
     elif isinstance(value, Agent):
         yield from _held(f"agent {name}", value.tools)
-    elif isinstance(value, AsyncRecursiveEngine | RecursiveEngine):
+    elif isinstance(value, EngineOptions):
         yield from _held(f"engine {name}", as_tools(value.tools))
         yield from _of_agents(name, value.agents or {})
     elif isinstance(value, Mapping):
