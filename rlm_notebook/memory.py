@@ -23,6 +23,7 @@ from threading import Lock
 from typing import Any
 
 from .core.reads import OPERATION, parts_of
+from .documents.expressions import compiled
 from .documents.passages import Passage
 from .documents.quotes import QuoteIndex
 from .documents.reference import AbsentSource, SourceReference, source_reference, text_digest
@@ -315,19 +316,15 @@ class SharedMemory:
 
     def search(self, name: str, pattern: str) -> str:
         """Search a reference with a regular expression; gives offsets and lines, to be read on with read_reference."""
-        import regex
-
         reference = self._named(name)
         _require_small(pattern)
+        wanted = compiled(pattern, ignore_case=True)
         try:
-            wanted = regex.compile(pattern, regex.IGNORECASE)
             if isinstance(reference, SourceReference):
                 return reference.search(wanted)
             text = reference.text
-            matches = islice(wanted.finditer(text, timeout=SEARCH_SECONDS), MOST_MATCHES)
+            matches = islice(wanted.matches(text, SEARCH_SECONDS), MOST_MATCHES)
             found = [match.start() for match in matches]
-        except regex.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         except TimeoutError:
             raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
         if not found:
@@ -483,19 +480,13 @@ class ReadableText:
 
     def search(self, pattern: str, limit: int = 100) -> list[tuple[int, str]]:
         """Position and line of the first matches of a regular expression. Raises `ValueError`."""
-        import regex
-
         _require_small(pattern)
-        found = []
+        found, wanted = [], compiled(pattern)
         try:
-            # Without the GIL, so that a long search does not stop the event loop.
-            matches = regex.finditer(pattern, self._text, timeout=CODE_SEARCH_SECONDS, concurrent=True)
-            for match in islice(matches, max(0, limit)):
+            for match in islice(wanted.matches(self._text, CODE_SEARCH_SECONDS), max(0, limit)):
                 start = max(self._text.rfind("\n", 0, match.start()) + 1, match.start() - MOST_OF_A_LINE)
                 end = self._text.find("\n", match.start(), match.start() + MOST_OF_A_LINE)
                 found.append((match.start(), self._text[start : end if end >= 0 else match.start() + MOST_OF_A_LINE]))
-        except regex.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         except TimeoutError:
             raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
         return found

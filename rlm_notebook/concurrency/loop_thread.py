@@ -1,6 +1,8 @@
 """An event loop in a thread of its own, for synchronous code inside a running loop.
 
 Nothing is patched: the caller's loop is unchanged, and is blocked only while the caller waits.
+
+In a browser (Pyodide) there is no such thread. A caller can wait there only where WebAssembly can be suspended (JSPI).
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from ..exceptions import ConfigurationError
+from . import threads
 from .threads import CallingThread, calling_thread
 
 __all__ = ["LoopThread", "background_loop", "blocks_a_loop", "run_blocking", "wait_for_future"]
@@ -30,6 +34,11 @@ class LoopThread:
     """An event loop in a daemon thread; `submit` hands it coroutines, `close` ends it."""
 
     def __init__(self) -> None:
+        if not threads.CAN_START_THREADS:
+            raise ConfigurationError(
+                "this needs an event loop in a thread of its own, and in a browser no thread can be started; use what "
+                "is awaited (`%%rlm`, `await AsyncRecursiveEngine(...).solve(...)`), or a Python outside the browser"
+            )
         self._loop = asyncio.new_event_loop()
         # With a copy of the context, output printed in the thread still goes to the cell that started it.
         context = contextvars.copy_context()
@@ -113,6 +122,8 @@ def run_blocking(make: Callable[[], Coroutine[Any, Any, T]], *, thread_safe: boo
 def _run_blocking(make: Callable[[], Coroutine[Any, Any, T]], caller: CallingThread) -> T:
     # Runs in a copy of the context, so that the variables set here do not leak.
     calling_thread.set(caller)
+    if not threads.CAN_START_THREADS:
+        return _suspended(make)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -124,6 +135,18 @@ def _run_blocking(make: Callable[[], Coroutine[Any, Any, T]], caller: CallingThr
         return _wait(loop_thread.submit(make()), caller)
     finally:
         loop_thread.close()
+
+
+def _suspended(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """In a browser: this call is suspended, and the one event loop runs on."""
+    if not threads.can_suspend():
+        raise ConfigurationError(
+            "cannot wait here: in this browser Python cannot be suspended, and no thread can be started; use "
+            "`await AsyncRecursiveEngine(...).solve(...)` (or `.map`) for RecursiveEngine, and a `%%rlm` cell for a "
+            "line that runs a task"
+        )
+    blocks_a_loop.set(False)
+    return threads.suspend_until(make())
 
 
 def _wait(future: Future[T], caller: CallingThread) -> T:

@@ -3,6 +3,9 @@
 Python cannot stop a thread. So blocking work runs in daemon threads: a cancelled run does not wait for them, the
 interpreter can exit while they run, and a late result is dropped. Functions that are not thread-safe are called in the
 thread that waits for the whole run, if there is one (`calling_thread`).
+
+In a browser (Pyodide) no thread can be started: there, blocking work runs in place, one call after the other, and the
+event loop waits for it.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ import functools
 import inspect
 import math
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
@@ -24,16 +28,23 @@ from typing import Any, TypeVar
 from ..core.error_text import described
 
 __all__ = [
+    "CAN_START_THREADS",
     "READ_AT_ONCE",
     "CallingThread",
     "DaemonThreads",
     "OneThread",
     "calling_thread",
+    "can_suspend",
     "in_daemon_thread",
     "read_beside",
+    "suspend_until",
 ]
 
 T = TypeVar("T")
+#: False in a browser.
+CAN_START_THREADS = sys.platform != "emscripten"
+#: A future, a generator or the event loop would interpret these errors of a function as their own.
+_CONTROL_FLOW = (StopIteration, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class DaemonThreads:
@@ -54,6 +65,8 @@ class DaemonThreads:
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result (or exception) of `function(*arguments)`, run in a thread with the context of this task."""
+        if not CAN_START_THREADS:
+            return await _in_place(function, *arguments)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         call = functools.partial(contextvars.copy_context().run, function, *arguments)
@@ -172,6 +185,32 @@ async def read_beside(read: Callable[[str], T], text: str) -> T:
     return read(text) if len(text) <= READ_AT_ONCE else await in_daemon_thread(read, text)
 
 
+def can_suspend() -> bool:
+    """Whether a blocking caller in a browser can wait for a coroutine (JSPI, in Chromium from 137 on)."""
+    try:
+        from pyodide.ffi import can_run_sync
+    except ImportError:
+        return False
+    return bool(can_run_sync())
+
+
+def suspend_until(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, where `can_suspend()`."""
+    from pyodide.ffi import run_sync
+
+    result: T = run_sync(work)
+    return result
+
+
+async def _in_place(function: Callable[..., T], *arguments: Any) -> T:
+    # The loop turns once before each call, so that what it shows and cancels is at most one call late.
+    await asyncio.sleep(0)
+    try:
+        return contextvars.copy_context().run(function, *arguments)
+    except _CONTROL_FLOW as error:
+        raise RuntimeError(described(error)) from error
+
+
 def _work(
     call: Callable[[], Any], outcome: asyncio.Future[Any], loop: asyncio.AbstractEventLoop, *, here: bool = False
 ) -> None:
@@ -208,8 +247,7 @@ def _drop(result: Any) -> None:
 def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:
     if outcome.done():
         return
-    if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit | GeneratorExit):
-        # A future, a generator or the event loop would interpret these as control flow.
+    if isinstance(error, _CONTROL_FLOW):
         original, error = error, RuntimeError(described(error))
         error.__cause__ = original
     outcome.set_exception(error)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from .document import Document, MissingPackage
+from .expressions import Expression
 from .extraction import Extraction, Span, Unreadable
 from .passages import Passage
 from .sizes import SMALL, size_of_files, size_of_text
@@ -193,19 +194,19 @@ class SourceReference:
         place = Passage(document.label, span.anchor, "").place
         return f"[{place}: characters {start} to {start + len(piece)} of {len(text)}{columns}]\n{piece}"
 
-    def search(self, pattern: Any) -> str:
-        """The matches of a compiled expression of `regex`, each with its place. Raises `TimeoutError`."""
+    def search(self, wanted: Expression) -> str:
+        """The matches of an expression, each with its place. Raises `TimeoutError`."""
         found: list[str] = []
         deadline = time.monotonic() + SEARCH_SECONDS
         for document, extraction in self._read():
             left = max(0.01, deadline - time.monotonic())
-            matches = pattern.finditer(extraction.text, timeout=left, concurrent=True)
+            matches = wanted.matches(extraction.text, left)
             room = MOST_MATCHES - len(found)
             found += [_match_line(document, extraction, match.start()) for match in islice(matches, room)]
             if len(found) >= MOST_MATCHES:
                 break
         if not found:
-            return f"[{self.name}: nothing matches {pattern.pattern!r}]"
+            return f"[{self.name}: nothing matches {wanted.pattern!r}]"
         listed = "\n".join(found)
         more = "the first " if len(found) == MOST_MATCHES else ""
         return f"[{self.name}: {more}{len(found)} matches; start is counted within the passage]\n{listed}"[:PIECE]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..concurrency import threads
 from ..ports.model import Model
 from ..pricing import Prices
 from .provider.http_clients import without_credentials
@@ -59,6 +60,8 @@ class LocalServer:
 def local_servers(known: Mapping[str, str] | None = None, patience: float = PATIENCE) -> list[LocalServer]:
     """The servers that give a valid list of models within `patience` seconds, in the order of `known`."""
     known = KNOWN_SERVERS if known is None else known
+    if not threads.CAN_START_THREADS:
+        return []  # in a browser, whose page may not request other addresses either
     end = time.monotonic() + patience
     answers: queue.SimpleQueue[LocalServer | None] = queue.SimpleQueue()
     for name, url in known.items():
@@ -176,7 +179,9 @@ def missing(provider: Provider) -> str:
     """What there is to do before the models of a hosted provider can be used; "" if nothing."""
     steps = [] if provider.is_set else [f"set {provider.key_env}"]
     if not provider.is_installed:
-        steps.append(f"pip install 'rlm-notebook[{provider.package}]'")
+        # The base installation has openai; where it is missing (in a browser), no extra brings it.
+        package = provider.package if provider.package == "openai" else f"'rlm-notebook[{provider.package}]'"
+        steps.append(f"pip install {package}")
     return ", ".join(steps)
 
 

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.json_text import json_values
 from ...core.text import well_formed_value
-from ...exceptions import ConfigurationError, RLMError
+from ...exceptions import ConfigurationError, ModelError, RLMError
 from ...ports.model import FREE, BatchEndpoint, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
 from ..provider.exchange import StreamTimeout, reply_of
@@ -38,6 +39,10 @@ __all__ = ["OFFICIAL_URL", "OpenAIModel", "Transport", "WireFormat"]
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_DEADLINE = 600.0
+_NEEDS_SDK = (
+    "needs the package openai, which is not installed: pip install openai. In a browser, where that cannot be "
+    "installed, use `-m offline`, or a callable of your own that requests a model"
+)
 DUMMY_KEY = "none"  # servers without keys still want a header
 
 WireFormat = Literal["responses", "chat"]
@@ -127,6 +132,7 @@ class OpenAIModel:
 
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
+        self._require_sdk()
         url = self._url()
         endpoint = self._endpoint(url)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
@@ -184,10 +190,16 @@ class OpenAIModel:
     def _not_ready(self) -> RLMError | None:
         """What a call would raise before anything is sent: there is no key, or no valid URL."""
         try:
+            self._require_sdk()
             self._endpoint(self._url())
         except RLMError as error:
             return error
         return None
+
+    def _require_sdk(self) -> None:
+        # In a browser it is not installed.
+        if find_spec("openai") is None:
+            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
 
     def _url(self) -> str:
         return self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")

@@ -1,7 +1,8 @@
 """`%%rlm --detach`: runs that continue in the background while other cells execute.
 
 They share an event loop in a thread of their own: a task on the kernel's loop makes no progress while another cell
-blocks. Each is started in a copy of its cell's context, so that its output stays in that cell.
+blocks. In a browser there is only the kernel's loop. Each is started in a copy of its cell's context, so that its
+output stays in that cell.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
+from ...concurrency import threads
 from ...concurrency.loop_thread import LoopThread
 from ...core.events import Event, RunFinished
 from ...runtime.run import Run
@@ -27,7 +29,8 @@ def _loop_thread() -> LoopThread:
 
 async def detached(session: Session, options: CellOptions, start: Callable[[], Run]) -> Run:
     """Starts a run that continues after the cell; the run is the cell's value, and displays itself."""
-    if options.detach == "thread" or threading.current_thread() is not threading.main_thread():
+    on_another_thread = threading.current_thread() is not threading.main_thread()
+    if threads.CAN_START_THREADS and (options.detach == "thread" or on_another_thread):
 
         async def begin() -> Run:
             return start()
