@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.amounts import hosts
+
 pytestmark = pytest.mark.browser
 
 MODEL = """
@@ -41,8 +43,9 @@ def header(page: Any) -> str:
     return str(page.tab.locator(".rn-header").first.inner_text())
 
 
-def test_one_run_from_its_first_call_to_code(lab: Any, open_notebook: Any) -> None:
-    page = open_notebook(lab.write("journeys", MODEL, CELL, "pass"))
+@pytest.mark.parametrize("host", hosts("lab"))
+def test_one_run_from_its_first_call_to_code(lab: Any, open_notebook: Any, host: str) -> None:
+    page = open_notebook(lab.write(f"journeys_{host}", MODEL, CELL, "pass"), host)
     page.expected.append("the line is down")
     page.run_all()
     page.tab.wait_for_selector(".rn")
@@ -72,6 +75,7 @@ def test_one_run_from_its_first_call_to_code(lab: Any, open_notebook: Any) -> No
     page.tab.wait_for_timeout(500)
     page.idle()
     page.tab.wait_for_function("() => document.querySelector('.rn-header')?.innerText.includes('reused')")
+    assert "0 calls now" in header(page)
     assert page.tab.locator(".rn-metric", has_text="tokens").first.inner_text() == tokens
     # A task as code, in the next cell.
     unfold = page.tab.locator(".rn").get_by_role("button", name="Show tasks", exact=True)
