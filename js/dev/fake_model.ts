@@ -38,6 +38,16 @@ const QUOTES = [
   { quote: "fell by 6 %", source: "notes.md", anchor: "§Prices", state: "altered", node: "0", cited: "notes.md", before: "They ", found: "fell by 7 %", after: " later." },
 ];
 
+/** One cell of a code node. */
+const CELL = {
+  code: "parts = [text[at:at + 4000] for at in range(0, len(text), 4000)]\nfound = llm_query_batched([f'Which names are in {part}?' for part in parts])\n".repeat(4),
+  output: "3 of 200 parts have none\n".repeat(6),
+  value: "200",
+  error: null,
+  note: "",
+  seconds: 1.25,
+};
+
 async function gzip(text: string): Promise<DataView> {
   const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
   return new DataView(await new Response(stream).arrayBuffer());
@@ -169,6 +179,7 @@ export class FakeModel implements WidgetModel {
       quotes: this.#run.output.includes("⟦") ? QUOTES : null,
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],
     };
+    if (node?.decision === "PROGRAM") data["cells"] = Array.from({ length: 20 }, () => CELL);
     if (node?.awaiting) {
       const tools = node.decision !== "RECURSE";
       const calls = tools ? [{ name: "search", arguments: { query: title } }] : [];

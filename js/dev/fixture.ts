@@ -209,13 +209,18 @@ The largest single source of disagreement is pack-level overhead: patents report
 - Confidence: medium, see [0.0.4]
 `;
 
-/** A tree of any size, three levels deep, of which a part is still at work. */
-export function largeRun(count: number): TreeNode[] {
+/**
+ * A tree of any size, three levels deep, of which a part is still at work. With `queries`, the branches are code nodes of
+ * so many sub-queries each.
+ */
+export function largeRun(count: number, queries = 0): TreeNode[] {
+  const size = queries > 0 ? queries + 1 : 100;
   const nodes: TreeNode[] = [{ ...EMPTY_NODE, id: "0", title: "Large run", agent: "planner", state: "waiting", phases: [["wait", 0, null]] }];
   for (let index = 1; index < count; index += 1) {
-    const group = Math.floor((index - 1) / 100);
-    const first = (index - 1) % 100 === 0;
-    const id = first ? `0.${group}` : `0.${group}.${(index - 1) % 100}`;
+    const group = Math.floor((index - 1) / size);
+    const first = (index - 1) % size === 0;
+    const id = first ? `0.${group}` : `0.${group}.${(index - 1) % size}`;
+    const code: Partial<TreeNode> = first ? { decision: "PROGRAM", cells: 5 } : { query: index % 50 === 0 ? "rlm_query" : "llm_query" };
     const start = (index % 600) / 10;
     nodes.push({
       ...EMPTY_NODE,
@@ -225,6 +230,7 @@ export function largeRun(count: number): TreeNode[] {
       agent: "worker",
       state: index % 7 === 0 ? "running" : "done",
       phases: [["execute", start, index % 7 === 0 ? null : start + 5]],
+      ...(queries > 0 ? code : {}),
     });
   }
   return nodes;

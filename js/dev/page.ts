@@ -1,6 +1,6 @@
 /**
  * The development page: the widget on a fake model. The query string chooses what is shown:
- * `theme`, `width`, `height`, `nodes` (a large run), `hostile` (the name of a text that tries to break out),
+ * `theme`, `width`, `height`, `nodes` (a large run), `queries` (its branches are code nodes of so many sub-queries), `hostile` (the name of a text that tries to break out),
  * `huge` (the name of an output that is too much), `reading` (the name of an output with formulas, tables, Arabic),
  * `failed`, `approve`, `paused`, `silent` (the kernel is gone), `alike` (titles that start alike),
  * `built` (the committed bundle instead of the sources).
@@ -37,7 +37,7 @@ function chosenFacts(): Partial<Run> {
 
 function chosenNodes(): readonly TreeNode[] {
   const count = Number(options.get("nodes") ?? 0);
-  if (count > 0) return largeRun(count);
+  if (count > 0) return largeRun(count, Number(options.get("queries") ?? 0));
   return options.has("approve") ? NODES.map((node) => ({ ...node, awaiting: node.id === "0.1" ? "a1" : "" })) : NODES;
 }
 
