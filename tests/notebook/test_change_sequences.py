@@ -18,6 +18,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, RLMError, load_run
 from rlm_notebook.core.tree import NodeState
 from rlm_notebook.notebook.display.static_tree import bundle_of
+from rlm_notebook.runtime.config import RunMode
 from rlm_notebook.runtime.run_view import RunView
 from tests.support.front_end import FrontEnd, folder_of, without_widgets
 from tests.support.waiting import until
@@ -160,6 +161,16 @@ class Walk:
         self.page = None
         await self._opened(copied)
 
+    async def clone(self) -> None:
+        """Goes on in a clone of the notebook and its files at another path."""
+        folder = folder_of(self.notebook)
+        self.originals.append((folder, _contents(folder)))
+        place = self.folder / f"clone{len(self.steps)}"
+        shutil.copytree(folder, place / folder.name)
+        self._page.close()
+        self.page = None
+        await self._opened(Path(shutil.copy(self.notebook, place)))
+
     async def _opened(self, notebook: Path) -> None:
         calls = self.model.calls
         finished = load_run(folder_of(self.notebook) / "trip.json").status == "done"
@@ -195,17 +206,18 @@ class Walk:
             assert "error" not in shown
             assert (shown["text/plain"], str(page.names["found"]), str(run.output)) == (answer, answer, answer)
             assert str(page.names["Out"][max(page.names["Out"])]) == answer
-            assert await self.again(path) == (answer, 0)
+            assert await self.again(path, "resume") == (answer, 0)
+            assert await self.again(path, "replay") == (answer, 0)
         else:
             assert "418" in shown["text/plain"]
 
-    async def again(self, path: Path) -> tuple[str, int]:
+    async def again(self, path: Path, mode: RunMode) -> tuple[str, int]:
         """What somebody else gets who executes the cell, with copies of the files; and with how many calls."""
         copy = self.folder / "elsewhere"
         shutil.copytree(path.parent, copy)
         calls = self.model.calls
         engine = AsyncRecursiveEngine(self.model, max_depth=3, max_steps=50)
-        output = await engine.start(TASK, checkpoint=copy / path.name, versioned=True)
+        output = await engine.start(TASK, checkpoint=copy / path.name, mode=mode, versioned=True)
         shutil.rmtree(copy)
         return str(output), self.model.calls - calls
 
@@ -230,7 +242,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 STEPS = [
     *("execute", "edit", "edit", "edit", "retry", "answer", "undo", "undo", "restore", "break_or_mend"),
-    *("restart", "rename", "copy"),
+    *("restart", "rename", "copy", "clone"),
 ]
 #: Each test tries so many sequences, each drawn by its number.
 BLOCK = 10
