@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:cb9e547f135d284722459eac0495809c4b032598b7685272738be9744205cdff */
+/* rlm_notebook widget, experiment, sources sha256:137dce75ec24dc9579a647b7390781b41f77629b5edfc01c92a3b92338030e04 */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller

@@ -118,6 +118,7 @@ def test_formulas_tables_and_arabic_are_read_at_full_width_and_full_screen(
 
     page.tab.get_by_label("Whole width").click()
     assert pane.bounding_box()["width"] == pytest.approx(page.tab.locator(".rn").first.bounding_box()["width"], abs=4)
+    page.tab.evaluate("() => document.querySelector('.rn').scrollIntoView()")
     page.shoot(f"formula {host}")
     assert violations(page) == []
     page.tab.locator(".rn-panel").press("Escape")
@@ -131,6 +132,15 @@ def test_formulas_tables_and_arabic_are_read_at_full_width_and_full_screen(
         "() => document.querySelector('.rn').scrollWidth <= document.querySelector('.rn').clientWidth"
     )
     page.shoot(f"table {host}")
+    assert (
+        page.tab.evaluate(
+            """() => [...document.querySelectorAll('.rn-row')].filter(row => {
+            const label = row.querySelector('.rn-bar-label');
+            return !label || Math.abs(label.getBoundingClientRect().top - row.getBoundingClientRect().top) > 2;
+        }).map(row => row.innerText)"""
+        )
+        == []
+    ), "each duration stands in its row"
     assert violations(page) == []
 
     details(page, "0.2")

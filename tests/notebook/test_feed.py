@@ -200,6 +200,8 @@ async def test_a_reused_run_begins_a_new_epoch_with_the_recorded_times(tmp_path:
     assert browser.nodes["0.0"]["phases"][0][0] == "execute", "the answer came with the plan"
     assert browser.run["notice"] == "reused from just now, 0 calls now"
     assert browser.run["elapsed"] == pytest.approx(0.06, abs=0.001)
+    began, ended = browser.nodes["0"]["phases"][0][1], browser.nodes["0"]["phases"][-1][2]
+    assert browser.run["worked"] == round(ended - began, 3), "one duration, in the header and in the root's row"
 
 
 @in_virtual_time

@@ -20,6 +20,8 @@ from .commands import commands_for
 __all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "reused_tokens", "run_row", "settings_of"]
 
 TITLE_CHARACTERS = 160
+#: Seconds: what is closer to each other is one duration, measured at two places.
+_SAME = 0.005
 NOTE_CHARACTERS = 200
 
 #: The default of each field of a node: a new node is sent as its differences from these.
@@ -164,7 +166,7 @@ def run_row(
         "started": round(timeline.origin, 3),
         "elapsed": timeline.end_of(run.tree) if run.internals.finished else None,
         # Over all executions of the run, as all other views have it.
-        "worked": round(internals.active_seconds, 3) if internals.finished else None,
+        "worked": _worked(run, timeline) if internals.finished else None,
         "worked_before": round(recorded.active_seconds, 3) if recorded is not None and same_run else 0,
         "tokens": usage.total_tokens,
         "reused_tokens": reused_tokens(run),
@@ -182,6 +184,15 @@ def run_row(
         "version": version_of(run),
         "answers": answers,
     }
+
+
+def _worked(run: RunView, timeline: Timeline) -> float:
+    """The seconds that the run has worked; written as the root's row has them, which is rounded otherwise."""
+    seconds, root = run.internals.active_seconds, run.tree.root
+    began, ended = (timeline.since(root.started), timeline.since(root.ended)) if root is not None else (None, None)
+    if began is not None and ended is not None and abs(ended - began - seconds) < _SAME:
+        seconds = ended - began
+    return round(seconds, 3)
 
 
 def _quotes_of(run: RunView) -> str:
