@@ -11,7 +11,7 @@ pytest.importorskip("pydantic_monty")
 
 MODEL = """
 %load_ext rlm_notebook
-import asyncio
+import asyncio, os
 from rlm_notebook import ScriptedModel
 
 CELLS = [
@@ -26,7 +26,8 @@ async def say(request):
         return f"```python\\n{CELLS[written]}\\n```"
     if "line 7 " in request.facts.task or "line 77 " in request.facts.task:
         raise ValueError("cannot read it")
-    await asyncio.sleep(0.2 if "line 1" in request.facts.task else 0.05)
+    while not os.path.exists("seen"):
+        await asyncio.sleep(0.05)
     return "no"
 
 model = ScriptedModel(say)
@@ -47,6 +48,7 @@ def test_cells_and_sub_queries_appear_while_the_code_runs(lab: Any, open_noteboo
     # Many sub-queries are one line.
     page.tab.wait_for_selector(".rn [data-node-id='0'] .rn-children:has-text('llm_query × 200')")
     page.shoot("lab code node running")
+    (lab.root / "seen").touch()
     page.status("done")
     page.idle()
     page.tab.wait_for_selector(".rn [data-node-id='0'] .rn-children:has-text('llm_query × 200, 2 failed')")

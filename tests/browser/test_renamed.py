@@ -87,6 +87,7 @@ def test_renamed_restarted_closed_and_copied(lab: Any, open_notebook: Any) -> No
     paid = story.calls
     assert paid == 12
     assert "draft.rlm/draft.json holds another run, which is kept; this one is draft-2.json" in shown
+    assert page.output(2).locator(".rn-heading b").inner_text() == "draft-2"
     page.tab.evaluate(RENAME, "final.ipynb")
     story.run_in(page)
     assert story.files("draft") == ["draft-2.json", "draft.json"], "the kernel does not know the new name yet"

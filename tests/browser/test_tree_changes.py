@@ -88,6 +88,7 @@ def test_an_edit_changes_the_answer_below_and_undo_brings_it_back(lab: Any, open
     header = page.tab.locator(".rn-header").inner_text()
     assert "edited at 0.0" in header
     assert page.tab.locator(".rn .rn-edited").count() == 1
+    assert "reused" in page.tab.locator(".rn-chips").inner_text(), "one word for it"
     assert said(page) == f"found: {EDITED} 1 calls"
     # The pane closes when the new tree does not have the node at once.
     page.tab.locator(".rn [role=row]", has_text="Size it").first.click()

@@ -53,7 +53,7 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
       </span>
       <span class={`rn-chip rn-chip-${state}`}>
         <Icon name={state} size={12} />
-        {node.mark || state}
+        {state}
       </span>
       {node.decision && (
         <span class="rn-chip rn-chip-planning">

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from IPython.core.error import UsageError
@@ -100,7 +101,7 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     view = options.view or session.defaults.view or session.host.best_view
     value = CellValue(session, options, run)
     try:
-        with show(run, view, title=options.name or "") as value.tree:
+        with show(run, view, title=_name_of(run, options)) as value.tree:
             widget = value.tree.view if value.tree is not None else None
             work = approved(run, widget) if options.approve or run.internals.configuration.team.guarded else run
             output = await _attended(session, run, work)
@@ -116,6 +117,11 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     if options.type:
         session.tables.show(type_named(options.type, session.variables))
     return output
+
+
+def _name_of(run: Run, options: CellOptions) -> str:
+    """The name in the title: that of the run's file, where another cell has the one that was given."""
+    return Path(run.checkpoint).stem if options.name and run.checkpoint else options.name or ""
 
 
 async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Plan:

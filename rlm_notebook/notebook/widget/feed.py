@@ -166,8 +166,9 @@ class Feed:
         reused = sum(node.mark == "replayed" for node in living)
         part = self._age or (f"{reused} of {len(living)} nodes reused" if reused else "")
         calls = self._run.calls
-        now = f"{calls} {'call' if calls == 1 else 'calls'} now" if self._run.internals.live else ""
-        return ", ".join(filter(None, (part, now))) if part else ""
+        if not self._run.internals.live or not (part or calls < self._run.usage.calls):
+            return part
+        return ", ".join(filter(None, (part, f"{calls} {'call' if calls == 1 else 'calls'} now")))
 
     @property
     def behind(self) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "reused
 
 TITLE_CHARACTERS = 160
 #: Seconds: what is closer to each other is one duration, measured at two places.
-_SAME = 0.005
+_SAME = 0.05
 NOTE_CHARACTERS = 200
 
 #: The default of each field of a node: a new node is sent as its differences from these.
