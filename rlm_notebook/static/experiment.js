@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:137dce75ec24dc9579a647b7390781b41f77629b5edfc01c92a3b92338030e04 */
+/* rlm_notebook widget, experiment, sources sha256:00ee90a54ccf875b9d21d0a8a3e2d2110ba5bfee16367ab097e80ce402d5aee1 */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
