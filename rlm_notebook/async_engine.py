@@ -195,7 +195,7 @@ class AsyncRecursiveEngine(EngineOptions):
             store=store,
         )
         try:
-            async with aclosing(run.events()) as events:  # type: ignore[type-var]
+            async with aclosing(run.events()) as events:
                 async for event in events:
                     yield event
             await run
@@ -250,7 +250,7 @@ class AsyncRecursiveEngine(EngineOptions):
             store=store,
             mode=mode,
         )
-        return mapping.started(  # type: ignore[no-any-return]
+        begun: Experiment = mapping.started(
             experiment,
             budget=budget,
             concurrency=concurrency,
@@ -260,6 +260,7 @@ class AsyncRecursiveEngine(EngineOptions):
             executor=executor,
             progress=progress,
         )
+        return begun
 
     def edit(
         self,

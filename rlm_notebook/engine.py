@@ -127,7 +127,7 @@ class RecursiveEngine(EngineOptions):
         )
 
         async def work() -> Experiment:
-            return await mapping.started(  # type: ignore[no-any-return]
+            ended: Experiment = await mapping.started(
                 experiment,
                 budget=budget,
                 concurrency=concurrency,
@@ -137,6 +137,7 @@ class RecursiveEngine(EngineOptions):
                 executor=executor,
                 progress=progress,
             )
+            return ended
 
         return blocking(work)
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..core.text import end_of
 from ..exceptions import CheckpointError
 from .file_names import journal_path
 from .safe_files import LARGEST_FILE, require_regular
@@ -149,19 +150,19 @@ def _growing(size: int) -> Iterator[int]:
 def _read_into(fields: dict[str, Any], text: str) -> bool:
     """Parses the fields of an object up to its nodes; false where more of the text is needed for that."""
     decoder = json.JSONDecoder()
-    at = _BETWEEN.match(text).end()  # type: ignore[union-attr]
+    at = end_of(_BETWEEN, text)
     try:
         if text[at] != "{":
             return True
         at += 1
         while True:
-            at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
+            at = end_of(_BETWEEN, text, at)
             if text[at] == "}":
                 return True
             name, at = decoder.raw_decode(text, at)
             if name == "nodes":
                 return True
-            at = _BETWEEN.match(text, text.index(":", at) + 1).end()  # type: ignore[union-attr]
+            at = end_of(_BETWEEN, text, text.index(":", at) + 1)
             value, at = decoder.raw_decode(text, at)
             if name in _WANTED:
                 fields[name] = value

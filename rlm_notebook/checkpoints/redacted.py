@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 from ..core.events import Event
 from ..core.records import Recorded
 from ..core.redaction import Store, redacted_event, redacted_run
-from ..ports.run import Journal
+from ..ports.run import Journal, VersionedJournal
 
 __all__ = ["RedactedJournal"]
+
+
+class FileJournal(Journal, VersionedJournal, Protocol):
+    """A journal in a file, as a `JsonFile` is one."""
+
+    def claim(self, recorded: Recorded) -> bool: ...
 
 
 class RedactedJournal:
@@ -18,7 +25,8 @@ class RedactedJournal:
     still has all texts."""
 
     def __init__(self, journal: Journal, store: Store) -> None:
-        self._journal = journal
+        # A journal with a path is in a file; no other is wrapped.
+        self._journal = cast(FileJournal, journal)
         self._store: Store = store
         self._known: Recorded | None = None
 
@@ -36,29 +44,27 @@ class RedactedJournal:
 
     def claim(self, recorded: Recorded) -> bool:
         """As `JsonFile.claim`, redacted."""
-        claimed: bool = self._journal.claim(redacted_run(recorded, self._store))  # type: ignore[attr-defined]
+        claimed = self._journal.claim(redacted_run(recorded, self._store))
         if claimed:
             self._known = recorded
         return claimed
 
-    def versions(self) -> list[Recorded]:
+    def versions(self) -> Sequence[Recorded]:
         """As `JsonFile.versions`: with the texts that the files hold."""
-        found: list[Recorded] = self._journal.versions()  # type: ignore[attr-defined]
-        return found
+        return self._journal.versions()
 
-    def related(self) -> list[Recorded]:
+    def related(self) -> Sequence[Recorded]:
         """As `JsonFile.related`."""
-        found: list[Recorded] = self._journal.related()  # type: ignore[attr-defined]
-        return found
+        return self._journal.related()
 
     def supersede(self, recorded: Recorded, known: Collection[str]) -> None:
         """As `JsonFile.supersede`, redacted."""
-        self._journal.supersede(redacted_run(recorded, self._store), known)  # type: ignore[attr-defined]
+        self._journal.supersede(redacted_run(recorded, self._store), known)
         self._known = recorded
 
     def restore(self, execution: str) -> None:
         """As `JsonFile.restore`."""
-        self._journal.restore(execution)  # type: ignore[attr-defined]
+        self._journal.restore(execution)
 
     def open(self) -> None:
         self._journal.open()

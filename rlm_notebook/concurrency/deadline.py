@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -43,7 +43,7 @@ class Deadline:
 
 async def within(
     seconds: float | None, pieces: Pieces | Callable[[Deadline], Awaitable[Pieces]], *, name: str
-) -> AsyncIterator[str | Reply]:
+) -> Pieces:
     """The same pieces; raises a retryable `ModelError` once `seconds` have passed since the first was requested.
 
     `pieces` may also be what gives them when it is their turn: the wait for it is no time of the call.

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["changer", "fast_init"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def fast_init(cls: type[T]) -> type[T]:
     """Give a frozen dataclass with slots an `__init__` that takes half the time. It must have no `__post_init__`."""
     names: dict[str, Any] = {"MISSING": MISSING}
     positional, by_name, lines = ["self"], ["*"], []
-    for each in fields(cls):  # type: ignore[arg-type]
+    for each in fields(cls):
         if not each.init:
             continue
         name, value = each.name, each.name
@@ -61,7 +64,7 @@ def changer(cls: type[T]) -> Callable[..., T]:
                 "    copy = new(Open)",
                 *(
                     f"    copy.{each.name} = {each.name if each.name in combination else f'old.{each.name}'}"
-                    for each in fields(cls)  # type: ignore[arg-type]
+                    for each in fields(cls)
                 ),
                 "    copy.__class__ = cls",
                 "    return copy",

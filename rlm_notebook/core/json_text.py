@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .text import well_formed_value
+from .text import end_of, well_formed_value
 
 __all__ = ["DECODER", "JsonText", "json_values", "json_whole"]
 
@@ -207,7 +207,7 @@ class _Reader:
         counts[self._text[at]] = 1
         while len(opened) < _DEEPEST and self._left:
             self._left -= 1
-            position = _INSIDE.match(self._text, position, limit).end()  # type: ignore[union-attr]
+            position = end_of(_INSIDE, self._text, position, limit)
             if position >= limit:
                 return None
             bracket = self._text[position]

@@ -15,7 +15,10 @@ import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from string import ascii_letters, digits
 from urllib.parse import quote, quote_plus
+
+from .text import end_of
 
 __all__ = ["MASK", "redacted", "without_basic"]
 
@@ -25,7 +28,7 @@ _SHORTEST_ENCODED = 8
 #: Texts up to this length, in characters, are also searched for secrets that are broken over lines.
 _LONGEST_UNFOLDED = 2_000_000
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]*")
-_WORD_BEFORE = re.compile(r"[A-Za-z0-9+/_-]*\Z")
+_IN_WORD = f"{ascii_letters}{digits}+/_-"
 _BASIC = re.compile(r"\b(Basic\s+)([A-Za-z0-9+/_-]{8,}={0,2})", re.IGNORECASE)
 
 
@@ -99,8 +102,9 @@ def _without_word(text: str, core: str, mask: str) -> str:
     """The text with a mask for each encoded word that contains the core."""
     at, parts, behind = text.find(core), [], 0
     while at >= 0:
-        begins = at - len(_WORD_BEFORE.search(text[max(behind, at - _LONGEST_WORD) : at])[0])  # type: ignore[index]
-        end = _WORD.match(text, at + len(core)).end()  # type: ignore[union-attr]
+        before = text[max(behind, at - _LONGEST_WORD) : at]
+        begins = at - len(before) + len(before.rstrip(_IN_WORD))
+        end = end_of(_WORD, text, at + len(core))
         parts += [text[behind:begins], mask]
         behind = end
         at = text.find(core, behind)

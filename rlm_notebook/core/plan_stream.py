@@ -33,6 +33,7 @@ from collections.abc import Iterator
 
 from .json_text import DECODER
 from .plan import Plan, PlannedTask, UnusablePlan, parse_plan, planned_task
+from .text import end_of
 
 __all__ = ["PlanReader", "TooManyTasks", "answer_so_far", "parse_long_plan"]
 
@@ -160,7 +161,7 @@ class _Element:
     def feed(self, text: str, position: int) -> int:
         """Take the text of the element from `position` on; returns the position behind it."""
         if not self._pieces:
-            position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
+            position = end_of(_BETWEEN, text, position)
             if position == len(text):
                 return position
             if text[position] not in '{"':
@@ -195,7 +196,7 @@ class _Element:
         if self._escaped:
             self._escaped = False
             position += 1
-        end = _IN_STRING.match(text, position).end()  # type: ignore[union-attr]
+        end = end_of(_IN_STRING, text, position)
         if end == len(text):
             return end
         self._in_string = text[end] != '"'

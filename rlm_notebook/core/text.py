@@ -6,12 +6,21 @@ encode them, so one of them breaks whatever writes, sends or prints it later; NU
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "duration", "printable", "well_formed", "well_formed_value"]
+__all__ = ["Halves", "duration", "end_of", "printable", "well_formed", "well_formed_value"]
 
 REPLACEMENT = "\ufffd"
+
+
+def end_of(pattern: re.Pattern[str], text: str, start: int = 0, limit: int = sys.maxsize) -> int:
+    """Where the match at `start` ends, of an expression that matches everywhere, if only the empty text."""
+    found = pattern.match(text, start, limit)
+    assert found is not None, pattern.pattern
+    return found.end()
 
 
 def well_formed(text: str) -> str:

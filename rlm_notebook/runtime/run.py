@@ -7,7 +7,7 @@ A run never rewinds: resuming is a new run over the records of the old one. The 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,7 +150,7 @@ class Run:
         successor = self.internals.successor
         return self.internals.approvals.awaiting if successor is None else successor.awaiting
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Every event from now on, tokens included, in order, until the run ends."""
         control = self.internals.control
         queue: asyncio.Queue[Any] = asyncio.Queue()

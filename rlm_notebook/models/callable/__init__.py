@@ -106,7 +106,7 @@ class CallableModel:
             return
         left = None if request.deadline is None else limit.end - asyncio.get_running_loop().time()
         made = partial(self._made, result, request)
-        async with aclosing(within(left, made, name=self.name)) as pieces:  # type: ignore[type-var]
+        async with aclosing(within(left, made, name=self.name)) as pieces:
             async for piece in pieces:
                 yield piece
 

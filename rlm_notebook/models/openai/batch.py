@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from ...ports.model import Reply, Request
@@ -83,7 +84,7 @@ class OpenAIBatches:
         state = await self._asked(lambda client: client.batches.retrieve(batch))
         for name in ("output_file_id", "error_file_id"):
             if file := field_of(state, name):
-                content = await self._asked(lambda client, file=file: client.files.content(file))  # type: ignore[misc]
+                content = await self._asked(partial(_content_of, file=file))
                 for line in content.text.splitlines():
                     if line.strip():
                         result = json.loads(line)
@@ -104,3 +105,7 @@ class OpenAIBatches:
 
     async def _asked(self, ask: Callable[[Any], Awaitable[T]]) -> T:
         return await asked(self.settings, ask, lambda error: model_error(error, self.endpoint))
+
+
+def _content_of(client: Any, file: str) -> Any:
+    return client.files.content(file)
