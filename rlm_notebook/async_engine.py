@@ -9,48 +9,42 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .caches.shared_replies import SharedReplies
 from .checkpoints.file_names import baseline_path
-from .checkpoints.heads import differ, options_in
 from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import existing_edit, new_edit
 from .concurrency.threads import in_daemon_thread
-from .core.changes import Change, changes_of, edited_task, reusable
+from .core.changes import Change, changes_of, edited_task
 from .core.context import RLMContext
 from .core.events import Event
-from .core.limits import Budget, Limits
+from .core.limits import Budget
 from .core.plan import Plan
-from .core.records import Recorded
 from .core.redaction import STORES, Store, store_of
-from .core.tree import Node, NodeState
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
 from .ports.model import Message
 from .ports.run import Journal, Observer, VersionedJournal
-from .pricing import Prices
 from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
 from .runtime.recorded_run import load_run
+from .runtime.reuse import as_recorded, needs_a_model, other_versions
 from .runtime.run import Run
 from .runtime.run_view import RunView
 from .runtime.scheduler import Slots
-from .runtime.team import Team
 from .sandbox.options import require_available
 from .solver.recursion import Recursion
 from .solver.replay import replay, replay_as_recorded
 from .types import Output
-from .wrappers.cached import cache_of
 
 if TYPE_CHECKING:
     from .experiments.mapping import Experiment
@@ -87,7 +81,8 @@ class AsyncRecursiveEngine(EngineOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "_configuration", _configuration(self))
+        observers = (*self.observers, *_loggers(self.verbose))
+        object.__setattr__(self, "_configuration", Configuration.of(self, observers, self.approve))
         object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -163,7 +158,7 @@ class AsyncRecursiveEngine(EngineOptions):
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
         checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
         if memory.absent:
-            memory = _as_recorded(memory, checked_mode, journal)
+            memory = as_recorded(memory, checked_mode, journal)
             wanted = self._configuration.request_key(task, context, memory, wanted_type)
         job = RunRequest(task, context, memory, wanted_type, wanted, journal, checked_mode, keep_plan, store)
         return self._start(replace(job, title=title, versioned=versioned, plan_only=plan_only))
@@ -453,12 +448,12 @@ class AsyncRecursiveEngine(EngineOptions):
         if known is not None and known.tree.request_key == job.request_key and edited_task(changes_of(known.tree)):
             # The same cell, whose root was given another task in the tree.
             job = replace(job, task=known.tree.task, title="")
-        if _needs_a_model(job, known):
+        if needs_a_model(job, known):
             configuration.team.require_ready(planned=configuration.limits.max_depth > 1)
             if configuration.code is not None and configuration.limits.max_depth > 1:
                 require_available(configuration.code)
         main = replay if job.mode == "replay" else self._recursion.solve
-        return Run(job, configuration, known, self, main, others=_other_versions(job, known, configuration))
+        return Run(job, configuration, known, self, main, others=other_versions(job, known, configuration))
 
     def join_again(self, job: RunRequest) -> Run:
         """A run that synthesises the recorded results and solves nothing new."""
@@ -550,28 +545,6 @@ def engine_held(value: Any) -> AsyncRecursiveEngine | None:
     return held if isinstance(held, AsyncRecursiveEngine) else None
 
 
-def _configuration(engine: AsyncRecursiveEngine) -> Configuration:
-    """The engine's arguments, checked."""
-    team = Team.of(engine.llm, engine.agents, engine.router_model, engine.tools, engine.temperature)
-    prices = Prices(engine.prices)
-    models = [(agent.name, agent.resolved) for agent in (team.default, *team.agents.values())]
-    concurrency = engine.max_concurrency if engine.thread_safe else 1
-    limits = Limits(engine.max_depth, engine.max_steps, concurrency, engine.max_tool_rounds)
-    cache = cache_of(engine.cache)
-    return Configuration(
-        # Not the engine itself: it holds this configuration, and the cycle would delay freeing both.
-        options=EngineOptions(**{each.name: getattr(engine, each.name) for each in fields(EngineOptions)}),
-        team=team,
-        limits=limits,
-        budget=priced(engine.budget or Budget(), team, prices),
-        prices=prices,
-        observers=(*engine.observers, *_loggers(engine.verbose)),
-        approve=one_of("approve", engine.approve, (True, False, "root")),
-        replies=SharedReplies(cache, models),
-        slots=Slots(limits.max_concurrency),
-    )
-
-
 #: How recorded results are used: reuse them, ignore them, or use nothing else.
 MODES = ("resume", "fresh", "replay")
 
@@ -585,47 +558,6 @@ def _mode(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:
     of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
     checked: RunMode = one_of("mode", mode, MODES)
     return of_session if recorded and checked == "resume" else checked
-
-
-def _as_recorded(memory: SharedMemory, mode: RunMode, journal: Journal) -> SharedMemory:
-    """The references of a replay, as recorded where their files are missing. Raises `ConfigurationError` otherwise."""
-    if mode != "replay":
-        memory.require_present()
-    recorded = journal.read()
-    return memory.as_recorded(recorded.tree.settings.get("variables") if recorded is not None else None)
-
-
-def _needs_a_model(job: RunRequest, known: Recorded | None) -> bool:
-    """Whether a run certainly calls a model: the result of its request is not recorded, and it is no edit."""
-    if job.mode == "replay" or job.joins_only or job.edit:
-        return False
-    if known is not None and known.tree.request_key == job.request_key and changes_of(known.tree):
-        return False
-    done = known is not None and known.tree.root is not None and known.tree.root.state is NodeState.DONE
-    return not done or known is None or known.tree.request_key != job.request_key
-
-
-def _other_versions(job: RunRequest, known: Recorded | None, configuration: Configuration) -> Sequence[Node]:
-    """The nodes of the other versions of the run, unless the file itself has the answer, and for a new file those of
-    the same request with other options: what was paid for there is not paid for again."""
-    if job.mode != "resume" or not isinstance(job.journal, VersionedJournal):
-        return ()
-    same = known.tree if known is not None and known.tree.request_key == job.request_key else None
-    finished = same is not None and same.status == "done"
-    if same is not None and finished and not differ(options_in(same.settings), options_in(configuration.to_json())):
-        return ()
-    mine, found = changes_of(same) if same is not None else [], list[Node]()
-    # The newest last: of equal records, the last one counts.
-    for version in reversed(job.journal.versions() if known is not None else job.journal.related()):
-        # A fresh run has another id: nothing of the run that it replaced belongs to it.
-        replaced = same is not None and version.tree.run_id != same.run_id
-        if version.tree.request_key != job.request_key or replaced:
-            continue
-        since = [change for change in mine if change not in changes_of(version.tree)]
-        nodes = reusable((*version.earlier, *version.tree), since) if store_of(version) != "hashes" else []
-        # Without the texts of tools, an interrupted transcript cannot be resumed.
-        found += nodes if store_of(version) == "full" else [replace(node, rounds=()) for node in nodes]
-    return found
 
 
 def _versioned(journal: Journal) -> VersionedJournal:

@@ -7,7 +7,6 @@ so that a change re-runs the nodes that read what has changed, and no others. Fi
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 import time
@@ -26,6 +25,7 @@ from .core.reads import OPERATION, parts_of
 from .documents.expressions import compiled
 from .documents.passages import Passage
 from .documents.quotes import QuoteIndex
+from .documents.readable_text import ReadableText
 from .documents.reference import AbsentSource, SourceReference, source_reference, text_digest
 from .documents.sizes import SMALL, size_of_text
 from .documents.source import Source
@@ -43,16 +43,11 @@ THRESHOLD = 8_000
 PIECE = 2_000
 MOST_MATCHES = 20
 MOST_LINES = 100
-PATTERN_CHARACTERS = 300
-MOST_REPETITIONS = 10_000
 SEARCH_SECONDS = 1.0
 #: Seconds for repeating recorded operations on changed sources; what is left then counts as changed.
 MOST_REPEATING = 10.0
 #: Longer texts are not copied into the session of a code node, in characters.
 MOST_COPIED = 5_000_000
-#: For a search by code.
-CODE_SEARCH_SECONDS = 10.0
-MOST_OF_A_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -317,7 +312,6 @@ class SharedMemory:
     def search(self, name: str, pattern: str) -> str:
         """Search a reference with a regular expression; gives offsets and lines, to be read on with read_reference."""
         reference = self._named(name)
-        _require_small(pattern)
         wanted = compiled(pattern, ignore_case=True)
         try:
             if isinstance(reference, SourceReference):
@@ -464,47 +458,6 @@ def _form_of(value: Any) -> str:
     )
 
 
-class ReadableText:
-    """A long text that code reads piece by piece; positions count characters."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    @property
-    def size(self) -> int:
-        return len(self._text)
-
-    def read(self, start: int = 0, end: int | None = None) -> str:
-        """The text from `start` to `end`, as a slice of it."""
-        return self._text[start:end]
-
-    def search(self, pattern: str, limit: int = 100) -> list[tuple[int, str]]:
-        """Position and line of the first matches of a regular expression. Raises `ValueError`."""
-        _require_small(pattern)
-        found, wanted = [], compiled(pattern)
-        try:
-            for match in islice(wanted.matches(self._text, CODE_SEARCH_SECONDS), max(0, limit)):
-                start = max(self._text.rfind("\n", 0, match.start()) + 1, match.start() - MOST_OF_A_LINE)
-                end = self._text.find("\n", match.start(), match.start() + MOST_OF_A_LINE)
-                found.append((match.start(), self._text[start : end if end >= 0 else match.start() + MOST_OF_A_LINE]))
-        except TimeoutError:
-            raise ValueError(f"searching for {pattern!r} takes too long; use a simpler expression") from None
-        return found
-
-    def chunks(self, length: int) -> list[tuple[int, int]]:
-        """(start, end) of consecutive pieces of at most `length` characters that end at line ends where possible."""
-        if length < 1:
-            raise ValueError(f"chunks({length}): expected a length of at least 1")
-        pieces, start = [], 0
-        while start < len(self._text):
-            end = min(start + length, len(self._text))
-            if end < len(self._text):
-                end = self._text.rfind("\n", start, end) + 1 or end
-            pieces.append((start, end))
-            start = end
-        return pieces
-
-
 def _reference(name: str, value: Any) -> AnyReference:
     if isinstance(value, str):
         return Reference(name, "text", lambda: (value, ""), value)
@@ -543,16 +496,3 @@ def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:
         f"variable {name!r} {what} ({problem}); pass text, bytes, a Path, a table, an array, a number, or lists, dicts "
         "and models of them; of anything else the text that is to be read"
     )
-
-
-def _require_small(pattern: str) -> None:
-    """Raise `ValueError` for an expression that takes very long to compile: the time limit covers only the search, and
-    nested repetition counts multiply."""
-    if len(pattern) > PATTERN_CHARACTERS:
-        raise ValueError(f"the expression has {len(pattern)} characters; use at most {PATTERN_CHARACTERS}")
-    counts = [max(1, int(most or least)) for least, most in _COUNTS.findall(pattern)]
-    if math.prod(counts) > MOST_REPETITIONS:
-        raise ValueError(f"{pattern!r} counts up to {math.prod(counts):,}; use a simpler expression")
-
-
-_COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")

@@ -354,7 +354,7 @@ def test_what_the_variables_of_a_cell_are() -> None:
 
 
 def test_a_long_text_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlm_notebook.memory.CODE_SEARCH_SECONDS", 0.1)
+    monkeypatch.setattr("rlm_notebook.documents.readable_text.SEARCH_SECONDS", 0.1)
     text = ReadableText("first line\nsecond\n" + "x" * 30)
 
     assert (text.size, text.read(6, 10), text.read(40)) == (48, "line", "x" * 8)

@@ -6,6 +6,7 @@ the package index has, `re` stands in, and a search ends when it ends.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from importlib import import_module
 from typing import Any
 
 __all__ = ["Expression", "compiled"]
+
+MOST_CHARACTERS = 300
+MOST_REPETITIONS = 10_000
+_COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,13 @@ class Expression:
 
 
 def compiled(pattern: str, *, ignore_case: bool = False) -> Expression:
-    """Raises `ValueError` for what is no regular expression."""
+    """Raises `ValueError` for what is no regular expression, or for one that takes very long to compile."""
+    if len(pattern) > MOST_CHARACTERS:
+        raise ValueError(f"the expression has {len(pattern)} characters; use at most {MOST_CHARACTERS}")
+    # The time limit covers only the search, and nested repetition counts multiply.
+    counts = [max(1, int(most or least)) for least, most in _COUNTS.findall(pattern)]
+    if math.prod(counts) > MOST_REPETITIONS:
+        raise ValueError(f"{pattern!r} counts up to {math.prod(counts):,}; use a simpler expression")
     engine: Any
     try:
         engine = import_module("regex")

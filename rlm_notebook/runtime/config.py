@@ -120,6 +120,29 @@ class Configuration:
     #: The budget that its runs share, beside the one that each has; in an experiment alone.
     whole: BudgetMeter | None = None
 
+    @classmethod
+    def of(
+        cls, given: EngineOptions, observers: tuple[Observer, ...], approve: bool | Literal["root"]
+    ) -> Configuration:
+        """The options, checked together. Raises `ConfigurationError`."""
+        team = Team.of(given.llm, given.agents, given.router_model, given.tools, given.temperature)
+        prices = Prices(given.prices)
+        models = [(agent.name, agent.resolved) for agent in (team.default, *team.agents.values())]
+        concurrency = given.max_concurrency if given.thread_safe else 1
+        limits = Limits(given.max_depth, given.max_steps, concurrency, given.max_tool_rounds)
+        return cls(
+            # Not the engine itself: it holds this configuration, and the cycle would delay freeing both.
+            options=EngineOptions(**{each.name: getattr(given, each.name) for each in fields(EngineOptions)}),
+            team=team,
+            limits=limits,
+            budget=priced(given.budget or Budget(), team, prices),
+            prices=prices,
+            observers=observers,
+            approve=one_of("approve", approve, (True, False, "root")),
+            replies=SharedReplies(cache_of(given.cache), models),
+            slots=Slots(limits.max_concurrency),
+        )
+
     @property
     def code(self) -> CodeSandbox | None:
         """The options of code nodes, if there may be any."""
