@@ -23,13 +23,14 @@ import io
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from .confinement import ConfinementError, confine, die_with_parent, prove
 from .crossing import error_report, plain, portable_error
@@ -167,6 +168,7 @@ def main() -> None:
         die_with_parent(settings["parent"])
         _freeze_clock(settings["started"])
         _seed(settings["seed"])
+        _refuse_interrupts()
         threading.stack_size(STACK)
         sys.path += settings["path"]
         sys.argv[:] = [""]
@@ -278,6 +280,18 @@ def _seed(seed: int) -> None:
 
     random.Random.seed = seeded  # type: ignore[method-assign]
     random.seed(seed)
+
+
+def _refuse_interrupts() -> None:
+    """An interrupt, which a thread can raise in the main one without sending a signal, would end a later cell, or the
+    wait for it. Without a handler it does nothing, so the function that raises it says so."""
+    import _thread
+
+    def interrupt_main(signum: int = signal.SIGINT, /) -> NoReturn:
+        raise PermissionError("interrupt_main: a cell cannot be interrupted from inside")
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _thread.interrupt_main = interrupt_main
 
 
 def _freeze_clock(started: float) -> None:

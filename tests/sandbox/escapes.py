@@ -214,6 +214,10 @@ MONTY = {
 }
 
 PYTHON = {
+    # Of the process itself.
+    "interrupt the main thread": "import _thread\n_thread.interrupt_main()",
+    "interrupt from a thread": "from concurrent.futures import ThreadPoolExecutor\nimport _thread\n"
+    "with ThreadPoolExecutor(1) as pool: pool.submit(_thread.interrupt_main).result()",
     # System calls, without Python between.
     "libc open": f"{_C}fd = libc.open(b'{{canary}}', 0)\nassert fd >= 0, os.strerror(ctypes.get_errno())\nprint('ESCAPED')",
     "libc system": f"{_C}assert libc.system(b'touch {{target}}') == 0\nprint('ESCAPED')",

@@ -67,6 +67,19 @@ async def test_threads_of_a_cell_call_the_host_at_the_same_time(sandbox: Confine
     assert (result.value, result.error) == ("[0, 1, 2, 3, 4]", None)
 
 
+async def test_an_interrupt_from_inside_ends_no_cell(sandbox: ConfinedPython) -> None:
+    session = await sandbox.open(settings())
+    refused, *later = await run_cells(
+        session,
+        "import _thread\n_thread.interrupt_main()",
+        "import ctypes\nctypes.pythonapi.PyErr_SetInterrupt()\nsum(range(1_000))",
+        "echo(1)",
+    )
+
+    assert "cannot be interrupted from inside" in str(refused.error)
+    assert [(result.value, result.error) for result in later] == [("499500", None), ("[[1], {}]", None)]
+
+
 async def test_the_process_is_stopped_between_cells(sandbox: ConfinedPython) -> None:
     session = await sandbox.open(settings())
     spinning = "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()"
