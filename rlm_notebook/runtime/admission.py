@@ -69,7 +69,7 @@ class Admission:
                     self._slots.forget(served)
                     raise
             try:
-                obstacle = self._obstacle(model, reserved)
+                obstacle = self._obstacle(node, model, reserved)
             except OverBudget as problem:
                 self._slots.release()
                 raise budget_error(problem) from None
@@ -90,14 +90,14 @@ class Admission:
             raise
         self._active_time.start()
 
-    def _obstacle(self, model: str, reserved: Usage) -> Awaitable[Any] | None:
+    def _obstacle(self, node: str, model: str, reserved: Usage) -> Awaitable[Any] | None:
         """What to await before the call can be made; `None` if it can, and then its budget is reserved."""
         if not self._running.is_set():
             return self._running.wait()
         if self._suspended and (wait := self._suspended.get(model, 0.0) - self._loop.time()) > 0:
             return asyncio.sleep(wait)
         self._active_time.require_time()
-        settled = self.meter.reserve_now(reserved)
+        settled = self.meter.reserve_now(reserved, node)
         return asyncio.shield(settled) if settled is not None else None
 
     def release(self, node: str, reserved: Usage, used: Usage) -> None:
@@ -130,9 +130,10 @@ class Admission:
 
 def budget_error(problem: OverBudget) -> BudgetExceededError:
     """The error for users: the budget is spent, or what is left is too little for the next call."""
-    state = f"is spent ({problem.used:g} used)"
-    if problem.used < problem.limit:
-        wanted = f"{problem.used:g} used, and it may take {problem.wanted:g}"
+    kept = f", {problem.kept:g} kept for an answer" if problem.kept else ""
+    state = f"is spent ({problem.used:g} used{kept})"
+    if problem.used + problem.kept < problem.limit:
+        wanted = f"{problem.used:g} used{kept}, and it may take {problem.wanted:g}"
         state = f"does not suffice for the next {problem.unit} ({wanted})"
     spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
     error = BudgetExceededError(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from ..core.limits import Budget
-from ..core.usage import NOTHING, Usage
+from ..core.usage import NOTHING, ONE_CALL, Usage
 
 __all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
 
 
 class OverBudget(Exception):
-    """The budget named `name` does not suffice: `used` of `limit`, and the next call (`unit`) may use `wanted`."""
+    """The budget named `name` does not suffice: `used` of `limit`, and the next call (`unit`) may use `wanted`; `kept`
+    is what is held for the answers of other nodes."""
 
-    def __init__(self, name: str, used: float, limit: float, wanted: float = 0.0, unit: str = "call") -> None:
+    def __init__(
+        self, name: str, used: float, limit: float, wanted: float = 0.0, unit: str = "call", kept: float = 0.0
+    ) -> None:
         super().__init__(name)
         self.name, self.used, self.limit, self.wanted, self.unit = name, used, limit, wanted, unit
+        self.kept = kept
 
 
 class BudgetMeter:
@@ -23,6 +27,9 @@ class BudgetMeter:
 
     A call that does not fit waits while others are in flight, because they may use less than was reserved for them;
     otherwise `reserve` raises `OverBudget`. So the budget is exceeded by no more than the error of the estimates.
+
+    A node may have one call held for its answer: what is held is not spent by other nodes, and by that node's calls
+    only once nothing else is left.
 
     With `whole`, the meter of an experiment, each call is also reserved and settled there: many runs then share one
     budget, and `refused` of that meter is the first call that did not fit. All of them live on one event loop.
@@ -42,6 +49,9 @@ class BudgetMeter:
         self._calls = 0
         self._reserved = NOTHING
         self._in_flight = 0
+        #: What is held by node, one call each, and the sum of it.
+        self._held: dict[str, Usage] = {}
+        self._kept = NOTHING
         self._settled: asyncio.Future[None] | None = None
         #: The most that was reserved for one call, in tokens and in dollars.
         self.most_reserved = 0, 0.0
@@ -88,21 +98,41 @@ class BudgetMeter:
     def left(self) -> dict[str, float | None]:
         """What is left of calls, tokens and dollars; `None`: no limit."""
         budget, total = self._budget, self.total
-        tokens = total.total_tokens + self._reserved.total_tokens
+        tokens = total.total_tokens + self._reserved.total_tokens + self._kept.total_tokens
+        usd = self._usd + self._usd_reserved + (self._kept.cost_usd or 0.0)
         return {
-            "calls": None if budget.calls is None else max(0, int(budget.calls) - total.calls),
+            "calls": None if budget.calls is None else max(0, int(budget.calls) - total.calls - self._kept.calls),
             "tokens": None if budget.tokens is None else max(0, int(budget.tokens) - tokens),
-            "dollars": None if budget.usd is None else max(0.0, budget.usd - self._usd - self._usd_reserved),
+            "dollars": None if budget.usd is None else max(0.0, budget.usd - usd),
         }
+
+    def hold(self, node: str, estimate: Usage) -> bool:
+        """Hold one call with this estimate for a node, in the place of what was held for it; false, and as it was, if
+        that does not fit."""
+        if self._problem(estimate, node) is not None:
+            return False
+        self.let_go(node)
+        self._held[node] = estimate + ONE_CALL
+        self._kept += self._held[node]
+        return True
+
+    def let_go(self, node: str) -> None:
+        """Hold nothing for a node any more."""
+        self._kept = self._kept.minus(self._held.pop(node, NOTHING))
 
     async def reserve(self, estimate: Usage) -> None:
         """Count one call and reserve its estimate, as soon as that fits."""
         while (settled := self.reserve_now(estimate)) is not None:
             await asyncio.shield(settled)
 
-    def reserve_now(self, estimate: Usage) -> asyncio.Future[None] | None:
-        """Count one call and reserve its estimate; if that does not fit yet, a future that is done when it may."""
-        if (problem := self._problem(estimate)) is None:
+    def reserve_now(self, estimate: Usage, node: str = "") -> asyncio.Future[None] | None:
+        """Count one call of a node and reserve its estimate; if that does not fit yet, a future that is done when it
+        may. What is held for the node is used if nothing else is left."""
+        if (problem := self._problem(estimate)) is not None and node in self._held:
+            problem = self._problem(estimate, node)
+            if problem is None:
+                self.let_go(node)
+        if problem is None:
             if self._whole is not None and (settled := self._whole.reserve_now(estimate)) is not None:
                 return settled
             self._reserved += estimate
@@ -142,18 +172,24 @@ class BudgetMeter:
         self._used += used.minus(Usage(calls=used.calls))
         self._usd += used.cost_usd or 0.0
 
-    def _problem(self, estimate: Usage) -> OverBudget | None:
+    def _problem(self, estimate: Usage, node: str = "") -> OverBudget | None:
+        """Why one more call does not fit beside what is reserved and held, apart from what is held for `node`."""
         if self._unlimited:
             return None
-        budget, total = self._budget, self.total
-        if budget.calls is not None and total.calls >= budget.calls:
-            return OverBudget("calls", total.calls, budget.calls)
+        budget, total, kept = self._budget, self.total, self._kept
+        if node in self._held:
+            kept = kept.minus(self._held[node])
+        if budget.calls is not None and total.calls + kept.calls >= budget.calls:
+            return OverBudget("calls", total.calls, budget.calls, kept=kept.calls)
         if budget.tokens is not None:
             wanted = total.total_tokens + self._reserved.total_tokens + estimate.total_tokens
-            if wanted > budget.tokens:
-                return OverBudget("tokens", total.total_tokens, budget.tokens, estimate.total_tokens)
-        if budget.usd is not None and self._usd + self._usd_reserved + (estimate.cost_usd or 0.0) > budget.usd:
-            return OverBudget("usd", self._usd, budget.usd, estimate.cost_usd or 0.0)
+            if wanted + kept.total_tokens > budget.tokens:
+                used, tokens = total.total_tokens, estimate.total_tokens
+                return OverBudget("tokens", used, budget.tokens, tokens, kept=kept.total_tokens)
+        if budget.usd is not None:
+            usd, usd_kept = estimate.cost_usd or 0.0, kept.cost_usd or 0.0
+            if self._usd + self._usd_reserved + usd + usd_kept > budget.usd:
+                return OverBudget("usd", self._usd, budget.usd, usd, kept=usd_kept)
         return None
 
 

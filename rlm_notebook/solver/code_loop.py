@@ -133,8 +133,10 @@ class CodeLoop:
         self._context = copy_context()
         #: The calls of the cell that are being served.
         self._serving: set[asyncio.Task[Any]] = set()
-        #: The characters of the conversation so far.
-        self._prompt = 0
+        #: Whether the budget holds a call for the answer.
+        self._call_is_held = False
+        #: Whether the cell that runs is recorded: its queries are, too.
+        self._runs_again = False
         #: The error that ends the node, whatever the code of the cell does about it.
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Why the cell that runs is ended, once it is; and its calls so far, and those that a limit did not allow.
@@ -153,6 +155,7 @@ class CodeLoop:
             if self._failure.done():
                 # Marks the error as retrieved.
                 self._failure.exception()
+            self._run.admission.meter.let_go(self._node)
             await self._close()
 
     async def from_record(self) -> Reply:
@@ -184,6 +187,8 @@ class CodeLoop:
         number, without_code, model, noted = 0, 0, "", list[str]()
         while number < self._options.max_cells and (self._recorded or self._may_continue(request)):
             reply, usage = await self._next_reply(request)
+            # The sub-queries of the cells, whatever they ask in turn, leave the answer its call.
+            self._call_is_held = self._run.admission.meter.hold(self._node, self._answer_may_use(request, reply))
             model = reply.model or model
             early = ended_early(reply.finish_reason, reply.metadata)
             blocks = code_blocks(reply.content)
@@ -267,6 +272,7 @@ class CodeLoop:
         `prior` is what was recorded of this cell, `reply` the text that it stands in.
         """
         run, now = self._run, self._run.clock()
+        self._runs_again = prior is not None
         at = prior.started if prior is not None else now
         self._started = self._started or at
         mark = "replayed" if prior is not None else ""
@@ -497,19 +503,26 @@ class CodeLoop:
     # -- limits --------------------------------------------------------------------------------------------------
 
     def _allowed(self, texts: Sequence[str], agent: str | None) -> int:
-        """How many of these sub-queries the limits allow, with one call left over for the answer."""
+        """How many of these sub-queries the limits allow, beside the call for the answer.
+
+        Those of a recorded cell are not counted: most are recalled, and what is not is still refused by the budget.
+        """
         run = self._run
         room = min(len(texts), run.steps.left)
-        budget, meter = run.budget, run.admission.meter
+        meter = run.admission.meter
+        if self._runs_again:
+            return room
         calls = meter.left["calls"]
         if calls is not None:
-            room = min(room, max(0, int(calls) - 1))
-        if not budget.needs_estimates:
+            room = min(room, int(calls))
+        if not run.budget.needs_estimates:
             return room
-        reserve = self._reserve
+        if not self._call_is_held:
+            return 0
+        together = NOTHING
         for place, text in enumerate(texts[:room]):
-            reserve += Usage(len(text) // 4 + 100)
-            if not meter.fits(self._priced(reserve)):
+            together += Usage(len(text) // 4 + 100)
+            if not meter.fits(self._priced(together)):
                 return place
         return room
 
@@ -527,25 +540,25 @@ class CodeLoop:
             "the budget is nearly spent: one call is kept for the answer. Call FINAL with what there is"
         )
 
-    @property
-    def _reserve(self) -> Usage:
-        """What a call for the answer may use at most, so that it stays possible."""
-        return Usage(self._prompt // 4 + self._options.output_characters // 4, 1_000)
+    def _answer_may_use(self, request: Request, reply: Reply) -> Usage:
+        """What a call for the answer may use at most, after the cells of this reply."""
+        if not self._run.admission.meter.needs_estimates:
+            return NOTHING
+        more = len(reply.content) + self._options.output_characters + len(EXTRACTION_PROMPT)
+        called = estimate(self._run.configuration.prices, self._coder, request)
+        return self._priced(Usage(called.prompt_tokens + more // 4, called.completion_tokens))
 
     def _priced(self, usage: Usage) -> Usage:
         return usage.with_cost(self._run.configuration.prices.cost_of(self._coder, usage))
 
     def _may_continue(self, request: Request) -> bool:
-        """Whether the budget allows another cell and, after it, a call for the answer."""
+        """Whether the budget allows another cell beside the call for the answer."""
         run, meter = self._run, self._run.admission.meter
-        self._prompt = sum(len(message["content"]) for message in request.messages)
-        calls = meter.left["calls"]
-        if calls is not None and calls == 1 and run.tree[self._node].cells:
-            return False
-        if not run.budget.needs_estimates or not run.tree[self._node].cells:
+        if not run.tree[self._node].cells:
             return True
-        next_call = estimate(run.configuration.prices, self._coder, request)
-        return meter.fits(self._priced(next_call + self._reserve))
+        if not self._call_is_held or meter.left["calls"] == 0:
+            return False
+        return not run.budget.needs_estimates or meter.fits(estimate(run.configuration.prices, self._coder, request))
 
     # -- tools ---------------------------------------------------------------------------------------------------
 

@@ -138,3 +138,21 @@ async def test_a_budget_that_ends_early_leaves_answers_and_not_plans_alone(budge
     assert len(finished) >= 5
     assert "said" in run.partial().content
     assert "said" in (await run.synthesize_anyway()).content
+
+
+async def test_what_is_held_for_a_node_is_spent_by_it_alone_and_last() -> None:
+    meter = BudgetMeter(Budget(calls=3, tokens=40), Usage())
+    assert meter.hold("0", TEN)
+    assert meter.left == {"calls": 2, "tokens": 30, "dollars": None}
+    assert not meter.hold("0", Usage(prompt_tokens=41)), "what was held stays"
+
+    assert meter.reserve_now(TEN, "0") is None
+    assert meter.left["calls"] == 1, "what was held is still there"
+    assert meter.reserve_now(TEN, "0.0") is None
+    with pytest.raises(OverBudget) as error:
+        meter.reserve_now(TEN, "0.1")
+    assert (error.value.used, error.value.kept) == (2, 1)
+    assert meter.reserve_now(TEN, "0") is None
+    assert meter.left == {"calls": 0, "tokens": 10, "dollars": None}
+    meter.let_go("0")
+    assert meter.left["calls"] == 0

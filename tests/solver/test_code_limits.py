@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +196,45 @@ async def test_an_answer_without_all_of_its_queries_says_which_option_allows_the
     assert said[:60] in str(output.run)
     with pytest.raises(MaxStepsError, match="raise max_steps \\(--max-steps in a cell\\)"):
         await AsyncRecursiveEngine(model([code], 0.0), code="root", max_steps=3, on_limit="raise").solve("Go")
+
+
+@pytest.mark.parametrize("calls", range(2, 9))
+async def test_what_sub_queries_ask_in_turn_leaves_the_answer_its_call(calls: int) -> None:
+    def say(request: Request) -> Any:
+        if request.mode == "planner":
+            return {"decision": "RECURSE", "sub_tasks": ["a", "b"]} if request.facts.depth == 1 else "EXECUTE"
+        if request.mode == "coder":
+            return fenced("print(rlm_query_batched(['a large one', 'another']))")
+        return "from the cells" if "No further cell" in request.messages[-1]["content"] else "answered"
+
+    asked = ScriptedModel(say)
+    engine = AsyncRecursiveEngine(asked, code="root", budget=Budget(calls=calls), max_depth=4)
+    output = await engine.solve("Go")
+
+    assert output.content == "from the cells"
+    assert asked.calls == output.run.usage.calls == calls
+
+
+async def test_a_recorded_cell_runs_again_within_a_budget_that_is_nearly_spent(tmp_path: Path) -> None:
+    fails = [True]
+
+    def say(request: Request) -> Any:
+        if request.mode != "coder":
+            return "from the cells" if "No further cell" in request.messages[-1]["content"] else "answered"
+        if any(message["role"] == "assistant" for message in request.messages) and fails.pop():
+            raise RuntimeError("the model is gone")
+        return fenced("print(llm_query_batched(['a', 'b', 'c', 'd', 'e']))")
+
+    def run() -> Run:
+        engine = AsyncRecursiveEngine(ScriptedModel(say), code="root", budget=Budget(calls=8), retry=None)
+        return engine.start("Go", checkpoint=tmp_path / "run.json")
+
+    with pytest.raises(ExecutionError):
+        await run()
+    resumed = run()
+    output = await resumed
+
+    assert output.content == "from the cells"
+    assert output.usage.calls == 8
+    assert [cell.note for cell in resumed.tree["0"].cells] == [""]
+    assert resumed.tree["0"].cells[0].output.count("answered") == 5

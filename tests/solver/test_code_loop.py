@@ -345,10 +345,10 @@ async def test_a_planner_without_code_is_told_that_there_is_none() -> None:
 async def test_a_spent_budget_ends_the_run_and_a_larger_one_continues(tmp_path: Path) -> None:
     cells = ["a = rlm_query('one')", "b = rlm_query('two')", "FINAL(a + b)"]
     model, path = coder(cells), tmp_path / "run.json"
-    with pytest.raises(BudgetExceededError):
-        # The children use the call that was kept: each is planned first.
-        await code_engine(model, budget=Budget(calls=3)).solve("Go", checkpoint=path)
-    assert model.calls == 3
+    with pytest.raises(BudgetExceededError, match=r"2 used, 1 kept for an answer"):
+        # The child is planned first, and the third call is the answer's.
+        await code_engine(model, budget=Budget(calls=3), on_limit="raise").solve("Go", checkpoint=path)
+    assert model.calls == 2
 
     output = await code_engine(model, budget=Budget(calls=20)).solve("Go", checkpoint=path)
 
