@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, Event, ModelError, Node, NodeState, RetryPolicy, Run, ScriptedModel
+from rlm_notebook import (
+    AsyncRecursiveEngine,
+    Event,
+    ModelError,
+    Node,
+    NodeState,
+    Request,
+    RetryPolicy,
+    Run,
+    ScriptedModel,
+)
 from rlm_notebook.core.tree import Tree
 from rlm_notebook.models.scripted import Fault
 from rlm_notebook.wrappers.cached import Cached
@@ -162,3 +172,23 @@ async def test_tools_are_work_and_the_turn_after_them_is_not() -> None:
 
     assert kinds(first) == ["execute", "wait", "execute"], "the other one was asked in between"
     assert [worked(node) for node in (first, second)] == pytest.approx([0.41, 0.41], abs=1e-6)
+
+
+@in_virtual_time
+async def test_no_call_of_a_model_starts_before_the_wait_that_its_provider_asked_for() -> None:
+    started: list[tuple[str, float]] = []
+
+    def say(request: Request) -> Any:
+        if request.mode == "planner":
+            return {"decision": "RECURSE", "sub_tasks": [f"part {number}" for number in range(6)]}
+        started.append((request.facts.task, asyncio.get_running_loop().time()))
+        if len(started) == 1:
+            raise ModelError("slow down", status=429, retryable=True, retry_after=7.0)
+        return "done"
+
+    engine = AsyncRecursiveEngine(ScriptedModel(say), max_depth=2, max_concurrency=1, retry=RetryPolicy(jitter=False))
+    begun = asyncio.get_running_loop().time()
+    await engine.solve("Go")
+
+    assert len(started) == 8, "six parts, one of them twice, and the synthesis"
+    assert [at - begun for _, at in started[1:] if at - begun < 7.0] == []
