@@ -74,18 +74,19 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"(?:unrecognized arguments: |invalid choice: )'?([\w-]+)", message)
-        close = difflib.get_close_matches(unknown[1], _words(), n=2) if unknown else []
+        choices = re.findall(r"[\w-]+", message.partition(" (choose from ")[2])
+        words, cutoff = (choices, 0.6) if choices else (list(self._option_string_actions), 0.7)
+        close = difflib.get_close_matches(unknown[1], words, 2, cutoff) if unknown else []
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         first = message.splitlines()[0]
         self.exit(2, f"{self.prog}: {first}; {hint}`{self.prog} --help` lists what there is\n")
 
-
-def _words() -> list[str]:
-    """All commands and their options."""
-    commands: Any = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
-    return list(
-        dict.fromkeys([*commands, *(name for each in commands.values() for name in each._option_string_actions)])
-    )
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuses unknown options itself: argparse leaves those of a command to the parser of all commands."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
 
 def _parser() -> argparse.ArgumentParser:

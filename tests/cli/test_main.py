@@ -20,6 +20,8 @@ from tests.support.waiting import HANG
         (["doctr"], "did you mean doctor?"),
         (["run", "x", "--modle", "y"], "did you mean --mode or --model?"),
         (["show", "x", "--mermaids"], "did you mean --mermaid?"),
+        (["run", "x", "--mode", "repaly"], "did you mean replay?"),
+        (["run", "x", "--concurency", "3"], "--concurency 3; `rlm-notebook run --help`"),
         (["run"], "the following arguments are required: task"),
         (["run", "x", "--max-depth", "deep"], "expected a whole number of at least 1, not 'deep'"),
         (["run", "x", "--max-calls", "0"], "expected a whole number of at least 1, not '0'"),

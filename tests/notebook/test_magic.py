@@ -71,6 +71,18 @@ async def test_an_answer_is_interpolated_as_text(shell: Any, model: ScriptedMode
     assert model.requests[-1].facts.task == "Judge: # Both\n\n1 and 2 and # Both\n\n1 and 2 {x} $x"
 
 
+async def test_a_long_inserted_value_says_how_it_is_offered_by_reference(
+    shell: Any, model: ScriptedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.names["book"] = "word " * 30_000
+    await shell.value("%%rlm -m model --view text\nSummarise {{book}}")
+    assert "has 150,010 characters" in (said := capsys.readouterr().out)
+    assert "-c NAME in place of {{NAME}}" in said
+    await shell.value(f"%%rlm -m model {QUIET}\nSummarise {{{{book}}}}")
+    await shell.value("%%rlm -m model --view text\nSummarise this")
+    assert "-c NAME" not in capsys.readouterr().out
+
+
 async def test_raw_leaves_braces_alone(shell: Any, model: ScriptedModel) -> None:
     await shell.value(f"%%rlm -m model {QUIET} --raw\nJudge: {{{{first}}}}")
     assert model.requests[-1].facts.task == "Judge: {{first}}"

@@ -93,6 +93,8 @@ def test_only_what_is_said_makes_a_budget() -> None:
 
 def test_names_may_be_given_with_commas_and_again() -> None:
     assert parsed("-c a,b --context c").context == ("a", "b", "c")
+    assert parsed("-c a, b -t x , y --context c").context == ("a", "b", "c")
+    assert parsed("-t x , y,z -q").tools == ("x", "y", "z")
 
 
 def test_quiet_shows_no_progress() -> None:

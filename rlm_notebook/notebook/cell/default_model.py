@@ -12,7 +12,7 @@ from ...core.records import Recorded
 from ...exceptions import ConfigurationError
 from ...models.discovery import local_servers, missing, price_of
 from ...models.env_file import load_env_file
-from ...models.registry import HOSTED, PROVIDERS, Provider
+from ...models.registry import HOSTED, PROVIDERS, Provider, resolve_model
 from .transformer import user_names
 
 __all__ = [
@@ -44,7 +44,10 @@ def chosen_model(option: str | None, configured: str, variables: Mapping[str, An
         if name in variables:
             if variables[name] is None:
                 raise ConfigurationError(f"{source} {name}: this variable is None; give it a model or a callable")
-            return variables[name]
+            held = variables[name]
+            if isinstance(held, str) and ":" not in held:
+                _require_model(held, f"{source} {name}")
+            return held
         if name.isidentifier() and name != OFFLINE:
             close = difflib.get_close_matches(name, [OFFLINE, *user_names(variables)], n=1)
             forms = "a model is written openai:NAME, say; %%rlm --help lists the forms"
@@ -52,6 +55,13 @@ def chosen_model(option: str | None, configured: str, variables: Mapping[str, An
             raise ConfigurationError(f"{source} {name}: no variable of this notebook and no model; {hint}")
         return name
     return None
+
+
+def _require_model(spec: str, named: str) -> None:
+    try:
+        resolve_model(spec)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{named}: this variable holds a text that names no model: {error}") from None
 
 
 def recorded_model(recorded: Recorded | None) -> str:

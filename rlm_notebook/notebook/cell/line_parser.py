@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from IPython.core.error import UsageError
 
-__all__ = ["LineParser", "close_to", "words_of"]
+__all__ = ["LineParser", "close_choice", "close_to", "words_of"]
 
 
 class LineParser(argparse.ArgumentParser):
@@ -44,7 +45,8 @@ class LineParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings]
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; {self.prog} --help lists the options")
+        hint = close_choice(message) or f"{self.prog} --help lists the options"
+        raise UsageError(f"{self.prog}: {message}; {hint}")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise UsageError(message or "")
@@ -82,6 +84,12 @@ def _split(line: str, *, escapes: bool) -> list[str] | None:
         at += 1
     words += [word] if begun else []
     return None if quote else words
+
+
+def close_choice(message: str) -> str:
+    """For argparse's error about a value that is no choice: "did you mean ...?", or "" if nothing is close."""
+    wrong, _, choices = message.partition("invalid choice: ")[2].partition(" (choose from ")
+    return close_to(wrong.strip("'"), re.findall(r"[\w-]+", choices))
 
 
 def close_to(word: str, known: Iterable[str]) -> str:

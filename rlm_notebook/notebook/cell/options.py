@@ -154,12 +154,25 @@ def parse_options(line: str) -> CellOptions | str:
     """The options of a line, or the help text if help was requested. Raises `UsageError`."""
     trailing = _TRAILING_OUT.search(line)
     made = parser()
-    found = made.read(words_of(line[: trailing.start()] if trailing else line, "%%rlm"))
+    found = made.read(_with_joined_names(words_of(line[: trailing.start()] if trailing else line, "%%rlm")))
     if found.help:
         return made.format_help()
     if trailing:
         found.out = trailing[1]
     return options_in(found)
+
+
+def _with_joined_names(words: list[str]) -> list[str]:
+    """The words, with names that have a space beside a comma (`-c report, notes`) as one word."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        of_names = len(joined) > 1 and joined[-2] in ("-c", "--context", "-t", "--tools")
+        if of_names and not word.startswith("-") and (before.endswith(",") or word.startswith(",")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
 
 
 def options_in(found: argparse.Namespace) -> CellOptions:

@@ -54,6 +54,8 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
 
                 return await mapped(session, options, cell)
             task = _task(session, options, cell)
+            if len(task) > len(cell) + MOST_INSERTED and options.view != "none":
+                say(_LONG_TASK.format(len(task)))
             return await answer(session, replace(options, title=_first_line(cell)), task)
         say(options)
         return None
@@ -155,6 +157,14 @@ def _task(session: Session, options: CellOptions, cell: str) -> str:
     if not task.strip():
         raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
     return task.strip("\n")
+
+
+#: Characters that variables add to a task, beyond which the cell says that `-c` may be meant.
+MOST_INSERTED = 100_000
+_LONG_TASK = (
+    "rlm: with its variables the task has {:,} characters, and prompts repeat it; -c NAME in place of {{{{NAME}}}} "
+    "offers a long value by reference"
+)
 
 
 def _first_line(cell: str) -> str:

@@ -157,7 +157,10 @@ def _pasted(name: str, value: Any) -> str:
         table = table_text(value)
         text = _whole(value) if table is None else table
     except NoText as problem:
-        raise ConfigurationError(f"{{{{{name}}}}} cannot be pasted: it is, or holds, {problem}; {instead}") from None
+        raise ConfigurationError(
+            f"{{{{{name}}}}} cannot be pasted: it is, or holds, {problem}; make a text, a list or a dict of it, and "
+            "insert that, or offer it with -c"
+        ) from None
     most = MOST_PASTED if table is None else MOST_OF_A_TABLE
     if len(text) > most:
         kind = f"a {type(value).__name__}" if table is None else "a table"

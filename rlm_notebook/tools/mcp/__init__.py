@@ -227,11 +227,14 @@ class ServerTool:
             safe_name(self.server.name, self.tool), self, partial(self.server._one, self.tool)
         )
 
-    def __call__(self, **arguments: Any) -> str:
+    def __call__(self, *unnamed: Any, **arguments: Any) -> str:
         """The result of a call by hand, as a model would read it. Raises `ToolError` and `ConfigurationError`."""
         from ...concurrency.loop_thread import background_loop
 
         (tool,) = wait_for_future(self.server._one(self.tool))
+        if unnamed:
+            named = ", ".join(f"{name}=..." for name in tool.parameters.get("properties", {}))
+            raise TypeError(f"{self.tool}: give the arguments by name, as a model does: {self.tool}({named})")
 
         async def called() -> str:
             return str(await tool.function(**arguments))

@@ -85,6 +85,10 @@ def test_what_a_server_offers_arrives(server: MCPServer) -> None:
     assert server.resources == [("notes://index", "index", "The list of notes.")]
     with pytest.raises(ToolError, match="fails"):
         server.fails()
+    with pytest.raises(
+        TypeError, match=r"search: give the arguments by name, as a model does: search\(query=..., limit="
+    ):
+        server.search("cats")
     with pytest.raises(ToolError, match="valid integer"):
         server.search(query="cats", limit="many")
     with pytest.raises(ToolError, match="notes://none"):
