@@ -1,10 +1,10 @@
 """Tool calls as servers really send them, in whole replies and in the deltas of a stream.
 
 A delta should hold the index of its call, and the first delta of a call its id and its name. Servers leave out the
-index or give 0 to every call, send no id, an empty one, one for each delta, or the same for all calls, repeat the name
-in each delta, or the whole call at the end. So a delta is added to the call that it can belong to (`_Call.goes_on`),
-and begins a call of its own only if there is none. The arguments decide most cases: once they are a whole JSON object,
-nothing can follow but the same object again.
+index or give 0 to every call, send no id, an empty one, one for each delta, or the same for all calls, repeat the
+name in each delta, all of the arguments so far, or the whole call at the end. So a delta is added to the call that it
+can belong to (`_Call.goes_on`), and begins a call of its own only if there is none. The arguments decide most cases:
+once they are a whole JSON object, nothing can follow but the same object again.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class CallsWritten:
     def calls(self, first: int) -> tuple[ToolCall, ...]:
         """The calls; those without an id are numbered from `first` on, so that ids are unique in a conversation."""
         return tuple(
-            ToolCall(well_formed(call.id) or f"call_{at}", well_formed(call.name), arguments_from(call.arguments))
+            ToolCall(well_formed(call.id) or f"call_{at}", well_formed(call.name), arguments_from(call.written))
             for at, call in enumerate(self._calls, first)
         )
 
@@ -141,10 +141,19 @@ class _Call:
     arguments: Any = ""
     #: In which chunk it was last added to.
     chunk: int = 0
+    #: The last piece of its arguments, while each piece begins with the one before it; else `None`.
+    latest: str | None = ""
 
     @classmethod
     def of(cls, delta: _Delta, chunk: int = 0) -> _Call:
-        return cls(delta.key, delta.id, delta.name, "" if delta.arguments is None else delta.arguments, chunk)
+        arguments = "" if delta.arguments is None else delta.arguments
+        return cls(delta.key, delta.id, delta.name, arguments, chunk, arguments if isinstance(arguments, str) else None)
+
+    @property
+    def written(self) -> Any:
+        """The arguments: the pieces together or, where only that is an object, the last of pieces that grow."""
+        grown = self.latest is not None and _whole(self.arguments) is None and _whole(self.latest) is not None
+        return self.latest if grown else self.arguments
 
     def add(self, delta: _Delta, chunk: int) -> None:
         self.id = self.id or delta.id
@@ -152,6 +161,9 @@ class _Call:
         if self.name and delta.name and self.name != delta.name:
             self.name += delta.name
         self.name = self.name or delta.name
+        if delta.arguments:
+            piece = delta.arguments if isinstance(delta.arguments, str) else ""
+            self.latest = piece if self.latest is not None and piece.startswith(self.latest) and piece else None
         if self.arguments == "{}" and delta.arguments:
             # Some gateways begin with an empty object, and then send the real one in pieces.
             self.arguments = ""

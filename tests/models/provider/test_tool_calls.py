@@ -100,6 +100,7 @@ def test_two_calls_are_two(chunks: list[Any]) -> None:
         pytest.param([delta(json.dumps(A), index=0)], id="encoded twice"),
         pytest.param([delta(json.dumps(json.dumps(A)), index=0)], id="encoded three times"),
         pytest.param([delta(A + A, index=0)], id="twice in one text"),
+        pytest.param([delta(HALF, index=0), delta(HALF + '"', index=0), delta(A, index=0)], id="all so far each time"),
         pytest.param(
             [delta(None, name="lo", index=0), delta(None, name="ok", index=0), delta(A, name=None)], id="name"
         ),
