@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .core.retry import RetryPolicy
     from .core.tree import Node, NodeState
     from .core.usage import Usage
+    from .documents.images import Image
     from .documents.source import Source
     from .engine import RecursiveEngine
     from .exceptions import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .memory import SharedMemory
     from .models.scripted import Cells, Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
-    from .ports import Capabilities, Model, Observer, Reply, Request
+    from .ports import Capabilities, ImagePart, Model, Observer, Reply, Request
     from .runtime.recorded_run import RecordedRun, load_run
     from .runtime.run import Run
     from .runtime.run_list import RunList, RunSummary, list_runs
@@ -69,6 +70,8 @@ __all__ = [
     "ExecutionError",
     "Experiment",
     "Fault",
+    "Image",
+    "ImagePart",
     "InvalidJSONError",
     "LimitError",
     "MCPServer",
@@ -116,6 +119,7 @@ _HOMES = {
     "core.limits": ["Budget", "Usage"],
     "core.retry": ["RetryPolicy"],
     "core.tree": ["Node", "NodeState"],
+    "documents.images": ["Image"],
     "documents.source": ["Source"],
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
@@ -124,7 +128,7 @@ _HOMES = {
     "memory": ["SharedMemory"],
     "models.scripted": ["Cells", "Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],
-    "ports": ["Capabilities", "Model", "Observer", "Reply", "Request"],
+    "ports": ["Capabilities", "ImagePart", "Model", "Observer", "Reply", "Request"],
     "runtime.recorded_run": ["RecordedRun", "load_run"],
     "runtime.run": ["Run"],
     "runtime.run_list": ["RunList", "RunSummary", "list_runs"],

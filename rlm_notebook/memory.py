@@ -21,14 +21,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from .core.content import ImagePart
 from .core.reads import OPERATION, parts_of
+from .documents.document import Document
 from .documents.expressions import compiled
+from .documents.extraction import Unreadable
+from .documents.images import Image, ImageReference, image_part
 from .documents.passages import Passage
 from .documents.quotes import QuoteIndex
 from .documents.readable_text import ReadableText
 from .documents.reference import AbsentSource, SourceReference, source_reference, text_digest
 from .documents.sizes import SMALL, size_of_text
-from .documents.source import Source
+from .documents.source import Source, selected
 from .exceptions import ConfigurationError
 from .ports.model import ReferencedText
 from .tools import Tool, tool
@@ -44,6 +48,8 @@ PIECE = 2_000
 MOST_MATCHES = 20
 MOST_LINES = 100
 SEARCH_SECONDS = 1.0
+#: The images that a prompt shows at once.
+MOST_SHOWN = 10
 #: Seconds for repeating recorded operations on changed sources; what is left then counts as changed.
 MOST_REPEATING = 10.0
 #: Longer texts are not copied into the session of a code node, in characters.
@@ -102,12 +108,12 @@ class Reference:
 
 
 #: What a name may stand for.
-AnyReference = Reference | SourceReference | AbsentSource
+AnyReference = Reference | SourceReference | ImageReference | AbsentSource
 
 
 class SharedMemory:
     """References by name, from a mapping of names to text, bytes, tables, arrays, lists, dicts or models, and to files:
-    a `Path` of a file, a folder or a glob, or a `Source`.
+    a `Path` of a file, a folder or a glob, a `Source` or an `Image`.
 
     Raises `ConfigurationError` for a value that cannot be written completely as text, and for a file that cannot be
     read. With `replaying`, a file may be missing: the run that is replayed has its digest (`as_recorded`).
@@ -134,7 +140,7 @@ class SharedMemory:
             try:
                 self._references[name] = _reference(name, value)
             except ConfigurationError as problem:
-                if not replaying or not isinstance(value, Path | Source):
+                if not replaying or not isinstance(value, Path | Source | Image):
                     raise
                 self._references[name] = AbsentSource(name, value, "", problem)
         self._cite_apart()
@@ -188,8 +194,11 @@ class SharedMemory:
 
     @property
     def has_documents(self) -> bool:
-        """Whether any of them is a file, and not a value of the notebook."""
-        return any(isinstance(each.value, Path | Source) for each in self)
+        """Whether any of them is a file that may have text, and not a value of the notebook."""
+        return any(
+            isinstance(each.value, Path | Source) and not (isinstance(each, SourceReference) and each.is_image)
+            for each in self
+        )
 
     def quote_index(self) -> QuoteIndex:
         """Finds quotes in all that can be cited. Blocks at first, while texts are loaded and read."""
@@ -198,13 +207,53 @@ class SharedMemory:
                 self._index = QuoteIndex(self.passages())
             return self._index
 
-    def load(self) -> None:
+    def load(self, *, seen: bool = False) -> None:
         """Read all files, so that what cannot be read is known before any call.
 
-        Blocks, for seconds where there is much to extract. Raises `ConfigurationError`.
+        `seen`: a model of the run sees images. Blocks, for seconds where there is much to extract. Raises
+        `ConfigurationError`, also for an image that no model sees.
         """
         for each in self._sources:
+            each.seen = seen
             each.load()
+        for image in self._images:
+            if not seen:
+                raise ConfigurationError(
+                    f"variable {image.name!r}: it is an image, and no model of this run sees images; choose a model "
+                    "that sees images, or leave it out"
+                )
+            image.image  # noqa: B018 - one that cannot be drawn is known before any call
+
+    @property
+    def _images(self) -> list[ImageReference]:
+        return [each for each in self if isinstance(each, ImageReference)]
+
+    @property
+    def shown(self) -> dict[str, ImagePart]:
+        """The images that prompts show to models that see them, by their names: the first `MOST_SHOWN`. Blocks where
+        `load` has not been called."""
+        found: dict[str, ImagePart] = {}
+        for each in self:
+            if len(found) == MOST_SHOWN:
+                break
+            if isinstance(each, ImageReference):
+                found[each.name] = each.image
+            elif isinstance(each, SourceReference) and each.is_image and each.seen:
+                found[each.name] = each.view("")
+        return found
+
+    def all_shown(self) -> list[ImagePart]:
+        """The images for models without tools: those of `shown`, and pages without text, `MOST_SHOWN` in all."""
+        shown = self.shown
+        pages = (page for each in self._sources if each.name not in shown and each.seen for page in each.without_text())
+        return [*shown.values(), *islice(pages, MOST_SHOWN - len(shown))]
+
+    @property
+    def _visible(self) -> bool:
+        """Whether there is more to see than `shown`."""
+        hidden = [each for each in self if isinstance(each, SourceReference) and each.is_visible and not each.is_image]
+        images = len(self._images) + sum(each.is_image and each.seen for each in self._sources)
+        return bool(hidden) or images > MOST_SHOWN
 
     @property
     def notes(self) -> list[str]:
@@ -259,6 +308,8 @@ class SharedMemory:
         anchor, start = str(arguments.get("anchor") or ""), arguments.get("start", 0)
         if tool_name == "search_reference":
             operation = f"search {arguments.get('pattern')}"
+        elif tool_name == VIEW_TOOL and not reference.is_image:
+            operation = f"view {self._place(reference, anchor)}"
         elif tool_name == "reference_contents":
             operation = f"contents {start} {anchor}"
         elif tool_name == "read_reference" and anchor.strip():
@@ -270,11 +321,19 @@ class SharedMemory:
             return reference.name
         return f"{reference.name}{OPERATION}{operation}"
 
+    def _place(self, source: SourceReference, anchor: str) -> str:
+        try:
+            return source.passage_digest(anchor)[0]
+        except (ValueError, ConfigurationError):
+            return anchor
+
     def _part(self, source: SourceReference, operation: str) -> str:
         """The digest of what an operation gives. Raises `ValueError` and `ConfigurationError`."""
         kind, _, rest = operation.partition(" ")
         if kind == "read":
             return source.passage_digest(rest)[1]
+        if kind == "view":
+            return source.view(rest).digest
         if kind == "search":
             return text_digest(self.search(source.name, rest))
         start, _, anchor = rest.partition(" ")
@@ -300,6 +359,20 @@ class SharedMemory:
         if isinstance(reference, SourceReference) and anchor.strip():
             return reference.read_passage(anchor, start, length)
         return self.read(name, start, length)
+
+    def view(self, name: str, anchor: str = "") -> str:
+        """See a page of a PDF, or an image, as an image. `anchor` is its place as searches and contents show it
+        ("p.12", "scans/a.pdf p.12"); of a reference that is one image leave it out. Read text where there is some."""
+        return f"[{self.seen_by({'name': name, 'anchor': anchor}).label}: shown as an image]"
+
+    def seen_by(self, arguments: Mapping[str, Any]) -> ImagePart:
+        """The image that a call of `view_reference` shows. Blocks; raises `ValueError`."""
+        reference = self._named(str(arguments.get("name")))
+        if isinstance(reference, ImageReference):
+            return reference.image
+        if isinstance(reference, SourceReference) and reference.seen:
+            return reference.view(str(arguments.get("anchor") or ""))
+        raise ValueError(f"{reference.name} is no image and has none; read, search or sample it")
 
     def contents(self, name: str, anchor: str = "", start: int = 0) -> str:
         """The table of contents of a reference to files: the files of a folder, or the pages, headings, lines or cells
@@ -377,8 +450,9 @@ class SharedMemory:
             for each in self
         ]
 
-    def tools(self, on_read: Callable[[str], None]) -> tuple[Tool, ...]:
-        """The tools to list, read, search and sample; `on_read` gets the key of what each call reads (`read_by`)."""
+    def tools(self, on_read: Callable[[str], None], *, sees: bool = False) -> tuple[Tool, ...]:
+        """The tools to list, read, search and sample, and for a model that sees images to view; `on_read` gets the key
+        of what each call reads (`read_by`)."""
 
         def noting(each: Tool) -> Callable[..., str]:
             def call(name: str, **arguments: Any) -> str:
@@ -391,7 +465,7 @@ class SharedMemory:
 
             return call
 
-        listing, *reading = self._tools
+        listing, *reading = self._tools if sees and self._visible else (t for t in self._tools if t.name != VIEW_TOOL)
         return (listing, *(replace(each, function=noting(each)) for each in reading))
 
     @cached_property
@@ -404,6 +478,7 @@ class SharedMemory:
         }
         if self._sources:
             operations |= {"read_reference": self.read_place, "reference_contents": self.contents}
+        operations[VIEW_TOOL] = self.view
         return tuple(tool(operation, name=name, version="1") for name, operation in operations.items())
 
     def overview(self) -> str:
@@ -416,8 +491,10 @@ class SharedMemory:
         return self._references[name]
 
 
+#: Its results are images.
+VIEW_TOOL = "view_reference"
 REFERENCE_TOOLS = frozenset(
-    ("list_references", "read_reference", "search_reference", "sample_reference", "reference_contents")
+    ("list_references", "read_reference", "search_reference", "sample_reference", "reference_contents", VIEW_TOOL)
 )
 
 
@@ -436,7 +513,7 @@ def _code_name(name: str) -> str:
 
 def _for_code(reference: AnyReference) -> Any:
     value = reference.value
-    if not isinstance(value, str | bytes | bytearray | Path | Source):
+    if not isinstance(value, str | bytes | bytearray | Path | Source | Image):
         columns = table_columns(value)
         return json.loads(reference.text) if columns is None and not is_table(value) else columns or reference.text
     if isinstance(value, str) and len(value) <= MOST_COPIED:
@@ -467,6 +544,10 @@ def _reference(name: str, value: Any) -> AnyReference:
         return Reference(name, "bytes", lambda: _decoded(bytes(value)), value)
     if isinstance(value, Path | Source):
         return source_reference(name, value)
+    if isinstance(value, Image):
+        return _image_reference(name, value)
+    if type(value).__module__.startswith(("PIL.", "IPython.core.display")) and hasattr(value, "_repr_png_"):
+        return _image_reference(name, Image(value))
     as_table = is_table(value)
 
     def load() -> tuple[str, str]:
@@ -479,6 +560,28 @@ def _reference(name: str, value: Any) -> AnyReference:
             raise _refused(name, value, problem) from None
 
     return Reference(name, "table, as CSV" if as_table else f"{type(value).__name__}, as JSON", load, value)
+
+
+def _image_reference(name: str, value: Image) -> ImageReference:
+    """The reference to an image. Raises `ConfigurationError` for one that cannot be found."""
+    try:
+        if isinstance(value.source, bytes | bytearray):
+            part = image_part(name, bytes(value.source))
+            return ImageReference(name, value, "image", len(value.source), part.digest, lambda: part)
+        selection = selected(Source(value.source))
+        document = selection.documents[0]
+        if selection.kind != "file" or not document.is_visible or document.is_image != (value.page is None):
+            raise Unreadable("expected the path of an image, or of a PDF with page=")
+    except Unreadable as problem:
+        raise ConfigurationError(f"variable {name!r}: {value}: {problem}") from None
+    return _drawn_reference(name, value, document)
+
+
+def _drawn_reference(name: str, value: Image, document: Document) -> ImageReference:
+    anchor = f"p.{value.page}" if value.page is not None else ""
+    kind = f"{f'page {value.page} of ' if anchor else ''}{document.kind} {document.label}"
+    digest = text_digest(f"{document.digest} {anchor}") if anchor else document.digest
+    return ImageReference(name, value, kind, document.size, digest, lambda: document.image(anchor))
 
 
 def _decoded(content: bytes) -> tuple[str, str]:

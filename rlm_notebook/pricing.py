@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 
+from .core.content import content_characters
 from .core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN
 from .core.usage import Usage
 from .exceptions import ConfigurationError
@@ -93,13 +94,13 @@ def _short(name: str) -> str:
 
 def expected_tokens(request: Request) -> float:
     """The tokens that a call probably uses, read and written: what rate limits count before the usage is known."""
-    characters = sum(len(message["content"]) for message in request.messages)
+    characters = sum(content_characters(message["content"]) for message in request.messages)
     return characters / CHARACTERS_PER_TOKEN + (request.max_output_tokens or ANSWER_TOKENS)
 
 
 def estimate(prices: Prices, model: Model, request: Request) -> Usage:
     """The estimated maximum usage of a call: reserved before it, and settled with the actual usage after it."""
-    characters = sum(len(message["content"]) for message in request.messages)
+    characters = sum(content_characters(message["content"]) for message in request.messages)
     tokens = Usage(characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
     return tokens.with_cost(prices.cost_of(model, tokens))
 

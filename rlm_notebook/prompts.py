@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
+from .core.content import ImagePart, content_text
 from .ports.model import Message, NodeFacts, Part
 
 __all__ = [
@@ -252,7 +253,19 @@ def _shortened(text: str, limit: int) -> str:
 def with_instructions(messages: tuple[Message, ...], instructions: str) -> tuple[Message, ...]:
     """The same conversation with more said in its system message."""
     system, *rest = messages
-    return ({"role": "system", "content": _joined(system["content"], instructions)}, *rest)
+    return ({"role": "system", "content": _joined(content_text(system["content"]), instructions)}, *rest)
+
+
+def with_images(messages: tuple[Message, ...], images: Iterable[ImagePart]) -> tuple[Message, ...]:
+    """The same conversation, with images in its last message, each below its place."""
+    *rest, last = messages
+    parts = [part for image in images for part in (f"# Image: {image.label}", image)]
+    return (*rest, {**last, "content": [content_text(last["content"]), *parts]}) if parts else messages
+
+
+def as_text_message(message: Message) -> Message:
+    """The message as people read it: a line in brackets instead of an image."""
+    return message if isinstance(message["content"], str) else {**message, "content": content_text(message["content"])}
 
 
 def repair_messages(messages: tuple[Message, ...], reply: str, problem: str) -> tuple[Message, ...]:

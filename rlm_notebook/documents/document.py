@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from importlib.util import find_spec
 
+from ..core.content import ImagePart
 from . import cache
 from .anchors import covers, folded
 from .extraction import Extraction, Extractor, Span, Unreadable
 from .extractors.text import decoded
 from .files import Contents, FileAt, contents_of
+from .images import image_part
 from .passages import Passage
 
 __all__ = ["Document", "MissingPackage"]
 
 #: Packages whose module has another name.
 _MODULES = {"python-docx": "docx"}
+#: Drawn pages that are kept, per file.
+_MOST_DRAWN = 8
 
 
 class MissingPackage(Unreadable):
@@ -35,12 +39,16 @@ class Document:
         self.kind = extractor.kind
         self.size = contents.size
         self.is_plain = extractor.plain
+        #: Whether models that see images can be shown it; an image has nothing else to show.
+        self.is_visible = extractor.draw is not None
+        self.is_image = self.is_visible and not extractor.package
         self._file = file
         self._contents = contents
         self._extractor = extractor
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._text: str | None = None
+        self._drawn: dict[str, ImagePart] = {}
         #: What came of reading it, once it has been read.
         self.outcome: Extraction | Unreadable | None = None
 
@@ -100,6 +108,20 @@ class Document:
 
     def _bytes(self) -> bytes:
         return contents_of(self._file, self._contents.digest, self._most_bytes)
+
+    def image(self, anchor: str) -> ImagePart:
+        """A page of it, or all of an image, as an image. Raises `Unreadable`."""
+        draw = self._extractor.draw
+        if draw is None:
+            raise Unreadable(f"a file of kind {self.kind} is not drawn, but read as text")
+        with self._lock:
+            if anchor not in self._drawn:
+                place = Passage(self.label, anchor, "").place
+                drawn = image_part(place, draw(self._bytes(), anchor))
+                if len(self._drawn) >= _MOST_DRAWN:
+                    self._drawn.pop(next(iter(self._drawn)))
+                self._drawn[anchor] = drawn
+            return self._drawn[anchor]
 
     def passages(self) -> Iterator[Passage]:
         """All of its text in passages. Raises `Unreadable`."""

@@ -49,6 +49,10 @@ class Extraction:
     rows: Callable[[str], Sequence[int]] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
+    def has_text(self) -> bool:
+        return bool(self.text.strip())
+
+    @cached_property
     def _starts(self) -> list[int]:
         return [span.start for span in self.spans]
 
@@ -80,7 +84,7 @@ class Extractor:
 
     `read` gets the bytes, `read_path` the path instead; both raise `Unreadable`. `version` is part of the content keys:
     raise it when the text becomes another one. `package`: the library that it imports, of the extra `sources`. `plain`:
-    the file is a text, whose digest alone identifies it.
+    the file is a text, whose digest alone identifies it. `draw` gives the passage at an anchor as an image.
     """
 
     kind: str
@@ -89,6 +93,7 @@ class Extractor:
     read_path: Callable[[Path], Extraction] | None = None
     package: str = ""
     plain: bool = False
+    draw: Callable[[bytes, str], bytes] | None = None
 
 
 def of_passages(passages: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> Extraction:

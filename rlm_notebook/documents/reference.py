@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..core.content import ImagePart
 from ..exceptions import ConfigurationError
 from .document import Document, MissingPackage
 from .expressions import Expression
@@ -48,6 +49,8 @@ class SourceReference:
         self.documents = selection.documents
         self._form = selection.kind
         self._left_out = dict(selection.left_out)
+        #: Whether a model of the run sees images: else what has no text cannot be read.
+        self.seen = False
         #: Those that were left out before any was read; reading adds to `_left_out`, and must not change the digest.
         self._never_read = list(self._left_out)
 
@@ -59,6 +62,15 @@ class SourceReference:
     def is_plain(self) -> bool:
         """Whether it is one text file, whose text is the file's."""
         return self.is_single and self.documents[0].is_plain
+
+    @property
+    def is_image(self) -> bool:
+        return self.is_single and self.documents[0].is_image
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether anything of it can be shown to a model that sees images."""
+        return self.seen and any(document.is_visible for document in self.documents)
 
     # -- what prompts and keys have of it --------------------------------------------------------------------------
 
@@ -111,6 +123,8 @@ class SourceReference:
         for document in self.documents:
             try:
                 extraction = document.extraction
+                if not extraction.has_text and document.is_visible and not self.seen:
+                    raise _invisible(document, extraction)
             except Unreadable as problem:
                 if self.is_single or isinstance(problem, MissingPackage):
                     raise self._refused(document, problem) from None
@@ -190,6 +204,8 @@ class SourceReference:
         text = extraction.text[span.start : span.end]
         start = max(0, start)
         piece = text[start : start + max(0, min(length, PIECE))]
+        if self.seen and document.is_visible and not text.strip():
+            piece = "(no text; view_reference shows it)"
         columns = f"; columns: {extraction.header}" if extraction.header else ""
         place = Passage(document.label, span.anchor, "").place
         return f"[{place}: characters {start} to {start + len(piece)} of {len(text)}{columns}]\n{piece}"
@@ -249,6 +265,24 @@ class SourceReference:
         document, span = self._passage(anchor)
         place = span.anchor if self.is_single else Passage(document.label, span.anchor, "").place
         return place, text_digest(document.extraction.text[span.start : span.end])
+
+    def view(self, anchor: str) -> ImagePart:
+        """A page of a PDF, or an image. Raises `ValueError`."""
+        document, span = self._passage(anchor)
+        try:
+            return document.image(span.anchor)
+        except Unreadable as problem:
+            raise ValueError(f"{document.label} cannot be shown: {problem}") from None
+
+    def without_text(self) -> Iterator[ImagePart]:
+        """What has no text and can be shown instead, in order. Raises `ConfigurationError`."""
+        for document, extraction in self._read():
+            for span in extraction.spans if document.is_visible else ():
+                if not extraction.text[span.start : span.end].strip():
+                    try:
+                        yield document.image(span.anchor)
+                    except Unreadable as problem:
+                        raise self._refused(document, problem) from None
 
     # -- anchors ---------------------------------------------------------------------------------------------------
 
@@ -350,6 +384,16 @@ def _entry(place: str, document: Document, span: Span, longest: int = _FIRST_LIN
     first = next((line for line in text[span.start : min(span.end, span.start + 500)].splitlines() if line.strip()), "")
     shown = " ".join(first.split())[:longest]
     return place if shown == span.anchor.removeprefix("§") else f"{place}: {shown or '(no text)'}"
+
+
+def _invisible(document: Document, extraction: Extraction) -> Unreadable:
+    """Why a file without text cannot be read where no model sees images."""
+    choose = "choose a model that sees images"
+    if document.is_image:
+        return Unreadable(f"it is an image, and no model of this run sees images; {choose}, or give its text")
+    count = len(extraction.spans)
+    pages = f"{count} of {count} pages hold" if count > 1 else "its page holds"
+    return Unreadable(f"{pages} no text: it is a scan; run OCR first (ocrmypdf, say), and give the result, or {choose}")
 
 
 def _notes_of(document: Document) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..concurrency.deadline import within
+from ..core.content import content_text
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ModelError
 from ..ports.model import FREE, Capabilities, Mode, Reply, Request
@@ -217,7 +218,7 @@ class ScriptedModel:
         if given is None:
             given = await self._script.answer(request)
         reply = reply_from(given, request, self.name)
-        usage = Usage(_words(m["content"] for m in request.messages), _words([reply.content]))
+        usage = Usage(_words(content_text(m["content"]) for m in request.messages), _words([reply.content]))
         usage = usage if self.capabilities.free else usage.with_cost(self._prices.cost(self.name, usage))
         return replace(reply, usage=reply.usage or usage, model=self.name)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from ..core.construction import fast_init
+from ..core.content import Content, ImagePart
 
 if TYPE_CHECKING:
     # For annotations only: the extension imports this module and must load fast.
@@ -20,6 +21,7 @@ __all__ = [
     "Batchable",
     "Cache",
     "Capabilities",
+    "ImagePart",
     "Message",
     "Mode",
     "Model",
@@ -40,10 +42,13 @@ FREE = (0.0, 0.0)
 
 
 class Message(TypedDict):
-    """One message of a conversation, in the form that providers take."""
+    """One message of a conversation, in the form that providers take.
+
+    `content` is a text; for models with `Capabilities.images` also a list of texts and `ImagePart`s.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: Content
     tool_calls: NotRequired[list[dict[str, Any]]]
     tool_call_id: NotRequired[str]
 
@@ -58,6 +63,8 @@ class Capabilities:
     tools: bool = False
     stream: bool = False
     usage: bool = False
+    #: Messages may hold images. A run with images is refused if none of its models sees them.
+    images: bool = field(default=False, kw_only=True)
     #: Reads references whole, from `NodeFacts.texts` instead of a prompt: for models that run in this process.
     whole_references: bool = False
     #: The model's settings that enter its requests: temperature, effort, limits, ... . They are part of the content

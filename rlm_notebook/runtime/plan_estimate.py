@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..core.content import content_characters
 from ..core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, Estimate, estimated
 from ..core.limits import Limits
 from ..core.plan import Plan, Recurse
@@ -61,7 +62,10 @@ def _prompt_tokens(run: PlannedRun, node_id: str, reported: int) -> int:
     """The tokens of the node's prompt: as reported by the model, else estimated from its length."""
     if reported:
         return reported
-    return sum(len(message["content"]) for message in run.describe_prompt(node_id)) // CHARACTERS_PER_TOKEN + 1
+    return (
+        sum(content_characters(message["content"]) for message in run.describe_prompt(node_id)) // CHARACTERS_PER_TOKEN
+        + 1
+    )
 
 
 def _price(run: PlannedRun, node_id: str, usage: Usage) -> float | None:

@@ -69,6 +69,11 @@ class Team:
         """Descriptions by name of the agents that the planner may assign tasks to."""
         return {name: agent.description for name, agent in self.agents.items() if agent is not self.planner}
 
+    @property
+    def sees(self) -> bool:
+        """Whether any agent's model sees images."""
+        return any(agent.resolved.capabilities.images for agent in (self.default, *self.agents.values()))
+
     def agent(self, node: Node) -> Agent:
         return self.agents.get(node.agent, self.default)
 

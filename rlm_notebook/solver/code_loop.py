@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 
 from ..concurrency.threads import in_daemon_thread
 from ..core.code_text import code_blocks, without_unclosed
+from ..core.content import content_text
 from ..core.events import CellRan, CellWritten
 from ..core.finish_reason import cut_off, ended_early
 from ..core.keys import as_json
@@ -173,7 +174,7 @@ class CodeLoop:
             if cell.text or not said:
                 said += [{"role": "assistant", "content": cell.text or cell.code}, {"role": "user", "content": report}]
             else:
-                joined: Message = {"role": "user", "content": f"{said[-1]['content']}\n\n{report}"}
+                joined: Message = {"role": "user", "content": f"{content_text(said[-1]['content'])}\n\n{report}"}
                 said[-1] = joined
         return await self._extracted(replace(request, messages=(*request.messages, *said)), "from the cells so far")
 
@@ -227,7 +228,7 @@ class CodeLoop:
         """The answer that a call without code gives in view of the cells so far."""
         *before, last = request.messages
         # In the last message, which is the user's: providers take no two messages of one role in a row.
-        asked: Message = {"role": "user", "content": f"{last['content']}\n\n{EXTRACTION_PROMPT}"}
+        asked: Message = {"role": "user", "content": f"{content_text(last['content'])}\n\n{EXTRACTION_PROMPT}"}
         reply = await self._extract(replace(request, mode="worker", messages=(*before, asked)))
         return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=self._reasoning(reply))
 
@@ -582,8 +583,9 @@ class CodeLoop:
             (message,) = await self._tool_loop.use_tools([call], [use])
         made = next(each for each in reversed(self._run.tree[self._node].tool_calls) if each.call == call.id)
         if not made.ok:
-            raise _Told(message["content"])
-        return message["content"] if tool is not None and _gives_text(tool) else _decoded(message["content"])
+            raise _Told(content_text(message["content"]))
+        content = content_text(message["content"])
+        return content if tool is not None and _gives_text(tool) else _decoded(content)
 
     def _budget_tool(self) -> Tool:
         run = self._run

@@ -126,7 +126,11 @@ def _coalescing_key(model: Model, request: Request) -> Hashable:
     """Equal within a run for requests that one call can serve; `None` for a request in the middle of a tool loop."""
     if len(request.messages) > 2:
         return None
-    texts = map(itemgetter("role", "content"), request.messages)
+    texts = (
+        map(itemgetter("role", "content"), request.messages)
+        if all(type(message["content"]) is str for message in request.messages)
+        else (item for message in request.messages for item in (message["role"], *message["content"]))
+    )
     tools = [digest(tool) for tool in request.tools]
     # The schema by identity: a run has two at most, and a digest per call was a tenth of the CPU time of a node.
     return id(model), request.mode, request.temperature, id(request.schema), *texts, *tools

@@ -71,7 +71,7 @@ class Recursion:
 
     async def _read_sources(self, run: RunContext) -> None:
         try:
-            await in_daemon_thread(run.job.memory.load)
+            await in_daemon_thread(partial(run.job.memory.load, seen=self._team.sees))
         except ConfigurationError as error:
             end_node(run, _failure(run, ROOT, error))
             raise
@@ -228,18 +228,23 @@ class Recursion:
         agent = self._team.agent(node)
         of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
         tools = {**of_agent, **{tool.name: tool for tool in self._reference_tools(run, node, agent, reads)}}
-        request = self._requests.for_worker(run, node, self._requests.facts(run, node), tools.values())
+        make = partial(self._requests.for_worker, run, node, self._requests.facts(run, node), tools.values())
+        # Pages are drawn beside the event loop.
+        request = await in_daemon_thread(make) if run.job.memory and agent.resolved.capabilities.images else make()
         stopped, changed = self._requests.stopped(run, run.tree[node.id])
         transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
         loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._quoting(run, node, request, loop.answer, loop.record_rejected)
 
     def _reference_tools(self, run: RunContext, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
-        """The tools that read references. A model without tools is sent excerpts of all: all count as read."""
+        """The tools that read references. A model without tools is sent excerpts of all: all count as read; images
+        that the prompt shows, too."""
         if not run.job.memory or node.query == LLM_QUERY:
             return ()
-        if agent.resolved.capabilities.tools:
-            return run.job.memory.tools(reads.add)
+        able = agent.resolved.capabilities
+        if able.tools:
+            reads.update(run.job.memory.shown if able.images else ())
+            return run.job.memory.tools(reads.add, sees=able.images)
         reads.update(reference.name for reference in run.job.memory)
         return ()
 

@@ -17,6 +17,7 @@ from ..memory import SharedMemory
 from ..ports.model import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
     ancestors_shown,
+    as_text_message,
     coder_messages,
     coder_system_prompt,
     planner_messages,
@@ -24,6 +25,7 @@ from ..prompts import (
     query_messages,
     rejection_messages,
     synthesizer_messages,
+    with_images,
     worker_messages,
 )
 from ..runtime.config import Configuration
@@ -162,6 +164,9 @@ class RequestBuilder:
         elif run.job.memory and not able.tools:
             facts = replace(facts, excerpts=run.job.memory.excerpts())
         messages = worker_messages(facts, agent.instructions, quoting=bool(self._quoting(run.job.memory)))
+        if run.job.memory and able.images:
+            memory = run.job.memory
+            messages = with_images(messages, memory.shown.values() if able.tools else memory.all_shown())
         return self._request("worker", messages, facts, agent, tools=tuple(tool.schema for tool in tools))
 
     def for_synthesizer(self, run: NodeSource, facts: NodeFacts) -> Request:
@@ -170,7 +175,10 @@ class RequestBuilder:
         return self._request("synthesizer", messages, facts, agent)
 
     def prompt(self, run: NodeSource, node: Node) -> tuple[Message, ...]:
-        """The main prompt of a node, computed from the same facts as when it was sent."""
+        """The main prompt of a node as text, computed from the same facts as when it was sent."""
+        return tuple(map(as_text_message, self._prompt(run, node)))
+
+    def _prompt(self, run: NodeSource, node: Node) -> tuple[Message, ...]:
         if node.decision == "RECURSE" and node.state in (NodeState.SYNTHESIZING, NodeState.DONE):
             living = [child for child in run.tree.children(node.id) if child.state is not NodeState.SUPERSEDED]
             parts = tuple(Part(child.id, child.task, child.result or "") for child in living)

@@ -30,6 +30,7 @@ from typing import Any
 
 from ..concurrency.cancellation import apart, is_failure
 from ..concurrency.threads import calling_thread, in_daemon_thread
+from ..core.content import Content, ImagePart
 from ..core.error_text import described, error_text
 from ..core.events import Replied, Retried, ToolCalled, ToolReturned
 from ..core.finish_reason import cut_off, ended_early
@@ -38,9 +39,9 @@ from ..core.replay_events import tool_events
 from ..core.retry import RetryPolicy
 from ..core.tree import Node, Round, ToolUse
 from ..core.usage import Usage
-from ..exceptions import ToolError
+from ..exceptions import ConfigurationError, ToolError
 from ..host.credentials import without_keys
-from ..memory import REFERENCE_TOOLS, THRESHOLD, SharedMemory
+from ..memory import MOST_SHOWN, REFERENCE_TOOLS, THRESHOLD, VIEW_TOOL, SharedMemory
 from ..ports.model import Message, Model, Reply, Request, ToolCall
 from ..runtime.approvals import Rejected
 from ..runtime.run_context import RunContext
@@ -229,10 +230,24 @@ class ToolLoop:
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
-        return [
-            {"role": "tool", "content": self._content(call, ended, rejected), "tool_call_id": call.id}
+        contents = [
+            await self._with_image(call, self._content(call, ended, rejected))
             for call, ended in zip(calls, tasks, strict=True)
         ]
+        return [
+            {"role": "tool", "content": content, "tool_call_id": call.id}
+            for call, content in zip(calls, contents, strict=True)
+        ]
+
+    async def _with_image(self, call: ToolCall, content: str) -> Content:
+        """The result of a call with the image that it shows: the record has only its place and its digest."""
+        if call.name != VIEW_TOOL or call.name not in self._tools or not isinstance(call.arguments, dict):
+            return content
+        try:
+            return [content, await in_daemon_thread(self._run.job.memory.seen_by, call.arguments)]
+        except (ValueError, ConfigurationError):
+            # The content says why nothing is shown.
+            return content
 
     def _content(self, call: ToolCall, ended: asyncio.Task[str] | ToolUse | None, rejected: Mapping[str, str]) -> str:
         """The result of a call as the model reads it: new, recorded, or a rejection."""
@@ -390,18 +405,26 @@ def _cut_off_call(reply: Reply) -> tuple[str, str]:
 
 
 def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages with results of reference tools up to a total length; the oldest results are left out beyond it."""
+    """The messages with results of reference tools up to a total length and a number of images; the oldest results are
+    left out beyond it."""
     reading = {
         call["id"] for message in messages for call in message.get("tool_calls", ()) if call["name"] in REFERENCE_TOOLS
     }
-    room, shown = THRESHOLD, list(messages)
+    room, images, shown = THRESHOLD, MOST_SHOWN, list(messages)
     for index in range(len(shown) - 1, -1, -1):
         message = shown[index]
         if message.get("tool_call_id") in reading:
-            room -= len(message["content"])
-            if room < 0:
+            texts, seen = _halves(message["content"])
+            room, images = room - sum(map(len, texts)), images - len(seen)
+            if room < 0 or (seen and images < 0):
                 shown[index] = {**message, "content": _MADE_ROOM}
     return tuple(shown)
+
+
+def _halves(content: Content) -> tuple[list[str], list[ImagePart]]:
+    """The texts and the images of a content."""
+    parts = [content] if isinstance(content, str) else content
+    return [p for p in parts if isinstance(p, str)], [p for p in parts if isinstance(p, ImagePart)]
 
 
 async def _result_for_model(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:

@@ -252,7 +252,8 @@ def _asked(request: Request) -> str | None:
     roles = [message["role"] for message in request.messages]
     if roles != ["system"] * (len(roles) - 1) + ["user"]:
         return None
-    return request.messages[-1]["content"]
+    content = request.messages[-1]["content"]
+    return content if isinstance(content, str) else None
 
 
 def _surroundings(facts: NodeFacts) -> list[Any]:

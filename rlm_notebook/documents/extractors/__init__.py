@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from ..extraction import Extractor
-from . import docx, html, notebook, pdf, tables, text
+from ..images import image_kind
+from . import docx, html, notebook, pdf, picture, tables, text
 
 __all__ = ["NOT_READ", "extractor_for"]
 
@@ -15,7 +16,7 @@ _CSV = Extractor("CSV", "1", tables.read_csv, plain=True)
 _TSV = Extractor("TSV", "1", tables.read_tsv, plain=True)
 _JSONL = Extractor("JSONL", "1", tables.read_jsonl, plain=True)
 _NOTEBOOK = Extractor("notebook", "1", notebook.read)
-_PDF = Extractor("PDF", "1", pdf.read, package="pypdfium2")
+_PDF = Extractor("PDF", "1", pdf.read, package="pypdfium2", draw=pdf.draw)
 _DOCX = Extractor("DOCX", "1", docx.read, package="python-docx")
 _HTML = Extractor("HTML", "1", html.read, package="selectolax")
 
@@ -40,5 +41,7 @@ NOT_READ = frozenset((".doc", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", 
 
 def extractor_for(name: str, head: bytes) -> Extractor:
     """The extractor for a file of this name that begins with `head`; any other text is read by lines."""
+    if kind := image_kind(head)[0]:
+        return Extractor(kind, "1", picture.read, draw=picture.draw)
     found = _BY_SUFFIX.get(PurePath(name).suffix.lower())
     return found or (_PDF if head.startswith(b"%PDF-") else _PLAIN)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..extraction import Extraction, Unreadable, of_passages
+from ..images import LONGEST_SIDE, encoded
 
-__all__ = ["read"]
+__all__ = ["draw", "read"]
 
 #: PDFium must not be called by two threads at once.
 _LOCK = threading.Lock()
@@ -18,6 +20,39 @@ _HYPHENS = str.maketrans({"\x02": "-", "\ufffe": "-", "\0": None, "\r": None})
 
 
 def read(content: bytes) -> Extraction:
+    with _opened(content) as (document, error):
+        return _read(document, error)
+
+
+def draw(content: bytes, anchor: str) -> bytes:
+    """A page as an image, of `LONGEST_SIDE` pixels. Raises `Unreadable`."""
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        raise Unreadable("drawing a page needs Pillow: pip install 'rlm-notebook[sources]'") from None
+    with _opened(content) as (document, error):
+        number = int(anchor.removeprefix("p."))
+        if not 1 <= number <= len(document):
+            raise Unreadable(f"there is no page {number}; it has {len(document):,}")
+        try:
+            page = document[number - 1]
+            try:
+                # A page may be of any size: only the pixels are bounded.
+                scale = LONGEST_SIDE / max(*page.get_size(), 1.0)
+                bitmap = page.render(scale=scale, may_draw_forms=False)
+                try:
+                    return encoded(bitmap.to_pil())
+                finally:
+                    bitmap.close()
+            finally:
+                page.close()
+        except (error, ValueError) as problem:
+            raise Unreadable(f"page {number} cannot be drawn: {problem}") from None
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[tuple[Any, type[Exception]]]:
+    """The document, for this thread alone, and the class of its errors."""
     import pypdfium2
 
     with _LOCK:
@@ -26,7 +61,7 @@ def read(content: bytes) -> Extraction:
         except pypdfium2.PdfiumError as error:
             raise _refusal(str(error)) from None
         try:
-            return _read(document, pypdfium2.PdfiumError)
+            yield document, pypdfium2.PdfiumError
         finally:
             document.close()
 
@@ -52,9 +87,9 @@ def _read(document: Any, error: type[Exception]) -> Extraction:
             yield f"p.{number + 1}", text
 
     extraction = of_passages(pages())
-    if len(empty) + len(broken) == count:
-        raise _nothing_in(count, len(broken))
     # `of_passages` has gone through all pages by now.
+    if len(broken) == count:
+        raise Unreadable(f"it is damaged: none of its {count} pages can be read")
     notes = [f"{len(empty)} of {count} pages hold no text"] if empty else []
     notes += [f"{len(broken)} of {count} pages cannot be read"] if broken else []
     return Extraction(extraction.text, extraction.spans, notes=tuple(notes))
@@ -70,13 +105,6 @@ def _page_text(document: Any, number: int) -> str:
             text_page.close()
     finally:
         page.close()
-
-
-def _nothing_in(count: int, broken: int) -> Unreadable:
-    if broken:
-        return Unreadable(f"it is damaged: none of its {count} pages can be read")
-    pages = f"{count} of {count} pages hold" if count > 1 else "its page holds"
-    return Unreadable(f"{pages} no text: it is a scan; run OCR first (ocrmypdf, say), and give the result")
 
 
 def _refusal(message: str) -> Unreadable:

@@ -81,6 +81,7 @@ class AnthropicModel:
             json_schema=True,
             json_object=True,
             tools=True,
+            images=not self.model.startswith(("claude-2", "claude-instant")),
             stream=True,
             usage=True,
             settings=settings_of(self),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...core.content import ImagePart, content_text
 from ...core.keys import digest
 from ...ports.model import Request
 from ..provider.errors import STREAM, STREAM_WITH_TOOLS
@@ -95,7 +96,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _system(request: Request, rung: str) -> str:
-    said = [message["content"] for message in request.messages if message["role"] == "system"]
+    said = [content_text(message["content"]) for message in request.messages if message["role"] == "system"]
     if request.schema is not None and not rung:
         said.append(f"Reply with one JSON value that matches this JSON Schema:\n{json.dumps(request.schema)}")
     return _joined(said)
@@ -141,11 +142,26 @@ _SAY_SOMETHING = [{"type": "text", "text": "Go on."}]
 
 def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = message["content"] or ""
+    said = [block for part in ([content] if isinstance(content, str) else content) for block in _said(part)]
     if message["role"] == "tool":
-        return [{"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id", "")), "content": content}]
-    said = [{"type": "text", "text": content}] if content.strip() else []
+        result = content if isinstance(content, str) else said
+        return [{"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id", "")), "content": result}]
     used = [_use(call) for call in message.get("tool_calls", ())]
     return [*said, *used] or _SAY_SOMETHING
+
+
+def _said(part: Any) -> Iterator[dict[str, Any]]:
+    """A text or an image as a block; also in the form in which a callable was given it."""
+    if isinstance(part, Mapping):
+        media, _, data = str((part.get("image_url") or {}).get("url", "")).removeprefix("data:").partition(";base64,")
+        part = str(part.get("text", "")) if part.get("type") == "text" else (media, data)
+    elif isinstance(part, ImagePart):
+        part = (part.media_type, part.base64)
+    if not isinstance(part, str):
+        media, data = part
+        yield {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
+    elif part.strip():
+        yield {"type": "text", "text": part}
 
 
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class CallableModel:
     (`RecursiveEngine.solve`). An object that has a method `stream(inputs, context)`, too, streams by it.
     `metadata` may hold "model", "usage" (prompt_tokens, completion_tokens, ...), "finish_reason" and "cost_usd";
     without the last, the cost is unknown (`None`). `inputs` can be given to OpenAI's SDK as they are, and what an SDK
-    gives back (a reply, or a stream of events) can be returned as it is.
+    gives back (a reply, or a stream of events) can be returned as it is. `images=True` (or such an attribute of the
+    callable) says that it takes images: the content of a message may be a list of OpenAI's parts, "text", "image_url".
 
     Raises `ConfigurationError` for what cannot be called with two arguments; a call raises `ModelError`.
     """
@@ -52,6 +53,7 @@ class CallableModel:
     name: str = field(default="", kw_only=True)
     thread_safe: bool = field(default=True, kw_only=True)
     max_threads: int = field(default=256, kw_only=True)
+    images: bool = field(default=False, kw_only=True)
     _threads: DaemonThreads = field(init=False, repr=False, compare=False)
     _schema: OwnCopy = field(init=False, repr=False, compare=False)
     _safe: bool = field(init=False, repr=False, compare=False)
@@ -72,7 +74,8 @@ class CallableModel:
     @cached_property
     def _capabilities(self) -> Capabilities:
         streams = _is(inspect.isasyncgenfunction, self.function) or self._streaming is not None
-        return Capabilities(tools=True, stream=streams, keeps_deadline=True)
+        images = self.images or getattr(self.function, "images", False) is True
+        return Capabilities(tools=True, stream=streams, images=images, keeps_deadline=True)
 
     @cached_property
     def _streaming(self) -> Callable[..., Any] | None:

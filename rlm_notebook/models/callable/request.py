@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ports.model import Message, Part, Request
-from ..openai.request import wire_message
+from ...core.content import content_text
+from ...ports.model import Part, Request
+from ..openai.request import wire_messages
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]
 
 
 def inputs_of(request: Request) -> list[dict[str, Any]]:
     # Copies: whatever the callable does to its arguments, the next attempt sees the same request.
-    return [_message(message) for message in request.messages]
-
-
-def _message(message: Message) -> dict[str, Any]:
-    if len(message) == 2:
-        return vars(_Said(message["role"], message["content"]))
-    # Calls of tools in the form of the wire: such messages can be given to an SDK as they are.
-    return wire_message(message)
+    if all(len(message) == 2 and isinstance(message["content"], str) for message in request.messages):
+        return [vars(_Said(message["role"], str(message["content"]))) for message in request.messages]
+    # Calls of tools and images in the form of the wire: such messages can be given to an SDK as they are.
+    return list(wire_messages(request.messages))
 
 
 class _Said:
@@ -63,7 +60,7 @@ class Context:
     def __init__(self, request: Request, schema: Any) -> None:
         facts = request.facts
         self.mode = request.mode
-        self.system_prompt = next((m["content"] for m in request.messages if m["role"] == "system"), "")
+        self.system_prompt = next((content_text(m["content"]) for m in request.messages if m["role"] == "system"), "")
         self.tools = [_copied(tool) for tool in request.tools]
         self.schema = schema
         self.task = facts.task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
+from ...core.content import content_text
 from ...core.usage import Usage
 from ...ports.model import FREE, Capabilities, Mode, Reply, Request
 from .coder import write
@@ -32,12 +33,12 @@ def _may_program(request: Request) -> bool:
 
 def _is_to_quote(request: Request) -> bool:
     """Whether the prompt asks for quotes of the references."""
-    return any("⟦" in message["content"] for message in request.messages if message["role"] == "system")
+    return any("⟦" in content_text(message["content"]) for message in request.messages if message["role"] == "system")
 
 
 def _cell(request: Request) -> str:
     written = sum(message["role"] == "assistant" for message in request.messages)
-    return write(request.facts, written, request.messages[-1]["content"])
+    return write(request.facts, written, content_text(request.messages[-1]["content"]))
 
 
 class OfflineModel:
@@ -64,7 +65,7 @@ class OfflineModel:
             if request.mode == "worker":
                 # In a table of answers, it would pass for one.
                 metadata["refused"] = f"this {REFUSAL}, which {self.name} is not; choose one"
-        read = [message["content"] for message in request.messages] or [request.facts.task]
+        read = [content_text(message["content"]) for message in request.messages] or [request.facts.task]
         words = sum(len(text.split()) for text in read), len(content.split())
         usage = Usage(prompt_tokens=words[0], completion_tokens=words[1], cost_usd=0.0)
         yield Reply(content=content, usage=usage, model=self.name, metadata=metadata)

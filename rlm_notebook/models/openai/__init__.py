@@ -9,6 +9,7 @@ trusted to be well formed. Errors are put into words in `openai_errors.py`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,9 @@ DUMMY_KEY = "none"  # servers without keys still want a header
 WireFormat = Literal["responses", "chat"]
 Transport = Literal["aiohttp", "httpx"]
 
+#: OpenAI's models that see no images. Of other servers' models only they themselves know.
+_TEXT_ALONE = re.compile(r"gpt-3\.5|gpt-4(-\d{4}|-32k.*)?$|o1-(mini|preview)|o3-mini|babbage|davinci")
+
 # (URL, model) -> the optional parts of a request that were refused there.
 _refused: dict[tuple[str, str], frozenset[str]] = {}
 
@@ -75,7 +79,8 @@ class OpenAIModel:
     for it. `label` is the shown name. `temperature`, `max_output_tokens` and `reasoning_effort` ("minimal", "low", ...)
     are sent only if given. `wire` is the form of the protocol, "responses" (at OpenAI itself) or "chat" (elsewhere).
     `transport` is "aiohttp" or, slower, "httpx". A stream whose text has begun and then stops for `stall_timeout`
-    seconds is given up, to be tried again; what else takes too long ends with the call's deadline (600 s).
+    seconds is given up, to be tried again; what else takes too long ends with the call's deadline (600 s). `images`:
+    whether the model sees images; by default only OpenAI's old models do not.
     """
 
     model: str
@@ -89,6 +94,7 @@ class OpenAIModel:
     wire: WireFormat | None = field(default=None, kw_only=True)
     transport: Transport | None = field(default=None, kw_only=True)
     stall_timeout: float | None = field(default=60.0, kw_only=True)
+    images: bool | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -113,6 +119,7 @@ class OpenAIModel:
             tools=True,
             stream=True,
             usage=True,
+            images=not _TEXT_ALONE.match(self.model) if self.images is None else self.images,
             settings=settings_of(self),
             # A server on this machine costs nothing.
             price=FREE if is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL) else None,

@@ -9,7 +9,7 @@ from ...core.usage import Usage
 from ..provider.errors import require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of, thoughts_in
 from ..provider.sse import Event
-from .request import TOOLS_WITH_REASONING, ProviderRequest, wire_message
+from .request import TOOLS_WITH_REASONING, ProviderRequest, wire_messages
 
 __all__ = ["OPTIONAL", "add", "add_whole", "body", "requested"]
 
@@ -20,7 +20,7 @@ OPTIONAL: tuple[str, ...] = ("response_format", "temperature", "stream_options",
 def body(wanted: ProviderRequest) -> dict[str, Any]:
     """The request as it is sent, without what the server does not take."""
     request = wanted.request
-    sent: dict[str, Any] = {"model": wanted.model, "messages": [wire_message(message) for message in wanted.messages]}
+    sent: dict[str, Any] = {"model": wanted.model, "messages": list(wire_messages(wanted.messages))}
     if request.tools:
         sent["tools"] = [{"type": "function", "function": dict(tool)} for tool in request.tools]
     if (form := wanted.format) is not None:

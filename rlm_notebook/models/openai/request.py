@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...core.content import Content, ImagePart, content_text, joined_content
 from ...core.keys import digest
 from ...ports.model import Request
 from ..provider.errors import STREAM, STREAM_WITH_SCHEMA, STREAM_WITH_TOOLS
@@ -20,7 +21,7 @@ __all__ = [
     "RUNGS",
     "TOOLS_WITH_REASONING",
     "ProviderRequest",
-    "wire_message",
+    "wire_messages",
 ]
 
 RUNGS = ("json_schema", "json_object")
@@ -88,7 +89,7 @@ class ProviderRequest:
         place = next((m for m in messages if m["role"] == "system"), messages[-1] if messages else None)
         if place is None:
             return [{"role": "user", "content": said}]
-        place["content"] = f"{place['content']}\n\n{said}"
+        place["content"] = joined_content(place["content"], said)
         return messages
 
 
@@ -105,12 +106,35 @@ def is_strict(schema: Any) -> bool:
     return all(is_strict(each) for each in schema.values())
 
 
-def wire_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as chat completions take it."""
-    wire = dict(message)
-    if calls := message.get("tool_calls"):
-        wire["tool_calls"] = [_wire_call(call) for call in calls]
-    return wire
+def wire_messages(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The messages as chat completions take them."""
+    seen: list[Any] = []
+    for message in messages:
+        if seen and message["role"] != "tool":
+            yield {"role": "user", "content": _wire_parts(seen)}
+            seen = []
+        wire, content = dict(message), message["content"]
+        if not isinstance(content, str) and content is not None:
+            if message["role"] == "tool":
+                # A result of a tool is text alone: its images follow the results of the round.
+                wire["content"] = content_text([part for part in content if isinstance(part, str)])
+                seen += [each for part in content if isinstance(part, ImagePart) for each in (part.label, part)]
+            else:
+                wire["content"] = _wire_parts(content)
+        if calls := message.get("tool_calls"):
+            wire["tool_calls"] = [_wire_call(call) for call in calls]
+        yield wire
+    if seen:
+        yield {"role": "user", "content": _wire_parts(seen)}
+
+
+def _wire_parts(content: Content) -> list[dict[str, Any]]:
+    return [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": part.data_url}}
+        for part in content
+    ]
 
 
 def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...core.content import Content
 from ...core.usage import Usage
 from ..provider.errors import ErrorWithin, failed_within, require_no_error
 from ..provider.reply import Sender, Written, count, excerpt, listed, text_of
@@ -47,14 +48,27 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 def _items(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A message, and each call and each answer of a tool, is an item of its own."""
     if message["role"] == "tool":
-        yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]}
+        output = _parts(message["content"])
+        yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}
         return
     calls = message.get("tool_calls") or ()
     if message["content"] or not calls:
-        yield {"role": message["role"], "content": message["content"]}
+        yield {"role": message["role"], "content": _parts(message["content"])}
     for call in calls:
         named = {"name": called(call)["name"], "arguments": arguments_text(call)}
         yield {"type": "function_call", "call_id": call.get("id", ""), **named}
+
+
+def _parts(content: Content) -> Any:
+    """Text as it is; texts and images as parts."""
+    if isinstance(content, str):
+        return content
+    return [
+        {"type": "input_text", "text": part}
+        if isinstance(part, str)
+        else {"type": "input_image", "image_url": part.data_url, "detail": "auto"}
+        for part in content
+    ]
 
 
 def requested(client: Any) -> Any:

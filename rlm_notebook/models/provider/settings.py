@@ -9,7 +9,7 @@ __all__ = ["settings_of"]
 
 #: How a model is reached, waited for and shown; all other fields are taken to be sent.
 _NOT_SENT = frozenset(
-    {"model", "base_url", "api_key_env", "label", "max_connections", "wire", "transport", "stall_timeout"}
+    {"model", "base_url", "api_key_env", "label", "max_connections", "wire", "transport", "stall_timeout", "images"}
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ...documents.images import Image
 from ...documents.source import Source
 from ...exceptions import RLMError
 from ...models.discovery import KNOWN_SERVERS, local_servers
@@ -134,7 +135,7 @@ def _of_servers(session: Session) -> list[str]:
 
 
 def _is_context(value: Any) -> bool:
-    return isinstance(value, str | bytes | Path | Source | list | dict | tuple) or hasattr(value, "columns")
+    return isinstance(value, str | bytes | Path | Source | Image | list | dict | tuple) or hasattr(value, "columns")
 
 
 def _runs(session: Session, word: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.content import content_text
 from ...core.node import APPROVAL, EDITED
 from ...core.quotes import quotes_to_json
 from ...core.text import duration
@@ -40,7 +41,7 @@ class Details:
 
     def _prompt(self, node: Node) -> list[dict[str, str]]:
         messages = self.run.internals.describe_prompt(node.id)
-        sent = [{"role": message["role"], "content": message["content"]} for message in messages]
+        sent = [{"role": message["role"], "content": content_text(message["content"])} for message in messages]
         return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
 
     def _plan(self, node: Node) -> dict[str, Any] | None:
