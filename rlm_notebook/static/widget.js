@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:00ee90a54ccf875b9d21d0a8a3e2d2110ba5bfee16367ab097e80ce402d5aee1 */
+/* rlm_notebook widget, sources sha256:84dd8df2c0e3d192d1570fff46108b60b2905c98d9d598d243f0702ade1962ec */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller

@@ -163,6 +163,82 @@ def test_formulas_tables_and_arabic_are_read_at_full_width_and_full_screen(
     page.tab.wait_for_selector(".rn:not(.rn-full)")
 
 
+QUOTING = r"""
+%load_ext rlm_notebook
+from pathlib import Path
+from rlm_notebook import ScriptedModel
+
+Path("harbour.md").write_text(
+    "# The Site\n\n" + "The map is old. " * 30 + "\n\n# Results\n\n" + "Nobody had asked before. " * 20
+    + "The bridge was not able to carry heavy loads, as the survey of 1921 says. " + "It was closed soon after. " * 20
+)
+said = (
+    'It failed: ⟦"The bridge was not able to carry heavy loads"|harbour.md §Results⟧, says the survey.\n\n'
+    '⟦"The map is old."|harbour.md §Results⟧ And ⟦"The bridge was able to carry heavy loads"|harbour.md §Results⟧.'
+)
+model = ScriptedModel({"Was it safe?": said})
+"""
+
+
+#: Whether an element of the panel is not scrolled out of it.
+IN_SIGHT = """each => {
+    const [box, pane] = [each, each.closest('.rn-panel')].map(one => one.getBoundingClientRect());
+    return box.top >= pane.top - 1 && box.bottom <= pane.bottom + 1;
+}"""
+
+
+@pytest.mark.parametrize("host", hosts("lab"))
+def test_a_click_on_a_citation_shows_the_passage_in_its_surroundings(lab: Any, open_notebook: Any, host: str) -> None:
+    asked = "%%rlm -m model -n quotes --max-depth 1 --source harbour.md\nWas it safe?"
+    page = open_notebook(lab.write(f"quotes_{host}", QUOTING, asked), host)
+    page.run_all()
+    page.status("done")
+    page.idle()
+    # The answer below the tree has footnotes.
+    below = page.tab.locator(".jp-RenderedMarkdown").last.inner_text()
+    assert "“The bridge was not able to carry heavy loads”¹" in below
+    assert "¹ harbour.md §Results, verified" in below
+    page.tab.locator('.rn [aria-label="Show tasks"]').first.click()
+    pane = details(page, "0")
+    citations = pane.locator(".rn-panel .rn-quote .rn-reference")
+    assert citations.count() == 3
+    assert violations(page) == []
+    page.shoot(f"citations {host} light")
+
+    citations.first.click()
+    passage = pane.locator('.rn-cited[data-state="verified"]')
+    passage.locator("mark").wait_for()
+    assert passage.locator("mark").inner_text() == "The bridge was not able to carry heavy loads"
+    shown = passage.inner_text()
+    assert "harbour.md §Results" in shown
+    assert "Nobody had asked before." in shown
+    assert "as the survey of 1921 says" in shown
+    assert passage.evaluate("each => each === document.activeElement")
+    assert passage.locator("mark").evaluate(IN_SIGHT)
+    assert [each.get_attribute("data-state") for each in pane.locator(".rn-cited").all()] == [
+        "verified",
+        "moved",
+        "altered",
+    ]
+    assert "harbour.md §The Site" in pane.locator('.rn-cited[data-state="moved"]').inner_text()
+    assert violations(page) == []
+    page.shoot(f"passage {host} light")
+
+    # With the keyboard alone: to the tab of the answer, to its third citation, and to that passage.
+    page.tab.locator('.rn [role="tab"]', has_text="Quotes").press("ArrowLeft")
+    third = citations.nth(2)
+    third.focus()
+    third.press("Enter")
+    altered = pane.locator('.rn-cited[data-state="altered"]')
+    altered.locator("mark").wait_for()
+    assert altered.evaluate("each => each === document.activeElement")
+    assert altered.locator("mark").evaluate(IN_SIGHT)
+    page.tab.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.tab.wait_for_selector('.rn[data-theme="dark"]')
+    assert violations(page) == []
+    page.shoot(f"passage {host} dark")
+
+
 def test_the_search_finds_words_in_whole_outputs_and_ids_and_says_where(
     lab: Any, open_notebook: Any, host: str
 ) -> None:

@@ -1,5 +1,5 @@
 /** The quotes of a node with their places, states and passages: most runs have none. */
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { isRecord } from "../protocol/messages";
 import type { View } from "../store/view";
 import styles from "./quotes.css?inline";
@@ -27,9 +27,12 @@ function Passage({ quote }: { quote: Record<string, unknown> }) {
 
 function Quote({ view, quote, isCited }: { view: View; quote: Record<string, unknown>; isCited: boolean }) {
   const section = useRef<HTMLElement>(null);
-  useLayoutEffect(() => {
+  // After the layout effect of the panel, which scrolls to its first mark.
+  useEffect(() => {
     if (!isCited || !section.current) return;
+    // The words themselves have to be in sight: what is before them may fill the pane.
     section.current.scrollIntoView({ block: "nearest" });
+    section.current.querySelector("mark")?.scrollIntoView({ block: "nearest" });
     section.current.focus({ preventScroll: true });
   }, [isCited]);
   const state = text(quote["state"]);
