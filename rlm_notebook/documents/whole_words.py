@@ -11,16 +11,23 @@ from .folding import WORD, signs
 __all__ = ["is_whole"]
 
 _LISTED = (
-    "no not never none neither nor nobody nothing nowhere without cannot hardly "
+    "no not never none neither nor nobody nothing nowhere without cannot hardly barely scarcely seldom rarely "
     "nicht kein keine keinen keinem keiner keines nie niemals ohne weder "
-    "ne pas jamais sans aucun aucune nunca ningún ninguna jamás não nem senza nessun nessuna"
+    "ne pas jamais sans aucun aucune nunca ningún ninguna jamás não nem senza nessun nessuna "
+    "niet geen nooit zonder inte ingen aldrig ikke ingen uden uten nie bez brak żaden nikdy "
+    "не нет ни без никогда δεν μην χωρίς ei değil لا ليس لم لن غير לא אין בלי"
 )
+#: Where words have no spaces between them: what negates the word behind it, and at the end of a word the word itself.
+_NEGATING = re.compile(r"[不没沒未無无非勿莫别毋]\Z")
+_NEGATED = re.compile(r"(?:な[いかくけ]|ませ|ず|ぬ|ざる)")
 _NEGATIONS = frozenset(_LISTED.split())
 _BEFORE = re.compile(r"([^\W_]+(?:'[^\W_]+)*) ?\Z")
 _AFTER = re.compile(r" ?([^\W_]+(?:'[^\W_]+)*)")
-_IN_NUMBER_BEFORE = re.compile(r"(?:\d[.,'^/]?|[-+±~^]|[<>≤≥] ?)\Z")
+_IN_NUMBER_BEFORE = re.compile(r"(?:\d[.,'^/:]?|[-+±~^]|[<>≤≥] ?)\Z")
 _IN_NUMBER_AFTER = re.compile(
-    r"[.,'^/]?\d|\^| ?[%‰]| (?:per ?cent|thousand|million|billion|trillion|Tausend|Millionen|Milliarden)\b"
+    r"[.,'^/:-]?\d|\^| ?[%‰]| ?[×·] ?1|[万亿萬億千百兆]"
+    r"| (?:per ?cent|thousand|[mb]n|mio|mrd|(?:m|b|tr)ill?[ij][^\W\d_]+|milliards?|Tausend|mil|тыс|млн|млрд)\b",
+    re.IGNORECASE,
 )
 #: Groups of digits with spaces between them: "1 500".
 _GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?<!\d)\d{1,3} \Z"), re.compile(r" \d{3}(?!\d)")
@@ -46,6 +53,8 @@ def is_whole(window: str, start: int, end: int, words: list[str]) -> bool:
         return False
     beside = (_BEFORE.search(before), _AFTER.match(after))
     if any(found is not None and _negates(found[1]) for found in beside):
+        return False
+    if (_ALONE.match(first) and _NEGATING.search(before)) or (_ALONE.match(last) and _NEGATED.match(after)):
         return False
     there, quoted = _Edges.of(WORD.findall(window[start:end])), _Edges.of(words)
     return there.keeps(quoted.negations) and quoted.keeps(there.negations)

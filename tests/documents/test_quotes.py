@@ -181,6 +181,36 @@ def test_scripts_without_spaces() -> None:
 
     assert checked("名前はまだ無い", "a.txt", index).state == "verified"
     assert checked("どこで生れたかとんと見当がつくのである", "a.txt", index).state == "altered"
+    text = "这座桥不能承受重载。それは重さに耐えられない橋である。費用は5万円。"
+    index = QuoteIndex([Passage("a.txt", "", text)])
+    assert checked("这座桥不能承受重载", "a.txt", index).state == "verified"
+    assert checked("能承受重载", "a.txt", index).state == "altered"
+    assert checked("それは重さに耐えられ", "a.txt", index).state == "altered"
+    assert checked("費用は5", "a.txt", index).state == "altered"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The ratio was 3",
+        "It opened at 10",
+        "from 12",
+        "about 3",
+        "costs 5",
+        "kostete 7",
+        "had crossed it",
+        "стоял мост",
+        "bestand tegen water",
+    ],
+)
+def test_no_number_or_negation_is_cut_off(words: str) -> None:
+    text = (
+        "The ratio was 3:1. It opened at 10:30. It rose from 12-15 to about 3 × 10^5, and costs 5 billion. Es kostete "
+        "7 Mrd. Euro. They rarely had crossed it. Там не стоял мост. Het was niet bestand tegen water."
+    )
+    index = QuoteIndex([Passage("a.txt", "", text)])
+    assert checked(words, "a.txt", index).state in ("altered", "not found")
+    assert all(checked(each, "a.txt", index).state == "verified" for each in text.split(". "))
 
 
 HOSTILE = {
