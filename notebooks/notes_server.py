@@ -1,4 +1,4 @@
-"""A small MCP server for the tutorial: notes on a harbour, kept while it runs. `python notes_server.py` serves stdin."""
+"""A small MCP server for the tutorial, on stdin: notes on a harbour, which are kept while it runs."""
 
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations

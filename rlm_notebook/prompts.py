@@ -81,6 +81,19 @@ The results hold quotes with their place and state, such as ⟦"words"|report.pd
 with their brackets, those that your answer rests on and that are verified or moved. Never pass on one that is altered \
 or not found, nor a statement that rests on it alone, and add no quotes of your own."""
 
+#: The same for coders.
+CODER_QUOTING_PROMPT = """\
+Where the answer rests on the references, the text that you give FINAL quotes them: \
+⟦"verbatim words"|report.pdf p.12⟧. Cut the words out of the variable in code, without changing a sign; their place \
+is in the line in brackets above them, such as [report.pdf p.12]. In a prompt that is to quote, pass such lines on \
+with the text, and pass on unchanged the quotes that come back. Every quote is looked up in the references, and one \
+that is not there word for word is marked as such. Quote nothing from memory."""
+
+#: The same for sub-queries of code.
+QUERY_QUOTING_PROMPT = """\
+If the prompt holds passages below their places, in brackets such as [report.pdf p.12], and your answer rests on them, \
+quote them: ⟦"verbatim words"|report.pdf p.12⟧, copied sign by sign. Never quote from memory."""
+
 #: Added to the planner's prompt where code is enabled.
 PROGRAM_PROMPT = """\
 A third decision is possible, PROGRAM: the task is solved by Python code, written cell by cell, that looks into the \
@@ -141,11 +154,13 @@ def planner_system_prompt(
     return _joined(PLANNER_SYSTEM_PROMPT, third, instructions, _offered(agents), _usable(tools))
 
 
-def coder_system_prompt(lacks: str, tools: Iterable[Mapping[str, Any]], instructions: str = "") -> str:
+def coder_system_prompt(
+    lacks: str, tools: Iterable[Mapping[str, Any]], instructions: str = "", *, quoting: bool = False
+) -> str:
     """What a coder is told of every node. `lacks` is what the sandbox has and has not; `tools` are schemas."""
     functions = "\n".join(f"- {_signature(tool)}" for tool in tools)
     offered = f"Tools, which are functions, too; called with keywords:\n{functions}" if functions else ""
-    return _joined(CODER_SYSTEM_PROMPT, lacks, offered, instructions)
+    return _joined(CODER_SYSTEM_PROMPT, lacks, offered, CODER_QUOTING_PROMPT if quoting else "", instructions)
 
 
 def coder_messages(facts: NodeFacts, system_prompt: str, variables: Iterable[str]) -> tuple[Message, ...]:
@@ -156,9 +171,9 @@ def coder_messages(facts: NodeFacts, system_prompt: str, variables: Iterable[str
     return _messages(system_prompt, _joined(surroundings, bound, f"# Task\n{facts.task}"))
 
 
-def query_messages(prompt: str, instructions: str = "") -> tuple[Message, ...]:
+def query_messages(prompt: str, instructions: str = "", *, quoting: bool = False) -> tuple[Message, ...]:
     """The messages for a sub-query of code: its prompt, and nothing of the run."""
-    return _messages(_joined(QUERY_SYSTEM_PROMPT, instructions), prompt)
+    return _messages(_joined(QUERY_SYSTEM_PROMPT, QUERY_QUOTING_PROMPT if quoting else "", instructions), prompt)
 
 
 def cell_report(number: int, output: str, value: str | None, error: str | None) -> str:

@@ -187,6 +187,17 @@ def test_the_answer_of_code_is_checked_too() -> None:
     assert [each.state for each in output.quotes] == ["altered", "verified"]
 
 
+@pytest.mark.parametrize("quotes", ["check", "off"])
+def test_coders_and_their_sub_queries_are_told_to_quote(quotes: Any) -> None:
+    cell = "asked = llm_query('[report]\\n' + report)\nFINAL(asked)"
+    model = Model('{"decision": "PROGRAM"}', coder=f"```python\n{cell}\n```", worker=TRUE)
+    output = solve(model, quotes=quotes, max_depth=2, code="root")
+
+    told = ["⟦" in model.prompts(mode)[0] for mode in ("coder", "worker")]
+    assert told == [quotes == "check"] * 2
+    assert [(each.state, each.node) for each in output.quotes] == ([("verified", "0.0")] if quotes == "check" else [])
+
+
 async def test_a_replay_and_a_resume_have_the_same_quotes_without_a_call(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     model = Model(PLAN, bridge=f"{FALSE} {TRUE}", dogs="nothing", synthesizer=f"{TRUE}")

@@ -126,8 +126,9 @@ class RequestBuilder:
         if self._code is not None:
             # Prompts of planners and of code nodes differ from those of an engine without code.
             fingerprint = digest([fingerprint, "code", self._code.when])
+        quoting = [quotes] if (quotes := self._quoting(job.memory)) else []
         if node.query == LLM_QUERY:
-            return digest([fingerprint, LLM_QUERY, node.repeat])
+            return digest([fingerprint, LLM_QUERY, node.repeat, *quoting])
         if node.repeat:
             fingerprint = digest([fingerprint, "repeat", node.repeat])
         output_type = job.output_type.digest if job.output_type is not None and node.parent is None else ""
@@ -135,7 +136,6 @@ class RequestBuilder:
             return fingerprint
         # Prompts contain the name, kind and size of references. The content matters only to nodes that read it.
         references = [reference.identity for reference in job.memory]
-        quoting = [quotes] if (quotes := self._quoting(job.memory)) else []
         return digest([fingerprint, references, output_type, *quoting])
 
     def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = ()) -> Request:
@@ -150,20 +150,22 @@ class RequestBuilder:
         """The first request of a code node; `lacks` is what its sandbox has and has not."""
         coder, worker = self._team.coder, self._team.agent(run.tree[facts.task_id])
         tools = [tool.schema for tool in offered_tools(self._team.tools_of(worker)).values()]
-        system_prompt = coder_system_prompt(lacks, tools, coder.instructions)
+        quoting = bool(self._quoting(run.job.memory))
+        system_prompt = coder_system_prompt(lacks, tools, coder.instructions, quoting=quoting)
         messages = coder_messages(facts, system_prompt, code_variables(run.job.memory))
         return self._request("coder", messages, facts, coder)
 
     def for_worker(self, run: NodeSource, node: Node, facts: NodeFacts, tools: Iterable[Tool] = ()) -> Request:
-        agent = self._team.agent(node)
+        agent, quoting = self._team.agent(node), bool(self._quoting(run.job.memory))
         if node.query == LLM_QUERY:
-            return self._request("worker", query_messages(node.task, agent.instructions), facts, agent)
+            messages = query_messages(node.task, agent.instructions, quoting=quoting)
+            return self._request("worker", messages, facts, agent)
         able = agent.resolved.capabilities
         if run.job.memory and able.whole_references:
             facts = replace(facts, texts=tuple(run.job.memory.whole()))
         elif run.job.memory and not able.tools:
             facts = replace(facts, excerpts=run.job.memory.excerpts())
-        messages = worker_messages(facts, agent.instructions, quoting=bool(self._quoting(run.job.memory)))
+        messages = worker_messages(facts, agent.instructions, quoting=quoting)
         if run.job.memory and able.images:
             memory = run.job.memory
             messages = with_images(messages, memory.shown.values() if able.tools else memory.all_shown())
