@@ -16,8 +16,8 @@ def text_of_result(result: Any, most: int) -> str:
     """The content of a `CallToolResult`, at most `most` characters of it and a note of what was left out."""
     parts = [_block(block) for block in result.content]
     structured = result.structured_content
-    if structured is not None and not _is_said(structured, parts):
-        parts.append(json.dumps(structured, ensure_ascii=False))
+    if structured is not None and not _is_said(structured, parts, result.content):
+        parts.append(json.dumps(_without_media(structured), ensure_ascii=False))
     return limited(well_formed("\n".join(parts)), most)
 
 
@@ -57,13 +57,33 @@ def _contents(contents: Any) -> str:
     return f"[resource {printable(contents.uri)}, {kind}, about {size:,} bytes: left out, only text is passed on]"
 
 
-def _is_said(structured: Any, parts: Sequence[str]) -> bool:
+def _is_said(structured: Any, parts: Sequence[str], blocks: Sequence[Any]) -> bool:
     """Whether the texts hold the structured content already, as servers should have them do."""
     if not parts:
         return False
-    if isinstance(structured, dict) and structured.keys() == {"result"}:
-        return True  # the wrapping of a value that is no object
+    if isinstance(structured, dict) and len(structured) == 1:
+        # The wrapping of a value that is no object: of the text, or of all blocks.
+        value = next(iter(structured.values()))
+        if "result" in structured or value == "\n".join(parts):
+            return True
+        if isinstance(value, list) and [_kind(each) for each in value] == [each.type for each in blocks]:
+            return True
     return any(_decodes_to(part, structured) for part in parts)
+
+
+def _kind(block: Any) -> Any:
+    return block.get("type") if isinstance(block, dict) else None
+
+
+def _without_media(value: Any) -> Any:
+    """The value without the bytes of images and sounds in it."""
+    if isinstance(value, list):
+        return [_without_media(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") in ("image", "audio") and isinstance(value.get("data"), str):
+        return {**value, "data": f"about {len(value['data']) * 3 // 4:,} bytes, left out"}
+    return {name: _without_media(each) for name, each in value.items()}
 
 
 def _decodes_to(text: str, value: Any) -> bool:
