@@ -17,6 +17,9 @@ from .row_store import RowRecord
 from .statistics import Difference, Interval, difference, holm, mean_interval
 from .template import text_of
 
+#: A difference is shown if chance alone would give one as large less often than this.
+ALPHA = 0.05
+
 __all__ = ["Comparison", "MetricTable", "compared", "table_of_arms"]
 
 
@@ -102,11 +105,15 @@ def table_of_arms(
             record |= {metric: interval.value, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
         records.append(record | a_row)
         notes += [f"{arm.label}, {metric}: {each.note}" for metric, each in intervals.items() if each.note]
-    for arm in arms:
-        if arm.baseline != arm.label and metrics:
-            plain = next(each for each in arms if each.label == arm.baseline)
-            gap = difference(values(plain, metrics[0]), values(arm, metrics[0]))
-            notes.append(_whether_it_paid(arm, metrics[0], gap, used[plain.label], used[arm.label]))
+    known = {arm.label: arm for arm in arms}
+    gaps = {
+        arm: difference(values(known[arm.baseline], metrics[0]), values(arm, metrics[0]))
+        for arm in arms
+        if arm.baseline != arm.label and metrics
+    }
+    chances = dict(zip(gaps, holm([1.0 if gap.p is None else gap.p for gap in gaps.values()]), strict=True))
+    for arm, gap in gaps.items():
+        notes.append(_whether_it_paid(arm, metrics[0], gap, chances[arm], used[arm.baseline], used[arm.label]))
     columns = ["arm", "runs", "failed", *metrics, "cost_usd", "tokens", "seconds", "calls"]
     return MetricTable(columns, rows, notes, records)
 
@@ -125,9 +132,17 @@ def _per_row(records: Sequence[RowRecord]) -> dict[str, float | None]:
 
 
 def _whether_it_paid(
-    arm: Compared, metric: str, gap: Difference, plain: Mapping[str, float | None], tree: Mapping[str, float | None]
+    arm: Compared,
+    metric: str,
+    gap: Difference,
+    chance: float,
+    plain: Mapping[str, float | None],
+    tree: Mapping[str, float | None],
 ) -> str:
-    """One sentence: what the arm used compared to its baseline, and what it gained."""
+    """One sentence: what the arm used compared to its baseline, and what it gained.
+
+    `chance` is the p value, adjusted for the number of arms.
+    """
     unit = next((name for name in ("cost_usd", "tokens", "calls") if plain[name] and tree[name]), None)
     share = f"{(tree[unit] or 0) / (plain[unit] or 1):.2g} times the {_UNITS[unit]}" if unit else "an unknown cost"
     start = f"{arm.label} against one call: {share}, {metric}"
@@ -135,7 +150,9 @@ def _whether_it_paid(
         return f"{start}: {gap.note}"
     if gap.low is None or gap.high is None:
         return f"{start} {gap.value:+.3g}: {gap.note}"
-    verdict = "it paid" if gap.low > 0 else "it did harm" if gap.high < 0 else "no gain is shown"
+    verdict = "no gain is shown"
+    if chance < ALPHA:
+        verdict = "it paid" if gap.low > 0 else "it did harm" if gap.high < 0 else verdict
     return f"{start} {gap.value:+.3g} [{gap.low:+.3g}, {gap.high:+.3g}] in {gap.rows} rows: {verdict}"
 
 
@@ -191,9 +208,10 @@ class Comparison:
         family = len({*self.family, (self.a, self.b, self.metric)})
         adjusted = f", {_p(self.p_adjusted)} adjusted for {family} comparisons" if family > 1 else ""
         if self.low > 0 or self.high < 0:
-            meaning = (
-                f"the difference is larger than chance explains; {self.b} is {'better' if self.low > 0 else 'worse'}"
-            )
+            side = "better" if self.low > 0 else "worse"
+            meaning = f"the difference is larger than chance explains; {self.b} is {side}"
+            if (self.p_adjusted or 0.0) >= ALPHA:
+                meaning = f"the interval excludes 0, but the test does not: {self.b} is not shown to be {side}"
         else:
             meaning = (
                 f"neither is shown to be better; differences from {self.low:+.2g} to {self.high:+.2g} fit these data"

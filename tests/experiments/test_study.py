@@ -226,6 +226,27 @@ def test_a_judge_is_recorded_and_not_part_of_an_arms_cost(tmp_path: Path) -> Non
     assert first.frame["calls"].sum() == first.usage.calls - count
 
 
+def test_an_interval_alone_shows_nothing() -> None:
+    """Four rows that differ of 24: the interval excludes 0, and a coin does that once in eight times."""
+    better = {3, 9, 12, 15}
+
+    def say(request: Any) -> str:
+        number = int(request.facts.task.split()[-1])
+        known = number < 20 if request.facts.task.startswith("Please") else number < 20 and number not in better
+        return str(number) if known else "?"
+
+    study = studied(
+        engine=RecursiveEngine(ScriptedModel(say), max_depth=1),
+        grid={"task": {"short": TASK, "polite": f"Please {TASK}"}},
+        limit=24,
+    )
+    found = study.compare("task=short", "task=polite")
+    assert found.low is not None
+    assert found.low > 0
+    assert found.p == 0.125
+    assert "the interval excludes 0, but the test does not" in found.sentence
+
+
 def test_failed_rows_have_no_score_and_are_counted() -> None:
     def say(inputs: Any, context: Any) -> Any:
         if context["task"].endswith("7"):
