@@ -309,6 +309,15 @@ class Experiment:
         return self._internals.run_of(self._keys[row]) if 0 <= row < len(self._keys) else None
 
     @property
+    def can_run_again(self) -> bool:
+        """Whether a view offers to run the rows again that are not done."""
+        return True
+
+    def arms(self) -> list[dict[str, Any]]:
+        """None: a map is no comparison."""
+        return []
+
+    @property
     def keys(self) -> list[str]:
         """The key of each row; equal rows have equal keys."""
         return self._keys
@@ -374,6 +383,10 @@ class Experiment:
     def _internals(self) -> RowRuns:
         assert self._runs is not None, "an experiment is started by the engine that creates it"
         return self._runs
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this once the rows that run now have ended."""
+        self._internals.at_end(call)
 
     # -- control ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 190, 16, 52
 #: Told apart with any kind of colour vision, on light and on dark ground; shapes tell them apart without colours.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SHAPES = ("circle", "square", "diamond")
+#: Dollars a row below which a thousand rows are the unit.
+SMALL = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def scatter(table: MetricTable, metric: str) -> Plot:
         if each[metric] is not None
     ]
     label = {"cost_usd": "dollars a row", "tokens": "tokens a row", "calls": "calls a row"}[unit]
+    if unit == "cost_usd" and all(at < SMALL for _, at, *_ in points):
+        points = [(arm, 1_000 * at, *rest) for arm, at, *rest in points]
+        label = "dollars per 1,000 rows"
     described = f"{metric} against {label}: " + (
         "; ".join(f"{arm} {value:.3g} at {at:.3g}" for arm, at, value, _, _ in points) or "no arm has a score"
     )

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import math
 import time
-from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..core.keys import digest
 from ..core.limits import Budget, Usage
 from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError, ExecutionError
+from ..host import current_host
 from ..output_type import OutputType
 from ..runtime.config import RunMode, instance
 from ..runtime.recorded_run import RecordedRun
@@ -34,7 +35,7 @@ from .row_adoption import with_rows_beside
 from .row_runs import Job, RowRuns
 from .row_store import RowRecord, RowStore
 from .tables import Column, Records, RowTable, in_kind_of, table_of, write_table
-from .template import RowTemplate
+from .template import RowTemplate, text_of
 
 __all__ = ["Cell", "Study", "study"]
 
@@ -43,12 +44,14 @@ class Cell:
     """One row in one arm with one seed: its keys (several with `best_of`), and once it has run its record and its
     scores."""
 
-    __slots__ = ("agrees", "arm", "keys", "record", "row", "scores", "seed")
+    __slots__ = ("agrees", "arm", "is_read", "keys", "record", "row", "scores", "seed")
 
     def __init__(self, row: int, arm: Arm, seed: int, keys: tuple[str, ...]) -> None:
         self.row, self.arm, self.seed, self.keys = row, arm, seed, keys
         self.record: RowRecord | None = None
         self.scores: dict[str, float | None] = {}
+        #: It has ended, and `record` and `scores` say how.
+        self.is_read = False
         #: Of several calls, at least two gave the answer.
         self.agrees = True
 
@@ -150,29 +153,43 @@ class Study:
 
     def _read(self) -> None:
         """Read the records, and score them with all scorers that need no model."""
-        assert self._runs is not None
         for cell in self._cells:
-            done = self._state(cell)[0] == "done"
-            records = [record for key in cell.keys if (record := self._store.record(key)) is not None]
-            if records:
-                cell.record, cell.agrees = (
-                    voted(records, self._output_type) if len(cell.keys) > 1 else (records[0], True)
-                )
-            if not done or cell.record is None or cell.record.answer is None:
-                continue
-            output = self._output(cell.record)
-            for name, scorer in self._scorers.items():
-                if not isinstance(scorer, Judge):
-                    try:
-                        found = scorer(self._rows[cell.row], output)
-                    except ConfigurationError:
-                        raise
-                    except Exception as error:
-                        raise ExecutionError(
-                            f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); "
-                            f"{self._after_a_scorer}"
-                        ) from error
-                    cell.scores.update(_scores(name, found))
+            if not cell.is_read:
+                self._read_cell(cell)
+
+    def read_ended(self) -> None:
+        """Read what has ended so far, for a view; what a scorer raises is raised at the end."""
+        for cell in self._cells:
+            if not cell.is_read and self._state(cell)[0] in ("done", "failed"):
+                try:
+                    self._read_cell(cell)
+                except Exception:
+                    cell.record = None
+
+    def _read_cell(self, cell: Cell) -> None:
+        state = self._state(cell)[0]
+        records = [record for key in cell.keys if (record := self._store.record(key)) is not None]
+        if records:
+            cell.record = records[0]
+        if len(records) > 1:
+            cell.record, cell.agrees = voted(records, self._output_type)
+        if state == "done" and cell.record is not None and cell.record.answer is not None:
+            self._score(cell, self._output(cell.record))
+        cell.is_read = state in ("done", "failed")
+
+    def _score(self, cell: Cell, output: Output) -> None:
+        for name, scorer in self._scorers.items():
+            if not isinstance(scorer, Judge):
+                try:
+                    found = scorer(self._rows[cell.row], output)
+                except ConfigurationError:
+                    raise
+                except Exception as error:
+                    raise ExecutionError(
+                        f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); "
+                        f"{self._after_a_scorer}"
+                    ) from error
+                cell.scores.update(_scores(name, found))
 
     def _state(self, cell: Cell) -> tuple[str, str | None]:
         """The state of a cell, and why it is that; of several calls, one answer is enough once all have ended."""
@@ -201,8 +218,10 @@ class Study:
                         scorer.check(row)
                     except ConfigurationError as error:
                         raise ConfigurationError(f"score[{name!r}], row {number}: {error}") from None
-            elif not isinstance(scorer, Judge) and self._rows and not inspect.iscoroutinefunction(scorer):
-                _try_with(name, scorer, self._rows[0])
+            elif not isinstance(scorer, Judge):
+                _check_signature(name, scorer)
+                if self._rows:
+                    _try_with(name, scorer, self._rows[0])
 
     def _output(self, record: RowRecord) -> Output:
         answer = record.answer or ""
@@ -243,6 +262,11 @@ class Study:
             answer = record.answer if record is not None else None
             cell.scores[name] = min(1.0, max(0.0, number.parse(answer))) if answer is not None else None
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this once all runs have ended, judges included."""
+        assert self._task is not None
+        self._task.add_done_callback(lambda _: call())
+
     # -- control ---------------------------------------------------------------------------------------------------
 
     def cancel(self) -> Awaitable[None]:
@@ -280,7 +304,13 @@ class Study:
     @property
     def status(self) -> str:
         """ "running", "paused", "done", "stopped", "cancelled" or "failed"."""
-        return (self._judging or self._started).status
+        status, task = (self._judging or self._started).status, self._task
+        if task is None or status != "done":
+            return status
+        if not task.done():
+            # The answers are being scored.
+            return "running"
+        return "cancelled" if task.cancelled() else "failed" if task.exception() is not None else status
 
     @property
     def usage(self) -> Usage:
@@ -329,6 +359,32 @@ class Study:
             ),
         }
         return in_kind_of(self._table, columns)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Used by the package itself, as are the following four; not part of the public interface."""
+        return self._cells
+
+    @property
+    def internals(self) -> RowRuns:
+        """Of the rows; not of judges."""
+        return self._started
+
+    def inputs(self) -> Callable[[Cell], str]:
+        """Gives what the task of an arm uses of a row, as one text."""
+        columns = {arm.label: self._templates[arm.label].columns for arm in self.arms}
+        names = self._table.names
+
+        def text(cell: Cell) -> str:
+            row = self._rows[cell.row]
+            return " · ".join(text_of(row[names[at]]) for at in columns[cell.arm.label] if at < len(names))
+
+        return text
+
+    def recorded(self, key: str) -> RecordedRun | None:
+        """The recorded run with this key."""
+        found = self._store.recorded(key)
+        return RecordedRun(self._store.path or Path("run.json"), found) if found is not None else None
 
     def run(self, row: int, arm: str | None = None, seed: int = 0) -> RecordedRun:
         """The run of one row in one arm (a label, or levels that name one), with its tree; with `best_of` the one whose
@@ -472,6 +528,12 @@ class Study:
     def __str__(self) -> str:
         return f"{self!r}\n\n{self.table()}"
 
+    def _ipython_display_(self) -> None:
+        if self.status not in ("running", "paused"):
+            # It is shown as its table, in the form that the front end likes best.
+            raise NotImplementedError
+        current_host().display(self)
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
@@ -572,6 +634,23 @@ class _Tried(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         self.missed = name
         raise KeyError(name)
+
+
+def _check_signature(name: str, scorer: Any) -> None:
+    """Raises `ConfigurationError` for a function that cannot be called with a row and an output."""
+    if inspect.iscoroutinefunction(scorer):
+        raise ConfigurationError(
+            f"score[{name!r}] is a coroutine function; give a plain function, or judge(model, rubric)"
+        )
+    try:
+        inspect.signature(scorer).bind({}, None)
+    except ValueError:
+        # It tells nothing of its arguments.
+        return
+    except TypeError as error:
+        raise ConfigurationError(
+            f"score[{name!r}] is called with (row, output), and takes other arguments: {error}"
+        ) from None
 
 
 def _try_with(name: str, scorer: Any, values: Mapping[str, Any]) -> None:

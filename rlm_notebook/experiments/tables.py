@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -224,8 +225,13 @@ def _from_file(path: Path) -> RowTable:
 def _from_separated(path: Path, delimiter: str) -> RowTable:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         csv.field_size_limit(2**31 - 1)
-        rows = csv.reader(lines, delimiter=delimiter)
+        first = lines.readline()
+        lines.seek(0)
+        # As spreadsheets write it where the comma is in numbers.
+        rows = csv.reader(lines, delimiter=";" if delimiter == "," and ";" in first and "," not in first else delimiter)
         names = next(rows, [])
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ConfigurationError(f"cannot read {path}: two columns are named {twice[0]!r}; give each its own name")
         found = []
         for row in rows:
             if not row:

@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:84dd8df2c0e3d192d1570fff46108b60b2905c98d9d598d243f0702ade1962ec */
+/* rlm_notebook widget, sources sha256:25b12e22ea3173fb98cfca25d1ac964e4e57b71ba9b27f920913074c626dbd00 */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller

@@ -14,6 +14,10 @@ A request whose id is in a batch that is not taken joins that batch, in this pro
 was killed while it waited finds its batch again. An intent without a batch is looked for at the provider before another
 one is made. So nothing is paid for twice, unless the process ends between a reply and its use.
 
+A renamed or copied notebook has another folder: the files in the folders beside it are read, too, and a batch that one
+of them knows is noted in the own file when a request joins it. An intent without a batch is looked for only if the
+notebook is gone: another kernel may just be making it.
+
 What must never happen: a batch is polled before its id is on the disk; a request is in two batches of which none is
 taken; the failure of one request becomes that of another.
 """
@@ -32,7 +36,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..checkpoints.journal import checked_body, line_with_checksum
-from ..checkpoints.location import checkpoint_without_cell
+from ..checkpoints.location import checkpoint_without_cell, is_orphan, run_folders
 from ..checkpoints.safe_files import require_regular
 from ..core.keys import digest
 from ..exceptions import CheckpointError, ConfigurationError, ModelError
@@ -119,7 +123,8 @@ class Batched:
     def _batches(self) -> _Batches:
         loop = asyncio.get_running_loop()
         if loop not in self._open:
-            self._open[loop] = _Batches(self.model.batch_endpoint(), _Record(self._path()), self.window, self.poll)
+            record = _Record(self._path(), self._beside())
+            self._open[loop] = _Batches(self.model.batch_endpoint(), record, self.window, self.poll)
         return self._open[loop]
 
     def _path(self) -> Path:
@@ -127,6 +132,14 @@ class Batched:
             return Path(self.file).expanduser().absolute()
         beside = current_host().checkpoint_path("batches", "", "") or checkpoint_without_cell("batches", "", "")
         return beside.with_name(FILE)
+
+    def _beside(self) -> list[Path]:
+        """The files of other notebooks in the same folder, of which one may be this notebook under its former name."""
+        if self.file is not None:
+            return []
+        own = self._path()
+        folders = [each for each in run_folders(own.parent.parent) if each != own.parent and not each.is_symlink()]
+        return [folder / FILE for folder in folders if (folder / FILE).exists()]
 
     def _priced(self, reply: Reply) -> Reply:
         if reply.usage is None:
@@ -198,6 +211,7 @@ class _Batches:
             return
         key = self._record.key_of.get(number)
         if key is not None:
+            self._record.keep(key)
             self._start(key, self._record.numbers_of(key), self._follow(key))
             return
         self._pending[number] = self._bodies[number]
@@ -307,15 +321,23 @@ def _copied(error: Exception) -> Exception:
 class _Record:
     """What is known of batches, in a file of JSON lines that is only appended to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, beside: Iterable[Path] = ()) -> None:
         self._path = path
+        self._urls: dict[str, str] = {}
+        #: Keys that other files alone know.
+        self._foreign: set[str] = set()
         self.key_of: dict[str, str] = {}
         self.batch_of: dict[str, str] = {}
         self.at: dict[str, float] = {}
         self.taken: set[str] = set()
         self._numbers: dict[str, list[str]] = {}
         self._torn = False
-        self._read()
+        for other in beside:
+            self._read(other)
+            for key in [key for key in self._numbers if key not in self.batch_of and not is_orphan(other)]:
+                self._apply({"intent": key, "forgotten": True})
+        self._foreign.update(self._numbers)
+        self._torn = self._read(path)
 
     def numbers_of(self, key: str) -> list[str]:
         return self._numbers.get(key, [])
@@ -325,6 +347,15 @@ class _Record:
 
     def made(self, key: str, batch: str) -> None:
         self._add({"intent": key, "batch": batch}, sync=True)
+
+    def keep(self, key: str) -> None:
+        """Note a batch that another file alone knows, before it is polled."""
+        if key in self._foreign:
+            batch = self.batch_of.get(key)
+            requests = {"requests": self._numbers[key], "at": self.at[key]}
+            self._add({"intent": key, "url": self._urls.get(key, ""), **requests}, sync=True)
+            if batch is not None:
+                self.made(key, batch)
 
     def forget(self, key: str) -> None:
         self._add({"intent": key, "forgotten": True}, sync=True)
@@ -345,18 +376,21 @@ class _Record:
         elif "batch" in line:
             self.batch_of[key] = str(line["batch"])
         else:
+            self._foreign.discard(key)
             self._numbers[key], self.at[key] = list(map(str, line["requests"])), float(line["at"])
+            self._urls[key] = str(line.get("url", ""))
             self.key_of.update(dict.fromkeys(self._numbers[key], key))
 
-    def _read(self) -> None:
-        require_regular([self._path])
+    def _read(self, path: Path) -> bool:
+        """Whether its last line is torn, of a process that was killed; such a line says nothing."""
+        require_regular([path])
+        content = b""
         with suppress(FileNotFoundError):
-            content = self._path.read_bytes()
-            self._torn = bool(content) and not content.endswith(b"\n")
-            for line in content.splitlines():
-                # A torn line, of a process that was killed, says nothing.
-                with suppress(ValueError, KeyError, TypeError):
-                    self._apply(json.loads(checked_body(line)))
+            content = path.read_bytes()
+        for line in content.splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                self._apply(json.loads(checked_body(line)))
+        return bool(content) and not content.endswith(b"\n")
 
     def _add(self, line: dict[str, Any], *, sync: bool = False) -> None:
         try:

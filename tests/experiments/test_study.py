@@ -310,6 +310,8 @@ def test_a_plot_is_saved_as_svg(tmp_path: Path) -> None:
         (numeric("question"), r"row 0: the scorer numeric\('question'\): 'none' is no number"),
         (lambda row, output: row["golt"] == str(output), r"reads the column 'golt', which the table does not have"),
         ({"own": lambda row, output: exact("golt")(row, output)}, "the scorer exact reads the column 'golt'"),
+        (lambda row: True, r"is called with \(row, output\), and takes other arguments"),
+        (asyncio.sleep, "is a coroutine function; give a plain function"),
     ],
 )
 def test_scorers_are_checked_before_the_first_call(score: Any, said: str) -> None:

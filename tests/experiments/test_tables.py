@@ -204,6 +204,17 @@ def test_what_is_no_table_is_refused_in_words(data: Any, said: str) -> None:
         table_of(data)
 
 
+def test_a_csv_of_a_spreadsheet_is_read_and_equal_names_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes('\ufeffid;text\n1;"a;b"\n\n2;"line\nbreak, and more"\n'.encode())
+    assert table_of(path).names == ["id", "text"]
+    assert [tuple(values) for values in table_of(path).values((1,))] == [("a;b",), ("line\nbreak, and more",)]
+
+    path.write_text("id,text,text\n1,a,b\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="two columns are named 'text'"):
+        table_of(path)
+
+
 def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3\n", encoding="utf-8")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rlm_notebook import AsyncRecursiveEngine, Experiment
+from rlm_notebook import AsyncRecursiveEngine, Experiment, study
 from rlm_notebook.experiments.live import LiveRows
+from rlm_notebook.experiments.live_study import StudyRows
 from rlm_notebook.notebook.widget import TreeView
 from rlm_notebook.notebook.widget.rows_view import RowsView
 from tests.support.waiting import until
@@ -118,3 +119,38 @@ async def test_what_was_reused_says_so_and_long_texts_are_cut(tmp_path: Any) -> 
     assert len(rows.all()[1][2]) == 160
     assert rows.head()["title"] == "labels"
     assert rows.changed() == []
+
+
+async def test_the_arms_of_a_study_fill_while_it_runs() -> None:
+    model = Gated()
+    engine = AsyncRecursiveEngine(model, max_depth=1, retry=None)
+    compared = study(
+        ["first", "bad", "last"],
+        task="{{row}}",
+        score=lambda row, output: len(str(output)) == 12,
+        grid=[{"name": "one", "max_depth": 1}, {"name": "vote", "max_depth": 1, "best_of": 2, "temperature": 0.5}],
+        engine=engine,
+    )
+    view = Sent(StudyRows(compared))
+    await until(lambda: [arm["done"] for arm in view._head["arms"]] == [1, 1])
+    one, vote = view._head["arms"]
+    assert (one["label"], one["isBaseline"], one["runs"], one["score"], one["low"]) == ("one", True, 3, 1.0, None)
+    assert (vote["label"], vote["isBaseline"], vote["failed"]) == ("vote", False, 0)
+    assert not view._head["canRetry"]
+    sent = {row[0]: row for message in view.sent if message["t"] == "rows" for row in message["rows"]}
+    assert [sent[at][2] for at in (0, 1, 2)] == [
+        "one: row 0: first",
+        "vote: row 0, call 1: first",
+        "vote: row 0, call 2: first",
+    ]
+
+    view._answer({"t": "open", "row": 2})
+    assert view.box.children[1]._run.tree.root.result == "<b>first</b>"
+    model.gate.set()
+    await compared
+    await until(lambda: view._head["status"] == "done")
+
+    one, vote = view._head["arms"]
+    assert (one["done"], one["failed"], one["score"]) == (2, 1, 0.5)
+    assert one["low"] is not None
+    assert view._head["rows"] == 9

@@ -164,6 +164,42 @@ async def test_cancelled_rows_leave_no_task_and_join_their_batch_later(tmp_path:
     assert len(server.batches) == 1
 
 
+@pytest.mark.parametrize("change", ["renamed", "copied"])
+async def test_a_renamed_or_copied_notebook_joins_its_batch(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_notebook(name: str) -> Path:
+        notebook = tmp_path / f"{name}.ipynb"
+        notebook.write_text("{}", encoding="utf-8")
+        monkeypatch.setenv("RLM_NOTEBOOK_PATH", str(notebook))
+        return notebook
+
+    async def execute(server: BatchServer, texts: list[str]) -> Any:
+        model = Batched(OpenAIModel("m", base_url=server.url), window=0.05, poll=0.02, price=(2.0, 4.0))
+        labels = engine_of(model).map("{{row}}", texts, name="labels")
+        if not server.at_once:
+            await until(lambda: len(server.batches) == 1 and any("GET" in line for line in server.log))
+            return await labels.cancel()
+        return await labels
+
+    with BatchServer(answer, at_once=False) as server:
+        one = open_notebook("one")
+        await execute(server, TEXTS[:3])
+        if change == "renamed":
+            one.unlink()
+        open_notebook("two")
+        server.finish()
+        server.at_once = True
+        labels = await execute(server, TEXTS[:3])
+        known = (tmp_path / "two.rlm" / "batches.jsonl").read_text(encoding="utf-8")
+        more = await execute(server, TEXTS[:2] + TEXTS[4:5])
+
+    assert labels.frame["answer"] == ["TEXT 0", "TEXT 1", "TEXT 2"]
+    assert next(iter(server.batches)) in known, "noted in its own file, too"
+    assert more.frame["answer"] == ["TEXT 0", "TEXT 1", "TEXT 4"]
+    assert [len(batch["bodies"]) for batch in server.batches.values()] == [3, 1]
+
+
 def test_what_has_no_batch_endpoint_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="this model has no batch endpoint; give a model of OpenAI or"):
         Batched(ScriptedModel())

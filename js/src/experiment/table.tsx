@@ -4,6 +4,7 @@
 import { useState } from "preact/hooks";
 import { isRecord } from "../protocol/messages";
 import { formatCost, formatDuration, formatTokens } from "../ui/format";
+import { Arms, armsFrom, type Arm } from "./arms";
 import { STATES, type Choice, type Column, type Row, type Rows, type RowState } from "./rows";
 
 export const ROW_HEIGHT = 26;
@@ -35,17 +36,19 @@ export interface Head {
   readonly note: string;
   readonly hidden: number;
   readonly canRetry: boolean;
+  /** Of a study; empty for a map. */
+  readonly arms: readonly Arm[];
 }
 
 const EMPTY: Head = {
   title: "", status: "loading", rows: 0, done: 0, failed: 0, reused: 0, calls: 0, tokens: 0, cost: null, limit: "", left: "",
-  note: "", hidden: 0, canRetry: false,
+  note: "", hidden: 0, canRetry: false, arms: [],
 };
 
 export function headFrom(sent: unknown): Head {
   if (!isRecord(sent)) return EMPTY;
   const known = Object.entries(EMPTY).map(([name, usual]) => {
-    const value = sent[name];
+    const value = name === "arms" ? armsFrom(sent[name]) : sent[name];
     return [name, typeof value === typeof usual || (name === "cost" && (value === null || typeof value === "number")) ? value : usual];
   });
   return Object.fromEntries(known) as Head;
@@ -77,7 +80,7 @@ function Summary({ head }: { head: Head }) {
   return (
     <p class="rx-summary">
       <b>
-        {count(head.done)} of {count(head.rows)} rows done
+        {count(head.done)} of {count(head.rows)} {head.arms.length > 0 ? "runs" : "rows"} done
       </b>{" "}
       · {parts.filter(Boolean).join(" · ")}
     </p>
@@ -182,6 +185,7 @@ export function Table(shown: Shown) {
         </div>
         <Bar head={head} />
         <Summary head={head} />
+        <Arms arms={head.arms} chosen={choice.words} choose={(words) => setChoice({ ...choice, words })} />
         {head.note !== "" && <p class="rx-note">{head.note}</p>}
         {shown.error !== "" && (
           <p class="rx-note" role="alert">

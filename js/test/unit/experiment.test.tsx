@@ -1,5 +1,6 @@
 import { render } from "preact";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { armsFrom, scaleOf } from "../../src/experiment/arms";
 import createExperiment from "../../src/experiment/index";
 import { Rows, type Choice } from "../../src/experiment/rows";
 import { headFrom, ROW_HEIGHT } from "../../src/experiment/table";
@@ -111,6 +112,36 @@ afterEach(() => {
   document.body.replaceChildren();
   vi.unstubAllGlobals();
   render(null, document.body);
+});
+
+describe("the arms of a study", () => {
+  const arm = { label: "tree", isBaseline: false, runs: 10, done: 7, failed: 1, metric: "exact", score: 0.75, low: 0.5, high: 0.9, cost: 0.0001 };
+
+  it("are small multiples on one scale; an arm chooses its runs", async () => {
+    const { model, el, button } = mounted();
+    model.receive({ t: "rows", rows: [[0, "done", "one call: row 0: a", "x", 0, 1, 1], [1, "done", "tree: row 0: a", "y", 0, 1, 1]] });
+    model.set("_head", { ...HEAD, arms: [{ ...arm, label: "one call", isBaseline: true, low: null, high: null }, arm, { label: 3 }, null] });
+    await drawn();
+
+    const lines = [...el.querySelectorAll(".rx-arms tbody tr")];
+    expect(lines.map((line) => line.textContent)).toEqual(["one call (baseline)7 of 10, 1 failed0.75$0.00010", "tree7 of 10, 1 failed0.75 [0.5, 0.9]$0.00010"]);
+    const interval = lines[1]?.querySelector<HTMLElement>(".rx-interval");
+    expect([interval?.style.left, interval?.style.width]).toEqual(["50%", "40%"]);
+
+    button("tree")?.click();
+    await drawn();
+    expect([...el.querySelectorAll("tr[data-row]")].map((row) => (row as HTMLElement).dataset["row"])).toEqual(["1"]);
+    expect(button("tree")?.getAttribute("aria-pressed")).toBe("true");
+    button("tree")?.click();
+    await drawn();
+    expect(el.querySelectorAll("tr[data-row]").length).toBe(2);
+  });
+
+  it("whose scores leave 0 to 1 widen the scale", () => {
+    const [known] = armsFrom([{ ...arm, score: 12, low: -2, high: 20 }]);
+    expect(scaleOf(known ? [known] : [])).toEqual([-2, 20]);
+    expect(armsFrom("nothing")).toEqual([]);
+  });
 });
 
 describe("the view of an experiment", () => {

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.error_text import described
 from ...experiments.display import html_of
+from ...experiments.live_study import StudyRows
 from ...experiments.mapping import Experiment
+from ...experiments.study import Study
 from ...host.console import say
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ __all__ = ["show_rows"]
 log = logging.getLogger("rlm_notebook")
 
 
-def show_rows(experiment: Experiment, kind: str) -> Callable[[], None]:
+def show_rows(experiment: Experiment | Study, kind: str) -> Callable[[], None]:
     """Show it as "widget", "static" or "text"; what is returned brings the static copy up to date.
 
     The copy is for readers without a kernel: the widget hides it. A view never fails an experiment.
@@ -41,10 +43,10 @@ def show_rows(experiment: Experiment, kind: str) -> Callable[[], None]:
     return lambda: copy.update(page(_copy_of(experiment, mark)))
 
 
-def _shown_widget(experiment: Experiment, show: Any) -> RowsView:
+def _shown_widget(experiment: Experiment | Study, show: Any) -> RowsView:
     from ..widget.rows_view import RowsView
 
-    view = RowsView(experiment)
+    view = RowsView(StudyRows(experiment) if isinstance(experiment, Study) else experiment)
     bundle: Any = view.box._repr_mimebundle_()
     data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
     # Without a text form: where the widget cannot be shown, the copy below it is.
@@ -52,5 +54,6 @@ def _shown_widget(experiment: Experiment, show: Any) -> RowsView:
     return view
 
 
-def _copy_of(experiment: Experiment, mark: str) -> str:
-    return f'<div data-rlm-experiment="{mark}">{html_of(experiment)}</div>'
+def _copy_of(experiment: Experiment | Study, mark: str) -> str:
+    shown = experiment._repr_html_() if isinstance(experiment, Study) else html_of(experiment)
+    return f'<div data-rlm-experiment="{mark}">{shown}</div>'

@@ -123,7 +123,9 @@ class NotebookHost:
 
             # An experiment: the cell that ran it has shown it.
             if self._rows_shown.get(run) != self.cell.execution:
-                show_rows(run, self.best_view)
+                refresh_copy = show_rows(run, self.best_view)
+                if run.status in ("running", "paused"):
+                    run.at_end(refresh_copy)
             return
         view = self.views.get(run, self.best_view)
         # The latest continuation, if there is one: the run before it has ended.

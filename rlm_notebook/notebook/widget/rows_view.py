@@ -1,4 +1,4 @@
-"""The view of an experiment: an anywidget that sends its rows to browsers, and shows the tree of the one that is open.
+"""The view of an experiment or a study: an anywidget that sends rows to browsers, and shows the tree of the open one.
 
 Messages from a browser may arrive on any thread; each is handled on the experiment's event loop.
 """
@@ -19,8 +19,7 @@ import traitlets
 
 from ...core.error_text import described
 from ...exceptions import RLMError
-from ...experiments.live import LiveRows
-from ...experiments.mapping import Experiment
+from ...experiments.live import LiveRows, Watched
 from . import TreeView
 
 __all__ = ["RowsView"]
@@ -47,7 +46,7 @@ class RowsView(anywidget.AnyWidget):
     _open = traitlets.Int(-1).tag(sync=True)
     theme = traitlets.Unicode("auto").tag(sync=True)
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Watched) -> None:
         self._experiment = experiment
         self._rows = LiveRows(experiment)
         self._ticking = False
@@ -70,7 +69,7 @@ class RowsView(anywidget.AnyWidget):
     @property
     def _can_act(self) -> bool:
         loop = self._experiment.internals.loop
-        return loop is not None and loop.is_running()
+        return self._experiment.can_run_again and loop is not None and loop.is_running()
 
     def _on_loop(self, action: Callable[..., None], *values: Any) -> None:
         """Runs `action` on the experiment's loop; if that does not run, no row changes, and it runs here."""

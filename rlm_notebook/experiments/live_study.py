@@ -1,0 +1,137 @@
+"""A study as a view shows it while it runs: its runs as rows, and how far each arm is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core.limits import NOTHING
+from ..exceptions import ConfigurationError
+from ..runtime.recorded_run import RecordedRun
+from .mapping import Summary
+from .row_runs import RowRuns
+from .statistics import Interval, mean_interval
+
+if TYPE_CHECKING:
+    from .study import Cell, Study
+
+__all__ = ["StudyRows"]
+
+
+class StudyRows:
+    """The runs of a study, in their order, with what a view asks of an experiment. Used on the study's event loop."""
+
+    can_run_again = False
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._cells = [(cell, key) for cell in study.cells for key in cell.keys]
+        self.keys = [key for _, key in self._cells]
+
+    @property
+    def checkpoint(self) -> str | None:
+        return self._study.checkpoint
+
+    @property
+    def internals(self) -> RowRuns:
+        return self._study.internals
+
+    @property
+    def status(self) -> str:
+        return self._study.status
+
+    @property
+    def summary(self) -> Summary:
+        """Of the runs of all arms; several calls of one row are several runs."""
+        runs, count = self.internals, dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
+        for key in self.keys:
+            count[runs.state(key)[0]] += 1
+        used = self._study.usage
+        return Summary(
+            self.status,
+            len(self.keys),
+            count["done"],
+            count["failed"],
+            count["pending"] + count["cancelled"],
+            runs.reused,
+            len(self.keys) - len(runs.keys),
+            self._study.calls,
+            used.total_tokens,
+            used.cost_usd,
+            runs.seconds,
+            runs.stopped,
+        )
+
+    def inputs(self, count: int) -> Iterator[str]:
+        """The arm, the row and what the arm's task uses of it, of each of the first `count` runs."""
+        texts = self._study.inputs()
+        for cell, key in self._cells[:count]:
+            draw = f", call {cell.keys.index(key) + 1}" if len(cell.keys) > 1 else ""
+            seed = f", seed {cell.seed}" if self._study.seeds > 1 else ""
+            yield f"{cell.arm.label}: row {cell.row}{seed}{draw}: {texts(cell)}"
+
+    def run(self, number: int) -> RecordedRun:
+        """Raises `ConfigurationError` for a run that is not recorded."""
+        cell, key = self._cells[number]
+        recorded = self._study.recorded(key)
+        if recorded is None:
+            raise ConfigurationError(f"row {cell.row} in {cell.arm.label} has no recorded run yet")
+        return recorded
+
+    def live_run(self, number: int) -> Any:
+        return self.internals.run_of(self.keys[number]) if 0 <= number < len(self.keys) else None
+
+    def pause(self) -> None:
+        self._study.pause()
+
+    def resume(self) -> None:
+        self._study.resume()
+
+    def arms(self) -> list[dict[str, Any]]:
+        """Each arm: how many of its runs are done and failed, its mean score so far and what a run costs; the interval
+        once all have ended."""
+        study, ended = self._study, self.status not in ("running", "paused")
+        study.read_ended()
+        metric = next(iter(study.metrics), "")
+        return [self._arm(arm.label, metric, ended) for arm in study.arms]
+
+    def _arm(self, label: str, metric: str, ended: bool) -> dict[str, Any]:
+        cells = [cell for cell in self._study.cells if cell.arm.label == label]
+        records = [cell.record for cell in cells if cell.record is not None]
+        used = NOTHING
+        for record in records:
+            used += record.usage
+        repeats: dict[int, list[float]] = {}
+        for cell in cells:
+            if (found := cell.scores.get(metric)) is not None:
+                repeats.setdefault(cell.row, []).append(found)
+        score = _interval(list(repeats.values()), ended)
+        failed = sum(record.state != "done" for record in records)
+        cost = used.cost_usd
+        return {
+            "label": label,
+            "isBaseline": label in {arm.baseline for arm in self._study.arms},
+            "runs": len(cells),
+            "done": sum(map(_is_done, cells)),
+            "failed": failed,
+            "metric": metric,
+            "score": score.value,
+            "low": score.low,
+            "high": score.high,
+            "cost": None if cost is None or not records else cost / len(records),
+        }
+
+
+def _is_done(cell: Cell) -> bool:
+    return cell.record is not None and cell.record.state == "done"
+
+
+def _interval(repeats: list[list[float]], ended: bool) -> Interval:
+    if ended:
+        try:
+            return mean_interval(repeats)
+        except ConfigurationError:
+            # Without scipy there is no interval.
+            pass
+    means = [sum(each) / len(each) for each in repeats]
+    return Interval(sum(means) / len(means) if means else None, None, None, len(means), len(means))
