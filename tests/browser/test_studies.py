@@ -69,6 +69,8 @@ def test_the_arms_of_a_study_live(lab: Any, open_notebook: Any, theme: str) -> N
         tab.wait_for_selector('.rx[data-status="done"]')
         tab.locator(".rx [data-row] button").first.focus()
         tab.keyboard.press("Enter")
+        # A tree out of sight is not drawn.
+        tab.locator(".rn:not(.rx)").scroll_into_view_if_needed()
         tab.wait_for_selector('.rn:not(.rx) [data-node-id="0.1"]')
         assert tab.evaluate("() => document.activeElement.getAttribute('aria-expanded')") == "true", "focus stays"
         page.shoot(f"study run open {theme.lower()}")
