@@ -1,4 +1,4 @@
-"""What a browser lacks (threads, OpenAI's SDK, `regex`) is not needed, or named with what to use instead."""
+"""What a browser lacks (threads, file locks, `openai`, `regex`) is not needed, or named with what to use instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rlm_notebook import AsyncRecursiveEngine, ConfigurationError, ModelError, RecursiveEngine, tool
+from rlm_notebook import AsyncRecursiveEngine, CheckpointError, ConfigurationError, ModelError, RecursiveEngine, tool
+from rlm_notebook.checkpoints import file_lock
 from rlm_notebook.concurrency import threads
 from rlm_notebook.documents.expressions import compiled
 from rlm_notebook.models.discovery import local_servers
@@ -23,6 +24,7 @@ def _no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threads, "CAN_START_THREADS", False)
+    monkeypatch.setattr(file_lock, "HAS_FILE_LOCKS", False)
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
@@ -51,6 +53,26 @@ async def test_blocking_callables_and_tools_run_in_place_and_are_recorded(tmp_pa
     assert output.content == "one 3 two 3"
     again = await engine.solve("count", checkpoint=tmp_path / "run.json", mode="replay")
     assert again.content == output.content
+
+
+async def test_a_file_has_one_writer_and_a_mark_of_an_earlier_kernel_does_not_lock_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    (tmp_path / "run.json.lock").write_text("42")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(inputs: Any, context: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return {"content": "done"}
+
+    engine = AsyncRecursiveEngine(slow, max_depth=1)
+    run = engine.start("count", checkpoint=path)
+    await begun.wait()
+    with pytest.raises(CheckpointError, match="is writing it"):
+        await engine.solve("something else", checkpoint=path)
+    go_on.set()
+    await run
+    assert (await engine.solve("something else", checkpoint=path, mode="fresh")).content == "done"
 
 
 async def test_the_loop_runs_between_two_blocking_calls() -> None:

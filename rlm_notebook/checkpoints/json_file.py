@@ -45,11 +45,11 @@ import errno
 import gc
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -71,6 +71,7 @@ from .atomic_write import (
     write_whole,
 )
 from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
+from .file_lock import Held, locked
 from .journal import line_of, read_journal
 from .safe_files import parse_json, read_header, read_whole, require_regular, too_large, unusable
 
@@ -123,7 +124,7 @@ class JsonFile:
         self._related = tuple(related)
         self._buffered: list[Event] = []
         self._lines: IO[bytes] | None = None
-        self._lock: Any = None
+        self._unlock: Callable[[], None] | None = None
         self._written = 0
         self._synced = 0.0
         self._sync_timer: asyncio.TimerHandle | None = None
@@ -291,12 +292,12 @@ class JsonFile:
         self._buffered.clear()
         with suppress(OSError):
             self._close_journal()
-        if self._lock is not None:
+        if self._unlock is not None:
             # Removed while the lock is held: after the release, the file may be another writer's.
             with suppress(OSError):
                 self._lock_path.unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+            self._unlock()
+            self._unlock = None
 
     # -- what the files hold -------------------------------------------------------------------------------------------
 
@@ -383,21 +384,18 @@ class JsonFile:
 
     def _try_lock(self) -> bool:
         """Takes the lock; false where another run holds it."""
-        import filelock
-
-        if self._lock is not None:
+        if self._unlock is not None:
             return True
         path = self._lock_path
-        lock = filelock.FileLock(path, thread_local=False)
         try:
-            # The timeout covers `require_at_rest`, which holds the lock for a moment.
-            lock.acquire(timeout=0.1, poll_interval=0.02)
-        except filelock.Timeout:
+            # The wait covers `require_at_rest`, which holds the lock for a moment.
+            unlock = locked(path, wait=0.1)
+        except Held:
             if not path.exists():
                 # The folder is not writable: the lock file could not be created, so no other run holds it.
                 raise _cannot_write(self._file, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
             return False
-        self._lock = lock
+        self._unlock = unlock
         # The process id is only for a second writer's error message. Windows locks the file's bytes too, so that they
         # cannot be written there.
         with suppress(OSError):
@@ -451,22 +449,20 @@ class JsonFile:
 
 def require_at_rest(path: Path) -> None:
     """Raises `ConfigurationError` while this or another process writes a run to `path`."""
-    import filelock
-
     lock_path = path.with_name(path.name + ".lock")
     if not lock_path.exists():
         return
-    holder, lock = _lock_holder(lock_path), filelock.FileLock(lock_path, thread_local=False)
+    holder = _lock_holder(lock_path)
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        unlock = locked(lock_path)
+    except Held:
         raise ConfigurationError(
             f"the run in {path} is under way ({holder}); wait until it has ended, or cancel it first"
         ) from None
     except OSError:
         # Nothing can be locked in this folder, so no run holds a lock.
         return
-    lock.release()
+    unlock()
 
 
 def _lock_holder(lock_path: Path) -> str:

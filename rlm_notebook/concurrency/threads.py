@@ -198,7 +198,20 @@ def suspend_until(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine, where `can_suspend()`."""
     from pyodide.ffi import run_sync
 
-    result: T = run_sync(work)
+    error: BaseException | None = None
+
+    async def settled() -> T | None:
+        # The kernel shows what a task raises, even if the caller handles it; so this task raises nothing.
+        nonlocal error
+        try:
+            return await work
+        except BaseException as raised:
+            error = raised
+        return None
+
+    result: T = run_sync(settled())
+    if error is not None:
+        raise error
     return result
 
 

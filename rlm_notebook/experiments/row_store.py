@@ -36,6 +36,7 @@ from typing import IO, Any, Literal
 
 from ..checkpoints.atomic_write import copy_whole
 from ..checkpoints.document import document_of, recorded_of
+from ..checkpoints.file_lock import Held, locked
 from ..checkpoints.journal import checked_body, line_with_checksum
 from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
@@ -97,7 +98,7 @@ class RowStore:
         self._read_to = 0
         self._file: IO[bytes] | None = None
         self._reader: IO[bytes] | None = None
-        self._lock: Any = None
+        self._unlock: Callable[[], None] | None = None
         self._synced = 0.0
         if path is not None:
             self._scan()
@@ -358,12 +359,12 @@ class RowStore:
                 self.sync()
             self._file.close()
             self._file = None
-        if self._lock is not None:
+        if self._unlock is not None:
             # Removed while the lock is held: after the release, the file may be another writer's.
             with suppress(OSError):
                 self._lock_path.unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+            self._unlock()
+            self._unlock = None
 
     def __del__(self) -> None:
         if getattr(self, "_reader", None) is not None:
@@ -376,13 +377,10 @@ class RowStore:
         return self.path.with_name(self.path.name + ".lock")
 
     def _acquire(self) -> None:
-        import filelock
-
         path = self._lock_path
-        lock = filelock.FileLock(path, thread_local=False)
         try:
-            lock.acquire(timeout=0.1, poll_interval=0.02)
-        except filelock.Timeout:
+            unlock = locked(path, wait=0.1)
+        except Held:
             if not path.exists():
                 raise PermissionError(13, "Permission denied") from None
             holder = ""
@@ -393,7 +391,7 @@ class RowStore:
                 f"cannot write {self.path}: {holder or 'another process'} is writing it; wait until it has ended, or "
                 "choose another name"
             ) from None
-        self._lock = lock
+        self._unlock = unlock
         with suppress(OSError):
             path.write_text(str(os.getpid()), encoding="ascii")
 

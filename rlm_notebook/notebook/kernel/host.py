@@ -56,7 +56,9 @@ class NotebookHost:
     @property
     def cell(self) -> ExecutedCell:
         """The cell that runs now."""
-        get_parent = getattr(self._shell, "get_parent", None)
+        # The shell of Pyodide's kernel leaves that to its kernel.
+        kernel = getattr(self._shell, "kernel", None)
+        get_parent = getattr(self._shell, "get_parent", None) or getattr(kernel, "get_parent", None)
         parent = get_parent() if get_parent is not None else None
         return ExecutedCell(self._shell, parent if isinstance(parent, dict) else {})
 
