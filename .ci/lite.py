@@ -135,12 +135,12 @@ def _locked(wheel: Path) -> dict[str, Any]:
 def _page(packages: list[str]) -> None:
     """The tutorials, and the settings of the page."""
     page = BUILD / "page"
-    for path in (ROOT / "notebooks").glob(TUTORIALS):
-        if path.is_dir():
-            shutil.copytree(path, page / "files" / path.name, ignore=shutil.ignore_patterns("*.lock", "*.jsonl"))
-        else:
-            (page / "files").mkdir(exist_ok=True)
-            shutil.copy(path, page / "files")
+    for path in (ROOT / "notebooks").glob(f"{TUTORIALS}.ipynb"):
+        # Each in a folder of its own: a cell looks for its run in all files beside its notebook, one request for each.
+        folder = page / "files" / path.stem
+        runs = path.with_suffix(".rlm")
+        shutil.copytree(runs, folder / runs.name, ignore=shutil.ignore_patterns("*.lock", "*.jsonl"))
+        shutil.copy(path, folder)
     kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {"packages": packages}}
     settings = {
         "appName": "rlm_notebook in the browser",

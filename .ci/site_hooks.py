@@ -24,6 +24,9 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 GUIDE = ROOT / "rlm_notebook" / "demo" / "guide.md"
+#: The page that runs in the browser, if `.ci/lite.py` has built it, and where it is in the site.
+LITE = ROOT / "build" / "lite" / "site"
+LITE_FOLDER = "lite"
 PLACE = "<!--output-{}-->"
 _outputs: dict[str, list[str]] = {}
 
@@ -48,6 +51,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     # In the repository a diagram; here the same as a picture, so that no script comes from a network.
     markdown = re.sub(r"```mermaid\n.*?```", "![The flow of a run](images/flow.svg)", markdown, flags=re.S)
     return re.sub(r"^\[\[generated: (\w+)\]\]$", lambda found: "\n".join(_GENERATED[found[1]]()), markdown, flags=re.M)
+
+
+def on_post_build(config: Any) -> None:
+    if LITE.is_dir():
+        shutil.copytree(LITE, Path(config.site_dir, LITE_FOLDER), dirs_exist_ok=True)
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
@@ -152,4 +160,19 @@ def _line_commands() -> Iterator[str]:
         yield from _options_of(command(name).parser(name))
 
 
-_GENERATED = {"cell_options": _cell_options, "terminal": _terminal, "line_commands": _line_commands}
+def _try_it() -> Iterator[str]:
+    """Links to the tutorials of the page that runs in the browser. HTML, because mkdocs does not know that page."""
+    if not LITE.is_dir():
+        yield "*This copy of the site was built without it: see [below](#build-it).*"
+        return
+    for path in sorted((LITE / "files").glob("*/*.ipynb")):
+        place = f"{LITE_FOLDER}/notebooks/index.html?path={path.parent.name}/{path.name}"
+        yield f'- <a href="{place}" target="_blank">{html.escape(_title(path))}</a>'
+
+
+_GENERATED = {
+    "cell_options": _cell_options,
+    "terminal": _terminal,
+    "line_commands": _line_commands,
+    "try_it": _try_it,
+}

@@ -5,4 +5,7 @@ const named = () => {
   const wide = "pre > code, .md-typeset__scrollwrap, .notebook-output, .notebook-output div";
   document.querySelectorAll(wide).forEach((part) => { if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; });
 };
-addEventListener("DOMContentLoaded", () => { named(); new MutationObserver(named).observe(document.body, { childList: true, subtree: true }); });
+// Once a frame at most: it measures, and a page may change a thousand times in one.
+let due = false;
+const soon = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; named(); }); } };
+addEventListener("DOMContentLoaded", () => { named(); new MutationObserver(soon).observe(document.body, { childList: true, subtree: true }); });

@@ -1,0 +1,152 @@
+"""The page that runs in the browser: tutorials run in it, with every address refused but the site's own.
+
+`.ci/lite.py` builds the page. `RLM_SCREENSHOTS` keeps the screenshots; the time to the first tree is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import CHROMIUM, FLAGS
+
+pytestmark = [pytest.mark.browser, pytest.mark.long]
+
+SITE = Path(__file__).parents[2] / "build" / "lite" / "site"
+#: Milliseconds for Python to start in the page, on a busy machine.
+START = 900_000
+ENDED = "() => !document.querySelector('.jp-Notebook').innerText.includes('[*]')"
+#: In the place of a network: names lead nowhere, and numbers but this machine's neither.
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    if not SITE.is_dir():
+        missing = f"{SITE} is not there: build it with `python .ci/lite.py`"
+        pytest.fail(missing) if os.environ.get("RLM_REQUIRE_ALL") == "1" else pytest.skip(missing)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def offline_browser(site: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE], timeout=START)
+        yield launched
+        launched.close()
+
+
+class Tutorial:
+    """One notebook in the page, and what the page requested from elsewhere."""
+
+    def __init__(self, browser: Any, site: str, name: str, scheme: str = "light", width: int = 1300) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        self.context.set_default_timeout(START)
+        self.elsewhere: list[str] = []
+        self.context.on("request", lambda sent: self._seen(site, sent.url))
+        self.tab = self.context.new_page()
+        self.began = time.monotonic()
+        self.tab.goto(f"{site}notebooks/index.html?path={name}/{name}.ipynb")
+        self.tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
+
+    def _seen(self, site: str, url: str) -> None:
+        if not url.startswith((site, "data:", "blob:")):
+            self.elsewhere.append(url)
+
+    def run_all(self) -> None:
+        self.tab.get_by_role("menuitem", name="Run", exact=True).click()
+        self.tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.tab.wait_for_function("() => document.querySelector('.jp-Notebook').innerText.includes('[*]')")
+
+    def ended(self) -> None:
+        self.tab.wait_for_function(ENDED)
+
+    def node_opens(self, index: int) -> None:
+        """A row of the first tree is pressed, and shows its details, which Python sends."""
+        tree = self.tab.locator(".rn[data-status]").first
+        if (folded := tree.get_by_text("Show tasks")).count():
+            folded.click()
+        tree.locator("[data-state]").nth(index).click()
+        tree.locator("[role=tabpanel]").wait_for()
+        self.tab.wait_for_function("() => document.querySelector('.rn [role=tabpanel]').innerText.trim().length > 20")
+
+    def nothing_failed(self) -> None:
+        """No cell failed, and nothing was requested from elsewhere."""
+        failed = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
+        assert self.tab.locator(f".jp-Notebook :is({failed})").all_inner_texts() == []
+        assert self.elsewhere == []
+
+    def shoot(self, name: str) -> None:
+        if folder := os.environ.get("RLM_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.tab.screenshot(path=str(Path(folder, f"{name}.png")))
+
+
+@pytest.fixture
+def opened(offline_browser: Any, site: str) -> Iterator[Any]:
+    tutorials: list[Tutorial] = []
+
+    def open_tutorial(name: str, **look: Any) -> Tutorial:
+        tutorials.append(Tutorial(offline_browser, site, name, **look))
+        return tutorials[-1]
+
+    yield open_tutorial
+    for each in tutorials:
+        each.context.close()
+
+
+def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, capsys: Any) -> None:
+    tutorial = opened("01_quickstart")
+    tutorial.run_all()
+    tutorial.tab.wait_for_selector(".rn[data-status]")
+    seconds = time.monotonic() - tutorial.began
+    with capsys.disabled():
+        print(f"\ntime to the first tree: {seconds:.0f} s after the page was requested, with an empty cache")
+    tutorial.ended()
+    assert "0 model calls in this execution" in tutorial.tab.inner_text(".jp-Notebook")
+    tutorial.node_opens(0)
+    tutorial.shoot("lite-light")
+    tutorial.nothing_failed()
+
+
+def test_a_run_that_is_not_recorded_is_live(opened: Any) -> None:
+    tutorial = opened("04_exploring_a_run", scheme="dark")
+    tutorial.tab.locator(".jp-CodeCell .cm-line", has_text="%%rlm -m model -n factory").click()
+    tutorial.tab.keyboard.press("End")
+    tutorial.tab.keyboard.type(" --mode fresh")
+    tutorial.run_all()
+    tutorial.tab.wait_for_selector('.rn[data-status="running"]')
+    tutorial.tab.wait_for_selector('.rn[data-status="done"]')
+    tutorial.ended()
+    tutorial.node_opens(1)
+    tutorial.shoot("lite-dark")
+    tutorial.nothing_failed()
+
+
+def test_the_page_and_the_tree_fit_a_phone(opened: Any) -> None:
+    tutorial = opened("01_quickstart", width=400)
+    tutorial.run_all()
+    tutorial.ended()
+    tree = tutorial.tab.locator(".rn[data-status]").first
+    assert tree.evaluate("tree => tree.scrollWidth <= tree.clientWidth && tree.clientWidth <= 400")
+    tree.scroll_into_view_if_needed()
+    tutorial.shoot("lite-400")
+    tutorial.nothing_failed()
