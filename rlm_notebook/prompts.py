@@ -229,10 +229,18 @@ def _joined(*blocks: str) -> str:
 
 def _surroundings(facts: NodeFacts) -> str:
     """The goal, the way down to this node, and the results that it may build on."""
-    shown = ancestors_shown(facts.breadcrumbs)
-    above = "# Goal\n" + "\n> ".join(shown) if shown else ""
+    above = _way_down(facts.breadcrumbs)
+    if not (facts.dependencies or facts.references or facts.excerpts):
+        return above
     known = "\n\n".join(_part(part) for part in facts.dependencies)
     return _joined(above, f"# Results you can build on\n{known}" if known else "", _references(facts))
+
+
+# Cached because siblings have the same ancestors.
+@lru_cache(maxsize=16)
+def _way_down(breadcrumbs: tuple[str, ...]) -> str:
+    shown = ancestors_shown(breadcrumbs)
+    return "# Goal\n" + "\n> ".join(shown) if shown else ""
 
 
 def _references(facts: NodeFacts) -> str:

@@ -320,7 +320,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "str": plain_text,
     "str | None": _text_or_none,
     "float": moment,
-    "int": lambda value: int(_clamped(value) or 0),
+    "int": lambda value: value if type(value) is int and 0 <= value <= MOST else int(_clamped(value) or 0),
     "bool": bool,
     "Usage": plain_usage,
     "tuple[str, ...]": _texts,

@@ -115,12 +115,10 @@ class Planning:
         Sub-tasks that start while the plan streams are in `children`. Raises `PlanError` and `LimitError`.
         """
         node = run.tree[node_id]
-        request = self._requests.for_planner(draft.facts, node.rejected)
         # No sub-task starts early where each plan has to be approved.
-        early = request.streaming and node.depth + 1 < run.limits.max_depth and not run.approves(node_id)
-        if not early and request.streaming:
-            request = replace(request, streaming=False)
-        reader = EarlyStart(run, children) if early else None
+        early = node.depth + 1 < run.limits.max_depth and not run.approves(node_id)
+        request = self._requests.for_planner(draft.facts, node.rejected, streaming=early)
+        reader = EarlyStart(run, children) if request.streaming else None
         steps = run.limits.max_steps
         most = max(MOST_TASKS, steps), max(MOST_CHARACTERS, CHARACTERS_PER_TASK * steps)
         attempt = 0

@@ -138,13 +138,14 @@ class RequestBuilder:
         references = [reference.identity for reference in job.memory]
         return digest([fingerprint, references, output_type, *quoting])
 
-    def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = ()) -> Request:
-        """The request for a plan; `rejected` are the node's plans that the user rejected."""
+    def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = (), *, streaming: bool = True) -> Request:
+        """The request for a plan; `rejected` are the node's plans that the user rejected. `streaming`: read as it comes,
+        if the model can stream."""
         messages = planner_messages(facts, self._system_prompt)
         if rejected:
             messages = rejection_messages(messages, [(_as_planners_write(each.plan), each.reason) for each in rejected])
         schema = PLAN_SCHEMA if self._code is None else PLAN_SCHEMA_WITH_CODE
-        return self._request("planner", messages, facts, self._team.planner, schema=schema)
+        return self._request("planner", messages, facts, self._team.planner, schema=schema, streaming=streaming)
 
     def for_coder(self, run: NodeSource, facts: NodeFacts, lacks: str) -> Request:
         """The first request of a code node; `lacks` is what its sandbox has and has not."""
@@ -204,6 +205,7 @@ class RequestBuilder:
         *,
         schema: dict[str, Any] | None = None,
         tools: tuple[dict[str, Any], ...] = (),
+        streaming: bool = True,
     ) -> Request:
         return Request(
             mode=mode,
@@ -213,7 +215,7 @@ class RequestBuilder:
             schema=schema,
             temperature=agent.temperature,
             deadline=self._deadline,
-            streaming=agent.resolved.capabilities.stream,
+            streaming=streaming and agent.resolved.capabilities.stream,
         )
 
 

@@ -134,7 +134,10 @@ class CallableModel:
         if request.streaming and not request.tools and self._streaming is not None:
             function, is_async = self._streaming, _is_async(self._streaming)
         elif self._is_coroutine_function:
-            return await _settled(await _awaited(partial(function, *arguments)))
+            value, error = await apart(partial(function, *arguments))
+            if error is not None:
+                raise error
+            return value if isinstance(value, dict | str) else await _settled(value)
         if is_async:
             return await _settled(function(*arguments))
         caller = calling_thread.get()
