@@ -139,8 +139,8 @@ class RequestBuilder:
         return digest([fingerprint, references, output_type, *quoting])
 
     def for_planner(self, facts: NodeFacts, rejected: Sequence[Rejection] = (), *, streaming: bool = True) -> Request:
-        """The request for a plan; `rejected` are the node's plans that the user rejected. `streaming`: read as it comes,
-        if the model can stream."""
+        """The request for a plan; `rejected` are the node's plans that the user rejected. With `streaming`, the model
+        streams it if it can."""
         messages = planner_messages(facts, self._system_prompt)
         if rejected:
             messages = rejection_messages(messages, [(_as_planners_write(each.plan), each.reason) for each in rejected])
