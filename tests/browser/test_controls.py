@@ -134,6 +134,8 @@ def test_a_result_is_edited_during_the_cell(lab: Any, open_notebook: Any, host: 
     press(page, "Edit & re-run")
     dialog = page.tab.locator(".rn dialog, .rn [role=dialog]").first
     dialog.wait_for()
+    # The dialog grows when the text arrives.
+    dialog.get_by_role("textbox").first.wait_for()
     dialog.get_by_role("radio", name="Result").check(force=True)
     dialog.get_by_role("textbox").fill("4711 GWh, by hand")
     page.tab.wait_for_selector(".rn-preview-ready")

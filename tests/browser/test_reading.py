@@ -136,7 +136,7 @@ def test_formulas_tables_and_arabic_are_read_at_full_width_and_full_screen(
         page.tab.evaluate(
             """() => [...document.querySelectorAll('.rn-row')].filter(row => {
             const label = row.querySelector('.rn-bar-label');
-            return !label || Math.abs(label.getBoundingClientRect().top - row.getBoundingClientRect().top) > 2;
+            return label && Math.abs(label.getBoundingClientRect().top - row.getBoundingClientRect().top) > 2;
         }).map(row => row.innerText)"""
         )
         == []

@@ -21,6 +21,8 @@ from rlm_notebook.models.scripted import Fault
 model = ScriptedModel({"Weigh the market": {"Size it": "92 GWh", "Compare": "165 Wh/kg"}}, FAULTSlatency=LATENCY)
 """
 CELL = "%%rlm -m model -n demo -o found\nWeigh the market"
+#: What a front end says that has not asked the kernel yet which widgets live.
+GONE = "widget model not found"
 FIRST, EDITED = "Weigh the market: 92 GWh; 165 Wh/kg", "Weigh the market: by hand; 165 Wh/kg"
 
 
@@ -44,6 +46,8 @@ def edit(page: Any, title: str, result: str) -> None:
     page.tab.locator(".rn [role=row]", has_text=title).first.click()
     press(page, "Edit & re-run")
     dialog = page.tab.locator(".rn dialog, .rn [role=dialog]").first
+    # The dialog grows when the text arrives.
+    dialog.get_by_role("textbox").first.wait_for()
     dialog.get_by_role("radio", name="Result").check(force=True)
     dialog.get_by_role("textbox").fill(result)
     page.tab.wait_for_selector(".rn-preview-ready")
@@ -88,12 +92,12 @@ def test_an_edit_changes_the_answer_below_and_undo_brings_it_back(lab: Any, open
     header = page.tab.locator(".rn-header").inner_text()
     assert "edited at 0.0" in header
     assert page.tab.locator(".rn .rn-edited").count() == 1
-    assert "reused" in page.tab.locator(".rn-chips").inner_text(), "one word for it"
     assert said(page) == f"found: {EDITED} 1 calls"
     # The pane closes when the new tree does not have the node at once.
     page.tab.locator(".rn [role=row]", has_text="Size it").first.click()
     page.tab.locator(".rn-before summary").click()
     page.tab.locator(".rn-before").get_by_text("92 GWh").wait_for()
+    page.tab.locator(".rn-chips").get_by_text("reused").wait_for()
     page.shoot(f"{host} before the edit")
     page.save()
     static = nbformat.read(path, as_version=4).cells[1].outputs[1].data["text/plain"]
@@ -165,8 +169,14 @@ def test_after_a_reload_the_tree_says_where_the_answer_is(lab: Any, open_noteboo
     assert said(page) == f"found: {FIRST} 0 calls"
     # A page that was saved with the answer shows it; after a change in the reloaded page, its tree has the new one.
     page.save()
+    page.expected.append(GONE)
     page.reload()
-    page.status("done")
+    shown = page.tab.locator('.rn[data-status="done"]')
+    page.tab.wait_for_timeout(5000)
+    if not shown.count() and any(GONE in error for error in page.errors):
+        # JupyterLab looked for the widget before it had asked the kernel for those that live.
+        page.reload()
+    shown.first.wait_for()
     page.tab.wait_for_timeout(2500)
     assert page.tab.locator(".rn-banner-elsewhere").count() == 0
     edit(page, "Size it", "by hand")

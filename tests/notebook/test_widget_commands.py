@@ -209,7 +209,11 @@ async def test_what_the_dialog_shows_is_what_it_decides(page: Any) -> None:
     alone = (await browser.ask("estimate", "0", request=shown["request"], plan=other))["data"]["most"]
     assert alone["calls"] < estimate["least"]["calls"]
 
-    assert (await browser.ask("reject", "0", request=shown["request"], reason="too long"))["ok"]
+    ack = await browser.ask("reject", "0", request=shown["request"], reason="too long")
+    assert ack["ok"]
+    told = browser.messages[: browser.messages.index(ack)]
+    changes = [change for message in told for change in message.get("ops", ()) if change[:2] == ["p", "0"]]
+    assert changes[-1][2]["awaiting"] == "", "a page that reads the answer shows no request that was decided"
     await until(lambda: run.awaiting and run.awaiting["0"].id != shown["request"])
     for op in ("approve", "reject"):
         refused = await browser.ask(op, "0", request=shown["request"])

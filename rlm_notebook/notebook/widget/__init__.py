@@ -298,6 +298,8 @@ class TreeView(anywidget.AnyWidget):
                 data = self._other_runs(operation, arguments)
             else:
                 data = execute(self._run, operation, str(node) if node is not None else None, arguments)
+                # What it changed comes before the answer: a dialog that closes leaves nothing to decide again.
+                self._flush()
         except RLMError as error:
             ack |= {"ok": False, "error": str(error)}
         else:
