@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -231,7 +231,6 @@ class AsyncRecursiveEngine(EngineOptions):
         loop.
         """
         _require_loop()
-        self.require_no_replay_of_servers(mode)
         mapping = import_module(".experiments.mapping", __package__)
         experiment: Experiment = mapping.experiment_of(
             self,
@@ -360,8 +359,17 @@ class AsyncRecursiveEngine(EngineOptions):
         wanted = OutputType(output_type) if output_type is not None else None
         return self._configuration.request_key(task, context, SharedMemory(variables or {}), wanted)
 
-    def row_identity(self, output_type: OutputType | None = None) -> str:
-        """The digest of all that the answer to a task depends on beside the task, its references and its context."""
+    def row_identity(
+        self, output_type: OutputType | None = None, recorded: Sequence[Mapping[str, Any]] | None = None
+    ) -> str:
+        """The digest of all that the answer to a task depends on beside the task, its references and its context.
+
+        `recorded`, for a replay: the settings of engines that are recorded, which say what servers offered then. None
+        is started.
+        """
+        if recorded is not None and self._configuration.team.with_servers:
+            self._renew(servers=False)
+            return self._configuration.identity(output_type, self._configuration.team.recorded_fingerprint(recorded))
         self._renew()
         if self._configuration.team.with_servers:
             self._require_unguarded("nobody approves the calls of rows; give mcp(..., approval='never') for these")
@@ -396,14 +404,6 @@ class AsyncRecursiveEngine(EngineOptions):
     def guarded(self) -> list[str]:
         """The names of the tools whose calls require `run.approve(node)`; those of servers once they have started."""
         return self._configuration.team.guarded
-
-    def require_no_replay_of_servers(self, mode: RunMode) -> None:
-        """Raise `ConfigurationError` for a replay of rows with tools of servers."""
-        if self._configuration.team.with_servers and _mode(mode, recorded=True) == "replay":
-            raise ConfigurationError(
-                "a replay of rows with tools of MCP servers: rows are found by the versions of their tools, and a "
-                "replay starts no server; use the mode that resumes, which runs no recorded row again"
-            )
 
     def require_unguarded_servers(self, why: str, mode: RunMode, *, recorded: bool) -> None:
         """Raise `ConfigurationError` if a server's tool requires approval, which nobody can give here; starts the

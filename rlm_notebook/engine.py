@@ -109,7 +109,6 @@ class RecursiveEngine(EngineOptions):
 
         An interrupt (Ctrl-C) cancels the rows in flight, records what finished, and is raised again.
         """
-        self.async_engine.require_no_replay_of_servers(mode)
         mapping = import_module(".experiments.mapping", __package__)
         blocking = partial(run_blocking, thread_safe=self.thread_safe)
         experiment: Experiment = mapping.experiment_of(

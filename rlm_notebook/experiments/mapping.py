@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,9 @@ STORES = ("full", "outputs")
 class MapEngine(Protocol):
     """The engine of an experiment, as far as it is used here."""
 
-    def row_identity(self, output_type: OutputType | None = None) -> str: ...
+    def row_identity(
+        self, output_type: OutputType | None = None, recorded: Sequence[Mapping[str, Any]] | None = None
+    ) -> str: ...
     def priced(self, budget: Budget) -> Budget: ...
 
 
@@ -114,12 +116,14 @@ class Experiment:
         output_type: OutputType | None,
         given_type: Any,
         *,
+        replaying: bool = False,
         blocking: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
         self._table, self._template, self._engine, self._store = table, template, engine, store
         self._output_type, self._given_type = output_type, given_type
         self._blocking = blocking
-        identity = engine.row_identity(output_type)
+        recorded = list(store.engines.values()) if replaying else None
+        identity = engine.row_identity(output_type, recorded)
         #: The key of each row; equal rows have equal keys.
         self._keys = [digest(["row", identity, self._template.render(values)]) for values in self._values()]
         self._unique = list(dict.fromkeys(self._keys))
@@ -471,8 +475,10 @@ def experiment_of(
     kept = store_for(name, checkpoint, task, trees=trees)
     if name is None and checkpoint is None:
         say_unrecorded(f"the answers of {len(table)} rows", "labels", [engine])
-    made = Experiment(table, template, engine, kept, wanted, output_type, blocking=blocking)
-    made.adopt_rows(mode_of(mode, recorded=kept.path is not None))
+    checked = mode_of(mode, recorded=kept.path is not None)
+    replaying = checked == "replay"
+    made = Experiment(table, template, engine, kept, wanted, output_type, replaying=replaying, blocking=blocking)
+    made.adopt_rows(checked)
     return made
 
 

@@ -197,12 +197,15 @@ class Configuration:
             meaning["output_type"] = output_type.digest
         return request_key(_checked_task(task), meaning)
 
-    def identity(self, output_type: OutputType | None) -> str:
-        """The digest of all that the answer to a task depends on beside the task: for rows that are found again."""
+    def identity(self, output_type: OutputType | None, fingerprint: str = "") -> str:
+        """The digest of all that the answer to a task depends on beside the task: for rows that are found again.
+
+        `fingerprint`: of the team, if not its own.
+        """
         return digest(
             [
                 self.team.default.to_json(),
-                self.team.fingerprint,
+                fingerprint or self.team.fingerprint,
                 self.limits.max_depth,
                 output_type.digest if output_type is not None else "",
                 *([self.code.when] if self.code is not None else []),

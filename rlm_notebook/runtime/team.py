@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -200,7 +200,17 @@ class Team:
             "agents": {agent.name: agent.to_json() for agent in agents},
             "tools": [tool.name for tool in self.tools],
             **({"tool_versions": {tool.name: str(tool.version) for tool in self.tools}} if self.tools else {}),
+            # By the first, a replay of rows finds the second without the servers.
+            **({"servers": [self.given.fingerprint, self.fingerprint]} if self.given is not None else {}),
         }
+
+    def recorded_fingerprint(self, recorded: Sequence[Mapping[str, Any]]) -> str:
+        """The fingerprint with the tools that its servers listed when they were last recorded, in one of the settings
+        of engines; its own if there is none."""
+        own = (self.given or self).fingerprint
+        pairs = [settings.get("servers") for settings in reversed(recorded)]
+        known = [each[1] for each in pairs if isinstance(each, list) and len(each) == 2 and each[0] == own]
+        return str(known[0]) if known else own
 
 
 def _recorded_versions(settings: Mapping[str, Any]) -> dict[tuple[str, str], str]:

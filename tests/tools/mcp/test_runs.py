@@ -17,6 +17,7 @@ from rlm_notebook import (
     ScriptedModel,
     mcp,
 )
+from rlm_notebook.exceptions import ReplayError
 from rlm_notebook.models.unavailable import UnavailableModel
 from tests.support import raw_mcp_server
 from tests.support.waiting import until
@@ -117,7 +118,7 @@ async def test_tools_that_do_not_say_that_they_only_read_wait_for_approval_whate
     assert RecursiveEngine(calling("notes__search"), tools=[server.search]).solve("cats?").content.endswith("on cats")
 
 
-def test_rows_use_tools_that_do_not_ask_and_are_not_replayed_without_their_server(
+def test_rows_use_tools_that_do_not_ask_and_are_replayed_without_their_server(
     notes: Notes, server: MCPServer, tmp_path: Path
 ) -> None:
     engine = RecursiveEngine(calling("notes__search"), tools=[server.search])
@@ -126,8 +127,18 @@ def test_rows_use_tools_that_do_not_ask_and_are_not_replayed_without_their_serve
     assert [row["answer"] for row in frame] == ["found: three notes on cats"] * 3
     engine.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl")
     assert notes.log == ["start", "call", "call"]
-    with pytest.raises(ConfigurationError, match="replay of rows with tools of MCP servers"):
-        engine.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl", mode="replay")
+    another = mcp("python no_such_server.py", name="notes")
+    replay = RecursiveEngine(calling("notes__search"), tools=[another.search])
+    for mode in ("replay", "replay"):
+        again = replay.map("{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl", mode=mode)
+        assert [row["answer"] for row in again.frame] == ["found: three notes on cats"] * 3
+    assert (another.state, again.run(1).tree["0"].tool_calls[0].name) == ("not started", "notes__search")
+    with pytest.raises(ReplayError, match="1 of 3 rows are not recorded"):
+        replay.map("{{text}}?", [*rows, {"text": "c"}], checkpoint=tmp_path / "rows.jsonl", mode="replay")
+    with pytest.raises(ReplayError, match="2 of 2 rows are not recorded"):
+        RecursiveEngine(calling("notes__search"), tools=[another]).map(
+            "{{text}}?", rows, checkpoint=tmp_path / "rows.jsonl", mode="replay"
+        )
     with pytest.raises(ConfigurationError, match="nobody approves the calls of rows"):
         engine.async_engine.replaced(tools=[server]).row_identity()
 
