@@ -139,6 +139,16 @@ function Events({ data }: { data: unknown }) {
   );
 }
 
+export const TAB_NAMES: Record<TabField, string> = {
+  output: "Output",
+  quotes: "Quotes",
+  cells: "Cells",
+  prompt: "Prompt",
+  plan: "Plan",
+  tools: "Tools",
+  events: "Events",
+};
+
 const TABS: Record<TabField, (properties: TabProperties) => ComponentChild> = {
   output: Output,
   quotes: Quotes,

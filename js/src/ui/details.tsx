@@ -8,7 +8,7 @@ import { displayState, isFinished, noteOf } from "../store/display";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { Actions } from "./actions";
-import { TabContent } from "./detail_tabs";
+import { TAB_NAMES, TabContent } from "./detail_tabs";
 import { toggleFullScreen } from "./full_screen";
 import { clip, formatCost, formatDuration, formatMoment, formatTokens, plural } from "./format";
 import { focusActiveRow } from "./grid_scroll";
@@ -16,16 +16,6 @@ import { Icon, type IconName } from "./icons";
 import { LinkedText } from "./linked_text";
 import { PaneEdge } from "./pane_edge";
 import { Value } from "./value";
-
-const TAB_NAMES: Record<TabField, string> = {
-  output: "Output",
-  quotes: "Quotes",
-  cells: "Cells",
-  prompt: "Prompt",
-  plan: "Plan",
-  tools: "Tools",
-  events: "Events",
-};
 
 function Crumbs({ view, node }: { view: View; node: TreeNode }) {
   const path = view.tree.ancestors(node.id).reverse();
