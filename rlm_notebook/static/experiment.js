@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:25b12e22ea3173fb98cfca25d1ac964e4e57b71ba9b27f920913074c626dbd00 */
+/* rlm_notebook widget, experiment, sources sha256:d4483a6ee4ba266a8d52a5f35fe73454a251aa64f9b4483f0043d8fb2a06e8d0 */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
