@@ -31,6 +31,7 @@ _KINDS = (
     (b"GIF89a", "GIF image", "image/gif"),
 )
 _WEBP = ("WebP image", "image/webp")
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,21 @@ def image_part(label: str, data: bytes) -> ImagePart:
         raise Unreadable("it is no PNG, JPEG, GIF or WebP")
     if len(data) > MOST_BYTES:
         media, data = "image/jpeg", _smaller(data)
+    else:
+        _require_whole(data)
     return ImagePart(label, media, blake2b(data, digest_size=16).hexdigest(), data)
+
+
+def _require_whole(data: bytes) -> None:
+    """Raises `Unreadable` for an image that is damaged, as far as Pillow is there to see it."""
+    try:
+        from PIL import Image as Pillow
+    except ImportError:
+        return
+    try:
+        Pillow.open(io.BytesIO(data), formats=_FORMATS).verify()
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
+        raise Unreadable("the image is damaged") from None
 
 
 def _smaller(data: bytes) -> bytes:
@@ -138,11 +153,11 @@ def _smaller(data: bytes) -> bytes:
             "pip install 'rlm-notebook[sources]', which brings Pillow for that"
         ) from None
     try:
-        opened = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data), formats=("PNG", "JPEG", "GIF", "WEBP")))
+        opened = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data), formats=_FORMATS))
         opened.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         return encoded(opened)
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise Unreadable(f"the image cannot be made smaller: {error}") from None
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
+        raise Unreadable(f"the image is damaged, or too large to be made smaller ({len(data):,} bytes)") from None
 
 
 def encoded(image: Any) -> bytes:

@@ -114,8 +114,12 @@ class SourceReference:
 
     def load(self) -> None:
         """Read all files. Raises `ConfigurationError`."""
-        for _ in self._read():
-            pass
+        for document, _ in self._read():
+            if self.is_image:
+                try:
+                    document.image("")
+                except Unreadable as problem:
+                    raise self._refused(document, problem) from None
 
     def _read(self) -> Iterator[tuple[Document, Extraction]]:
         """The files that can be read, with their passages."""

@@ -116,6 +116,14 @@ async def test_a_model_without_tools_sees_pages_without_text(tmp_path: Path) -> 
     assert labels == [f"scan.pdf p.{page}" for page in (1, *range(3, 12))]
 
 
+async def test_a_damaged_image_is_refused_before_any_call(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    model = ScriptedModel(capabilities=SEES)
+    with pytest.raises(ConfigurationError, match=r"source photo\.jpg: the image is damaged"):
+        await AsyncRecursiveEngine(model).solve("t", variables={"photo": tmp_path / "photo.jpg"})
+    assert model.calls == 0
+
+
 @pytest.mark.parametrize("name", ["photo.png", "scan.pdf", "image"])
 async def test_a_run_whose_models_see_nothing_is_refused_before_any_call(tmp_path: Path, name: str) -> None:
     (tmp_path / "photo.png").write_bytes(png("red"))
@@ -167,8 +175,11 @@ def test_a_large_image_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = SharedMemory({"it": Image(png("red", (3_000, 300)))})
     memory.load(seen=True)
     assert Pillow.open(io.BytesIO(memory.shown["it"].data)).size == (1_600, 160)
-    with pytest.raises(ConfigurationError, match="cannot be made smaller"):
-        SharedMemory({"it": Image(b"\x89PNG\r\n\x1a\n" + b"x" * 200)})
+    broken = b"\x89PNG\r\n\x1a\n" + b"x" * 90
+    with pytest.raises(ConfigurationError, match="too large to be made smaller"):
+        SharedMemory({"it": Image(broken * 2)})
+    with pytest.raises(ConfigurationError, match="the image is damaged"):
+        SharedMemory({"it": Image(broken)})
 
 
 IMAGE = ImagePart("photo.png", "image/png", "d", b"bytes")
