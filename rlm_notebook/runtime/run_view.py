@@ -26,7 +26,7 @@ from ..types import Output, TraceObject
 from ..views.diff import Difference
 from .approvals import ApprovalRequest, Awaiting
 
-__all__ = ["Forked", "RunInternals", "RunView", "is_run", "version_of"]
+__all__ = ["Forked", "RunInternals", "RunView", "is_run", "tree_in_file", "version_of"]
 
 
 @runtime_checkable
@@ -288,8 +288,12 @@ def is_run(value: object) -> TypeGuard[RunView]:
 
 def version_of(run: RunView) -> str:
     """Identifies what a finished run shows: the execution that computed it; "" for a run in progress."""
+    return tree_in_file(run).execution if run.internals.finished else ""
+
+
+def tree_in_file(run: RunView) -> Tree:
+    """The tree of a finished run as its file has it: a run that was wholly reused leaves a finished record as it is."""
     internals = run.internals
-    if not internals.finished:
-        return ""
-    recorded = internals.recorded if internals.reused else None
-    return recorded.tree.execution if recorded is not None else run.tree.execution
+    recorded = internals.recorded.tree if internals.reused and internals.recorded is not None else None
+    is_kept = recorded is not None and recorded.status == "done" and recorded.request_key == internals.request_key
+    return recorded if recorded is not None and is_kept else run.tree

@@ -17,7 +17,7 @@ from pathlib import Path
 from ...core.quotes import counted_quotes, quotes_of
 from ...core.text import duration, printable
 from ...core.tree import Node, NodeState, Tree
-from ...runtime.run_view import RunView, version_of
+from ...runtime.run_view import RunView, tree_in_file, version_of
 from ...sandbox.output import shortened
 from ...views.gate import html_text
 from ...views.idle_time import Break, breaks_of, without_breaks
@@ -98,8 +98,7 @@ def summary_of(run: RunView) -> str:
 
 def _recorded_at(run: RunView) -> str:
     """When the run ended that computed what is shown: of a reused one, the run before."""
-    recorded = run.internals.recorded if run.internals.reused else None
-    ended = (recorded.tree if recorded is not None else run.tree).ended
+    ended = tree_in_file(run).ended
     try:
         return f"recorded {_utc(ended, '%Y-%m-%d %H:%M')}, " if ended and run.internals.finished else ""
     except (ValueError, OverflowError, OSError):
