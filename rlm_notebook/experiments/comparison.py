@@ -20,7 +20,7 @@ from .template import text_of
 #: A difference is shown if chance alone would give one as large less often than this.
 ALPHA = 0.05
 
-__all__ = ["Comparison", "MetricTable", "compared", "table_of_arms"]
+__all__ = ["Compared", "Comparison", "MetricTable", "compared", "table_of_arms"]
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from ..core.limits import NOTHING
+from ..core.limits import NOTHING, Usage
 from ..exceptions import ConfigurationError
 from ..runtime.recorded_run import RecordedRun
+from .comparison import Compared
 from .mapping import Summary
 from .row_runs import RowRuns
+from .row_store import RowRecord
 from .statistics import Interval, mean_interval
 
-if TYPE_CHECKING:
-    from .study import Cell, Study
-
 __all__ = ["StudyRows"]
+
+
+class Part(Protocol):
+    """One row in one arm with one seed, as far as a view reads it."""
+
+    @property
+    def row(self) -> int: ...
+    @property
+    def arm(self) -> Compared: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def keys(self) -> Sequence[str]: ...
+    @property
+    def record(self) -> RowRecord | None: ...
+    @property
+    def scores(self) -> Mapping[str, float | None]: ...
+
+
+class Watchable(Protocol):
+    """A study, as far as a view reads it."""
+
+    seeds: int
+
+    @property
+    def arms(self) -> Sequence[Compared]: ...
+    @property
+    def cells(self) -> Sequence[Part]: ...
+    @property
+    def internals(self) -> RowRuns: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def metrics(self) -> list[str]: ...
+    def inputs(self) -> Callable[[Any], str]: ...
+    def recorded(self, key: str) -> RecordedRun | None: ...
+    def read_ended(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class StudyRows:
@@ -23,7 +67,7 @@ class StudyRows:
 
     can_run_again = False
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Watchable) -> None:
         self._study = study
         self._cells = [(cell, key) for cell in study.cells for key in cell.keys]
         self.keys = [key for _, key in self._cells]
@@ -66,7 +110,7 @@ class StudyRows:
         """The arm, the row and what the arm's task uses of it, of each of the first `count` runs."""
         texts = self._study.inputs()
         for cell, key in self._cells[:count]:
-            draw = f", call {cell.keys.index(key) + 1}" if len(cell.keys) > 1 else ""
+            draw = f", call {list(cell.keys).index(key) + 1}" if len(cell.keys) > 1 else ""
             seed = f", seed {cell.seed}" if self._study.seeds > 1 else ""
             yield f"{cell.arm.label}: row {cell.row}{seed}{draw}: {texts(cell)}"
 
@@ -122,7 +166,7 @@ class StudyRows:
         }
 
 
-def _is_done(cell: Cell) -> bool:
+def _is_done(cell: Part) -> bool:
     return cell.record is not None and cell.record.state == "done"
 
 

@@ -28,9 +28,10 @@ from ..version import __version__
 from .arms import Arm, Grid, arms_of, matching
 from .best_of import voted
 from .comparison import Comparison, MetricTable, compared, table_of_arms
+from .live_study import StudyRows
 from .mapping import mode_of, store_for
 from .plot import Plot, scatter
-from .progress import say_unrecorded
+from .progress import progress_of_rows, say_unrecorded
 from .row_adoption import with_rows_beside
 from .row_runs import Job, RowRuns
 from .row_store import RowRecord, RowStore
@@ -556,6 +557,7 @@ def study(
     concurrency: int = 64,
     limit: int | None = None,
     mode: RunMode = "resume",
+    progress: bool = False,
 ) -> Study:
     """Compare ways to solve `task` over the rows of `data`; returns the `Study`, to be awaited for its end.
 
@@ -570,7 +572,7 @@ def study(
     `rlm_notebook.scorers`. `seeds` is how often each row is solved in each arm. `budget` is for everything, judges
     included. Data, `name`, `checkpoint` and `mode` are as of `engine.map`: what is recorded is not run again. Before
     the first call, scorers are checked against the columns; a function is tried once for this, with the first row and
-    an empty answer.
+    an empty answer. `progress` shows a bar or lines on standard error.
     Raises `ConfigurationError` and `CheckpointError`.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
@@ -600,8 +602,13 @@ def study(
     if name is None and checkpoint is None:
         say_unrecorded(f"the answers of {len(table)} rows in {len(arms)} arms", "study", [arm.engine for arm in arms])
 
-    async def whole() -> Study:
+    def start() -> None:
         made.start()
+        if progress:
+            made.at_end(progress_of_rows(StudyRows(made)).close)
+
+    async def whole() -> Study:
+        start()
         return await made
 
     try:
@@ -610,7 +617,7 @@ def study(
         return run_blocking(whole)
     if isinstance(engine, RecursiveEngine):
         return run_blocking(whole, thread_safe=engine.thread_safe)
-    made.start()
+    start()
     return made
 
 

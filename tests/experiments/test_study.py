@@ -75,6 +75,12 @@ def test_a_study_compares_a_tree_with_one_call() -> None:
     assert found.p == found.p_adjusted
 
 
+def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    studied(progress=True, limit=3)
+
+    assert "rlm: 6 of 6 rows done" in capsys.readouterr().err
+
+
 def test_the_frame_is_long_and_of_the_same_kind() -> None:
     study = studied(seeds=2)
 

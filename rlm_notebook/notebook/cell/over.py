@@ -41,7 +41,11 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
     that what finished can be read after an interrupt."""
     data = _table(session, str(options.over))
     row = options.as_ or "row"
-    task = cell.strip("\n") if options.raw else _task(session, cell, [*table_of(data).names, row, "row"])
+    task = (
+        cell.strip("\n")
+        if options.raw
+        else _task(session, cell, list(dict.fromkeys([*table_of(data).names, row, "row"])))
+    )
     engine, budget = engine_for_rows(session, options, lambda: _recorded_model(options, task))
     if options.mode != "replay":
         await engine.open_servers()
