@@ -34,7 +34,7 @@ from .output_type import OutputType
 from .ports.model import Message
 from .ports.run import Journal, Observer, VersionedJournal
 from .runtime.budget import BudgetMeter
-from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, one_of, priced
+from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, hints_at_options, one_of, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
 from .runtime.recorded_run import load_run
 from .runtime.reuse import as_recorded, needs_a_model, other_versions
@@ -129,6 +129,7 @@ class AsyncRecursiveEngine(EngineOptions):
             store=store,
         )
 
+    @hints_at_options
     def start(
         self,
         task: str,

@@ -16,7 +16,7 @@ from .core.limits import Budget
 from .core.plan import Plan
 from .core.redaction import Store
 from .exceptions import ConfigurationError
-from .runtime.config import EngineOptions, RunMode
+from .runtime.config import EngineOptions, RunMode, hints_at_options
 from .runtime.run_view import RunView
 from .types import Output
 
@@ -55,6 +55,7 @@ class RecursiveEngine(EngineOptions):
     def __repr__(self) -> str:
         return repr(self.async_engine).replace("Async", "", 1)
 
+    @hints_at_options
     def solve(
         self,
         task: str,

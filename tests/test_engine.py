@@ -193,3 +193,14 @@ def test_an_interrupt_cancels_the_run_keeps_what_finished_and_is_raised_again(tm
     assert data["status"] == "cancelled"
     assert [node["state"] for node in data["nodes"]] == ["cancelled", "done", "cancelled"]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["t.json"]
+
+
+async def test_an_option_of_the_engine_that_is_given_to_a_run_is_told_where_it_goes() -> None:
+    from rlm_notebook import AsyncRecursiveEngine
+
+    with pytest.raises(TypeError, match=r"start\(\) takes no approve: .*, AsyncRecursiveEngine\(..., approve=...\)"):
+        AsyncRecursiveEngine("offline").start("Go", approve=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"solve\(\) takes no max_depth: it is an option of the engine"):
+        RecursiveEngine("offline").solve("Go", max_depth=2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'aprove'"):
+        AsyncRecursiveEngine("offline").start("Go", aprove=True)  # type: ignore[call-arg]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 from ..caches.shared_replies import SharedReplies
 from ..core.context import RLMContext
@@ -35,11 +37,14 @@ __all__ = [
     "Quotes",
     "RunMode",
     "RunRequest",
+    "hints_at_options",
     "instance",
     "one_of",
     "priced",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 RunMode = Literal["resume", "fresh", "replay"]
 OnLimit = Literal["execute", "raise"]
 OnFailure = Literal["raise", "synthesize"]
@@ -100,6 +105,26 @@ class EngineOptions:
     def _arguments(self) -> dict[str, Any]:
         """All arguments by name, for a copy of the engine."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+
+
+def hints_at_options(method: Callable[P, T]) -> Callable[P, T]:
+    """A method of an engine that, given an option of the engine (`start(task, approve=True)`), says where it goes."""
+    known = inspect.signature(method).parameters
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs.keys() - known.keys():
+            # `approve` is declared by the engine that can wait for it.
+            if (name, method.__name__) == ("approve", "start") or any(
+                each.name == name for each in fields(EngineOptions)
+            ):
+                made = method.__qualname__.partition(".")[0]
+                raise TypeError(
+                    f"{method.__name__}() takes no {name}: it is an option of the engine, {made}(..., {name}=...)"
+                )
+        return method(*args, **kwargs)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,9 +277,6 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if value not in allowed:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
     return value
-
-
-T = TypeVar("T")
 
 
 def instance(name: str, value: Any, kind: type[T], example: str) -> T | None:
