@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     with lenient_streams():
         # The task follows the option, and is not its value.
-        return _executed(_parser().parse_args(["--code=planner" if each == "--code" else each for each in given]))
+        words = ["--code=planner" if each == "--code" else each for each in given]
+        options, unknown = _parser().parse_known_args(words)
+        if unknown:
+            # Not by `parse_args`, which would suggest nothing of the command's own.
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return _executed(options)
 
 
 def _executed(options: argparse.Namespace) -> int:
@@ -81,30 +86,23 @@ class _Parser(argparse.ArgumentParser):
         first = message.splitlines()[0]
         self.exit(2, f"{self.prog}: {first}; {hint}`{self.prog} --help` lists what there is\n")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuses unknown options itself: argparse leaves those of a command to the parser of all commands."""
-        found, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(command=_first_steps)
+    parser.set_defaults(command=_first_steps, parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     demo = commands.add_parser("demo", help="write and execute the quickstart notebook here")
     demo.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
-    demo.set_defaults(command=_demo)
+    demo.set_defaults(command=_demo, parser=demo)
     _run_options(commands.add_parser("run", help="solve a task in the terminal"))
     _map_options(commands.add_parser("map", help="solve a task for each row of a table, a file"))
     show = commands.add_parser("show", help="print a recorded run")
     show.add_argument("path", type=Path, help="the JSON file of the run")
     show.add_argument("--mermaid", action="store_true", help="print the tree as a Mermaid flowchart instead")
-    show.set_defaults(command=_show)
+    show.set_defaults(command=_show, parser=show)
     doctor = commands.add_parser("doctor", help="print what was found: versions, names of keys, where runs are saved")
-    doctor.set_defaults(command=_doctor)
+    doctor.set_defaults(command=_doctor, parser=doctor)
     return parser
 
 
@@ -146,7 +144,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
     parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
-    parser.set_defaults(command=_run)
+    parser.set_defaults(command=_run, parser=parser)
 
 
 def _map_options(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +166,7 @@ def _map_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of all rows")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of all rows")
     parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
-    parser.set_defaults(command=_map)
+    parser.set_defaults(command=_map, parser=parser)
 
 
 # -- run, map and show ------------------------------------------------------------------------------------------------
