@@ -6,7 +6,15 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CHARACTERS_OF_IMAGE", "Content", "ImagePart", "content_characters", "content_text", "joined_content"]
+__all__ = [
+    "CHARACTERS_OF_IMAGE",
+    "Content",
+    "ImagePart",
+    "PicturedText",
+    "content_characters",
+    "content_text",
+    "joined_content",
+]
 
 #: What an image counts for in estimates, in characters; providers count 800 to 1,700 tokens for one.
 CHARACTERS_OF_IMAGE = 6_000
@@ -32,6 +40,17 @@ class ImagePart:
     @property
     def data_url(self) -> str:
         return f"data:{self.media_type};base64,{self.base64}"
+
+
+class PicturedText(str):
+    """A text with images beside it: the result of a tool. Only models that see images get them, and no record."""
+
+    images: tuple[ImagePart, ...]
+
+    def __new__(cls, text: str, images: tuple[ImagePart, ...]) -> PicturedText:
+        made = super().__new__(cls, text)
+        made.images = images
+        return made
 
 
 #: The content of a message. Only models with `Capabilities.images` get a list.

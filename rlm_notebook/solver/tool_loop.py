@@ -30,7 +30,7 @@ from typing import Any
 
 from ..concurrency.cancellation import apart, is_failure
 from ..concurrency.threads import calling_thread, in_daemon_thread
-from ..core.content import Content, ImagePart
+from ..core.content import Content, ImagePart, PicturedText
 from ..core.error_text import described, error_text
 from ..core.events import Replied, Retried, ToolCalled, ToolReturned
 from ..core.finish_reason import cut_off, ended_early
@@ -85,6 +85,8 @@ class ToolLoop:
         #: The secret arguments that the model has given to tools, the longest first.
         self._secrets: list[str] = []
         self._paid = False
+        #: The images beside results, by the ids of their calls.
+        self._images: dict[str, tuple[ImagePart, ...]] = {}
         #: The reasoning of the rounds so far.
         self._thoughts: list[str] = []
         #: The id of a tool call that was cut off, and why.
@@ -240,7 +242,9 @@ class ToolLoop:
         ]
 
     async def _with_image(self, call: ToolCall, content: str) -> Content:
-        """The result of a call with the image that it shows: the record has only its place and its digest."""
+        """The result of a call with the images that it shows: the record has only its text."""
+        if images := self._images.pop(call.id, ()):
+            return [content, *(part for image in images for part in (f"# Image: {image.label}", image))]
         if call.name != VIEW_TOOL or call.name not in self._tools or not isinstance(call.arguments, dict):
             return content
         try:
@@ -295,6 +299,8 @@ class ToolLoop:
                 if (shown := self._without_secrets(without_keys(message))) == message:
                     raise
                 raise ToolError(shown, fatal=True, node=self._node) from None
+        if isinstance(content, PicturedText) and self._model.capabilities.images:
+            self._images[call.id] = content.images
         content = self._without_secrets(plain_text(content))
         reads: dict[str, str] = {}
         if ok and call.name in REFERENCE_TOOLS and isinstance(call.arguments, dict):
@@ -500,4 +506,5 @@ async def _call_tool(tool: Tool, arguments: dict[str, Any] | str) -> str:
 
 def _text_of(result: Any) -> str:
     """A tool's result as the model reads it, without the API keys of this process."""
-    return without_keys(as_text(result))
+    text = without_keys(as_text(result))
+    return PicturedText(text, result.images) if isinstance(result, PicturedText) else text

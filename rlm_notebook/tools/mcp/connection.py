@@ -37,6 +37,7 @@ from mcp_types import Implementation
 from pydantic import ValidationError
 
 from ...concurrency.loop_thread import background_loop
+from ...core.content import PicturedText
 from ...core.error_text import described
 from ...core.text import printable
 from ...exceptions import ConfigurationError, ToolError
@@ -45,7 +46,7 @@ from ...version import __version__
 from .address import Address, Launch
 from .http import Http
 from .offers import Approval, Offers, offers_of
-from .results import text_of_resource, text_of_result
+from .results import images_of_result, text_of_resource, text_of_result
 from .stdio import Stdio
 
 __all__ = ["RESTARTS", "Connection"]
@@ -262,7 +263,8 @@ class Connection:
         text = without_keys(text_of_result(result, self._most))
         if result.is_error:
             raise ToolError(text or f"{name} failed without a word")
-        return text
+        images = images_of_result(result, name)
+        return PicturedText(text, images) if images else text
 
     async def _asked(self, what: str, ask: Callable[[Client], Awaitable[Any]], read: Callable[[Any], T]) -> T:
         client = await self._client()

@@ -4,12 +4,20 @@ without a word."""
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from ...core.content import ImagePart
 from ...core.text import printable, well_formed
+from ...documents.extraction import Unreadable
+from ...documents.images import image_part
 
-__all__ = ["limited", "text_of_resource", "text_of_result"]
+__all__ = ["images_of_result", "limited", "text_of_resource", "text_of_result"]
+
+#: Of one result, and the bytes of one as base64.
+MOST_IMAGES, MOST_OF_IMAGE = 10, 5_000_000
 
 
 def text_of_result(result: Any, most: int) -> str:
@@ -19,6 +27,17 @@ def text_of_result(result: Any, most: int) -> str:
     if structured is not None and not _is_said(structured, parts, result.content):
         parts.append(json.dumps(_without_media(structured), ensure_ascii=False))
     return limited(well_formed("\n".join(parts)), most)
+
+
+def images_of_result(result: Any, name: str) -> tuple[ImagePart, ...]:
+    """The images among the content, for models that see them; one that is too large or damaged is left out."""
+    found: list[ImagePart] = []
+    for block in result.content:
+        if block.type != "image" or len(block.data) > MOST_OF_IMAGE or len(found) == MOST_IMAGES:
+            continue
+        with suppress(ValueError, Unreadable):
+            found.append(image_part(f"{name} image {len(found) + 1}", b64decode(block.data, validate=True)))
+    return tuple(found)
 
 
 def text_of_resource(result: Any) -> str:
@@ -39,7 +58,8 @@ def _block(block: Any) -> str:
     if block.type in ("image", "audio"):
         # Base64 has four characters for three bytes.
         size = len(block.data) * 3 // 4
-        return f"[{block.type} {printable(block.mime_type)}, about {size:,} bytes: left out, only text is passed on]"
+        who = "only models that see images get it" if block.type == "image" else "left out, only text is passed on"
+        return f"[{block.type} {printable(block.mime_type)}, about {size:,} bytes: {who}]"
     if block.type == "resource_link":
         name = f" ({printable(block.name)})" if block.name else ""
         return f"[resource {printable(block.uri)}{name}: linked, not read]"

@@ -102,7 +102,7 @@ def test_a_version_changes_with_the_schema_and_the_whole_description_and_with_no
         ({"content": [{"type": "text", "text": "one"}], "structuredContent": {"n": 1}}, 'one\n{"n": 1}'),
         (
             {"content": [{"type": "image", "data": "AAAA", "mimeType": "image/png"}]},
-            "[image image/png, about 3 bytes: left out, only text is passed on]",
+            "[image image/png, about 3 bytes: only models that see images get it]",
         ),
         (
             {"content": [{"type": "resource_link", "uri": "notes://1", "name": "one"}]},

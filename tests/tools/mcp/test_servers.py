@@ -79,7 +79,7 @@ def test_what_a_server_offers_arrives(server: MCPServer) -> None:
         "3 notes on cats",
         "5 notes on cats",
     )
-    assert server.picture() == "[image image/png, about 3,000 bytes: left out, only text is passed on]"
+    assert server.picture() == "[image image/png, about 3,000 bytes: only models that see images get it]"
     assert server.numbers().split() == ["{", '"numbers":', "[", "1,", "2,", "3", "]", "}"]
     assert server.read("notes://index") == "cats, dogs"
     assert server.resources == [("notes://index", "index", "The list of notes.")]

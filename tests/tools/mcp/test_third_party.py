@@ -81,7 +81,7 @@ def test_everything(server: MCPServer) -> None:
     assert server.echo(message="hi") == "Echo: hi"
     assert "5" in server["get-sum"](a=2, b=3)
     assert json.loads(server["get-structured-content"](location="Chicago")).keys() >= {"temperature"}
-    assert "[image image/png, about 4,035 bytes: left out" in server["get-tiny-image"]()
+    assert "[image image/png, about 4,035 bytes: only models" in server["get-tiny-image"]()
     assert "linked, not read]" in server["get-resource-links"](count=2)
     assert "completed" in server["trigger-long-running-operation"](duration=1, steps=2)
     uri, *_ = server.resources[0]
