@@ -125,6 +125,10 @@ class StudyRows:
     def live_run(self, number: int) -> Any:
         return self.internals.run_of(self.keys[number]) if 0 <= number < len(self.keys) else None
 
+    def title_of(self, number: int) -> str:
+        cell, _ = self._cells[number]
+        return f"{cell.arm.label}: row {cell.row}"
+
     def pause(self) -> None:
         self._study.pause()
 

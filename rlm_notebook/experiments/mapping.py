@@ -321,6 +321,10 @@ class Experiment:
         """None: a map is no comparison."""
         return []
 
+    def title_of(self, row: int) -> str:
+        """The title of a row's tree in a view."""
+        return f"row {row}"
+
     @property
     def keys(self) -> list[str]:
         """The key of each row; equal rows have equal keys."""

@@ -146,6 +146,7 @@ async def test_the_arms_of_a_study_fill_while_it_runs() -> None:
 
     view._answer({"t": "open", "row": 2})
     assert view.box.children[1]._run.tree.root.result == "<b>first</b>"
+    assert view.box.children[1]._meta["title"] == "vote: row 0"
     model.gate.set()
     await compared
     await until(lambda: view._head["status"] == "done")

@@ -131,7 +131,9 @@ class RowsView(anywidget.AnyWidget):
             self._open, self.box.children = -1, (self,)
             return
         live = self._experiment.live_run(row)
-        tree = TreeView(live if live is not None else self._experiment.run(row), title=f"row {row}", unfolded=True)
+        tree = TreeView(
+            live if live is not None else self._experiment.run(row), title=self._experiment.title_of(row), unfolded=True
+        )
         before = self.box.children[1:]
         self._open, self.box.children = row, (self, tree)
         for each in before:
