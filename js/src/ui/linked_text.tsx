@@ -21,7 +21,8 @@ export const PLAIN_SETTING: TextSetting = { title: () => undefined, open: () => 
 
 export const TextContext = createContext(PLAIN_SETTING);
 
-const REFERENCE = /\[(0(?:\.\d+)*)\]/;
+/** In code, `answers[0]` is the first of them. */
+const REFERENCE = /(?<![\w)\]](?=\[0\]))\[(0(?:\.\d+)*)\]/;
 
 function reference(id: string, { title, open }: TextSetting): ComponentChildren {
   const name = title(id);
