@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:d4483a6ee4ba266a8d52a5f35fe73454a251aa64f9b4483f0043d8fb2a06e8d0 */
+/* rlm_notebook widget, experiment, sources sha256:2f6278248ac41ea7bd4d045bfa836c960e325c4a9769ecbcc86f578144a5b6de */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
