@@ -41,6 +41,8 @@ AUDITED = [
 NOT_OURS = "lite"
 BROKEN = "async () => (await axe.run()).violations.map(rule => `${rule.id}: ${rule.nodes[0].html.slice(0, 120)}`)"
 LOOK = "scheme => document.body.setAttribute('data-md-color-scheme', scheme)"
+#: Else a page is judged between two looks.
+AT_ONCE = "*, *::before, *::after { transition: none !important; animation: none !important }"
 WIDER = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -80,6 +82,7 @@ def _faults(browser: Any, base: str, pages: list[str], audited: set[str]) -> Ite
     tab.on("console", lambda message: message.type == "error" and said.append(message.text))
     for page in pages:
         tab.goto(base + page)
+        tab.add_style_tag(content=AT_ONCE)
         if page in audited:
             tab.add_script_tag(path=str(ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"))
         for media, scheme, width in LOOKS:

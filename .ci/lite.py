@@ -149,7 +149,11 @@ def _page(packages: list[str]) -> None:
     (page / "jupyter-lite.json").write_text(
         json.dumps({"jupyter-lite-schema-version": 0, "jupyter-config-data": settings})
     )
-    overrides = {"@jupyterlab/apputils-extension:themes": {"adaptive-theme": True}}
+    overrides = {
+        "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
+        # A tree has its own height, and is not cut off.
+        "@jupyter-notebook/notebook-extension:scroll-output": {"autoScrollOutputs": False},
+    }
     (page / "overrides.json").write_text(json.dumps(overrides))
 
 
