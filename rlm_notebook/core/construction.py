@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from typing import Any, TypeVar
 
 __all__ = ["changer", "fast_init"]
 
-T = TypeVar("T", bound="DataclassInstance")
+T = TypeVar("T")
 
 
 def fast_init(cls: type[T]) -> type[T]:
     """Give a frozen dataclass with slots an `__init__` that takes half the time. It must have no `__post_init__`."""
     names: dict[str, Any] = {"MISSING": MISSING}
     positional, by_name, lines = ["self"], ["*"], []
-    for each in fields(cls):
+    # Whether a class is a dataclass, types of decorators cannot say.
+    dataclass_given: Any = cls
+    for each in fields(dataclass_given):
         if not each.init:
             continue
         name, value = each.name, each.name
@@ -55,6 +54,8 @@ def changer(cls: type[T]) -> Callable[..., T]:
     namespace = {"__slots__": cls.__dict__["__slots__"], "__setattr__": object.__setattr__}
     names: dict[str, Any] = {"new": object.__new__, "Open": type(cls.__name__, cls.__bases__, namespace), "cls": cls}
     functions: dict[tuple[str, ...], Callable[..., T]] = {}
+    dataclass_given: Any = cls
+    all_names = [each.name for each in fields(dataclass_given)]
 
     def changed(old: T, /, **changes: Any) -> T:
         combination = tuple(changes)
@@ -62,10 +63,7 @@ def changer(cls: type[T]) -> Callable[..., T]:
             lines = [
                 f"def copy_with({', '.join(['old', '/', *combination])}):",
                 "    copy = new(Open)",
-                *(
-                    f"    copy.{each.name} = {each.name if each.name in combination else f'old.{each.name}'}"
-                    for each in fields(cls)
-                ),
+                *(f"    copy.{name} = {name if name in combination else f'old.{name}'}" for name in all_names),
                 "    copy.__class__ = cls",
                 "    return copy",
             ]
