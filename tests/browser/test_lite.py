@@ -129,15 +129,10 @@ def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, c
     tutorial.nothing_failed()
 
 
-def test_a_run_that_is_not_recorded_is_made_in_the_page(opened: Any) -> None:
+def test_a_tutorial_of_python_cells_runs_in_the_dark_theme(opened: Any) -> None:
     tutorial = opened("04_exploring_a_run", scheme="dark")
-    tutorial.tab.locator(".jp-CodeCell .cm-line", has_text="%%rlm -m model -n factory").click()
-    tutorial.tab.keyboard.press("End")
-    tutorial.tab.keyboard.type(" --mode fresh")
     tutorial.run_all()
-    tutorial.tab.wait_for_selector('.rn[data-status="done"]', state="attached")
     tutorial.ended()
-    assert "reused" not in tutorial.tab.locator(".rn[data-status]").first.inner_text()
     tutorial.node_opens(1)
     tutorial.shoot("lite-dark")
     tutorial.nothing_failed()
