@@ -188,7 +188,7 @@ async def read_beside(read: Callable[[str], T], text: str) -> T:
 def can_suspend() -> bool:
     """Whether a blocking caller in a browser can wait for a coroutine (JSPI, in Chromium from 137 on)."""
     try:
-        from pyodide.ffi import can_run_sync
+        from pyodide.ffi import can_run_sync  # pyright: ignore[reportMissingImports]
     except ImportError:
         return False
     return bool(can_run_sync())
@@ -196,7 +196,7 @@ def can_suspend() -> bool:
 
 def suspend_until(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine, where `can_suspend()`."""
-    from pyodide.ffi import run_sync
+    from pyodide.ffi import run_sync  # pyright: ignore[reportMissingImports]
 
     error: BaseException | None = None
 

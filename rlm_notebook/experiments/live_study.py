@@ -87,7 +87,8 @@ class StudyRows:
     @property
     def summary(self) -> Summary:
         """Of the runs of all arms; several calls of one row are several runs."""
-        runs, count = self.internals, dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
+        runs = self.internals
+        count: dict[str, int] = dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
         for key in self.keys:
             count[runs.state(key)[0]] += 1
         used = self._study.usage
