@@ -129,8 +129,8 @@ def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, c
     tutorial.nothing_failed()
 
 
-def test_a_tutorial_of_python_cells_runs_in_the_dark_theme(opened: Any) -> None:
-    tutorial = opened("04_exploring_a_run", scheme="dark")
+def test_the_page_follows_a_dark_system(opened: Any) -> None:
+    tutorial = opened("01_quickstart", scheme="dark")
     tutorial.run_all()
     tutorial.ended()
     tutorial.node_opens(1)
