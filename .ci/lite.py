@@ -24,8 +24,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "lite"
 SITE = BUILD / "site"
-#: The tutorials that need no package beyond those in `_wheels`.
-TUTORIALS = "0[1-6]_*"
+#: The tutorials that need no package beyond those in `_wheels`, and no process beside the kernel.
+TUTORIALS = ("0[1-7]_*", "10_*")
 TOOLS = ["jupyterlite-core>=0.8,<0.9", "jupyterlite-pyodide-kernel>=0.8,<0.9", "jupyter_server", "ipywidgets", "uv"]
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
 RUNTIME = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "package.json"]
@@ -90,7 +90,7 @@ def _wheels(tools: Path, info: dict[str, str]) -> Iterator[Path]:
     yield max(carried.glob("widgetsnbextension-4*.whl"))
 
     python = ".".join(info["python"].split(".")[:2])
-    wanted = "\n".join([*map(str, ours.glob("*.whl")), "comm", "micropip"])
+    wanted = "\n".join([*map(str, ours.glob("*.whl")), "comm", "micropip", "pypdfium2"])
     resolved = subprocess.run(
         [tools / "bin" / "uv", "pip", "compile", "-q", "--no-header", "--no-annotate",
          "--python-platform", "wasm32-pyodide2025", "--python-version", python, "-"],
@@ -135,7 +135,7 @@ def _locked(wheel: Path) -> dict[str, Any]:
 def _page(packages: list[str]) -> None:
     """The tutorials, and the settings of the page."""
     page = BUILD / "page"
-    for path in (ROOT / "notebooks").glob(f"{TUTORIALS}.ipynb"):
+    for path in (found for each in TUTORIALS for found in sorted((ROOT / "notebooks").glob(f"{each}.ipynb"))):
         # Each in a folder of its own: a cell looks for its run in all files beside its notebook, one request for each.
         folder = page / "files" / path.stem
         runs = path.with_suffix(".rlm")

@@ -129,6 +129,41 @@ def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, c
     tutorial.nothing_failed()
 
 
+def test_a_new_run_is_seen_while_its_cell_runs(opened: Any) -> None:
+    tutorial = opened("04_exploring_a_run")
+    tab = tutorial.tab
+    cell = tab.locator(".jp-Notebook .jp-CodeCell .cm-content")
+    cell.first.click()
+    tab.keyboard.press("Control+Enter")
+    tab.wait_for_function("() => /^\\[1\\]/m.test(document.querySelector('.jp-Notebook').innerText)")
+    cell.nth(1).click()
+    tab.keyboard.press("Control+a")
+    tab.keyboard.insert_text("%%rlm -m model -n factory --mode fresh\nShould we build a battery factory?")
+    # What a page sees is noted in the page, because questions from here would come too late.
+    tab.evaluate(
+        """() => { window.seen = new Set(); window.watching = setInterval(() => {
+            const tree = document.querySelector('.rn[data-status=running]');
+            if (tree) for (const row of tree.querySelectorAll('[data-state]')) window.seen.add(row.dataset.state);
+        }, 20); }"""
+    )
+    tab.keyboard.press("Control+Enter")
+    tab.wait_for_selector(".rn[data-status=done]")
+    states = set(tab.evaluate("() => { clearInterval(window.watching); return [...window.seen]; }"))
+    assert {"planning", "done"} <= states, states
+    assert states & {"running", "waiting", "synthesizing"}, states
+    tutorial.nothing_failed()
+
+
+@pytest.mark.parametrize("name", ["04_exploring_a_run", "07_code_nodes", "10_sources_and_quotes"])
+def test_a_tutorial_runs_to_its_end_and_its_tree_is_filled(opened: Any, name: str) -> None:
+    tutorial = opened(name)
+    tutorial.run_all()
+    tutorial.ended()
+    tutorial.tab.locator(".rn[data-status]").first.scroll_into_view_if_needed()
+    tutorial.tab.wait_for_selector(".rn[data-status=done]")
+    tutorial.nothing_failed()
+
+
 def test_the_page_follows_a_dark_system(opened: Any) -> None:
     tutorial = opened("01_quickstart", scheme="dark")
     tutorial.run_all()
