@@ -129,6 +129,9 @@ def test_rows_move_and_pause_and_resume_act_during_the_cell(lab: Any, open_noteb
 
 def test_a_result_is_edited_during_the_cell(lab: Any, open_notebook: Any, host: str) -> None:
     page, wire, path = opened(lab, open_notebook, host, "edit", "str(_)[:2000]")
+    # However slow the machine is, the run waits for the edit.
+    press(page, "Pause")
+    wire.expect(page, "pause")
     done = page.tab.locator('.rn [role=row][data-state="done"]').first
     done.click()
     press(page, "Edit & re-run")
