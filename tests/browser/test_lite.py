@@ -181,5 +181,7 @@ def test_the_page_and_the_tree_fit_a_phone(opened: Any) -> None:
     tree = tutorial.tab.locator(".rn[data-status]").first
     assert tree.evaluate("tree => tree.scrollWidth <= tree.clientWidth && tree.clientWidth <= 400")
     tree.scroll_into_view_if_needed()
+    # It is drawn once it is in sight.
+    tutorial.tab.wait_for_selector(".rn[data-status=done]")
     tutorial.shoot("lite-400")
     tutorial.nothing_failed()
