@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.support.amounts import FULL
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 
+TUTORIALS = ["02_agents_tools_context", "03_edit_replay_diff", "04_exploring_a_run", "05_at_home_in_jupyter",
+             "06_models_and_cost", "07_code_nodes", "10_sources_and_quotes"]  # fmt: skip
 SITE = Path(__file__).parents[2] / "build" / "lite" / "site"
 #: Milliseconds for Python to start in the page, on a busy machine.
 START = 900_000
@@ -154,7 +157,7 @@ def test_a_new_run_is_seen_while_its_cell_runs(opened: Any) -> None:
     tutorial.nothing_failed()
 
 
-@pytest.mark.parametrize("name", ["04_exploring_a_run", "07_code_nodes", "10_sources_and_quotes"])
+@pytest.mark.parametrize("name", TUTORIALS if FULL else TUTORIALS[-1:])
 def test_a_tutorial_runs_to_its_end_and_its_tree_is_filled(opened: Any, name: str) -> None:
     tutorial = opened(name)
     tutorial.run_all()
