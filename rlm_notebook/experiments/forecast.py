@@ -18,6 +18,9 @@ __all__ = ["Estimate", "Forecast", "forecast_of", "total_of_rest"]
 DRAWS = 600
 MOST_DRAWN = 300
 LEVEL = 0.95
+#: No row is taken to use more than this many times what the dearest row of the pilot did. A few rows far apart would
+#: otherwise leave room for any amount.
+MOST_BEYOND = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +155,11 @@ def _log_normal(values: Sequence[float], left: int, random: Random) -> tuple[flo
     logs = [math.log(value) for value in values]
     count, center, spread = len(logs), mean(logs), stdev(logs)
     totals = []
-    drawn = min(left, MOST_DRAWN)
+    drawn, most = min(left, MOST_DRAWN), max(logs) + math.log(MOST_BEYOND)
     for _ in range(DRAWS):
         sigma = spread * math.sqrt((count - 1) / (2 * random.gammavariate((count - 1) / 2, 1)))
         mu = random.gauss(center, sigma / math.sqrt(count))
-        totals.append(sum(random.lognormvariate(mu, sigma) for _ in range(drawn)) * left / drawn)
+        totals.append(sum(math.exp(min(random.normalvariate(mu, sigma), most)) for _ in range(drawn)) * left / drawn)
     return _quantiles(totals)
 
 

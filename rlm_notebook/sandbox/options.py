@@ -80,6 +80,11 @@ def code_options(code: Any) -> CodeSandbox | None:
 
 def require_available(options: CodeSandbox) -> None:
     """Raise `ConfigurationError` if the sandbox cannot run here, before anything is paid; cheap."""
+    if sys.platform == "emscripten":
+        raise ConfigurationError(
+            "code=...: no sandbox runs in a browser, so cells cannot be computed here; replay a recorded run, or use a "
+            "kernel outside the browser"
+        )
     if options.kind == "monty" and find_spec("pydantic_monty") is None:
         raise ConfigurationError(
             'code=...: the sandbox "monty" is not installed; run `pip install "rlm-notebook[code]"`, or use '

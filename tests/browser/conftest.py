@@ -148,13 +148,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def started_playwright() -> Iterator[Any]:
+    """A process can have one only."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
-        yield launched
-        launched.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(started_playwright: Any) -> Iterator[Any]:
+    launched = started_playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+    yield launched
+    launched.close()
 
 
 class Page:

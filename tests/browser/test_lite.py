@@ -48,13 +48,10 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def offline_browser(site: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE], timeout=START)
-        yield launched
-        launched.close()
+def offline_browser(site: str, started_playwright: Any) -> Iterator[Any]:
+    launched = started_playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE], timeout=START)
+    yield launched
+    launched.close()
 
 
 class Tutorial:

@@ -69,6 +69,13 @@ def test_degenerate_pilots_give_numbers(values: list[float]) -> None:
     assert found.low <= found.value <= found.high
 
 
+@pytest.mark.parametrize("values", [[0.5, 0.00001], [2.1, 0.0008], [1e-300, 1e300], [5e-324, 1.0, 1.0]])
+def test_a_few_rows_far_apart_leave_room_for_what_such_rows_can_use(values: list[float]) -> None:
+    found = total_of_rest(values, [1.0] * len(values), [1.0] * 10)
+
+    assert 0 <= found.low <= found.value <= found.high <= 10 * 100 * max(values) * 1.0001
+
+
 def priced(request: Request) -> Reply:
     """A model whose answers have very different lengths, always the same for the same task."""
     tokens = round(100 * Random(f"{request.facts.task}!").lognormvariate(0, 1))

@@ -59,7 +59,7 @@ def plan(facts: NodeFacts, *, code: bool = False) -> str:
             return _json({"thoughts": split.why, "decision": "RECURSE", "answer": None, "sub_tasks": sub_tasks})
     return _json(
         {
-            "thoughts": "Nothing in the structure of the task divides it.",
+            "thoughts": "Nothing in the structure of the task divides it, or its text is short enough for one call.",
             "decision": "EXECUTE",
             "answer": None,
             "sub_tasks": [],
