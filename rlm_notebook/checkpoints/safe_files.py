@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core.text import repeated
 from ..exceptions import CheckpointError
 
 __all__ = ["LARGEST_FILE", "LARGEST_JOURNAL", "parse_json", "read_header", "read_whole", "require_regular", "unusable"]
@@ -29,7 +30,8 @@ _SUSPICIOUS = 32 * 1024 * 1024
 _BYTES_A_BRACKET = 5
 _LONGEST_HEAD = 1024 * 1024
 _CONFLICT = re.compile(rb"^<{7} .*$", re.MULTILINE)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_CHARACTER = r'[^"\\]|\\.'
+_STRING = re.compile(f'"{repeated(_CHARACTER)}"'.encode(), re.DOTALL)
 
 
 def require_regular(paths: Iterable[Path]) -> None:

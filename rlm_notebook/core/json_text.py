@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .text import end_of, well_formed_value
+from .text import end_of, repeated, well_formed_value
 
 __all__ = ["DECODER", "JsonText", "json_values", "json_whole"]
 
@@ -38,10 +38,10 @@ DECODER = _Decoder(strict=False)
 
 # A string. One that never ends goes to the end of the text: a reply that was cut off in the middle of one must not be
 # searched again from each of its quotes.
-_STRING = r'"(?>[^"\\]+|\\.)*+(?:"|\\?\Z)'
+_STRING = '"' + repeated(r'[^"\\]++|\\.') + r'(?:"|\\?\Z)'
 # One in single quotes: an apostrophe in it is no end, because something else follows.
-_SINGLE = r"(?<=[{\[,:\s])'((?>[^'\\]+|\\.|'(?!\s*[,:}\]]))*+)(?:'|\\?\Z)"
-_COMMENT = r"//[^\n]*+|/\*(?>[^*]+|\*(?!/))*+(?:\*/|\Z)|(?<=[\s,{\[])\#[^\n]*+"
+_SINGLE = r"(?<=[{\[,:\s])'(" + repeated(r"[^'\\]++|\\.|'(?!\s*[,:}\]])") + r")(?:'|\\?\Z)"
+_COMMENT = r"//[^\n]*+|/\*" + repeated(r"[^*]++|\*(?!/)") + r"(?:\*/|\Z)|(?<=[\s,{\[])\#[^\n]*+"
 
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 _SINGLE_QUOTED = re.compile(rf"({_STRING})|{_SINGLE}", re.DOTALL)
@@ -60,10 +60,10 @@ _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
 _HEAD = re.compile(r"[`~]*[\w+-]*\s*\Z")
 _OPENS_OBJECT = re.compile(rf"""\{{\s*(?:["'}}]|[A-Za-z_$][\w$-]*\s*:|{_COMMENT}|\Z)""", re.DOTALL)
 _SCALAR = rf"(?:{_STRING}|'[^'\n]*+'|-?\d[\d.eE+-]*+|(?:true|false|null|None|True|False)\b)"
-_LIST_OF_SCALARS = re.compile(rf"\[\s*(?:{_SCALAR}\s*,?\s*)*+", re.DOTALL)
+_LIST_OF_SCALARS = re.compile(r"\[\s*" + repeated(_SCALAR + r"\s*,?\s*"), re.DOTALL)
 _CUT_WORD = re.compile(r"-?\w*\Z")
 #: The content of a value up to its next bracket.
-_INSIDE = re.compile(rf"""(?:[^"'{{}}\[\]/\#]++|{_STRING}|{_SINGLE}|{_COMMENT}|['/\#])*+""", re.DOTALL)
+_INSIDE = re.compile(repeated(rf"""[^"'{{}}\[\]/\#]++|{_STRING}|{_SINGLE}|{_COMMENT}|['/\#]"""), re.DOTALL)
 #: A member after a value: then the value belongs to an object whose beginning is missing.
 _NEXT_MEMBER = re.compile(r'\s*,\s*"[^"\n]{0,200}"\s*:')
 _PARTNER = {"}": "{", "]": "["}
@@ -126,7 +126,7 @@ def json_values(text: str) -> Iterator[Any]:
     yield from whole if whole is not None else JsonText.of(text).values()
 
 
-_ONE_BLOCK = re.compile(r"(`{3,}|~{3,})\w*\s+((?:(?!```|~~~).)*+)\1", re.DOTALL)
+_ONE_BLOCK = re.compile(r"(`{3,}|~{3,})\w*\s+(" + repeated("(?!```|~~~).") + r")\1", re.DOTALL)
 
 
 class _Reader:

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from .json_text import DECODER
 from .plan import Plan, PlannedTask, UnusablePlan, parse_plan, planned_task
-from .text import end_of
+from .text import end_of, repeated
 
 __all__ = ["PlanReader", "TooManyTasks", "answer_so_far", "parse_long_plan"]
 
@@ -45,9 +45,11 @@ _LONGEST_KEY = 100
 
 _BETWEEN = re.compile(r"[\s,]*+")
 _MARK = re.compile(r'["{}\[\]]')
-_ANSWER = re.compile(r'"answer"\s*:\s*"((?:[^"\\]++|\\.)*+)', re.DOTALL)
+#: The text of a string.
+_TEXT = repeated(r'[^"\\]++|\\.')
+_ANSWER = re.compile(r'"answer"\s*:\s*"(' + _TEXT + ")", re.DOTALL)
 _HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z|\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
-_IN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_IN_STRING = re.compile(_TEXT, re.DOTALL)
 #: The most brackets and strings in one element. A sub-task has about ten, and each is a step in Python.
 _MOST_MARKS = 10_000
 

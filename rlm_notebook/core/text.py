@@ -11,9 +11,18 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "duration", "end_of", "printable", "well_formed", "well_formed_value"]
+__all__ = ["Halves", "duration", "end_of", "printable", "repeated", "well_formed", "well_formed_value"]
 
 REPLACEMENT = "\ufffd"
+
+
+def repeated(alternatives: str) -> str:
+    """The expression for any number of these, as many as there are, without a way back.
+
+    Python before 3.11.5 matches a possessive group wrongly (python/cpython#106052). An atomic one means the same; it
+    remembers each repetition until its end, which costs memory in long texts.
+    """
+    return f"(?:{alternatives})*+" if sys.version_info >= (3, 11, 5) else f"(?>(?:{alternatives})*)"
 
 
 def end_of(pattern: re.Pattern[str], text: str, start: int = 0, limit: int = sys.maxsize) -> int:
