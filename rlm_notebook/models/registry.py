@@ -1,7 +1,8 @@
 """The table of providers, and from what users name to a `Model`.
 
 A provider is one row here: specs, keys, addresses, extras, the default model, completion, `%rlm models` and
-`%rlm doctor` derive from it. Nothing here sends a request: what answers on this machine is found in `discovery.py`.
+`%rlm doctor` derive from it. The row names the class of its models, which is imported for the first of them: who reads
+the table needs no adapter. Nothing here sends a request: what answers on this machine is found in `discovery.py`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from ..core.text import printable
 from ..exceptions import ConfigurationError
 from ..ports.model import Model
-from .anthropic import AnthropicModel
-from .callable import CallableModel
-from .openai import OpenAIModel
 from .provider.http_clients import without_credentials
 
 __all__ = [
@@ -38,15 +37,16 @@ __all__ = [
 class Provider:
     """A provider, hosted or on this machine.
 
-    `name` begins its specs ("openai:NAME") and is its name in the price table; `make` gives a model by its own name.
-    A hosted one has a key, in the environment variable `key_env`, and needs `package`, which the extra of the same
-    name installs; `url_env` is the variable that redirects its calls, `default` the model that is used when the key is
-    set and none was chosen, and `family` how the names of its models begin, where they tell. A local one has the
-    address at which it listens by default, and `detected` says that no other kind of server is usual there.
+    `name` begins its specs ("openai:NAME") and is its name in the price table; `model_class` is the place of the class
+    of its models, "MODULE:CLASS" in this package. A hosted one has a key, in the environment variable `key_env`, and
+    needs `package`, which the extra of the same name installs; `url_env` is the variable that redirects its calls,
+    `default` the model that is used when the key is set and none was chosen, and `family` how the names of its models
+    begin, where they tell. A local one speaks chat completions at `local_url`, unless it is configured otherwise, and
+    `detected` says that no other kind of server is usual there.
     """
 
     name: str
-    make: Callable[[str], Model]
+    model_class: str
     key_env: str = ""
     url_env: str = ""
     package: str = ""
@@ -54,6 +54,14 @@ class Provider:
     family: str = ""
     local_url: str = ""
     detected: bool = False
+
+    def make(self, model: str) -> Model:
+        """The model of this name, which is the provider's own."""
+        module, _, name = self.model_class.partition(":")
+        model_class: Callable[..., Model] = getattr(import_module(f".{module}", __package__), name)
+        if self.local_url:
+            return model_class(model, base_url=self.local_url, label=f"{self.name}:{model}")
+        return model_class(model)
 
     @property
     def spec(self) -> str:
@@ -70,33 +78,27 @@ class Provider:
         return find_spec(self.package) is not None
 
 
-def _local(name: str, url: str, *, detected: bool = True) -> Provider:
-    def make(model: str) -> Model:
-        return OpenAIModel(model, base_url=url, label=f"{name}:{model}")
-
-    return Provider(name, make, local_url=url, detected=detected)
-
-
+_OPENAI = "openai:OpenAIModel"
 #: By name. Of the hosted ones, the first whose key is set and whose package is installed is the default; their default
 #: models are small, cheap, and follow a schema.
 PROVIDERS = {
     provider.name: provider
     for provider in (
-        Provider("openai", OpenAIModel, "OPENAI_API_KEY", "OPENAI_BASE_URL", "openai", "gpt-5-mini"),
+        Provider("openai", _OPENAI, "OPENAI_API_KEY", "OPENAI_BASE_URL", "openai", "gpt-5-mini"),
         Provider(
             "anthropic",
-            AnthropicModel,
+            "anthropic:AnthropicModel",
             "ANTHROPIC_API_KEY",
             "ANTHROPIC_BASE_URL",
             "anthropic",
             "claude-haiku-4-5",
             family="claude",
         ),
-        _local("ollama", "http://127.0.0.1:11434/v1"),
-        _local("lmstudio", "http://127.0.0.1:1234/v1"),
-        _local("llamacpp", "http://127.0.0.1:8080/v1"),
+        Provider("ollama", _OPENAI, local_url="http://127.0.0.1:11434/v1", detected=True),
+        Provider("lmstudio", _OPENAI, local_url="http://127.0.0.1:1234/v1", detected=True),
+        Provider("llamacpp", _OPENAI, local_url="http://127.0.0.1:8080/v1", detected=True),
         # It shares its port with too many others to be looked for.
-        _local("vllm", "http://127.0.0.1:8000/v1", detected=False),
+        Provider("vllm", _OPENAI, local_url="http://127.0.0.1:8000/v1"),
     )
 }
 HOSTED = tuple(provider for provider in PROVIDERS.values() if provider.key_env)
@@ -130,6 +132,8 @@ def resolve_model(spec: Any) -> Model:
     if isinstance(spec, Model):
         return spec
     if callable(spec):
+        from .callable import CallableModel
+
         return CallableModel(spec)
     shown = printable(f"{spec!r:.60}")
     raise ConfigurationError(f"{shown} is no model ({type(spec).__name__}{_lacking(spec)}); {_expected()}")
@@ -162,6 +166,8 @@ def _at_url(spec: str) -> Model:
         raise ConfigurationError(
             f"model {without_credentials(url)!r} names no model; write {without_credentials(url)}#NAME"
         )
+    from .openai import OpenAIModel
+
     return OpenAIModel(name, base_url=url)
 
 
