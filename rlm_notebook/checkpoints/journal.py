@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,11 @@ from ..core.tree import Tree
 from ..core.usage import NOTHING
 from ..exceptions import CheckpointError
 from . import safe_files
+from .checked_lines import checked_body, line_with_checksum
 from .document import MOST
 from .safe_files import require_regular, unusable
 
-__all__ = ["JournalContents", "checked_body", "line_of", "line_with_checksum", "parse_line", "read_journal"]
+__all__ = ["JournalContents", "line_of", "parse_line", "read_journal"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -60,11 +60,6 @@ def line_of(event: Event, *, cell_id: str = "") -> bytes:
     if isinstance(event, RunStarted) and cell_id:
         data["cell_id"] = cell_id
     return line_with_checksum(_ENCODER.encode(data).encode("ascii"))
-
-
-def line_with_checksum(body: bytes) -> bytes:
-    """A JSON object as a line of a journal: its last field, "crc", is the CRC-32 of the object without that field."""
-    return body[:-1] + _check(body) + b"\n"
 
 
 def read_journal(path: Path) -> JournalContents | None:
@@ -166,25 +161,9 @@ def _require_plausible(event: Event) -> None:
             raise ValueError("its usage is not a number of tokens")
 
 
-def checked_body(line: bytes) -> bytes:
-    """A line without its checksum, as JSON text. Raises `ValueError` for a torn or damaged line."""
-    body = line[:-_CHECK_LENGTH] + b"}"
-    if line[-_CHECK_LENGTH:] != _check(body):
-        raise ValueError("its checksum is wrong")
-    return body
-
-
 def parse_line(line: bytes) -> Any:
     """The JSON object of a line. Raises `ValueError` for a torn or damaged line."""
     try:
         return json.loads(checked_body(line))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-def _check(body: bytes) -> bytes:
-    """The "crc" field that ends a line, in place of the object's closing brace."""
-    return b',"crc":"%08x"}' % zlib.crc32(body)
-
-
-_CHECK_LENGTH = len(_check(b""))

@@ -10,7 +10,7 @@ from operator import add
 
 from ..core.keys import digest
 from ..output_type import OutputType
-from .row_store import RowRecord
+from .row_record import RowRecord
 
 __all__ = ["most_frequent", "voted"]
 

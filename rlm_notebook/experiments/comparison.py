@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from ..core.text import printable
 from ..views.gate import html_text
 from .display import html_table, shown, text_table
-from .row_store import RowRecord
+from .row_record import RowRecord
 from .statistics import Difference, Interval, difference, holm, mean_interval
 from .template import text_of
 

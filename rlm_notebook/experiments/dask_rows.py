@@ -29,8 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.limits import Budget, Usage
 from ..exceptions import ConfigurationError, RLMError
-from ..runtime.admission import budget_error
-from ..runtime.budget import OverBudget
+from ..runtime.budget import OverBudget, budget_error
 from .row_store import RowStore
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from statistics import fmean as mean
 from statistics import stdev
 
 from ..core.limits import Budget, Usage
-from .row_store import RowRecord
+from .row_record import RowRecord
 
 __all__ = ["Estimate", "Forecast", "forecast_of", "total_of_rest"]
 

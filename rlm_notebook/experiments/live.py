@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..core.text import printable
 from .progress import time_left
-from .row_runs import RowRuns
+from .rows_shown import RowsShown
 
 __all__ = ["LiveRows", "Watched"]
 
@@ -27,7 +27,7 @@ class Watched(Protocol):
     @property
     def checkpoint(self) -> str | None: ...
     @property
-    def internals(self) -> RowRuns: ...
+    def internals(self) -> RowsShown: ...
     @property
     def status(self) -> str: ...
     @property

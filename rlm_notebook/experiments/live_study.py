@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from ..core.limits import NOTHING, Usage
 from ..exceptions import ConfigurationError
-from ..runtime.recorded_run import RecordedRun
+from ..runtime.run_view import RunView
 from .comparison import Compared
-from .mapping import Summary
-from .row_runs import RowRuns
-from .row_store import RowRecord
+from .row_record import RowRecord
+from .rows_shown import RowsShown
 from .statistics import Interval, mean_interval
+from .summary import Summary
 
 __all__ = ["StudyRows"]
 
@@ -44,7 +44,7 @@ class Watchable(Protocol):
     @property
     def cells(self) -> Sequence[Part]: ...
     @property
-    def internals(self) -> RowRuns: ...
+    def internals(self) -> RowsShown: ...
     @property
     def checkpoint(self) -> str | None: ...
     @property
@@ -56,7 +56,7 @@ class Watchable(Protocol):
     @property
     def metrics(self) -> list[str]: ...
     def inputs(self) -> Callable[[Any], str]: ...
-    def recorded(self, key: str) -> RecordedRun | None: ...
+    def recorded(self, key: str) -> RunView | None: ...
     def read_ended(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
@@ -77,7 +77,7 @@ class StudyRows:
         return self._study.checkpoint
 
     @property
-    def internals(self) -> RowRuns:
+    def internals(self) -> RowsShown:
         return self._study.internals
 
     @property
@@ -115,7 +115,7 @@ class StudyRows:
             seed = f", seed {cell.seed}" if self._study.seeds > 1 else ""
             yield f"{cell.arm.label}: row {cell.row}{seed}{draw}: {texts(cell)}"
 
-    def run(self, number: int) -> RecordedRun:
+    def run(self, number: int) -> RunView:
         """Raises `ConfigurationError` for a run that is not recorded."""
         cell, key = self._cells[number]
         recorded = self._study.recorded(key)

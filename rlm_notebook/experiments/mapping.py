@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,17 +16,17 @@ from ..host import current_host
 from ..output_type import OutputType, TypeMismatch
 from ..runtime.config import RunMode, instance, one_of
 from ..runtime.recorded_run import RecordedRun
-from .dask_rows import checked_client
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
 from .progress import progress_of_rows, say_unrecorded
 from .row_adoption import with_rows_beside
 from .row_runs import Errors, Job, RowRuns
 from .row_store import RowStore
+from .summary import Summary
 from .tables import Column, RowTable, table_of, write_table
 from .template import RowTemplate, text_of
 
-__all__ = ["Experiment", "MapEngine", "Summary", "experiment_of", "mode_of", "started", "store_for"]
+__all__ = ["Experiment", "MapEngine", "experiment_of", "mode_of", "started", "store_for"]
 
 T = TypeVar("T")
 MODES = ("resume", "fresh", "replay")
@@ -41,64 +40,6 @@ class MapEngine(Protocol):
         self, output_type: OutputType | None = None, recorded: Sequence[Mapping[str, Any]] | None = None
     ) -> str: ...
     def priced(self, budget: Budget) -> Budget: ...
-
-
-@dataclass(frozen=True)
-class Summary(Mapping[str, Any]):
-    """The state of an experiment in numbers, also as a mapping; `str()` is a sentence.
-
-    `reused` rows were recorded before; `equal` rows have the task of an earlier row and share its result; `calls` are
-    of this execution, `tokens` and `cost_usd` of all executions (`None`: a price is unknown); `seconds` of this one.
-    `note` says why it stopped early. Of the rows that are done, `refused` have an answer that says that the model
-    cannot do the task, as those of the offline model.
-    """
-
-    status: str
-    rows: int
-    done: int
-    failed: int
-    pending: int
-    reused: int
-    equal: int
-    calls: int
-    tokens: int
-    cost_usd: float | None
-    seconds: float
-    note: str = ""
-    refused: int = 0
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(name)
-        return getattr(self, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return (each.name for each in fields(self))
-
-    def __len__(self) -> int:
-        return len(fields(self))
-
-    def __contains__(self, name: object) -> bool:
-        return name in set(self)
-
-    def __str__(self) -> str:
-        parts = [f"{self.done} of {self.rows} rows done"]
-        for count, word in ((self.failed, "failed"), (self.pending, "not run")):
-            if count:
-                parts.append(f"{count} {word}")
-        if self.reused:
-            parts.append(f"{self.reused} reused")
-        parts.append(f"{self.calls} calls")
-        if self.tokens:
-            parts.append(f"{self.tokens:,} tokens")
-        if self.cost_usd:
-            parts.append(f"{self.cost_usd:.4g} dollars")
-        elif self.cost_usd is None:
-            parts.append("cost unknown")
-        parts.append(f"{self.seconds:.1f} s")
-        if self.refused:
-            parts[-1] += f"; in {self.refused} of the answers the model says that it cannot do this"
-        return ", ".join(parts) + (f". It stopped: {self.note}" if self.note else "")
 
 
 class Experiment:
@@ -528,13 +469,18 @@ def started(
 ) -> Experiment:
     """The experiment, running; needs a running event loop. Raises `ConfigurationError`."""
     mode = mode_of(mode, recorded=experiment.checkpoint is not None)
+    if executor is not None:
+        # Its own module, because most maps have none.
+        from .dask_rows import checked_client
+
+        executor = checked_client(executor)
     experiment.start(
         budget=instance("budget", budget, Budget, "Budget(usd=5)"),
         concurrency=_count("concurrency", concurrency, least=1),
         errors=one_of("errors", errors, ("keep", "raise")),
         mode=mode,
         pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
-        executor=checked_client(executor) if executor is not None else None,
+        executor=executor,
     )
     if progress:
         experiment.internals.at_end(progress_of_rows(experiment).close)

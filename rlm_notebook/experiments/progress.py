@@ -14,7 +14,7 @@ from ..core.limits import Budget
 from ..exceptions import ConfigurationError
 from ..host.console import written
 from .display import progress_text
-from .row_runs import RowRuns
+from .rows_shown import RowsShown
 
 __all__ = ["RowProgress", "progress_of_rows", "say_unrecorded", "time_left"]
 
@@ -40,7 +40,7 @@ class Followed(Protocol):
     @property
     def summary(self) -> Any: ...
     @property
-    def internals(self) -> RowRuns: ...
+    def internals(self) -> RowsShown: ...
 
 
 def progress_of_rows(experiment: Followed, stream: IO[str] | None = None) -> RowProgress:
@@ -108,7 +108,7 @@ def _may_cost(engine: Priced) -> bool:
     return engine.priced(Budget(usd=1.0, unknown_price="ignore")).usd is not None
 
 
-def time_left(runs: RowRuns) -> str:
+def time_left(runs: RowsShown) -> str:
     """The time that the other rows will take at the present rate, as a phrase; "" before the first row."""
     ended, left = runs.done - runs.reused + runs.failed, len(runs.keys) - runs.done - runs.failed
     if not ended or not left:

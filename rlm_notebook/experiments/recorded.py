@@ -10,8 +10,9 @@ from ..core.limits import NOTHING, Usage
 from ..exceptions import CheckpointError, ConfigurationError
 from ..runtime.recorded_run import RecordedRun
 from .display import MOST_ROWS, html_of, text_table
-from .mapping import Summary
-from .row_store import RowRecord, RowStore
+from .row_record import RowRecord
+from .row_store import RowStore
+from .summary import Summary
 from .tables import Records, write_table
 
 __all__ = ["RecordedExperiment", "load_experiment"]

@@ -41,8 +41,7 @@ from ..exceptions import (
 )
 from ..host.credentials import without_keys
 from ..runtime.active_time import ActiveTime
-from ..runtime.admission import budget_error
-from ..runtime.budget import BudgetMeter, OverBudget
+from ..runtime.budget import BudgetMeter, OverBudget, budget_error
 from ..runtime.config import RunMode
 from ..runtime.run_view import RunView
 from .forecast import Forecast, forecast_of

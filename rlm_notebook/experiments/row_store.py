@@ -30,22 +30,22 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, get_args
 
 from ..checkpoints.atomic_write import copy_whole
+from ..checkpoints.checked_lines import checked_body, line_with_checksum
 from ..checkpoints.document import document_of, recorded_of
 from ..checkpoints.file_lock import Held, locked
-from ..checkpoints.journal import checked_body, line_with_checksum
 from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
 from ..core.keys import digest
 from ..core.limits import NOTHING, Usage
 from ..core.records import Recorded
 from ..exceptions import CheckpointError
+from .row_record import RowRecord, RowState
 
-__all__ = ["RowJournal", "RowRecord", "RowStore"]
+__all__ = ["RowJournal", "RowStore"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -54,25 +54,8 @@ VERSION = 1
 #: Seconds between two syncs to the disk: the most that a power loss can take.
 SYNC_INTERVAL = 0.2
 _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
+STATES = get_args(RowState)
 _TREE = b',"tree":{'
-STATES = ("done", "failed", "cancelled")
-RowState = Literal["done", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class RowRecord:
-    """One recorded row, without its tree; its usage is over all its executions. A row that is done has an error if its
-    answer says that the model cannot do the task."""
-
-    key: str
-    state: RowState
-    answer: str | None
-    error: str | None
-    usage: Usage
-    seconds: float
-    #: When it ended, in seconds since 1970.
-    at: float = 0.0
-    value: Any = None
 
 
 class RowStore:

@@ -33,8 +33,9 @@ from .mapping import mode_of, store_for
 from .plot import Plot, scatter
 from .progress import progress_of_rows, say_unrecorded
 from .row_adoption import with_rows_beside
+from .row_record import RowRecord
 from .row_runs import Job, RowRuns
-from .row_store import RowRecord, RowStore
+from .row_store import RowStore
 from .tables import Column, Records, RowTable, in_kind_of, table_of, write_table
 from .template import RowTemplate, text_of
 

@@ -7,14 +7,13 @@ from collections.abc import Awaitable
 from typing import Any
 
 from ..core.usage import NOTHING, ONE_CALL, UNKNOWN_COST, Usage
-from ..exceptions import BudgetExceededError
 from .active_time import ActiveTime
 from .approvals import Approvals
-from .budget import BudgetMeter, OverBudget
+from .budget import BudgetMeter, OverBudget, budget_error
 from .event_log import EventLog
 from .scheduler import PrioritySemaphore
 
-__all__ = ["Admission", "budget_error"]
+__all__ = ["Admission"]
 
 _UNPRICED_CALL = ONE_CALL + UNKNOWN_COST
 
@@ -126,18 +125,3 @@ class Admission:
     def claim(self, node: str) -> Usage:
         """The usage of a node since its last event that carried usage; the caller emits it."""
         return self._unclaimed.pop(node, NOTHING)
-
-
-def budget_error(problem: OverBudget) -> BudgetExceededError:
-    """The error for users: the budget is spent, or what is left is too little for the next call."""
-    kept = f", {problem.kept:g} kept for an answer" if problem.kept else ""
-    state = f"is spent ({problem.used:g} used{kept})"
-    if problem.used + problem.kept < problem.limit:
-        wanted = f"{problem.used:g} used{kept}, and it may take {problem.wanted:g}"
-        state = f"does not suffice for the next {problem.unit} ({wanted})"
-    spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
-    error = BudgetExceededError(
-        f"{spent}: run again with a larger budget to continue; .run.partial() of this error is the answer so far"
-    )
-    error.budget, error.spent = problem.name, spent
-    return error

@@ -6,8 +6,9 @@ import asyncio
 
 from ..core.limits import Budget
 from ..core.usage import NOTHING, ONE_CALL, Usage
+from ..exceptions import BudgetExceededError
 
-__all__ = ["BudgetMeter", "NodeQuota", "OverBudget"]
+__all__ = ["BudgetMeter", "NodeQuota", "OverBudget", "budget_error"]
 
 
 class OverBudget(Exception):
@@ -20,6 +21,21 @@ class OverBudget(Exception):
         super().__init__(name)
         self.name, self.used, self.limit, self.wanted, self.unit = name, used, limit, wanted, unit
         self.kept = kept
+
+
+def budget_error(problem: OverBudget) -> BudgetExceededError:
+    """The error for users: the budget is spent, or what is left is too little for the next call."""
+    kept = f", {problem.kept:g} kept for an answer" if problem.kept else ""
+    state = f"is spent ({problem.used:g} used{kept})"
+    if problem.used + problem.kept < problem.limit:
+        wanted = f"{problem.used:g} used{kept}, and it may take {problem.wanted:g}"
+        state = f"does not suffice for the next {problem.unit} ({wanted})"
+    spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
+    error = BudgetExceededError(
+        f"{spent}: run again with a larger budget to continue; .run.partial() of this error is the answer so far"
+    )
+    error.budget, error.spent = problem.name, spent
+    return error
 
 
 class BudgetMeter:

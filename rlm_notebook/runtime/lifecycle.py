@@ -16,8 +16,7 @@ from ..core.tree import NodeState
 from ..exceptions import BudgetExceededError, CheckpointError, RLMError
 from ..host.credentials import without_keys
 from ..types import Output
-from .admission import budget_error
-from .budget import OverBudget
+from .budget import OverBudget, budget_error
 from .run_context import RunContext
 from .run_output import output_of
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..checkpoints.journal import checked_body, line_with_checksum
+from ..checkpoints.checked_lines import checked_body, line_with_checksum
 from ..checkpoints.location import checkpoint_without_cell, is_orphan, run_folders
 from ..checkpoints.safe_files import require_regular
 from ..core.keys import digest

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, CheckpointError, ConfigurationError, ScriptedModel, load_run
-from rlm_notebook.checkpoints.journal import line_with_checksum
+from rlm_notebook.checkpoints.checked_lines import line_with_checksum
 from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.checkpoints.location import checked_name
 from rlm_notebook.models.scripted import Fault

@@ -19,7 +19,7 @@ from rlm_notebook import (
     RetryPolicy,
     ScriptedModel,
 )
-from rlm_notebook.checkpoints.journal import line_with_checksum
+from rlm_notebook.checkpoints.checked_lines import line_with_checksum
 from rlm_notebook.checkpoints.json_file import load_recorded
 from rlm_notebook.core.events import Event, Finished, from_json
 from rlm_notebook.core.tree import Tree
