@@ -23,19 +23,21 @@ from .checkpoints.selection import journal_for, require_at_rest
 from .checkpoints.siblings import existing_edit, new_edit
 from .concurrency.threads import in_daemon_thread
 from .core.changes import Change, changes_of, edited_task
+from .core.choices import STORES, RunMode, Store, one_of
 from .core.context import RLMContext
 from .core.events import Event
 from .core.limits import Budget
 from .core.plan import Plan
-from .core.redaction import STORES, Store, store_of
+from .core.redaction import store_of
 from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
 from .ports.model import Message
 from .ports.run import Journal, Observer, VersionedJournal
 from .runtime.budget import BudgetMeter
-from .runtime.config import Configuration, EngineOptions, RunMode, RunRequest, hints_at_options, one_of, priced
+from .runtime.config import Configuration, RunRequest, priced
 from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
+from .runtime.options import EngineOptions, hints_at_options, mode_of
 from .runtime.recorded_run import load_run
 from .runtime.reuse import as_recorded, needs_a_model, other_versions
 from .runtime.run import Run
@@ -116,7 +118,7 @@ class AsyncRecursiveEngine(EngineOptions):
         `Source`, which a replay does not need.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
-        if _mode(mode, recorded=checkpoint is not None, keep_plan=keep_plan) != "replay":
+        if mode_of(mode, recorded=checkpoint is not None, keep_plan=keep_plan) != "replay":
             await self.open_servers()
         return await self.start(
             task,
@@ -157,7 +159,7 @@ class AsyncRecursiveEngine(EngineOptions):
         wanted = self._configuration.request_key(task, context, memory, wanted_type)
         store = one_of("store", store, STORES)
         journal = journal_for(checkpoint, request_key=wanted, task=task, store=store)
-        checked_mode = _mode(mode, recorded=journal.path is not None, keep_plan=keep_plan)
+        checked_mode = mode_of(mode, recorded=journal.path is not None, keep_plan=keep_plan)
         if memory.absent:
             memory = as_recorded(memory, checked_mode, journal)
             wanted = self._configuration.request_key(task, context, memory, wanted_type)
@@ -409,7 +411,7 @@ class AsyncRecursiveEngine(EngineOptions):
     def require_unguarded_servers(self, why: str, mode: RunMode, *, recorded: bool) -> None:
         """Raise `ConfigurationError` if a server's tool requires approval, which nobody can give here; starts the
         servers, except for a replay."""
-        if self._configuration.team.with_servers and _mode(mode, recorded=recorded) != "replay":
+        if self._configuration.team.with_servers and mode_of(mode, recorded=recorded) != "replay":
             self._renew()
             self._require_unguarded(why)
 
@@ -499,7 +501,7 @@ class AsyncRecursiveEngine(EngineOptions):
         key = self._configuration.request_key(fork.task, job.context, job.memory, job.output_type)
         seed, path = fork.seed(key, time.time()), job.journal.path
         journal = existing_edit(path, seed, job.store)
-        replaying = _mode("resume", recorded=path is not None) == "replay"
+        replaying = mode_of("resume", recorded=path is not None) == "replay"
         if journal is None and replaying:
             raise ReplayError(
                 f"RLM_MODE=replay, but this change of node {fork.parent['node']} is not recorded beside {path}; "
@@ -522,7 +524,7 @@ class AsyncRecursiveEngine(EngineOptions):
         path = job.journal.path
         place = baseline_path(path) if path is not None else None
         journal = journal_for(place, request_key=job.request_key, task=job.task, store=job.store)
-        mode = _mode("resume", recorded=place is not None)
+        mode = mode_of("resume", recorded=place is not None)
         plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)
         return plain._start(replace(job, journal=journal, mode=mode, joins_only=False, baseline=True))
 
@@ -540,25 +542,10 @@ class AsyncRecursiveEngine(EngineOptions):
         return self._recursion.key(run, node_id)
 
 
-def engine_held(value: Any) -> AsyncRecursiveEngine | None:
+def engine_held(value: object) -> AsyncRecursiveEngine | None:
     """The engine that a value is or, as a `RecursiveEngine`, holds; `None` for any other value."""
     held = vars(value).get("async_engine", value) if isinstance(value, EngineOptions) else None
     return held if isinstance(held, AsyncRecursiveEngine) else None
-
-
-#: How recorded results are used: reuse them, ignore them, or use nothing else.
-MODES = ("resume", "fresh", "replay")
-
-
-def _mode(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:
-    """The mode of a run; `RLM_MODE` sets it for all runs of a session that have a file and no mode of their own."""
-    if keep_plan and mode == "fresh":
-        raise ConfigurationError(
-            'mode="fresh" ignores what is recorded, and keep_plan=True needs its plan; leave out one of them'
-        )
-    of_session: RunMode = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
-    checked: RunMode = one_of("mode", mode, MODES)
-    return of_session if recorded and checked == "resume" else checked
 
 
 def _versioned(journal: Journal) -> VersionedJournal:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .async_engine import AsyncRecursiveEngine
 from .concurrency.loop_thread import run_blocking
+from .core.choices import RunMode, Store
 from .core.context import RLMContext
 from .core.limits import Budget
 from .core.plan import Plan
-from .core.redaction import Store
 from .exceptions import ConfigurationError
-from .runtime.config import EngineOptions, RunMode, hints_at_options
+from .runtime.options import EngineOptions, hints_at_options
 from .runtime.run_view import RunView
 from .types import Output
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
+from ..core.choices import Store
 from ..core.events import Event
 from ..core.records import Recorded
-from ..core.redaction import Store, redacted_event, redacted_run
+from ..core.redaction import redacted_event, redacted_run
 from ..ports.run import Journal, VersionedJournal
 
 __all__ = ["RedactedJournal"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..core.choices import Store
 from ..core.records import Recorded
-from ..core.redaction import Store
 from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..ports.run import Journal

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..core.choices import Store
 from ..core.records import Recorded
-from ..core.redaction import Store
 from ..exceptions import CheckpointError
 from ..ports.run import Journal
 from .file_names import edits_of

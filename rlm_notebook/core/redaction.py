@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any
 
+from .choices import STORES, Store
 from .events import (
     Cancelled,
     CellRan,
@@ -40,11 +41,8 @@ from .reads import coarse
 from .records import Recorded
 from .tree import Node, Tree
 
-__all__ = ["STORES", "Store", "hashed", "narrower", "redacted_event", "redacted_run", "store_of"]
+__all__ = ["hashed", "narrower", "redacted_event", "redacted_run", "store_of"]
 
-Store = Literal["full", "outputs", "hashes"]
-#: From the most to the least.
-STORES: tuple[Store, ...] = get_args(Store)
 #: The metadata of a result that "hashes" records: nothing that a model wrote.
 _PLAIN_METADATA = ("sources",)
 _HASH = re.compile(r"#[0-9a-f]{32}")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from .construction import fast_init
-
 __all__ = ["NOTHING", "ONE_CALL", "UNKNOWN_COST", "Usage"]
 
 
-@fast_init
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, calls and cost of model calls; `+` adds. `cost_usd` is `None` as soon as one price is unknown."""

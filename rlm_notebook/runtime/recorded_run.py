@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 from ..checkpoints.selection import recorded_in
 from ..core.changes import Change, changes_of
+from ..core.choices import Store
 from ..core.events import Cancelled, Event
 from ..core.limits import Budget
 from ..core.plan import Plan
 from ..core.records import Recorded
-from ..core.redaction import Store, store_of
+from ..core.redaction import store_of
 from ..core.tree import Tree
 from ..core.usage import Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError

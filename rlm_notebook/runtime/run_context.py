@@ -30,11 +30,12 @@ from .active_time import ActiveTime
 from .admission import Admission
 from .approvals import Approvals
 from .budget import BudgetMeter, NodeQuota
-from .config import Configuration, EngineOptions, RunRequest
+from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
 from .event_log import EventLog
 from .forks import Fork, NodeSource, edited, retried
+from .options import EngineOptions
 from .plan_estimate import estimate_of_calls, estimate_of_plan
 from .priority import Priorities
 from .recall import RecordedState
