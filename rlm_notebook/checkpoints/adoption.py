@@ -39,10 +39,18 @@ def adopt(source: Path, target: Path, *, cell_id: str, move: bool) -> Path:
         written = JsonFile(target, cell_id=cell_id or recorded.cell_id).claim(recorded)
     except (OSError, CheckpointError):
         return source if recorded.tree.status == "done" else target
-    if written:
-        with suppress(OSError):
-            _bring_along(source, target, move=move)
-    if written and move:
+    if not written:
+        return target
+    with suppress(OSError):
+        for beside in (*archive_paths(source), *edits_of(source), baseline_path(source)):
+            place = target.with_name(target.stem + beside.name.removeprefix(source.stem))
+            if not beside.is_file() or beside.is_symlink() or os.path.lexists(place):
+                continue
+            if move:
+                os.replace(beside, place)
+            else:
+                shutil.copyfile(beside, place)
+    if move:
         with suppress(OSError, ConfigurationError):
             require_at_rest(source)
             source.unlink(missing_ok=True)
@@ -50,15 +58,3 @@ def adopt(source: Path, target: Path, *, cell_id: str, move: bool) -> Path:
             # Fails while there is something left in it.
             source.parent.rmdir()
     return target
-
-
-def _bring_along(source: Path, target: Path, *, move: bool) -> None:
-    """Its archived runs, edits and baseline."""
-    for beside in (*archive_paths(source), *edits_of(source), baseline_path(source)):
-        place = target.with_name(target.stem + beside.name.removeprefix(source.stem))
-        if not beside.is_file() or beside.is_symlink() or os.path.lexists(place):
-            continue
-        if move:
-            os.replace(beside, place)
-        else:
-            shutil.copyfile(beside, place)

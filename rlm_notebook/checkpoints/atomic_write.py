@@ -40,7 +40,8 @@ def write_whole(path: Path, data: Mapping[str, Any]) -> None:
             written = 0
             # Piece by piece: the whole text would take a multiple of the tree's memory.
             for piece in json_pieces(data):
-                encoded = _encoded(piece)
+                # A model may write lone surrogates, which UTF-8 cannot hold: they become JSON escapes.
+                encoded = piece.encode("utf-8", errors="backslashreplace")
                 written += len(encoded)
                 if written > safe_files.LARGEST_FILE:
                     raise too_large(path, safe_files.LARGEST_FILE)
@@ -54,15 +55,6 @@ def write_whole(path: Path, data: Mapping[str, Any]) -> None:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        # A model may write lone surrogates, which UTF-8 cannot hold: they become JSON escapes.
-        escaped = (f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
-        return "".join(escaped).encode("utf-8")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -90,7 +82,8 @@ def archive(path: Path, most: int = RETAINED) -> None:
     for place in older[max(0, most - 1) :]:
         place.unlink(missing_ok=True)
     for place in reversed(older[: max(0, most - 1)]):
-        os.replace(place, archive_path(path, _number(place) + 1))
+        number = int(place.stem.rpartition(".")[2])
+        os.replace(place, archive_path(path, number + 1))
     first = archive_path(path, 1)
     # Copied to a temporary name first: a partial copy would be an earlier run that cannot be read.
     copy_whole(path, first)
@@ -114,10 +107,6 @@ def archive_paths(path: Path) -> list[Path]:
     """The paths of the numbered copies of a file that follow each other from 1 on, newest first."""
     numbered = (archive_path(path, number) for number in itertools.count(1))
     return list(itertools.takewhile(os.path.lexists, numbered))
-
-
-def _number(copy: Path) -> int:
-    return int(copy.stem.rpartition(".")[2])
 
 
 def copy_damaged(journal: Path) -> None:

@@ -280,6 +280,10 @@ def lazy_document_of(recorded: Recorded) -> dict[str, Any]:
 
 
 def _node(node: Node) -> dict[str, Any]:
+    rounds = [
+        {"content": each.content, "calls": list(each.calls), "usage": each.usage.to_json(), "model": each.model}
+        for each in node.rounds
+    ]
     return {
         "id": node.id,
         "parent": node.parent,
@@ -307,7 +311,7 @@ def _node(node: Node) -> dict[str, Any]:
         "attempts": node.attempts,
         "reads": node.reads,
         # Only unfinished nodes have these.
-        **({"rounds": [_round(each) for each in node.rounds]} if node.rounds else {}),
+        **({"rounds": rounds} if rounds else {}),
         **({"partial": node.partial} if node.partial else {}),
         # Of code nodes and of their sub-queries.
         **({"cells": [_cell(each) for each in node.cells]} if node.cells else {}),
@@ -334,15 +338,6 @@ def _tool_use(use: ToolUse) -> dict[str, Any]:
     }
 
 
-def _round(reply: Round) -> dict[str, Any]:
-    return {
-        "content": reply.content,
-        "calls": list(reply.calls),
-        "usage": reply.usage.to_json(),
-        "model": reply.model,
-    }
-
-
 def _cell(cell: Cell) -> dict[str, Any]:
     return {
         "code": cell.code,
@@ -362,7 +357,16 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def recorded_of(data: object) -> Recorded:
     """The run of a document. Raises `ValueError` (pydantic's included) naming the field that is wrong."""
     document = Document.model_validate(data)
-    _check_shape(document.nodes)
+    # Every node occurs once, after its parent: no cycle, no orphan.
+    seen: set[str] = set()
+    for index, node in enumerate(document.nodes):
+        above = node.id.rpartition(".")[0] or None
+        if node.id in seen:
+            raise ValueError(f"nodes.{index}.id: {node.id!r} is there twice")
+        if node.parent != above or (above is not None and above not in seen):
+            raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
+        seen.add(node.id)
+    require_acyclic(document.nodes)
     parent = document.parent.model_dump() if document.parent else None
     header = TreeHeader(
         document.run_id, document.execution, document.task, document.request_key, document.engine, parent
@@ -377,19 +381,6 @@ def recorded_of(data: object) -> Recorded:
         spent=_usage(document.usage),
         active_seconds=document.active_seconds,
     )
-
-
-def _check_shape(nodes: list[NodeDocument]) -> None:
-    """Every node occurs once, after its parent: no cycle, no orphan."""
-    seen: set[str] = set()
-    for index, node in enumerate(nodes):
-        parent = node.id.rpartition(".")[0] or None
-        if node.id in seen:
-            raise ValueError(f"nodes.{index}.id: {node.id!r} is there twice")
-        if node.parent != parent or (parent is not None and parent not in seen):
-            raise ValueError(f"nodes.{index}.parent: {node.parent!r} cannot be the parent of {node.id!r}")
-        seen.add(node.id)
-    require_acyclic(nodes)
 
 
 class _Depending(Protocol):

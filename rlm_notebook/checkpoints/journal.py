@@ -81,7 +81,9 @@ def read_journal(path: Path) -> JournalContents | None:
                     fold.add(parse_line(line.removesuffix(b"\n")))
                 except ValueError as error:
                     rest = sum(1 for _ in lines)
-                    if fold.empty and not _is_torn_start(line, rest):
+                    # The only line may be the beginning of one; after a power loss it may be all zero bytes.
+                    is_torn = rest == 0 and _START.startswith(line.rstrip(b"\0")[: len(_START)])
+                    if fold.empty and not is_torn:
                         raise unusable(path, f"line {number} is damaged ({error}), and nothing precedes it") from None
                     if rest:
                         log.warning(
@@ -95,13 +97,6 @@ def read_journal(path: Path) -> JournalContents | None:
             "make it readable, or choose another name"
         ) from error
     return fold.result(damaged=False)
-
-
-def _is_torn_start(line: bytes, rest: int) -> bool:
-    """Whether the only line is the beginning of one; after a power loss it may be all zero bytes."""
-    written = line.rstrip(b"\0")
-    length = min(len(written), len(_START))
-    return rest == 0 and written[:length] == _START[:length]
 
 
 _START = b'{"event"'

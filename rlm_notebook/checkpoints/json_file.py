@@ -146,7 +146,13 @@ class JsonFile:
             self._require_regular()
             self._acquire()
             self._require_unchanged()
-            self._preserve()
+            # Nothing of an interrupted journal or of a finished run is lost when a new journal begins.
+            if self._had_damage:
+                copy_damaged(self._journal)
+            if self._recorded is not None and self._had_journal:
+                write_whole(self._file, lazy_document_of(self._recorded))
+            elif self._recorded is not None and self._recorded.tree.status == "done":
+                archive(self._file)
             self._lines, self._written = self._journal.open("wb"), 0
             for event in self._buffered:
                 self._write(event)
@@ -331,17 +337,6 @@ class JsonFile:
                 f"cannot write {self._file}: another run changed it in the meantime; run again to continue from there"
             )
 
-    def _preserve(self) -> None:
-        """Before a new journal begins: merges an interrupted journal into the document, or archives a finished run."""
-        if self._had_damage:
-            copy_damaged(self._journal)
-        if self._recorded is None:
-            return
-        if self._had_journal:
-            write_whole(self._file, lazy_document_of(self._recorded))
-        elif self._recorded.tree.status == "done":
-            archive(self._file)
-
     def _is_outdated(self, recorded: Recorded) -> bool:
         """No model was called, but the file is not the final form of this run, or holds more than `store` allows."""
         before = self._recorded
@@ -504,26 +499,20 @@ def _load(path: Path) -> tuple[Recorded | None, bool]:
         require_acyclic(journal.recorded.tree)
     except ValueError as error:
         raise unusable(path, f"its journal is damaged: {error}") from None
+    last = journal.recorded
     if document is None:
-        return journal.recorded, journal.damaged
-    if _same_execution(document.tree, journal.recorded.tree):
+        return last, journal.damaged
+    # Files of earlier versions have no execution ids; their start times are compared instead.
+    named = document.tree.execution or last.tree.execution
+    one, other = ((each.tree.execution if named else each.tree.started) for each in (document, last))
+    if one == other:
         # The process died after it wrote the document and before it removed the journal.
         return document, journal.damaged
-    return _merged(document, journal.recorded, fresh=journal.fresh), journal.damaged
-
-
-def _same_execution(tree: Tree, other: Tree) -> bool:
-    """Files of earlier versions have no execution ids; their start times are compared instead."""
-    named = tree.execution or other.execution
-    return tree.execution == other.execution if named else tree.started == other.started
-
-
-def _merged(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:
-    """The run of a journal, started over the run of a document; a `fresh` run reuses nothing of it."""
-    nodes = (*document.earlier, *document.tree) if not fresh else ()
-    # Another request, or a fresh run of the same one, starts its own account of usage and time.
-    same_run = not fresh and document.tree.request_key == last.tree.request_key
-    return replace(
+    # The run was started over that of the document. A fresh one reuses nothing of it; and like another request, it
+    # starts its own account of usage and time.
+    nodes = (*document.earlier, *document.tree) if not journal.fresh else ()
+    same_run = not journal.fresh and document.tree.request_key == last.tree.request_key
+    merged = replace(
         last,
         earlier=still_useful(last.tree, nodes),
         cell_id=last.cell_id or document.cell_id,
@@ -531,6 +520,7 @@ def _merged(document: Recorded, last: Recorded, *, fresh: bool) -> Recorded:
         spent=last.spent + (document.spent if same_run else NOTHING),
         active_seconds=last.active_seconds + (document.active_seconds if same_run else 0.0),
     )
+    return merged, journal.damaged
 
 
 def _read_document(path: Path) -> Recorded | None:
@@ -559,8 +549,16 @@ def _read_document(path: Path) -> Recorded | None:
 
 def _loses_answers(old: Recorded, new: Recorded) -> bool:
     """Whether the `old` run has paid answers that `new` lacks: its task or its model changed."""
-    if _is_continued(old, new):
+    # An edit that `new` completes, or one that has called no model: what it started from and no longer needs is in the
+    # version before it, or in the file of the run that was edited.
+    settings, changed = old.tree.settings, new.tree.settings
+    changes = settings.get("changes")
+    if changes and changes == changed.get("changes") and old.tree.request_key == new.tree.request_key:
         return False
+    if old.tree.parent is not None:
+        same = all(settings.get(name) == changed.get(name) for name in ("edit", "model", "planner"))
+        if not old.spent.calls or (same and old.tree.parent == new.tree.parent):
+            return False
     present = {node.result_key for node in (*new.tree, *new.earlier)}
     incomplete = _failed_or_built_on_failure(old.tree)
     answered = (*old.earlier, *(node for node in old.tree if node.id not in incomplete))
@@ -582,18 +580,6 @@ def _failed_or_built_on_failure(tree: Tree) -> set[str]:
         }
         found |= more
     return found
-
-
-def _is_continued(old: Recorded, new: Recorded) -> bool:
-    """`old` is an edit that `new` completes, or one that has called no model. What it started from and no longer needs
-    is in the version before it, or in the file of the run that was edited."""
-    changes = old.tree.settings.get("changes")
-    if changes and changes == new.tree.settings.get("changes") and old.tree.request_key == new.tree.request_key:
-        return True
-    if old.tree.parent is None:
-        return False
-    same = all(old.tree.settings.get(name) == new.tree.settings.get(name) for name in ("edit", "model", "planner"))
-    return not old.spent.calls or (same and old.tree.parent == new.tree.parent)
 
 
 def _result_key(recorded: Recorded) -> str:

@@ -312,27 +312,35 @@ class _Search:
         self._beside = [folder for folder in beside if not folder.is_symlink()]
 
     def place(self) -> _Place:
-        cell, readable = self.cell, [head for head in self.own if self._may_be_cells(head)]
+        cell = self.cell
+        readable = [head for head in self.own if head.unreadable is None and cell.may_be_in(head.path)]
+        # An edit of a run, or its baseline, has the same request but another answer: it is found by its name only.
+        readable = [h for h in readable if not h.derived or h.cell_id or h.path.stem == cell.name]
         unused = [head for head in readable if not self.in_use.by_another(head.path, cell)]
         # Cells with one name and one request share its file: a dry run and the run, for example.
         shared = [head for head in readable if not self.in_use.with_other_options(head.path, cell)]
         if answer := self._best(h for h in (shared if cell.name is not None else unused) if cell.is_answered_by(h)):
             return self._found(answer)
         mine = [head for head in unused if cell.is_in(head) or self.in_use.by(head.path, cell)]
-        if not mine and (damaged := self._unreadable()):
-            return self._found(damaged)
+        damaged = [head for head in self.own if head.unreadable is not None]
+        damaged = [h for h in damaged if h.path.stem == cell.stem or h.mentions(cell.request_key, cell.cell_id)]
+        if damaged and not mine:
+            return self._found(damaged[0])
         if not cell.fresh and (source := self._answer_elsewhere()):
             return self._adopted(source)
-        if found := self._one(mine) or self._named(unused):
+        # Copies of a notebook have equal cell ids: none of them is chosen by guess.
+        if len({head.path.parent for head in mine}) > 1:
+            self._refuse(mine)
+        own = min(mine, key=lambda head: (head.path.stem != cell.stem, head.path), default=None)
+        if found := own or self._named(unused):
             return self._found(found)
-        if not cell.fresh and (source := self._earlier_version_elsewhere()):
+        # The notebook was renamed, and the cell edited since.
+        orphans = (head for head in self.beside if head.unreadable is None and is_orphan(head.path))
+        renamed = (h for h in orphans if not h.derived and cell.is_in(h) and cell.may_be_in(h.path))
+        if not cell.fresh and (source := self._best(renamed)):
             return self._adopted(source)
-        return self._new()
-
-    def _may_be_cells(self, head: RunHead) -> bool:
-        # An edit of a run, or its baseline, has the same request but another answer: it is found by its name only.
-        derived = head.derived and not head.cell_id and head.path.stem != self.cell.name
-        return head.unreadable is None and self.cell.may_be_in(head.path) and not derived
+        path = self._free(cell.stem)
+        return _Place(path, line=self._told(path))
 
     def _best(self, answers: Iterable[RunHead]) -> RunHead | None:
         """Of several files that answer the request: the cell's own, one of its options, one that is done, one of a
@@ -345,12 +353,6 @@ class _Search:
             return *first, last, head.path.stem != self.cell.stem, head.path
 
         return min(answers, key=rank, default=None)
-
-    def _one(self, mine: list[RunHead]) -> RunHead | None:
-        """The file of this cell. Copies of a notebook have equal cell ids: none of them is chosen by guess."""
-        if len({head.path.parent for head in mine}) > 1:
-            self._refuse(mine)
-        return min(mine, key=lambda head: (head.path.stem != self.cell.stem, head.path), default=None)
 
     def _named(self, unused: list[RunHead]) -> RunHead | None:
         """The file of the cell's name, where the name decides."""
@@ -374,14 +376,6 @@ class _Search:
                 return head
         return None
 
-    def _unreadable(self) -> RunHead | None:
-        cell = self.cell
-        damaged = [head for head in self.own if head.unreadable is not None]
-        return next((h for h in damaged if h.path.stem == cell.stem or self._mentioned_in(h)), None)
-
-    def _mentioned_in(self, head: RunHead) -> bool:
-        return head.mentions(self.cell.request_key, self.cell.cell_id)
-
     def _refuse(self, several: list[RunHead]) -> None:
         named = ", ".join(str(_relative(head.path, self.home)) for head in several)
         raise CheckpointError(
@@ -401,21 +395,16 @@ class _Search:
         # Of its own file, the cell reuses the archived versions anyway.
         has_file = any(cell.is_in(head) and cell.may_be_in(head.path) for head in self.own)
         archived = map(head_of, filter(cell.may_be_in, () if has_file else self._archived))
-        beside = (head for head in self.beside if cell.may_be_in(head.path) and not self._is_of_another(head))
+        beside = []
+        for head in self.beside:
+            # Not that of another cell of a notebook that exists; a copied notebook has the same cell ids.
+            of_another = bool(cell.cell_id and head.cell_id) and not cell.is_in(head) and not is_orphan(head.path)
+            if cell.may_be_in(head.path) and not of_another:
+                beside.append(head)
         runs = [head for head in (*shared, *beside, *archived) if head.unreadable is None and not head.derived]
-        damaged = (head for head in self.beside if is_orphan(head.path) and self._mentioned_in(head))
+        orphans = (head for head in self.beside if is_orphan(head.path))
+        damaged = (head for head in orphans if head.mentions(cell.request_key, cell.cell_id))
         return self._best(head for head in runs if cell.is_answered_by(head)) or next(damaged, None)
-
-    def _is_of_another(self, head: RunHead) -> bool:
-        """Whether the run is of another cell of a notebook that exists; a copied notebook has the same cell ids."""
-        ids_differ = bool(self.cell.cell_id and head.cell_id) and not self.cell.is_in(head)
-        return ids_differ and not is_orphan(head.path)
-
-    def _earlier_version_elsewhere(self) -> RunHead | None:
-        """A run of this cell in a folder whose notebook is gone: it was renamed, and the cell was edited since."""
-        cell = self.cell
-        runs = (head for head in self.beside if head.unreadable is None and not head.derived and is_orphan(head.path))
-        return self._best(head for head in runs if cell.is_in(head) and cell.may_be_in(head.path))
 
     @cached_property
     def beside(self) -> list[RunHead]:
@@ -435,10 +424,6 @@ class _Search:
 
     def _found(self, head: RunHead) -> _Place:
         return _Place(head.path, line=self._told(head.path))
-
-    def _new(self) -> _Place:
-        path = self._free(self.cell.stem)
-        return _Place(path, line=self._told(path))
 
     def _told(self, path: Path) -> str:
         """The line for a run that is not kept under its own name, because another run is."""
@@ -462,13 +447,9 @@ def related(path: Path, name: str | None, request_key: str) -> list[Path]:
     return [head.path for head in heads if request_key in head.request_keys and not head.derived]
 
 
-def _notebook_of(path: Path) -> Path:
-    return path.parent.with_suffix(".ipynb")
-
-
 def is_orphan(path: Path) -> bool:
     """Whether the notebook is gone in whose folder this file is."""
-    return not _notebook_of(path).exists()
+    return not path.parent.with_suffix(".ipynb").exists()
 
 
 def adoption_line(path: Path, target: Path, *, moved: bool) -> str:

@@ -25,24 +25,19 @@ def journal_for(checkpoint: Any, *, request_key: str, task: str, store: Store = 
 
     A file holds as much of the texts as `store` says. Raises `ConfigurationError` for anything else.
     """
-    journal = _journal(checkpoint, request_key, task)
-    return journal if store == "full" or journal.path is None else RedactedJournal(journal, store)
-
-
-def _journal(checkpoint: Any, request_key: str, task: str) -> Journal:
     if checkpoint is None or checkpoint is False:
         return MemoryJournal()
-    if hasattr(checkpoint, "append") and hasattr(checkpoint, "compact"):
-        given: Journal = checkpoint
-        return given
     if checkpoint is True:
         found = current_host().checkpoint_path(None, request_key, task)
         checkpoint = found or checkpoint_without_cell(None, request_key, task)
-    if not isinstance(checkpoint, str | Path):
-        raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
-    from .json_file import JsonFile
+    if isinstance(checkpoint, str | Path):
+        from .json_file import JsonFile
 
-    return JsonFile(checkpoint)
+        checkpoint = JsonFile(checkpoint)
+    if not hasattr(checkpoint, "append") or not hasattr(checkpoint, "compact"):
+        raise ConfigurationError(f"checkpoint={checkpoint!r}: expected None, True or a path such as 'run.json'")
+    journal: Journal = checkpoint
+    return journal if store == "full" or journal.path is None else RedactedJournal(journal, store)
 
 
 def recorded_in(path: Path) -> Recorded | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,9 @@ def new_edit(path: Path | None, recorded: Recorded, store: Store) -> Journal:
         memory.compact(recorded)
         memory.close()
         return memory
-    for place in _edit_paths(path):
+    for number in itertools.count(1):
+        name = f"{_stem(path)}-edit.json" if number == 1 else f"{_stem(path)}-edit-{number}.json"
+        place = path.with_name(name)
         file: Any = journal_for(place, request_key="", task="", store=store)
         if file.claim(recorded):
             claimed: Journal = file
@@ -60,10 +61,3 @@ def _edit(recorded: Recorded) -> tuple[Any, ...]:
 
 def _stem(path: Path) -> str:
     return re.sub(r"-edit(-\d+)?$", "", path.stem)
-
-
-def _edit_paths(path: Path) -> Iterator[Path]:
-    stem = _stem(path)
-    yield path.with_name(f"{stem}-edit.json")
-    for number in itertools.count(2):
-        yield path.with_name(f"{stem}-edit-{number}.json")

@@ -31,6 +31,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -108,7 +109,8 @@ class Batched:
         return replace(inner, stream=False, price=price, waits_for_rate_limit=False, keeps_deadline=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.model, self.window, self.poll, self.file, self.price)
+        options: dict[str, Any] = {"window": self.window, "poll": self.poll, "file": self.file, "price": self.price}
+        return partial(Batched, **options), (self.model,)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         batches = self._batches()
@@ -116,41 +118,28 @@ class Batched:
         try:
             if request.streaming and reply.content:
                 yield reply.content
-            yield self._priced(reply)
+            if reply.usage is not None:
+                own = Prices({self.name: self.price}) if self.price is not None else None
+                full = own.cost(self.name, reply.usage) if own else Prices().cost_of(self.model, reply.usage)
+                if full is not None:
+                    reply = replace(reply, usage=reply.usage.with_cost(full * DISCOUNT))
+            yield reply
         finally:
             batches.take([number])
 
     def _batches(self) -> _Batches:
         loop = asyncio.get_running_loop()
         if loop not in self._open:
-            record = _Record(self._path(), self._beside())
+            if self.file is not None:
+                record = _Record(Path(self.file).expanduser().absolute())
+            else:
+                run = current_host().checkpoint_path("batches", "", "") or checkpoint_without_cell("batches", "", "")
+                own = run.parent
+                # Of the notebooks in the same folder one may be this one under its former name.
+                others = [each for each in run_folders(own.parent) if each != own and not each.is_symlink()]
+                record = _Record(own / FILE, [each / FILE for each in others if (each / FILE).exists()])
             self._open[loop] = _Batches(self.model.batch_endpoint(), record, self.window, self.poll)
         return self._open[loop]
-
-    def _path(self) -> Path:
-        if self.file is not None:
-            return Path(self.file).expanduser().absolute()
-        beside = current_host().checkpoint_path("batches", "", "") or checkpoint_without_cell("batches", "", "")
-        return beside.with_name(FILE)
-
-    def _beside(self) -> list[Path]:
-        """The files of other notebooks in the same folder, of which one may be this notebook under its former name."""
-        if self.file is not None:
-            return []
-        own = self._path()
-        folders = [each for each in run_folders(own.parent.parent) if each != own.parent and not each.is_symlink()]
-        return [folder / FILE for folder in folders if (folder / FILE).exists()]
-
-    def _priced(self, reply: Reply) -> Reply:
-        if reply.usage is None:
-            return reply
-        own = Prices({self.name: self.price}) if self.price is not None else None
-        full = own.cost(self.name, reply.usage) if own is not None else Prices().cost_of(self.model, reply.usage)
-        return reply if full is None else replace(reply, usage=reply.usage.with_cost(full * DISCOUNT))
-
-
-def _restored(model: Any, window: float, poll: float, file: Any, price: Any) -> Batched:
-    return Batched(model, window=window, poll=poll, file=file, price=price)
 
 
 class _Batches:
@@ -174,7 +163,10 @@ class _Batches:
     async def reply(self, request: Request) -> tuple[str, Reply]:
         """The id of the request, and its reply; the caller takes it once it is used."""
         body = self._endpoint.body(request)
-        number = self._number(digest([self._endpoint.url, body])[:40])
+        content, count = digest([self._endpoint.url, body])[:40], 0
+        # Of equal requests each is one of its own.
+        while (number := f"{content}-{count}") in self._waiting or number in self._record.taken:
+            count += 1
         result = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._bodies[number] = body
         try:
@@ -183,7 +175,13 @@ class _Batches:
         finally:
             del self._waiting[number], self._bodies[number]
             self._pending.pop(number, None)
-            self._stop_if_idle()
+            # Nobody waits: no task is left behind. The batches go on at the provider.
+            if not self._waiting:
+                for task in list(self._tasks.values()):
+                    task.cancel()
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
         if isinstance(found, ModelError):
             self.take([number])
             raise found
@@ -197,13 +195,6 @@ class _Batches:
     def take(self, numbers: Iterable[str]) -> None:
         """These results are used, and are not to be used again."""
         self._record.take(numbers)
-
-    def _number(self, content: str) -> str:
-        """The id of one more request of this content."""
-        count = 0
-        while (number := f"{content}-{count}") in self._waiting or number in self._record.taken:
-            count += 1
-        return number
 
     def _ask(self, number: str) -> None:
         if number in self._results:
@@ -246,8 +237,14 @@ class _Batches:
             await work
         except Exception as error:
             for number in numbers:
-                if (result := self._waiting.get(number)) is not None and not result.done():
-                    result.set_exception(_copied(error))
+                if (result := self._waiting.get(number)) is None or result.done():
+                    continue
+                if isinstance(error, ModelError):
+                    # For each an error of its own: raising one adds to its traceback.
+                    facts = {name: getattr(error, name) for name in ("status", "retry_after", "retryable", "fatal")}
+                    result.set_exception(ModelError(str(error), **facts))
+                else:
+                    result.set_exception(error)
 
     async def _make(self, key: str, bodies: Mapping[str, dict[str, Any]]) -> None:
         self._record.intend(key, self._endpoint.url, list(bodies))
@@ -290,32 +287,13 @@ class _Batches:
         why = results.pop("", "it ended before this request was answered")
         for number in self._record.numbers_of(key):
             missing = ModelError(f"the batch {batch} holds no answer ({why}); run it again", retryable=True)
-            self._give(number, results.get(number, missing))
-
-    def _give(self, number: str, result: Any) -> None:
-        waiting = self._waiting.get(number)
-        if waiting is None:
-            if number not in self._record.taken:
-                self._results[number] = result
-        elif not waiting.done():
-            waiting.set_result(result)
-
-    def _stop_if_idle(self) -> None:
-        """Nobody waits: no task is left behind. The batches go on at the provider."""
-        if not self._waiting:
-            for task in list(self._tasks.values()):
-                task.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-
-def _copied(error: Exception) -> Exception:
-    """For each who waits an error of its own: raising one adds to its traceback."""
-    if not isinstance(error, ModelError):
-        return error
-    facts = {name: getattr(error, name) for name in ("status", "retry_after", "retryable", "fatal")}
-    return ModelError(str(error), **facts)
+            result = results.get(number, missing)
+            waiting = self._waiting.get(number)
+            if waiting is None:
+                if number not in self._record.taken:
+                    self._results[number] = result
+            elif not waiting.done():
+                waiting.set_result(result)
 
 
 class _Record:

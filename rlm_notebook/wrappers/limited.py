@@ -84,8 +84,13 @@ class Limited:
     _pace: _Pace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        requests = _bucket("requests_per_minute", self.requests_per_minute)
-        tokens = _bucket("tokens_per_minute", self.tokens_per_minute)
+        for name in ("requests_per_minute", "tokens_per_minute"):
+            limit = getattr(self, name)
+            is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if limit is not None and not (is_number and math.isfinite(limit) and limit > 0):
+                raise ConfigurationError(f"Limited({name}={limit!r}): expected a number above 0, or None for no limit")
+        limits = (self.requests_per_minute, self.tokens_per_minute)
+        requests, tokens = (_Bucket(limit) if limit is not None else None for limit in limits)
         object.__setattr__(self, "_pace", _Pace(requests, tokens))
 
     @property
@@ -108,7 +113,11 @@ class Limited:
             async with aclosing(pieces):
                 async for piece in pieces:
                     if isinstance(piece, Reply):
-                        used = _used(piece, tokens)
+                        # A provider that does not count leaves the estimate; an answer from a cache used nothing.
+                        if piece.mark == "cached":
+                            used = 0.0
+                        elif piece.usage is not None and piece.usage.total_tokens:
+                            used = piece.usage.total_tokens
                         self._pace.went_well(self.clock())
                     yield piece
         except ModelError as error:
@@ -191,19 +200,3 @@ class _Pace:
             self._held_until = max(self._held_until, now + (error.retry_after or 0.0))
             for bucket in self._buckets:
                 bucket.empty()
-
-
-def _bucket(name: str, per_minute: Any) -> _Bucket | None:
-    if per_minute is None:
-        return None
-    is_number = isinstance(per_minute, int | float) and not isinstance(per_minute, bool)
-    if not is_number or not math.isfinite(per_minute) or per_minute <= 0:
-        raise ConfigurationError(f"Limited({name}={per_minute!r}): expected a number above 0, or None for no limit")
-    return _Bucket(per_minute)
-
-
-def _used(reply: Reply, estimate: float) -> float:
-    """A provider that does not count leaves the estimate; an answer from a cache used nothing."""
-    if reply.mark == "cached":
-        return 0.0
-    return reply.usage.total_tokens if reply.usage is not None and reply.usage.total_tokens else estimate

@@ -11,7 +11,7 @@ from typing import Any
 from ..concurrency.deadline import answer_in_time
 from ..concurrency.retrying import OnRetry, RetryDriver
 from ..core.retry import RetryPolicy
-from ..core.usage import NOTHING, Usage
+from ..core.usage import NOTHING
 from ..exceptions import ModelError
 from ..ports.model import Capabilities, Model, Reply, Request
 
@@ -49,26 +49,18 @@ class Retried:
                 pieces: Any = answer_in_time(self.model, request)
                 async with aclosing(pieces):
                     async for piece in pieces:
-                        yield _with(wasted, piece) if wasted is not NOTHING else piece
+                        if wasted is not NOTHING and isinstance(piece, Reply) and piece.usage is not None:
+                            yield replace(piece, usage=wasted + piece.usage)
+                        else:
+                            yield piece
                 return
             except ModelError as error:
                 wasted += error.usage or NOTHING
-                failure = _after(wasted, error)
+                failure = error
+                if wasted is not NOTHING and wasted is not error.usage:
+                    # A copy has what all attempts used, for the model may raise the same object again.
+                    failure = copy.copy(error).with_traceback(error.__traceback__)
+                    failure.usage, failure.__cause__ = wasted, error.__cause__
             # Here, outside: cancelling or closing this generator is no failed attempt.
             retries = retries or RetryDriver(self.policy, self.on_retry)
             await retries.after(failure)
-
-
-def _with(wasted: Usage, piece: str | Reply) -> str | Reply:
-    if isinstance(piece, str) or piece.usage is None:
-        return piece
-    return replace(piece, usage=wasted + piece.usage)
-
-
-def _after(wasted: Usage, error: ModelError) -> ModelError:
-    """The error, with what all attempts used; a copy, for the model may raise the same object again."""
-    if wasted is NOTHING or wasted is error.usage:
-        return error
-    last = copy.copy(error)
-    last.usage, last.__cause__ = wasted, error.__cause__
-    return last.with_traceback(error.__traceback__)

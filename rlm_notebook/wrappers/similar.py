@@ -28,7 +28,7 @@ from ..concurrency.threads import in_daemon_thread
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
 from ..models.provider.errors import one_line
-from ..ports.model import Capabilities, Model, NodeFacts, Reply, Request
+from ..ports.model import Capabilities, Model, Reply, Request
 from .wording import most_tokens, wording
 
 __all__ = ["Embed", "Similar"]
@@ -85,12 +85,16 @@ class Similar:
     def __post_init__(self) -> None:
         if not callable(self.embed):
             raise ConfigurationError(f"Similar(embed={type(self.embed).__name__}): expected a function text -> vector")
-        if not _is_number(self.threshold, int | float) or not 0 < self.threshold <= 1:
+        if (
+            isinstance(self.threshold, bool)
+            or not isinstance(self.threshold, int | float)
+            or not 0 < self.threshold <= 1
+        ):
             raise ConfigurationError(
                 f"Similar(threshold={self.threshold!r}): expected a cosine above 0 and at most 1, such as 0.85"
             )
         for name in ("max_entries", "max_tokens"):
-            if not _is_number(value := getattr(self, name), int) or value < 1:
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"Similar({name}={value!r}): expected a whole number of at least 1")
         object.__setattr__(self, "_meanings", _Meanings(self.embed))
         object.__setattr__(self, "_answers", _Answers(self.max_entries))
@@ -111,7 +115,11 @@ class Similar:
             similarity, kept = await in_daemon_thread(self._answers.nearest, frame, vector)
             if kept is not None and similarity >= self.threshold:
                 self._answers.keep(frame, kept)
-                reply = _told(kept, similarity)
+                task = textwrap.shorten(kept.task, 100, placeholder=" …")
+                note = f"the answer of a similar task ({similarity:.3f}): {task}"
+                told = {"similar_to": kept.task, "similarity": min(1.0, similarity), "note": note}
+                reply = as_cached(kept.reply)
+                reply = replace(reply, metadata={**reply.metadata, **told})
                 if request.streaming:
                     yield reply.content
                 yield reply
@@ -119,7 +127,9 @@ class Similar:
         pieces: Any = self.model.stream(request)
         async with aclosing(pieces):
             async for piece in pieces:
-                if frame is not None and vector is not None and isinstance(piece, Reply) and _may_serve(piece):
+                # A reply that calls tools, or is that of another task itself, serves no other.
+                serves = isinstance(piece, Reply) and is_whole(piece) and not piece.tool_calls
+                if frame is not None and vector is not None and serves and "similar_to" not in piece.metadata:
                     self._answers.keep(frame, _Answer(request.facts.task, vector, copy.deepcopy(piece)))
                 yield piece
 
@@ -160,12 +170,10 @@ class _Answers:
             self._by_age[frame, answer.task] = None
             self._by_age.move_to_end((frame, answer.task))
             if len(self._by_age) > self._most:
-                self._forget(*self._by_age.popitem(last=False)[0])
-
-    def _forget(self, frame: str, task: str) -> None:
-        del self._by_frame[frame][task]
-        if not self._by_frame[frame]:
-            del self._by_frame[frame]
+                (frame, task), _ = self._by_age.popitem(last=False)
+                del self._by_frame[frame][task]
+                if not self._by_frame[frame]:
+                    del self._by_frame[frame]
 
 
 class _Meanings:
@@ -184,30 +192,23 @@ class _Meanings:
         limit = asyncio.timeout(PATIENCE if deadline is None else min(PATIENCE, deadline))
         try:
             async with limit:
-                return self._fitting(_normalized(await self._embedded(text)))
+                # What is async only makes its coroutine there.
+                given: Any = await in_daemon_thread(self._embed, text)
+                vector = _normalized(await given if inspect.isawaitable(given) else given)
+            with self._lock:
+                self._dimensions = self._dimensions or len(vector)
+            if len(vector) != self._dimensions:
+                raise ValueError(f"a vector of {len(vector)} numbers, and the first one had {self._dimensions}")
+            return vector
         except Exception as error:
+            wrong = one_line(f"{type(error).__name__}: {error}")
             if limit.expired():
-                self._rests_until = time.monotonic() + REST
-            self._warn("took too long" if limit.expired() else one_line(f"{type(error).__name__}: {error}"))
+                self._rests_until, wrong = time.monotonic() + REST, "took too long"
+            with self._lock:
+                first, self._warned = not self._warned, True
+            if first:
+                log.warning("embed failed (%s); models are asked without looking for similar tasks (told once)", wrong)
             return None
-
-    async def _embedded(self, text: str) -> Any:
-        # What is async only makes its coroutine there.
-        result: Any = await in_daemon_thread(self._embed, text)
-        return await result if inspect.isawaitable(result) else result
-
-    def _fitting(self, vector: array[float]) -> array[float]:
-        with self._lock:
-            self._dimensions = self._dimensions or len(vector)
-        if len(vector) != self._dimensions:
-            raise ValueError(f"a vector of {len(vector)} numbers, and the first one had {self._dimensions}")
-        return vector
-
-    def _warn(self, wrong: str) -> None:
-        with self._lock:
-            first, self._warned = not self._warned, True
-        if first:
-            log.warning("embed failed (%s); models are asked without looking for similar tasks (told once)", wrong)
 
 
 def _normalized(given: Iterable[float]) -> array[float]:
@@ -225,55 +226,28 @@ def _frame(model: str, request: Request, most: int) -> str | None:
     The task is taken out at one place, the last in the user's message; what repeats it elsewhere stays. So of two
     requests of one frame each is the other with the task put otherwise, and nothing else.
     """
-    facts, asked = request.facts, _asked(request)
-    if asked is None or request.mode != "worker" or facts.references or facts.excerpts or facts.texts:
+    facts = request.facts
+    roles = [message["role"] for message in request.messages]
+    if request.mode != "worker" or facts.references or facts.excerpts or facts.texts:
         return None
-    if facts.task not in asked or most_tokens(facts.task) > most or _holds_a_key(facts.task):
+    # The first turn alone: what the user says, and nothing after it.
+    if roles != ["system"] * (len(roles) - 1) + ["user"]:
         return None
+    asked = request.messages[-1]["content"]
+    if not isinstance(asked, str) or facts.task not in asked or most_tokens(facts.task) > most:
+        return None
+    holds_a_key = one_line(facts.task).count("***") > facts.task.count("***")
     words = wording(facts.task)
-    if not words:
+    if holds_a_key or not words:
         return None
     before, _, after = asked.rpartition(facts.task)
+    # What models that do not go by messages know of a node, apart from its task.
+    goal = facts.goal if facts.goal != facts.task else None
+    known, parts = (list(map(astuple, given)) for given in (facts.dependencies, facts.parts))
     return digest(
         [
             [model, request.temperature, request.max_output_tokens, request.schema, list(request.tools)],
             [list(request.messages[:-1]), before, after, list(words)],
-            _surroundings(facts),
+            [facts.agent, goal, facts.breadcrumbs, known, parts],
         ]
     )
-
-
-def _holds_a_key(task: str) -> bool:
-    return one_line(task).count("***") > task.count("***")
-
-
-def _asked(request: Request) -> str | None:
-    """What the user says in the first turn, if there is no other."""
-    roles = [message["role"] for message in request.messages]
-    if roles != ["system"] * (len(roles) - 1) + ["user"]:
-        return None
-    content = request.messages[-1]["content"]
-    return content if isinstance(content, str) else None
-
-
-def _surroundings(facts: NodeFacts) -> list[Any]:
-    """What models that do not go by messages know of a node, apart from its task."""
-    goal = facts.goal if facts.goal != facts.task else None
-    known, parts = (list(map(astuple, given)) for given in (facts.dependencies, facts.parts))
-    return [facts.agent, goal, facts.breadcrumbs, known, parts]
-
-
-def _may_serve(reply: Reply) -> bool:
-    """Whether an answer may serve for other tasks: not if it is one of another task itself, or calls tools for this."""
-    return is_whole(reply) and not reply.tool_calls and "similar_to" not in reply.metadata
-
-
-def _told(answer: _Answer, similarity: float) -> Reply:
-    reply = as_cached(answer.reply)
-    note = f"the answer of a similar task ({similarity:.3f}): {textwrap.shorten(answer.task, 100, placeholder=' …')}"
-    told = {"similar_to": answer.task, "similarity": min(1.0, similarity), "note": note}
-    return replace(reply, metadata={**reply.metadata, **told})
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)

@@ -116,7 +116,11 @@ def wording(task: str) -> tuple[str, ...]:
     if words.startswith(("translate ", "convert ")):
         words = words.replace(" into ", " to ")
     dropped = _FILLERS | _HELPING if _QUESTION.match(words) else _FILLERS
-    return tuple(word for word in _owned(words.split(" ")) if word and word not in dropped)
+    parts = words.split(" ")
+    # "X 's Y" becomes "Y X", as "Y of X" is without its "of"; where more is owned, it stays as it stands.
+    if parts.count("'s") == 1 and 0 < (at := parts.index("'s")) < len(parts) - 1:
+        parts[at - 1 : at + 2] = [parts[at + 1], parts[at - 1]]
+    return tuple(word for word in parts if word and word not in dropped)
 
 
 def most_tokens(text: str) -> int:
@@ -150,10 +154,3 @@ def _in_full(word: str) -> list[str]:
     if end == "s":
         return [start, "is" if start in _IS_AFTER else "'s"]
     return [start, _ENDS.get(end, f"'{end}")]
-
-
-def _owned(words: list[str]) -> list[str]:
-    """With "X 's Y" as "Y X", as "Y of X" is without its "of"; where more is owned, as it stands."""
-    if words.count("'s") != 1 or not 0 < (at := words.index("'s")) < len(words) - 1:
-        return words
-    return [*words[: at - 1], words[at + 1], words[at - 1], *words[at + 2 :]]
