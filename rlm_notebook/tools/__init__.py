@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -159,13 +159,20 @@ def tool(
     def make(target: Callable[..., Any]) -> Tool:
         if not callable(target):
             raise ConfigurationError(f"tool: {printable(f'{target!r:.60}')} cannot be called; give a function")
-        title = name if name is not None else _name_of(target)
+        inner = target
+        while isinstance(inner, functools.partial):
+            inner = inner.func
+        # No provider accepts the brackets of "<lambda>".
+        title = name if name is not None else str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+        text = description or inspect.getdoc(inner)
+        if not text and not isinstance(inner, type) and not inspect.isroutine(inner):
+            text = inspect.getdoc(type(inner).__call__)
         model, parameter_of = _arguments_model(target, str(title) or "tool")
         schema = model.model_json_schema()
         schema.pop("title", None)
         return Tool(
             name=title,
-            description=description or _doc_of(target),
+            description=text or "",
             function=target,
             parameters=schema,
             timeout=timeout,
@@ -262,13 +269,19 @@ def as_text(value: Any) -> str:
 def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[BaseModel], dict[str, str]]:
     """A pydantic model of a function's parameters, and the name of the parameter for each of its fields."""
     try:
-        signature, hints = inspect.signature(function), _hints(function)
+        signature = inspect.signature(function)
+        # What a partial binds by name is no parameter of the tool.
+        bound, inner = set[str](), function
+        while isinstance(inner, functools.partial):
+            bound.update(inner.keywords)
+            inner = inner.func
+        hints = _hints(inner)
     except (TypeError, ValueError, NameError) as error:
         raise ConfigurationError(f"tool {title}: its signature cannot be read ({error})") from error
     fields: dict[str, Any] = {}
     parameters: dict[str, str] = {}
     for parameter in signature.parameters.values():
-        if parameter.name in _fixed(function):
+        if parameter.name in bound:
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConfigurationError(f"tool {title}: parameter {parameter} cannot be filled by name; name it plainly")
@@ -302,35 +315,10 @@ def _arguments_model(function: Callable[..., Any], title: str) -> tuple[type[Bas
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    """The annotations of the called code: a partial's function, an object's `__call__`, a class's `__init__`."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    """The annotations of the called code: an object's `__call__`, a class's `__init__`."""
     called = [function]
     if isinstance(function, type):
         called = [function, *filter(inspect.isfunction, [function.__dict__.get("__init__")])]
     elif not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
         called = [type(function).__call__]
     return {name: hint for each in called for name, hint in get_type_hints(each, include_extras=True).items()}
-
-
-def _fixed(function: Any) -> Collection[str]:
-    """The parameters that a partial binds by name: they are not part of the tool's schema."""
-    if not isinstance(function, functools.partial):
-        return ()
-    return {*function.keywords, *_fixed(function.func)}
-
-
-def _name_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    # No provider accepts the brackets of "<lambda>".
-    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
-
-
-def _doc_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    own = inspect.getdoc(function)
-    if own or isinstance(function, type) or inspect.isroutine(function):
-        return own or ""
-    return inspect.getdoc(type(function).__call__) or ""

@@ -137,7 +137,7 @@ class _Walk:
 
     def _function(self, function: FunctionType) -> Any:
         code = function.__code__
-        source = _source_of(code)
+        source = _source_in(code, code.co_filename)
         changed = _changed_names(source) if source else None
         self.changes |= {(id(function.__globals__), name) for name in changed or ()}
         for module in _imports_of(code):
@@ -145,7 +145,10 @@ class _Walk:
                 self._not(f"what it uses of the module {module}")
         needs: list[Any] = []
         written = _written_defaults(source)
-        for name, value in _defaults(function):
+        defaults = function.__defaults__ or ()
+        last = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+        given = [*zip(last, defaults, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
+        for name, value in given:
             if name in written and name in (changed or ()):
                 self._not(f"{name}, which it changes itself")
             elif name not in written or not isinstance(value, _SCALAR):
@@ -200,17 +203,14 @@ class _Walk:
                 return self.of(value) if callable(value) else self._not(f"{name}, a {type(value).__name__}")
             if not _is_small(value):
                 return self._not(f"{name}, which is large")
-            functions = isinstance(value, dict | list | tuple) and self._functions_in(name, value)
-            return functions or ["data", typed_text(value)]
+            # A dict or list that holds functions: item by item.
+            listed = enumerate(value) if isinstance(value, list | tuple) else ()
+            items = list(value.items() if isinstance(value, dict) else listed)
+            if any(isinstance(each, FunctionType | MethodType | functools.partial) for _, each in items):
+                return ["table", [[typed_text(key), self._value(f"{name}[{key!r:.40}]", each)] for key, each in items]]
+            return ["data", typed_text(value)]
         except Exception:  # of whatever kind the object is
             return self._not(f"{name}, a {type(value).__name__}")
-
-    def _functions_in(self, name: str, held: Any) -> Any:
-        """A dict or list that holds functions, item by item; `None` for any other."""
-        items = list(held.items() if isinstance(held, dict) else enumerate(held))
-        if not any(isinstance(value, FunctionType | MethodType | functools.partial) for _, value in items):
-            return None
-        return ["table", [[typed_text(key), self._value(f"{name}[{key!r:.40}]", value)] for key, value in items]]
 
     def _class(self, kind: type, changed: bool = False) -> Any:
         """A user's class; `changed`: code that uses it assigns its attributes."""
@@ -225,8 +225,9 @@ class _Walk:
             if issubclass(base, BaseModel):
                 found.append([[name, repr(each.annotation)] for name, each in base.model_fields.items()])
             found += [["default", name, made] for name, made in self._defaults_of_fields(base)]
-            codes = [code for value in vars(base).values() for code in _functions_of(value)]
-            names = frozenset(name for code in codes for name in _changed_names(_source_of(code.__code__)))
+            codes = [each for value in vars(base).values() for each in _functions_of(value)]
+            sources = [_source_in(each.__code__, each.__code__.co_filename) for each in codes]
+            names = frozenset(name for source in sources for name in _changed_names(source))
             for name, value in sorted(vars(base).items()):
                 # Setting a number through an object creates an attribute of the object; a list is changed in place.
                 through = {base.__name__, "cls", *(() if isinstance(value, _IMMUTABLE) else ("self",))}
@@ -274,13 +275,6 @@ class _Walk:
 _ANNOTATE = ("__annotate__", "__annotate_func__")
 _SCALAR = str | int | float | bool | bytes | None
 _IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, enum.Enum, type(None))
-
-
-def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    positional = function.__defaults__ or ()
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    yield from zip(names[len(names) - len(positional) :], positional, strict=True)
-    yield from sorted((function.__kwdefaults__ or {}).items())
 
 
 def _functions_of(value: Any) -> list[FunctionType]:
@@ -353,16 +347,12 @@ def _is_made(file: str) -> bool:
 # -- the source of code --------------------------------------------------------------------------------------------
 
 
-def _source_of(code: CodeType) -> str:
-    # The file is part of the cache key: equal code may be in several files, below other decorators.
-    return _source_in(code, code.co_filename)
-
-
 @lru_cache(maxsize=1024)
 def _source_in(code: CodeType, file: str) -> str:
     """The source that compiles to this code object, without comments; "" if there is none.
 
-    Cached for the lifetime of the process: a later edit of the file does not change the code that runs.
+    Cached for the lifetime of the process: a later edit of the file does not change the code that runs. The file is
+    part of the cache key, because equal code may be in several files, below other decorators.
     """
     if code.co_name == "<lambda>":
         return ""  # two lambdas in one line have the same source

@@ -23,7 +23,7 @@ from .address import Address, address_of
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .offers import Approval
+    from .offers import Approval, Offers
 
 __all__ = ["MCPServer", "ServerTool", "mcp"]
 
@@ -163,7 +163,7 @@ class MCPServer:
 
     def as_tool(self) -> Tool:
         """The placeholder of its tools, which they replace when a run starts."""
-        return self._placeholder(f"{self.name}__all", self, self._all)
+        return self._placeholder(f"{self.name}__all", self, self._open)
 
     def _placeholder(self, name: str, held: Any, opens: Any) -> Tool:
         return Tool(
@@ -179,11 +179,20 @@ class MCPServer:
     def __call__(self) -> None:
         raise ConfigurationError(f"{self!r} is no tool itself; call server.TOOL(...), or give it to an engine as it is")
 
-    def _all(self) -> Future[tuple[Tool, ...]]:
-        return _then(self._connection().open(), lambda offers: tuple(offers.tools.values()))
+    def _open(self, only: str | None = None) -> Future[tuple[Tool, ...]]:
+        """Its tools, or the only one that is wanted; it is started if need be."""
+        made: Future[tuple[Tool, ...]] = Future()
+        made.set_running_or_notify_cancel()
 
-    def _one(self, tool: str) -> Future[tuple[Tool, ...]]:
-        return _then(self._connection().open(), lambda offers: (self._found(tool, offers.tools),))
+        def settle(done: Future[Offers]) -> None:
+            try:
+                tools = done.result().tools
+                made.set_result(tuple(tools.values()) if only is None else (self._found(only, tools),))
+            except BaseException as error:
+                made.set_exception(error)
+
+        self._connection().open().add_done_callback(settle)
+        return made
 
     def _found(self, tool: str, tools: Mapping[str, Tool]) -> Tool:
         if tool in tools:
@@ -224,14 +233,14 @@ class ServerTool:
         from .offers import safe_name
 
         return self.server._placeholder(
-            safe_name(self.server.name, self.tool), self, partial(self.server._one, self.tool)
+            safe_name(self.server.name, self.tool), self, partial(self.server._open, self.tool)
         )
 
     def __call__(self, *unnamed: Any, **arguments: Any) -> str:
         """The result of a call by hand, as a model would read it. Raises `ToolError` and `ConfigurationError`."""
         from ...concurrency.loop_thread import background_loop
 
-        (tool,) = wait_for_future(self.server._one(self.tool))
+        (tool,) = wait_for_future(self.server._open(self.tool))
         if unnamed:
             named = ", ".join(f"{name}=..." for name in tool.parameters.get("properties", {}))
             raise TypeError(f"{self.tool}: give the arguments by name, as a model does: {self.tool}({named})")
@@ -240,18 +249,3 @@ class ServerTool:
             return str(await tool.function(**arguments))
 
         return wait_for_future(background_loop().submit(called()))
-
-
-def _then(found: Future[Any], read: Any) -> Future[tuple[Tool, ...]]:
-    """The future of what `read` makes of a future's result."""
-    made: Future[tuple[Tool, ...]] = Future()
-    made.set_running_or_notify_cancel()
-
-    def settle(done: Future[Any]) -> None:
-        try:
-            made.set_result(read(done.result()))
-        except BaseException as error:
-            made.set_exception(error)
-
-    found.add_done_callback(settle)
-    return made

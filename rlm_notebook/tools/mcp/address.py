@@ -134,7 +134,13 @@ def address_of(
         "cwd": os.fspath(cwd) if cwd is not None else None,
     }
     if isinstance(given, str) and given.strip():
-        words = _words(given)
+        try:
+            # On Windows, a backslash is a part of a path.
+            words = shlex.split(given, posix=os.name != "nt")
+        except ValueError as error:
+            raise ConfigurationError(f"mcp({given[:60]!r}): {error}; give the command as a list of words") from None
+        if os.name == "nt":
+            words = [word.strip("\"'") for word in words]
         if "://" in words[0]:
             return _of_url(given.strip(), name, extra)
         if len(words) == 1:
@@ -160,15 +166,6 @@ def _texts(option: str, given: Any) -> dict[str, str]:
     return dict(given)
 
 
-def _words(command: str) -> list[str]:
-    try:
-        # On Windows, a backslash is a part of a path.
-        words = shlex.split(command, posix=os.name != "nt")
-    except ValueError as error:
-        raise ConfigurationError(f"mcp({command[:60]!r}): {error}; give the command as a list of words") from None
-    return [word.strip("\"'") if os.name == "nt" else word for word in words]
-
-
 def _of_command(words: Sequence[str], name: str | None, extra: dict[str, Any]) -> Address:
     if extra["headers"]:
         raise ConfigurationError("mcp(headers=...) is for an address; a command takes env=...")
@@ -182,7 +179,10 @@ def _of_url(url: str, name: str | None, extra: dict[str, Any]) -> Address:
         raise ConfigurationError("mcp(env=..., cwd=...) are for a command; an address takes headers=...")
     if "${" not in url:
         _check_url(url, name or "given")
-    return Address(name=_checked_name(name) or _name_of_url(url), url=url, **extra)
+    parts = urlsplit(url.replace("[", "_").replace("]", "_"))
+    path = [part for part in parts.path.split("/") if part and part not in ("mcp", "sse", "api")]
+    own = _safe("_".join([parts.netloc.rpartition("@")[2], *path]))
+    return Address(name=_checked_name(name) or own, url=url, **extra)
 
 
 def _check_url(url: str, name: str) -> None:
@@ -204,7 +204,9 @@ def _check_url(url: str, name: str) -> None:
 
 
 def _of_one_word(word: str, name: str | None, extra: dict[str, Any]) -> Address:
-    path = _file()
+    here = Path.cwd()
+    # The one of this folder, or of the closest folder above.
+    path = next((file for folder in (here, *here.parents) if (file := folder / FILE).is_file()), None)
     servers = _servers(path) if path is not None else {}
     if word in servers and path is not None:
         return _of_entry(word, servers[word], path, name, extra)
@@ -214,12 +216,6 @@ def _of_one_word(word: str, name: str | None, extra: dict[str, Any]) -> Address:
     known = f"{path} has {', '.join(sorted(servers)) or 'none'}" if path is not None else f"there is no {FILE} here"
     hint = f"did you mean {close[0]}?" if close else f"{known}; a command is 'python server.py', say"
     raise ConfigurationError(f"mcp({word!r}): neither a server in {FILE} nor a program; {hint}")
-
-
-def _file() -> Path | None:
-    """The `.mcp.json` of this folder, or of the closest folder above."""
-    here = Path.cwd()
-    return next((path for folder in (here, *here.parents) if (path := folder / FILE).is_file()), None)
 
 
 def _servers(path: Path) -> dict[str, Any]:
@@ -291,9 +287,3 @@ def _name_of_command(words: Sequence[str]) -> str:
         stem, dot, suffix = last.rpartition(".")
         return _safe(stem if f"{dot}{suffix}" in _SUFFIXES else last)
     return _safe(PurePosixPath(words[0].replace("\\", "/")).name)
-
-
-def _name_of_url(url: str) -> str:
-    parts = urlsplit(url.replace("[", "_").replace("]", "_"))
-    path = [part for part in parts.path.split("/") if part and part not in ("mcp", "sse", "api")]
-    return _safe("_".join([parts.netloc.rpartition("@")[2], *path]))

@@ -157,7 +157,11 @@ class Connection:
     async def _client(self) -> Client:
         """The client of the running session, which is started if there is none. Raises `ConfigurationError`."""
         if self._owner is None or self._owner.done() or self._link is None or self._link.ended.is_set():
-            await self._over()
+            if self._owner is not None and not self._owner.done():
+                # A server that hangs takes a few seconds to end.
+                if self._link is not None:
+                    self._link.ended.set()
+                await asyncio.wait([self._owner])
             if self.crashes > RESTARTS:
                 raise ConfigurationError(
                     f"the MCP server {self.address.name} has crashed {self.crashes} times and is not started again"
@@ -172,7 +176,8 @@ class Connection:
         """The owner: one session from its start to its end."""
         self.state, self._why, closing = "starting", "", False
         try:
-            link = self._link = self._linked()
+            where = self.address.resolved()
+            link = self._link = Stdio(where, self.log()) if isinstance(where, Launch) else Http(where)
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(self._start_timeout):
                     client = await stack.enter_async_context(Client(link, cache=None, client_info=_OURSELVES))
@@ -196,10 +201,6 @@ class Connection:
                 self.crashes += 1
             self.state = "ended"
 
-    def _linked(self) -> Stdio | Http:
-        where = self.address.resolved()
-        return Stdio(where, self.log()) if isinstance(where, Launch) else Http(where)
-
     async def _not_started(self, error: BaseException) -> ConfigurationError:
         if isinstance(error, ConfigurationError):
             return error
@@ -213,13 +214,6 @@ class Connection:
             f"the MCP server {self.address.name} ({without_keys(str(self.address))}) did not start: {reason}"
             f"{f'; {why}' if why else ''}"
         )
-
-    async def _over(self) -> None:
-        """Wait until the owner of the session before has ended, which takes a server that hangs a few seconds."""
-        if self._owner is not None and not self._owner.done():
-            if self._link is not None:
-                self._link.ended.set()
-            await asyncio.wait([self._owner])
 
     def _offer(self, listed: list[Any]) -> None:
         self.offers = offers_of(
@@ -280,7 +274,11 @@ class Connection:
             raise
         except Exception as error:
             assert link is not None
-            of_server = isinstance(error, MCPError) and not _is_over(error)
+            # Of the session itself, or of the call alone.
+            is_over = isinstance(error, MCPError) and (
+                error.error.code == -32000 or "session" in error.error.message.lower()
+            )
+            of_server = isinstance(error, MCPError) and not is_over
             if not of_server and isinstance(link, Http) and not isinstance(error, ValueError | RuntimeError):
                 link.ended.set()
             if not link.ended.is_set():
@@ -306,11 +304,6 @@ class Connection:
 
 
 _OURSELVES = Implementation(name="rlm-notebook", version=__version__)
-
-
-def _is_over(error: MCPError) -> bool:
-    """Whether the session is over, not the call alone."""
-    return error.error.code == -32000 or "session" in error.error.message.lower()
 
 
 def _reason(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 from ...core.keys import digest
@@ -80,7 +81,7 @@ def offers_of(
             problems.append(f"{shown}: left out: {error}")
             continue
         known = before.tools.get(each.name)
-        same = known is not None and _facts(known) == _facts(tool)
+        same = known is not None and _FACTS(known) == _FACTS(tool)
         tools[each.name] = known if same and known is not None else tool
         if only_reads:
             reading.add(each.name)
@@ -96,8 +97,7 @@ def safe_name(server: str, name: str, *, distinct: bool = False) -> str:
     return f"{safe[: LONGEST_NAME - 9]}_{digest(wanted)[:8]}"
 
 
-def _facts(tool: Tool) -> tuple[Any, ...]:
-    return tool.name, tool.description, tool.version, tool.requires_approval, tool.timeout
+_FACTS = attrgetter("name", "description", "version", "requires_approval", "timeout")
 
 
 def _function(name: str, raw: str, version: str, call: Caller) -> Callable[..., Awaitable[str]]:

@@ -86,13 +86,15 @@ def _is_said(structured: Any, parts: Sequence[str], blocks: Sequence[Any]) -> bo
         value = next(iter(structured.values()))
         if "result" in structured or value == "\n".join(parts):
             return True
-        if isinstance(value, list) and [_kind(each) for each in value] == [each.type for each in blocks]:
-            return True
-    return any(_decodes_to(part, structured) for part in parts)
-
-
-def _kind(block: Any) -> Any:
-    return block.get("type") if isinstance(block, dict) else None
+        if isinstance(value, list):
+            kinds = [each.get("type") if isinstance(each, dict) else None for each in value]
+            if kinds == [block.type for block in blocks]:
+                return True
+    for part in parts:
+        with suppress(ValueError, RecursionError):
+            if json.loads(part) == structured:
+                return True
+    return False
 
 
 def _without_media(value: Any) -> Any:
@@ -104,10 +106,3 @@ def _without_media(value: Any) -> Any:
     if value.get("type") in ("image", "audio") and isinstance(value.get("data"), str):
         return {**value, "data": f"about {len(value['data']) * 3 // 4:,} bytes, left out"}
     return {name: _without_media(each) for name, each in value.items()}
-
-
-def _decodes_to(text: str, value: Any) -> bool:
-    try:
-        return bool(json.loads(text) == value)
-    except (ValueError, RecursionError):
-        return False
