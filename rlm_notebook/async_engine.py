@@ -36,7 +36,8 @@ from .ports.model import Message
 from .ports.run import Journal, Observer, VersionedJournal
 from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, RunRequest, priced
-from .runtime.forks import EndedRun, Fork, NodeSource, edited, plan_given, retried
+from .runtime.ended_run import EndedRun, NodeSource
+from .runtime.forks import Fork, edited, plan_given, retried
 from .runtime.options import EngineOptions, hints_at_options, mode_of
 from .runtime.recorded_run import load_run
 from .runtime.reuse import as_recorded, needs_a_model, other_versions

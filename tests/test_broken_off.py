@@ -11,7 +11,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, load_run
 from rlm_notebook.core.events import Failed, Retried, from_json, to_json
 from rlm_notebook.notebook.widget.details import Details
-from rlm_notebook.notebook.widget.rows import Timeline
+from rlm_notebook.notebook.widget.timeline import Timeline
 from rlm_notebook.ports import Capabilities, Reply, Request
 from rlm_notebook.runtime.run_context import MOST_OF_A_DRAFT
 

@@ -16,7 +16,8 @@ from rlm_notebook.caches.shared_replies import is_whole
 from rlm_notebook.core.finish_reason import cut_off, ended_early
 from rlm_notebook.notebook.display.static_tree import bundle_of
 from rlm_notebook.notebook.widget.feed import Feed
-from rlm_notebook.notebook.widget.rows import Timeline, node_row
+from rlm_notebook.notebook.widget.rows import node_row
+from rlm_notebook.notebook.widget.timeline import Timeline
 from rlm_notebook.ports import Reply, Request, ToolCall
 
 pytestmark = pytest.mark.timeout(120)

@@ -19,7 +19,7 @@ from rlm_notebook import (
 from rlm_notebook.core.redaction import redacted_run
 from rlm_notebook.notebook.display.static_tree import summary_of
 from rlm_notebook.notebook.widget.details import Details
-from rlm_notebook.notebook.widget.rows import Timeline
+from rlm_notebook.notebook.widget.timeline import Timeline
 
 REPORT = "The bridge was not able to carry heavy loads. It cost 5 million, and Anna never crossed it."
 NOTES = "Dogs bark at night, and they sleep by day."

@@ -13,7 +13,7 @@ from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, Scripted
 from rlm_notebook.caches.memory import MemoryCache
 from rlm_notebook.core.events import NodeCreated, Token
 from rlm_notebook.notebook.widget.details import Details
-from rlm_notebook.notebook.widget.rows import Timeline
+from rlm_notebook.notebook.widget.timeline import Timeline
 from rlm_notebook.ports import Capabilities, Reply, Request, ToolCall
 
 

@@ -6,60 +6,20 @@ The fork of a run in progress can be computed, but the run has to end before the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from ..core.changes import Change, changes_of
 from ..core.edits import unfinished, with_cell, with_plan, with_result, with_task, without
 from ..core.keys import digest
-from ..core.limits import Limits
 from ..core.plan import Plan, Recurse, plan_from_json
 from ..core.records import Recorded
 from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
 from ..exceptions import ConfigurationError
-from .config import RunRequest
 from .run_view import Forked
 
-__all__ = ["EndedRun", "Fork", "NodeSource", "edited", "plan_given", "retried"]
-
-
-class NodeSource(Protocol):
-    """What the prompt and the content key of a node are computed from."""
-
-    @property
-    def tree(self) -> Tree: ...
-    @property
-    def job(self) -> RunRequest: ...
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRun:
-    """A run as another engine continues it: what was requested, what is recorded, and that engine's limits and keys."""
-
-    job: RunRequest
-    recorded: Recorded
-    limits: Limits
-    key: Callable[[NodeSource, str], str]
-
-    @property
-    def tree(self) -> Tree:
-        return self.recorded.tree
-
-    @property
-    def run_id(self) -> str:
-        return self.tree.run_id
-
-    @property
-    def task(self) -> str:
-        return self.job.task
-
-    def snapshot(self) -> Recorded:
-        return self.recorded
-
-    def key_of(self, node_id: str) -> str:
-        """The plan key of a node."""
-        return self.key(self, node_id)
+__all__ = ["Fork", "edited", "plan_given", "retried"]
 
 
 @dataclass(frozen=True, slots=True)

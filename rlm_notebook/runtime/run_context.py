@@ -33,8 +33,9 @@ from .budget import BudgetMeter, NodeQuota
 from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
+from .ended_run import NodeSource
 from .event_log import EventLog
-from .forks import Fork, NodeSource, edited, retried
+from .forks import Fork, edited, retried
 from .options import EngineOptions
 from .plan_estimate import estimate_of_calls, estimate_of_plan
 from .priority import Priorities

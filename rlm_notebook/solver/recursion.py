@@ -31,7 +31,7 @@ from ..output_type import TypeMismatch
 from ..ports.model import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions
 from ..runtime.config import Configuration
-from ..runtime.forks import NodeSource
+from ..runtime.ended_run import NodeSource
 from ..runtime.run_context import RunContext
 from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool

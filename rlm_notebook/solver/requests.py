@@ -29,7 +29,7 @@ from ..prompts import (
     worker_messages,
 )
 from ..runtime.config import Configuration
-from ..runtime.forks import NodeSource
+from ..runtime.ended_run import NodeSource
 from ..runtime.run_context import RunContext
 from ..sandbox.options import lacks_of
 from ..tools import Tool

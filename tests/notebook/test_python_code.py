@@ -78,6 +78,6 @@ async def test_the_tree_brings_the_code_along(shell: Any) -> None:
 
     shell.names["llm"] = ScriptedModel()
     await shell.value(f"%%rlm -m llm {QUIET}\nroot")
-    feed = Feed(shell.names["_rlm"])
+    feed = Feed(shell.names["_rlm"], python=python_code(shell.names["_rlm"]))
     feed.frame()
     assert feed.columns()["run"]["python"]["engine"] == "RecursiveEngine(llm)"

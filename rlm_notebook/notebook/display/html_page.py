@@ -22,6 +22,7 @@ from ...core.text import printable
 from ...runtime.run_view import RunView
 from ...views.export.html import report_html
 from ..widget.feed import Feed
+from ..widget.python_code import python_code
 from .report import report_of_run
 from .static_tree import bundle_of, summary_of
 
@@ -36,7 +37,7 @@ MOST_BYTES_OF_TREE = 150_000
 
 def page_of(run: RunView) -> str:
     """The whole page. A run that is under way is shown in its present state."""
-    feed = Feed(run, readonly=True)
+    feed = Feed(run, readonly=True, python=python_code(run))
     if run.internals.reused:
         feed.show_recorded_times()
     feed.frame()

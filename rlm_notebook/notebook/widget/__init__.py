@@ -21,10 +21,10 @@ from ...core.events import Event, RunFinished
 from ...exceptions import RLMError
 from ...runtime.run_view import RunView
 from .commands import execute
-from .comparison import Comparison
 from .compression import packed
 from .feed import Feed
 from .parts import part
+from .python_code import python_code
 from .search import Hit, searched_words
 
 __all__ = ["TreeView"]
@@ -70,8 +70,10 @@ class TreeView(anywidget.AnyWidget):
         #: The front end session that sent the message being handled.
         self._session = ""
         self._run = run
-        self._feed = Feed(run, title=title, answers=answers)
-        self._comparison = Comparison(compared_with)
+        self._feed = Feed(run, title=title, answers=answers, python=python_code(run))
+        self._compared_with = compared_with
+        #: Answers about other runs, once a browser asks for them.
+        self._compare: Callable[[RunView, str, dict[str, Any]], Any] | None = None
         #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
         #: The search that each page has begun last, while it lasts.
@@ -114,6 +116,7 @@ class TreeView(anywidget.AnyWidget):
                 notes=notes,
                 meanwhile=meanwhile,
                 answers=self._answers,
+                python=python_code(successor),
             )
             self._meta = _meta_of(successor, self._title)
             self._watch(successor)
@@ -295,7 +298,12 @@ class TreeView(anywidget.AnyWidget):
         operation, arguments = message.get("op"), given if isinstance(given, dict) else {}
         try:
             if operation in ("runs", "compare", "outputs"):
-                data = self._other_runs(operation, arguments)
+                if self._compare is None:
+                    # Loaded on demand, like its part of the bundle: most views compare nothing.
+                    from .comparison import Comparison
+
+                    self._compare = Comparison(self._compared_with).answer
+                data = self._compare(self._run, operation, arguments)
             else:
                 data = execute(self._run, operation, str(node) if node is not None else None, arguments)
                 # What it changed comes before the answer: a dialog that closes leaves nothing to decide again.
@@ -305,16 +313,6 @@ class TreeView(anywidget.AnyWidget):
         else:
             ack |= {"data": data} if data is not None else {}
         self.send(_sendable(ack))
-
-    def _other_runs(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Answers about other runs, which change nothing and so are given for loaded runs too."""
-        key = str(arguments.get("with", ""))
-        if operation == "runs":
-            return self._comparison.runs(self._run)
-        if operation == "compare":
-            return self._comparison.rows(self._run, key)
-        old, new = (str(arguments[side]) if arguments.get(side) else None for side in ("old", "new"))
-        return self._comparison.outputs(self._run, key, old, new)
 
 
 _HANDLERS = {

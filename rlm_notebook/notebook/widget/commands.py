@@ -12,7 +12,7 @@ from ...exceptions import ConfigurationError, ReplayError
 from ...runtime.forks import edited, plan_given, retried
 from ...runtime.run_view import RunView, version_of
 
-__all__ = ["commands_for", "execute"]
+__all__ = ["execute"]
 
 Arguments = Mapping[str, Any]
 
@@ -84,17 +84,6 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
     return None
 
 
-def commands_for(run: RunView) -> list[str]:
-    """The commands that the widget offers for a run in its present state."""
-    if not run.internals.live:
-        return []
-    if run.internals.finished:
-        can_answer = run.status != "done" and any(node.state == "done" for node in run.tree)
-        undo = ["undo"] if run.internals.version_before else []
-        return ["retry", "edit", *(["answer"] if can_answer else []), *undo]
-    return _WHILE_RUNNING.get(run.status, ["cancel"])
-
-
 def _request(run: RunView, node: str | None, arguments: Arguments) -> str:
     """The request that the user saw. Without it, a second click would decide the request that follows."""
     request = arguments.get("request")
@@ -103,12 +92,6 @@ def _request(run: RunView, node: str | None, arguments: Arguments) -> str:
             raise ConfigurationError(f"node {node or '0'} waits for no approval")
         raise ConfigurationError("a decision names the request that was shown; reload the page")
     return request
-
-
-_WHILE_RUNNING = {
-    "running": ["cancel", "pause", "retry", "edit", "approve"],
-    "paused": ["cancel", "resume", "retry", "edit", "approve"],
-}
 
 
 def _preview(run: RunView, node: str | None, arguments: Arguments) -> dict[str, Any]:

@@ -30,6 +30,17 @@ class Comparison:
         #: The run that was loaded last, by its key and the time of its file.
         self._loaded: tuple[tuple[str, float], RunView] | None = None
 
+    def answer(self, run: RunView, operation: str, arguments: dict[str, Any]) -> Any:
+        """The answer to a request of a browser: "runs", "compare" or "outputs". It changes nothing, so loaded runs give
+        it, too. Raises `ConfigurationError` for a run that cannot be compared with."""
+        key = str(arguments.get("with", ""))
+        if operation == "runs":
+            return self.runs(run)
+        if operation == "compare":
+            return self.rows(run, key)
+        old, new = (str(arguments[side]) if arguments.get(side) else None for side in ("old", "new"))
+        return self.outputs(run, key, old, new)
+
     def runs(self, run: RunView) -> list[dict[str, Any]]:
         """The runs that `run` can be compared with: those that resemble its name first, then the latest."""
         given = [{"key": GIVEN, "name": _name_of(self._given), "status": self._given.status}] if self._given else []

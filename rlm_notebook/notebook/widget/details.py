@@ -11,12 +11,12 @@ from ...core.content import content_text
 from ...core.node import APPROVAL, EDITED
 from ...core.quotes import quotes_to_json
 from ...core.text import duration
-from ...core.tree import Node
+from ...core.tree import Node, Tree
 from ...runtime.run_view import RunView
 from ...views.before_edits import before_edits
 from ...views.outline import MARKS
 from ...views.quotes import traced_quotes
-from .rows import Timeline
+from .timeline import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
 
@@ -28,6 +28,10 @@ class Details:
     run: RunView
     timeline: Timeline
     streamed: Callable[[str], str | None]
+
+    @property
+    def tree(self) -> Tree:
+        return self.run.tree
 
     def read(self, node_id: str, field: str) -> Any:
         """One field of a node; `None` if the node or the field does not exist."""

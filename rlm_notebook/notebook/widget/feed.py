@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,10 @@ from ...runtime.run_view import RunView
 from ...views.answer import cut_off_answers
 from ...views.idle_time import breaks_of
 from .details import DETAIL_FIELDS, Details
-from .python_code import python_code
-from .rows import DEFAULTS, NODE_FIELDS, Timeline, changed, is_active, node_row, run_row
+from .rows import DEFAULTS, NODE_FIELDS, changed, is_active, node_row, run_row
 from .search import Hit, search
 from .text_buffer import StreamedText
+from .timeline import Timeline
 
 __all__ = ["NODE_FIELDS", "Feed"]
 
@@ -59,9 +59,9 @@ _URGENT = ("Failed", "RunFinished", "RunPaused", "RunResumed")
 class Feed:
     """The browser's view of one run: pass every event to `note`, then send what `frame` returns.
 
-    `notes` are lines beside the title, `meanwhile` is one until the run has finished; `answers`: the
-    answer is shown below this view; a `readonly` feed is that of a
-    copy (an HTML page), without commands.
+    `notes` are lines beside the title, `meanwhile` is one until the run has finished; `answers`: the answer is shown
+    below this view; a `readonly` feed is that of a copy (an HTML page), without commands; `python` is the code of its
+    engine, as `python_code` gives it.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Feed:
         meanwhile: str = "",
         answers: bool = False,
         readonly: bool = False,
+        python: Mapping[str, str] | None = None,
     ) -> None:
         self._run = run
         self._title = title or str(run.internals.settings.get("title") or run.task)
@@ -84,7 +85,7 @@ class Feed:
         self._meanwhile = meanwhile
         self._answers = answers
         self._readonly = readonly
-        self._python = python_code(run)
+        self._python = dict(python or {})
         self._label = next(filter(None, map(_label_of, run.tree)), "")
         self.epoch = epoch
         self.sequence = 0

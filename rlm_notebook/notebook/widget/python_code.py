@@ -6,16 +6,15 @@ no variable holds is left out or, for the model, marked as to be filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from IPython.core.getipython import get_ipython
 
 from ...documents.source import Source
-from ...memory import AnyReference
 from ...models.registry import PROVIDERS
-from ...runtime.config import EngineOptions, RunRequest
+from ...runtime.options import EngineOptions
 from ...runtime.run_view import RunView
 from ...tools.mcp import ServerTool
 from ..cell.transformer import user_names
@@ -27,6 +26,23 @@ _LITERALS = (
     *("router_model", "max_depth", "max_steps", "max_concurrency", "max_tool_rounds", "on_limit", "on_failure"),
     *("temperature", "call_timeout", "default_model", "thread_safe", "quotes"),
 )
+
+
+class Reference(Protocol):
+    """A variable or source that a task was given by reference."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> Any: ...
+
+
+@runtime_checkable
+class Requested(Protocol):
+    """The request of a live run, as far as it is read here."""
+
+    @property
+    def memory(self) -> Iterable[Reference]: ...
 
 
 def python_code(run: RunView) -> dict[str, str]:
@@ -43,7 +59,7 @@ def python_code(run: RunView) -> dict[str, str]:
     else:
         model, note = _recorded(run, names)
         arguments = [model]
-    references = list(request.memory) if isinstance(request, RunRequest) else []
+    references = list(request.memory) if isinstance(request, Requested) else []
     variables = {each.name: _reference(each, names) for each in references}
     given = ", ".join(f"{name!r}: {written}" for name, written in variables.items() if written)
     if any(written.startswith("Source(") for written in variables.values()):
@@ -56,7 +72,7 @@ def python_code(run: RunView) -> dict[str, str]:
     }
 
 
-def _reference(reference: AnyReference, names: Mapping[str, Any]) -> str:
+def _reference(reference: Reference, names: Mapping[str, Any]) -> str:
     """A variable of the notebook by its name, a source of the cell's line by its path; "" for any other value."""
     if reference.name in names:
         return reference.name

@@ -12,12 +12,11 @@ from ...core.changes import described_changes
 from ...core.edits import TASK_EDITED
 from ...core.quotes import counted_quotes, quotes_of
 from ...core.text import printable
-from ...core.tree import Node, NodeState, Tree
+from ...core.tree import Node, NodeState
 from ...runtime.run_view import RunView, version_of
-from ...views.idle_time import Break, breaks_of
-from .commands import commands_for
+from .timeline import Timeline
 
-__all__ = ["DEFAULTS", "NODE_FIELDS", "Timeline", "changed", "node_row", "reused_tokens", "run_row", "settings_of"]
+__all__ = ["DEFAULTS", "NODE_FIELDS", "changed", "node_row", "reused_tokens", "run_row", "settings_of"]
 
 TITLE_CHARACTERS = 160
 #: Seconds: what is closer to each other is one duration, measured at two places.
@@ -49,43 +48,6 @@ DEFAULTS: dict[str, Any] = {
     "edited": "",
 }
 NODE_FIELDS = tuple(DEFAULTS)
-
-
-class Timeline:
-    """Times of a run in seconds since an origin.
-
-    The origin is the start of this execution. If the whole run was reused, it is the start of the recorded execution,
-    and the breaks in which no work was due are left out.
-    """
-
-    def __init__(self, origin: float) -> None:
-        self.origin = origin
-        self._idle: list[Break] = []
-
-    @classmethod
-    def of_recorded(cls, tree: Tree, active_seconds: float, otherwise: float) -> Timeline:
-        """The timeline of a finished tree; `otherwise` is the origin of one without phases."""
-        began = [phase.started for node in tree for phase in node.phases if phase.kind != "wait"]
-        timeline = cls(min(began, default=otherwise))
-        timeline.leave_out(breaks_of(tree, active_seconds))
-        return timeline
-
-    def leave_out(self, breaks: list[Break]) -> None:
-        """Removes these intervals from the timeline: no work was due in them."""
-        self._idle = breaks
-
-    def since(self, moment: float | None) -> float | None:
-        if moment is None:
-            return None
-        if not self._idle:
-            return round(max(0.0, moment - self.origin), 3)
-        skipped = sum(min(ended, moment) - began for began, ended in self._idle if began < moment)
-        return round(max(0.0, moment - self.origin - skipped), 3)
-
-    def end_of(self, tree: Tree) -> float:
-        """The last moment at which a node ended."""
-        ended = [node.ended for node in tree if node.ended is not None]
-        return self.since(max(ended, default=self.origin)) or 0.0
 
 
 def node_row(
@@ -184,6 +146,23 @@ def run_row(
         "version": version_of(run),
         "answers": answers,
     }
+
+
+def commands_for(run: RunView) -> list[str]:
+    """The commands that the widget offers for a run in its present state."""
+    if not run.internals.live:
+        return []
+    if run.internals.finished:
+        can_answer = run.status != "done" and any(node.state == "done" for node in run.tree)
+        undo = ["undo"] if run.internals.version_before else []
+        return ["retry", "edit", *(["answer"] if can_answer else []), *undo]
+    return _WHILE_RUNNING.get(run.status, ["cancel"])
+
+
+_WHILE_RUNNING = {
+    "running": ["cancel", "pause", "retry", "edit", "approve"],
+    "paused": ["cancel", "resume", "retry", "edit", "approve"],
+}
 
 
 def _worked(run: RunView, timeline: Timeline) -> float:

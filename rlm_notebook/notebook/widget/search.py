@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ...core.text import printable
-from .details import Details
+from ...core.tree import Tree
 
 __all__ = ["Hit", "search", "searched_words"]
 
@@ -29,20 +29,28 @@ _ID = re.compile(r"\[?(\d+(?:\.\d+)*)\]?")
 _FIELDS = ("output", "cells", "tools", "plan")
 
 
+class Searched(Protocol):
+    """A run and the long fields of its nodes: `Details`."""
+
+    @property
+    def tree(self) -> Tree: ...
+    def read(self, node_id: str, field: str) -> Any: ...
+
+
 def searched_words(given: Any) -> list[str]:
     """The words of a request, in lower case."""
     words = (word.lower()[:LONGEST_WORD] for word in given if isinstance(word, str)) if isinstance(given, list) else ()
     return list(dict.fromkeys(filter(None, words)))[:MOST_WORDS]
 
 
-def search(details: Details, words: Sequence[str]) -> Iterator[Hit | None]:
+def search(details: Searched, words: Sequence[str]) -> Iterator[Hit | None]:
     """One item for each node of the run: its hit, or `None` if it has not all of the words."""
-    for node in list(details.run.tree) if words else ():
+    for node in list(details.tree) if words else ():
         yield _hit(details, node.id, words)
 
 
-def _hit(details: Details, node_id: str, words: Sequence[str]) -> Hit | None:
-    node = details.run.tree[node_id]
+def _hit(details: Searched, node_id: str, words: Sequence[str]) -> Hit | None:
+    node = details.tree[node_id]
     texts = {"id": "", "title": f"{node.task}\n{node.title}", "agent": node.agent, "note": node.error or node.note}
     texts |= {field: _text(details.read(node_id, field)) for field in _FIELDS}
     missing = [word for word in words if not _names(word, node_id) and not _in_any(word, texts.values())]
