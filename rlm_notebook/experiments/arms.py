@@ -21,7 +21,6 @@ __all__ = ["Arm", "Grid", "arms_of", "matching"]
 BASELINE = {"max_depth": "1", "code": "None", "best_of": "1"}
 #: The name of a baseline that is added to a list of arms.
 ONE_CALL = "one call"
-_ABSENT = object()
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -61,8 +60,7 @@ def arms_of(task: str | None, grid: Grid, engine: EngineOptions | None, seeds: i
 
 def _combined(task: str | None, grid: Mapping[str, Any], base: AsyncRecursiveEngine | None, seeds: int) -> list[Arm]:
     levels = {factor: _levels(factor, values) for factor, values in grid.items()}
-    _check({factor: list(values.values()) for factor, values in levels.items()})
-    _check_complete(levels, base, task)
+    _check({factor: list(values.values()) for factor, values in levels.items()}, base, task)
     if "max_depth" not in levels:
         # The depth of the engine itself is a level, so that an arm and its baseline can be told apart.
         levels["max_depth"] = {str(_depth_of(base)): _depth_of(base)}
@@ -95,8 +93,7 @@ def _listed(
     arms: list[tuple[str, dict[str, Any]]] = []
     for each in given:
         values = {str(factor): value for factor, value in each.items() if factor != "name"}
-        _check({factor: [value] for factor, value in values.items()})
-        _check_complete(values, base, task)
+        _check({factor: [value] for factor, value in values.items()}, base, task)
         settings = ", ".join(f"{factor}={_label(value)}" for factor, value in values.items())
         label = str(each.get("name") or settings or f"max_depth={_depth_of(base)}")
         if label in dict(arms):
@@ -114,7 +111,16 @@ def _listed(
         baselines.append(known)
     baselines += [label for label, _ in arms[len(given) :]]
     return [
-        _arm(label, _named(values), values, base, task, seeds, baseline, at >= len(given))
+        _arm(
+            label,
+            {factor: _label(value) for factor, value in values.items()},
+            values,
+            base,
+            task,
+            seeds,
+            baseline,
+            at >= len(given),
+        )
         for at, ((label, values), baseline) in enumerate(zip(arms, baselines, strict=True))
     ]
 
@@ -127,10 +133,6 @@ def _is_one_call(values: Mapping[str, Any], base: AsyncRecursiveEngine | None) -
 def _question(values: Mapping[str, Any]) -> dict[str, Any]:
     """What arms must have in common to be compared: who answers, and what."""
     return {factor: value for factor, value in values.items() if factor in ("model", "task")}
-
-
-def _named(values: Mapping[str, Any]) -> dict[str, str]:
-    return {factor: _label(value) for factor, value in values.items()}
 
 
 def _unused(name: str, taken: Collection[str]) -> str:
@@ -157,7 +159,12 @@ def _arm(
 ) -> Arm:
     options = dict(values)
     text, best_of = options.pop("task", task), options.pop("best_of", 1)
-    engine = _engine(base, options, repeated=seeds > 1 or best_of > 1)
+    if "model" in options:
+        options["llm"] = options.pop("model")
+    if seeds > 1 or best_of > 1:
+        # A cache would give every repeat the reply of the first.
+        options["cache"] = None
+    engine = AsyncRecursiveEngine(**options) if base is None else base.replaced(**options).sharing(None, base.slots)
     return Arm(label, settings, engine, str(text), baseline, added, best_of)
 
 
@@ -173,12 +180,7 @@ def _levels(factor: str, values: Any) -> dict[str, Any]:
         raise ConfigurationError(f"grid[{factor!r}]={values!r:.60}: expected a list of levels, or a dict of named ones")
     found: dict[str, Any] = {}
     for value in values:
-        name = label = _label(value)
-        for number in itertools.count(2):
-            if label not in found:
-                break
-            label = f"{name}-{number}"
-        found[label] = value
+        found[_unused(_label(value), found)] = value
     if not found:
         raise ConfigurationError(f"grid[{factor!r}] has no level")
     return found
@@ -193,7 +195,9 @@ def _label(value: Any) -> str:
     return str(named)
 
 
-def _check(levels: Mapping[str, Sequence[Any]]) -> None:
+def _check(levels: Mapping[str, Sequence[Any]], base: AsyncRecursiveEngine | None, task: str | None) -> None:
+    """Raises `ConfigurationError` for factors that are no options, for levels that cannot be, and without a model or a
+    task."""
     known = {each.name for each in fields(EngineOptions)} - {"llm", "observers", "verbose", "budget"}
     known |= {"model", "task", "best_of"}
     unknown = sorted(set(map(str, levels)) - known)
@@ -205,25 +209,10 @@ def _check(levels: Mapping[str, Sequence[Any]]) -> None:
         found = levels.get(factor, ())
         if any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in found):
             raise ConfigurationError(f"grid[{factor!r}]={list(found)}: expected whole numbers of at least 1")
-
-
-def _check_complete(factors: Collection[str], base: AsyncRecursiveEngine | None, task: str | None) -> None:
-    if base is None and "model" not in factors:
+    if base is None and "model" not in levels:
         raise ConfigurationError('a study needs models: give engine=, or grid={"model": ["openai:gpt-5-mini", ...]}')
-    if task is None and "task" not in factors:
+    if task is None and "task" not in levels:
         raise ConfigurationError('a study needs a task: give task="...", or grid={"task": {"short": "...", ...}}')
-
-
-def _engine(base: AsyncRecursiveEngine | None, values: dict[str, Any], *, repeated: bool) -> AsyncRecursiveEngine:
-    model = values.pop("model", _ABSENT)
-    options = {"llm": model, **values} if model is not _ABSENT else values
-    if repeated:
-        # A cache would give every repeat the reply of the first.
-        options["cache"] = None
-    if base is None:
-        return AsyncRecursiveEngine(**options)
-    changed = base.replaced(**options)
-    return changed.sharing(None, base.slots)
 
 
 def matching(arms: Sequence[Arm], chosen: str) -> list[Arm]:

@@ -74,15 +74,13 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = 
         f'<th scope="col" style="{_CELL.format(align=side, wrap="nowrap")};{line}">{html_text(name)}</th>'
         for name, side in zip(names, align, strict=True)
     )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{_CELL.format(align=side, wrap=_wrap(shown(value)))}">{html_text(_cut(shown(value)))}</td>'
-            for value, side in zip(row, align, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = ""
+    for row in rows:
+        body += "<tr>"
+        for text, side in zip(map(shown, row), align, strict=True):
+            wrap = "nowrap" if len(text) <= NO_WRAP and "\n" not in text else "pre-wrap"
+            body += f'<td style="{_CELL.format(align=side, wrap=wrap)}">{html_text(_cut(text))}</td>'
+        body += "</tr>"
     title = f'<caption style="text-align:left;padding:2px 10px">{html_text(caption)}</caption>' if caption else ""
     foot = f'<div style="opacity:.75;padding:2px 10px">{html_text(note)}</div>' if note else ""
     return (
@@ -116,10 +114,6 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return text_of(value)
-
-
-def _wrap(text: str) -> str:
-    return "nowrap" if len(text) <= NO_WRAP and "\n" not in text else "pre-wrap"
 
 
 def _cut(text: str, most: int = CELL_CHARACTERS) -> str:

@@ -44,9 +44,9 @@ class Forecast:
     seconds: Estimate
 
     def __str__(self) -> str:
-        parts = []
-        if self.cost_usd is not None and self.cost_usd.value > 0:
-            parts.append(f"{_dollars(self.cost_usd)} dollars")
+        parts, cost = [], self.cost_usd
+        if cost is not None and cost.value > 0:
+            parts.append(f"{cost.value:.3g} ({cost.low:.3g} to {cost.high:.3g}) dollars")
         if self.tokens.value > 0:
             parts.append(f"{_whole(self.tokens)} tokens")
         parts.append(f"{_whole(self.calls)} calls")
@@ -67,10 +67,6 @@ class Forecast:
                     "the pilot to use what the budget allows, or with a larger budget"
                 )
         return ""
-
-
-def _dollars(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
 
 
 def _whole(estimate: Estimate) -> str:
@@ -110,21 +106,14 @@ def total_of_rest(values: Sequence[float], sizes: Sequence[float], rest: Sequenc
     count, left = len(values), len(rest)
     if not count or not left:
         return Estimate(0.0, 0.0, 0.0)
-    if _grows_with(values, sizes):
+    if count >= 3 and min(sizes) > 0 and min(values) > 0:
         rates = [value / size for value, size in zip(values, sizes, strict=True)]
-        per_size = _total(rates, left)
-        share = sum(rest) / left
-        center = sum(values) / sum(sizes) * sum(rest)
-        return Estimate(center, min(center, per_size.low * share), max(center, per_size.high * share))
+        if stdev(rates) / mean(rates) < 0.8 * stdev(values) / mean(values):
+            per_size = _total(rates, left)
+            share = sum(rest) / left
+            center = sum(values) / sum(sizes) * sum(rest)
+            return Estimate(center, min(center, per_size.low * share), max(center, per_size.high * share))
     return _total(values, left)
-
-
-def _grows_with(values: Sequence[float], sizes: Sequence[float]) -> bool:
-    """Whether values per size spread less than the values themselves."""
-    if min(sizes) <= 0 or min(values) <= 0 or len(values) < 3:
-        return False
-    rates = [value / size for value, size in zip(values, sizes, strict=True)]
-    return stdev(rates) / mean(rates) < 0.8 * stdev(values) / mean(values)
 
 
 def _total(values: Sequence[float], left: int) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from ..core.limits import NOTHING, Usage
@@ -154,14 +155,19 @@ class StudyRows:
         for cell in cells:
             if (found := cell.scores.get(metric)) is not None:
                 repeats.setdefault(cell.row, []).append(found)
-        score = _interval(list(repeats.values()), ended)
+        means = [sum(each) / len(each) for each in repeats.values()]
+        score = Interval(sum(means) / len(means) if means else None, None, None, len(means), len(means))
+        if ended:
+            # Without scipy there is no interval.
+            with suppress(ConfigurationError):
+                score = mean_interval(list(repeats.values()))
         failed = sum(record.state != "done" for record in records)
         cost = used.cost_usd
         return {
             "label": label,
             "isBaseline": label in {arm.baseline for arm in self._study.arms},
             "runs": len(cells),
-            "done": sum(map(_is_done, cells)),
+            "done": len(records) - failed,
             "failed": failed,
             "metric": metric,
             "score": score.value,
@@ -169,18 +175,3 @@ class StudyRows:
             "high": score.high,
             "cost": None if cost is None or not records else cost / len(records),
         }
-
-
-def _is_done(cell: Part) -> bool:
-    return cell.record is not None and cell.record.state == "done"
-
-
-def _interval(repeats: list[list[float]], ended: bool) -> Interval:
-    if ended:
-        try:
-            return mean_interval(repeats)
-        except ConfigurationError:
-            # Without scipy there is no interval.
-            pass
-    means = [sum(each) / len(each) for each in repeats]
-    return Interval(sum(means) / len(means) if means else None, None, None, len(means), len(means))

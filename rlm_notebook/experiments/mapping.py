@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from ..checkpoints.location import ROWS_SUFFIX, checkpoint_without_cell, notebook_path, run_folders
 from ..core.keys import digest
 from ..core.limits import NOTHING, Budget, Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
@@ -19,6 +16,7 @@ from ..runtime.recorded_run import RecordedRun
 from .display import MOST_ROWS, html_of, text_table
 from .forecast import Forecast
 from .progress import progress_of_rows, say_unrecorded
+from .recording import mode_of, store_for
 from .row_adoption import with_rows_beside
 from .row_runs import Errors, Job, RowRuns
 from .row_store import RowStore
@@ -26,10 +24,8 @@ from .summary import Summary
 from .tables import Column, RowTable, table_of, write_table
 from .template import RowTemplate, text_of
 
-__all__ = ["Experiment", "MapEngine", "experiment_of", "mode_of", "started", "store_for"]
+__all__ = ["Experiment", "MapEngine", "experiment_of", "started"]
 
-T = TypeVar("T")
-MODES = ("resume", "fresh", "replay")
 STORES = ("full", "outputs")
 
 
@@ -66,7 +62,7 @@ class Experiment:
         recorded = list(store.engines.values()) if replaying else None
         identity = engine.row_identity(output_type, recorded)
         #: The key of each row; equal rows have equal keys.
-        self._keys = [digest(["row", identity, self._template.render(values)]) for values in self._values()]
+        self._keys = [digest(["row", identity, template.render(values)]) for values in table.values(template.columns)]
         self._unique = list(dict.fromkeys(self._keys))
         self._runs: RowRuns | None = None
 
@@ -74,23 +70,12 @@ class Experiment:
         """Take over the rows that the notebook has under another name; called once, before `start`."""
         self._store = with_rows_beside(self._store, self._unique, mode)
 
-    def _values(self) -> Iterator[Any]:
-        return self._table.values(self._template.columns)
-
     def _jobs(self, wanted: Collection[str]) -> Iterator[Job]:
         left = set(wanted)
-        for key, values in zip(self._keys, self._values(), strict=True):
+        for key, values in zip(self._keys, self._table.values(self._template.columns), strict=True):
             if key in left:
                 left.discard(key)
                 yield Job(key, self._template.render(values), self._engine, self._given_type)
-
-    def _sizes(self, wanted: Collection[str]) -> dict[str, float]:
-        left = set(wanted)
-        return {
-            key: float(len(self._template.render(values)))
-            for key, values in zip(self._keys, self._values(), strict=True)
-            if key in left
-        }
 
     def start(
         self,
@@ -112,7 +97,6 @@ class Experiment:
             errors=errors,
             mode=mode,
             pilot=pilot,
-            sizes=self._sizes,
             executor=executor,
         )
         self._runs.start()
@@ -137,7 +121,7 @@ class Experiment:
         numbers: dict[str, list[Any]] = {"_cost_usd": [], "_tokens": [], "_seconds": [], "_calls": []}
         states, errors, seen = [], [], set()
         for key in self._keys if keys is None else keys:
-            state, why = self._internals.state(key)
+            state, why = self.internals.state(key)
             record = self._store.record(key) if state != "pending" and why is None else None
             states.append(state)
             errors.append(record.error if record is not None else why)
@@ -163,8 +147,13 @@ class Experiment:
         taken = set(self._table.names)
         if self._output_type is None:
             return {_free("answer", taken): (texts, "String")}
-        read = partial(_parsed, self._output_type)
-        values = [None if text is None else read(text) for text in texts]
+        read, write = self._output_type.parse, self._output_type.to_json
+        try:
+            values = [None if text is None else write(read(text)) for text in texts]
+        except TypeMismatch as problem:
+            raise ExecutionError(
+                f'a recorded answer does not fit the output type any more: {problem}; map it with mode="fresh"'
+            ) from problem
         names = self._output_type.fields
         if names is None:
             return {_free("answer", taken): _column(values)}
@@ -177,10 +166,9 @@ class Experiment:
         """The answers in the order of the rows: texts, or values of the output type; `None` where there is none."""
         found = []
         for key in self._keys:
-            record = self._store.record(key) if self._internals.state(key)[0] == "done" else None
+            record = self._store.record(key) if self.internals.state(key)[0] == "done" else None
             text = record.answer if record is not None else None
-            typed = text is not None and self._output_type is not None
-            found.append(self._output_type.parse(text) if typed and self._output_type and text is not None else text)
+            found.append(text if text is None or self._output_type is None else self._output_type.parse(text))
         return found
 
     def head(self, count: int) -> tuple[list[str], list[list[Any]]]:
@@ -210,7 +198,7 @@ class Experiment:
         for number, key in enumerate(self._keys):
             if len(found) >= count:
                 break
-            state, why = self._internals.state(key)
+            state, why = self.internals.state(key)
             if state == "failed":
                 record = self._store.record(key) if why is None else None
                 found.append((number, (record.error if record is not None else why) or ""))
@@ -239,7 +227,7 @@ class Experiment:
             )
         key = self._keys[row]
         if key not in self._store:
-            state, why = self._internals.state(key)
+            state, why = self.internals.state(key)
             raise ConfigurationError(f"row {row} has no run: it is {state}" + (f" ({why})" if why else ""))
         recorded = self._store.recorded(key)
         if recorded is None:
@@ -251,7 +239,7 @@ class Experiment:
 
     def live_run(self, row: int) -> Any:
         """The `Run` of a row that is under way; `None` otherwise."""
-        return self._internals.run_of(self._keys[row]) if 0 <= row < len(self._keys) else None
+        return self.internals.run_of(self._keys[row]) if 0 <= row < len(self._keys) else None
 
     @property
     def can_run_again(self) -> bool:
@@ -279,7 +267,7 @@ class Experiment:
     @property
     def summary(self) -> Summary:
         """How many rows are done, failed or left, and what they used so far."""
-        runs = self._internals
+        runs = self.internals
         count: dict[str, int] = dict.fromkeys(("done", "failed", "cancelled", "pending"), 0)
         refused, known = 0, self._store.refused
         for key in self._keys:
@@ -306,17 +294,17 @@ class Experiment:
     def status(self) -> str:
         """ "running", "paused", "done", "stopped" (by the budget, the pilot or an error of every row), "cancelled" or
         "failed"."""
-        return self._internals.status
+        return self.internals.status
 
     @property
     def usage(self) -> Usage:
         """Over all executions of its rows."""
-        return self._internals.usage
+        return self.internals.usage
 
     @property
     def forecast(self) -> Forecast | None:
         """What the pilot said of the other rows; `None` without a pilot."""
-        return self._internals.forecast
+        return self.internals.forecast
 
     @property
     def checkpoint(self) -> str | None:
@@ -326,16 +314,12 @@ class Experiment:
     @property
     def internals(self) -> RowRuns:
         """Used by the package itself; not part of the public interface."""
-        return self._internals
-
-    @property
-    def _internals(self) -> RowRuns:
         assert self._runs is not None, "an experiment is started by the engine that creates it"
         return self._runs
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Call this once the rows that run now have ended."""
-        self._internals.at_end(call)
+        self.internals.at_end(call)
 
     # -- control ---------------------------------------------------------------------------------------------------
 
@@ -345,36 +329,33 @@ class Experiment:
         Await the result, which is this experiment; of a `RecursiveEngine` it has ended when this returns. `budget`
         replaces the one of the experiment. Raises `ConfigurationError` while rows are running.
         """
-        runs = self._internals
+        runs, given = self.internals, instance("budget", budget, Budget, "Budget(usd=5)")
+        new = self._engine.priced(given) if given is not None else None
         if self._blocking is None:
-            runs.again(self._checked(budget))
+            runs.again(new)
             return self
 
         async def work() -> Experiment:
-            runs.again(self._checked(budget))
+            runs.again(new)
             return await self
 
         self._blocking(work)
         return self
 
-    def _checked(self, budget: Any) -> Budget | None:
-        given = instance("budget", budget, Budget, "Budget(usd=5)")
-        return self._engine.priced(given) if given is not None else None
-
     def cancel(self) -> Awaitable[None]:
         """Cancel the rows in flight and start no others; what finished is recorded. Await it for the end."""
-        return self._internals.cancel()
+        return self.internals.cancel()
 
     def pause(self) -> None:
         """Start no further call; calls in flight finish."""
-        self._internals.pause()
+        self.internals.pause()
 
     def resume(self) -> None:
         """Start calls again after `pause`."""
-        self._internals.resume()
+        self.internals.resume()
 
     def __await__(self) -> Generator[Any, None, Experiment]:
-        yield from self._internals.__await__()
+        yield from self.internals.__await__()
         return self
 
     def __len__(self) -> int:
@@ -427,35 +408,6 @@ def experiment_of(
     return made
 
 
-def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:
-    """The store that `name` or `checkpoint` asks for: a file beside the notebook, a path, or memory."""
-    if name is not None and checkpoint is not None:
-        raise ConfigurationError("name= and checkpoint= both say where the rows are recorded; give one of them")
-    if isinstance(checkpoint, str | Path):
-        path = Path(checkpoint)
-        return RowStore(path if path.suffix == ".jsonl" else path.with_name(path.name + ROWS_SUFFIX), trees=trees)
-    if checkpoint is not None and checkpoint is not True and checkpoint is not False:
-        raise ConfigurationError(f"checkpoint={checkpoint!r}: expected a path such as 'rows.rlmx.jsonl', or True")
-    if name is None and not checkpoint:
-        return RowStore(None, trees=trees)
-    key = digest(["experiment", task])
-    beside = current_host().checkpoint_path(name, key, task) or checkpoint_without_cell(name, key, task)
-    path = beside.with_name((name or beside.stem) + ROWS_SUFFIX)
-    return RowStore(path if notebook_path(current_host().variables) is not None else _existing(path), trees=trees)
-
-
-def _existing(path: Path) -> Path:
-    """The file, or the one of this name in another folder of runs, because the notebook is not known. Raises
-    `CheckpointError` if there are several."""
-    if path.exists():
-        return path
-    found = [folder / path.name for folder in run_folders(path.parent.parent) if (folder / path.name).exists()]
-    if len(found) > 1:
-        named = ", ".join(f"{each.parent.name}/{each.name}" for each in found)
-        raise CheckpointError(f"several files could be this experiment's: {named}; name one with checkpoint=PATH")
-    return found[0] if found else path
-
-
 def started(
     experiment: Experiment,
     *,
@@ -487,14 +439,6 @@ def started(
     return experiment
 
 
-def mode_of(mode: Any, *, recorded: bool) -> RunMode:
-    """The mode of an experiment; `RLM_MODE` sets it for those that have a file and no mode of their own."""
-    checked: RunMode = one_of("mode", mode, MODES)
-    if checked == "resume" and recorded:
-        checked = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
-    return checked
-
-
 def _count(name: str, value: Any, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least {least}")
@@ -505,16 +449,6 @@ def _free(name: str, taken: set[str]) -> str:
     while name in taken:
         name = f"_{name}"
     return name
-
-
-def _parsed(output_type: OutputType, text: str) -> Any:
-    """A recorded answer as JSON holds a value of the type. Raises `ExecutionError`."""
-    try:
-        return output_type.to_json(output_type.parse(text))
-    except TypeMismatch as problem:
-        raise ExecutionError(
-            f'a recorded answer does not fit the output type any more: {problem}; map it with mode="fresh"'
-        ) from problem
 
 
 def _column(values: list[Any]) -> Column:

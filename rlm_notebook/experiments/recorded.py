@@ -47,10 +47,7 @@ class RecordedExperiment:
     def summary(self) -> Summary:
         """How many rows are done or failed, and what they used; `seconds` is the sum over the rows."""
         states = [self._store.state(key) for key in self._keys]
-        usage, seconds = NOTHING, 0.0
-        for key in self._keys:
-            usage += self._store.usage(key)
-            seconds += self._record(key).seconds
+        usage, seconds = self.usage, sum(self._record(key).seconds for key in self._keys)
         done, failed = states.count("done"), states.count("failed")
         status = "done" if done == len(states) else "failed" if failed else "cancelled"
         left = len(states) - done - failed
@@ -83,21 +80,23 @@ class RecordedExperiment:
         return Records(self._rows())
 
     def _rows(self, count: int | None = None) -> list[dict[str, Any]]:
-        return [self._row(number, key) for number, key in enumerate(self._keys[:count])]
-
-    def _row(self, number: int, key: str) -> dict[str, Any]:
-        record, recorded = self._record(key), self._store.recorded(key)
-        return {
-            "row": number,
-            "task": recorded.tree.task if recorded is not None else "",
-            "answer": record.answer,
-            "state": record.state,
-            "error": record.error,
-            "cost_usd": record.usage.cost_usd,
-            "tokens": record.usage.total_tokens,
-            "seconds": record.seconds,
-            "calls": record.usage.calls,
-        }
+        rows = []
+        for number, key in enumerate(self._keys[:count]):
+            record, recorded = self._record(key), self._store.recorded(key)
+            rows.append(
+                {
+                    "row": number,
+                    "task": recorded.tree.task if recorded is not None else "",
+                    "answer": record.answer,
+                    "state": record.state,
+                    "error": record.error,
+                    "cost_usd": record.usage.cost_usd,
+                    "tokens": record.usage.total_tokens,
+                    "seconds": record.seconds,
+                    "calls": record.usage.calls,
+                }
+            )
+        return rows
 
     def _record(self, key: str) -> RowRecord:
         record = self._store.record(key)

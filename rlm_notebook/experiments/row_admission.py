@@ -59,7 +59,11 @@ class RowAdmission:
             while (obstacle := self._obstacle(engine, self._amounts(begun))) is not None:
                 if not self._live:
                     return obstacle
-                await self._changed()
+                # Until a call was settled or a row has ended.
+                if self._change is None or self._change.done():
+                    self._change = asyncio.get_running_loop().create_future()
+                settled = self._meter.next_settled()
+                await asyncio.wait([self._change, settled], return_when=asyncio.FIRST_COMPLETED)
         return None
 
     def started(self, key: str, engine: int, usage: Callable[[], Usage]) -> None:
@@ -101,9 +105,3 @@ class RowAdmission:
         used = [self._amounts(usage()) for other, usage in self._live.values() if other == engine]
         most = {name: GUESS * max((each[name] for each in used), default=0.0) for name in self._limits}
         return most if any(most.values()) else None
-
-    async def _changed(self) -> None:
-        """Wait until a call was settled or a row has ended."""
-        if self._change is None or self._change.done():
-            self._change = asyncio.get_running_loop().create_future()
-        await asyncio.wait([self._change, self._meter.next_settled()], return_when=asyncio.FIRST_COMPLETED)

@@ -93,7 +93,6 @@ class RowRuns:
         errors: Errors = "keep",
         mode: RunMode = "resume",
         pilot: int | None = None,
-        sizes: Callable[[Collection[str]], dict[str, float]] | None = None,
         executor: Any = None,
         counts_before: bool = True,
     ) -> None:
@@ -114,14 +113,14 @@ class RowRuns:
         self.seconds = 0.0
         self.error: BaseException | None = None
         self._jobs, self._errors, self._mode = jobs, errors, mode
-        self._pilot, self._sizes = pilot, sizes
-        self._executor, self._counts_before = executor, counts_before
+        self._pilot, self._executor, self._counts_before = pilot, executor, counts_before
         #: Rows that the end of the budget broke off.
         self.broken: set[str] = set()
         self._fresh_keys: set[str] = set()
         self._live: dict[str, RunView] = {}
         #: The keys of rows that have begun or ended, in this order: a view reads what is new.
         self.log: list[str] = []
+        #: Each engine with the budget of the experiment.
         self._engines: dict[int, Any] = {}
         self._running = asyncio.Event()
         self._running.set()
@@ -131,7 +130,6 @@ class RowRuns:
         self._watchers: list[Callable[[], None]] = []
         self._meter = BudgetMeter(self.budget, NOTHING)
         self._admission = RowAdmission(Budget(), self._meter, ())
-        self._before = self._used_before()
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -198,13 +196,6 @@ class RowRuns:
         for watcher in self._watchers:
             watcher()
 
-    def _used_before(self) -> Usage:
-        used = NOTHING
-        if self._counts_before and self.budget != Budget():
-            for key in self.keys:
-                used += self.store.usage(key)
-        return used
-
     # -- control ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -231,11 +222,11 @@ class RowRuns:
         self.failed, self._engines = 0, {}
         self._mode = "resume" if self._mode == "replay" else self._mode
         self.reused = self.done = len(self.keys) - len(wanted)
-        self._before = self._used_before()
         self._start(wanted)
 
     def _start(self, wanted: list[str]) -> None:
-        self._meter = BudgetMeter(self.budget, self._before)
+        before = self.usage if self._counts_before and self.budget != Budget() else NOTHING
+        self._meter = BudgetMeter(self.budget, before)
         ended = (self.store.usage(key) for key in self.keys if self.store.state(key) == "done")
         self._admission = RowAdmission(self.budget, self._meter, ended)
         self.started = time.time()
@@ -331,25 +322,17 @@ class RowRuns:
             rest = set(wanted).difference(first)
             if self.stopped:
                 return
-            self.forecast = self._forecast(first, rest)
-            if exceeded := self.forecast.exceeds(self.budget, self._meter.total, self._seconds()):
+            sizes = {job.key: len(job.task) for job in self._jobs({*first, *rest})}
+            records = [record for key in first if (record := self.store.record(key)) is not None]
+            self.forecast = forecast_of(
+                records, [sizes[record.key] for record in records], [sizes[key] for key in rest], self.concurrency
+            )
+            seconds = self._clock.seconds if self._clock is not None else 0.0
+            if exceeded := self.forecast.exceeds(self.budget, self._meter.total, seconds):
                 self.stopped = f"the pilot of {len(first)} rows: {self.forecast}; {exceeded}"
                 return
             self._notify()
         await self._work([key for key in wanted if key not in set(first)] if first else wanted)
-
-    def _seconds(self) -> float:
-        return self._clock.seconds if self._clock is not None else 0.0
-
-    def _forecast(self, first: Collection[str], rest: Collection[str]) -> Forecast:
-        records = [record for key in first if (record := self.store.record(key)) is not None]
-        sizes = self._sizes([*first, *rest]) if self._sizes is not None else {}
-        return forecast_of(
-            records,
-            [sizes.get(record.key, 1.0) for record in records],
-            [sizes.get(key, 1.0) for key in rest],
-            self.concurrency,
-        )
 
     async def _work(self, wanted: list[str]) -> None:
         """Run these rows, and end when all have ended or the experiment stops."""
@@ -375,24 +358,23 @@ class RowRuns:
         for job in jobs:
             if not self._running.is_set():
                 await self._running.wait()
-            if self.stopped or not await self._admitted(job):
+            if not self.stopped and not job.engine.answers_in_one_call:
+                problem = await self._admission.admit(id(job.engine), self.store.usage(job.key))
+                if problem is not None and not self.stopped:
+                    self._stop(problem)
+            if self.stopped:
                 return
             await self._row(job)
             self._notify()
-
-    async def _admitted(self, job: Job) -> bool:
-        """Wait until the budget allows another row; false if the experiment stops before."""
-        if not job.engine.answers_in_one_call:
-            problem = await self._admission.admit(id(job.engine), self.store.usage(job.key))
-            if problem is not None and not self.stopped:
-                self._stop(problem)
-        return not self.stopped
 
     async def _row(self, job: Job) -> None:
         run: RunView | None = None
         is_new = self.store.state(job.key) is None
         try:
-            begun: RunView = self._engine(job.engine).start(
+            engine = self._engines.get(id(job.engine))
+            if engine is None:
+                engine = self._engines[id(job.engine)] = job.engine.sharing(self._meter)
+            begun: RunView = engine.start(
                 job.task,
                 checkpoint=RowJournal(self.store, job.key, self._is_worth_a_line, fresh=self._mode == "fresh"),
                 mode="fresh" if self._mode == "fresh" else "resume",
@@ -488,10 +470,3 @@ class RowRuns:
         """Whether something was paid, or is known; false for a row that the end of the budget met first."""
         ended = recorded.tree.status
         return ended == "done" or recorded.spent.calls > 0 or (ended == "failed" and self._meter.refused is None)
-
-    def _engine(self, engine: Any) -> Any:
-        """The engine with the budget of the experiment."""
-        known = self._engines.get(id(engine))
-        if known is None:
-            known = self._engines[id(engine)] = engine.sharing(self._meter)
-        return known

@@ -111,7 +111,11 @@ def difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]])
     center = math.fsum(gaps) / count
     single = all(len(a) == len(b) == 1 for a, b in pairs)
     binary = single and all(value in (0, 1) for pair in pairs for side in pair for value in side)
-    p, test = (_mcnemar(wins, losses), "McNemar's exact test") if binary else (_sign_flips(gaps), "sign-flip test")
+    if binary:
+        test = "McNemar's exact test"
+        p = float(_stats().binomtest(min(wins, losses), wins + losses, 0.5).pvalue) if wins + losses else 1.0
+    else:
+        p, test = _sign_flips(gaps), "sign-flip test"
     if count == 1:
         return Difference(center, None, None, None, 1, wins, ties, losses, "", "one row gives no interval and no test")
     if max(gaps) == min(gaps):
@@ -153,8 +157,8 @@ def _wilson(center: float, means: Sequence[float], total: int) -> tuple[float, f
 
 def _bca(values: Sequence[float]) -> tuple[float, float]:
     """The interval of the mean of values that are not all equal."""
-    stats, count = _stats(), len(values)
-    center, spread = float(_numpy().mean(values)), float(_numpy().std(values, ddof=1))
+    stats, numpy, count = _stats(), import_module("numpy"), len(values)
+    center, spread = float(numpy.mean(values)), float(numpy.std(values, ddof=1))
     half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * spread / math.sqrt(count)
     if count < FEWEST_ROWS:
         return center - half, center + half
@@ -162,7 +166,7 @@ def _bca(values: Sequence[float]) -> tuple[float, float]:
     many = count > MANY_ROWS
     found = stats.bootstrap(
         (values,),
-        _numpy().mean,
+        numpy.mean,
         n_resamples=RESAMPLES if not many else RESAMPLES // 5,
         batch=None if not many else 50,
         confidence_level=1 - 2 * stats.norm.sf(expanded),
@@ -173,18 +177,12 @@ def _bca(values: Sequence[float]) -> tuple[float, float]:
     if math.isfinite(low) and math.isfinite(high) and count >= FEW_ROWS:
         return low, high
     # In small samples of a few distinct values, the bootstrap alone covers less than it promises.
-    return float(_numpy().nanmin([low, center - half])), float(_numpy().nanmax([high, center + half]))
-
-
-def _mcnemar(wins: int, losses: int) -> float:
-    if wins + losses == 0:
-        return 1.0
-    return float(_stats().binomtest(min(wins, losses), wins + losses, 0.5).pvalue)
+    return float(numpy.nanmin([low, center - half])), float(numpy.nanmax([high, center + half]))
 
 
 def _sign_flips(gaps: Sequence[float]) -> float:
     """How often a difference at least as large comes about when each row's sign is a coin's."""
-    numpy = _numpy()
+    numpy = import_module("numpy")
     changed = numpy.array([gap for gap in gaps if gap != 0.0])
     if not len(changed):
         return 1.0
@@ -205,7 +203,7 @@ def _sign_flips(gaps: Sequence[float]) -> float:
 
 def _generator(values: Sequence[float]) -> Any:
     seed = blake2b(repr([round(float(value), 12) for value in values]).encode(), digest_size=8).digest()
-    return _numpy().random.default_rng(int.from_bytes(seed, "big"))
+    return import_module("numpy").random.default_rng(int.from_bytes(seed, "big"))
 
 
 def _stats() -> Any:
@@ -215,7 +213,3 @@ def _stats() -> Any:
         raise ConfigurationError(
             "intervals and tests need scipy: pip install 'rlm-notebook[experiments]'; .frame needs nothing"
         ) from None
-
-
-def _numpy() -> Any:
-    return import_module("numpy")

@@ -29,9 +29,9 @@ from .arms import Arm, Grid, arms_of, matching
 from .best_of import voted
 from .comparison import Comparison, MetricTable, compared, table_of_arms
 from .live_study import StudyRows
-from .mapping import mode_of, store_for
 from .plot import Plot, scatter
 from .progress import progress_of_rows, say_unrecorded
+from .recording import mode_of, store_for
 from .row_adoption import with_rows_beside
 from .row_record import RowRecord
 from .row_runs import Job, RowRuns

@@ -14,8 +14,9 @@ from typing import Any, cast
 from ...async_engine import AsyncRecursiveEngine
 from ...exceptions import ConfigurationError
 from ...experiments.display import progress_html
-from ...experiments.mapping import Experiment, store_for
+from ...experiments.mapping import Experiment
 from ...experiments.progress import progress_of_rows, time_left
+from ...experiments.recording import store_for
 from ...experiments.row_adoption import recorded_model
 from ...experiments.tables import table_of
 from ..display.show_rows import show_rows
