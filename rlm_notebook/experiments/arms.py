@@ -15,7 +15,7 @@ from ..output_type import OutputType
 from ..runtime.config import EngineOptions
 from ..sandbox.options import CodeSandbox
 
-__all__ = ["Arm", "Grid", "arms_of", "matching"]
+__all__ = ["Arm", "Grid", "arms_of", "matching", "paired"]
 
 #: An arm solves its task in one call: what a tree has to be worth.
 BASELINE = {"max_depth": "1", "code": "None", "best_of": "1"}
@@ -226,3 +226,27 @@ def matching(arms: Sequence[Arm], chosen: str) -> list[Arm]:
     if not found:
         raise ConfigurationError(f"{chosen!r} names no arm; there are: {'; '.join(arm.label for arm in arms)}")
     return found
+
+
+def paired(arms: Sequence[Arm], a: str, b: str) -> list[tuple[Arm, Arm]]:
+    """Of the arms that two texts name, those that agree in all factors but the ones in which the two groups differ.
+
+    Raises `ConfigurationError`.
+    """
+    one, other = matching(arms, a), matching(arms, b)
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])]
+    apart = {
+        factor
+        for factor in {*one[0].settings, *other[0].settings}
+        if {arm.settings.get(factor) for arm in one}.isdisjoint({arm.settings.get(factor) for arm in other})
+    }
+
+    def rest(arm: Arm) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((factor, level) for factor, level in arm.settings.items() if factor not in apart))
+
+    partner = {rest(arm): arm for arm in other}
+    pairs = [(arm, partner[rest(arm)]) for arm in one if rest(arm) in partner]
+    if not pairs or not apart:
+        raise ConfigurationError(f"{a!r} and {b!r} name no arms that can be paired; name levels of the same factors")
+    return pairs

@@ -87,17 +87,21 @@ A = TypeVar("A", bound=Compared)
 
 def table_of_arms(
     arms: Sequence[A],
-    values: Callable[[A, str], list[list[float]]],
+    values: Callable[[Sequence[A], str], list[list[float]]],
     costs: Callable[[A], tuple[list[RowRecord], int, int]],
     metrics: Sequence[str],
 ) -> MetricTable:
-    """The table of a study, and below it what the tree of each arm cost and whether it paid."""
+    """The table of a study, and below it what the tree of each arm cost and whether it paid.
+
+    `values` gives the scores of each row, over all arms it is given; `costs` the records of an arm, the number of its
+    failed runs, and of all that ran.
+    """
     rows, records, notes = [], [], []
     used: dict[str, dict[str, float | None]] = {}
     for arm in arms:
         found, failed, count = costs(arm)
         used[arm.label] = a_row = _per_row(found)
-        intervals: dict[str, Interval] = {metric: mean_interval(values(arm, metric)) for metric in metrics}
+        intervals: dict[str, Interval] = {metric: mean_interval(values([arm], metric)) for metric in metrics}
         label = f"{arm.label} (baseline)" if arm.baseline == arm.label else arm.label
         rows.append([label, count, failed, *map(str, intervals.values()), *a_row.values()])
         record: dict[str, Any] = {"arm": arm.label, "runs": count, "failed": failed}
@@ -107,7 +111,7 @@ def table_of_arms(
         notes += [f"{arm.label}, {metric}: {each.note}" for metric, each in intervals.items() if each.note]
     known = {arm.label: arm for arm in arms}
     gaps = {
-        arm: difference(values(known[arm.baseline], metrics[0]), values(arm, metrics[0]))
+        arm: difference(values([known[arm.baseline]], metrics[0]), values([arm], metrics[0]))
         for arm in arms
         if arm.baseline != arm.label and metrics
     }

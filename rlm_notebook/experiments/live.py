@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..core.text import printable
 from .progress import time_left
-from .rows_shown import RowsShown
+from .rows_shown import Steered
 
 __all__ = ["LiveRows", "Watched"]
 
@@ -19,17 +19,11 @@ CELL_CHARACTERS = 160
 LiveRow = tuple[int, str, str, str, float | None, int, float]
 
 
-class Watched(Protocol):
+class Watched(Steered, Protocol):
     """An experiment, as far as a view reads it."""
 
     @property
     def summary(self) -> Any: ...
-    @property
-    def checkpoint(self) -> str | None: ...
-    @property
-    def internals(self) -> RowsShown: ...
-    @property
-    def status(self) -> str: ...
     @property
     def keys(self) -> list[str]: ...
     @property
@@ -38,8 +32,6 @@ class Watched(Protocol):
     def run(self, row: int, /) -> Any: ...
     def live_run(self, row: int, /) -> Any: ...
     def title_of(self, row: int, /) -> str: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
     def inputs(self, count: int) -> Iterator[str]: ...
 
 

@@ -11,7 +11,7 @@ from ..exceptions import ConfigurationError
 from ..runtime.run_view import RunView
 from .comparison import Compared
 from .row_record import RowRecord
-from .rows_shown import RowsShown
+from .rows_shown import RowsShown, Steered
 from .statistics import Interval, mean_interval
 from .summary import Summary
 
@@ -35,7 +35,7 @@ class Part(Protocol):
     def scores(self) -> Mapping[str, float | None]: ...
 
 
-class Watchable(Protocol):
+class Watchable(Steered, Protocol):
     """A study, as far as a view reads it."""
 
     seeds: int
@@ -45,12 +45,6 @@ class Watchable(Protocol):
     @property
     def cells(self) -> Sequence[Part]: ...
     @property
-    def internals(self) -> RowsShown: ...
-    @property
-    def checkpoint(self) -> str | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
     def usage(self) -> Usage: ...
     @property
     def calls(self) -> int: ...
@@ -59,8 +53,6 @@ class Watchable(Protocol):
     def inputs(self) -> Callable[[Any], str]: ...
     def recorded(self, key: str) -> RunView | None: ...
     def read_ended(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
 
 
 class StudyRows:

@@ -14,7 +14,7 @@ from ..core.limits import Budget
 from ..core.usage import Usage
 from .row_record import RowRecord
 
-__all__ = ["RowsShown"]
+__all__ = ["RowsShown", "Steered"]
 
 
 class RowsRecorded(Protocol):
@@ -67,3 +67,16 @@ class RowsShown(Protocol):
 
     def request_cancel(self) -> None: ...
     def again(self) -> None: ...
+
+
+class Steered(Protocol):
+    """An experiment, as far as whatever shows and controls it needs of it."""
+
+    @property
+    def internals(self) -> RowsShown: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+    @property
+    def status(self) -> str: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,18 +15,18 @@ from ..concurrency.loop_thread import run_blocking
 from ..core.keys import digest
 from ..core.limits import Budget, Usage
 from ..engine import RecursiveEngine
-from ..exceptions import ConfigurationError, ExecutionError
+from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..output_type import OutputType
 from ..runtime.config import RunMode, instance
 from ..runtime.recorded_run import RecordedRun
-from ..scorers import ColumnScorer, Judge
+from ..scorers import Judge
 from ..types import Output
-from ..version import __version__
-from .arms import Arm, Grid, arms_of, matching
+from .arms import Arm, Grid, arms_of, matching, paired
 from .best_of import voted
 from .comparison import Comparison, MetricTable, compared, table_of_arms
 from .live_study import StudyRows
+from .methods import methods_text
 from .plot import Plot, scatter
 from .progress import progress_of_rows, say_unrecorded
 from .recording import mode_of, store_for
@@ -36,6 +34,7 @@ from .row_adoption import with_rows_beside
 from .row_record import RowRecord
 from .row_runs import Job, RowRuns
 from .row_store import RowStore
+from .scoring import check_scorers, scorers_of, scores_of
 from .tables import Column, Records, RowTable, in_kind_of, table_of, write_table
 from .template import RowTemplate, text_of
 
@@ -85,6 +84,7 @@ class Study:
         self._mode: RunMode = mode
         self._templates = {arm.label: RowTemplate(arm.task, table.names, plain=table.plain) for arm in arms}
         self._cells = list(self._make_cells())
+        self._keys = list(dict.fromkeys(key for cell in self._cells for key in cell.keys))
         self._runs: RowRuns | None = None
         self._judging: RowRuns | None = None
         self._task: asyncio.Task[None] | None = None
@@ -103,10 +103,6 @@ class Study:
                     key = ["study", identity[arm.label], text, seed]
                     further = (digest([*key, draw]) for draw in range(1, arm.best_of))
                     yield Cell(row, arm, seed, (digest(key), *further))
-
-    @property
-    def _keys(self) -> list[str]:
-        return list(dict.fromkeys(key for cell in self._cells for key in cell.keys))
 
     def _rendered(self, arm: Arm) -> Iterator[str]:
         template = self._templates[arm.label]
@@ -150,14 +146,10 @@ class Study:
         except asyncio.CancelledError:
             await self._runs.cancel()
             raise
-        self._read()
-        await self._judge()
-
-    def _read(self) -> None:
-        """Read the records, and score them with all scorers that need no model."""
         for cell in self._cells:
             if not cell.is_read:
                 self._read_cell(cell)
+        await self._judge()
 
     def read_ended(self) -> None:
         """Read what has ended so far, for a view; what a scorer raises is raised at the end."""
@@ -169,6 +161,7 @@ class Study:
                     cell.record = None
 
     def _read_cell(self, cell: Cell) -> None:
+        """Read the record of a cell, and score it with all scorers that need no model."""
         state = self._state(cell)[0]
         records = [record for key in cell.keys if (record := self._store.record(key)) is not None]
         if records:
@@ -176,59 +169,27 @@ class Study:
         if len(records) > 1:
             cell.record, cell.agrees = voted(records, self._output_type)
         if state == "done" and cell.record is not None and cell.record.answer is not None:
-            self._score(cell, self._output(cell.record))
+            answer, usage = cell.record.answer, cell.record.usage
+            parsed = self._output_type.parse(answer) if self._output_type is not None else None
+            output = Output(answer, {"cost_usd": usage.cost_usd}, parsed=parsed, usage=usage)
+            remedy = "the answers are recorded: correct it and run again"
+            if self._store.path is None:
+                remedy = (
+                    "the answers are in memory only, because this study has no name: correct it, give the study a name "
+                    '(name="study"), and run again'
+                )
+            cell.scores.update(scores_of(self._scorers, cell.row, self._rows[cell.row], output, remedy=remedy))
         cell.is_read = state in ("done", "failed")
-
-    def _score(self, cell: Cell, output: Output) -> None:
-        for name, scorer in self._scorers.items():
-            if not isinstance(scorer, Judge):
-                try:
-                    found = scorer(self._rows[cell.row], output)
-                except ConfigurationError:
-                    raise
-                except Exception as error:
-                    raise ExecutionError(
-                        f"the scorer {name!r} failed for row {cell.row} ({type(error).__name__}: {error}); "
-                        f"{self._after_a_scorer}"
-                    ) from error
-                cell.scores.update(_scores(name, found))
 
     def _state(self, cell: Cell) -> tuple[str, str | None]:
         """The state of a cell, and why it is that; of several calls, one answer is enough once all have ended."""
-        states = [self._started.state(key) for key in cell.keys]
+        states = [self.internals.state(key) for key in cell.keys]
         unfinished = next((each for each in states if each[0] in ("pending", "cancelled")), None)
         return unfinished or next((each for each in states if each[0] == "done"), states[0])
 
-    @property
-    def _after_a_scorer(self) -> str:
-        if self._store.path is not None:
-            return "the answers are recorded: correct it and run again"
-        return (
-            "the answers are in memory only, because this study has no name: correct it, give the study a name "
-            '(name="study"), and run again'
-        )
-
     def check_scorers(self) -> None:
-        """Raises `ConfigurationError` for a scorer that reads what the rows do not have, before anything is paid.
-
-        Functions are tried with the first row and an empty answer; of these only a column that is not there counts.
-        """
-        for name, scorer in self._scorers.items():
-            if isinstance(scorer, ColumnScorer):
-                for number, row in enumerate(self._rows):
-                    try:
-                        scorer.check(row)
-                    except ConfigurationError as error:
-                        raise ConfigurationError(f"score[{name!r}], row {number}: {error}") from None
-            elif not isinstance(scorer, Judge):
-                _check_signature(name, scorer)
-                if self._rows:
-                    _try_with(name, scorer, self._rows[0])
-
-    def _output(self, record: RowRecord) -> Output:
-        answer = record.answer or ""
-        parsed = self._output_type.parse(answer) if self._output_type is not None else None
-        return Output(answer, {"cost_usd": record.usage.cost_usd}, parsed=parsed, usage=record.usage)
+        """Raises `ConfigurationError` for a scorer that reads what the rows do not have, before anything is paid."""
+        check_scorers(self._scorers, self._rows)
 
     async def _judge(self) -> None:
         """Have models score the answers: jobs like all others, recorded, and within what is left of the budget."""
@@ -273,15 +234,15 @@ class Study:
 
     def cancel(self) -> Awaitable[None]:
         """Cancel what is in flight and start nothing else; what finished is recorded. Await it for the end."""
-        return (self._judging or self._started).cancel()
+        return (self._judging or self.internals).cancel()
 
     def pause(self) -> None:
         """Start no further call; calls in flight finish."""
-        (self._judging or self._started).pause()
+        (self._judging or self.internals).pause()
 
     def resume(self) -> None:
         """Start calls again after `pause`."""
-        (self._judging or self._started).resume()
+        (self._judging or self.internals).resume()
 
     def __await__(self) -> Generator[Any, None, Study]:
         return self._finished().__await__()
@@ -299,14 +260,15 @@ class Study:
         return self
 
     @property
-    def _started(self) -> RowRuns:
+    def internals(self) -> RowRuns:
+        """The runs of the rows, not of judges; used by the package itself."""
         assert self._runs is not None, "a study is started by the function that creates it"
         return self._runs
 
     @property
     def status(self) -> str:
         """ "running", "paused", "done", "stopped", "cancelled" or "failed"."""
-        status, task = (self._judging or self._started).status, self._task
+        status, task = (self._judging or self.internals).status, self._task
         if task is None or status != "done":
             return status
         if not task.done():
@@ -317,13 +279,13 @@ class Study:
     @property
     def usage(self) -> Usage:
         """Of all arms and judges, over all executions."""
-        used = self._started.usage
+        used = self.internals.usage
         return used + self._judging.usage if self._judging is not None else used
 
     @property
     def calls(self) -> int:
         """Model calls of this execution."""
-        return self._started.calls + (self._judging.calls if self._judging is not None else 0)
+        return self.internals.calls + (self._judging.calls if self._judging is not None else 0)
 
     @property
     def metrics(self) -> list[str]:
@@ -364,13 +326,8 @@ class Study:
 
     @property
     def cells(self) -> list[Cell]:
-        """Used by the package itself, as are the following four; not part of the public interface."""
+        """Used by the package itself, as are the following two; not part of the public interface."""
         return self._cells
-
-    @property
-    def internals(self) -> RowRuns:
-        """Of the rows; not of judges."""
-        return self._started
 
     def inputs(self) -> Callable[[Cell], str]:
         """Gives what the task of an arm uses of a row, as one text."""
@@ -404,18 +361,16 @@ class Study:
     def table(self) -> MetricTable:
         """The arms with their scores, each with its 95 % interval, and cost, tokens, seconds and calls a row; below it,
         what each arm's tree cost compared to its baseline, and whether that paid."""
-        table = table_of_arms(self.arms, self._values, self._costs, self.metrics)
-        return replace(table, notes=[*table.notes, *self._disagreements()])
-
-    def _disagreements(self) -> Iterator[str]:
-        """Where a vote decides nothing."""
+        table = table_of_arms(self.arms, self._repeats, self._costs, self.metrics)
+        notes = list(table.notes)
         for arm in self.arms:
             cells = [cell for cell in self._cells if cell.arm is arm and cell.record is not None]
             if apart := sum(not cell.agrees for cell in cells):
-                yield (
+                notes.append(
                     f"{arm.label}: in {apart} of {len(cells)} runs no two of the {arm.best_of} answers were equal; the "
                     "first one counts"
                 )
+        return replace(table, notes=notes)
 
     def compare(self, a: str, b: str, metric: str | None = None) -> Comparison:
         """How much better `b` is than `a`: labels, or levels such as "max_depth=1", of which arms that agree in all
@@ -424,18 +379,14 @@ class Study:
         Raises `ConfigurationError` for a name that is none, and for arms that cannot be paired.
         """
         metric = self._metric(metric)
-        pairs = _paired(matching(self.arms, a), matching(self.arms, b), a, b)
-        one, other = (
-            self._repeats([pair[0] for pair in pairs], metric),
-            self._repeats([pair[1] for pair in pairs], metric),
-        )
+        pairs = paired(self.arms, a, b)
+        one, other = (self._repeats(side, metric) for side in zip(*pairs, strict=True))
         self._asked[a, b, metric] = found = compared(a, b, metric, one, other, self._asked)
         return found
 
     def plot(self, metric: str | None = None) -> Plot:
         """A score against the cost a row (tokens, where costs are 0 or unknown): each arm a point with its interval."""
-        metric = self._metric(metric)
-        return scatter(self.table(), metric)
+        return scatter(self.table(), self._metric(metric))
 
     def to_latex(self) -> str:
         """The table as LaTeX (booktabs)."""
@@ -459,31 +410,16 @@ class Study:
 
     def methods(self) -> str:
         """A paragraph for the methods section of a paper: models, dates, settings, n, seeds, budget, statistics."""
-        models = sorted({str(arm.engine.settings().get("model")) for arm in self.arms})
-        ended = [record for cell in self._cells if (record := cell.record) is not None]
-        moments = [record.at for record in ended if record.at]
-        dates = sorted({time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in moments})
-        states = [self._state(cell)[0] for cell in self._cells]
-        failed, pending = states.count("failed"), states.count("pending")
-        spent = self.usage
-        budget = self._budget.to_json() if self._budget is not None else {}
-        cost = "of unknown cost" if spent.cost_usd is None else f"{spent.cost_usd:.4g} dollars"
-        limits = ", ".join(f"{value:g} {name}" for name, value in budget.items())
-        parts = [
-            f"We compared {len(self.arms)} arms ({'; '.join(arm.label for arm in self.arms)}) on {len(self._table)} "
-            f"rows, with {self.seeds} run{'s' if self.seeds > 1 else ''} of each row in each arm.",
-            f"Models: {', '.join(models)}; run {_span(dates)} (UTC) with rlm_notebook {__version__}.",
-            f"The task was: {self.arms[0].task.strip()!r}.",
-            _on_baselines(self.arms),
-            f"Of {len(self._cells)} runs, {failed} failed and have no score"
-            f"{f', {pending} did not run' if pending else ''}; all runs together used {spent.calls} calls, "
-            f"{spent.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
-            "Intervals are 95 %: Wilson's for proportions (with the effective number of trials where rows were "
-            "repeated), bias-corrected and accelerated bootstrap over rows otherwise. Differences are paired by row, "
-            "repeats averaged within a row; binary scores without repeats were tested by McNemar's exact test, others "
-            "by a sign-flip permutation test, with Holm's adjustment over the comparisons made.",
-        ]
-        return " ".join(parts)
+        return methods_text(
+            self.arms,
+            sorted({str(arm.engine.settings().get("model")) for arm in self.arms}),
+            len(self._table),
+            self.seeds,
+            [self._state(cell)[0] for cell in self._cells],
+            [record.at for cell in self._cells if (record := cell.record) is not None and record.at],
+            self.usage,
+            self._budget,
+        )
 
     def _long(self) -> list[dict[str, Any]]:
         frame = self.frame
@@ -501,9 +437,6 @@ class Study:
             raise ConfigurationError(f"metric={metric!r}: there are {listed}")
         assert metric is not None
         return metric
-
-    def _values(self, arm: Arm, metric: str) -> list[list[float]]:
-        return self._repeats([arm], metric)
 
     def _repeats(self, arms: Sequence[Arm], metric: str) -> list[list[float]]:
         """The scores of each row: of all seeds, and of all these arms."""
@@ -589,7 +522,7 @@ def study(
     made = Study(
         table,
         arms,
-        _scorers(score),
+        scorers_of(score),
         seeds,
         store,
         output_type,
@@ -622,109 +555,6 @@ def study(
     return made
 
 
-def _scorers(score: Any) -> dict[str, Any]:
-    named = dict(score) if isinstance(score, Mapping) else {_name_of(score): score}
-    for name, scorer in named.items():
-        if not callable(scorer) and not isinstance(scorer, Judge):
-            raise ConfigurationError(
-                f"score[{name!r}]={scorer!r:.40}: expected a function (row, output) -> float or bool"
-            )
-    if not named:
-        raise ConfigurationError("score: give a scorer, or a dict of them")
-    return named
-
-
-class _Tried(dict[str, Any]):
-    """A row that remembers a column that was read and is not there."""
-
-    missed: str | None = None
-
-    def __missing__(self, name: str) -> Any:
-        self.missed = name
-        raise KeyError(name)
-
-
-def _check_signature(name: str, scorer: Any) -> None:
-    """Raises `ConfigurationError` for a function that cannot be called with a row and an output."""
-    if inspect.iscoroutinefunction(scorer):
-        raise ConfigurationError(
-            f"score[{name!r}] is a coroutine function; give a plain function, or judge(model, rubric)"
-        )
-    try:
-        inspect.signature(scorer).bind({}, None)
-    except ValueError:
-        # It tells nothing of its arguments.
-        return
-    except TypeError as error:
-        raise ConfigurationError(
-            f"score[{name!r}] is called with (row, output), and takes other arguments: {error}"
-        ) from None
-
-
-def _try_with(name: str, scorer: Any, values: Mapping[str, Any]) -> None:
-    row = _Tried(values)
-    try:
-        scorer(row, Output(""))
-    except ConfigurationError:
-        raise
-    except KeyError:
-        if row.missed is None:
-            return
-        there = ", ".join(map(str, values))
-        raise ConfigurationError(
-            f"score[{name!r}] reads the column {row.missed!r}, which the table does not have; there are: {there}"
-        ) from None
-    except Exception:
-        # It may not know what to do with an empty answer.
-        return
-
-
-def _name_of(score: Any) -> str:
-    if isinstance(score, ColumnScorer):
-        return score.name
-    name = getattr(score, "__qualname__", type(score).__name__.lower())
-    return "score" if "<" in name else name.rpartition(".")[2]
-
-
-def _scores(name: str, found: Any) -> dict[str, float | None]:
-    """What a scorer gave, as numbers by metric."""
-    if isinstance(found, Mapping):
-        return {f"{name}.{each}": _number(f"{name}.{each}", value) for each, value in found.items()}
-    return {name: _number(name, found)}
-
-
-def _number(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"the scorer {name!r} gave {value!r:.40}; expected a number, a truth value or None"
-        ) from None
-    return number if math.isfinite(number) else None
-
-
-def _paired(one: list[Arm], other: list[Arm], a: str, b: str) -> list[tuple[Arm, Arm]]:
-    """Arms that agree in all factors but those in which the two groups differ."""
-    if len(one) == len(other) == 1:
-        return [(one[0], other[0])]
-    apart = {
-        factor
-        for factor in {*one[0].settings, *other[0].settings}
-        if {arm.settings.get(factor) for arm in one}.isdisjoint({arm.settings.get(factor) for arm in other})
-    }
-
-    def rest(arm: Arm) -> tuple[tuple[str, str], ...]:
-        return tuple(sorted((factor, level) for factor, level in arm.settings.items() if factor not in apart))
-
-    partner = {rest(arm): arm for arm in other}
-    pairs = [(arm, partner[rest(arm)]) for arm in one if rest(arm) in partner]
-    if not pairs or not apart:
-        raise ConfigurationError(f"{a!r} and {b!r} name no arms that can be paired; name levels of the same factors")
-    return pairs
-
-
 def _rest(budget: Budget | None, used: Usage) -> Budget | None:
     """What is left of a budget."""
     if budget is None:
@@ -735,20 +565,3 @@ def _rest(budget: Budget | None, used: Usage) -> Budget | None:
         tokens=None if budget.tokens is None else max(0, budget.tokens - used.total_tokens),
         calls=None if budget.calls is None else max(0, budget.calls - used.calls),
     )
-
-
-def _on_baselines(arms: Sequence[Arm]) -> str:
-    plain = [arm.label for arm in arms if arm.baseline == arm.label]
-    named = "; ".join(plain)
-    text = f"The arm {named} answers in one call and is the baseline."
-    if len(plain) > 1:
-        text = f"The arms {named} answer in one call and are the baselines of the others."
-    voting = [arm for arm in arms if arm.best_of > 1]
-    votes = (f"In the arm {arm.label}, the most frequent of {arm.best_of} answers to a row counts." for arm in voting)
-    return " ".join([text, *votes])
-
-
-def _span(dates: list[str]) -> str:
-    if not dates:
-        return "on no day"
-    return f"on {dates[0]}" if len(dates) == 1 else f"from {dates[0]} to {dates[-1]}"
