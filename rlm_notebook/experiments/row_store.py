@@ -2,14 +2,12 @@
 
 Theory of operation
 ===================
-A line is a JSON object whose last field is a checksum. There are three kinds: the first line names the format; a line
-with "engine" holds the settings of an engine, once; a line with "row" holds one row that has ended: its key, state,
-answer or error, usage, times, and the tree of its run. A row that runs again is a further line, and the last line of a
-key counts. Nothing is ever rewritten, so appending costs the same however large the file is, any prefix of the file is
-a valid file, and rows of other tables or engines in the same file do no harm.
-
-The summary of a row is at the beginning of its line and the tree at its end, so that reading the summaries of all rows
-does not parse their trees. In memory is only where each key's last line begins.
+There are three kinds of lines (`row_lines.py` writes and reads them): the first names the format; a line with "engine"
+holds the settings of an engine, once; a line with "row" holds one row that has ended: its key, state, answer or error,
+usage, times, and the tree of its run. A row that runs again is a further line, and the last line of a key counts.
+Nothing is ever rewritten, so appending costs the same however large the file is, any prefix of the file is a valid
+file, and rows of other tables or engines in the same file do no harm. In memory is only where each key's last line
+begins.
 
 Who may write: the holder of the lock on `<file>.lock`, which the operating system takes from a process that dies. The
 lock is taken before the first call, and not at all where every row is reused: then the file stays byte for byte the
@@ -24,18 +22,16 @@ again).
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any
 
 from ..checkpoints.atomic_write import copy_whole
 from ..checkpoints.checked_lines import checked_body, line_with_checksum
-from ..checkpoints.document import document_of, recorded_of
 from ..checkpoints.file_lock import Held, locked
 from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
@@ -43,19 +39,15 @@ from ..core.keys import digest
 from ..core.limits import NOTHING, Usage
 from ..core.records import Recorded
 from ..exceptions import CheckpointError
-from .row_record import RowRecord, RowState
+from .row_lines import check_format, first_line, head_of, line_of, record_of, row_of, run_of, tree_of
+from .row_record import RowRecord
 
 __all__ = ["RowJournal", "RowStore"]
 
 log = logging.getLogger("rlm_notebook")
 
-FORMAT = "rlm-experiment"
-VERSION = 1
 #: Seconds between two syncs to the disk: the most that a power loss can take.
 SYNC_INTERVAL = 0.2
-_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str)
-STATES = get_args(RowState)
-_TREE = b',"tree":{'
 
 
 class RowStore:
@@ -112,19 +104,15 @@ class RowStore:
         """The recorded row, or `None`."""
         if key not in self._places:
             return None
-        return _record(_head(self._body(key)))
+        return record_of(head_of(self._body(key)))
 
     def recorded(self, key: str) -> Recorded | None:
         """The run of a row, with its tree; `None` if the row is not recorded, or without its tree."""
         if key not in self._places:
             return None
         body = self._body(key)
-        at = body.find(_TREE)
-        if at < 0:
-            return None
         try:
-            data = json.loads(body)
-            return recorded_of(_whole_document(data["tree"], self._engines.get(data.get("engine"), {})))
+            return run_of(body, self._engines)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(f"the tree of this row in {self.path} cannot be read: {error}") from error
 
@@ -164,11 +152,11 @@ class RowStore:
 
     def _index(self, line: bytes, begin: int) -> None:
         try:
-            head = _head(checked_body(line[:-1]))
+            head = head_of(checked_body(line[:-1]))
             if begin == 0:
-                self._check_format(head)
+                check_format(head)
             elif "row" in head:
-                record = _record(head)
+                record = record_of(head)
                 self._add(record, begin, begin + len(line) - 1)
             elif "engine" in head:
                 self._engines[str(head["engine"])] = dict(head["settings"])
@@ -176,13 +164,6 @@ class RowStore:
             if begin == 0:
                 raise unusable(self.path or Path(), f"it is no file of an experiment ({error})") from None
             log.warning("%s: the line at byte %d is damaged (%s); its row runs again", self.path, begin, error)
-
-    def _check_format(self, head: Mapping[str, Any]) -> None:
-        if head.get("format") != FORMAT:
-            raise ValueError(f'its "format" is not "{FORMAT}"')
-        version = head.get("version")
-        if not isinstance(version, int) or version > VERSION:
-            raise ValueError(f"it has version {version}, and this rlm_notebook reads up to {VERSION}: upgrade it")
 
     def line(self, key: str) -> bytes | None:
         """The last line of a row as it is recorded, without its end; `None` if there is none."""
@@ -217,7 +198,7 @@ class RowStore:
             # A torn last line, of a process that was killed.
             self._file.truncate(self._end)
             if self._end == 0:
-                self._write(_line({"format": FORMAT, "version": VERSION, "created": time.time()}))
+                self._write(first_line(time.time()))
         except OSError as error:
             self.close()
             raise CheckpointError(
@@ -264,17 +245,17 @@ class RowStore:
 
     def append(self, key: str, recorded: Recorded) -> RowRecord:
         """Record a row that has ended, before its result is used."""
-        head, tree = _head_of(key, recorded), None
+        head, tree = row_of(key, recorded), None
         settings = recorded.tree.settings
         if self.trees:
             head["engine"] = engine = digest(settings)[:12]
             if engine not in self._engines:
                 self._engines[engine] = settings
                 if self.path is not None:
-                    self._write(_line({"engine": engine, "settings": settings}))
-            tree = _short_document(recorded)
-        line = _line(head if tree is None else {**head, "tree": tree})
-        record, begin = _record(head), self._end
+                    self._write(line_of({"engine": engine, "settings": settings}))
+            tree = tree_of(recorded)
+        line = line_of(head if tree is None else {**head, "tree": tree})
+        record, begin = record_of(head), self._end
         if self.path is None:
             self._add(record, len(self._lines), 0)
             self._lines.append(line[:-1])
@@ -289,9 +270,9 @@ class RowStore:
             if name not in self._engines:
                 self._engines[name] = settings
                 if self.path is not None:
-                    self._write(_line({"engine": name, "settings": settings}))
+                    self._write(line_of({"engine": name, "settings": settings}))
         for _, line in lines:
-            record, begin = _record(_head(checked_body(line))), self._end
+            record, begin = record_of(head_of(checked_body(line))), self._end
             if self.path is None:
                 self._add(record, len(self._lines), 0)
                 self._lines.append(line)
@@ -377,79 +358,6 @@ class RowStore:
         self._unlock = unlock
         with suppress(OSError):
             path.write_text(str(os.getpid()), encoding="ascii")
-
-
-# -- lines -------------------------------------------------------------------------------------------------------------
-
-
-def _line(data: Mapping[str, Any]) -> bytes:
-    return line_with_checksum(_ENCODER.encode(data).encode("ascii"))
-
-
-def _head(body: bytes) -> dict[str, Any]:
-    """The fields of a line before its tree. In JSON text, a quotation mark within a string is always escaped, so the
-    first match is the field itself."""
-    at = body.find(_TREE)
-    found = json.loads(body if at < 0 else body[:at] + b"}")
-    if not isinstance(found, dict):
-        raise ValueError("it is no object")
-    return found
-
-
-def _head_of(key: str, recorded: Recorded) -> dict[str, Any]:
-    tree, root = recorded.tree, recorded.tree.root
-    done = tree.status == "done"
-    # A model that says it cannot has answered, but not the task.
-    refused = root.metadata.get("refused") if done and root is not None else None
-    usage = {name: value for name, value in recorded.spent.to_json().items() if value != 0 and name != "total_tokens"}
-    return {
-        "row": key,
-        "state": tree.status if tree.status in STATES else "cancelled",
-        "answer": root.result if done and root is not None else None,
-        "error": (str(refused) if refused else None) if done else tree.error or "cancelled",
-        "usage": usage,
-        "seconds": round(recorded.active_seconds, 6),
-        "at": tree.ended or tree.started or 0.0,
-    }
-
-
-def _record(head: Mapping[str, Any]) -> RowRecord:
-    """The row of a line. Raises `ValueError`, `KeyError` or `TypeError` for one that was not written here."""
-    key, state, answer, error = head["row"], head["state"], head["answer"], head["error"]
-    if not isinstance(key, str) or state not in STATES or not isinstance(answer, str | None):
-        raise ValueError("it describes no row")
-    used = head["usage"]
-    usage = Usage.from_json(used) if used else NOTHING
-    if not all(
-        isinstance(value, int | float) or (value is None and name == "cost_usd") for name, value in used.items()
-    ):
-        raise ValueError("its usage is no number")
-    return RowRecord(
-        key, state, answer, None if error is None else str(error), usage, float(head["seconds"]), float(head["at"])
-    )
-
-
-def _short_document(recorded: Recorded) -> dict[str, Any]:
-    """The document of a run without what a reader can complete: the engine, the answer, and whatever is empty."""
-    document = document_of(recorded)
-    for name in ("format", "version", "engine", "result", "cell_id"):
-        del document[name]
-    return _without_empty({**document, "nodes": [_without_empty(node) for node in document["nodes"]]})
-
-
-def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    short = {}
-    for name, value in values.items():
-        if name in ("usage", "plan_usage"):
-            value = {each: count for each, count in value.items() if count != 0}
-        if value or (value == 0 and name in ("depth", "created", "started", "updated")):
-            short[name] = value
-    return short
-
-
-def _whole_document(short: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
-    """The document again; the models of `checkpoints.document` know the defaults of what is left out."""
-    return {"format": "rlm-checkpoint", "version": 1, **short, "engine": dict(engine)}
 
 
 class RowJournal:
