@@ -9,8 +9,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 
-from .core.content import content_characters
-from .core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN
+from .core.content import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, content_characters
 from .core.usage import Usage
 from .exceptions import ConfigurationError
 from .ports.model import Model, Request

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "ANSWER_TOKENS",
     "CHARACTERS_OF_IMAGE",
+    "CHARACTERS_PER_TOKEN",
     "Content",
     "ImagePart",
     "PicturedText",
@@ -18,6 +20,9 @@ __all__ = [
 
 #: What an image counts for in estimates, in characters; providers count 800 to 1,700 tokens for one.
 CHARACTERS_OF_IMAGE = 6_000
+#: How long a token is taken to be in estimates, in characters; and an answer, in tokens.
+CHARACTERS_PER_TOKEN = 4
+ANSWER_TOKENS = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .content import ANSWER_TOKENS
 from .plan import Plan, Program, Recurse
 from .usage import Usage
 
-__all__ = ["ANSWER_TOKENS", "CHARACTERS_PER_TOKEN", "Estimate", "Shape", "estimated"]
-
-#: The assumed length of an answer, in tokens.
-ANSWER_TOKENS = 500
-#: How long a token is taken to be, in characters.
-CHARACTERS_PER_TOKEN = 4
+__all__ = ["Estimate", "Shape", "estimated"]
 
 
 @dataclass(frozen=True, slots=True)

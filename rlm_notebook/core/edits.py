@@ -16,8 +16,7 @@ from .code_text import code_blocks, with_block
 from .keys import result_key
 from .node import EDITED
 from .plan import Execute, Plan, Recurse, plan_from_json
-from .records import Recorded
-from .tree import Node, NodeState, Tree
+from .tree import Node, NodeState, Recorded
 from .usage import NOTHING
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "TASK_EDITED",
     "marked",
     "task_before",
-    "unfinished",
     "with_cell",
     "with_plan",
     "with_result",
@@ -132,11 +130,6 @@ def marked(new: dict[str, Any], before: dict[str, Any], was: Any, now: Any) -> d
     if isinstance(mark, dict) and "was" in mark:
         was = mark["was"]
     return {**new, EDITED: {"was": was}} if was != now else new
-
-
-def unfinished(tree: Tree) -> list[Node]:
-    """The nodes that failed or were cancelled."""
-    return [node for node in tree if node.state in (NodeState.FAILED, NodeState.CANCELLED)]
 
 
 def _with(recorded: Recorded, change: Callable[[Node], Node]) -> Recorded:

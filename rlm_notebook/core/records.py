@@ -9,25 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .tree import Node, Tree
-from .usage import NOTHING, Usage
+from .node import Node
+from .tree import Recorded, Tree
 
 __all__ = ["NodeIndex", "Recorded", "Records", "still_useful", "transcript_within"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A recorded run: its tree, and the nodes of earlier trees that may still be reused.
-
-    `created` is in seconds since the epoch, `spent` and `active_seconds` are sums over all executions.
-    """
-
-    tree: Tree
-    earlier: tuple[Node, ...] = ()
-    cell_id: str = ""
-    created: float = 0.0
-    spent: Usage = NOTHING
-    active_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,7 @@ from .keys import digest
 from .node import APPROVAL, EDITED, ENDED, THOUGHTS
 from .quotes import QUOTES, quotes_of, quotes_to_json, without_passage
 from .reads import coarse
-from .records import Recorded
-from .tree import Node, Tree
+from .tree import Node, Recorded, Tree
 
 __all__ = ["hashed", "narrower", "redacted_event", "redacted_run", "store_of"]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .edits import unfinished
 from .plan import Plan, PlannedTask, Recurse
-from .tree import Node, NodeState, Tree
+from .tree import Node, NodeState, Tree, unfinished
 from .usage import NOTHING, ONE_CALL, Usage
 
 __all__ = ["Reruns", "after_cell", "after_plan", "after_result", "after_retry", "after_task"]

@@ -32,12 +32,14 @@ __all__ = [
     "Node",
     "NodeState",
     "Phase",
+    "Recorded",
     "Rejection",
     "Round",
     "RunState",
     "ToolUse",
     "Tree",
     "TreeHeader",
+    "unfinished",
 ]
 
 #: The most nodes that are listed when a tree is printed.
@@ -372,3 +374,23 @@ class Tree:
         if node.parent is not None:
             self._children.setdefault(node.parent, []).append(node.id)
         return node
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded run: its tree, and the nodes of earlier trees that may still be reused.
+
+    `created` is in seconds since the epoch, `spent` and `active_seconds` are sums over all executions.
+    """
+
+    tree: Tree
+    earlier: tuple[Node, ...] = ()
+    cell_id: str = ""
+    created: float = 0.0
+    spent: Usage = NOTHING
+    active_seconds: float = 0.0
+
+
+def unfinished(tree: Tree) -> list[Node]:
+    """The nodes that failed or were cancelled."""
+    return [node for node in tree if node.state in (NodeState.FAILED, NodeState.CANCELLED)]

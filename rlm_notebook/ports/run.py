@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     # For annotations only: the extension imports this module and must load fast.
     from ..core.events import Event
-    from ..core.records import Recorded
+    from ..core.tree import Recorded
 
 __all__ = ["Host", "Journal", "Observer", "VersionedJournal"]
 

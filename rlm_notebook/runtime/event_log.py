@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from ..concurrency.cancellation import is_failure
 from ..core.events import Event, RunFinished
 from ..core.recordable import recordable
-from ..core.records import Recorded
-from ..core.tree import Tree
+from ..core.tree import Recorded, Tree
 from ..exceptions import CheckpointError
 from ..ports.run import Journal, Observer
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.changes import Change, changes_of
-from ..core.edits import unfinished, with_cell, with_plan, with_result, with_task, without
+from ..core.edits import with_cell, with_plan, with_result, with_task, without
 from ..core.keys import digest
 from ..core.plan import Plan, Recurse, plan_from_json
-from ..core.records import Recorded
-from ..core.tree import Node, NodeState, RunState, Tree, TreeHeader
+from ..core.tree import Node, NodeState, Recorded, RunState, Tree, TreeHeader, unfinished
 from ..exceptions import ConfigurationError
 from .run_view import Forked
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..core.content import content_characters
-from ..core.cost_estimate import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, Estimate, estimated
+from ..core.content import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, content_characters
+from ..core.cost_estimate import Estimate, estimated
 from ..core.limits import Limits
 from ..core.plan import Plan, Recurse
 from ..core.tree import Tree

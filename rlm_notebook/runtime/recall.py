@@ -28,9 +28,9 @@ from typing import Any
 
 from ..core.changes import changes_of
 from ..core.reads import coarse
-from ..core.records import Recorded, Records, transcript_within
+from ..core.records import Records, transcript_within
 from ..core.redaction import store_of
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import Node, NodeState, Recorded, Tree
 from ..core.usage import NOTHING, Usage
 from ..memory import SharedMemory
 from ..prompts import PROMPTS_VERSION

@@ -15,9 +15,8 @@ from ..core.choices import Store
 from ..core.events import Cancelled, Event
 from ..core.limits import Budget
 from ..core.plan import Plan
-from ..core.records import Recorded
 from ..core.redaction import store_of
-from ..core.tree import Tree
+from ..core.tree import Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
 from ..host import current_host, html_page, tree_view

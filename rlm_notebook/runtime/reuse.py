@@ -8,9 +8,8 @@ from dataclasses import replace
 from ..checkpoints.heads import differ, options_in
 from ..core.changes import changes_of, reusable
 from ..core.choices import RunMode
-from ..core.records import Recorded
 from ..core.redaction import store_of
-from ..core.tree import Node, NodeState
+from ..core.tree import Node, NodeState, Recorded
 from ..memory import SharedMemory
 from ..ports.run import Journal, VersionedJournal
 from .config import Configuration, RunRequest

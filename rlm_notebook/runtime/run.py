@@ -15,8 +15,7 @@ from ..concurrency.cancellation import is_being_cancelled
 from ..core.events import Event
 from ..core.plan import Plan
 from ..core.recordable import plain_text
-from ..core.records import Recorded
-from ..core.tree import Node, Tree
+from ..core.tree import Node, Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
 from ..host import current_host, html_page, tree_view

@@ -16,10 +16,8 @@ from typing import Any, Protocol, TypeVar
 from ..caches.shared_replies import SharedReplies
 from ..core.changes import Change, version_before
 from ..core.cost_estimate import Estimate
-from ..core.edits import unfinished
 from ..core.plan import Plan
-from ..core.records import Recorded
-from ..core.tree import Node, NodeState
+from ..core.tree import Node, NodeState, Recorded, unfinished
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ExecutionError, RLMError
 from ..ports.model import Message

@@ -11,8 +11,8 @@ from typing import Any
 from ..checkpoints.selection import recorded_in
 from ..core.error_text import described
 from ..core.node import NodeState
-from ..core.records import Recorded
 from ..core.text import duration
+from ..core.tree import Recorded
 from ..exceptions import CheckpointError
 from ..views.dataframe import pandas_for
 from ..views.table import Table

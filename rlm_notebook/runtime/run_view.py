@@ -16,8 +16,7 @@ from ..core.cost_estimate import Estimate
 from ..core.events import Event
 from ..core.limits import Budget, Limits
 from ..core.plan import Plan
-from ..core.records import Recorded
-from ..core.tree import Tree
+from ..core.tree import Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import RLMError
 from ..ports.model import Message

@@ -11,10 +11,9 @@ from ..core.citations import moved, placeless, sources_in
 from ..core.events import Event
 from ..core.keys import result_key
 from ..core.plan import Recurse, plan_from_json
-from ..core.records import Recorded
 from ..core.redaction import hashed, store_of
 from ..core.replay_events import created_event, end_events, plan_events, result_events
-from ..core.tree import IllegalEvent, Node, NodeState, Tree
+from ..core.tree import IllegalEvent, Node, NodeState, Recorded, Tree
 from ..exceptions import CheckpointError, ExecutionError, ReplayError
 from ..ports.model import Part
 from ..runtime.run_context import RunContext

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rlm_notebook import Agent, AsyncRecursiveEngine, ScriptedModel
-from rlm_notebook.core.cost_estimate import ANSWER_TOKENS, Estimate, estimated
+from rlm_notebook.core.content import ANSWER_TOKENS
+from rlm_notebook.core.cost_estimate import Estimate, estimated
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import Execute, Plan, PlannedTask, Program, Recurse
 
