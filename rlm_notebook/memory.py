@@ -30,9 +30,10 @@ from .documents.images import Image, ImageReference, image_part
 from .documents.passages import Passage
 from .documents.quotes import QuoteIndex
 from .documents.readable_text import ReadableText
-from .documents.reference import AbsentSource, SourceReference, source_reference, text_digest
+from .documents.reference import AbsentSource, SourceReference, text_digest
+from .documents.selection import selected
 from .documents.sizes import SMALL, size_of_text
-from .documents.source import Source, selected
+from .documents.source import Source
 from .exceptions import ConfigurationError
 from .ports.model import ReferencedText
 from .tools import Tool, tool
@@ -543,7 +544,11 @@ def _reference(name: str, value: Any) -> AnyReference:
     if isinstance(value, bytes | bytearray):
         return Reference(name, "bytes", lambda: _decoded(bytes(value)), value)
     if isinstance(value, Path | Source):
-        return source_reference(name, value)
+        source = value if isinstance(value, Source) else Source(value)
+        try:
+            return SourceReference(name, source, selected(source))
+        except Unreadable as problem:
+            raise ConfigurationError(f"variable {name!r}: {source.path}: {problem}") from None
     if isinstance(value, Image):
         return _image_reference(name, value)
     if type(value).__module__.startswith(("PIL.", "IPython.core.display")) and hasattr(value, "_repr_png_"):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from hashlib import blake2b
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from ..core.content import ImagePart
 from . import cache
@@ -16,7 +17,7 @@ from .files import Contents, FileAt, contents_of
 from .images import image_part
 from .passages import Passage
 
-__all__ = ["Document", "MissingPackage"]
+__all__ = ["Document", "MissingPackage", "Selection"]
 
 #: Packages whose module has another name.
 _MODULES = {"python-docx": "docx"}
@@ -136,3 +137,11 @@ class Document:
         if exact is not None or not wanted:
             return exact
         return next((span for span in spans if covers(span.anchor, anchor)), None)
+
+
+class Selection(NamedTuple):
+    """The files of a source. `kind`: "file", "folder" or "glob"; `left_out`: paths and reasons."""
+
+    kind: str
+    documents: list[Document]
+    left_out: list[tuple[str, str]]

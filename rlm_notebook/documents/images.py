@@ -1,4 +1,4 @@
-"""Images: which files are one, and the bytes that models get.
+"""Images as references, and the bytes that models get.
 
 Providers take PNG, JPEG, GIF and WebP of up to 5 MB as base64. A larger one is made smaller, with Pillow.
 """
@@ -15,22 +15,16 @@ from typing import Any
 from ..core.content import ImagePart
 from ..exceptions import ConfigurationError
 from .extraction import Unreadable
+from .image_kinds import image_kind
 from .sizes import size_of_files
 
-__all__ = ["LONGEST_SIDE", "Image", "ImageReference", "encoded", "image_kind", "image_part"]
+__all__ = ["LONGEST_SIDE", "Image", "ImageReference", "encoded", "image_part"]
 
 #: As base64 these are 5 MB, which all providers take.
 MOST_BYTES = 3_700_000
 #: Of a page or an image that is made smaller, in pixels: providers make larger ones smaller, too.
 LONGEST_SIDE = 1_600
 
-_KINDS = (
-    (b"\x89PNG\r\n\x1a\n", "PNG image", "image/png"),
-    (b"\xff\xd8\xff", "JPEG image", "image/jpeg"),
-    (b"GIF87a", "GIF image", "image/gif"),
-    (b"GIF89a", "GIF image", "image/gif"),
-)
-_WEBP = ("WebP image", "image/webp")
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 
@@ -109,13 +103,6 @@ class ImageReference:
     def passages(self) -> tuple[()]:
         """None: nothing of it can be quoted."""
         return ()
-
-
-def image_kind(head: bytes) -> tuple[str, str]:
-    """The kind and the media type of an image that begins with these bytes; two empty texts for anything else."""
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return _WEBP
-    return next(((kind, media) for magic, kind, media in _KINDS if head.startswith(magic)), ("", ""))
 
 
 def image_part(label: str, data: bytes) -> ImagePart:

@@ -19,14 +19,14 @@ from typing import Any
 
 from ..core.content import ImagePart
 from ..exceptions import ConfigurationError
-from .document import Document, MissingPackage
+from .document import Document, MissingPackage, Selection
 from .expressions import Expression
 from .extraction import Extraction, Span, Unreadable
 from .passages import Passage
 from .sizes import SMALL, size_of_files, size_of_text
-from .source import Selection, Source, selected
+from .source import Source
 
-__all__ = ["AbsentSource", "SourceReference", "source_reference", "text_digest"]
+__all__ = ["AbsentSource", "SourceReference", "text_digest"]
 
 #: The most that one operation returns, in characters.
 PIECE = 2_000
@@ -357,15 +357,6 @@ class AbsentSource:
 
     def passages(self) -> Iterator[Passage]:
         raise self.problem
-
-
-def source_reference(name: str, value: Source | Path) -> SourceReference:
-    """The reference to a source. Raises `ConfigurationError` for one that cannot be found or identified."""
-    source = value if isinstance(value, Source) else Source(value)
-    try:
-        return SourceReference(name, source, selected(source))
-    except Unreadable as problem:
-        raise ConfigurationError(f"variable {name!r}: {source.path}: {problem}") from None
 
 
 def _match_line(document: Document, extraction: Extraction, at: int) -> str:
