@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from ..concurrency.in_flight import Abandoned, InFlight, InFlightRequests
@@ -34,7 +34,12 @@ class SharedReplies:
     def __init__(self, cache: Cache | None = None, models: Iterable[tuple[str, Model]] = ()) -> None:
         self.cache = cache
         self._in_flight: InFlightRequests[Reply] = InFlightRequests()
-        self._salts = _salts(models)
+        self._salts: dict[int, str] = {}
+        first: dict[str, Model] = {}
+        for agent, model in models:
+            known = first.setdefault(model.name, model)
+            if known is not model and known != model and ":" not in model.name:
+                self._salts.setdefault(id(model), agent)
 
     @property
     def in_flight(self) -> int:
@@ -75,9 +80,12 @@ class SharedReplies:
         if self.cache is not None:
             outcome = copy.deepcopy(outcome)
         try:
-            keep = self.cache is not None and is_whole(outcome) and not _contains_secrets(request, outcome)
-            if self.cache is not None and isinstance(made.key, str) and keep:
-                self.cache.put(made.key, outcome)
+            if self.cache is not None and isinstance(made.key, str) and is_whole(outcome):
+                # Of a conversation in which a tool was given a secret, nothing is kept from there on.
+                before = (call for message in request.messages for call in message.get("tool_calls", ()))
+                called = [*(call["name"] for call in before), *(call.name for call in outcome.tool_calls)]
+                if not calls_with_secrets(request.tools, called):
+                    self.cache.put(made.key, outcome)
         finally:
             self._in_flight.settle(made, outcome)
 
@@ -105,20 +113,3 @@ def is_whole(reply: Reply) -> bool:
 def as_cached(reply: Reply) -> Reply:
     """A copy of the reply that cost nothing."""
     return replace(copy.deepcopy(reply), usage=Usage(), mark="cached")
-
-
-def _contains_secrets(request: Request, reply: Reply) -> bool:
-    """Whether a tool was given a secret in this conversation: nothing of it is kept from there on."""
-    before = (call for message in request.messages for call in message.get("tool_calls", ()))
-    called = [*(call["name"] for call in before), *(call.name for call in reply.tool_calls)]
-    return calls_with_secrets(request.tools, called)
-
-
-def _salts(models: Iterable[tuple[str, Model]]) -> Mapping[int, str]:
-    first: dict[str, Model] = {}
-    salts: dict[int, str] = {}
-    for agent, model in models:
-        known = first.setdefault(model.name, model)
-        if known is not model and known != model and ":" not in model.name:
-            salts.setdefault(id(model), agent)
-    return salts

@@ -117,7 +117,16 @@ class _Fold:
     def add(self, data: Any) -> None:
         """Adds the event of a line. Raises `ValueError`, and changes nothing, for an invalid or illegal event."""
         event = from_json(data)
-        _require_plausible(event)
+        # No engine emits these values, but the file may come from a stranger.
+        if not 0 <= event.at <= LATEST:
+            raise ValueError(f"its time is {event.at!r}")
+        if isinstance(event, Planned):
+            plan_from_json(event.plan)
+        if isinstance(event, _WITH_USAGE):
+            usage = event.usage
+            counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
+            if max(map(abs, (*counts, usage.calls))) > MOST or not math.isfinite(usage.cost_usd or 0.0):
+                raise ValueError("its usage is not a number of tokens")
         self._tree.apply(event)
         if isinstance(event, _WITH_USAGE) and not getattr(event, "mark", ""):
             # Replayed and cached results used nothing in this execution.
@@ -141,19 +150,6 @@ class _Fold:
 
 
 _WITH_USAGE = Planned | Finished | Replied | CellWritten | Retried | Failed | Cancelled
-
-
-def _require_plausible(event: Event) -> None:
-    """Raises `ValueError` for values that no engine emits; the file may come from a stranger."""
-    if not 0 <= event.at <= LATEST:
-        raise ValueError(f"its time is {event.at!r}")
-    if isinstance(event, Planned):
-        plan_from_json(event.plan)
-    if isinstance(event, _WITH_USAGE):
-        usage = event.usage
-        counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens)
-        if max(map(abs, (*counts, usage.calls))) > MOST or not math.isfinite(usage.cost_usd or 0.0):
-            raise ValueError("its usage is not a number of tokens")
 
 
 def parse_line(line: bytes) -> Any:

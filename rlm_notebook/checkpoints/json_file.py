@@ -342,7 +342,9 @@ class JsonFile:
         before = self._recorded
         if recorded.tree.status != "done":
             return False
-        if before is None or _result_key(before) != _result_key(recorded):
+        answer = recorded.tree.root
+        known = before.tree.root if before is not None else None
+        if before is None or known is None or answer is None or known.result_key != answer.result_key:
             # The answer is that of another version, or of a run with other options.
             return True
         # A request may differ in a variable that no node read. The file then gets the new request's key, so that a
@@ -580,11 +582,6 @@ def _failed_or_built_on_failure(tree: Tree) -> set[str]:
         }
         found |= more
     return found
-
-
-def _result_key(recorded: Recorded) -> str:
-    root = recorded.tree.root
-    return root.result_key if root is not None else ""
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

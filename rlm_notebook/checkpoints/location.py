@@ -320,12 +320,12 @@ class _Search:
         # Cells with one name and one request share its file: a dry run and the run, for example.
         shared = [head for head in readable if not self.in_use.with_other_options(head.path, cell)]
         if answer := self._best(h for h in (shared if cell.name is not None else unused) if cell.is_answered_by(h)):
-            return self._found(answer)
+            return self._kept_at(answer.path)
         mine = [head for head in unused if cell.is_in(head) or self.in_use.by(head.path, cell)]
         damaged = [head for head in self.own if head.unreadable is not None]
         damaged = [h for h in damaged if h.path.stem == cell.stem or h.mentions(cell.request_key, cell.cell_id)]
         if damaged and not mine:
-            return self._found(damaged[0])
+            return self._kept_at(damaged[0].path)
         if not cell.fresh and (source := self._answer_elsewhere()):
             return self._adopted(source)
         # Copies of a notebook have equal cell ids: none of them is chosen by guess.
@@ -333,14 +333,13 @@ class _Search:
             self._refuse(mine)
         own = min(mine, key=lambda head: (head.path.stem != cell.stem, head.path), default=None)
         if found := own or self._named(unused):
-            return self._found(found)
+            return self._kept_at(found.path)
         # The notebook was renamed, and the cell edited since.
         orphans = (head for head in self.beside if head.unreadable is None and is_orphan(head.path))
         renamed = (h for h in orphans if not h.derived and cell.is_in(h) and cell.may_be_in(h.path))
         if not cell.fresh and (source := self._best(renamed)):
             return self._adopted(source)
-        path = self._free(cell.stem)
-        return _Place(path, line=self._told(path))
+        return self._kept_at(self._free(cell.stem))
 
     def _best(self, answers: Iterable[RunHead]) -> RunHead | None:
         """Of several files that answer the request: the cell's own, one of its options, one that is done, one of a
@@ -422,15 +421,13 @@ class _Search:
 
     # -- new files -----------------------------------------------------------------------------------------------------
 
-    def _found(self, head: RunHead) -> _Place:
-        return _Place(head.path, line=self._told(head.path))
-
-    def _told(self, path: Path) -> str:
-        """The line for a run that is not kept under its own name, because another run is."""
+    def _kept_at(self, path: Path) -> _Place:
+        """The place, with a line for a run that is not kept under its own name, because another run is."""
         named = next((head.path for head in self.own if head.path.stem == self.cell.name), None)
         if named is None or path.stem == self.cell.name:
-            return ""
-        return f"rlm: {_relative(named, self.home)} holds another run, which is kept; this one is {path.name}"
+            return _Place(path)
+        line = f"rlm: {_relative(named, self.home)} holds another run, which is kept; this one is {path.name}"
+        return _Place(path, line=line)
 
     def _free(self, stem: str) -> Path:
         """A path in the home folder with this name or the next numbered one that no run here has."""

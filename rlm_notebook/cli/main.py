@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import difflib
+import inspect
 import os
 import re
 import subprocess
@@ -48,30 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             # Not by `parse_args`, which would suggest nothing of the command's own.
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return _executed(options)
-
-
-def _executed(options: argparse.Namespace) -> int:
-    try:
-        status: int = options.command(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader closed the pipe (`| head`): nothing more may be written, not even when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (RLMError, OSError) as error:
-        message = str(error)
-        if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
-            option = BUDGET_OPTIONS[error.budget]
-            message = f"{error.spent}: run the same command with a larger {option} to continue"
-        print(f"rlm-notebook: {message}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            "rlm-notebook: interrupted; finished results are saved: run the same command to continue", file=sys.stderr
-        )
-        return INTERRUPTED
-    return status
+        if options.command is None:
+            print(_FIRST_STEPS)
+            return 0
+        try:
+            done = options.command(options)
+            status: int = asyncio.run(done) if inspect.iscoroutine(done) else done
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader closed the pipe (`| head`): nothing more may be written, not even when Python exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (RLMError, OSError) as error:
+            message = str(error)
+            if isinstance(error, BudgetExceededError) and error.budget in BUDGET_OPTIONS:
+                option = BUDGET_OPTIONS[error.budget]
+                message = f"{error.spent}: run the same command with a larger {option} to continue"
+            print(f"rlm-notebook: {message}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            saved = "finished results are saved: run the same command to continue"
+            print(f"rlm-notebook: interrupted; {saved}", file=sys.stderr)
+            return INTERRUPTED
+        return status
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rlm-notebook", description="Recursive language-model runs.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(command=_first_steps, parser=parser)
+    parser.set_defaults(command=None, parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     demo = commands.add_parser("demo", help="write and execute the quickstart notebook here")
     demo.add_argument("--lab", action="store_true", help="open the notebook in JupyterLab afterwards")
@@ -104,11 +105,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="print what was found: versions, names of keys, where runs are saved")
     doctor.set_defaults(command=_doctor, parser=doctor)
     return parser
-
-
-def _first_steps(options: argparse.Namespace) -> int:
-    print(_FIRST_STEPS)
-    return 0
 
 
 _FIRST_STEPS = """\
@@ -144,7 +140,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
     parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
-    parser.set_defaults(command=_run, parser=parser)
+    parser.set_defaults(command=_solve, parser=parser)
 
 
 def _map_options(parser: argparse.ArgumentParser) -> None:
@@ -166,16 +162,10 @@ def _map_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of all rows")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of all rows")
     parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
-    parser.set_defaults(command=_map, parser=parser)
+    parser.set_defaults(command=_solve_rows, parser=parser)
 
 
 # -- run, map and show ------------------------------------------------------------------------------------------------
-
-
-def _run(options: argparse.Namespace) -> int:
-    import asyncio
-
-    return asyncio.run(_solve(options))
 
 
 async def _solve(options: argparse.Namespace) -> int:
@@ -183,12 +173,13 @@ async def _solve(options: argparse.Namespace) -> int:
     from ..observers.text import progress_of
 
     _set_keys(options)
+    has_code = options.code is not None or options.code_sandbox is not None
     engine = AsyncRecursiveEngine(
         options.model or os.environ.get("RLM_MODEL") or "offline",
         max_depth=options.max_depth,
         max_steps=options.max_steps,
         budget=Budget(options.budget, options.max_tokens, options.timeout, options.max_calls),
-        code=_code(options),
+        code=CodeSandbox(options.code_sandbox or "monty", options.code or "planner") if has_code else None,
         quotes=options.quotes,
     )
     # Code reads the file as a variable; without code it is part of the task.
@@ -218,19 +209,7 @@ async def _solve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _code(options: argparse.Namespace) -> CodeSandbox | None:
-    if options.code is None and options.code_sandbox is None:
-        return None
-    return CodeSandbox(kind=options.code_sandbox or "monty", when=options.code or "planner")
-
-
-def _map(options: argparse.Namespace) -> int:
-    import asyncio
-
-    return asyncio.run(_mapped(options))
-
-
-async def _mapped(options: argparse.Namespace) -> int:
+async def _solve_rows(options: argparse.Namespace) -> int:
     from ..experiments.progress import progress_of_rows
 
     _set_keys(options)
@@ -316,11 +295,28 @@ def _doctor(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     _require("nbclient", "demo")
     _require("ipykernel", "demo")
+    from ..checkpoints.location import run_folder
+    from ..demo.quickstart import NAME, written
+
     notebook = Path.cwd() / DEMO_FOLDER / "quickstart.ipynb"
-    _write_notebook(notebook)
+    notebook.parent.mkdir(parents=True, exist_ok=True)
+    # The user may have changed the one that is there.
+    if not notebook.exists():
+        notebook.write_text(written(), encoding="utf-8")
     print(f"Executing {notebook} ...", flush=True)
     _execute(notebook)
-    _print_demo(notebook)
+    saved = run_folder(notebook) / f"{NAME}.json"
+    recorded = load_recorded(saved)
+    if recorded is None or recorded.tree.root is None:
+        raise CheckpointError(f"the notebook ran, but saved no run in {saved}; delete {notebook.parent} and try again")
+    drawn = outline(recorded.tree, breaks=breaks_of(recorded.tree, recorded.active_seconds))
+    print(f"\n{drawn}\n\n{recorded.tree.root.result}\n")
+    print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
+    print(f"Notebook: {notebook}\nRun:      {saved}")
+    lab = Path(sys.executable).with_name("jupyter")
+    here = Path.cwd()
+    program, file = (path.relative_to(here) if path.is_relative_to(here) else path for path in (lab, notebook))
+    print(f"Open it:  {program} lab {file}   (JupyterLab comes with the extra: lab)")
     if not options.lab:
         return 0
     _require("jupyterlab", "lab")
@@ -330,15 +326,6 @@ def _demo(options: argparse.Namespace) -> int:
 def _require(package: str, extra: str) -> None:
     if find_spec(package) is None:
         raise ConfigurationError(f"this needs {package}: pip install 'rlm-notebook[{extra}]'")
-
-
-def _write_notebook(path: Path) -> None:
-    """Writes the quickstart, unless the file exists: the user may have changed it."""
-    from ..demo.quickstart import written
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.write_text(written(), encoding="utf-8")
 
 
 def _execute(path: Path) -> None:
@@ -360,21 +347,3 @@ def _execute(path: Path) -> None:
         raise ConfigurationError(f"a cell of {path} failed: {error.ename}: {error.evalue}") from None
     finally:
         nbformat.write(notebook, path)
-
-
-def _print_demo(notebook: Path) -> None:
-    from ..checkpoints.location import run_folder
-    from ..demo.quickstart import NAME
-
-    saved = run_folder(notebook) / f"{NAME}.json"
-    recorded = load_recorded(saved)
-    if recorded is None or recorded.tree.root is None:
-        raise CheckpointError(f"the notebook ran, but saved no run in {saved}; delete {notebook.parent} and try again")
-    drawn = outline(recorded.tree, breaks=breaks_of(recorded.tree, recorded.active_seconds))
-    print(f"\n{drawn}\n\n{recorded.tree.root.result}\n")
-    print(f"Text:     {files('rlm_notebook') / 'demo' / 'guide.md'}")
-    print(f"Notebook: {notebook}\nRun:      {saved}")
-    lab = Path(sys.executable).with_name("jupyter")
-    here = Path.cwd()
-    program, file = (path.relative_to(here) if path.is_relative_to(here) else path for path in (lab, notebook))
-    print(f"Open it:  {program} lab {file}   (JupyterLab comes with the extra: lab)")

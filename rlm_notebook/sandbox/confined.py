@@ -17,8 +17,6 @@ The process ends with the thread that opened its session, however that ends.
 from __future__ import annotations
 
 import asyncio
-import atexit
-import functools
 import json
 import os
 import signal
@@ -33,6 +31,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..concurrency.at_exit import end_at_exit
 from ..concurrency.threads import in_daemon_thread
 from ..exceptions import ConfigurationError
 from .crossing import plain
@@ -84,7 +83,7 @@ class ConfinedPython:
         if problem := _impossible():
             raise ConfigurationError(f"{_REFUSED}: {problem}; {_INSTEAD}")
         session = _ConfinedSession(settings)
-        _end_at_exit()
+        end_at_exit(_end_all)
         _open_sessions.add(session)
         self._sessions.add(session)
         try:
@@ -402,13 +401,7 @@ def _places() -> tuple[list[str], list[str]]:
 _open_sessions: weakref.WeakSet[_ConfinedSession] = weakref.WeakSet()
 
 
-@functools.cache
-def _end_at_exit() -> None:
-    atexit.register(_end_all, os.getpid())
-
-
-def _end_all(pid: int) -> None:
-    """End the processes of the sessions that nobody closed. A forked child owns none of them."""
-    if os.getpid() == pid:
-        for session in list(_open_sessions):
-            session.end()
+def _end_all() -> None:
+    """End the processes of the sessions that nobody closed."""
+    for session in list(_open_sessions):
+        session.end()

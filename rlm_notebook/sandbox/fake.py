@@ -58,10 +58,10 @@ class _FakeSession:
     def __init__(self, settings: SessionSettings, cells: list[str]) -> None:
         self._settings = settings
         self._cells = cells
-        self._names: dict[str, Any] = {
-            "__name__": "__main__",
-            **{name: _copied(value) for name, value in settings.variables.items()},
-        }
+        self._names: dict[str, Any] = {"__name__": "__main__"}
+        for name, value in settings.variables.items():
+            # A copy, which a cell may change; a `Readable` stays the host's.
+            self._names[name] = copy.deepcopy(value) if isinstance(value, dict | list) else value
         self._thread: int | None = None
         self._closed = False
 
@@ -120,8 +120,15 @@ class _FakeSession:
 
     def _run(self, code: str, out: KeptOutput) -> tuple[str | None, str | None]:
         """The text of the last expression's value, and the error, if any."""
+
+        def printed(
+            *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: Any = None
+        ) -> None:
+            text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+            (out if file in (None, sys.stdout) else file).write(text)
+
         self._thread = threading.get_ident()
-        self._names["print"] = _printing(out)
+        self._names["print"] = printed
         try:
             tree = ast.parse(code, _FILE)
             last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -150,20 +157,5 @@ class _FakeSession:
                 await asyncio.wait({cell}, timeout=0.05)
 
 
-def _copied(value: Any) -> Any:
-    """A copy that a cell may change; a `Readable` stays the host's."""
-    return copy.deepcopy(value) if isinstance(value, dict | list) else value
-
-
 async def _called(call: HostCall, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return await call(name, args, kwargs)
-
-
-def _printing(out: KeptOutput) -> Callable[..., None]:
-    def printed(
-        *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: Any = None
-    ) -> None:
-        text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
-        (out if file in (None, sys.stdout) else file).write(text)
-
-    return printed

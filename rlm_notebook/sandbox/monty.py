@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import atexit
-import functools
 import os
 import re
 import signal
@@ -32,6 +30,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency.at_exit import end_at_exit
 from ..concurrency.threads import in_daemon_thread
 from ..exceptions import ConfigurationError
 from .crossing import error_report, plain, portable_error, rebuilt_error
@@ -126,7 +125,7 @@ class MontySandbox:
                     self._pool = pydantic_monty.Monty(
                         min_processes=0, max_processes=MOST_PROCESSES, max_checkouts_per_worker=1
                     ).__enter__()
-                    _end_at_exit()
+                    end_at_exit(_end_all)
                     _open_sandboxes.add(self)
             session = _MontySession(self._pool, settings)
         except (OSError, pydantic_monty.MontyError) as error:
@@ -345,13 +344,24 @@ class _MontySession:
 
     def _explained(self, error: pydantic_monty.MontyError, code: str) -> str:
         """The text of an error, without figures that differ each time."""
-        inner, text = error.exception(), str(error)
-        stopped = isinstance(inner, TimeoutError) and _OUT_OF_TIME in text
+        inner = error.exception()
+        stopped = isinstance(inner, TimeoutError) and _OUT_OF_TIME in str(error)
         if self._out_of_time or stopped or getattr(error, "timed_out", False):
             return f"TimeoutError: the cell computed for more than {self._settings.cell_seconds:g} seconds"
+        text = f"{type(inner).__name__}: {inner}" if str(inner) else type(inner).__name__
         if isinstance(inner, MemoryError):
-            return _report(error, f"MemoryError: the session needs more than {self._settings.memory_mb} MB", code)
-        return _report(error, f"{type(inner).__name__}: {inner}" if str(inner) else type(inner).__name__, code)
+            text = f"MemoryError: the session needs more than {self._settings.memory_mb} MB"
+        lines = code.splitlines()
+        frames: list[tuple[int, str, str]] = []
+        for frame in getattr(error, "traceback", list)():
+            if frame.filename == _PRELUDE_FILE or (not frame.source_line and frames):
+                continue  # of the names that the session provides, or of `eval`
+            source = frame.source_line or ""
+            if "_rlm_show((" in source and 0 < frame.line <= len(lines):
+                # The line as it was written.
+                source = lines[frame.line - 1]
+            frames.append((frame.line, frame.function_name or "<module>", source))
+        return error_report(frames, text)
 
     def _is_lost(self, error: Exception) -> bool:
         """Whether the session cannot go on: its process is gone, or was stopped in the middle of an operation."""
@@ -403,31 +413,10 @@ def _for_cell(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bytes | int | float) else plain(value)
 
 
-def _report(error: pydantic_monty.MontyError, text: str, code: str) -> str:
-    """The error with the lines of the cell, as it was written."""
-    lines = code.splitlines()
-    frames: list[tuple[int, str, str]] = []
-    for frame in getattr(error, "traceback", list)():
-        if frame.filename == _PRELUDE_FILE or (not frame.source_line and frames):
-            continue  # of the names that the session provides, or of `eval`
-        source = frame.source_line or ""
-        if "_rlm_show((" in source and 0 < frame.line <= len(lines):
-            source = lines[frame.line - 1]
-        frames.append((frame.line, frame.function_name or "<module>", source))
-    return error_report(frames, text)
-
-
 _open_sandboxes: weakref.WeakSet[MontySandbox] = weakref.WeakSet()
 
 
-@functools.cache
-def _end_at_exit() -> None:
-    atexit.register(_end_all, os.getpid())
-
-
-def _end_all(pid: int) -> None:
-    """End the processes, and wait until no thread is inside Monty. A forked child owns none of them."""
-    if os.getpid() != pid:
-        return
+def _end_all() -> None:
+    """End the processes, and wait until no thread is inside Monty."""
     for sandbox in list(_open_sandboxes):
         sandbox.end_all()

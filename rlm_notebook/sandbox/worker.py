@@ -29,7 +29,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, NoReturn
 
 from .confinement import ConfinementError, confine, die_with_parent, prove
@@ -88,16 +87,14 @@ class Host:
                 self._reading = True
             message = None
             try:
-                message = self._read()
+                size = body_length(self._bytes(HEADER.size), MOST_RECEIVED)
+                message = unpacked(self._bytes(size), trusted=True)
             finally:
                 with self._changed:
                     self._reading = False
                     if message is not None:
                         self._arrived[message.get("reply", "cell")] = message
                     self._changed.notify_all()
-
-    def _read(self) -> dict[str, Any]:
-        return unpacked(self._bytes(body_length(self._bytes(HEADER.size), MOST_RECEIVED)), trusted=True)
 
     def _bytes(self, count: int) -> bytearray:
         data = bytearray()
@@ -247,25 +244,15 @@ class _Session:
 
     def _reported(self, error: BaseException) -> str:
         try:
-            frames = [
-                (line, frame.f_code.co_name, self._line(frame.f_code.co_filename, line))
-                for frame, line in _frames(error.__traceback__)
-                if frame.f_code.co_filename in self._sources
-            ]
+            frames: list[tuple[int, str, str]] = []
+            for frame, line in traceback.walk_tb(error.__traceback__):
+                if (source := self._sources.get(frame.f_code.co_filename)) is not None:
+                    shown = source[line - 1] if 0 < line <= len(source) else ""
+                    frames.append((line, frame.f_code.co_name, shown))
             text = "".join(traceback.format_exception_only(error)).strip()
             return error_report(frames, text if len(text) < 100_000 else text[: self._limit])
         except BaseException as second:
             return "{}: {}".format(*portable_error(second))
-
-    def _line(self, file: str, line: int) -> str:
-        lines = self._sources[file]
-        return lines[line - 1] if 0 < line <= len(lines) else ""
-
-
-def _frames(trace: TracebackType | None) -> Any:
-    while trace is not None:
-        yield trace.tb_frame, trace.tb_lineno
-        trace = trace.tb_next
 
 
 def _seed(seed: int) -> None:

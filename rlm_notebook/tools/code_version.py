@@ -28,6 +28,7 @@ import sys
 import sysconfig
 import textwrap
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from datetime import date, time, timedelta
@@ -94,19 +95,7 @@ class _Walk:
             return self._method(function.__func__, owner if isinstance(owner, type) else type(owner))
         if isinstance(function, FunctionType):
             return self._function(function)
-        return self._callable(function)
-
-    def _known(self, part: Any) -> Any:
-        """A reference to a part that is described already, or a note that there are too many; `None` for a new part."""
-        if id(part) in self._numbers:
-            return ["again", self._numbers[id(part)]]
-        if len(self._numbers) >= MOST_PARTS:
-            return self._not("more than it can follow")
-        self._numbers[id(part)] = len(self._numbers)
-        return None
-
-    def _callable(self, function: Any) -> Any:
-        """An object that can be called: the function it wraps, and its own code if a user wrote it."""
+        # An object that can be called: the function that it wraps, and its own code if a user wrote it.
         kind = type(function)
         called = getattr(kind, "__call__", None)  # noqa: B004
         parts = [self.of(wrapped)] if inspect.isfunction(wrapped := getattr(function, "__wrapped__", None)) else []
@@ -118,6 +107,15 @@ class _Walk:
         if kind.__module__ in ("functools", "operator"):
             self._not(f"the state of a {kind.__name__}")
         return [getattr(function, "__module__", ""), getattr(function, "__qualname__", kind.__name__)]
+
+    def _known(self, part: Any) -> Any:
+        """A reference to a part that is described already, or a note that there are too many; `None` for a new part."""
+        if id(part) in self._numbers:
+            return ["again", self._numbers[id(part)]]
+        if len(self._numbers) >= MOST_PARTS:
+            return self._not("more than it can follow")
+        self._numbers[id(part)] = len(self._numbers)
+        return None
 
     def _method(self, function: Any, owner: type) -> Any:
         """A method, with the other methods of its class that it names."""
@@ -140,7 +138,8 @@ class _Walk:
         source = _source_in(code, code.co_filename)
         changed = _changed_names(source) if source else None
         self.changes |= {(id(function.__globals__), name) for name in changed or ()}
-        for module in _imports_of(code):
+        read, imported = _named_in(code)
+        for module in imported:
             if not _is_library(_origin_of(module)):
                 self._not(f"what it uses of the module {module}")
         needs: list[Any] = []
@@ -160,7 +159,7 @@ class _Walk:
                 continue  # not set yet: a function that calls itself, or one that is defined further below
             if name != "__class__" and (found := self._named(name, value, changed)) is not None:
                 needs.append(["closure", name, found])
-        for name in _globals_of(code):
+        for name in read:
             if name in function.__globals__:
                 by_others = (id(function.__globals__), name) in self._changed
                 above = (changed or frozenset()) | {name} if by_others else changed
@@ -426,20 +425,18 @@ def _without_comments(source: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _globals_of(code: CodeType) -> tuple[str, ...]:
-    """The names that code, nested code included, reads from its module."""
-    codes = [code, *_codes_in(code)]
-    read = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname in _READ}
-    written = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname == "STORE_GLOBAL"}
-    return tuple(sorted(read - written))
+def _named_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that code, nested code included, reads from its module, and the modules that it imports as it runs."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for one in (code, *_codes_in(code)):
+        for each in dis.get_instructions(one):
+            if each.opname in _NAMING:
+                named[each.opname].add(each.argval)
+    read = (named["LOAD_GLOBAL"] | named["LOAD_NAME"]) - named["STORE_GLOBAL"]
+    return tuple(sorted(read)), tuple(sorted(filter(None, named["IMPORT_NAME"])))
 
 
-@lru_cache(maxsize=1024)
-def _imports_of(code: CodeType) -> tuple[str, ...]:
-    """The modules that code imports while it runs."""
-    codes = [code, *_codes_in(code)]
-    found = {each.argval for one in codes for each in dis.get_instructions(one) if each.opname == "IMPORT_NAME"}
-    return tuple(sorted(name for name in found if name))
+_NAMING = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "IMPORT_NAME"})
 
 
 def _origin_of(name: str) -> str | None:
@@ -450,9 +447,6 @@ def _origin_of(name: str) -> str | None:
         return spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
     except (ImportError, ValueError, AttributeError):
         return None
-
-
-_READ = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 
 
 @lru_cache(maxsize=1024)

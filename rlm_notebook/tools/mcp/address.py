@@ -207,7 +207,17 @@ def _of_one_word(word: str, name: str | None, extra: dict[str, Any]) -> Address:
     here = Path.cwd()
     # The one of this folder, or of the closest folder above.
     path = next((file for folder in (here, *here.parents) if (file := folder / FILE).is_file()), None)
-    servers = _servers(path) if path is not None else {}
+    servers: dict[str, Any] = {}
+    if path is not None:
+        try:
+            servers = json.loads(path.read_text(encoding="utf-8"))["mcpServers"]
+            if not isinstance(servers, dict):
+                raise TypeError("mcpServers is no object")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ConfigurationError(
+                f'{path} cannot be read ({type(error).__name__}: {error}); it holds {{"mcpServers": {{NAME: '
+                '{"command": ..., "args": [...]}}}}'
+            ) from None
     if word in servers and path is not None:
         return _of_entry(word, servers[word], path, name, extra)
     if shutil.which(word) or _PYTHON.fullmatch(word):
@@ -216,19 +226,6 @@ def _of_one_word(word: str, name: str | None, extra: dict[str, Any]) -> Address:
     known = f"{path} has {', '.join(sorted(servers)) or 'none'}" if path is not None else f"there is no {FILE} here"
     hint = f"did you mean {close[0]}?" if close else f"{known}; a command is 'python server.py', say"
     raise ConfigurationError(f"mcp({word!r}): neither a server in {FILE} nor a program; {hint}")
-
-
-def _servers(path: Path) -> dict[str, Any]:
-    try:
-        servers = json.loads(path.read_text(encoding="utf-8"))["mcpServers"]
-        if not isinstance(servers, dict):
-            raise TypeError("mcpServers is no object")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigurationError(
-            f'{path} cannot be read ({type(error).__name__}: {error}); it holds {{"mcpServers": {{NAME: {{"command": '
-            '..., "args": [...]}}}}'
-        ) from None
-    return servers
 
 
 def _of_entry(word: str, entry: Any, path: Path, name: str | None, extra: dict[str, Any]) -> Address:

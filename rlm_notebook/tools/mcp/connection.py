@@ -19,8 +19,6 @@ is left when this one ends; an error of a server takes another session, or the l
 from __future__ import annotations
 
 import asyncio
-import atexit
-import functools
 import logging
 import os
 import tempfile
@@ -30,12 +28,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mcp import Client, MCPError
 from mcp_types import Implementation
 from pydantic import ValidationError
 
+from ...concurrency.at_exit import end_at_exit
 from ...concurrency.loop_thread import background_loop
 from ...core.content import PicturedText
 from ...core.error_text import described
@@ -108,12 +107,21 @@ class Connection:
 
     def read(self, uri: str) -> Future[str]:
         """The text of a resource."""
-        what = f"read {printable(uri)[:200]}"
-        return self._submit(lambda: self._asked(what, lambda client: client.read_resource(uri), _text_of_resource))
+
+        async def work() -> str:
+            found = await self._asked(f"read {printable(uri)[:200]}", lambda client: client.read_resource(uri))
+            return without_keys(text_of_resource(found))
+
+        return self._submit(work)
 
     def resources(self) -> Future[list[tuple[str, str, str]]]:
         """The uri, name and description of each resource."""
-        return self._submit(lambda: self._asked("list its resources", _all_resources, lambda found: found))
+
+        async def work() -> list[tuple[str, str, str]]:
+            listed = await self._asked("list its resources", lambda client: _listed(client, "resources"))
+            return [(str(each.uri), each.name, each.description or "") for each in listed]
+
+        return self._submit(work)
 
     def close(self) -> Future[None]:
         """Stop the server, if it runs; a call in flight fails."""
@@ -140,7 +148,7 @@ class Connection:
                 self._log.unlink()
 
     def _submit(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
-        _end_at_exit()
+        end_at_exit(_end_all)
         _connections.add(self)
         if self._process != os.getpid():
             # A forked child has its parent's session, and no loop to use it on: it has one of its own.
@@ -181,7 +189,7 @@ class Connection:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(self._start_timeout):
                     client = await stack.enter_async_context(Client(link, cache=None, client_info=_OURSELVES))
-                    self._offer(await _all_tools(client))
+                    self._offer(await _listed(client, "tools"))
                 self.state = "running"
                 ready.set_result(client)
                 await link.ended.wait()
@@ -216,6 +224,8 @@ class Connection:
         )
 
     def _offer(self, listed: list[Any]) -> None:
+        if len(listed) > MOST_TOOLS:
+            raise ConfigurationError(f"the server lists more than {MOST_TOOLS:,} tools; no model can choose among them")
         self.offers = offers_of(
             self.address.name,
             listed,
@@ -233,7 +243,7 @@ class Connection:
             if not self._calls and time.monotonic() - self._listed_at >= LIST_AGE:
                 try:
                     async with asyncio.timeout(LIST_PATIENCE):
-                        self._offer(await _all_tools(client))
+                        self._offer(await _listed(client, "tools"))
                 except TimeoutError:
                     assert self._link is not None
                     self._link.ended.set()
@@ -260,9 +270,9 @@ class Connection:
         images = images_of_result(result, name)
         return PicturedText(text, images) if images else text
 
-    async def _asked(self, what: str, ask: Callable[[Client], Awaitable[Any]], read: Callable[[Any], T]) -> T:
+    async def _asked(self, what: str, ask: Callable[[Client], Awaitable[Any]]) -> Any:
         client = await self._client()
-        return read(await self._answered(what, client, ask(client)))
+        return await self._answered(what, client, ask(client))
 
     async def _answered(self, what: str, client: Client, work: Awaitable[Any]) -> Any:
         """The server's answer. Raises `ToolError` for each way in which there is none."""
@@ -318,36 +328,17 @@ def _reason(error: BaseException) -> str:
     return printable(described(error))
 
 
-def _text_of_resource(result: Any) -> str:
-    return without_keys(text_of_resource(result))
-
-
-async def _all_tools(client: Client) -> list[Any]:
-    if client.server_capabilities.tools is None:
+async def _listed(client: Client, kind: Literal["tools", "resources"]) -> list[Any]:
+    """What a server lists, page by page; no further page once there are more than `MOST_TOOLS`."""
+    if getattr(client.server_capabilities, kind) is None:
         return []
+    ask: Callable[..., Awaitable[Any]] = client.list_tools if kind == "tools" else client.list_resources
     found: list[Any] = []
     cursor: str | None = None
     seen = set[str]()
-    while True:
-        page = await client.list_tools(cursor=cursor)
-        found += page.tools
-        cursor = page.next_cursor
-        if len(found) > MOST_TOOLS:
-            raise ConfigurationError(f"the server lists more than {MOST_TOOLS:,} tools; no model can choose among them")
-        if not cursor or cursor in seen:
-            return found
-        seen.add(cursor)
-
-
-async def _all_resources(client: Client) -> list[tuple[str, str, str]]:
-    if client.server_capabilities.resources is None:
-        return []
-    found: list[tuple[str, str, str]] = []
-    cursor: str | None = None
-    seen = set[str]()
     while len(found) <= MOST_TOOLS:
-        page = await client.list_resources(cursor=cursor)
-        found += [(str(each.uri), each.name, each.description or "") for each in page.resources]
+        page = await ask(cursor=cursor)
+        found += getattr(page, kind)
         cursor = page.next_cursor
         if not cursor or cursor in seen:
             break
@@ -360,15 +351,8 @@ async def _all_resources(client: Client) -> list[tuple[str, str, str]]:
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
-@functools.cache
-def _end_at_exit() -> None:
-    atexit.register(_end_all, os.getpid())
-
-
-def _end_all(pid: int) -> None:
-    """End all servers. A forked child owns none of them."""
-    if os.getpid() != pid:
-        return
+def _end_all() -> None:
+    """End all servers."""
     open_ones = list(_connections)
     ends = time.monotonic() + AT_EXIT
     with suppress(Exception):
