@@ -21,13 +21,20 @@ from .kernel.host import NotebookHost
 from .kernel.session import Session
 
 if TYPE_CHECKING:
-    from .cell.run_cell import Value
+    from ..runtime.engine_view import EngineView
+    from .cell.answer import Value
 
 __all__ = ["RLMMagics", "load", "unload"]
 
 #: Named, because `%load_ext` does not import it.
 _OUTPUT = "rlm_notebook.types.Output"
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _engine(*arguments: Any, **options: Any) -> EngineView:
+    from ..async_engine import AsyncRecursiveEngine
+
+    return AsyncRecursiveEngine(*arguments, **options)
 
 
 def _magic(kind: Callable[..., Any], name: str, *, documented: bool = False) -> Callable[[F], F]:
@@ -61,7 +68,7 @@ class RLMMagics(Magics):
     def __init__(self, shell: Any, host: NotebookHost) -> None:
         super().__init__(shell)
         # Reading a trait gives its value; the type checker sees the descriptor instead.
-        self.session = Session(shell, host, cast(Any, self))
+        self.session = Session(shell, host, cast(Any, self), _engine)
         self.matcher = matcher_of(self.session)
 
     @_magic(cell_magic, ASYNC_MAGIC)

@@ -281,6 +281,7 @@ class RecordedInternals:
     live = False
     request = None
     options = None
+    guarded = ()
     breadcrumbs = ()
     rests = ()
     fresh = True
@@ -352,6 +353,9 @@ class RecordedInternals:
         return ()
 
     def estimate(self, request: str, plan: Plan | None) -> NoReturn:
+        raise self._not_live()
+
+    def estimate_of_plan(self, node_id: str, plan: Plan) -> NoReturn:
         raise self._not_live()
 
     def snapshot(self) -> Recorded:

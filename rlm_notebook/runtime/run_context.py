@@ -142,6 +142,10 @@ class RunContext:
         return self.configuration.options
 
     @property
+    def guarded(self) -> list[str]:
+        return self.configuration.team.guarded
+
+    @property
     def request(self) -> RunRequest:
         return self.job
 
@@ -397,6 +401,10 @@ class RunContext:
         if plan is None:
             return estimate_of_calls(self, waiting.node)
         return estimate_of_plan(self, waiting.node, plan)
+
+    def estimate_of_plan(self, node_id: str, plan: Plan) -> Estimate:
+        """What carrying out a plan of a node will probably cost."""
+        return estimate_of_plan(self, node_id, plan)
 
     # -- control -------------------------------------------------------------------------------------------------
 

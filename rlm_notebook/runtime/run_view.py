@@ -137,6 +137,11 @@ class RunInternals(Protocol):
         ...
 
     @property
+    def guarded(self) -> Sequence[str]:
+        """The tools of the run's agents that are called only after a person's approval; none of a loaded run."""
+        ...
+
+    @property
     def request_key(self) -> str: ...
     @property
     def settings(self) -> dict[str, Any]: ...
@@ -241,6 +246,10 @@ class RunInternals(Protocol):
     def estimate(self, request: str, plan: Plan | None) -> Estimate:
         """What approving a request that waits will probably cost, with its plan or with another one. Raises
         `ConfigurationError` if it does not wait."""
+        ...
+
+    def estimate_of_plan(self, node_id: str, plan: Plan) -> Estimate:
+        """What carrying out a plan of a node will probably cost. Raises `ConfigurationError` for a loaded run."""
         ...
 
     def snapshot(self) -> Recorded:

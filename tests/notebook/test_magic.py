@@ -526,7 +526,7 @@ async def test_a_view_that_cannot_be_shown_leaves_no_run_behind(
     def broken(*values: Any, **options: Any) -> Any:
         raise OSError("no display")
 
-    monkeypatch.setattr("rlm_notebook.notebook.cell.run_cell.show", broken)
+    monkeypatch.setattr("rlm_notebook.notebook.cell.answer.show", broken)
     assert isinstance(await shell.failure("%%rlm -m model\nroot"), OSError)
     assert shell.names["_rlm"].ended
     assert tasks() == set()

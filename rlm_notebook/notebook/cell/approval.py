@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ...runtime.approvals import ApprovalRequest
-from ...runtime.run import Run
 from ...runtime.run_view import RunView
 from ...types import Output
+from ..display.show import Widget
 from .errors import RunInterrupted
-
-if TYPE_CHECKING:
-    from ..widget import TreeView
 
 __all__ = ["approved"]
 
@@ -22,7 +18,7 @@ PATIENCE = 10.0
 _POLL_INTERVAL = 0.25
 
 
-async def approved(run: Run, view: TreeView | None) -> Output:
+async def approved(run: RunView, view: Widget | None) -> Output:
     """The result of a run whose plans or tool calls are approved in the widget or by `_rlm.approve(...)`.
 
     If one waits and no browser shows the widget, the run is stopped as paused, and `RunInterrupted` is raised.
@@ -34,7 +30,7 @@ async def approved(run: Run, view: TreeView | None) -> Output:
             return result.result()
         waiting = run.internals.latest.awaiting
         await run.internals.latest.internals.suspend()
-        raise _paused(run.internals.latest, waiting, plans=bool(run.internals.configuration.approve))
+        raise _paused(run.internals.latest, waiting, plans=bool(run.internals.settings.get("approve")))
     finally:
         for task in (result, alone):
             task.cancel()
@@ -45,7 +41,7 @@ async def _result(run: RunView) -> Output:
     return await run
 
 
-async def _until_unattended(run: RunView, view: TreeView | None) -> None:
+async def _until_unattended(run: RunView, view: Widget | None) -> None:
     """Returns when an approval has waited for `PATIENCE` seconds and no browser has sent a message."""
     waiting, waited = frozenset[str](), 0.0
     while waited < PATIENCE:

@@ -15,7 +15,7 @@ from functools import cache
 from ...concurrency import threads
 from ...concurrency.loop_thread import LoopThread
 from ...core.events import Event, RunFinished
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 from ..kernel.session import Session
 from .options import CellOptions
 
@@ -27,12 +27,12 @@ def _loop_thread() -> LoopThread:
     return LoopThread()
 
 
-async def detached(session: Session, options: CellOptions, start: Callable[[], Run]) -> Run:
+async def detached(session: Session, options: CellOptions, start: Callable[[], RunView]) -> RunView:
     """Starts a run that continues after the cell; the run is the cell's value, and displays itself."""
     on_another_thread = threading.current_thread() is not threading.main_thread()
     if threads.CAN_START_THREADS and (options.detach == "thread" or on_another_thread):
 
-        async def begin() -> Run:
+        async def begin() -> RunView:
             return start()
 
         run = _loop_thread().submit(begin()).result()
@@ -46,7 +46,7 @@ async def detached(session: Session, options: CellOptions, start: Callable[[], R
     return run
 
 
-def _print_progress(run: Run) -> None:
+def _print_progress(run: RunView) -> None:
     """Prints the progress of a run as text until it ends, in the cell that calls this."""
     from ...observers.text import TextProgress
 

@@ -9,8 +9,7 @@ from ...core.cost_estimate import Estimate
 from ...core.events import Event, Planned, RunFinished
 from ...core.plan import Execute, Plan, plan_from_json
 from ...exceptions import ConfigurationError
-from ...runtime.plan_estimate import estimate_of_plan
-from ...runtime.run import Run
+from ...runtime.run_view import RunView
 
 __all__ = ["planned", "summary"]
 
@@ -19,7 +18,7 @@ ROOT = "0"
 _TO_FINISH = 1.0
 
 
-async def planned(run: Run) -> Plan:
+async def planned(run: RunView) -> Plan:
     """The root's plan; no call starts after it. The run must have been started with `plan_only`.
 
     Raises the run's error if it fails before it has a plan.
@@ -51,7 +50,7 @@ async def planned(run: Run) -> Plan:
         stop()
 
 
-def summary(run: Run, plan: Plan) -> str:
+def summary(run: RunView, plan: Plan) -> str:
     """The usage of the plan, the file it is saved in, and an estimate of the run."""
     recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
     same_request = recorded is not None and recorded.request_key == run.internals.request_key
@@ -64,8 +63,8 @@ def summary(run: Run, plan: Plan) -> str:
     return f"rlm dry run: the plan took {usage}; it is {saved}\n{_estimate(run, plan)}"
 
 
-def _estimate(run: Run, plan: Plan) -> Estimate:
+def _estimate(run: RunView, plan: Plan) -> Estimate:
     if isinstance(plan, Execute) and run.status != "done":
         # The planner's answer is not the result: an output type is set, or another agent answers.
         plan = Execute()
-    return estimate_of_plan(run.internals, ROOT, plan)
+    return run.internals.estimate_of_plan(ROOT, plan)

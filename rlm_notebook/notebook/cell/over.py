@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from ...async_engine import AsyncRecursiveEngine
 from ...exceptions import ConfigurationError
 from ...experiments.display import progress_html
 from ...experiments.mapping import Experiment
@@ -19,6 +18,7 @@ from ...experiments.progress import progress_of_rows, time_left
 from ...experiments.recording import store_for
 from ...experiments.row_adoption import recorded_model
 from ...experiments.tables import table_of
+from ...runtime.engine_view import EngineView
 from ..display.show_rows import show_rows
 from ..kernel.comm_pump import pumped_comms
 from ..kernel.event_loop import heartbeat, interruptible
@@ -70,13 +70,13 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
 def _started(
     session: Session,
     options: CellOptions,
-    engine: AsyncRecursiveEngine,
+    engine: EngineView,
     task: str,
     data: Any,
     row: str,
     budget: Any,
 ) -> Experiment:
-    return engine.map(
+    experiment: Experiment = engine.map(
         task,
         data,
         **_file(options),
@@ -89,6 +89,7 @@ def _started(
         store=cast(Any, options.store or "full"),
         row=row,
     )
+    return experiment
 
 
 def _file(options: CellOptions) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ...async_engine import AsyncRecursiveEngine, engine_held
 from ...checkpoints.heads import options_in
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.location import related
@@ -22,10 +21,10 @@ from ...memory import SharedMemory
 from ...models.registry import default_model, resolve_model
 from ...models.unavailable import UnavailableModel
 from ...ports.run import Journal
-from ...runtime.config import EngineOptions
-from ...runtime.run import Run
+from ...runtime.engine_view import EngineView, engine_held
+from ...runtime.options import EngineOptions
+from ...runtime.run_view import RunView
 from ...sandbox.options import CodeSandbox
-from ..commands.run_lookup import live_run
 from ..kernel.session import Session
 from .default_model import (
     OFFLINE,
@@ -45,7 +44,7 @@ from .variables import tool_named, variable
 __all__ = ["engine_for_rows", "open_servers", "request_key", "start"]
 
 
-def start(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> Run:
+def start(session: Session, options: CellOptions, task: str, journal: Journal | None = None) -> RunView:
     """Starts the run of a cell, written to `journal` if one is given, else to the file that the options name.
 
     Needs a running event loop. Raises `ConfigurationError` and `CheckpointError`.
@@ -96,7 +95,7 @@ def request_key(session: Session, options: CellOptions, task: str) -> str:
     return engine.request_key(task, **_request_arguments(session, options))
 
 
-def _engine_before_its_file(session: Session, options: CellOptions) -> tuple[AsyncRecursiveEngine, str]:
+def _engine_before_its_file(session: Session, options: CellOptions) -> tuple[EngineView, str]:
     """The engine as far as the cell's line defines it, and the name of its model, "" if that depends on the file."""
     model = _model(session, options)
     if model is None or model is _UNAVAILABLE:
@@ -176,7 +175,7 @@ def _journal(session: Session, options: CellOptions, request_key: str, task: str
 def _require_at_rest(session: Session, journal: Journal | None) -> None:
     """Raises `ConfigurationError` while a run of this session writes the cell's file."""
     path = journal.path if journal is not None else None
-    run = live_run(session, path) if path is not None else None
+    run = session.live_run(path) if path is not None else None
     if run is None or path is None:
         return
     done = sum(node.state is NodeState.DONE for node in run.tree)
@@ -190,7 +189,7 @@ def _require_at_rest(session: Session, journal: Journal | None) -> None:
 # -- its engine ----------------------------------------------------------------------------------------------------
 
 
-def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveEngine:
+def _engine(session: Session, options: CellOptions, llm: Any) -> EngineView:
     given = _engine_arguments(session, options)
     _require_planner(options, given, llm)
     if (engine := engine_held(llm)) is not None:
@@ -205,7 +204,7 @@ def _engine(session: Session, options: CellOptions, llm: Any) -> AsyncRecursiveE
         "budget": _default_budget(session),
         "prices": dict(session.defaults.prices) or None,
     }
-    return AsyncRecursiveEngine(llm, **{**defaults, **given})
+    return session.make_engine(llm, **{**defaults, **given})
 
 
 def _engine_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def _budget(session: Session, options: CellOptions) -> Budget | None:
 
 def engine_for_rows(
     session: Session, options: CellOptions, recorded: Callable[[], str]
-) -> tuple[AsyncRecursiveEngine, Budget | None]:
+) -> tuple[EngineView, Budget | None]:
     """The engine of a cell with `--over`, and the budget of all its rows together. `recorded` gives the name of the
     model in the cell's file, or "". Raises `ConfigurationError`."""
     if options.env_file:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from ...async_engine import AsyncRecursiveEngine
 from ...core.text import duration, printable
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
@@ -114,7 +113,7 @@ async def _baseline(session: Session, options: argparse.Namespace) -> Comparison
         raise ConfigurationError(f"this run is {tree.status}; compare it when it has an answer")
     if len(tree.tree) == 1:
         raise ConfigurationError("this run did not split its task: it is the plain answer itself, nothing to compare")
-    plain = tree.baseline() if tree.internals.live else _plain_again(tree)
+    plain = tree.baseline() if tree.internals.live else _plain_again(session, tree)
     try:
         await plain
     finally:
@@ -135,12 +134,12 @@ def _run_to_compare(session: Session, name: str | None) -> RunView:
     return session.kept_in(path) or load_run(path)
 
 
-def _plain_again(recorded: RunView) -> RunView:
+def _plain_again(session: Session, recorded: RunView) -> RunView:
     """The plain run for a run loaded from a file, if the file contains its whole request and names its model."""
     spec = str(recorded.internals.settings.get("model", ""))
     known = spec if spec == OFFLINE else recorded_model(recorded.internals.recorded)
     if known:
-        engine = AsyncRecursiveEngine(known, budget=replace(recorded.internals.budget, unknown_price="ignore"))
+        engine = session.make_engine(known, budget=replace(recorded.internals.budget, unknown_price="ignore"))
         if engine.request_key(recorded.task) == recorded.internals.request_key:
             return engine.baseline(recorded)
     raise ConfigurationError(

@@ -17,7 +17,7 @@ from ...models.discovery import KNOWN_SERVERS, local_servers
 from ...models.registry import PROVIDERS
 from ...ports.model import Model
 from ...pricing import priced_models
-from ...runtime.config import EngineOptions
+from ...runtime.options import EngineOptions
 from ...tools import Tool
 from ...tools.mcp import MCPServer
 from ..cell.line_parser import LineParser

@@ -10,7 +10,7 @@ from ...host.console import say
 from ...models.discovery import default_choice, forms, local_servers, price_of
 from ...models.registry import resolve_model
 from ...ports.model import Model
-from ...runtime.config import EngineOptions
+from ...runtime.options import EngineOptions
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, chosen_model, keys_from
 from ..cell.line_parser import LineParser

@@ -15,10 +15,10 @@ from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
 from ...runtime.team import DEFAULT_AGENT
+from ..cell.answer import Value, answer
 from ..cell.default_model import OFFLINE, chosen_model, recorded_model
 from ..cell.line_parser import LineParser
 from ..cell.options import CellOptions, add_options, options_in
-from ..cell.run_cell import Value, answer
 from ..cell.start_run import request_key
 from ..kernel.session import Session
 from .registry import Command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ...checkpoints.location import (
@@ -25,7 +24,6 @@ __all__ = [
     "experiments_kept",
     "file_of",
     "folders",
-    "live_run",
     "run_named",
     "run_names",
     "runs_kept",
@@ -82,11 +80,4 @@ def run_named(session: Session, name: str) -> RunView:
     if is_run(found):
         return found
     path = file_of(session, name)
-    return live_run(session, path) or load_run(path)
-
-
-def live_run(session: Session, path: Path) -> RunView | None:
-    """The run of this session that is writing this file; a run that was continued in another file is not."""
-    mine = (run for run in session.under_way() if run.checkpoint == str(path))
-    writing: Iterator[RunView] = (run for run in mine if not run.internals.at_rest)
-    return next(writing, None)
+    return session.live_run(path) or load_run(path)

@@ -24,7 +24,7 @@ from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .experiment_lookup import experiment_named
 from .registry import Command
-from .run_lookup import experiments_kept, file_of, folders, live_run, run_named, runs_kept
+from .run_lookup import experiments_kept, file_of, folders, run_named, runs_kept
 
 __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 
@@ -34,7 +34,7 @@ __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 def _runs(session: Session, options: argparse.Namespace) -> RunList:
     found = [summary_of(path) for path in runs_kept(session) if options.all or not is_archived(path)]
     runs = [
-        replace(run, status="running") if run.status == "interrupted" and live_run(session, run.path) else run
+        replace(run, status="running") if run.status == "interrupted" and session.live_run(run.path) else run
         for run in found
     ] + [_of_rows(path) for path in experiments_kept(session)]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...agent import Agent
 from ...exceptions import ConfigurationError
-from ...runtime.config import EngineOptions
+from ...runtime.options import EngineOptions
 from ...tools import Tool, as_tools
 from ...tools.mcp import MCPServer
 from ...views.table import Table

@@ -19,7 +19,7 @@ from ...views.table import Table
 from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .registry import Command
-from .run_lookup import file_of, live_run
+from .run_lookup import file_of
 
 __all__ = ["RESTORE", "VERSIONS"]
 
@@ -64,7 +64,7 @@ def _restore(session: Session, options: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"{path.stem} has no version {options.version} (there: {there}); `%rlm versions {path.stem}` lists them"
         )
-    if live_run(session, path) is not None:
+    if session.live_run(path) is not None:
         raise ConfigurationError(f"{path.stem} is still running; wait for it, or `%rlm cancel {path.stem}`")
     wanted = versions[options.version - 1]
     execution, what = wanted.tree.execution, described_changes(changes_of(wanted.tree)) or "as computed"

@@ -12,17 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...core.error_text import described
 from ...core.events import Event, RunFinished
 from ...host.console import say
 from ...runtime.run_view import RunView
 
-if TYPE_CHECKING:
-    from ..widget import TreeView
-
-__all__ = ["ShownTree", "show", "show_comparison", "show_static", "show_tree"]
+__all__ = ["ShownTree", "Widget", "show", "show_comparison", "show_static", "show_tree"]
 
 log = logging.getLogger("rlm_notebook")
 
@@ -129,11 +126,24 @@ def show_tree(run: RunView, title: str = "", *, answers: bool = False) -> ShownT
     return ShownTree(view, _StaticCopy(run, show_now))
 
 
+class Widget(Protocol):
+    """The `TreeView` of a run in browsers, if there are any."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether a browser has sent a message."""
+        ...
+
+    def call(self) -> None:
+        """Make every open browser send one."""
+        ...
+
+
 @dataclass(frozen=True)
 class ShownTree:
     """A tree in a cell's outputs: the widget, and its static copy below it."""
 
-    view: TreeView
+    view: Widget
     static: _StaticCopy
 
     def show_again(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...core.error_text import described
 from ...experiments.display import html_of
@@ -12,9 +12,6 @@ from ...experiments.live_study import StudyRows
 from ...experiments.mapping import Experiment
 from ...experiments.study import Study
 from ...host.console import say
-
-if TYPE_CHECKING:
-    from ..widget.rows_view import RowsView
 
 __all__ = ["show_rows"]
 
@@ -36,14 +33,15 @@ def show_rows(experiment: Experiment | Study, kind: str) -> Callable[[], None]:
     mark = ""
     if kind == "widget":
         try:
-            mark = _shown_widget(experiment, show).id
+            mark = _shown_widget(experiment, show)
         except Exception as error:
             log.warning("an experiment cannot be shown as a widget: %s", described(error), exc_info=True)
     copy = show(page(_copy_of(experiment, mark)), display_id=True)
     return lambda: copy.update(page(_copy_of(experiment, mark)))
 
 
-def _shown_widget(experiment: Experiment | Study, show: Any) -> RowsView:
+def _shown_widget(experiment: Experiment | Study, show: Any) -> str:
+    """Shows the widget; returns its id."""
     from ..widget.rows_view import RowsView
 
     view = RowsView(StudyRows(experiment) if isinstance(experiment, Study) else experiment)
@@ -51,7 +49,7 @@ def _shown_widget(experiment: Experiment | Study, show: Any) -> RowsView:
     data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
     # Without a text form: where the widget cannot be shown, the copy below it is.
     show({**data, "text/plain": ""}, raw=True)
-    return view
+    return view.id
 
 
 def _copy_of(experiment: Experiment | Study, mark: str) -> str:

@@ -15,6 +15,7 @@ from ..display.typed_tables import TypedTables
 from .host import NotebookHost
 
 if TYPE_CHECKING:
+    from ...runtime.engine_view import MakeEngine
     from ...runtime.run_view import RunView
 
 __all__ = ["Defaults", "Session"]
@@ -43,10 +44,12 @@ class DisplayedValue(Protocol):
 class Session:
     """One loaded extension; created by `%load_ext` and passed to the code of cells and line commands."""
 
-    def __init__(self, shell: Any, host: NotebookHost, defaults: Defaults) -> None:
+    def __init__(self, shell: Any, host: NotebookHost, defaults: Defaults, make_engine: MakeEngine) -> None:
         self.shell = shell
         self.host = host
         self.defaults = defaults
+        #: Makes an `AsyncRecursiveEngine`.
+        self.make_engine = make_engine
         self.tables = TypedTables(shell)
         #: The value of the cell that has just ended, until it is displayed.
         self.shown_next: DisplayedValue | None = None
@@ -84,6 +87,11 @@ class Session:
 
         held = [value for value in list(self.variables.values()) if is_run(value)]
         return (run for run in {*self._runs, *held} if not run.ended)
+
+    def live_run(self, path: Path) -> RunView | None:
+        """The run that is writing this file; a run that was continued in another file is not."""
+        mine = (run for run in self.under_way() if run.checkpoint == str(path))
+        return next((run for run in mine if not run.internals.at_rest), None)
 
     def display_output(self, output: object) -> None:
         """Displays the value of a cell so that it can be updated; raises `NotImplementedError` for any other value,
