@@ -150,16 +150,23 @@ def planner_system_prompt(
 ) -> str:
     """What a planner is told of every node. `agents`: descriptions by name, to route to; `tools`: names of what
     workers can use; `code`: tasks may be solved by code."""
-    third = PROGRAM_PROMPT if code else ""
-    return _joined(PLANNER_SYSTEM_PROMPT, third, instructions, _offered(agents), _usable(tools))
+    lines = [f"- {name}: {description or 'no description'}" for name, description in sorted(agents.items())]
+    offered = "\n".join(["Agents that a sub-task can be assigned to (null: the default one):", *lines]) if lines else ""
+    names = ", ".join(sorted(tools))
+    usable = f"Whoever executes a task can use these tools: {names}." if names else ""
+    return _joined(PLANNER_SYSTEM_PROMPT, PROGRAM_PROMPT if code else "", instructions, offered, usable)
 
 
 def coder_system_prompt(
     lacks: str, tools: Iterable[Mapping[str, Any]], instructions: str = "", *, quoting: bool = False
 ) -> str:
     """What a coder is told of every node. `lacks` is what the sandbox has and has not; `tools` are schemas."""
-    functions = "\n".join(f"- {_signature(tool)}" for tool in tools)
-    offered = f"Tools, which are functions, too; called with keywords:\n{functions}" if functions else ""
+    functions = []
+    for tool in tools:
+        properties = tool.get("parameters", {}).get("properties", {})
+        named = ", ".join(f"{name}: {schema.get('type', 'any')}" for name, schema in properties.items())
+        functions.append(f"- {tool['name']}({named}): {tool.get('description', '')}".rstrip(": "))
+    offered = "\n".join(["Tools, which are functions, too; called with keywords:", *functions]) if functions else ""
     return _joined(CODER_SYSTEM_PROMPT, lacks, offered, CODER_QUOTING_PROMPT if quoting else "", instructions)
 
 
@@ -167,7 +174,8 @@ def coder_messages(facts: NodeFacts, system_prompt: str, variables: Iterable[str
     """The first messages to a coder; `variables` are described a line each."""
     listed = "\n".join(f"- {variable}" for variable in variables)
     bound = f"# Variables of the session\n{listed}" if listed else ""
-    surroundings = _surroundings(_without_references(facts))
+    # The references are among the variables.
+    surroundings = _surroundings(replace(facts, references=(), excerpts=""))
     return _messages(system_prompt, _joined(surroundings, bound, f"# Task\n{facts.task}"))
 
 
@@ -182,16 +190,6 @@ def cell_report(number: int, output: str, value: str | None, error: str | None) 
     parts += [f"=> {value}"] if value is not None else []
     parts += [f"Error: {error}"] if error is not None else []
     return f"[cell {number}]\n" + ("\n".join(parts) or "(no output)")
-
-
-def _signature(tool: Mapping[str, Any]) -> str:
-    properties = tool.get("parameters", {}).get("properties", {})
-    named = ", ".join(f"{name}: {schema.get('type', 'any')}" for name, schema in properties.items())
-    return f"{tool['name']}({named}): {tool.get('description', '')}".rstrip(": ")
-
-
-def _without_references(facts: NodeFacts) -> NodeFacts:
-    return replace(facts, references=(), excerpts="") if facts.references or facts.excerpts else facts
 
 
 def planner_messages(facts: NodeFacts, system_prompt: str = PLANNER_SYSTEM_PROMPT) -> tuple[Message, ...]:
@@ -233,7 +231,16 @@ def _surroundings(facts: NodeFacts) -> str:
     if not (facts.dependencies or facts.references or facts.excerpts):
         return above
     known = "\n\n".join(_part(part) for part in facts.dependencies)
-    return _joined(above, f"# Results you can build on\n{known}" if known else "", _references(facts))
+    # What there is to read: by name only, or in excerpts for a model that cannot ask for more.
+    references = ""
+    if facts.excerpts:
+        references = f"# References (in excerpts)\n{facts.excerpts}"
+    elif facts.references:
+        named = "\n".join(f"- {reference}" for reference in facts.references)
+        references = (
+            "# References (not shown here; whoever executes a task can list, read, search and sample them)\n" + named
+        )
+    return _joined(above, f"# Results you can build on\n{known}" if known else "", references)
 
 
 # Cached because siblings have the same ancestors.
@@ -243,30 +250,8 @@ def _way_down(breadcrumbs: tuple[str, ...]) -> str:
     return "# Goal\n" + "\n> ".join(shown) if shown else ""
 
 
-def _references(facts: NodeFacts) -> str:
-    """What there is to read: by name only, or in excerpts for a model that cannot ask for more."""
-    if facts.excerpts:
-        return f"# References (in excerpts)\n{facts.excerpts}"
-    if not facts.references:
-        return ""
-    listed = "\n".join(f"- {reference}" for reference in facts.references)
-    return f"# References (not shown here; whoever executes a task can list, read, search and sample them)\n{listed}"
-
-
 def _part(part: Part) -> str:
     return f"## [{part.id}] {_shortened(part.task, _ANCESTOR_CHARACTERS)}\n{part.content}"
-
-
-def _offered(agents: Mapping[str, str]) -> str:
-    if not agents:
-        return ""
-    lines = [f"- {name}: {description or 'no description'}" for name, description in sorted(agents.items())]
-    return "Agents that a sub-task can be assigned to (null: the default one):\n" + "\n".join(lines)
-
-
-def _usable(tools: Iterable[str]) -> str:
-    names = ", ".join(sorted(tools))
-    return f"Whoever executes a task can use these tools: {names}." if names else ""
 
 
 def _shortened(text: str, limit: int) -> str:

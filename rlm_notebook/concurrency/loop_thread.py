@@ -50,7 +50,11 @@ class LoopThread:
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(_cancel_all())
+            running = asyncio.all_tasks(self._loop)
+            for task in running:
+                task.cancel()
+            if running:
+                self._loop.run_until_complete(asyncio.gather(*running, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
@@ -78,7 +82,10 @@ def _background_loop(pid: int) -> LoopThread:
 def wait_for_future(future: Future[T]) -> T:
     """The result of a future, waited for in this thread; an interrupt, or the cancellation of the waiting task, cancels
     it and is raised."""
-    task = _current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        task = None
     cancelled_before = task.cancelling() if task is not None else 0
     try:
         while True:
@@ -89,20 +96,6 @@ def wait_for_future(future: Future[T]) -> T:
                 raise asyncio.CancelledError
     finally:
         future.cancel()
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
-
-
-async def _cancel_all() -> None:
-    running = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
 
 
 #: Set for a coroutine in a loop thread: the caller's loop is blocked until it has its result.
@@ -123,40 +116,32 @@ def _run_blocking(make: Callable[[], Coroutine[Any, Any, T]], caller: CallingThr
     # Runs in a copy of the context, so that the variables set here do not leak.
     calling_thread.set(caller)
     if not threads.CAN_START_THREADS:
-        return _suspended(make)
+        # In a browser this call is suspended, and the one event loop runs on.
+        if not threads.can_suspend():
+            raise ConfigurationError(
+                "cannot wait here: in this browser Python cannot be suspended, and no thread can be started; use "
+                "`await AsyncRecursiveEngine(...).solve(...)` (or `.map`) for RecursiveEngine, and a `%%rlm` cell for "
+                "a line that runs a task"
+            )
+        blocks_a_loop.set(False)
+        return threads.suspend_until(make())
     try:
-        asyncio.get_running_loop()
+        task = asyncio.current_task()
     except RuntimeError:
         blocks_a_loop.set(False)
         return asyncio.run(make())
     blocks_a_loop.set(True)
+    cancelled_before = task.cancelling() if task is not None else 0
     loop_thread = LoopThread()
     try:
-        return _wait(loop_thread.submit(make()), caller)
+        future = loop_thread.submit(make())
+        future.add_done_callback(lambda _: caller.wake())
+        while True:
+            caller.serve(_CHECK_SECONDS)
+            if future.done():
+                return future.result()
+            if task is not None and task.cancelling() > cancelled_before:
+                # Under `asyncio.run`, an interrupt cancels the task that waits here, without raising anything.
+                raise asyncio.CancelledError
     finally:
         loop_thread.close()
-
-
-def _suspended(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """In a browser: this call is suspended, and the one event loop runs on."""
-    if not threads.can_suspend():
-        raise ConfigurationError(
-            "cannot wait here: in this browser Python cannot be suspended, and no thread can be started; use "
-            "`await AsyncRecursiveEngine(...).solve(...)` (or `.map`) for RecursiveEngine, and a `%%rlm` cell for a "
-            "line that runs a task"
-        )
-    blocks_a_loop.set(False)
-    return threads.suspend_until(make())
-
-
-def _wait(future: Future[T], caller: CallingThread) -> T:
-    task = asyncio.current_task()
-    cancelled_before = task.cancelling() if task is not None else 0
-    future.add_done_callback(lambda _: caller.wake())
-    while True:
-        caller.serve(_CHECK_SECONDS)
-        if future.done():
-            return future.result()
-        if task is not None and task.cancelling() > cancelled_before:
-            # Under `asyncio.run`, an interrupt cancels the task that waits here, without raising anything.
-            raise asyncio.CancelledError

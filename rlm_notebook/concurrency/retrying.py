@@ -12,7 +12,7 @@ from ..core.retry import RetryPolicy
 from ..exceptions import ModelError
 
 if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, RetryCallState
+    from tenacity import RetryCallState
 
 __all__ = ["OnRetry", "RetryDriver"]
 
@@ -38,22 +38,29 @@ class RetryDriver:
         """Wait until the call may be made again. Raises the failure when no attempt is left, or none would help."""
         # tenacity hears of failures only: a call that succeeds needs none of it.
         if self._attempts is None:
-            self._attempts = aiter(self._attempting())
+            import tenacity
+
+            attempts = tenacity.AsyncRetrying(
+                stop=lambda state: self._was_last(state.attempt_number),
+                retry=tenacity.retry_if_exception(self._may_help),
+                wait=self._delay,
+                before_sleep=self._tell,
+                reraise=True,
+            )
+            self._attempts = aiter(attempts)
             self._attempt = await anext(self._attempts)
+        attempt = self._attempt.retry_state.attempt_number
+        of_provider = failure.status is not None or failure.retryable
+        # What was no provider's failure is not repeated, so there is nothing to count.
+        if (attempt > 1 or of_provider) and (self._was_last(attempt) or not self._may_help(failure)):
+            # A copy: the model may raise the same object again.
+            counted = copy.copy(failure)
+            counted.args = (f"{error_text(failure)} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
+            counted.__cause__, counted.__suppress_context__ = failure.__cause__, True
+            failure = counted.with_traceback(failure.__traceback__)
         with self._attempt:
-            raise self._counted(failure, self._attempt.retry_state.attempt_number)
+            raise failure
         self._attempt = await anext(self._attempts)
-
-    def _attempting(self) -> AsyncRetrying:
-        import tenacity
-
-        return tenacity.AsyncRetrying(
-            stop=lambda state: self._was_last(state.attempt_number),
-            retry=tenacity.retry_if_exception(self._may_help),
-            wait=self._delay,
-            before_sleep=self._tell,
-            reraise=True,
-        )
 
     def _was_last(self, attempt: int) -> bool:
         return attempt >= self._policy.attempts_of(answered=self._answered())
@@ -70,17 +77,6 @@ class RetryDriver:
     def _tell(self, state: RetryCallState) -> None:
         if self._on_retry is not None and state.next_action is not None:
             self._on_retry(_failure(state), state.attempt_number, state.next_action.sleep)
-
-    def _counted(self, error: ModelError, attempt: int) -> ModelError:
-        """The error, saying after the last attempt how many there were; what was no provider's is not repeated."""
-        of_provider = error.status is not None or error.retryable
-        if (attempt == 1 and not of_provider) or (not self._was_last(attempt) and self._may_help(error)):
-            return error
-        # A copy: the model may raise the same object again.
-        counted = copy.copy(error)
-        counted.args = (f"{error_text(error)} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
-        counted.__cause__, counted.__suppress_context__ = error.__cause__, True
-        return counted.with_traceback(error.__traceback__)
 
 
 def _failure(state: RetryCallState) -> ModelError:

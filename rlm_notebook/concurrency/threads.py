@@ -66,31 +66,31 @@ class DaemonThreads:
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result (or exception) of `function(*arguments)`, run in a thread with the context of this task."""
         if not CAN_START_THREADS:
-            return await _in_place(function, *arguments)
+            # The loop turns once before each call, so that what it shows and cancels is at most one call late.
+            await asyncio.sleep(0)
+            try:
+                return contextvars.copy_context().run(function, *arguments)
+            except _CONTROL_FLOW as error:
+                raise RuntimeError(described(error)) from error
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         call = functools.partial(contextvars.copy_context().run, function, *arguments)
-        self._submit(functools.partial(_work, call, outcome, loop))
+        with self._lock:
+            self._jobs.append(functools.partial(_work, call, outcome, loop))
+            starts_thread = self._running < self._limit
+            self._running += starts_thread
+        if starts_thread:
+            threading.Thread(target=self._serve, name="rlm-worker", daemon=True).start()
         return await outcome
 
-    def _submit(self, job: Callable[[], None]) -> None:
-        with self._lock:
-            self._jobs.append(job)
-            if self._running >= self._limit:
-                return
-            self._running += 1
-        threading.Thread(target=self._serve, name="rlm-worker", daemon=True).start()
-
     def _serve(self) -> None:
-        while (job := self._next()) is not None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._running -= 1
+                    return
+                job = self._jobs.popleft()
             job()
-
-    def _next(self) -> Callable[[], None] | None:
-        with self._lock:
-            if self._jobs:
-                return self._jobs.popleft()
-            self._running -= 1
-            return None
 
 
 class OneThread(DaemonThreads):
@@ -215,15 +215,6 @@ def suspend_until(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-async def _in_place(function: Callable[..., T], *arguments: Any) -> T:
-    # The loop turns once before each call, so that what it shows and cancels is at most one call late.
-    await asyncio.sleep(0)
-    try:
-        return contextvars.copy_context().run(function, *arguments)
-    except _CONTROL_FLOW as error:
-        raise RuntimeError(described(error)) from error
-
-
 def _work(
     call: Callable[[], Any], outcome: asyncio.Future[Any], loop: asyncio.AbstractEventLoop, *, here: bool = False
 ) -> None:
@@ -233,34 +224,30 @@ def _work(
     result = None
     try:
         result = call()
-        settle = functools.partial(_succeed, outcome, result)
+        settle = functools.partial(_settle, outcome, result)
     except BaseException as error:
         if here and isinstance(error, KeyboardInterrupt):
             raise
-        settle = functools.partial(_fail, outcome, error)
+        settle = functools.partial(_settle, outcome, None, error)
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
         _drop(result)  # the loop is closed: the result is too late
 
 
-def _succeed(outcome: asyncio.Future[Any], result: Any) -> None:
+def _settle(outcome: asyncio.Future[Any], result: Any, error: BaseException | None = None) -> None:
     if outcome.done():
         _drop(result)
-    else:
+    elif error is None:
         outcome.set_result(result)
+    else:
+        if isinstance(error, _CONTROL_FLOW):
+            original, error = error, RuntimeError(described(error))
+            error.__cause__ = original
+        outcome.set_exception(error)
 
 
 def _drop(result: Any) -> None:
     """Discard a late result; closing a coroutine avoids the warning that it was never awaited."""
     if inspect.iscoroutine(result):
         result.close()
-
-
-def _fail(outcome: asyncio.Future[Any], error: BaseException) -> None:
-    if outcome.done():
-        return
-    if isinstance(error, _CONTROL_FLOW):
-        original, error = error, RuntimeError(described(error))
-        error.__cause__ = original
-    outcome.set_exception(error)

@@ -31,7 +31,12 @@ class TimeLimit:
         if self._seconds is not None:
             # From the task, because `get_running_loop` makes a system call before Python 3.12.
             loop = task.get_loop()
-            self._alarm = _alarm(loop, self._seconds)
+            alarms = _alarms.get(loop)
+            if alarms is None:
+                alarms = _alarms[loop] = {}
+            if self._seconds not in alarms:
+                alarms[self._seconds] = _Alarm(self._seconds)
+            self._alarm = alarms[self._seconds]
             self._alarm.add(self, loop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
@@ -83,14 +88,5 @@ class _Alarm:
         _alarms.get(asyncio.get_running_loop(), {}).pop(self._seconds, None)
 
 
+#: For each event loop the alarms by length, in seconds.
 _alarms: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Alarm]] = WeakKeyDictionary()
-
-
-def _alarm(loop: asyncio.AbstractEventLoop, seconds: float) -> _Alarm:
-    """The alarm of an event loop for limits of this length."""
-    alarms = _alarms.get(loop)
-    if alarms is None:
-        alarms = _alarms[loop] = {}
-    if seconds not in alarms:
-        alarms[seconds] = _Alarm(seconds)
-    return alarms[seconds]
