@@ -40,7 +40,7 @@ def code_blocks(text: str) -> list[str]:
     blocks = [block for block in _blocks(text) if block.code.strip()]
     marked = [block.code for block in blocks if block.runs]
     if marked or blocks:
-        return marked or [block.code for block in blocks if not block.language and _is_python(block.code)]
+        return marked or [block.code for block in blocks if not block.language and _parsed(block.code)]
     if on_one_line := _ON_ONE_LINE.findall(text):
         return list(on_one_line)
     if _is_program(text):
@@ -48,7 +48,7 @@ def code_blocks(text: str) -> list[str]:
     if named := _FINAL_VAR.search(text):
         return [f'FINAL_VAR("{named[1]}")']
     if given := _FINAL.search(text):
-        return [f"FINAL({given[1]})" if _is_python(f"({given[1]}\n)") else f"FINAL({given[1].strip()!r})"]
+        return [f"FINAL({given[1]})" if _parsed(f"({given[1]}\n)") else f"FINAL({given[1].strip()!r})"]
     return []
 
 
@@ -78,7 +78,7 @@ def _blocks(text: str) -> list[_Block]:
     lines = text.split("\n")
 
     def block(last: int, closed: bool) -> _Block:
-        kept = (line[_indentation(line, len(indent)) :] for line in lines[first:last])
+        kept = (line[min(len(indent), len(line) - len(line.lstrip(" \t"))) :] for line in lines[first:last])
         return _Block(language, "\n".join(kept), first, last, closed)
 
     for at, line in enumerate(lines):
@@ -96,18 +96,10 @@ def _blocks(text: str) -> list[_Block]:
     return found
 
 
-def _indentation(line: str, most: int) -> int:
-    """How many of its first characters, at most `most`, are white space."""
-    return min(most, len(line) - len(line.lstrip(" \t")))
-
-
 def _is_program(text: str) -> bool:
     """Whether a text is Python that calls or imports something: "42", "Paris" and "Paris (France)" are Python, too."""
-    try:
-        tree = ast.parse(text.strip())
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    if not any(isinstance(part, ast.Call | ast.Import | ast.ImportFrom) for part in ast.walk(tree)):
+    tree = _parsed(text.strip())
+    if tree is None or not any(isinstance(part, ast.Call | ast.Import | ast.ImportFrom) for part in ast.walk(tree)):
         return False
     alone = tree.body[0].value if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
     called = alone.func if isinstance(alone, ast.Call) else None
@@ -118,9 +110,8 @@ def _is_program(text: str) -> bool:
 _CALLED = frozenset({"SHOW_VARS", "print", "len", "llm_query", "rlm_query"})
 
 
-def _is_python(code: str) -> bool:
+def _parsed(code: str) -> ast.Module | None:
     try:
-        ast.parse(code)
+        return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        return None

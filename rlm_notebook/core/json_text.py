@@ -165,7 +165,12 @@ class _Reader:
         if _PARTNER.get(mark, mark) not in self._brackets:
             return behind
         if mark in _PARTNER:
-            self._close(at)
+            # No value opened it: it is one of prose, or of a value whose beginning is missing.
+            if self._open:
+                self._open -= 1
+            elif self._whole and not self._text[self._whole[-1].end : at].strip():
+                self._whole.pop()
+                self._cut_off(self._whole is self._found._fenced)
             return behind
         prose = self._prose(at)
         if prose:
@@ -230,14 +235,6 @@ class _Reader:
             fence = _FENCE.search(self._text, at)
             self._fence = fence.start() if fence else len(self._text)
         return self._fence
-
-    def _close(self, at: int) -> None:
-        """Handle a closing bracket that no value opened: one of prose, or of a value whose beginning is missing."""
-        if self._open:
-            self._open -= 1
-        elif self._whole and not self._text[self._whole[-1].end : at].strip():
-            self._whole.pop()
-            self._cut_off(self._whole is self._found._fenced)
 
     def _cut_off(self, begins_block: bool) -> None:
         """Note that a value was cut off: it counts as the answer, unless a block before it holds one."""

@@ -37,7 +37,9 @@ class Budget:
             if field.name == "unknown_price":
                 continue
             value = getattr(self, field.name)
-            if value is not None and not _is_amount(value):
+            # A Python int may be larger than any finite float.
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 <= value <= sys.float_info.max):
                 raise ConfigurationError(
                     f"Budget({field.name}={value!r}): expected a finite number, not negative, or None for no limit"
                 )
@@ -77,10 +79,3 @@ class Limits:
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def _is_amount(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    # A Python int may be larger than any finite float.
-    return 0 <= value <= sys.float_info.max

@@ -41,7 +41,10 @@ def redacted(text: str, secrets: Iterable[str], mask: str = MASK) -> str:
         for core in cores:
             text = _without_word(text, core, mask)
         if cores and len(text) <= _LONGEST_UNFOLDED and ("\n" in text or "\\n" in text):
-            text = _without_folded(text, (secret, *cores), mask)
+            unfolded = "".join(text.replace("\\r", "").replace("\\n", "").split())
+            for form in (secret, *cores):
+                if form in unfolded:
+                    text = re.sub(r"(?:\s|\\[rn])*".join(map(re.escape, form)), lambda _: mask, text)
     return text
 
 
@@ -67,6 +70,7 @@ def _forms_of(secret: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     quoted = json.dumps(secret)[1:-1]
     percent = "".join(f"%{byte:02X}" for byte in data)
     quoted_urls = [encode(data, safe=safe) for safe in ("", "/:") for encode in (quote, quote_plus)]
+    lower_hex = [re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded) for encoded in quoted_urls]
     written = [
         secret,
         quoted,
@@ -75,7 +79,8 @@ def _forms_of(secret: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         json.dumps(quoted)[1:-1],
         repr(secret)[1:-1],
         html.escape(secret),
-        *(form for encoded in quoted_urls for form in (encoded, _with_lower_hex(encoded))),
+        *quoted_urls,
+        *lower_hex,
         percent,
         percent.lower(),
         data.hex(),
@@ -94,10 +99,6 @@ def _forms_of(secret: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
-def _with_lower_hex(percent: str) -> str:
-    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
-
-
 def _without_word(text: str, core: str, mask: str) -> str:
     """The text with a mask for each encoded word that contains the core."""
     at, parts, behind = text.find(core), [], 0
@@ -113,12 +114,3 @@ def _without_word(text: str, core: str, mask: str) -> str:
 
 #: At most this much of the encoded word before a core is masked with it, in characters: the search stays linear.
 _LONGEST_WORD = 10_000
-
-
-def _without_folded(text: str, forms: Iterable[str], mask: str) -> str:
-    """The text with a mask for each form that is broken over lines."""
-    unfolded = "".join(text.replace("\\r", "").replace("\\n", "").split())
-    for form in forms:
-        if form in unfolded:
-            text = re.sub(r"(?:\s|\\[rn])*".join(map(re.escape, form)), lambda _: mask, text)
-    return text

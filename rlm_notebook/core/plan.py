@@ -251,20 +251,19 @@ def _tidied(data: dict[str, Any]) -> dict[str, Any]:
     decision = data.get("decision")
     decision = decision.strip().upper() if isinstance(decision, str) else decision
     sub_tasks = data.get("sub_tasks") or []
-    if decision == "RECURSE" and isinstance(sub_tasks, list):
-        if not sub_tasks:
-            # A split without sub-tasks: the task can only be answered.
-            return {**data, "decision": "EXECUTE"}
-        return {**data, "decision": decision, "sub_tasks": _regular(sub_tasks)}
-    return {**data, "decision": decision}
-
-
-def _regular(sub_tasks: Sequence[Any]) -> list[Any]:
+    if decision != "RECURSE" or not isinstance(sub_tasks, list):
+        return {**data, "decision": decision}
+    if not sub_tasks:
+        # A split without sub-tasks: the task can only be answered.
+        return {**data, "decision": "EXECUTE"}
     as_objects = [{"task": item} if isinstance(item, str) else item for item in sub_tasks]
-    ids: dict[str, int] = {}
-    for position, item in enumerate(as_objects):
-        _note_id(item, position, ids)
-    return [_with_positions(item, ids) if isinstance(item, dict) else item for item in as_objects]
+    ids = {
+        str(item["id"]): position
+        for position, item in enumerate(as_objects)
+        if isinstance(item, dict) and isinstance(item.get("id"), str | int)
+    }
+    regular = [_with_positions(item, ids) if isinstance(item, dict) else item for item in as_objects]
+    return {**data, "decision": decision, "sub_tasks": regular}
 
 
 def planned_task(item: object, position: int, ids: dict[str, int]) -> PlannedTask:
@@ -274,13 +273,11 @@ def planned_task(item: object, position: int, ids: dict[str, int]) -> PlannedTas
     Raises `ValidationError`.
     """
     item = {"task": item} if isinstance(item, str) else item
-    _note_id(item, position, ids)
-    return _TASK.validate_python(_with_positions(item, ids) if isinstance(item, dict) else item)
-
-
-def _note_id(item: object, position: int, ids: dict[str, int]) -> None:
-    if isinstance(item, dict) and isinstance(name := item.get("id"), str | int):
-        ids[str(name)] = position
+    if isinstance(item, dict):
+        if isinstance(name := item.get("id"), str | int):
+            ids[str(name)] = position
+        item = _with_positions(item, ids)
+    return _TASK.validate_python(item)
 
 
 def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:

@@ -79,7 +79,15 @@ class PlanReader:
             position = self._element.feed(text, position)
             if (written := self._element.complete()) is not None:
                 self._element = _Element()
-                if (task := self._sub_task(written)) is not None:
+                try:
+                    task = planned_task(DECODER.decode(written), self._given, self._ids)
+                except (ValueError, RecursionError):  # a ValidationError is a ValueError
+                    task = None
+                # A dependency on a later sub-task is legal in a plan, but cannot be resolved here.
+                if task is None or any(not 0 <= wanted < self._given for wanted in task.depends_on):
+                    self.stop()
+                else:
+                    self._given += 1
                     yield task
             elif self._element.hopeless:
                 self.stop()
@@ -109,18 +117,6 @@ class PlanReader:
         self._recurses = self._recurses or _RECURSE.search(text, start, end) is not None
         if self.joining is None and (found := _JOINING.search(text, start, end)) is not None:
             self.joining = int(found[1])
-
-    def _sub_task(self, written: str) -> PlannedTask | None:
-        try:
-            task = planned_task(DECODER.decode(written), self._given, self._ids)
-        except (ValueError, RecursionError):  # a ValidationError is a ValueError
-            task = None
-        # A dependency on a later sub-task is legal in a plan, but cannot be resolved here.
-        if task is None or any(not 0 <= wanted < self._given for wanted in task.depends_on):
-            self.stop()
-            return None
-        self._given += 1
-        return task
 
 
 class TooManyTasks(Exception):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -102,14 +102,7 @@ def is_there(quote: Quote) -> bool:
 
 def quotations_in(text: str) -> list[Quotation]:
     """All quotes of a text, in order; of nested ones the outer one."""
-    pairs, unclosed = _bracket_pairs(text)
-    found = [_closed(text, start, end) for start, end in pairs]
-    found += [each for start in unclosed if (each := _unclosed(text, start)).quote]
-    return sorted(found, key=lambda each: each.start)
-
-
-def _bracket_pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
-    """The outermost pairs of brackets, from the first to behind the last character; and the brackets left open."""
+    # The brackets that are open, and the outermost pairs, each from its first to behind its last character.
     opened: list[int] = []
     pairs: list[tuple[int, int]] = []
     for bracket in _BRACKET.finditer(text):
@@ -120,41 +113,33 @@ def _bracket_pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
             while pairs and pairs[-1][0] > start:
                 pairs.pop()
             pairs.append((start, bracket.end()))
-    return pairs, opened
+    found = [_closed(text, start, end) for start, end in pairs]
+    for start in opened:
+        # A quote that breaks off ends at its closing quotation mark, else with the paragraph.
+        limit = start + 1 + _LONGEST_OPEN
+        stop = _BREAK.search(text, start + 1, limit)
+        inner = text[start + 1 : stop.start() if stop else limit]
+        closed = _CLOSED_WORDS.match(inner)
+        end = closed.end() if closed else len(inner)
+        if words := _bare(inner[:end]):
+            found.append(Quotation(start, start + 1 + end, words, "", is_closed=False))
+    return sorted(found, key=lambda each: each.start)
 
 
 def _closed(text: str, start: int, end: int) -> Quotation:
-    words, label, state = _fields(text[start + 1 : end - 1])
-    return Quotation(start, end, words, label, state)
-
-
-def _fields(inner: str) -> tuple[str, str, QuoteState | None]:
-    """Words, place and state, of which the last two may be missing."""
+    """A quote between brackets: words, place and state, of which the last two may be missing."""
     state: QuoteState | None = None
-    words, bar, label = inner.rpartition("|")
+    words, bar, label = text[start + 1 : end - 1].rpartition("|")
     if bar and (noted := label.strip().lower()) in QUOTE_STATES:
         state = noted
         words, bar, label = words.rpartition("|")
     if not bar or label.rstrip().endswith(_CLOSING):
-        # The only bar is one of the words.
-        words, label = _without_bar(words + bar + label)
-    return _bare(words), " ".join(label.split()), state
-
-
-def _without_bar(inner: str) -> tuple[str, str]:
-    """Words and place where no bar is between them: the place is what follows the closing quotation mark."""
-    closed = _CLOSED_WORDS.match(inner)
-    return (inner[: closed.end()], inner[closed.end() :].strip(" \t\n,;:()–—-")) if closed else (inner, "")
-
-
-def _unclosed(text: str, start: int) -> Quotation:
-    """A quote that breaks off: up to its closing quotation mark, else to the end of the paragraph."""
-    limit = start + 1 + _LONGEST_OPEN
-    stop = _BREAK.search(text, start + 1, limit)
-    inner = text[start + 1 : stop.start() if stop else limit]
-    closed = _CLOSED_WORDS.match(inner)
-    end = closed.end() if closed else len(inner)
-    return Quotation(start, start + 1 + end, _bare(inner[:end]), "", is_closed=False)
+        # The only bar is one of the words: the place is what follows the closing quotation mark.
+        words += bar + label
+        closed = _CLOSED_WORDS.match(words)
+        behind = closed.end() if closed else len(words)
+        words, label = words[:behind], words[behind:].strip(" \t\n,;:()–—-")
+    return Quotation(start, end, _bare(words), " ".join(label.split()), state)
 
 
 def _bare(words: str) -> str:
@@ -164,37 +149,32 @@ def _bare(words: str) -> str:
 
 def with_states(text: str, quotations: Sequence[Quotation], quotes: Sequence[Quote]) -> str:
     """The text with the place and the state of each quote as they were found; `quotes` are those of `quotations`."""
-    return _rewritten(text, quotations, lambda at: _written(quotations[at].quote, quotes[at]))
-
-
-def _written(words: str, quote: Quote) -> str:
-    place = quote.place if is_there(quote) else quote.cited or quote.place
-    return f'⟦"{words.translate(_PLAIN)}"|{place.translate(_PLAIN)}|{quote.state}⟧'
+    written = []
+    for quotation, quote in zip(quotations, quotes, strict=True):
+        place = quote.place if is_there(quote) else quote.cited or quote.place
+        written.append(f'⟦"{quotation.quote.translate(_PLAIN)}"|{place.translate(_PLAIN)}|{quote.state}⟧')
+    return _rewritten(text, quotations, written)
 
 
 def unquoted_states(text: str) -> str:
     """The text with no state at any quote: one that was not checked has none, whatever its model wrote."""
     if not _BRACKET.search(text):
         return text
-    found = [each for each in quotations_in(text) if each.state is not None or _is_nested(text, each)]
-    return _rewritten(text, found, lambda at: _without_state(found[at]))
+    found, written = [], []
+    for each in quotations_in(text):
+        holds_another = each.is_closed and _BRACKET.search(text, each.start + 1, each.end - 1)
+        if each.state is not None or holds_another:
+            # A place that is called like a state would be read as one.
+            label = "" if each.label.lower() in QUOTE_STATES else each.label
+            found.append(each)
+            written.append(f'⟦"{each.quote.translate(_PLAIN)}"|{label.translate(_PLAIN)}⟧')
+    return _rewritten(text, found, written)
 
 
-def _is_nested(text: str, quotation: Quotation) -> bool:
-    """Whether it holds brackets of another one."""
-    return quotation.is_closed and bool(_BRACKET.search(text, quotation.start + 1, quotation.end - 1))
-
-
-def _without_state(quotation: Quotation) -> str:
-    # A place that is called like a state would be read as one.
-    label = "" if quotation.label.lower() in QUOTE_STATES else quotation.label
-    return f'⟦"{quotation.quote.translate(_PLAIN)}"|{label.translate(_PLAIN)}⟧'
-
-
-def _rewritten(text: str, quotations: Sequence[Quotation], write: Callable[[int], str]) -> str:
+def _rewritten(text: str, quotations: Iterable[Quotation], written: Iterable[str]) -> str:
     pieces, last = [], 0
-    for at, each in enumerate(quotations):
-        pieces += [text[last : each.start], write(at)]
+    for each, new in zip(quotations, written, strict=True):
+        pieces += [text[last : each.start], new]
         last = each.end
     return "".join([*pieces, text[last:]])
 
@@ -207,19 +187,15 @@ def quotes_to_json(quotes: Iterable[Quote]) -> list[dict[str, str]]:
 def quotes_of(metadata: Any) -> list[Quote]:
     """The quotes that the metadata of a result hold; what is not a quote is left out."""
     listed = metadata.get(QUOTES) if isinstance(metadata, dict) else None
-    return [_quote(each) for each in listed if _is_quote(each)] if isinstance(listed, list) else []
+    quotes = []
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and each.get("state") in QUOTE_STATES:
+            texts = {name: str(each.get(name, "")) for name in _NAMES if name != "state"}
+            quotes.append(Quote(state=each["state"], **texts))
+    return quotes
 
 
 _NAMES = [each.name for each in fields(Quote)]
-
-
-def _is_quote(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("state") in QUOTE_STATES
-
-
-def _quote(data: dict[str, Any]) -> Quote:
-    texts = {name: str(data.get(name, "")) for name in _NAMES if name != "state"}
-    return Quote(state=data["state"], **texts)
 
 
 def counted_quotes(quotes: Iterable[Quote]) -> str:

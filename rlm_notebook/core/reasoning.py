@@ -168,30 +168,25 @@ class ThoughtFilter:
             if not final and _BLACK.search(self._pending, behind) is None:
                 # The text after a tag decides whether it is only mentioned.
                 break
+            closes = _closes(tag)
             if self._is_quoted(behind):
                 given.append(self._give(self._take(behind)))
-            elif _closes(tag):
-                self._close(behind, given)
-            elif self._is_mentioned(behind):
-                self._mentioned += 1
+            elif closes and self._mentioned:
+                self._mentioned -= 1
                 given.append(self._give(self._take(behind)))
+            elif self._is_mentioned(behind):
+                self._mentioned += not closes
+                given.append(self._give(self._take(behind)))
+            elif closes:
+                # Nothing opened the reasoning: it is all text before the tag.
+                self.thoughts.append("".join(self._given))
+                self.took_back = self.took_back or any(each.strip() for each in self._given)
+                self._take(behind)
+                self._given, self._before, self._blank, self._strips = [], "", "", True
+                given.clear()
             else:
                 self._held, self._held_length, self._depth, self._closed = [self._take(behind)], len(tag[0]), 1, 0
         return "".join(given)
-
-    def _close(self, behind: int, given: list[str]) -> None:
-        """Handle a closing tag without a held opening one."""
-        if self._mentioned:
-            self._mentioned -= 1
-            given.append(self._give(self._take(behind)))
-        elif self._is_mentioned(behind):
-            given.append(self._give(self._take(behind)))
-        else:
-            self.thoughts.append("".join(self._given))
-            self.took_back = self.took_back or any(each.strip() for each in self._given)
-            self._take(behind)
-            self._given, self._before, self._blank, self._strips = [], "", "", True
-            given.clear()
 
     def _hold(self, given: list[str]) -> bool:
         """Continue the held reasoning; false if its end has not arrived."""

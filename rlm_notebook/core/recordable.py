@@ -15,9 +15,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -161,7 +161,7 @@ class _Plain:
         for key, item in given.items():
             better = item if type(item) in _SIMPLE else self.of(item, depth)
             same = same and better is item and type(key) is str
-            made[key if type(key) is str else _distinct(_key(key), key, given, made)] = better
+            made[key if type(key) is str else _distinct_key(key, given, made)] = better
         return given if same else made
 
     def _array(self, given: list[Any] | tuple[Any, ...], depth: int) -> Any:
@@ -236,19 +236,14 @@ def _digits(value: int) -> str:
         return hex(value)
 
 
-def _key(key: Any) -> str:
-    """A key as text, as `json` writes it if it accepts the type."""
+def _distinct_key(key: Any, given: Mapping[Any, Any], made: Mapping[str, Any]) -> str:
+    """A key as text, as `json` writes it if it accepts the type; with its type if another key has the same text."""
     if key is None or isinstance(key, bool):
-        return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, int) and not isinstance(key, str):
-        return _digits(int.__pos__(key))
-    if isinstance(key, bytes):
-        return _of_bytes(key)
-    return plain_text(key)
-
-
-def _distinct(text: str, key: Any, given: Mapping[Any, Any], made: Mapping[str, Any]) -> str:
-    """The text of a key, with its type added if another key has the same text."""
+        text = {None: "null", True: "true", False: "false"}[key]
+    elif isinstance(key, int) and not isinstance(key, str):
+        text = _digits(int.__pos__(key))
+    else:
+        text = _of_bytes(key) if isinstance(key, bytes) else plain_text(key)
     if text not in made and (isinstance(key, str) or text not in given):
         return text
     named, number = f"{text} ({type(key).__name__})", 1
@@ -301,18 +296,16 @@ def _text_or_none(value: Any) -> str | None:
 
 def calls_of(value: Any) -> Any:
     """The calls of a reply: each has an id and a name, and arguments that are an object or text."""
-    made = tuple(map(_call, value))
-    return value if type(value) is tuple and all(a is b for a, b in zip(made, value, strict=True)) else made
-
-
-def _call(call: Any) -> Any:
-    if type(call) is dict and plain(call) is call and type(call.get("arguments")) in (dict, str):
-        return call
-    made = _object(call)
-    arguments = made.get("arguments")
-    if "arguments" in made and not isinstance(arguments, dict | str):
-        made = {**made, "arguments": plain_arguments(arguments)}
-    return {**made, **{name: plain_text(made[name]) for name in ("id", "name") if name in made}}
+    calls = []
+    for given in value:
+        call = given
+        if type(call) is not dict or plain(call) is not call or type(call.get("arguments")) not in (dict, str):
+            call = _object(call)
+            if "arguments" in call and not isinstance(call["arguments"], dict | str):
+                call = {**call, "arguments": plain_arguments(call["arguments"])}
+            call = {**call, **{name: plain_text(call[name]) for name in ("id", "name") if name in call}}
+        calls.append(call)
+    return value if type(value) is tuple and all(map(operator.is_, calls, value)) else tuple(calls)
 
 
 #: The conversion to a recordable value, by the annotation of an event's field.
@@ -339,7 +332,7 @@ def _fields_of(kind: type[Event]) -> tuple[Callable[[Event], tuple[Any, ...]], l
     conversions = [(each.name, _CONVERSIONS[str(each.type)]) for each in fields(kind)]
     texts = [name for name, conversion in conversions if conversion in (plain_text, _text_or_none)]
     # With a single name, `attrgetter` would return no tuple.
-    return attrgetter("node", *texts), [each for each in conversions if each[0] not in texts], conversions
+    return operator.attrgetter("node", *texts), [each for each in conversions if each[0] not in texts], conversions
 
 
 #: By kind of event. A field without a conversion raises `KeyError` when this module is imported, not in a run.

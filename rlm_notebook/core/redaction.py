@@ -77,8 +77,7 @@ def _without_inputs(event: Event) -> Event:
         case Planned():
             return replace(event, plan=_without_thoughts(event.plan))
         case Finished():
-            metadata = _without_passages(_without(event.metadata, THOUGHTS))
-            return replace(event, metadata=metadata, reads=coarse(event.reads))
+            return replace(event, metadata=_without_passages(event.metadata), reads=coarse(event.reads))
         case NodeCreated() if event.query:
             # Code writes parts of the input into its sub-queries.
             return replace(event, task=hashed(event.task))
@@ -87,7 +86,7 @@ def _without_inputs(event: Event) -> Event:
         case Replied():
             return replace(event, content="", calls=())
         case ToolCalled():
-            return replace(event, arguments=_hashed_values(event.arguments))
+            return replace(event, arguments={name: hashed(value) for name, value in event.arguments.items()})
         case ToolReturned():
             return replace(event, content=hashed(event.content), reads=coarse(event.reads))
         case Retried() | PlanRejected():
@@ -136,7 +135,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
     uses = tuple(
         replace(
             use,
-            arguments=_hashed_values(use.arguments),
+            arguments={name: hashed(value) for name, value in use.arguments.items()},
             content=hashed(use.content) if use.content is not None else None,
             reads=coarse(use.reads),
         )
@@ -147,7 +146,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
     cells = tuple(
         replace(cell, **_hashed_results(cell.output, cell.value, cell.error, "output")) for cell in node.cells
     )
-    metadata = _without_passages(_without(node.metadata, THOUGHTS))
+    metadata = _without_passages(node.metadata)
     rejected = tuple(replace(each, plan=_without_thoughts(each.plan), reason="") for each in node.rejected)
     node = replace(node, task=task, plan=plan, tool_calls=uses, rounds=(), metadata=metadata, cells=cells)
     node = replace(node, rejected=rejected, reads=coarse(node.reads))
@@ -168,11 +167,7 @@ def _redacted_node(node: Node, store: Store) -> Node:
 
 
 def _without_thoughts(plan: dict[str, Any]) -> dict[str, Any]:
-    return {**_without(plan, THOUGHTS), "thoughts": ""}
-
-
-def _without(given: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if key != name} if name in given else given
+    return {**{name: value for name, value in plan.items() if name != THOUGHTS}, "thoughts": ""}
 
 
 def hashed(text: Any) -> str:
@@ -184,10 +179,6 @@ def _hashed_results(output: str, value: str | None, error: str | None, name: str
     """What came of a cell, as hashes; `name` is that of the field for what it printed."""
     texts = {name: output, "value": value, "error": error}
     return {field: hashed(text) if text else text for field, text in texts.items()}
-
-
-def _hashed_values(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: hashed(value) for name, value in given.items()}
 
 
 def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
@@ -203,9 +194,10 @@ def _hashed_plan(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_passages(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata without what quotes found in the inputs."""
-    quotes = quotes_of(metadata)
-    return {**metadata, QUOTES: quotes_to_json(map(without_passage, quotes))} if quotes else metadata
+    """The metadata without thoughts, and without what quotes found in the inputs."""
+    kept = {name: value for name, value in metadata.items() if name != THOUGHTS}
+    quotes = quotes_of(kept)
+    return {**kept, QUOTES: quotes_to_json(map(without_passage, quotes))} if quotes else kept
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,17 @@ def result_events(node: Node, node_id: str, mark: str = "replayed") -> Iterator[
     # A wait that ends where a tool call begins was a wait for the approval of that call.
     waits = {phase.ended: phase for phase in node.phases if phase.kind == "wait"}
     approved = [(use, waits[use.started]) for use in node.tool_calls if use.started in waits]
-    requests = [replace(_called(use, node_id), at=wait.started, awaiting_approval=True) for use, wait in approved]
+    requests = [
+        ToolCalled(
+            at=wait.started,
+            node=node_id,
+            call=use.call,
+            name=use.name,
+            arguments=use.arguments,
+            awaiting_approval=True,
+        )
+        for use, wait in approved
+    ]
     # The approved call itself begins that work again.
     allowed = {use.started for use, _ in approved}
     begins = [event for event in stage[1:] if event.at not in allowed]
@@ -148,7 +158,7 @@ def end_events(node: Node) -> Iterator[Event]:
 
 def tool_events(use: ToolUse, node_id: str) -> Iterator[Event]:
     """A recorded tool call and its return, if it returned, as events of `node_id`."""
-    yield _called(use, node_id)
+    yield ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
     if use.content is not None and use.ended is not None:
         yield ToolReturned(at=use.ended, node=node_id, call=use.call, content=use.content, ok=use.ok, reads=use.reads)
 
@@ -176,13 +186,7 @@ def cell_events(cell: Cell, node_id: str) -> Iterator[Event]:
         )
 
 
-def _called(use: ToolUse, node_id: str) -> ToolCalled:
-    return ToolCalled(at=use.started, node=node_id, call=use.call, name=use.name, arguments=use.arguments)
-
-
-def _in_order(
-    others: Iterable[Event], uses: Iterable[ToolUse], node_id: str, cells: Iterable[Cell] = ()
-) -> Iterator[Event]:
+def _in_order(others: Iterable[Event], uses: Iterable[ToolUse], node_id: str, cells: Iterable[Cell]) -> Iterator[Event]:
     """Tool calls and cells among other events, by time; at one moment model calls come first, then cells and tool
     calls, then returns.
 

@@ -99,9 +99,19 @@ class RerunScope:
         return self
 
     def reruns(self, new: int = 0) -> Reruns:
-        """The sum, in the tree's order; each of the `new` sub-tasks counts as an average node of this run."""
+        """The sum, in the tree's order; each of the `new` sub-tasks counts as an average finished node of this run, or
+        as one call."""
         every = [node for node in _living(self._tree.walk()) if node.id in self._redone | self._joined]
-        average = _average_usage(self._tree)
+        known = [node.usage for node in self._tree if node.state is NodeState.DONE and node.usage.calls]
+        average = ONE_CALL
+        if known:
+            spent = sum(known, start=NOTHING)
+            average = Usage(
+                prompt_tokens=spent.prompt_tokens // len(known),
+                completion_tokens=spent.completion_tokens // len(known),
+                calls=max(1, round(spent.calls / len(known))),
+                cost_usd=spent.cost_usd / len(known) if spent.cost_usd is not None else None,
+            )
         total = sum([average] * new, start=NOTHING)
         for node in every:
             # A node that only synthesises keeps its plan. A replayed one recorded no call, but may now need one.
@@ -109,21 +119,6 @@ class RerunScope:
             used = used if used.calls else used + ONE_CALL
             total += used if node.state is NodeState.DONE else average
         return Reruns(tuple(node.id for node in every), total)
-
-
-def _average_usage(tree: Tree) -> Usage:
-    """The average usage of a finished node; one call if none is finished."""
-    used = [node.usage for node in tree if node.state is NodeState.DONE and node.usage.calls]
-    if not used:
-        return ONE_CALL
-    total = sum(used, start=NOTHING)
-    cost = total.cost_usd / len(used) if total.cost_usd is not None else None
-    return Usage(
-        prompt_tokens=total.prompt_tokens // len(used),
-        completion_tokens=total.completion_tokens // len(used),
-        calls=max(1, round(total.calls / len(used))),
-        cost_usd=cost,
-    )
 
 
 def _living(nodes: Iterable[Node]) -> Iterator[Node]:

@@ -56,7 +56,11 @@ def well_formed_value(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         changed = {well_formed_value(key): well_formed_value(item) for key, item in value.items()}
-        return value if _same(changed.items(), value.items()) else changed
+        same = len(changed) == len(value) and all(
+            key is other and item is another
+            for (key, item), (other, another) in zip(changed.items(), value.items(), strict=True)
+        )
+        return value if same else changed
     if isinstance(value, list | tuple):
         if _WITHOUT_TEXT.issuperset(map(type, value)):
             return value
@@ -67,13 +71,6 @@ def well_formed_value(value: Any) -> Any:
 
 #: Tested first: `isinstance(1, Mapping)` takes ten times as long, and lists may hold a million numbers.
 _WITHOUT_TEXT = frozenset({int, float, bool, type(None)})
-
-
-def _same(new: Any, old: Any) -> bool:
-    """Whether two sequences of pairs hold the same objects."""
-    return len(new) == len(old) and all(
-        key is other and item is another for (key, item), (other, another) in zip(new, old, strict=True)
-    )
 
 
 class Halves:

@@ -321,23 +321,20 @@ class Tree:
     def _next_state(self, event: Event) -> RunState:
         match event:
             case RunStarted():
-                self._require("pending")
-                return RunState("running", started=event.at)
+                after, state = ["pending"], RunState("running", started=event.at)
             case RunPaused():
-                self._require("running")
-                return replace(self._state, status="paused")
+                after, state = ["running"], replace(self._state, status="paused")
             case RunResumed():
-                self._require("paused")
-                return replace(self._state, status="running")
+                after, state = ["paused"], replace(self._state, status="running")
             case RunFinished():
                 # "done" and then "failed": the answer existed, but could not be written to the checkpoint.
-                self._require("running", "paused", *(["done"] if event.status == "failed" else []))
-                return replace(self._state, status=event.status, error=event.error, ended=event.at)
-        raise IllegalEvent(f"{type(event).__name__} is no event of a run")
-
-    def _require(self, *allowed: str) -> None:
-        if self.status not in allowed:
-            raise IllegalEvent(f"the run is {self.status}, not {' or '.join(allowed)}")
+                after = ["running", "paused", *(["done"] if event.status == "failed" else [])]
+                state = replace(self._state, status=event.status, error=event.error, ended=event.at)
+            case _:
+                raise IllegalEvent(f"{type(event).__name__} is no event of a run")
+        if self.status not in after:
+            raise IllegalEvent(f"the run is {self.status}, not {' or '.join(after)}")
+        return state
 
     def _create(self, event: NodeCreated) -> Node:
         if event.node in self._nodes:
