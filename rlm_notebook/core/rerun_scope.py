@@ -6,11 +6,11 @@ reused. Neither is known in advance, so every node that may have to run is count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .plan import Plan, PlannedTask, Recurse
-from .tree import Node, NodeState, Tree, unfinished
+from .tree import Node, NodeState, Tree, living, unfinished
 from .usage import NOTHING, ONE_CALL, Usage
 
 __all__ = ["Reruns", "after_cell", "after_plan", "after_result", "after_retry", "after_task"]
@@ -37,7 +37,7 @@ def after_task(tree: Tree, node: Node) -> Reruns:
 def after_plan(tree: Tree, node: Node, plan: Plan) -> Reruns:
     """After an edit of the node's plan: unchanged sub-tasks are reused, unless they depend on a new one."""
     wanted = plan.sub_tasks if isinstance(plan, Recurse) else ()
-    known = {part.task: part for part in _living(tree.children(node.id))}
+    known = {part.task: part for part in living(tree.children(node.id))}
     new = {position for position, task in enumerate(wanted) if task.task not in known}
     scope = RerunScope(tree)
     for position, task in enumerate(wanted):
@@ -75,7 +75,7 @@ class RerunScope:
         self._joined: set[str] = set()
 
     def redo(self, node: Node) -> RerunScope:
-        self._redone.update(below.id for below in _living(self._tree.walk(node.id)))
+        self._redone.update(below.id for below in living(self._tree.walk(node.id)))
         return self
 
     def join(self, node: Node) -> RerunScope:
@@ -90,7 +90,7 @@ class RerunScope:
             if node.id in seen or node.parent is None:
                 continue
             seen.add(node.id)
-            for other in _living(self._tree.children(node.parent)):
+            for other in living(self._tree.children(node.parent)):
                 if node.id in other.depends_on:
                     self.redo(other)
                     waiting.append(other)
@@ -101,7 +101,7 @@ class RerunScope:
     def reruns(self, new: int = 0) -> Reruns:
         """The sum, in the tree's order; each of the `new` sub-tasks counts as an average finished node of this run, or
         as one call."""
-        every = [node for node in _living(self._tree.walk()) if node.id in self._redone | self._joined]
+        every = [node for node in living(self._tree.walk()) if node.id in self._redone | self._joined]
         known = [node.usage for node in self._tree if node.state is NodeState.DONE and node.usage.calls]
         average = ONE_CALL
         if known:
@@ -119,7 +119,3 @@ class RerunScope:
             used = used if used.calls else used + ONE_CALL
             total += used if node.state is NodeState.DONE else average
         return Reruns(tuple(node.id for node in every), total)
-
-
-def _living(nodes: Iterable[Node]) -> Iterator[Node]:
-    return (node for node in nodes if node.state is not NodeState.SUPERSEDED)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "duration", "end_of", "printable", "repeated", "well_formed", "well_formed_value"]
+__all__ = ["Halves", "cut", "duration", "end_of", "printable", "repeated", "well_formed", "well_formed_value"]
 
 REPLACEMENT = "\ufffd"
 
@@ -102,6 +102,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def cut(text: str, width: int) -> str:
+    """The text with at most `width` characters; the last one is "…" if there are more."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def printable(text: str) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "ToolUse",
     "Tree",
     "TreeHeader",
+    "living",
     "unfinished",
 ]
 
@@ -131,6 +132,11 @@ class RunState:
     error: str = ""
     started: float | None = None
     ended: float | None = None
+
+
+def living(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Those of the nodes that are not superseded."""
+    return (node for node in nodes if node.state is not NodeState.SUPERSEDED)
 
 
 class Tree:

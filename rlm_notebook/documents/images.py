@@ -44,7 +44,14 @@ class Image:
         source: Any = self.source
         draw = getattr(source, "_repr_png_", None)
         if callable(draw) and not isinstance(source, type):
-            object.__setattr__(self, "source", _png_of(source, draw()))
+            drawn = draw()
+            # IPython's own images give their metadata beside it.
+            drawn = drawn[0] if isinstance(drawn, tuple) else drawn
+            if not isinstance(drawn, bytes):
+                raise ConfigurationError(
+                    f"Image({type(source).__name__}): its _repr_png_() gave no PNG; give the bytes, or a path"
+                )
+            object.__setattr__(self, "source", drawn)
         elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
             object.__setattr__(self, "source", Path(source).expanduser())
         elif not isinstance(source, bytes | bytearray):
@@ -59,14 +66,6 @@ class Image:
     def __repr__(self) -> str:
         shown = repr(str(self.source)) if isinstance(self.source, Path) else f"<{len(self.source):,} bytes>"
         return f"Image({shown}{f', page={self.page}' if self.page is not None else ''})"
-
-
-def _png_of(source: Any, drawn: Any) -> bytes:
-    # IPython's own images give their metadata beside it.
-    drawn = drawn[0] if isinstance(drawn, tuple) else drawn
-    if isinstance(drawn, bytes):
-        return drawn
-    raise ConfigurationError(f"Image({type(source).__name__}): its _repr_png_() gave no PNG; give the bytes, or a path")
 
 
 class ImageReference:

@@ -8,6 +8,8 @@ from functools import lru_cache
 __all__ = ["has_pattern", "matches"]
 
 _MAGIC = re.compile(r"[*?[]")
+#: What has a meaning in a set of characters.
+_IN_SET = {"\\": "\\\\", "[": "\\[", "^": "\\^", "&&": "&\\&", "||": "|\\|", "~~": "~\\~"}
 
 
 def has_pattern(path: str) -> bool:
@@ -37,9 +39,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         elif pattern[at] in "*?":
             written, at = written + ("[^/]*" if pattern[at] == "*" else "[^/]"), at + 1
         elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            inside = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            negated = inside.startswith("!")
-            written += f"(?!/)[{'^' if negated else ''}{_escaped_set(inside.removeprefix('!'))}]"
+            inside = pattern[at + 1 : end]
+            for sign, escaped in _IN_SET.items():
+                inside = inside.replace(sign, escaped)
+            written += f"(?!/)[{'^' if inside.startswith('!') else ''}{inside.removeprefix('!')}]"
             at = end + 1
         else:
             written, at = written + re.escape(pattern[at]), at + 1
@@ -47,7 +50,3 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(written, re.DOTALL)
     except re.error:
         return re.compile(re.escape(pattern))
-
-
-def _escaped_set(inside: str) -> str:
-    return inside.replace("^", "\\^").replace("&&", "&\\&").replace("||", "|\\|").replace("~~", "~\\~")

@@ -180,12 +180,14 @@ class QuoteIndex:
         blocks = self._candidates(needle, cited)
         cut = elsewhere = None
         for match in (each for at in blocks for each in self._occurrences(at, needle)):
-            if match.is_whole and _is_cited(found := self._place(match), cited):
-                return _quote(words, label, found, cited, "verified")
-            if match.is_whole:
-                elsewhere = elsewhere or match
-            else:
+            if not match.is_whole:
                 cut = cut or match
+                continue
+            found = self._place(match)
+            inside = cited.passages is None or any(at in cited.passages for at in found.passages)
+            if found.source is named and inside:
+                return _quote(words, label, found, cited, "verified")
+            elsewhere = elsewhere or match
         if elsewhere is not None:
             return _quote(words, label, self._place(elsewhere), cited, "moved" if label else "verified")
         similar = cut or self._most_similar(blocks, needle)
@@ -195,7 +197,7 @@ class QuoteIndex:
 
     def _candidates(self, needle: _Needle, cited: _Cited) -> list[int]:
         """The blocks to compare with a quote, the cited ones first."""
-        first = list(dict.fromkeys(at for at in self._blocks_of(cited)))
+        first = list(self._blocks_of(cited))
         listed = sorted(
             (self._postings[each] for each in {hash(word) % len(self._postings) for word in needle.words}), key=len
         )
@@ -207,12 +209,9 @@ class QuoteIndex:
         least = (len(rare) + 1) // 2
         ranked = sorted((at for at, count in counts.items() if count >= least), key=lambda at: (-counts[at], at))
         if not rare or (len(ranked) > _MOST_BLOCKS and counts[ranked[_MOST_BLOCKS]] == counts[ranked[0]]):
-            ranked = [*self._holding(needle), *ranked]
+            # Common words: the blocks that hold them as they are, but for the case of their first letter.
+            ranked = [*(at for at, block in enumerate(self._blocks) if needle.spaced[1:] in block.text), *ranked]
         return list(dict.fromkeys([*first, *ranked[:_MOST_BLOCKS]]))
-
-    def _holding(self, needle: _Needle) -> Iterator[int]:
-        """The blocks that hold common words as they are, but for the case of their first letter."""
-        return (at for at, block in enumerate(self._blocks) if needle.spaced[1:] in block.text)
 
     def _blocks_of(self, cited: _Cited) -> Iterator[int]:
         """The blocks of cited passages; of a whole source none, which is searched like all others."""
@@ -297,7 +296,16 @@ class QuoteIndex:
         blocks = self._blocks[max(source.first, at - 1) : min(source.end, at + 2)]
         before = signs(blocks[0].text) - signs(match.window[: match.head]) if match.head else 0
         skipped = before + signs(match.window[: match.start])
-        return _located(source, blocks, skipped, signs(match.window[match.start : match.end]))
+        length = signs(match.window[match.start : match.end])
+        pieces = [piece for block in blocks for piece in block.pieces()]
+        texts = [unicodedata.normalize("NFC", text) for _, text in pieces]
+        whole = "\n".join(texts)
+        counted = list(accumulate(map(_WEIGHTS.__getitem__, whole)))
+        start, end = bisect_left(counted, skipped + 1), bisect_left(counted, skipped + length) + 1
+        ends = list(accumulate(len(text) + 1 for text in texts))
+        first, last = pieces[min(bisect_right(ends, start), len(pieces) - 1)][0], pieces[bisect_left(ends, end)][0]
+        around = whole[max(0, start - _AROUND) : start], whole[end : end + _AROUND]
+        return _Place(source, range(first, last + 1), around[0], whole[start:end], around[1])
 
 
 def _cut(source: _Source) -> Iterator[_Block]:
@@ -350,30 +358,12 @@ class _Weights(dict[str, int]):
 _WEIGHTS = _Weights()
 
 
-def _located(source: _Source, blocks: Sequence[_Block], skipped: int, length: int) -> _Place:
-    """The place of `length` letters and digits after the first `skipped` ones of consecutive blocks."""
-    pieces = [piece for block in blocks for piece in block.pieces()]
-    texts = [unicodedata.normalize("NFC", text) for _, text in pieces]
-    whole = "\n".join(texts)
-    counted = list(accumulate(map(_WEIGHTS.__getitem__, whole)))
-    start, end = bisect_left(counted, skipped + 1), bisect_left(counted, skipped + length) + 1
-    ends = list(accumulate(len(text) + 1 for text in texts))
-    first, last = pieces[min(bisect_right(ends, start), len(pieces) - 1)][0], pieces[bisect_left(ends, end)][0]
-    before, after = whole[max(0, start - _AROUND) : start], whole[end : end + _AROUND]
-    return _Place(source, range(first, last + 1), before, whole[start:end], after)
-
-
 def _quote(words: str, label: str, place: _Place, cited: _Cited, state: QuoteState) -> Quote:
     passages = place.passages
     at = next((each for each in passages if each in (cited.passages or ())), passages[0])
     anchor = place.source.passages[at].anchor
     around = {"found": place.found, "before": place.before, "after": place.after}
     return Quote(words, place.source.name, anchor, state, cited=label, **around)
-
-
-def _is_cited(place: _Place, cited: _Cited) -> bool:
-    inside = cited.passages is None or any(each in cited.passages for each in place.passages)
-    return place.source is cited.source and inside
 
 
 def anchored(source: _Source, rest: str) -> frozenset[int] | None:

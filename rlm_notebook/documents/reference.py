@@ -178,7 +178,10 @@ class SourceReference:
     @property
     def notes(self) -> list[str]:
         """What could not be read, as far as it has been read, a sentence each."""
-        found = [f"{document.label}: {note}" for document in self.documents for note in _notes_of(document)]
+        read = ((document.label, document.outcome) for document in self.documents)
+        found = [
+            f"{label}: {note}" for label, outcome in read if isinstance(outcome, Extraction) for note in outcome.notes
+        ]
         if self._left_out:
             shown = "; ".join(f"{path}: {reason}" for path, reason in islice(self._left_out.items(), 3))
             more = f"; and {len(self._left_out) - 3} more" if len(self._left_out) > 3 else ""
@@ -191,15 +194,13 @@ class SourceReference:
         """A piece of the whole text."""
         text, start = self.text, max(0, start)
         piece = text[start : start + max(0, min(length, PIECE))]
-        place = self._place_at(start, start + len(piece)) if piece else ""
-        return f"[{self.name}: characters {start} to {start + len(piece)} of {len(text)}{place}]\n{piece}"
-
-    def _place_at(self, start: int, end: int) -> str:
-        """Where a piece of the whole text is, or where it begins."""
-        if self.is_plain:
-            return f"; {self.documents[0].label} {self.documents[0].extraction.anchor_of(start, end)}"
-        _, starts, places = self._marked
-        return f"; from {places[max(0, bisect_right(starts, start) - 1)]} on"
+        end, place = start + len(piece), ""
+        if piece and self.is_plain:
+            place = f"; {self.documents[0].label} {self.documents[0].extraction.anchor_of(start, end)}"
+        elif piece:
+            _, starts, places = self._marked
+            place = f"; from {places[max(0, bisect_right(starts, start) - 1)]} on"
+        return f"[{self.name}: characters {start} to {end} of {len(text)}{place}]\n{piece}"
 
     def read_passage(self, anchor: str, start: int, length: int) -> str:
         """A piece of one passage. Raises `ValueError` for an anchor that does not exist."""
@@ -245,7 +246,7 @@ class SourceReference:
     def contents(self, file: str, start: int) -> str:
         """The table of contents: the files of a folder, or the passages of one file, from the entry `start` on."""
         if self.is_single or file.strip():
-            document = self._file(file)
+            document = self._addressed(file.strip())[0] if file.strip() else self.documents[0]
             extraction = self._extraction_of(document)
             entries: Iterator[str] = (_entry(span.anchor, document, span) for span in extraction.spans[max(0, start) :])
             notes = "".join(f"; {note}" for note in extraction.notes)
@@ -320,9 +321,6 @@ class SourceReference:
         known = ", ".join(each.label for each in self.documents[:5])
         raise ValueError(f"no file of {self.name} is at the beginning of {place!r}; there are: {known}, ...")
 
-    def _file(self, place: str) -> Document:
-        return self._addressed(place.strip())[0] if place.strip() else self.documents[0]
-
     def _extraction_of(self, document: Document) -> Extraction:
         try:
             return document.extraction
@@ -389,12 +387,6 @@ def _invisible(document: Document, extraction: Extraction) -> Unreadable:
     count = len(extraction.spans)
     pages = f"{count} of {count} pages hold" if count > 1 else "its page holds"
     return Unreadable(f"{pages} no text: it is a scan; run OCR first (ocrmypdf, say), and give the result, or {choose}")
-
-
-def _notes_of(document: Document) -> tuple[str, ...]:
-    """Of a file that has been read."""
-    read = document.outcome
-    return read.notes if isinstance(read, Extraction) else ()
 
 
 def text_digest(text: str) -> str:

@@ -23,26 +23,22 @@ def most_similar(window: str, words: list[str]) -> tuple[float, int, int]:
     first = max(0, at - count // 4 - 3)
     run = tokens[first : at + width + count // 4 + 3]
     blocks = [each for each in SequenceMatcher(None, run, words, autojunk=False).get_matching_blocks() if each.size]
-    ratio, blocks = _trimmed(run, words, blocks)
+    ratio = _ratio(run, words, blocks)
+    # Equal words that stand alone, far from the others, are left out.
+    while len(blocks) > 1:
+        shorter = [(_ratio(run, words, each), each) for each in (blocks[1:], blocks[:-1])]
+        better, kept = max(shorter, key=lambda each: each[0])
+        if better <= ratio:
+            break
+        ratio, blocks = better, kept
     if not blocks:
         return 0.0, 0, 0
     start, end = first + blocks[0].a, first + blocks[-1].a + blocks[-1].size - 1
     return ratio, found[start].start(), found[end].end()
 
 
-def _trimmed(run: list[str], words: list[str], blocks: list[Match]) -> tuple[float, list[Match]]:
-    """The similarity of the run from the first to the last equal words; words that stand alone far off are left out."""
-    best = _ratio(run, words, blocks)
-    while len(blocks) > 1:
-        shorter = [(_ratio(run, words, each), each) for each in (blocks[1:], blocks[:-1])]
-        ratio, kept = max(shorter, key=lambda each: each[0])
-        if ratio <= best:
-            break
-        best, blocks = ratio, kept
-    return best, blocks
-
-
 def _ratio(run: list[str], words: list[str], blocks: list[Match]) -> float:
+    """The similarity of the run from the first to the last equal words."""
     if not blocks:
         return 0.0
     equal = sum(len(token) for each in blocks for token in run[each.a : each.a + each.size])

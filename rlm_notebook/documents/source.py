@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..exceptions import ConfigurationError
 from .extraction import Extractor, Unreadable
@@ -49,7 +48,15 @@ class Source:
             raise ConfigurationError(f"Source({self.path!r:.60}): no path contains a NUL")
         object.__setattr__(self, "path", Path(self.path).expanduser())
         for name in ("include", "exclude"):
-            object.__setattr__(self, name, _patterns(name, getattr(self, name)))
+            given = getattr(self, name)
+            if given is None:
+                continue
+            patterns = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+            if not all(isinstance(each, str) and each for each in patterns):
+                raise ConfigurationError(
+                    f'Source: {name}={given!r:.60}: expected patterns such as "*.pdf" or "drafts/"'
+                )
+            object.__setattr__(self, name, patterns)
         if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int) or self.max_bytes < 1:
             raise ConfigurationError(f"Source: max_bytes={self.max_bytes!r:.60}: expected bytes, at least 1")
         functions = self.extract.values() if isinstance(self.extract, Mapping) else [self.extract]
@@ -90,16 +97,3 @@ def named_sources(paths: Iterable[str], taken: Iterable[str] = ()) -> dict[str, 
         names.add(name)
         found[name] = source
     return found
-
-
-def _patterns(name: str, given: Any) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    found = (given,) if isinstance(given, str) else tuple(_each(given))
-    if not all(isinstance(each, str) and each for each in found):
-        raise ConfigurationError(f'Source: {name}={given!r:.60}: expected patterns such as "*.pdf" or "drafts/"')
-    return found
-
-
-def _each(given: Any) -> Iterator[Any]:
-    yield from given if isinstance(given, Iterable) else (None,)

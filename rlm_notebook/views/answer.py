@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..core.finish_reason import advice, cut_off
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import NodeState, Tree
 from ..types import TraceObject
 
 __all__ = ["best_of", "cut_off_answers", "trace_of", "written"]
@@ -41,21 +41,20 @@ def trace_of(tree: Tree) -> list[TraceObject]:
 def best_of(tree: Tree, drafts: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
     """The finished results nearest to the root, in the plan's order, each under its title; and the incomplete answers
     that broke off or are still streaming (`drafts`: the pieces so far, by node id)."""
-    sections = (f"## [{node.id}] {node.title}\n\n{text}" for node, text in _topmost_written(tree, drafts))
-    return "\n\n".join(sections)
-
-
-def _topmost_written(tree: Tree, drafts: Mapping[str, Sequence[str]]) -> Iterator[tuple[Node, str]]:
+    sections = []
     stack = [tree.root] if tree.root else []
     while stack:
         node = stack.pop()
+        heading = f"## [{node.id}] {node.title}\n\n"
         if node.result is not None:
-            yield node, node.result
+            sections.append(heading + node.result)
             continue
         text = "".join(drafts.get(node.id, ())) or node.partial
         if text.strip() and node.state is not NodeState.SUPERSEDED:
-            yield node, f"{text}\n\n(not whole: it {'breaks off' if node.state.final else 'goes on'} here)"
+            ends = "breaks off" if node.state.final else "goes on"
+            sections.append(f"{heading}{text}\n\n(not whole: it {ends} here)")
         stack.extend(reversed(tree.children(node.id)))
+    return "\n\n".join(sections)
 
 
 def cut_off_answers(tree: Tree) -> Iterator[str]:

@@ -18,21 +18,20 @@ NOTHING = "(nothing)"
 
 def before_edits(tree: Tree, node: Node) -> Iterator[tuple[str, str]]:
     """The edited parts of a node ("task", "plan", "result"), each with its text before the first edit."""
-    if TASK_EDITED in node.note and (task := _task_before(tree, node)) is not None:
-        yield "task", task
+    if TASK_EDITED in node.note:
+        if node.parent is None:
+            texts = (each["was"] for each in changes_of(tree) if each["node"] == node.id and "was" in each)
+            task = next((text for text in texts if isinstance(text, str)), None)
+        else:
+            task = task_before(tree[node.parent].plan, int(node.id.rpartition(".")[2]))
+        if task is not None:
+            yield "task", task
     for part, holder in (("plan", node.plan or {}), ("result", node.metadata)):
         mark = holder.get(EDITED)
         if mark in (True, APPROVAL):
             yield part, "(not recorded)"
         elif isinstance(mark, dict) and "was" in mark:
             yield part, _text(part, mark["was"])
-
-
-def _task_before(tree: Tree, node: Node) -> str | None:
-    if node.parent is None:
-        texts = (each["was"] for each in changes_of(tree) if each["node"] == node.id and "was" in each)
-        return next((text for text in texts if isinstance(text, str)), None)
-    return task_before(tree[node.parent].plan, int(node.id.rpartition(".")[2]))
 
 
 def _text(part: str, was: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..core.tree import Node, Tree
+from ..core.tree import Tree
 from ..exceptions import ConfigurationError
+from .idle_time import work_seconds
 
 __all__ = ["frame_of", "pandas_for"]
 
@@ -34,10 +35,6 @@ def frame_of(tree: Tree) -> Any:
     return frame.astype({"cost_usd": "float64", "seconds": "float64"})
 
 
-def _seconds(node: Node) -> float:
-    return sum(phase.ended - phase.started for phase in node.phases if phase.ended is not None and phase.kind != "wait")
-
-
 _COLUMNS: dict[str, Any] = {
     "id": lambda node: node.id,
     "parent": lambda node: node.parent,
@@ -58,7 +55,7 @@ _COLUMNS: dict[str, Any] = {
     "cost_usd": lambda node: node.usage.cost_usd,
     "started": lambda node: node.started,
     "ended": lambda node: node.ended,
-    "seconds": _seconds,
+    "seconds": work_seconds,
     "note": lambda node: node.remark,
     "error": lambda node: node.error,
     "result": lambda node: node.result,

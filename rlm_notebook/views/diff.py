@@ -7,12 +7,12 @@ node with another task; all others were added or removed. Superseded nodes are n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.text import printable
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import Node, Tree, living
+from .idle_time import work_seconds
 
 __all__ = ["Change", "Difference", "Pair", "difference", "pairs_of"]
 
@@ -84,11 +84,11 @@ def difference(old: Tree, new: Tree) -> Difference:
     changes = (Change(before, after, _changed(before, after)) for before, after in pairs)
     costs = new.usage.cost_usd, old.usage.cost_usd
     return Difference(
-        added=tuple(node for node in _living(new.walk()) if node.id not in new_ids),
-        removed=tuple(node for node in _living(old.walk()) if node.id not in old_ids),
+        added=tuple(node for node in living(new.walk()) if node.id not in new_ids),
+        removed=tuple(node for node in living(old.walk()) if node.id not in old_ids),
         changed=tuple(change for change in changes if change.what),
         cost_usd=costs[0] - costs[1] if costs[0] is not None and costs[1] is not None else None,
-        seconds=_worked(new) - _worked(old),
+        seconds=sum(map(work_seconds, new)) - sum(map(work_seconds, old)),
     )
 
 
@@ -104,9 +104,9 @@ def pairs_of(old: Tree, new: Tree) -> list[Pair]:
         lines.append(Pair(before, after, depth, _changed(before, after) if before and after else ()))
         below: list[tuple[Node | None, Node | None, int]] = []
         if after is not None:
-            below += ((found.get(child.id), child, depth + 1) for child in _living(new.children(after.id)))
+            below += ((found.get(child.id), child, depth + 1) for child in living(new.children(after.id)))
         if before is not None:
-            gone = (child for child in _living(old.children(before.id)) if child.id not in matched)
+            gone = (child for child in living(old.children(before.id)) if child.id not in matched)
             below += ((child, None, depth + 1) for child in gone)
         waiting += reversed(below)
     return lines
@@ -117,7 +117,7 @@ def _matching(old: Tree, new: Tree) -> list[tuple[Node, Node]]:
     pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
     # The list grows while it is iterated.
     for before, after in pairs:
-        pairs.extend(_matched(list(_living(old.children(before.id))), list(_living(new.children(after.id)))))
+        pairs.extend(_matched(list(living(old.children(before.id))), list(living(new.children(after.id)))))
     return pairs
 
 
@@ -127,19 +127,11 @@ def _matched(old: list[Node], new: list[Node]) -> list[tuple[Node, Node]]:
     for node in reversed(old):
         by_task[node.task].append(node)
     found = {node.id: by_task[node.task].pop() for node in new if by_task[node.task]}
-    left = {_place(node): node for rest in by_task.values() for node in rest}
+    left = {node.id.rpartition(".")[2]: node for rest in by_task.values() for node in rest}
     for node in new:
-        if node.id not in found and (place := _place(node)) in left:
+        if node.id not in found and (place := node.id.rpartition(".")[2]) in left:
             found[node.id] = left.pop(place)
     return [(found[node.id], node) for node in new if node.id in found]
-
-
-def _place(node: Node) -> str:
-    return node.id.rpartition(".")[2]
-
-
-def _living(nodes: Iterable[Node]) -> Iterator[Node]:
-    return (node for node in nodes if node.state is not NodeState.SUPERSEDED)
 
 
 def _changed(old: Node, new: Node) -> tuple[str, ...]:
@@ -164,8 +156,3 @@ def _titled(node: Node) -> str:
 def _signed(value: float, digits: int) -> str:
     # Adding 0.0 turns "-0.0" into "+0.0".
     return f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
-def _worked(tree: Tree) -> float:
-    phases = (phase for node in tree for phase in node.phases if phase.kind != "wait")
-    return sum(phase.ended - phase.started for phase in phases if phase.ended is not None)

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from ..core.quotes import Quotation, quotations_in
+from ..core.quotes import quotations_in
 
 __all__ = ["BRACKETS", "footnoted"]
 
@@ -25,8 +25,17 @@ def footnoted(text: str, code: Iterable[tuple[int, int]], *, as_markdown: bool =
     """The text with its quotes in quotation marks and their footnotes at the end; `code` are the ranges of lines that
     are code, where brackets are none of a quote."""
     words, strong, line_break = (_plain, "**", "\\\n") if as_markdown else (_folded, "", "\n")
-    found = [each for each in quotations_in(text) if each.is_closed and each.quote]
-    found = _outside(text, found, code)
+    lines = [0, *(each.end() for each in re.finditer("\n", text)), len(text) + 1]
+    # Blocks of code follow each other: between an even and an odd number of their bounds a text is outside.
+    bounds = [lines[min(line, len(lines) - 1)] for block in code for line in block]
+    found = [
+        each
+        for each in quotations_in(text)
+        if each.is_closed
+        and each.quote
+        and text[each.start - 1 : each.start] != "`"
+        and bisect_right(bounds, each.start) % 2 == 0
+    ]
     if not found:
         return text
     numbers: dict[str, int] = {}
@@ -39,16 +48,6 @@ def footnoted(text: str, code: Iterable[tuple[int, int]], *, as_markdown: bool =
         last = each.end
     notes = line_break.join(f"{_raised(number)} {note}" for note, number in numbers.items())
     return "".join([*pieces, text[last:].rstrip(), "\n\n", notes, "\n"])
-
-
-def _outside(text: str, found: list[Quotation], code: Iterable[tuple[int, int]]) -> list[Quotation]:
-    """The quotes that are not in code."""
-    lines = [0, *(each.end() for each in re.finditer("\n", text)), len(text) + 1]
-    # Blocks of code follow each other: between an even and an odd number of their bounds a text is outside.
-    bounds = [lines[min(line, len(lines) - 1)] for block in code for line in block]
-    return [
-        each for each in found if text[each.start - 1 : each.start] != "`" and bisect_right(bounds, each.start) % 2 == 0
-    ]
 
 
 def _raised(number: int) -> str:

@@ -145,16 +145,8 @@ def tamed(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _taken_out(text: str, formulas: list[str]) -> str:
+    """In one pass, however many delimiters do not close."""
     parts, done = [], 0
-    for begin, end in _found(text):
-        parts.append(f"{text[done:begin]}{_BEGIN}{len(formulas)}{_END}")
-        formulas.append(text[begin:end])
-        done = end
-    return "".join([*parts, text[done:]])
-
-
-def _found(text: str) -> Iterator[tuple[int, int]]:
-    """The ranges of the formulas, in one pass, however many delimiters do not close."""
     begin, closing = -1, ""
     for mark in _MARK.finditer(text):
         sign, at = mark[0], mark.start()
@@ -164,11 +156,14 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
             begin = -1
         elif sign == closing and (sign != "$" or _closes_dollar(text, at)):
             if _is_formula(text[begin : mark.end()], min(len(closing), 3)):
-                yield begin, mark.end()
+                parts.append(f"{text[done:begin]}{_BEGIN}{len(formulas)}{_END}")
+                formulas.append(text[begin : mark.end()])
+                done = mark.end()
             begin = -1
         elif closing == "$" and sign in ("$", "$$", "\\(", "\\["):
             # The dollar before was none of a formula: no other begins inside one.
             begin, closing = _opened(sign, at, text)
+    return "".join([*parts, text[done:]])
 
 
 def _opened(sign: str, at: int, text: str) -> tuple[int, str]:
@@ -189,17 +184,13 @@ def _is_formula(raw: str, closing: int) -> bool:
     """Whether what is between two delimiters is one for all readers: short, no link, with balanced braces."""
     if len(raw) > LONGEST_FORMULA or not raw[closing:-closing].strip() or _NO_FORMULA.search(raw):
         return False
-    if raw.startswith(("\\(", "\\[")) and _is_prose(raw[2:-2], raw[1]):
-        return False
+    if raw.startswith(("\\(", "\\[")):
+        inner = raw[2:-2]
+        if (raw[1] == "[" and _NUMBER.fullmatch(inner)) or (_PLAIN.fullmatch(inner) and _WORDS.search(inner)):
+            return False
     depth = 0
     for brace in _BRACE.findall(raw):
         depth += {"{": 1, "}": -1}.get(brace, 0)
         if depth < 0:
             return False
     return depth == 0
-
-
-def _is_prose(text: str, bracket: str) -> bool:
-    if bracket == "[" and _NUMBER.fullmatch(text):
-        return True
-    return _PLAIN.fullmatch(text) is not None and _WORDS.search(text) is not None

@@ -15,7 +15,7 @@ before parsing): the rewritten form is plain enough to mean the same to all of t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -73,12 +73,12 @@ def markdown(text: str) -> str:
     text = _cleaned(text)
     if len(text) < 2_000 and not re.search(rf"[<\[&`~@$\\{BRACKETS}]|://", text):
         return text
-    shown = text if len(text) <= LONGEST else text[: _end_of_beginning(text, LONGEST)]
+    shown, note = _beginning(text, LONGEST)
     try:
         written = rewritten(shown)
     except (TooMuch, RecursionError):
         return _fence(shortened(text, LONGEST_PLAIN), "text")
-    return written if shown is text else f"{written}\n\n___\n\n{_how_much_is_shown(shown, text)}"
+    return f"{written}\n\n___\n\n{note}" if note else written
 
 
 def rewritten(text: str, scale: int = 1, shift: int = 0, *, for_people: bool = False) -> str:
@@ -145,16 +145,13 @@ def _cleaned(text: str) -> str:
 
 def code_block(code: str, language: str = "", longest: int = LONGEST) -> str:
     """The code as Markdown; a diagram keeps its language, and is drawn, only if it is harmless."""
-    name = _LANGUAGE.match(language.strip())
-    return _fence(shortened(code, longest), _safe_language(name[0] if name else "", code))
+    return _fence(shortened(code, longest), _safe_language(language, code))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
     """Of a very long text the beginning, and how to get the rest."""
-    if len(text) <= longest:
-        return text
-    shown = text[: _end_of_beginning(text, longest)]
-    return f"{shown}\n\n{_how_much_is_shown(shown, text)}"
+    shown, note = _beginning(text, longest)
+    return f"{shown}\n\n{note}" if note else text
 
 
 def html_text(text: str) -> str:
@@ -162,12 +159,13 @@ def html_text(text: str) -> str:
     return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
 
 
-def _end_of_beginning(text: str, longest: int) -> int:
-    return max(text.rfind("\n", longest // 2, longest), 0) or longest
-
-
-def _how_much_is_shown(shown: str, text: str) -> str:
-    return f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
+def _beginning(text: str, longest: int) -> tuple[str, str]:
+    """What is shown of a text, and how to get the rest; "" for a text that is not too long."""
+    if len(text) <= longest:
+        return text, ""
+    shown = text[: max(text.rfind("\n", longest // 2, longest), 0) or longest]
+    note = f"({len(shown):,} of {len(text):,} characters are shown; `.content` of the output is the whole text.)"
+    return shown, note
 
 
 class TooMuch(Exception):
@@ -187,12 +185,9 @@ class _Writer:
         self._formulas = formulas
         self._shift = shift
 
-    def blocks(self, nodes: Sequence[SyntaxTreeNode]) -> str:
-        return self._blocks(nodes, "")
-
     # --- blocks. `inside` holds one letter for each container: "l" for a list and "q" for a quote.
 
-    def _blocks(self, nodes: Sequence[SyntaxTreeNode], inside: str, between: str = "\n\n") -> str:
+    def blocks(self, nodes: Sequence[SyntaxTreeNode], inside: str = "", between: str = "\n\n") -> str:
         return between.join(filter(None, (self._block(node, inside) for node in nodes)))
 
     def _block(self, node: SyntaxTreeNode, inside: str) -> str:
@@ -209,7 +204,7 @@ class _Writer:
             case "fence" | "code_block":
                 return self._code(node, inside)
             case "blockquote":
-                return _prefixed(self._blocks(node.children, inside + "q"), "> ", "> ")
+                return _prefixed(self.blocks(node.children, inside + "q"), "> ", "> ")
             case "bullet_list" | "ordered_list":
                 return self._list(node, inside + "l")
             case "hr":
@@ -227,20 +222,23 @@ class _Writer:
 
     def _code(self, node: SyntaxTreeNode, inside: str) -> str:
         code = self._raw(node.content)
-        language = _LANGUAGE.match(node.info.strip()) if node.type == "fence" else None
-        name = _safe_language(language[0] if language else "", code)
+        name = _safe_language(node.info if node.type == "fence" else "", code)
         if "q" in inside and _RISKY.search(code):
             css_class = f' class="language-{name}"' if name else ""
             return f"<pre><code{css_class}>{_entities(code, '')}</code></pre>"
         return _fence(code, name)
 
     def _list(self, node: SyntaxTreeNode, inside: str) -> str:
-        loose = not _is_tight(node) or _holds_risky_code(node)
+        blocks = [block for item in node.children for block in item.children]
+        paragraphs = [block for block in blocks if block.type == "paragraph"]
+        code = [block for block in blocks if block.type in ("fence", "code_block")]
+        is_tight = bool(paragraphs) and all(block.hidden for block in paragraphs)
+        loose = not is_tight or any(_RISKY.search(block.content) for block in code)
         number = int(node.attrs.get("start", 1))
         items = []
         for item in node.children:
             marker = f"{number}{node.markup}" if node.type == "ordered_list" else node.markup
-            text = self._blocks(item.children, inside, "\n\n" if loose else "\n")
+            text = self.blocks(item.children, inside, "\n\n" if loose else "\n")
             items.append(_prefixed(text, f"{marker} ", " " * (len(marker) + 1)))
             number += 1
         return ("\n\n" if loose else "\n").join(items)
@@ -269,7 +267,10 @@ class _Writer:
             case "hardbreak":
                 return "\\\n"
             case "code_inline":
-                return _code_span(self._raw(node.content).replace("\n", " "), cell)
+                code = self._raw(node.content).replace("\n", " ")
+                if _RISKY.search(code) or (cell and "|" in code) or not code.strip() or "`" in code:
+                    return f"<code>{_entities(code, ' ')}</code>"
+                return f"`{code}`" if not (code[0] == " " and code[-1] == " ") else f"` {code} `"
             case "em" | "strong" | "s":
                 return f"{node.markup}{self._inline(node.children, cell=cell, linked=linked)}{node.markup}"
             case "link":
@@ -285,18 +286,23 @@ class _Writer:
 
     def _plain(self, nodes: Sequence[SyntaxTreeNode], cell: bool, begins: bool) -> str:
         """Adjacent text nodes, of which some were written as entities or with a backslash."""
-        if not nodes:
-            return ""
-        pieces = _pieces(nodes, self._sign)
-        if self._typeset:
-            pieces = tamed(pieces)
-        written = "".join(self._written(text, escaped, cell) for text, escaped in pieces)
+        # Pairs of text and escaped form ("" if not escaped); a backslash before a letter escapes nothing.
+        pieces: list[tuple[str, str]] = []
+        for node in nodes:
+            escaped = node.markup if node.type == "text_special" and node.markup != node.content else ""
+            if node.content in "<[]()!`" and escaped:
+                escaped = self._sign(node.content)
+            if not escaped and pieces and not pieces[-1][1]:
+                pieces[-1] = (pieces[-1][0] + node.content, "")
+            else:
+                pieces.append((node.content, escaped))
+        written = ""
+        for text, escaped in tamed(pieces) if self._typeset else pieces:
+            if escaped and self._typeset and text[0] in "$\\":
+                written += self._guard(text)
+            else:
+                written += escaped or self._escaped(text, cell)
         return _BLOCK_START.sub(self._escaped_block_start, written, count=1) if begins else written
-
-    def _written(self, text: str, escaped: str, cell: bool) -> str:
-        if escaped and self._typeset and text[0] in "$\\":
-            return self._guard(text)
-        return escaped or self._escaped(text, cell)
 
     def _escaped(self, text: str, cell: bool) -> str:
         """The text with everything escaped that any parser could read as markup."""
@@ -324,7 +330,15 @@ class _Writer:
 
     def _linked(self, text: str, address: str) -> str:
         """A link; without an address it stays text, because a click on it would load the page itself again."""
-        return _linked(text, address) if address else f"{self._sign('[')}{text}{self._sign(']')}()"
+        if not address:
+            return f"{self._sign('[')}{text}{self._sign(']')}()"
+        # Percent-encoded: what would end the address, or be read as a formula or as HTML.
+        encoded = re.sub(
+            r"[\"'$\\`<>()\[\]{}|*^\x00-\x20\x7f]|@@",
+            lambda found: "".join(f"%{ord(char):02X}" for char in found[0]),
+            address,
+        )
+        return f"[{text}]({encoded.replace('&', '&amp;')})"
 
     def _escaped_block_start(self, found: re.Match[str]) -> str:
         if found[0].isdigit():
@@ -371,44 +385,16 @@ def _cheap(text: str, scale: int) -> bool:
     return effort <= scale * MOST_EFFORT
 
 
-def _pieces(nodes: Sequence[SyntaxTreeNode], sign: Callable[[str], str]) -> list[tuple[str, str]]:
-    """Pairs of text and escaped form ("" if not escaped); a backslash before a letter escapes nothing."""
-    pieces: list[tuple[str, str]] = []
-    for node in nodes:
-        escaped = node.markup if node.type == "text_special" and node.markup != node.content else ""
-        if node.content in "<[]()!`" and escaped:
-            escaped = sign(node.content)
-        if not escaped and pieces and not pieces[-1][1]:
-            pieces[-1] = (pieces[-1][0] + node.content, "")
-        else:
-            pieces.append((node.content, escaped))
-    return pieces
-
-
-def _is_tight(node: SyntaxTreeNode) -> bool:
-    return all(block.hidden for item in node.children for block in item.children if block.type == "paragraph") and (
-        any(block.type == "paragraph" for item in node.children for block in item.children)
-    )
-
-
-def _holds_risky_code(node: SyntaxTreeNode) -> bool:
-    return any(
-        block.type in ("fence", "code_block") and _RISKY.search(block.content)
-        for item in node.children
-        for block in item.children
-    )
-
-
 def _prefixed(text: str, first: str, others: str) -> str:
-    lines = text.split("\n")
-    return "\n".join(
-        f"{first if at == 0 else others}{line}".rstrip() if not line else f"{first if at == 0 else others}{line}"
-        for at, line in enumerate(lines)
-    )
+    first_line, *lines = text.split("\n")
+    prefixed = [(first, first_line), *((others, line) for line in lines)]
+    return "\n".join(prefix + line if line else prefix.rstrip() for prefix, line in prefixed)
 
 
-def _safe_language(language: str, code: str) -> str:
+def _safe_language(info: str, code: str) -> str:
     """The language of a code block, or "text" for a diagram that would do more than draw."""
+    found = _LANGUAGE.match(info.strip())
+    language = found[0] if found else ""
     is_diagram = language.lower().startswith("mermaid")
     return "text" if is_diagram and _UNSAFE_IN_DIAGRAMS.search(code) else language
 
@@ -418,22 +404,6 @@ def _fence(code: str, language: str) -> str:
     return "\n".join([f"{ticks}{language}", *([code.removesuffix("\n")] if code else []), ticks])
 
 
-def _code_span(code: str, cell: bool) -> str:
-    if _RISKY.search(code) or (cell and "|" in code) or not code.strip() or "`" in code:
-        return f"<code>{_entities(code, ' ')}</code>"
-    return f"`{code}`" if not (code[0] == " " and code[-1] == " ") else f"` {code} `"
-
-
 def _entities(code: str, allowed: str) -> str:
     """The code with a numeric entity for each character that is no letter, no digit and not `allowed`."""
     return "".join(char if char.isalnum() or char in allowed else f"&#{ord(char)};" for char in code)
-
-
-def _linked(text: str, address: str) -> str:
-    # Percent-encoded: what would end the address, or be read as a formula or as HTML.
-    encoded = re.sub(
-        r"[\"'$\\`<>()\[\]{}|*^\x00-\x20\x7f]|@@",
-        lambda found: "".join(f"%{ord(char):02X}" for char in found[0]),
-        address,
-    )
-    return f"[{text}]({encoded.replace('&', '&amp;')})"

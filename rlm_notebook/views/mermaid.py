@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..core.text import printable
+from ..core.text import cut, printable
 from ..core.tree import Node, Tree
 from .outline import SYMBOLS, shown_state
 
@@ -34,7 +34,14 @@ def mermaid(tree: Tree) -> str:
         node = waiting.popleft()
         shown[node.id] = node
         waiting.extend(tree.children(node.id))
-    lines = ["flowchart TD", *map(_box, shown.values())]
+    lines = ["flowchart TD"]
+    for node in shown.values():
+        state = shown_state(node)
+        style = f":::{state}" if state in _DRAWN_STATES else ""
+        title = printable(cut(node.title, TITLE_CHARACTERS))
+        # What Mermaid, HTML or Markdown could read as markup becomes a numeric entity, which Mermaid writes `#35;`.
+        escaped = "".join(char if char.isalnum() or char in _PLAIN else f"#{ord(char)};" for char in title)
+        lines.append(f'  {_name(node.id)}["{SYMBOLS[state]} {escaped}"]{style}')
     if missing := len(tree) - len(shown):
         lines.append(f'  more["… and {missing} more {"node" if missing == 1 else "nodes"}"]')
     for node in shown.values():
@@ -42,15 +49,6 @@ def mermaid(tree: Tree) -> str:
             lines.append(f"  {_name(node.parent)} --> {_name(node.id)}")
         lines += [f"  {_name(each)} -.-> {_name(node.id)}" for each in node.depends_on if each in shown]
     return "\n".join([*lines, _CLASSES]) + "\n"
-
-
-def _box(node: Node) -> str:
-    state = shown_state(node)
-    style = f":::{state}" if state in _DRAWN_STATES else ""
-    title = node.title if len(node.title) <= TITLE_CHARACTERS else node.title[: TITLE_CHARACTERS - 1] + "…"
-    # What Mermaid, HTML or Markdown could read as markup becomes a numeric entity, which Mermaid writes `#35;`.
-    escaped = "".join(char if char.isalnum() or char in _PLAIN else f"#{ord(char)};" for char in printable(title))
-    return f'  {_name(node.id)}["{SYMBOLS[state]} {escaped}"]{style}'
 
 
 def _name(node_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..core.text import duration, printable
+from ..core.text import cut, duration, printable
 from ..core.tree import Node, Tree
 from ..core.usage import Usage
 from .idle_time import Break, without_breaks
@@ -70,9 +70,7 @@ def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
     facts = "  ".join(filter(None, (took, MARKS.get(node.mark, node.mark), remark)))
     head = f"{lead}{SYMBOLS[shown_state(node)]} "
     room = max(20, width - len(head) - len(facts) - 2)
-    title = printable(node.title)
-    title = title if len(title) <= room else title[: room - 1] + "…"
-    return f"{head}{title}  {facts}".rstrip()
+    return f"{head}{cut(printable(node.title), room)}  {facts}".rstrip()
 
 
 def reason(node: Node) -> str:

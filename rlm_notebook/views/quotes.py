@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..core.quotes import Quote, quotes_of
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import Node, Tree, living
 
 __all__ = ["traced_quotes"]
 
@@ -21,12 +21,11 @@ def traced_quotes(tree: Tree, node_id: str) -> list[Quote]:
 
     def origin(quote: str) -> str:
         found = node_id
-        while quote and (below := next((each for each in _living(tree, found) if has(each, quote)), None)) is not None:
+        while quote:
+            below = next((child for child in living(tree.children(found)) if has(child, quote)), None)
+            if below is None:
+                break
             found = below.id
         return found
 
     return [replace(each, node=origin(each.quote.casefold())) for each in quotes_of(tree[node_id].metadata)]
-
-
-def _living(tree: Tree, node_id: str) -> list[Node]:
-    return [child for child in tree.children(node_id) if child.state is not NodeState.SUPERSEDED]

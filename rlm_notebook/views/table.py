@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.text import printable
+from ..core.text import cut, printable
 from .gate import html_text
 
 __all__ = ["Table"]
@@ -29,7 +29,7 @@ class Table:
     width: int = TEXT_WIDTH
 
     def __str__(self) -> str:
-        cells = [[_cut(printable(cell), self.width) for cell in row] for row in (self.columns, *self.rows)]
+        cells = [[cut(printable(cell), self.width) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
@@ -40,14 +40,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th{_LEFT}>{html_text(column)}</th>" for column in self.columns)
-        cells = ("".join(f"<td{_LEFT}>{html_text(_cut(cell, HTML_WIDTH))}</td>" for cell in row) for row in self.rows)
+        cells = ("".join(f"<td{_LEFT}>{html_text(cut(cell, HTML_WIDTH))}</td>" for cell in row) for row in self.rows)
         body = "".join(f"<tr>{row}</tr>" for row in cells)
         note = f"<p>{html_text(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

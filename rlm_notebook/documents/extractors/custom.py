@@ -24,16 +24,12 @@ def extractor(function: Any) -> Extractor:
             pairs = [found] if isinstance(found, str) else list(found)
         except Exception as error:  # code of the user may raise anything
             raise Unreadable(f"extract raised {type(error).__name__}: {without_keys(str(error))}") from error
-        return of_passages(map(_pair, pairs))
+        passages = []
+        for item in pairs:
+            pair = ("", item) if isinstance(item, str) else tuple(item) if isinstance(item, Iterable) else ()
+            if len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+                raise Unreadable(f"extract has to give [(anchor, text), ...]; it gave {item!r:.60}")
+            passages.append((" ".join(pair[0].split()), pair[1]))
+        return of_passages(passages)
 
     return Extractor("document", version, read_path=read)
-
-
-def _pair(item: Any) -> tuple[str, str]:
-    if isinstance(item, str):
-        return "", item
-    if isinstance(item, Iterable):
-        anchor_and_text = tuple(item)
-        if len(anchor_and_text) == 2 and all(isinstance(each, str) for each in anchor_and_text):
-            return " ".join(anchor_and_text[0].split()), anchor_and_text[1]
-    raise Unreadable(f"extract has to give [(anchor, text), ...]; it gave {item!r:.60}")

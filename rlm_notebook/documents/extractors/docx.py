@@ -51,10 +51,14 @@ def _require_sound(content: bytes) -> None:
 def _sections(document: Any) -> Iterator[tuple[str, str]]:
     """Titles and texts, the title included; the text before the first heading has none."""
     notes = {kind: _notes(document, kind) for kind in ("footnote", "endnote")}
-    headings = _heading_styles(document)
+    # Their names are the same in all languages.
+    styles = ((style.style_id, style.name.casefold()) for style in document.styles if style.name and style.style_id)
+    headings = frozenset(style for style, name in styles if name.startswith("heading ") or name == "title")
     title, lines = "", list[str]()
     for block in _blocks(document.element.body):
-        if block.tag == f"{_W}p" and _style_of(block) in headings and (text := _paragraph(block)).strip():
+        style = block.find(f"{_W}pPr/{_W}pStyle") if block.tag == f"{_W}p" else None
+        is_heading = style is not None and style.get(f"{_W}val", "") in headings
+        if is_heading and (text := _paragraph(block)).strip():
             if any(line.strip() for line in lines):
                 yield title, "\n".join(lines)
             title, lines = text, [text, *_cited(block, notes)]
@@ -139,15 +143,3 @@ def _notes(document: Any, kind: str) -> dict[str, str]:
             root = parse_xml(relation.target_part.blob)
             return {_number(note): " ".join(_paragraph(note).split()) for note in root.iter(f"{_W}{kind}")}
     return {}
-
-
-def _heading_styles(document: Any) -> frozenset[str]:
-    """The ids of the styles of headings; their names are the same in all languages."""
-    found = (style for style in document.styles if style.name and style.style_id)
-    names = {style.style_id: style.name.casefold() for style in found}
-    return frozenset(style for style, name in names.items() if name.startswith("heading ") or name == "title")
-
-
-def _style_of(paragraph: Any) -> str:
-    style = paragraph.find(f"{_W}pPr/{_W}pStyle")
-    return str(style.get(f"{_W}val", "")) if style is not None else ""

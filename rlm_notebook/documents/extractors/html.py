@@ -142,14 +142,11 @@ def _lines(root: Any) -> Iterator[tuple[str, str]]:
         if not leaving and _is_seen(node):
             # It is left once its children are done.
             waiting += [(node, True)] if tag in _BLOCKS or tag in ("td", "th") else []
-            waiting += reversed([(child, False) for child in _children(node)])
-
-
-def _children(node: Any) -> Iterator[Any]:
-    child = node.child
-    while child is not None:
-        yield child
-        child = child.next
+            children, child = [], node.child
+            while child is not None:
+                children.append((child, False))
+                child = child.next
+            waiting += reversed(children)
 
 
 def _is_seen(node: Any) -> bool:

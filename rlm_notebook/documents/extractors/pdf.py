@@ -21,7 +21,32 @@ _HYPHENS = str.maketrans({"\x02": "-", "\ufffe": "-", "\0": None, "\r": None})
 
 def read(content: bytes) -> Extraction:
     with _opened(content) as (document, error):
-        return _read(document, error)
+        count = len(document)
+        if not count:
+            raise Unreadable("it is a PDF without pages")
+        if count > MOST_PAGES:
+            raise Unreadable(f"it has {count:,} pages; at most {MOST_PAGES:,} are read: give a part of it")
+        broken: list[int] = []
+        empty: list[int] = []
+
+        def pages() -> Iterator[tuple[str, str]]:
+            for number in range(count):
+                try:
+                    text = _page_text(document, number)
+                except error:
+                    broken.append(number + 1)
+                    text = ""
+                if not text.strip() and number + 1 not in broken[-1:]:
+                    empty.append(number + 1)
+                yield f"p.{number + 1}", text
+
+        extraction = of_passages(pages())
+        # `of_passages` has gone through all pages by now.
+        if len(broken) == count:
+            raise Unreadable(f"it is damaged: none of its {count} pages can be read")
+        notes = [f"{len(empty)} of {count} pages hold no text"] if empty else []
+        notes += [f"{len(broken)} of {count} pages cannot be read"] if broken else []
+        return Extraction(extraction.text, extraction.spans, notes=tuple(notes))
 
 
 def draw(content: bytes, anchor: str) -> bytes:
@@ -59,40 +84,14 @@ def _opened(content: bytes) -> Iterator[tuple[Any, type[Exception]]]:
         try:
             document = pypdfium2.PdfDocument(content)
         except pypdfium2.PdfiumError as error:
-            raise _refusal(str(error)) from None
+            message = str(error).casefold()
+            if "password" in message or "security" in message:
+                raise Unreadable("it is encrypted; save a copy without a password, and give that") from None
+            raise Unreadable("it is damaged, or no PDF") from None
         try:
             yield document, pypdfium2.PdfiumError
         finally:
             document.close()
-
-
-def _read(document: Any, error: type[Exception]) -> Extraction:
-    count = len(document)
-    if not count:
-        raise Unreadable("it is a PDF without pages")
-    if count > MOST_PAGES:
-        raise Unreadable(f"it has {count:,} pages; at most {MOST_PAGES:,} are read: give a part of it")
-    broken: list[int] = []
-    empty: list[int] = []
-
-    def pages() -> Iterator[tuple[str, str]]:
-        for number in range(count):
-            try:
-                text = _page_text(document, number)
-            except error:
-                broken.append(number + 1)
-                text = ""
-            if not text.strip() and number + 1 not in broken[-1:]:
-                empty.append(number + 1)
-            yield f"p.{number + 1}", text
-
-    extraction = of_passages(pages())
-    # `of_passages` has gone through all pages by now.
-    if len(broken) == count:
-        raise Unreadable(f"it is damaged: none of its {count} pages can be read")
-    notes = [f"{len(empty)} of {count} pages hold no text"] if empty else []
-    notes += [f"{len(broken)} of {count} pages cannot be read"] if broken else []
-    return Extraction(extraction.text, extraction.spans, notes=tuple(notes))
 
 
 def _page_text(document: Any, number: int) -> str:
@@ -105,9 +104,3 @@ def _page_text(document: Any, number: int) -> str:
             text_page.close()
     finally:
         page.close()
-
-
-def _refusal(message: str) -> Unreadable:
-    if "password" in message.casefold() or "security" in message.casefold():
-        return Unreadable("it is encrypted; save a copy without a password, and give that")
-    return Unreadable("it is damaged, or no PDF")

@@ -48,6 +48,7 @@ def decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
         raise Unreadable("it is binary, not text; give a text, or Source(..., extract=FUNCTION)")
     encoding = _encoding(content)
     mark = next((mark for mark, name in _MARKS if name == encoding and content.startswith(mark)), b"")
+    notes: tuple[str, ...] = ()
     try:
         # A mark of UTF-8 stays, as the file's digest has it, too; it is no character that anyone sees.
         text = content.decode() if not encoding or encoding == "utf-8" else content[len(mark) :].decode(encoding)
@@ -55,14 +56,10 @@ def decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
         if encoding:
             raise Unreadable(f"it is damaged: no {encoding.upper()} text (byte {error.start})") from None
         text = content.decode("cp1252", "replace")
-        return _checked(text), (f"it is not UTF-8 (byte {error.start}); it was read as Windows-1252",)
-    return _checked(text), ()
-
-
-def _checked(text: str) -> str:
+        notes = (f"it is not UTF-8 (byte {error.start}); it was read as Windows-1252",)
     if len(text) > MOST_CHARACTERS:
         raise Unreadable(f"it holds more than {MOST_CHARACTERS:,} characters of text; give a part of it")
-    return text
+    return text, notes
 
 
 def read_lines(content: bytes) -> Extraction:

@@ -160,7 +160,18 @@ def blocks_of(text: str, scale: int = 20) -> tuple[Block, ...]:
 
 def text_of(inner: Sequence[Inline]) -> str:
     """Inline elements as plain text."""
-    return "".join(_plain(inner))
+    text = ""
+    for each in _all(inner):
+        match each:
+            case Text() | Code():
+                text += each.text
+            case Formula():
+                text += each.tex
+            case Citation():
+                text += f"[{each.node}]"
+            case Break():
+                text += " "
+    return text
 
 
 def inlines_in(blocks: Sequence[Block]) -> Iterator[Inline]:
@@ -181,25 +192,11 @@ def inlines_in(blocks: Sequence[Block]) -> Iterator[Inline]:
 
 
 def _all(inner: Sequence[Inline]) -> Iterator[Inline]:
+    """The elements, each followed by those that it holds."""
     for each in inner:
         yield each
         if isinstance(each, Emphasis | Link):
             yield from _all(each.inner)
-
-
-def _plain(inner: Sequence[Inline]) -> Iterator[str]:
-    for each in inner:
-        match each:
-            case Text() | Code():
-                yield each.text
-            case Formula():
-                yield each.tex
-            case Citation():
-                yield f"[{each.node}]"
-            case Break():
-                yield " "
-            case Emphasis() | Link():
-                yield from _plain(each.inner)
 
 
 class _Reader:

@@ -79,7 +79,13 @@ class _Writer:
             case Quote():
                 return f"<blockquote>{self.blocks(block.blocks)}</blockquote>"
             case Items():
-                items = "".join(f'<li dir="auto">{self._item(item)}</li>' for item in block.items)
+                items = ""
+                for item in block.items:
+                    begins, rest = "", item
+                    if item and isinstance(item[0], Paragraph):
+                        # Without an element of its own, which would add space.
+                        begins, rest = self._inlines(item[0].inner), item[1:]
+                    items += f'<li dir="auto">{begins}{self.blocks(rest)}</li>'
                 if block.start is None:
                     return f"<ul>{items}</ul>"
                 return f'<ol start="{block.start}">{items}</ol>' if block.start != 1 else f"<ol>{items}</ol>"
@@ -87,13 +93,6 @@ class _Writer:
                 return self._table(block)
             case Rule():
                 return "<hr>"
-
-    def _item(self, blocks: Sequence[Block]) -> str:
-        """An item of one paragraph without its element, which would add space."""
-        if blocks and isinstance(blocks[0], Paragraph):
-            rest = self.blocks(blocks[1:])
-            return f"{self._inlines(blocks[0].inner)}{rest}"
-        return self.blocks(blocks)
 
     def _table(self, table: Table) -> str:
         rows = []

@@ -87,7 +87,8 @@ class _Writer:
             case Heading():
                 return rf"\{_HEADINGS[block.level - 1]}*{{{self._inlines(block.inner)}}}"
             case CodeBlock():
-                return self._code(block.text)
+                lines = (re.sub(" ", r"\\ ", escaped(line)) or r"\strut" for line in block.text.split("\n"))
+                return "\\begin{flushleft}\\ttfamily\\small\n" + "\\\\{}\n".join(lines) + "\n\\end{flushleft}"
             case Quote():
                 inner = self.blocks(block.blocks, depth + 1)
                 return f"\\begin{{quote}}\n{inner}\n\\end{{quote}}" if depth < _DEEPEST else inner
@@ -97,10 +98,6 @@ class _Writer:
                 return self._table(block)
             case Rule():
                 return r"\par\noindent\rule{\linewidth}{0.4pt}\par"
-
-    def _code(self, text: str) -> str:
-        lines = (re.sub(" ", r"\\ ", escaped(line)) or r"\strut" for line in text.split("\n"))
-        return "\\begin{flushleft}\\ttfamily\\small\n" + "\\\\{}\n".join(lines) + "\n\\end{flushleft}"
 
     def _items(self, items: Items, depth: int) -> str:
         texts = [self.blocks(item, depth + 1) for item in items.items]
@@ -149,16 +146,17 @@ class _Writer:
                 return rf"\{command}{{{self._inlines(inline.inner)}}}"
             case Link():
                 inner = self._inlines(inline.inner)
-                # A place in the document that no heading of it has.
-                return inner if inline.address[0] == "#" else rf"\href{{{_address(inline.address)}}}{{{inner}}}"
-
-
-def _address(address: str) -> str:
-    """The address percent-encoded, without a character that has a meaning for TeX."""
-    encoded = re.sub(
-        r"[^A-Za-z0-9:/?=.,;@+_&%#-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), address
-    )
-    return re.sub(r"[%&#_]", r"\\\g<0>", encoded)
+                if inline.address[0] == "#":
+                    # A place in the document that no heading of it has.
+                    return inner
+                encoded = re.sub(
+                    r"[^A-Za-z0-9:/?=.,;@+_&%#-]",
+                    lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()),
+                    inline.address,
+                )
+                # What is left has a meaning for TeX.
+                address = re.sub(r"[%&#_]", r"\\\g<0>", encoded)
+                return rf"\href{{{address}}}{{{inner}}}"
 
 
 _FONTS = r"""

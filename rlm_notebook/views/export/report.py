@@ -97,15 +97,15 @@ def _cited(tree: Tree, answer: str) -> Sequence[Node]:
 def _section(node: Node) -> Section:
     facts = [shown_state(node), f"model {printable(node.model)}" if node.model else ""]
     text = node.result or ""
+    # Headings are below that of the section.
+    blocks = (
+        Heading(min(6, block.level + 3), block.inner) if isinstance(block, Heading) else block
+        for block in (blocks_of(text) if text.strip() else ())
+    )
     return Section(
         node=node.id,
         title=printable(node.title)[:_TITLE_CHARACTERS],
         facts=" · ".join(filter(None, facts)),
         text=text,
-        blocks=tuple(map(_lowered, blocks_of(text))) if text.strip() else (),
+        blocks=tuple(blocks),
     )
-
-
-def _lowered(block: Block) -> Block:
-    """A heading below that of its section."""
-    return Heading(min(6, block.level + 3), block.inner) if isinstance(block, Heading) else block
