@@ -180,6 +180,7 @@ export const RUN: Run = {
   tokens: NODES.reduce((sum, node) => sum + node.tokens_in + node.tokens_out, 0),
   cost: NODES.reduce((sum, node) => sum + (node.cost ?? 0), 0),
   calls: NODES.length,
+  calls_now: NODES.length,
   budget: { usd: 2 },
   model: "planner-large",
   can: ["pause", "cancel"],

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..core.changes import changes_in, version_before
 from ..core.text import end_of
 from ..exceptions import CheckpointError
 from .file_names import journal_path
@@ -39,6 +40,9 @@ class RunHead:
     options: Options = field(default_factory=dict)
     #: The run is an edit of another run, or the plain run that one is compared with.
     derived: bool = False
+    execution: str = ""
+    #: The execution id of the version whose change made this one.
+    version_before: str = ""
     #: Where it cannot be read: the start of its text, which may still name its cell.
     unreadable: str | None = None
 
@@ -71,6 +75,8 @@ def head_of(path: Path) -> RunHead:
         model=_text(settings, "model"),
         options=options_in(settings),
         derived=bool(settings.get("edit") or settings.get("baseline") or latest.get("parent")),
+        execution=_text(latest, "execution"),
+        version_before=version_before(changes_in(settings)),
     )
 
 
@@ -133,7 +139,7 @@ def _fields_as_of(path: Path, _changed: int, size: int, _inode: int) -> dict[str
 #: A task may contain whole documents; it comes before the last field that is needed.
 _FIRST = 64 * 1024
 _MOST_SEARCHED = 1024 * 1024
-_WANTED = {"format", "request_key", "cell_id", "status", "engine", "event", "settings", "parent"}
+_WANTED = {"format", "execution", "request_key", "cell_id", "status", "engine", "event", "settings", "parent"}
 _BETWEEN = re.compile(r"[\s,]*")
 #: An error this close to the end of a text may be of a number or a word that was cut off.
 _LONGEST_TOKEN = 32

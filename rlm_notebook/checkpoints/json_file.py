@@ -72,6 +72,7 @@ from .atomic_write import (
 )
 from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
 from .file_lock import Held, locked
+from .heads import head_of
 from .journal import line_of, read_journal
 from .safe_files import parse_json, read_header, read_whole, require_regular, too_large, unusable
 
@@ -191,6 +192,11 @@ class JsonFile:
     def versions(self) -> list[Recorded]:
         """The numbered copies, newest first. One that cannot be read is left out."""
         return _readable(archive_paths(self._file))
+
+    def version_after(self, executions: Collection[str]) -> str:
+        """The execution id of the newest copy that a change of one of these executions made, or ""."""
+        heads = map(head_of, archive_paths(self._file))
+        return next((head.execution for head in heads if head.version_before in executions), "")
 
     def related(self) -> list[Recorded]:
         """The runs of the same request in other files. One that cannot be read is left out."""

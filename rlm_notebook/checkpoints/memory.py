@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from ..core.changes import changes_of, version_before
 from ..core.events import Event
 from ..core.records import Recorded
 from ..exceptions import CheckpointError
@@ -38,6 +39,11 @@ class MemoryJournal:
     def versions(self) -> list[Recorded]:
         """The versions before the present one, newest first."""
         return list(self._versions)
+
+    def version_after(self, executions: Collection[str]) -> str:
+        """As `JsonFile.version_after`."""
+        trees = (each.tree for each in self._versions)
+        return next((tree.execution for tree in trees if version_before(changes_of(tree)) in executions), "")
 
     def related(self) -> list[Recorded]:
         return []

@@ -54,6 +54,10 @@ class RedactedJournal:
         """As `JsonFile.versions`: with the texts that the files hold."""
         return self._journal.versions()
 
+    def version_after(self, executions: Collection[str]) -> str:
+        """As `JsonFile.version_after`."""
+        return self._journal.version_after(executions)
+
     def related(self) -> Sequence[Recorded]:
         """As `JsonFile.related`."""
         return self._journal.related()

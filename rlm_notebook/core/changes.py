@@ -11,14 +11,23 @@ before it. They belong to one request: another task in the cell begins without a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .node import EDITED, Node
 from .tree import Tree
 
-__all__ = ["Change", "changes_of", "described_changes", "edited_task", "requested_task", "reusable", "version_before"]
+__all__ = [
+    "Change",
+    "changes_in",
+    "changes_of",
+    "described_changes",
+    "edited_task",
+    "requested_task",
+    "reusable",
+    "version_before",
+]
 
 Change = dict[str, Any]
 #: The most nodes that a description names.
@@ -28,7 +37,12 @@ _WORDS = {"edit": "edited at", "retry": "retried at"}
 
 def changes_of(tree: Tree) -> list[Change]:
     """The changes of a recorded run; the file may come from a stranger or an earlier version."""
-    found = tree.settings.get("changes")
+    return changes_in(tree.settings)
+
+
+def changes_in(settings: Mapping[str, Any]) -> list[Change]:
+    """The same for the settings of a run alone."""
+    found = settings.get("changes")
     known = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return [each for each in known if isinstance(each.get("op"), str) and isinstance(each.get("node"), str)]
 

@@ -58,6 +58,10 @@ class VersionedJournal(Protocol):
         """The versions before the present one, newest first."""
         ...
 
+    def version_after(self, executions: Collection[str]) -> str:
+        """The execution id of the newest version that a change of one of these executions made, or ""."""
+        ...
+
     def related(self) -> Sequence[Recorded]:
         """Runs of the same request in other journals, whose results may be reused here."""
         ...

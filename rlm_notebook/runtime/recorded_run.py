@@ -292,6 +292,7 @@ class RecordedInternals:
     successor = None
     versioned = False
     version_before = ""
+    version_undone = ""
 
     @property
     def recorded(self) -> Recorded:

@@ -344,6 +344,19 @@ class RunContext:
         """The execution id of the version that undoing the last change restores, or ""."""
         return version_before(self.changes) if self.versioned else ""
 
+    @property
+    def version_undone(self) -> str:
+        """The execution id of the version that undoing a change left behind, or ""."""
+        journal = self.job.journal
+        if not (self.job.versioned and isinstance(journal, VersionedJournal)):
+            return ""
+        return journal.version_after(self._executions - {""})
+
+    @property
+    def _executions(self) -> set[str]:
+        """Of what is shown. A run that was wholly reused left the document of an earlier execution in place."""
+        return {self.tree.execution, self.recorded.tree.execution if self.recorded is not None else ""}
+
     def edit_version(self, node_id: str, part: str, value: Any) -> RunView:
         """The next version of this run, with another task, plan, result or code of a node.
 
@@ -368,10 +381,8 @@ class RunContext:
         return self._version(fork, {"op": "retry", "node": named, "keys": keys})
 
     def _version(self, fork: Fork, change: Change) -> RunView:
-        # A run that was wholly reused left the document of an earlier execution in place.
-        known = {self.tree.execution, self.recorded.tree.execution if self.recorded is not None else ""}
         change = {**change, "at": self.clock()}
-        return self.in_place(lambda job: self._factory.start_version(job, fork, change, known))
+        return self.in_place(lambda job: self._factory.start_version(job, fork, change, self._executions))
 
     def restored(self, execution: str) -> RunView:
         """The version of this execution, as it is recorded: no model is called."""

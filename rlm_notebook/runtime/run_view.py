@@ -200,6 +200,11 @@ class RunInternals(Protocol):
         ...
 
     @property
+    def version_undone(self) -> str:
+        """The execution id of the version that undoing a change left behind, or ""."""
+        ...
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the run emits its events on. Raises `RuntimeError` for a loaded run: it has none."""
         ...

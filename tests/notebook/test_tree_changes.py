@@ -162,6 +162,14 @@ def test_undo_and_restore_go_back_without_a_call(notebook: Notebook) -> None:
     assert notebook.click("undo")["ok"]
     notebook.agrees_on(FIRST)
     assert "nothing to undo" in notebook.click("undo")["error"]
+    # Forward again, as far as there is something.
+    for answer in ("by hand and the two of 3", "by hand and too"):
+        assert notebook.click("redo")["ok"]
+        notebook.agrees_on(answer)
+    assert "nothing to redo" in notebook.click("redo")["error"]
+    for _ in range(2):
+        notebook.click("undo")
+    notebook.agrees_on(FIRST)
     calls = notebook.calls
     listed = notebook.kernel.value("%rlm versions trip")
     rows = [line.split() for line in listed.splitlines()[:4]]
@@ -177,6 +185,8 @@ def test_undo_and_restore_go_back_without_a_call(notebook: Notebook) -> None:
     notebook.click("edit", "0.0", result="by hand")
     notebook.agrees_on("by hand and the two of 3")
     assert notebook.calls == calls
+    # A change after an undo leaves nothing to go forward to.
+    assert "nothing to redo" in notebook.click("redo")["error"]
 
 
 def test_a_second_click_on_undo_undoes_nothing_else(notebook: Notebook) -> None:
@@ -301,4 +311,6 @@ def test_without_a_file_versions_are_kept_in_memory(kernel: Kernel, tmp_path: Pa
     assert notebook.answer == "by hand and the two of 3"
     assert notebook.click("undo")["ok"]
     assert notebook.answer == FIRST
+    assert notebook.click("redo")["ok"]
+    assert notebook.answer == "by hand and the two of 3"
     assert not (tmp_path / "notebook.rlm").exists()

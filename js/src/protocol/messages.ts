@@ -85,6 +85,8 @@ export interface Run {
   readonly reused_tokens: number;
   readonly cost: number | null;
   readonly calls: number;
+  /** Those of this execution. */
+  readonly calls_now: number;
   readonly budget: Budget;
   readonly model: string;
   /** The code around a task; see `ui/python.ts`. */
@@ -250,6 +252,7 @@ export const EMPTY_RUN: Run = {
   reused_tokens: 0,
   cost: null,
   calls: 0,
+  calls_now: 0,
   budget: {},
   model: "",
   python: { engine: 'RecursiveEngine("offline")', solve: "", note: "" },

@@ -15,7 +15,7 @@ function Progress({ view, complete }: { view: View; complete: number }) {
     <div
       class="rn-progress"
       role="progressbar"
-      aria-label="Tasks done"
+      aria-label="Nodes done"
       aria-valuenow={complete}
       aria-valuemin={0}
       aria-valuemax={tree.size}
@@ -60,13 +60,16 @@ function Cost({ run }: { run: Run }) {
   );
 }
 
+const OVER_ALL = "Over all executions of the run, as in %rlm runs; “now” is this execution";
+
 function Calls({ run }: { run: Run }) {
   const limit = run.budget.calls;
   if (run.calls === 0) return null;
   return (
-    <span class="rn-metric rn-calls">
+    <span class="rn-metric rn-calls" title={OVER_ALL}>
       <b>{run.calls}</b> {limit !== undefined && `of ${limit} `}
       {run.calls === 1 ? "call" : "calls"}
+      {run.calls_now !== run.calls && " in all"}
     </span>
   );
 }
@@ -94,6 +97,9 @@ function Commands({ view }: { view: View }) {
       )}
       {view.can("undo") && (
         <CommandButton view={view} command={{ op: "undo", args: { version: view.run.version } }} label="Undo" busyLabel="Undoing…" icon="undo" hint={`Go back to the version before this change (${clip(view.run.forked)}); no model is called`} />
+      )}
+      {view.can("redo") && (
+        <CommandButton view={view} command={{ op: "redo", args: { version: view.run.version } }} label="Redo" busyLabel="Redoing…" icon="redo" hint="Go forward to the version that was undone; no model is called" />
       )}
       {view.can("cancel") && (
         <CommandButton key="cancel" view={view} command={{ op: "cancel" }} label="Cancel" busyLabel="Cancelling…" icon="stop" look="danger" hint="Cancel the run; finished results are saved" />
@@ -128,15 +134,17 @@ function CollapseButton({ view }: { view: View }) {
       type="button"
       class={`rn-button${collapsed ? "" : " rn-square rn-open"}`}
       aria-expanded={!collapsed}
-      aria-label={collapsed ? "Show tasks" : "Hide tasks"}
-      title={collapsed ? undefined : "Hide tasks"}
+      aria-label={collapsed ? "Show tree" : "Hide tree"}
+      title={collapsed ? undefined : "Hide tree"}
       onClick={toggle}
     >
-      {collapsed && "Show tasks"}
+      {collapsed && "Show tree"}
       <Icon name="unfold" />
     </button>
   );
 }
+
+const TIME = "Time: in which calls were under way, over all executions of the run, as in %rlm runs; “now” is this execution, which the bars show.";
 
 /** As in every view of the run: over all its executions; what this one took is said where it differs. */
 function timeText(view: View): string {
@@ -174,7 +182,7 @@ export function Header({ view }: { view: View }) {
       <span class="rn-pulse" aria-hidden="true" />
       <div class="rn-heading">
         <b>{clip(run.title) || "Recursive run"}</b>
-        <span title={line}>{line}</span>
+        <span title={`${line}\n${TIME}`}>{line}</span>
       </div>
       <div class="rn-glance">
         <Progress view={view} complete={complete} />

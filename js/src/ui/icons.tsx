@@ -15,6 +15,7 @@ export type IconName =
   | "stop"
   | "retry"
   | "undo"
+  | "redo"
   | "copy"
   | "close"
   | "path"
@@ -90,6 +91,12 @@ const SHAPES: Record<IconName, ComponentChild> = {
       <path d="M8.7 4.2 5.6 8.7h2.3l-.6 3.2 3.1-4.6H8.1z" fill="currentColor" />
     </g>
   ),
+  edited: (
+    <g {...OUTLINE} stroke-width="1.4">
+      <circle cx="8" cy="8" r="6.25" />
+      <path d="M5.3 10.7l.4-1.7 4-4 1.3 1.3-4 4z" />
+    </g>
+  ),
   cancelled: (
     <g {...OUTLINE} stroke-width="1.5">
       <circle cx="8" cy="8" r="5.75" />
@@ -121,6 +128,7 @@ const SHAPES: Record<IconName, ComponentChild> = {
   play: <path d="M5 3.4v9.2l7.4-4.6z" fill="currentColor" />,
   stop: <rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor" />,
   undo: <path d="M3.2 6.2h6.3a3.4 3.4 0 0 1 0 6.8H6M5.8 3.4 3 6.2 5.8 9" {...OUTLINE} stroke-width="1.5" />,
+  redo: <path d="M12.8 6.2H6.5a3.4 3.4 0 0 0 0 6.8H10M10.2 3.4 13 6.2 10.2 9" {...OUTLINE} stroke-width="1.5" />,
   retry: <path d="M12.8 8A4.8 4.8 0 1 1 11 4.3M11.3 1.8v2.8H8.5" {...OUTLINE} stroke-width="1.5" />,
   copy: (
     <g {...OUTLINE} stroke-width="1.3">

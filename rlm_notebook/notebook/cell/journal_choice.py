@@ -61,6 +61,9 @@ class FileOrMemory:
     def versions(self) -> list[Recorded]:
         return self._journal.versions()
 
+    def version_after(self, executions: Collection[str]) -> str:
+        return self._journal.version_after(executions)
+
     def related(self) -> list[Recorded]:
         return self._journal.related()
 

@@ -19,7 +19,7 @@ Arguments = Mapping[str, Any]
 
 _OPERATIONS = (
     *("pause", "resume", "cancel", "approve", "reject", "estimate"),
-    *("retry", "edit", "undo", "answer", "preview"),
+    *("retry", "edit", "undo", "redo", "answer", "preview"),
 )
 
 
@@ -75,6 +75,12 @@ def execute(run: RunView, op: Any, node: str | None, arguments: Arguments) -> An
                 raise ConfigurationError("this was undone already; the tree shows the version before it")
             before = internals.version_before
             internals.continue_as(lambda: internals.restored(before))
+        case "redo":
+            if not internals.finished or not (undone := internals.version_undone):
+                raise ConfigurationError("there is nothing to redo in this run")
+            if arguments.get("version", version_of(run)) != version_of(run):
+                raise ConfigurationError("the tree shows another version now; look at it, and press Redo again")
+            internals.continue_as(lambda: internals.restored(undone))
         case "answer":
             if run.status == "done":
                 raise ConfigurationError("this run has its answer already")

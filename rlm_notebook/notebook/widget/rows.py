@@ -134,6 +134,7 @@ def run_row(
         "reused_tokens": reused_tokens(run),
         "cost": usage.cost_usd,
         "calls": usage.calls,
+        "calls_now": run.calls if internals.live else usage.calls,
         "budget": run.internals.budget.to_json(),
         "model": settings_of(run).get("model", ""),
         "notice": " · ".join(filter(None, (notice, _quotes_of(run)))),
@@ -155,7 +156,8 @@ def commands_for(run: RunView) -> list[str]:
     if run.internals.finished:
         can_answer = run.status != "done" and any(node.state == "done" for node in run.tree)
         undo = ["undo"] if run.internals.version_before else []
-        return ["retry", "edit", *(["answer"] if can_answer else []), *undo]
+        redo = ["redo"] if run.internals.version_undone else []
+        return ["retry", "edit", *(["answer"] if can_answer else []), *undo, *redo]
     return _WHILE_RUNNING.get(run.status, ["cancel"])
 
 
