@@ -94,7 +94,7 @@ def _shoot(page: Page, path: Path) -> None:
     page.status("done")
     page.idle()
     cell = page.tab.locator(".jp-CodeCell").nth(1)
-    cell.get_by_text("Show tasks").click()
+    cell.get_by_text("Show tree").click()
     page.tab.wait_for_timeout(800)  # transitions
     cell.screenshot(path=str(path))
     page.close()

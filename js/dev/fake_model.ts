@@ -174,7 +174,7 @@ export class FakeModel implements WidgetModel {
       output: this.#run.output,
       prompt: [{ role: "system", content: "You are a careful analyst." }, { role: "user", content: title }],
       task: title,
-      plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : null,
+      plan: parts.length > 0 ? { decision: "RECURSE", thoughts: "Three sources of evidence differ.", sub_tasks } : node?.decision === "EXECUTE" ? { decision: "EXECUTE", sub_tasks } : null,
       tools: [{ name: "search", arguments: { query: title }, result: "12 results", ok: true, asks: node?.awaiting !== "", started: 21, ended: 23.5 }],
       quotes: this.#run.output.includes("⟦") ? QUOTES : null,
       events: [{ at: 17, type: "planned", text: "3 tasks" }, { at: 66, type: "synthesised", text: "" }],

@@ -175,7 +175,7 @@ def test_what_failed_is_tried_again_during_the_cell(lab: Any, open_notebook: Any
 def test_one_task_and_then_the_run_is_cancelled(lab: Any, open_notebook: Any, host: str) -> None:
     page, wire, path = opened(lab, open_notebook, host, "cancel")
     choose(page, "Map the policies")
-    press(page, "Cancel task")
+    press(page, "Cancel node")
     wire.expect(page, "cancel")
     page.tab.wait_for_selector('.rn [data-state="cancelled"]')
     assert page.running(), "the rest goes on"
@@ -218,7 +218,7 @@ def test_a_reload_comes_back_live_and_two_pages_agree(lab: Any, open_notebook: A
     page.status("done")
     other.status("done")
     for each in (page, other):
-        press(each, "Show tasks")
+        press(each, "Show tree")
     page.tab.wait_for_timeout(500)
     assert page.seen()["states"] == other.seen()["states"]
     assert set(page.seen()["states"]) == {"done"}

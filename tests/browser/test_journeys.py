@@ -64,7 +64,7 @@ def test_one_run_from_its_first_call_to_code(lab: Any, open_notebook: Any, host:
     # An answer with what there is leaves the cause where it was.
     page.tab.locator(".rn").get_by_role("button", name="Answer with what there is", exact=True).first.click()
     page.status("done")
-    unfold = page.tab.locator(".rn").get_by_role("button", name="Show tasks", exact=True)
+    unfold = page.tab.locator(".rn").get_by_role("button", name="Show tree", exact=True)
     if unfold.count():
         unfold.first.click()
     assert "the line is down" in page.tab.locator(".rn [role=row]", has_text="Sea").first.inner_text()
@@ -78,7 +78,7 @@ def test_one_run_from_its_first_call_to_code(lab: Any, open_notebook: Any, host:
     assert "0 calls now" in header(page)
     assert page.tab.locator(".rn-metric", has_text="tokens").first.inner_text() == tokens
     # A task as code, in the next cell.
-    unfold = page.tab.locator(".rn").get_by_role("button", name="Show tasks", exact=True)
+    unfold = page.tab.locator(".rn").get_by_role("button", name="Show tree", exact=True)
     if unfold.count():
         unfold.first.click()
     page.tab.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; } }")

@@ -84,7 +84,7 @@ class Tutorial:
         tree = self.tab.locator(".rn[data-status]").first
         # The notebook has scrolled on to its last cell.
         tree.scroll_into_view_if_needed()
-        if (folded := tree.get_by_text("Show tasks")).count():
+        if (folded := tree.get_by_text("Show tree")).count():
             folded.click()
         tree.locator("[data-state]").nth(index).click()
         tree.locator("[role=tabpanel]").wait_for()

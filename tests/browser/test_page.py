@@ -131,7 +131,7 @@ def test_without_scripts_the_page_is_read_as_text(browser: Any, page_file: Path)
 def test_the_page_searches_what_it_holds(tab: Any, page_file: Path) -> None:
     tab.goto((page_file / "recorded.html").as_uri())
     tab.wait_for_selector(".rn-panel:has-text('12 GWh')")
-    tab.get_by_label("Search tasks").fill("growing 12")
+    tab.get_by_label("Search nodes").fill("growing 12")
     tab.wait_for_selector('[data-node-id="0.0"] .rn-hit mark')
     assert tab.locator('[data-node-id="0.0"] .rn-hit b').inner_text() == "output"
     assert tab.locator('[data-node-id="0.1.0"]').count() == 0

@@ -54,7 +54,7 @@ def opened(lab: Any, open_notebook: Any, name: str, host: str, *cells: str) -> A
     page.run_all()
     page.status("done")
     page.idle()
-    shown = page.tab.locator('.rn [aria-label="Show tasks"]').first
+    shown = page.tab.locator('.rn [aria-label="Show tree"]').first
     shown.click()
     page.tab.wait_for_selector('[data-node-id="0.0"]')
     return page
@@ -198,7 +198,7 @@ def test_a_click_on_a_citation_shows_the_passage_in_its_surroundings(lab: Any, o
     below = page.tab.locator(".jp-RenderedMarkdown").last.inner_text()
     assert "“The bridge was not able to carry heavy loads”¹" in below
     assert "¹ harbour.md §Results, verified" in below
-    page.tab.locator('.rn [aria-label="Show tasks"]').first.click()
+    page.tab.locator('.rn [aria-label="Show tree"]').first.click()
     pane = details(page, "0")
     citations = pane.locator(".rn-panel .rn-quote .rn-reference")
     assert citations.count() == 3
@@ -245,7 +245,7 @@ def test_the_search_finds_words_in_whole_outputs_and_ids_and_says_where(
     page = opened(lab, open_notebook, "search", host, CELL)
     rows = page.tab.locator(".rn-rows [data-node-id]")
     assert page.tab.locator('[data-node-id="0.3"] .rn-id').inner_text() == "0.3"
-    field = page.tab.get_by_label("Search tasks")
+    field = page.tab.get_by_label("Search nodes")
     field.fill("SLOWLY turbines")
     page.tab.wait_for_selector('[data-node-id="0.3"] .rn-hit mark')
     assert page.tab.locator('[data-node-id="0.3"] .rn-hit b').inner_text() == "output"
@@ -260,7 +260,7 @@ def test_the_search_finds_words_in_whole_outputs_and_ids_and_says_where(
     page.tab.wait_for_selector('[data-node-id="0.2"]')
     assert page.tab.locator('[data-node-id="0.3"]').count() == 0
     field.fill("zebra")
-    page.tab.wait_for_selector(".rn-nothing:has-text('No task has “zebra” in its title, output, prompt or id.')")
+    page.tab.wait_for_selector(".rn-nothing:has-text('No node has “zebra” in its title, output, prompt or id.')")
     assert violations(page) == []
     field.press("Escape")
     page.tab.wait_for_selector('[data-node-id="0.3"]')
@@ -285,7 +285,7 @@ def test_two_runs_are_compared_side_by_side(lab: Any, open_notebook: Any, host: 
 
     page.tab.locator(".jp-CodeCell").nth(2).scroll_into_view_if_needed()
     second = page.output(2)
-    second.locator('[aria-label="Show tasks"]').click()
+    second.locator('[aria-label="Show tree"]').click()
     second.get_by_role("button", name="Compare").click()
     second.locator(".rn-pairs").wait_for()
     assert second.locator("select").input_value() == "demo"

@@ -55,7 +55,7 @@ def edit(page: Any, title: str, result: str) -> None:
 
 
 def unfold(page: Any) -> None:
-    show = page.tab.locator(".rn").get_by_role("button", name="Show tasks", exact=True)
+    show = page.tab.locator(".rn").get_by_role("button", name="Show tree", exact=True)
     if show.count():
         show.first.click()
 

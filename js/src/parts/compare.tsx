@@ -94,7 +94,7 @@ function Summary({ compared }: { compared: Compared }) {
   const counts = [`${changed} changed`, added > 0 && `${added} added`, removed > 0 && `${removed} removed`, `${reused} reused`];
   return (
     <p role="status">
-      <b>{changed + added + removed === 0 ? "The same tasks and results" : counts.filter(Boolean).join(", ")}</b> · {plural(compared.old.calls, "call")} and{" "}
+      <b>{changed + added + removed === 0 ? "The same nodes and results" : counts.filter(Boolean).join(", ")}</b> · {plural(compared.old.calls, "call")} and{" "}
       {plural(compared.new.calls, "call")} · cost {costOf(compared.old.cost)} and {costOf(compared.new.cost)} ({difference(compared.old.cost, compared.new.cost)})
     </p>
   );
@@ -189,7 +189,7 @@ function Pairs({ view, compared, withRun, onlyChanges }: { view: View; compared:
   const rows = onlyChanges ? withAncestors(compared.rows) : compared.rows;
   const names = [compared.old.name, `${compared.new.name} (shown here)`] as const;
   return (
-    <table class="rn-pairs" aria-label="Two runs, task by task">
+    <table class="rn-pairs" aria-label="Two runs, node by node">
       <thead>
         <tr>
           <th scope="col">Task</th>
@@ -282,7 +282,7 @@ export function Compare({ view }: { view: View }) {
       {compared.error !== "" && <p class="rn-nothing">{compared.error}</p>}
       {data && <Pairs key={withRun} view={view} compared={data as unknown as Compared} withRun={withRun} onlyChanges={onlyChanges} />}
       {data && (data as unknown as Compared).omitted > 0 && (
-        <p class="rn-nothing">{plural((data as unknown as Compared).omitted, "task")} of these large runs are left out, those that are the same first.</p>
+        <p class="rn-nothing">{plural((data as unknown as Compared).omitted, "node")} of these large runs are left out, those that are the same first.</p>
       )}
     </>
   );

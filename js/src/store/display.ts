@@ -1,25 +1,29 @@
 /**
- * What a node is shown as: its state, except that a result which cost nothing shows where it came from.
+ * What a node is shown as: its state, except that a result which no model gave for it shows where it came from.
  */
 import type { NodeState, TreeNode } from "../protocol/messages";
 
-export type DisplayState = NodeState | "cached" | "reused";
+export type DisplayState = NodeState | "cached" | "reused" | "edited";
 
 /**
  * A node that has started and waits (for admission, the next attempt, an approval) is not at work; one whose plan was
  * rejected is planned again.
  */
 export function displayState(node: TreeNode): DisplayState {
+  if (node.state === "done" && isAnsweredByHand(node)) return "edited";
   if (node.state === "done" && node.mark !== "") return node.mark === "replayed" ? "reused" : "cached";
   if (node.state === "waiting" && node.decision === null && node.phases.at(-1)?.[0] === "plan") return "planning";
   return isActive(node) && node.phases.at(-1)?.[0] === "wait" ? "waiting" : node.state;
 }
 
+/** Whether a person wrote its result; one whose task or plan was edited has its result from a model. */
+export const isAnsweredByHand = ({ edited }: TreeNode): boolean => edited.includes("result");
+
 const FINISHED: ReadonlySet<NodeState> = new Set(["done", "failed", "cancelled", "superseded"]);
 const ACTIVE: ReadonlySet<NodeState> = new Set(["planning", "running", "synthesizing"]);
 
 /** Whether a state counts as done, wherever the answer came from. */
-export const COMPLETE: readonly DisplayState[] = ["done", "reused", "cached"];
+export const COMPLETE: readonly DisplayState[] = ["done", "reused", "cached", "edited"];
 
 export const isFinished = (node: TreeNode): boolean => FINISHED.has(node.state);
 export const isActive = (node: TreeNode): boolean => ACTIVE.has(node.state);
@@ -73,6 +77,7 @@ export const STATE_GROUPS: readonly StateGroup[] = [
   { name: "done", icon: "done", states: ["done"] },
   { name: "reused", icon: "reused", states: ["reused"] },
   { name: "cached", icon: "cached", states: ["cached"] },
+  { name: "edited", icon: "edited", states: ["edited"] },
   { name: "active", icon: "running", states: ["running", "planning", "synthesizing"] },
   { name: "waiting", icon: "waiting", states: ["waiting"] },
   { name: "pending", icon: "pending", states: ["pending"] },
@@ -86,6 +91,7 @@ export const PROGRESS_ORDER: readonly DisplayState[] = [
   "done",
   "reused",
   "cached",
+  "edited",
   "running",
   "synthesizing",
   "planning",

@@ -60,13 +60,13 @@ export function Actions({ view, node }: { view: View; node: TreeNode }) {
         <DialogButton label={asksForTools(node) ? "Review calls" : "Review plan"} icon="approve" primary open={() => view.openDialog({ kind: "approve", id, tools: asksForTools(node) })} />
       )}
       {finished && view.can("retry") && (
-        <CommandButton view={view} command={{ op: "retry", id }} label="Retry" busyLabel="Retrying…" icon="retry" hint="Run this task again, and the tasks that depend on it" />
+        <CommandButton view={view} command={{ op: "retry", id }} label="Retry" busyLabel="Retrying…" icon="retry" hint="Run this node again, and the nodes that depend on it" />
       )}
       {view.can("edit") && (
         <DialogButton label="Edit & re-run" icon="edit" open={() => view.openDialog({ kind: "edit", id })} />
       )}
       {!finished && view.can("cancel") && (
-        <CommandButton view={view} command={{ op: "cancel", id }} label="Cancel task" busyLabel="Cancelling…" icon="stop" look="danger" hint="Cancel this task; the others continue" />
+        <CommandButton view={view} command={{ op: "cancel", id }} label="Cancel node" busyLabel="Cancelling…" icon="stop" look="danger" hint="Cancel this node; the others continue" />
       )}
       <CopyButton key={`output ${id}`} name="Copy output" icon="copy" text={outputOf(view, node)} />
       <CopyButton

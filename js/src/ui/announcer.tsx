@@ -12,7 +12,7 @@ export function progressSentence(view: View): string {
   const complete = COMPLETE.reduce((sum, state) => sum + tree.count(state), 0);
   const failed = tree.count("failed");
   const failures = failed > 0 ? `, ${failed} failed` : "";
-  return `Run ${run.status}: ${complete} of ${plural(tree.size, "task")} done${failures}.`;
+  return `Run ${run.status}: ${complete} of ${plural(tree.size, "node")} done${failures}.`;
 }
 
 export function Announcer({ view }: { view: View }) {

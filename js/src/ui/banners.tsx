@@ -90,7 +90,7 @@ function WaysOn({ view }: { view: View }) {
   const failed = view.tree.count("failed");
   const cancelled = view.tree.count("cancelled");
   const causes = failed > 0 ? ": " + causesText(view) : "";
-  const counts = [failed > 0 && `${plural(failed, "task")} failed${causes}`, cancelled > 0 && `${plural(cancelled, "task")} cancelled`];
+  const counts = [failed > 0 && `${plural(failed, "node")} failed${causes}`, cancelled > 0 && `${plural(cancelled, "node")} cancelled`];
   const facts = counts.filter((count) => count !== false).join(", ") || `the run is ${view.run.status}`;
   const show = (): void => {
     const id = firstFailure(view);

@@ -90,7 +90,7 @@ function labelStyle(place: LabelPlace, start: number, stop: number, now: number)
 export function Bar({ node, now, axis, place, dimmed }: BarProperties) {
   const start = nodeStart(node);
   const stop = nodeEnd(node, now);
-  if (start === null || stop === null) return node.note ? <span class="rn-bar-label">{clip(noteOf(node))}</span> : null;
+  if (start === null || stop === null) return node.note !== node.edited ? <span class="rn-bar-label">{clip(noteOf(node))}</span> : null;
   const from = axis.share(start);
   const length = axis.share(stop) - from;
   return (

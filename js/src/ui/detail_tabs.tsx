@@ -66,7 +66,7 @@ function Prompt({ data }: { data: unknown }) {
 }
 
 function Plan({ data }: { data: unknown }) {
-  return isRecord(data) ? <Value value={data} /> : <Empty>This task was not planned.</Empty>;
+  return isRecord(data) ? <Value value={data} /> : <Empty>This node was not planned.</Empty>;
 }
 
 function toolDuration(call: Record<string, unknown>): string {

@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { isRecord, TAB_FIELDS, type DetailField, type TabField, type TreeNode } from "../protocol/messages";
 import { nodeEnd, nodeStart, phaseEnd } from "../store/critical_path";
 import { versionOf } from "../store/details";
-import { displayState, isFinished, noteOf } from "../store/display";
+import { displayState, isAnsweredByHand, isFinished, noteOf } from "../store/display";
 import type { Tree } from "../store/tree";
 import type { View } from "../store/view";
 import { Actions } from "./actions";
@@ -38,14 +38,20 @@ function Chips({ view, node }: { view: View; node: TreeNode }) {
   const isCritical = view.showsCriticalPath.value && view.critical.value.ids.has(node.id);
   return (
     <div class="rn-chips">
-      <span class="rn-chip" title={`The id of the task: [${node.id}] in a text leads here`}>
+      <span class="rn-chip" title={`The id of the node: [${node.id}] in a text leads here`}>
         {node.id}
       </span>
       <span class={`rn-chip rn-chip-${state}`}>
         <Icon name={state} size={12} />
         {state}
       </span>
-      {node.decision && (
+      {node.edited !== "" && state !== "edited" && (
+        <span class="rn-chip rn-chip-edited">
+          <Icon name="edit" size={12} />
+          edited
+        </span>
+      )}
+      {node.decision && !isAnsweredByHand(node) && (
         <span class="rn-chip rn-chip-planning">
           <Icon name={node.decision === "RECURSE" ? "recurse" : "execute"} size={12} />
           {node.decision.toLowerCase()}
@@ -116,7 +122,7 @@ function Facts({ view, node }: { view: View; node: TreeNode }) {
         <span> out</span>
       </Fact>
       <Fact name="Cost">{node.cost === null ? "–" : formatCost(node.cost)}</Fact>
-      <Fact name="Subtree">{below > 0 ? plural(below, "task") : "leaf"}</Fact>
+      <Fact name="Subtree">{below > 0 ? plural(below, "node") : "leaf"}</Fact>
       <Fact name="Agent">
         {clip(node.agent)} {node.model !== "" && <span>· {clip(node.model)}</span>}
       </Fact>
@@ -240,7 +246,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
     else close(event);
   };
   return (
-    <aside class="rn-details" aria-label="Details of the selected task" onKeyDown={onKeyDown}>
+    <aside class="rn-details" aria-label="Details of the selected node" onKeyDown={onKeyDown}>
       <PaneEdge view={view} />
       <PaneButtons view={view} close={close} />
       <Crumbs view={view} node={node} />
@@ -248,7 +254,7 @@ function NodeDetails({ view, node }: { view: View; node: TreeNode }) {
         <LinkedText text={clip(node.title)} />
       </h3>
       <Chips view={view} node={node} />
-      {node.note !== "" && (
+      {node.note !== "" && node.note !== node.edited && (
         <p class={`rn-note rn-note-${node.state}`} dir="auto">
           <LinkedText text={clip(noteOf(node), 4000)} />
         </p>
@@ -303,8 +309,8 @@ export function Details({ view }: { view: View }) {
   if (node) return <NodeDetails view={view} node={node} />;
   if (id === null) return null;
   return (
-    <aside class="rn-details" aria-label="Details of the selected task">
-      <p class="rn-nothing">Task {id} is not there yet.</p>
+    <aside class="rn-details" aria-label="Details of the selected node">
+      <p class="rn-nothing">Node {id} is not there yet.</p>
     </aside>
   );
 }

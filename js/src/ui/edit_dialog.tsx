@@ -19,10 +19,10 @@ const MOST_LISTED = 8;
 const PART_NAMES: Record<Part, string> = { task: "Task", plan: "Plan", result: "Result", code: "Cells" };
 const PARTS = Object.keys(PART_NAMES) as Part[];
 const PART_HINTS: Record<Part, string> = {
-  task: "The text of the task. It is planned and answered again, and so are the tasks that depend on it.",
+  task: "The text of the task. It is planned and answered again, and so are the nodes that depend on it.",
   plan: "The sub-tasks. Those that stay the same are reused; new and changed ones run.",
   code: "The cells of the code. Those before a changed one run again, and what they asked is reused; the cells after it are written anew.",
-  result: "Your answer, which replaces the model's. The tasks that depend on it run again; this task does not.",
+  result: "Your answer, which replaces the model's. The nodes that depend on it run again; this node does not.",
 };
 
 interface Texts {
@@ -109,7 +109,7 @@ function RunAgain({ view, data }: { view: View; data: Record<string, unknown> })
   return (
     <>
       <p>
-        <b>{plural(ids.length, "task")}</b> {ids.length === 1 ? "runs" : "run"} again · <Estimate data={data} />
+        <b>{plural(ids.length, "node")}</b> {ids.length === 1 ? "runs" : "run"} again · <Estimate data={data} />
       </p>
       <ul>
         {ids.slice(0, MOST_LISTED).map((id) => (

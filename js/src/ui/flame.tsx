@@ -234,7 +234,7 @@ export function Flame({ view, theme }: { view: View; theme: string }) {
           ref={canvas}
           style={{ height: `${size.height}px` }}
           role="img"
-          aria-label={`${plural(layout.spans.length, "task")} over ${formatDuration(view.worked.value)}, each below the one it is a part of. The tree shows the same, for the keyboard.`}
+          aria-label={`${plural(layout.spans.length, "node")} over ${formatDuration(view.worked.value)}, each below the one it is a part of. The tree shows the same, for the keyboard.`}
           onClick={choose}
           onMouseMove={name}
         />

@@ -7,6 +7,7 @@ const LEGEND = [
   ["wait", "wait"],
   ["execute", "execute"],
   ["synthesize", "synthesise"],
+  ["replayed", "reused"],
 ] as const;
 
 function Keys() {
@@ -42,12 +43,18 @@ export function Footer({ view }: { view: View }) {
   const { peak, mean } = view.parallelism.value;
   return (
     <footer class="rn-footer">
-      {LEGEND.map(([kind, name]) => (
+      {LEGEND.filter(([kind]) => kind !== "replayed" || view.tree.count("reused") > 0).map(([kind, name]) => (
         <span class="rn-legend">
           <i class={`rn-swatch rn-phase-${kind}`} />
           {name}
         </span>
       ))}
+      {view.tree.count("edited") > 0 && (
+        <span class="rn-legend">
+          <i class="rn-swatch" style={{ "--rn-color": "var(--rn-edited)" }} />
+          edited
+        </span>
+      )}
       {view.showsCriticalPath.value && (
         <span class="rn-legend" title="The steps that decided how long the run takes: only a shorter one makes it faster">
           <i class="rn-swatch rn-swatch-critical" />
@@ -61,7 +68,7 @@ export function Footer({ view }: { view: View }) {
         </span>
       )}
       <span class="rn-space" />
-      <span title="Tasks at work at once, at most and on average; while a tool of it works, a task does too">
+      <span title="Nodes at work at once, at most and on average; while a tool of it works, a node does too">
         peak {peak} parallel · mean {mean.toFixed(1)}
       </span>
       <Saved path={view.run.checkpoint} />

@@ -204,10 +204,10 @@ function NothingFound({ view }: { view: View }) {
   return (
     <div class="rn-nothing" role="row">
       <p role="gridcell">
-        {asking ? "Searching…" : words.value.length === 0 ? "No task is in the chosen states." : `No task has ${what} in its ${where}${states.value.size > 0 ? " and is in the chosen states" : ""}.`}{" "}
+        {asking ? "Searching…" : words.value.length === 0 ? "No node is in the chosen states." : `No node has ${what} in its ${where}${states.value.size > 0 ? " and is in the chosen states" : ""}.`}{" "}
         {!asking && (
           <button type="button" class="rn-button" onClick={() => view.clearFilter()}>
-            Show all tasks
+            Show all nodes
           </button>
         )}
       </p>
@@ -249,7 +249,7 @@ export function Grid({ view, theme, focusSearch }: { view: View; theme: string; 
       class={`rn-grid${columnsLeftOut(view)}`}
       ref={grid}
       role="treegrid"
-      aria-label="Tasks"
+      aria-label="Nodes"
       aria-rowcount={rows.length + 1}
       tabIndex={rows.length === 0 ? 0 : undefined}
       onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}

@@ -6,13 +6,13 @@ import { Dialog } from "./dialog";
 import { StateIcon } from "./icons";
 
 const KEYS: readonly (readonly [keys: string, meaning: string])[] = [
-  ["↑ ↓", "previous and next task"],
+  ["↑ ↓", "previous and next node"],
   ["→", "open the branch, then go into it"],
   ["←", "close the branch, then go up"],
-  ["Home End PgUp PgDn", "first and last task, a page up or down"],
+  ["Home End PgUp PgDn", "first and last node, a page up or down"],
   ["* ", "open all branches of this level"],
-  ["Enter", "details of the task"],
-  ["a b c …", "go to the next task that begins so"],
+  ["Enter", "details of the node"],
+  ["a b c …", "go to the next node that begins so"],
   ["/", "search"],
   ["[ ]", "previous and next failure"],
   ["c", "critical path on or off"],
@@ -29,6 +29,7 @@ const STATES: readonly (readonly [DisplayState, string])[] = [
   ["done", "done"],
   ["reused", "reused from the run's file, at no cost"],
   ["cached", "from a cache, at no cost"],
+  ["edited", "its result was written by a person"],
   ["failed", "failed"],
   ["cancelled", "cancelled"],
   ["superseded", "superseded by another plan"],
@@ -91,7 +92,7 @@ export function HelpDialog({ view }: { view: View }) {
               <dt>
                 <i class="rn-swatch rn-swatch-critical" />
               </dt>
-              <dd>critical path: the chain of tasks that determines the duration of the run</dd>
+              <dd>critical path: the chain of nodes that determines the duration of the run</dd>
             </div>
           </dl>
         </section>

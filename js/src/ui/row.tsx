@@ -108,7 +108,7 @@ function Found({ hit: [, field, excerpt], words }: { hit: Hit; words: RegExp | n
 function ChildCount({ complete, total, queries }: { complete: number; total: number; queries: string }) {
   if (total === 0) return null;
   return (
-    <span class="rn-children" title={`${complete} of ${plural(total, "subtask")} done`}>
+    <span class="rn-children" title={`${complete} of ${plural(total, "sub-task")} done`}>
       <span class="rn-pie" style={{ "--share": complete / total }} />
       {complete}/{total} {queries}
     </span>
@@ -131,7 +131,7 @@ function Edited({ what }: { what: string }) {
   return (
     <span class="rn-edited" title={clip(what)}>
       <Icon name="edit" size={11} />
-      <span class="rn-hidden">{clip(what)}</span>
+      <span>edited</span>
     </span>
   );
 }

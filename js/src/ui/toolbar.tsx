@@ -21,8 +21,8 @@ function Search({ view, input }: { view: View; input: RefObject<HTMLInputElement
         type="text"
         dir="auto"
         placeholder="Search titles, outputs, prompts, ids"
-        title="Words in any order; &quot;quoted words&quot; belong together; [0.2] is a task"
-        aria-label="Search tasks"
+        title="Words in any order; &quot;quoted words&quot; belong together; [0.2] is a node"
+        aria-label="Search nodes"
         value={view.query.value}
         onInput={(event) => view.setQuery(event.currentTarget.value)}
         onKeyDown={leave}
@@ -60,7 +60,7 @@ function Chip({ view, group, count }: { view: View; group: StateGroup; count: nu
       type="button"
       class={`rn-filter rn-filter-${group.icon}`}
       aria-pressed={pressed}
-      title={`Show only ${group.name} tasks`}
+      title={`Show only ${group.name} nodes`}
       onClick={() => view.toggleStates(group.states)}
     >
       <StateIcon state={group.icon} size={13} />

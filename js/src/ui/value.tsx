@@ -33,8 +33,10 @@ export function Value({ value, depth = 0 }: { value: unknown; depth?: number }) 
   return isRecord(value) ? <Fields record={value} depth={depth} /> : <code>{String(value)}</code>;
 }
 
+const isEmpty = (value: unknown): boolean => value === null || value === "" || (Array.isArray(value) && value.length === 0);
+
 function Fields({ record, depth }: { record: Record<string, unknown>; depth: number }) {
-  const entries = Object.entries(record).filter(([, value]) => value !== null && value !== "");
+  const entries = Object.entries(record).filter(([, value]) => !isEmpty(value));
   return (
     <>
       <dl class="rn-value">

@@ -24,7 +24,7 @@ const reading = (text, arrange) => [
 ];
 
 const search = async (page, words, selector) => {
-  await page.fill('[aria-label="Search tasks"]', words);
+  await page.fill('[aria-label="Search nodes"]', words);
   await page.waitForSelector(selector);
 };
 

@@ -40,7 +40,7 @@ describe("edit and re-run", () => {
     expect(button("Run again")?.getAttribute("aria-disabled")).toBe("true");
 
     write(dialog()?.querySelector("textarea"), "Energy density, in Wh/kg");
-    await vi.waitFor(() => expect(preview()).toContain("4 tasks run again · about 8 calls · 12k tokens · $0.044"));
+    await vi.waitFor(() => expect(preview()).toContain("4 nodes run again · about 8 calls · 12k tokens · $0.044"));
     expect(preview()).toContain("Compare storage chemistries");
     expect(commands("edit")).toEqual([]);
 
@@ -245,11 +245,11 @@ describe("after a failure", () => {
 
   it("what was wrong is said, and tasks that were only cancelled did not fail", async () => {
     const { el, button, model } = await openedAt("0");
-    expect(el.querySelector(".rn-banner")?.textContent).toContain("1 task failed: HTTP 429 ×3");
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("1 node failed: HTTP 429 ×3");
     model.frame([["p", "0.2.2.2", { state: "cancelled" }]]);
     await vi.waitFor(() => expect(button("Run the cancelled again")).toBeDefined());
     expect(button("Retry all failed")).toBeUndefined();
-    expect(el.querySelector(".rn-banner")?.textContent).toContain("2 tasks cancelled");
+    expect(el.querySelector(".rn-banner")?.textContent).toContain("2 nodes cancelled");
   });
 
   it("the reason is one click away", async () => {
@@ -276,7 +276,7 @@ describe("a copy without a kernel", () => {
 describe("a node that is at work", () => {
   it("can be cancelled alone", async () => {
     const { button, commands, row } = await openedAt("0.2.2.3", {});
-    button("Cancel task")?.click();
+    button("Cancel node")?.click();
 
     expect(commands("cancel")).toMatchObject([{ id: "0.2.2.3" }]);
     await vi.waitFor(() => expect(row("0.2.2.3")?.dataset["state"]).toBe("cancelled"));

@@ -99,8 +99,8 @@ describe("the search", () => {
     const { el, row, button } = await mount();
     type(el, "zebra");
 
-    await vi.waitFor(() => expect(el.querySelector(".rn-nothing")?.textContent).toContain("No task has “zebra” in its title, output, prompt or id."));
-    button("Show all tasks")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-nothing")?.textContent).toContain("No node has “zebra” in its title, output, prompt or id."));
+    button("Show all nodes")?.click();
     await vi.waitFor(() => expect(row("0.1")).not.toBeNull());
   });
 

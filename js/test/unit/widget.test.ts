@@ -37,7 +37,7 @@ describe("the widget", () => {
 
     await model.restart({ status: "running" }, [node("0", { title: "Again" })]);
     await vi.waitFor(() => expect(row("0")?.textContent).toContain("Again"));
-    expect(details()).toContain("Task 0.0.1 is not there yet");
+    expect(details()).toContain("Node 0.0.1 is not there yet");
     model.frame([["a", { ...node("0.0") }], ["a", { ...node("0.0.1", { title: "The same" }) }]]);
     await vi.waitFor(() => expect(details()).toContain("The same"));
 
@@ -118,8 +118,61 @@ describe("the header", () => {
   it("says of a run that it was reused although it is folded", async () => {
     const { root, button } = await mount({ run: { status: "done", elapsed: 9, notice: "reused from 3 days ago" } });
 
-    await vi.waitFor(() => expect(button("Show tasks")).toBeDefined());
+    await vi.waitFor(() => expect(button("Show tree")).toBeDefined());
     expect(root.querySelector(".rn-header")?.textContent).toContain("reused from 3 days ago");
+  });
+});
+
+describe("the calls", () => {
+  it("are named as those of all executions where this one made others", async () => {
+    const calls = async (calls_now: number) =>
+      (await mount({ run: { status: "done", calls: 8, calls_now, notice: "reused from just now, 0 calls now" } })).root.querySelector(".rn-calls")?.textContent;
+    expect(await calls(0)).toBe("8 calls in all");
+    expect(await calls(8)).toBe("8 calls");
+  });
+});
+
+describe("a node whose result was edited", () => {
+  const edited = node("0.0", { state: "done", mark: "replayed", decision: "EXECUTE", edited: "result edited by hand", note: "result edited by hand" });
+  const planned = node("0.1", { state: "done", edited: "task edited by hand", note: "task edited by hand" });
+  const nodes = [node("0", { state: "done" }), edited, planned];
+
+  it("is edited, and neither reused nor executed", async () => {
+    const { el, row } = await mount({ nodes });
+    expect(row("0.0")?.className).toContain("rn-row-edited");
+    expect(row("0.0")?.textContent).toContain("edited");
+    expect(el.querySelector(".rn-filters")?.textContent).toContain("edited");
+    expect(el.querySelector(".rn-footer")?.textContent).toContain("edited");
+    row("0.0")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-chips")?.textContent).toBe("0.0edited"));
+  });
+
+  it("differs from one whose task was edited, which a model answered", async () => {
+    const { el, row } = await mount({ nodes });
+    expect(row("0.1")?.className).toContain("rn-row-done");
+    expect(row("0.1")?.querySelector(".rn-edited")?.textContent).toBe("edited");
+    row("0.1")?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-chips")?.textContent).toBe("0.1doneedited"));
+  });
+});
+
+describe("the legend", () => {
+  it("has what the bars have: reused only if something was", async () => {
+    const legend = async (mark: "" | "replayed") =>
+      (await mount({ nodes: [node("0", { state: "done", mark })] })).el.querySelector(".rn-footer")?.textContent;
+    expect(await legend("replayed")).toContain("reused");
+    expect(await legend("")).not.toContain("reused");
+  });
+});
+
+describe("the plan of a leaf", () => {
+  it("has no empty field", async () => {
+    const { el, row } = await mount({ nodes: [node("0", { state: "done", decision: "EXECUTE" })] });
+    row("0")?.click();
+    await vi.waitFor(() => expect(el.querySelector('[data-tab="plan"]')).not.toBeNull());
+    el.querySelector<HTMLElement>('[data-tab="plan"]')?.click();
+    await vi.waitFor(() => expect(el.querySelector(".rn-panel")?.textContent).toContain("EXECUTE"));
+    expect(el.querySelector(".rn-panel")?.textContent).not.toContain("sub tasks");
   });
 });
 
@@ -166,6 +219,15 @@ describe("commands", () => {
   });
 });
 
+describe("undo and redo", () => {
+  it("name the version that was shown", async () => {
+    const { model, button } = await mount({ run: { status: "done", can: ["redo"], version: "v1", forked: "" } });
+    expect(button("Undo")).toBeUndefined();
+    button("Redo")?.click();
+    expect(model.sent.at(-1)).toMatchObject({ t: "cmd", op: "redo", args: { version: "v1" } });
+  });
+});
+
 describe("a finished run", () => {
   it("folds to its header, and a button unfolds it", async () => {
     const { model, root, button, row } = await mount();
@@ -173,7 +235,7 @@ describe("a finished run", () => {
     await vi.waitFor(() => expect(root.dataset["status"]).toBe("done"));
 
     expect(row("0")).toBeNull();
-    button("Show tasks")?.click();
+    button("Show tree")?.click();
     await vi.waitFor(() => expect(row("0")).not.toBeNull());
   });
 

@@ -62,7 +62,7 @@ widget.render({ model, el: place });
 
 /* In a notebook the answer follows, so a run that is over folds; here the tree is all there is, and shows the answer. */
 const unfolding = new MutationObserver(() => {
-  const folded = place.querySelector("[aria-label='Show tasks']");
+  const folded = place.querySelector("[aria-label='Show tree']");
   if (!folded) return;
   unfolding.disconnect();
   folded.click();

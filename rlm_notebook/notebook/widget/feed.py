@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.events import CellWritten, Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
+from ...core.node import EDITED
 from ...core.tree import Node, NodeState
 from ...runtime.run_view import RunView
 from ...views.answer import cut_off_answers
@@ -164,7 +165,7 @@ class Feed:
     def _reuse(self) -> str:
         """How much of a finished run was reused, and the calls of this execution: the header counts those of all."""
         living = [node for node in self._run.tree if node.state is not NodeState.SUPERSEDED]
-        reused = sum(node.mark == "replayed" for node in living)
+        reused = sum(node.mark == "replayed" and EDITED not in node.metadata for node in living)
         part = self._age or (f"{reused} of {len(living)} nodes reused" if reused else "")
         calls = self._run.calls
         if not self._run.internals.live or not (part or calls < self._run.usage.calls):
