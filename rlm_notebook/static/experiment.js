@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:019e6d5b0fcd1a0c4a2e65a358a98476bb0fb71ae027106e2e37f55bd53b5cb0 */
+/* rlm_notebook widget, experiment, sources sha256:8c1959b7964815c0b754ba83b12f4837aded0b6ea856bda4fcaaef84e9e4e3dc */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
