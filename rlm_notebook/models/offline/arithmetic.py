@@ -28,17 +28,14 @@ def calculate(instruction: str) -> str | None:
     commanded = match is not None and match["lead"].lower() in _COMMANDS
     # "Calculate open('x').read()": code is refused with a reason, instead of being left to the rules for prose.
     is_code = re.search(r"__|\w\(|\w\.\w+\(|\d\s*\*\*", expression) is not None and len(expression.split()) <= 12
-    if not _is_sum(expression) and not (commanded and is_code):
+    named = re.sub(r"\b(?:sqrt|abs|round|min|max|mean|sum|product|log|exp|pi)\b", "", expression)
+    has_operation = re.search(r"\d\s*(?:[-+*/%]|\*\*)\s*[\d(.]|\)\s*[-+*/%]|\b[a-z]+\(", expression) is not None
+    is_sum = has_operation and _NUMBERS_ONLY.fullmatch(named or "1") is not None
+    if not is_sum and not (commanded and is_code):
         return None
     if len(expression) > _LONGEST:
         return f"I did not calculate this: an expression of {len(expression)} characters; at most {_LONGEST} are read."
     return _value(expression)
-
-
-def _is_sum(expression: str) -> bool:
-    named = re.sub(r"\b(?:sqrt|abs|round|min|max|mean|sum|product|log|exp|pi)\b", "", expression)
-    has_operation = bool(re.search(r"\d\s*(?:[-+*/%]|\*\*)\s*[\d(.]|\)\s*[-+*/%]|\b[a-z]+\(", expression))
-    return has_operation and bool(_NUMBERS_ONLY.fullmatch(named or "1"))
 
 
 _WORDED: tuple[tuple[str, str], ...] = (

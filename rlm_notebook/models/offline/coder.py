@@ -121,9 +121,12 @@ def is_understood(task: str) -> bool:
 def write(facts: NodeFacts, written: int, last: str) -> str:
     """The next reply: a thought and a cell. `written` replies came before, `last` is what came of the last cell."""
     instruction = read_task(facts.task).instruction or facts.task
-    name = _variable(instruction, facts)
     if written == 0:
-        return _reply("First I look at the data.", _LOOK.format(name=name))
+        # At the variable that the task names, else the first; without any, at the task's own text.
+        names = [reference.split(" (", 1)[0] for reference in facts.references]
+        named = [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", instruction)]
+        chosen = (named or names or ["context"])[0]
+        return _reply("First I look at the data.", _LOOK.format(name=chosen if chosen.isidentifier() else "context"))
     wanted = _read(instruction)
     if written == 1:
         thought, code = _program(wanted, instruction)
@@ -148,14 +151,6 @@ def _read(instruction: str) -> _Wanted:
         contains=contains,
         sections=_SECTIONS.search(instruction) is not None,
     )
-
-
-def _variable(instruction: str, facts: NodeFacts) -> str:
-    """The variable that a task names, else the first; without any, the task's own text."""
-    names = [reference.split(" (", 1)[0] for reference in facts.references]
-    named = [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", instruction)]
-    chosen = (named or names or ["context"])[0]
-    return chosen if chosen.isidentifier() else "context"
 
 
 def _program(wanted: _Wanted, instruction: str) -> tuple[str, str]:
@@ -214,6 +209,7 @@ FINAL("\\n".join(found) or "no {name} was found")"""
 
 
 def _by_section(instruction: str) -> str:
+    for_one = re.sub(r"\b(?:each|every)\s+(section|chapter|part)\b", r"this \1", instruction, flags=re.I)
     return f"""\
 {_TEXT}
 text = text_of(value)
@@ -224,7 +220,7 @@ for line in text.splitlines():
         lines = []
     lines.append(line)
 sections.append("\\n".join(lines))
-answers = llm_query_batched([{_alone(instruction)!r} + "\\n\\n" + section for section in sections[:{_MOST}]])
+answers = llm_query_batched([{for_one!r} + "\\n\\n" + section for section in sections[:{_MOST}]])
 titles = [section.splitlines()[0].lstrip("# ") for section in sections[:{_MOST}]]
 FINAL("\\n\\n".join(["## " + title + "\\n\\n" + str(answer) for title, answer in zip(titles, answers)]))"""
 
@@ -239,11 +235,6 @@ answers = llm_query_batched([{instruction!r} + "\\n\\n" + piece for piece in pie
 found = [str(answer) for answer in answers if not isinstance(answer, Exception)]
 told = [answer for answer in found if "No passage" not in answer and "cannot read" not in answer]
 FINAL("\\n\\n".join(told or found[:1]) or "nothing was found")"""
-
-
-def _alone(instruction: str) -> str:
-    """The instruction for one section."""
-    return re.sub(r"\b(?:each|every)\s+(section|chapter|part)\b", r"this \1", instruction, flags=re.I)
 
 
 def _reply(thought: str, code: str) -> str:

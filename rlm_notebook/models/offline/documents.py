@@ -52,7 +52,11 @@ def outline(text: str) -> Outline:
         title, body_start, found = found[0].title, found[0].end, found[1:]
     cuts = _cuts(found)
     opening = text[body_start : cuts[0].start] if cuts else text[body_start:]
-    return Outline(title, opening.strip(), tuple(_sections(text, cuts)))
+    sections = []
+    for heading, end in zip(cuts, [*(each.start for each in cuts[1:]), len(text)], strict=False):
+        if body := text[heading.end : end].strip():
+            sections.append(Section(heading.title, body))
+    return Outline(title, opening.strip(), tuple(sections))
 
 
 def _cuts(found: list[Heading]) -> list[Heading]:
@@ -62,14 +66,6 @@ def _cuts(found: list[Heading]) -> list[Heading]:
         if len(cuts) > 1:
             return cuts
     return found
-
-
-def _sections(text: str, cuts: list[Heading]) -> Iterator[Section]:
-    ends = [*(each.start for each in cuts[1:]), len(text)]
-    for heading, end in zip(cuts, ends, strict=False):
-        body = text[heading.end : end].strip()
-        if body:
-            yield Section(heading.title, body)
 
 
 def chunks(text: str, size: int) -> list[str]:
@@ -85,22 +81,16 @@ def chunks(text: str, size: int) -> list[str]:
 
 
 def _blocks(text: str, size: int) -> Iterator[str]:
+    """The paragraphs, those that are too long in pieces."""
     for block in re.split(r"(?<=\n)(?=[ \t]*\n)", text):
-        if len(block) <= size:
-            yield block
-        else:
-            yield from _cut(block, size)
-
-
-def _cut(block: str, size: int) -> Iterator[str]:
-    start = 0
-    while len(block) - start > size:
-        window = block[start + size // 2 : start + size]
-        found = max(window.rfind("\n"), window.rfind(". ") + 1) or window.rfind(" ")
-        end = start + (size // 2 + found + 1 if found > 0 else size)
-        yield block[start:end]
-        start = end
-    yield block[start:]
+        start = 0
+        while len(block) - start > size:
+            window = block[start + size // 2 : start + size]
+            found = max(window.rfind("\n"), window.rfind(". ") + 1) or window.rfind(" ")
+            end = start + (size // 2 + found + 1 if found > 0 else size)
+            yield block[start:end]
+            start = end
+        yield block[start:]
 
 
 _ITEM = re.compile(r"[ \t]*(?:[-*+•‣]|\d{1,3}[.)]|\(?[a-z]\))[ \t]+(?=\S)")
@@ -114,23 +104,19 @@ def paragraphs(text: str) -> list[Paragraph]:
     """The prose of a text: no headings, code, tables, rules, link definitions or front matter."""
     text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)
     lines = list(lines_of(text))
-    found = list(_paragraphs(lines, _heading_lines(text)))
+    # Where the lines begin that belong to a heading, its underline included.
+    headings = set()
+    for heading in headings_of(text):
+        headings.add(heading.start)
+        newline = text.find("\n", heading.start, heading.end)
+        if newline >= 0:
+            headings.add(newline + 1)
+    found = list(_paragraphs(lines, headings))
     # A text that is indented throughout is not code: it is read again without the indentation.
     if not found and any(line.text.startswith(("    ", "\t")) and not line.is_code for line in lines):
         stripped = [Line(line.start, line.text.strip(), line.is_code) for line in lines]
-        found = list(_paragraphs(stripped, _heading_lines(text)))
+        found = list(_paragraphs(stripped, headings))
     return found
-
-
-def _heading_lines(text: str) -> set[int]:
-    """The start positions of the lines that belong to a heading, its underline included."""
-    starts = set()
-    for heading in headings_of(text):
-        starts.add(heading.start)
-        newline = text.find("\n", heading.start, heading.end)
-        if newline >= 0:
-            starts.add(newline + 1)
-    return starts
 
 
 def _paragraphs(lines: list[Line], headings: set[int]) -> Iterator[Paragraph]:
@@ -138,10 +124,13 @@ def _paragraphs(lines: list[Line], headings: set[int]) -> Iterator[Paragraph]:
     is_item = after_blank = False
     for line in [*lines, Line(0, "", is_code=False)]:
         starts_item = bool(_ITEM.match(line.text)) and not line.is_code
-        is_prose = not (line.is_blank or line.start in headings or _is_no_prose(line))
+        is_prose = not (line.is_blank or line.is_code or line.start in headings) and not any(
+            form.match(line.text) for form in (_RULE, _DEFINITION, _TABLE_ROW, HASH)
+        )
         indented_code = after_blank and not starts_item and not is_item and _is_indented_code(line.text)
         if gathered and (not is_prose or starts_item or indented_code):
-            yield from _paragraph(gathered, is_item)
+            if text := plain("\n".join(each.lstrip(" \t>") for each in gathered)):
+                yield Paragraph(text, is_item)
             gathered = []
         if is_prose and not indented_code:
             is_item = starts_item or (is_item and (bool(gathered) or line.text.startswith(" ")))
@@ -161,15 +150,3 @@ def _is_indented_code(line: str) -> bool:
 _WORDS_OF_PROSE = 5
 _PLAIN_WORD = re.compile(r"[\"'“‘(]*[A-Za-z]+(?:[-'’/][A-Za-z]+)*[\"'”’),.;:!?]*|\d+[.,)]*|-+|[—–]")
 _OPENS_PROSE = re.compile(r"[ \t]*(?:\(?[a-z0-9]{1,3}[.)][ \t]+)?[\"'“‘(]*[A-Z]")
-
-
-def _is_no_prose(line: Line) -> bool:
-    text = line.text
-    is_furniture = _RULE.match(text) or _DEFINITION.match(text) or _TABLE_ROW.match(text) or HASH.match(text)
-    return line.is_code or bool(is_furniture)
-
-
-def _paragraph(lines: list[str], is_item: bool) -> Iterator[Paragraph]:
-    text = plain("\n".join(line.lstrip(" \t>") for line in lines))
-    if text:
-        yield Paragraph(text, is_item)

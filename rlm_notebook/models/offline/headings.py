@@ -25,9 +25,13 @@ class Heading:
 def headings_of(text: str) -> list[Heading]:
     """The headings by the first convention that the text follows at least twice (one heading divides nothing)."""
     lines = list(lines_of(text))
-    marked = sorted([*_hash_headings(lines), *_underlined_headings(lines)], key=lambda each: each.start)
+    marked = list(_underlined_headings(lines))
+    for line in lines:
+        match = None if line.is_code else HASH.match(line.text)
+        if match and plain(match[2]):
+            marked.append(Heading(len(match[1]), plain(match[2]), line.start, line.end))
     if len(marked) > 1:
-        return marked
+        return sorted(marked, key=lambda each: each.start)
     # Short lines that stand alone: numbered, centred, or in capitals.
     blank = Line(0, "", is_code=False)
     found = []
@@ -41,13 +45,6 @@ def headings_of(text: str) -> list[Heading]:
     return found if len(found) > 1 else []
 
 
-def _hash_headings(lines: list[Line]) -> Iterator[Heading]:
-    for line in lines:
-        match = None if line.is_code else HASH.match(line.text)
-        if match and plain(match[2]):
-            yield Heading(len(match[1]), plain(match[2]), line.start, line.end)
-
-
 _UNDERLINE = re.compile(r"([=\-~^\"*+])\1{2,}[ \t\r]*$")
 _LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4, '"': 4, "*": 1, "+": 4}
 
@@ -55,8 +52,14 @@ _LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4, '"': 4, "*": 1, "+": 4}
 def _underlined_headings(lines: list[Line]) -> Iterator[Heading]:
     for index, under in enumerate(lines):
         match = _UNDERLINE.match(under.text)
-        above = _title_lines(lines, index, most=_TITLE_LINES if match and match[1] == "=" else 1) if match else []
-        if not match or not above or under.is_code or not all(map(_can_be_title, above)):
+        if not match or under.is_code:
+            continue
+        # The lines directly above, if a blank line precedes them.
+        most, start = _TITLE_LINES if match[1] == "=" else 1, index
+        while start > 0 and not lines[start - 1].is_blank and index - start <= most:
+            start -= 1
+        above = lines[start:index]
+        if not 0 < len(above) <= most or not all(map(_can_be_title, above)):
             continue
         if len(under.text.strip()) >= max(len(line.text.strip()) for line in above) - 3:
             yield Heading(_LEVELS[match[1]], plain(above[0].text), above[0].start, under.end)
@@ -64,14 +67,6 @@ def _underlined_headings(lines: list[Line]) -> Iterator[Heading]:
 
 #: The most lines of a title above a line of "=": "What's new in 3.12", "Released in October".
 _TITLE_LINES = 3
-
-
-def _title_lines(lines: list[Line], under: int, most: int) -> list[Line]:
-    """The lines directly above an underline, if a blank line precedes them."""
-    start = under
-    while start > 0 and not lines[start - 1].is_blank and under - start <= most:
-        start -= 1
-    return lines[start:under] if 0 < under - start <= most else []
 
 
 def _can_be_title(line: Line) -> bool:

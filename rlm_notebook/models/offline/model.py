@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from ...core.content import content_text
 from ...core.usage import Usage
-from ...ports.model import FREE, Capabilities, Mode, Reply, Request
+from ...ports.model import FREE, Capabilities, Reply, Request
 from .coder import write
 from .planner import plan
 from .synthesizer import synthesize
@@ -17,28 +17,18 @@ __all__ = ["LABEL", "OfflineModel"]
 #: `metadata["label"]` of every reply, so that no extract is mistaken for a language model's answer.
 LABEL = "rule-based, extractive — not a language model"
 
-_ANSWERS: dict[Mode, Callable[[Request], str]] = {
-    "planner": lambda request: plan(request.facts, code=_may_program(request)),
-    "worker": lambda request: answer(request.facts, quoting=_is_to_quote(request)),
-    "synthesizer": lambda request: synthesize(request.facts),
-    "coder": lambda request: _cell(request),
-}
 
-
-def _may_program(request: Request) -> bool:
-    """Whether the planner may have the task solved by code."""
-    decision = (request.schema or {}).get("properties", {}).get("decision", {})
-    return "PROGRAM" in decision.get("enum", ())
-
-
-def _is_to_quote(request: Request) -> bool:
-    """Whether the prompt asks for quotes of the references."""
-    return any("⟦" in content_text(message["content"]) for message in request.messages if message["role"] == "system")
-
-
-def _cell(request: Request) -> str:
-    written = sum(message["role"] == "assistant" for message in request.messages)
-    return write(request.facts, written, content_text(request.messages[-1]["content"]))
+def _answer(request: Request) -> str:
+    if request.mode == "planner":
+        decision = (request.schema or {}).get("properties", {}).get("decision", {})
+        return plan(request.facts, code="PROGRAM" in decision.get("enum", ()))
+    if request.mode == "synthesizer":
+        return synthesize(request.facts)
+    if request.mode == "coder":
+        written = sum(message["role"] == "assistant" for message in request.messages)
+        return write(request.facts, written, content_text(request.messages[-1]["content"]))
+    prompts = (content_text(message["content"]) for message in request.messages if message["role"] == "system")
+    return answer(request.facts, quoting=any("⟦" in prompt for prompt in prompts))
 
 
 class OfflineModel:
@@ -52,7 +42,7 @@ class OfflineModel:
     capabilities = Capabilities(stream=True, usage=True, whole_references=True, price=FREE)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
-        content = _ANSWERS[request.mode](request)
+        content = _answer(request)
         # About fifty pieces of at least a line each: enough to watch, cheap to send.
         size = max(80, len(content) // 50)
         for start in range(0, len(content), size):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -77,8 +77,14 @@ def _json(plan: dict[str, object]) -> str:
 def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
     """The same instruction for each section of a long text, if it can be carried out section by section."""
     wanted = read_instruction(task.instruction)
-    if not task.instruction or not _goes_by_section(task, wanted):
+    if not task.instruction:
         return None
+    if not wanted.per_section:
+        # Counts, look-ups and questions need the whole text, and so do key terms alone.
+        is_question = task.instruction.rstrip().endswith("?") or _ASKS.match(task.instruction)
+        needs_whole = wanted.counts or is_question or (wanted.terms is not None and not wanted.summary)
+        if needs_whole or not is_command(task.instruction) or read_table(task.text) is not None:
+            return None
     # The quoted title is the one that the level above gave to this text.
     sections = split_text(
         task.text,
@@ -86,18 +92,13 @@ def _by_sections(task: Task, facts: NodeFacts) -> _Split | None:
         _worth(facts, wanted),
         wanted.per_section,
     )
-    wanted = _for_parts(wanted, len(sections))
+    # Each part gives twice its share of the length, so that the synthesis can select.
+    whole = wanted.sentences or (wanted.words or 0) // _WORDS_OF_SENTENCE
+    if whole and sections and not wanted.per_section:
+        share = math.ceil(2 * whole / len(sections))
+        wanted = replace(wanted, words=None, sentences=max(2, min(whole, share)))
     parts = tuple(_Part(f"{_for_section(task.instruction, wanted, each, facts)}\n\n{each.text}") for each in sections)
     return _Split(f"A text of {len(task.text):,} characters in {len(parts)} parts: the same task for each.", parts)
-
-
-def _goes_by_section(task: Task, wanted: ParsedInstruction) -> bool:
-    """Whether to split by section: counts, look-ups and questions need the whole text, and so do key terms alone."""
-    if wanted.per_section:
-        return True
-    is_question = task.instruction.rstrip().endswith("?") or bool(_ASKS.match(task.instruction))
-    needs_whole = bool(wanted.counts) or is_question or (wanted.terms is not None and not wanted.summary)
-    return not needs_whole and is_command(task.instruction) and read_table(task.text) is None
 
 
 _ASKS = re.compile(
@@ -117,41 +118,31 @@ def split_text(text: str, title: str, worth: int, per_section: bool = True) -> l
         return []
     found = outline(text)
     if len(found.sections) > 1:
-        return _grouped(list(_with_opening(found.sections, found.opening, found.title or title)))
+        sections, opening = list(found.sections), found.opening
+        if len(opening) >= MIN_OPENING:
+            sections.insert(0, Section(f"{OPENING}{found.title or title}", opening))
+        elif opening:
+            sections[0] = Section(sections[0].title, f"{opening}\n\n{sections[0].text}")
+        if len(sections) <= MAX_PARTS:
+            return sections
+        bounds = [len(sections) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
+        return [_group(sections[start:end]) for start, end in pairwise(bounds)]
     if len(text) < max(MIN_UNSECTIONED, worth):
         return []
     pieces = chunks(text, max(CHUNK, len(text) // MAX_PARTS + CHUNK // 2))
     parts = []
     for number, piece in enumerate(pieces, start=1):
-        opening = re.sub(r"[\"#*`|_>\s]+", " ", piece[:200]).split()[:6]
-        parts.append(Section(f"Part {number}: {' '.join(opening)}…", piece))
+        first_words = re.sub(r"[\"#*`|_>\s]+", " ", piece[:200]).split()[:6]
+        parts.append(Section(f"Part {number}: {' '.join(first_words)}…", piece))
     return parts
-
-
-def _with_opening(sections: Sequence[Section], opening: str, title: str) -> Iterator[Section]:
-    """The sections with the text before the first one: as a part of its own, or with the first if it is short."""
-    if len(opening) >= MIN_OPENING:
-        yield Section(f"{OPENING}{title}", opening)
-        yield from sections
-    else:
-        first = f"{opening}\n\n{sections[0].text}" if opening else sections[0].text
-        yield Section(sections[0].title, first)
-        yield from sections[1:]
 
 
 #: Marks the part before the first section; in the task it is written out as "the opening of".
 OPENING = "\0"
 
 
-def _grouped(sections: list[Section]) -> list[Section]:
-    """The sections, with neighbours joined into groups if there are more than `MAX_PARTS`."""
-    if len(sections) <= MAX_PARTS:
-        return sections
-    bounds = [len(sections) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
-    return [_group(sections[start:end]) for start, end in pairwise(bounds)]
-
-
 def _group(sections: list[Section]) -> Section:
+    """Neighbours as one section."""
     if len(sections) == 1:
         return sections[0]
     first, last = (each.title.removeprefix(OPENING) for each in (sections[0], sections[-1]))
@@ -174,44 +165,27 @@ def _for_section(instruction: str, wanted: ParsedInstruction, section: Section, 
     elif section.title.startswith(OPENING):
         name = f"the opening of {name}"
     if not wanted.is_extract:
-        return f"{_one_line(instruction)}: {name}"
+        # In one line, without the quoted title of the level above.
+        line = re.sub(r':\s*(?:the opening|(?:the opening of )?"[^"\n]*")$', "", " ".join(instruction.split()))
+        return f"{line.rstrip(' .:;')}: {name}"
     splits_again = len(split_text(section.text, "", _worth(facts, wanted))) > 1 and wanted.per_section
     name = f"each part of {name}" if splits_again else name
     verb = "Summarize" if re.search("summariz", instruction, re.I) else "Summarise"
     terms = f"{wanted.terms} key terms" if wanted.terms and wanted.terms > 0 else "key terms"
     if not wanted.summary:
         return f"List the {terms} of {name}"
-    return f"{verb} {name} {_length(wanted)}" + (f" and list its {terms}" if wanted.terms is not None else "")
-
-
-def _one_line(instruction: str) -> str:
-    """An instruction in one line, without the quoted title of the level above."""
-    line = re.sub(r':\s*(?:the opening|(?:the opening of )?"[^"\n]*")$', "", " ".join(instruction.split()))
-    return line.rstrip(" .:;")
+    number = wanted.sentences or 2
+    unit = ("bullet point" if wanted.bullets else "sentence") + ("s" if number != 1 else "")
+    length = f"{_WORDS[number] if number < len(_WORDS) else number} {unit}"
+    if wanted.per_section and wanted.words:
+        length = f"about {wanted.words} words"
+    return f"{verb} {name} in {length}" + (f" and list its {terms}" if wanted.terms is not None else "")
 
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
-
 #: The typical length of a sentence.
 _WORDS_OF_SENTENCE = 20
-
-
-def _for_parts(wanted: ParsedInstruction, count: int) -> ParsedInstruction:
-    """The lengths for `count` parts of a text: each gives twice its share, so that the synthesis can select."""
-    whole = wanted.sentences or (wanted.words or 0) // _WORDS_OF_SENTENCE
-    if wanted.per_section or not whole or not count:
-        return wanted
-    return replace(wanted, words=None, sentences=max(2, min(whole, math.ceil(2 * whole / count))))
-
-
-def _length(wanted: ParsedInstruction) -> str:
-    """The length of the result for one part: as the instruction states, or two sentences."""
-    if wanted.per_section and wanted.words:
-        return f"in about {wanted.words} words"
-    number = wanted.sentences or 2
-    unit = "bullet point" if wanted.bullets else "sentence"
-    return f"in {_WORDS[number] if number < len(_WORDS) else number} {unit}{'s' if number != 1 else ''}"
 
 
 # --- by the wording ---------------------------------------------------------------------------------------------------
@@ -224,18 +198,14 @@ def _by_list(task: Task, facts: NodeFacts) -> _Split | None:
     instruction = task.instruction or ""
     starts = [match.start() for match in _ITEM.finditer(instruction)]
     if len(starts) < 2:
-        return _by_list_as_text(task)
+        # "Answer each of these:" and a list that was read as the text.
+        lines = [line for line in task.text.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(_ITEM.match(line) for line in lines) or not _ABOUT_EACH.search(task.instruction):
+            return None
+        return _list_split(task.instruction, [_ITEM.sub("", line, count=1) for line in lines], "")
     ends = [*starts[1:], len(instruction)]
     items = [_ITEM.sub("", instruction[start:end], count=1) for start, end in zip(starts, ends, strict=True)]
     return _list_split(instruction[: starts[0]], items, task.text)
-
-
-def _by_list_as_text(task: Task) -> _Split | None:
-    """ "Answer each of these:" and a list that was read as the text."""
-    lines = [line for line in task.text.splitlines() if line.strip()]
-    if len(lines) < 2 or not all(_ITEM.match(line) for line in lines) or not _ABOUT_EACH.search(task.instruction):
-        return None
-    return _list_split(task.instruction, [_ITEM.sub("", line, count=1) for line in lines], "")
 
 
 _ABOUT_EACH = re.compile(r"\b(?:each|every|all|these|the following|them)\b|:$", re.I)
@@ -346,14 +316,12 @@ def _tasks(why: str, items: Sequence[str], text: str, *, chained: bool = False) 
     items = [item for item in items if item]
     if len(items) > MAX_PARTS:
         bounds = [len(items) * index // MAX_PARTS for index in range(MAX_PARTS + 1)]
-        items = [_numbered(items[start:end]) for start, end in pairwise(bounds)]
+        groups = [items[start:end] for start, end in pairwise(bounds)]
+        lists = ("\n".join(f"{number}. {item}" for number, item in enumerate(group, start=1)) for group in groups)
+        items = [group[0] if len(group) == 1 else listed for group, listed in zip(groups, lists, strict=True)]
     source = f"\n\n{text}" if text else ""
     parts = (_Part(item + source, (index - 1,) if chained and index else ()) for index, item in enumerate(items))
     return _Split(why, tuple(parts)) if items else None
-
-
-def _numbered(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else "\n".join(f"{number}. {item}" for number, item in enumerate(items, start=1))
 
 
 def _explicitly_by_sections(task: Task, facts: NodeFacts) -> _Split | None:

@@ -66,21 +66,17 @@ def choose(
     At most `count` of them, or at most about `max_words` words together.
     """
     unique = list({sentence.text: sentence for sentence in candidates}.values())
-    usable = _whole_ones([sentence for sentence in unique if any(map(str.isalnum, sentence.text))])
+    unique = [sentence for sentence in unique if any(map(str.isalnum, sentence.text))]
+    usable = [sentence for sentence in unique if _is_whole(sentence.text)]
+    if not usable:
+        # Fragments, where there is no complete sentence.
+        lines = [sentence for sentence in unique if len(words(sentence.text)) >= MIN_WORDS]
+        usable = [line for line in lines if not line.text.rstrip().endswith((":", ",", ";"))]
     shortlist = _shortlist(usable, title)
     vectors = _vectors([content_stems(usable[index].text) for index in shortlist])
     weights = _weights([usable[index] for index in shortlist], vectors, title)
     picked = _diverse([usable[index] for index in shortlist], vectors, weights, count, max_words)
     return [usable[shortlist[position]] for position in sorted(picked)]
-
-
-def _whole_ones(candidates: Sequence[Sentence]) -> Sequence[Sentence]:
-    """The complete sentences, if there are any; else fragments of at least `MIN_WORDS` words."""
-    whole = [sentence for sentence in candidates if _is_whole(sentence.text)]
-    if whole:
-        return whole
-    lines = [sentence for sentence in candidates if len(words(sentence.text)) >= MIN_WORDS]
-    return [line for line in lines if not line.text.rstrip().endswith((":", ",", ";"))]
 
 
 def _is_whole(text: str) -> bool:
@@ -141,7 +137,13 @@ def _weights(candidates: Sequence[Sentence], vectors: Sequence[Vector], title: s
 
 def _lexrank(vectors: Sequence[Vector], damping: float = 0.85, rounds: int = 25) -> list[float]:
     """Centrality in the graph of similar sentences, scaled so that the highest is 1."""
-    neighbours = _neighbours(vectors)
+    neighbours: list[list[tuple[int, float]]] = [[] for _ in vectors]
+    for index, vector in enumerate(vectors):
+        for other in range(index):
+            weight = _cosine(vector, vectors[other])
+            if weight > 0.03:
+                neighbours[index].append((other, weight))
+                neighbours[other].append((index, weight))
     totals = [sum(weight for _, weight in each) for each in neighbours]
     scores = [1.0] * len(vectors)
     for _ in range(rounds):
@@ -153,17 +155,6 @@ def _lexrank(vectors: Sequence[Vector], damping: float = 0.85, rounds: int = 25)
         scores = received
     highest = max(scores, default=1.0)
     return [score / highest for score in scores]
-
-
-def _neighbours(vectors: Sequence[Vector]) -> list[list[tuple[int, float]]]:
-    neighbours: list[list[tuple[int, float]]] = [[] for _ in vectors]
-    for index, vector in enumerate(vectors):
-        for other in range(index):
-            weight = _cosine(vector, vectors[other])
-            if weight > 0.03:
-                neighbours[index].append((other, weight))
-                neighbours[other].append((index, weight))
-    return neighbours
 
 
 # A sentence that begins with one of these depends on the one before it, which may not be in the extract.
@@ -240,10 +231,11 @@ def _bm25(stems: Sequence[Sequence[str]], query: set[str]) -> list[float]:
             where[stem] += 1
     mean = (sum(map(len, stems)) / len(stems) if stems else 0.0) or 1.0
     idf = {stem: math.log(1 + (len(stems) - found + 0.5) / (found + 0.5)) for stem, found in where.items()}
-    return [
-        sum(idf[stem] * _saturated(each.count(stem), len(each) / mean) for stem in query & set(each)) for each in stems
-    ]
-
-
-def _saturated(count: int, relative_length: float) -> float:
-    return count * 2.2 / (count + 1.2 * (0.5 + 0.5 * relative_length))
+    values = []
+    for each in stems:
+        value = 0.0
+        for stem in query & set(each):
+            count, relative_length = each.count(stem), len(each) / mean
+            value += idf[stem] * (count * 2.2 / (count + 1.2 * (0.5 + 0.5 * relative_length)))
+        values.append(value)
+    return values

@@ -44,42 +44,37 @@ _OF_SECTION = re.compile(r'Summari[sz]e (?:each part of )?(?:the opening\b|")')
 
 
 def _as_one(parts: Sequence[Part], wanted: ParsedInstruction) -> Iterator[str]:
-    statements = [statement for part in parts for statement in _statements(part)]
-    chosen = [_referenced(each) for each in choose(statements, wanted.sentences, wanted.words)]
-    yield "\n".join(f"- {each}" for each in chosen) if wanted.bullets else " ".join(chosen)
+    """The most central statements of all answers, and the key terms, those of several answers first."""
+    chosen = choose(list(_statements(parts)), wanted.sentences, wanted.words)
+    statements = [f"{each.text} [{each.source}]" for each in chosen]
+    yield "\n".join(f"- {each}" for each in statements) if wanted.bullets else " ".join(statements)
     if wanted.terms is not None:
-        yield terms_line(_common_terms(parts, wanted.terms or 5))
+        lines = [line for part in parts for line in part.content.splitlines() if line.startswith(TERMS)]
+        listed = [term for line in lines for term in _listed(line)]
+        places = {term: place for place, term in reversed(list(enumerate(listed)))}
+        counted = Counter(term for term in listed if term)
+        terms = sorted(counted, key=lambda term: (-counted[term], places[term]))
+        yield terms_line(terms[: wanted.terms or 5])
 
 
 def _as_sections(facts: NodeFacts, wanted: ParsedInstruction) -> Iterator[str]:
-    overview = _overview(facts.parts, wanted) if wanted.overview else ""
+    """Each answer under its heading, with an overview before or behind them if one is wanted."""
+    chosen = choose(list(_statements(facts.parts)), 4) if wanted.overview else []
     is_conclusion = wanted.overview.startswith("conclu")
-    if overview and not is_conclusion:
+    title = "Conclusion" if is_conclusion else wanted.overview.capitalize()
+    overview = f"## {title}\n\n" + " ".join(f"{each.text} [{each.source}]" for each in chosen)
+    if chosen and not is_conclusion:
         yield overview
     for part in facts.parts:
-        yield _section(part, facts)
-    if overview and is_conclusion:
+        content = _below(part.content.strip(), level=2)
+        if facts.depth > 0 and re.match(r"[^\n]*\bthe opening\b(?: of \"|[^\"]*$)", part.task):
+            # The opening of a section needs no heading of its own.
+            first, gap, rest = content.partition("\n\n")
+            yield f"{first} [{part.id}]{gap}{rest}"
+        else:
+            yield f"## {title_of(part.task)} [{part.id}]\n\n{content}"
+    if chosen and is_conclusion:
         yield overview
-
-
-def _overview(parts: Sequence[Part], wanted: ParsedInstruction) -> str:
-    statements = [statement for part in parts for statement in _statements(part)]
-    chosen = " ".join(_referenced(each) for each in choose(statements, 4))
-    title = "Conclusion" if wanted.overview.startswith("conclu") else wanted.overview.capitalize()
-    return f"## {title}\n\n{chosen}" if chosen else ""
-
-
-def _section(part: Part, facts: NodeFacts) -> str:
-    """The answer of a sub-task under its heading; the opening of a section needs no heading of its own."""
-    content = _below(part.content.strip(), level=2)
-    if facts.depth > 0 and re.match(r"[^\n]*\bthe opening\b(?: of \"|[^\"]*$)", part.task):
-        first, gap, rest = content.partition("\n\n")
-        return f"{first} [{part.id}]{gap}{rest}"
-    return f"## {title_of(part.task)} [{part.id}]\n\n{content}"
-
-
-def _referenced(statement: Sentence) -> str:
-    return f"{statement.text} [{statement.source}]"
 
 
 _HEADING = re.compile(r"^(#{1,6})(?=[ \t])", re.MULTILINE)
@@ -100,23 +95,20 @@ def _below(content: str, level: int) -> str:
 _REFERENCE = re.compile(r"\s*\[(0(?:\.\d+)+)\]")
 
 
-def _statements(part: Part) -> Iterator[Sentence]:
-    """The sentences of an answer, each with its source node; without headings, key terms and notes."""
-    source = part.id
-    for block in re.split(r"\n{2,}", part.content):
-        if _HEADING.match(block):
-            found = _REFERENCE.search(block)
-            source = found[1] if found else source
-        elif not block.startswith((TERMS, "*Rule-based", "No sentences to extract")) and REFUSAL not in block:
-            yield from _referenced_sentences(block, source)
-
-
-def _referenced_sentences(block: str, source: str) -> Iterator[Sentence]:
-    # Alternating text and reference; a reference belongs to the text before it.
-    pieces = _REFERENCE.split(block)
-    for text, node in zip(pieces[::2], [*pieces[1::2], source], strict=True):
-        for sentence in read_sentences(text.strip(), node):
-            yield Sentence(sentence.text, leads=sentence.leads, source=node)
+def _statements(parts: Sequence[Part]) -> Iterator[Sentence]:
+    """The sentences of answers, each with its source node; without headings, key terms and notes."""
+    for part in parts:
+        source = part.id
+        for block in re.split(r"\n{2,}", part.content):
+            if _HEADING.match(block):
+                found = _REFERENCE.search(block)
+                source = found[1] if found else source
+            elif not block.startswith((TERMS, "*Rule-based", "No sentences to extract")) and REFUSAL not in block:
+                # Alternating text and reference; a reference belongs to the text before it.
+                pieces = _REFERENCE.split(block)
+                for text, node in zip(pieces[::2], [*pieces[1::2], source], strict=True):
+                    for sentence in read_sentences(text.strip(), node):
+                        yield Sentence(sentence.text, leads=sentence.leads, source=node)
 
 
 def _telling_terms(text: str) -> str:
@@ -135,12 +127,3 @@ def _telling_terms(text: str) -> str:
 
 def _listed(line: str) -> list[str]:
     return [term.strip() for term in line.removeprefix(TERMS).split(",")]
-
-
-def _common_terms(parts: Sequence[Part], count: int) -> list[str]:
-    """The key terms of the answers, those of several answers first."""
-    lines = [line for part in parts for line in part.content.splitlines() if line.startswith(TERMS)]
-    listed = [term for line in lines for term in _listed(line)]
-    places = {term: place for place, term in reversed(list(enumerate(listed)))}
-    counted = Counter(term for term in listed if term)
-    return sorted(counted, key=lambda term: (-counted[term], places[term]))[:count]

@@ -84,16 +84,16 @@ DELIMITERS = (",", "\t", ";")
 
 def _csv(text: str) -> Table | None:
     """The table by the delimiter that gives all rows the same, largest number of cells."""
-    found = [table for delimiter in DELIMITERS if (table := _table(_csv_rows(text, delimiter))) is not None]
+    found = []
+    for delimiter in DELIMITERS:
+        try:
+            read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            rows = [tuple(" ".join(cell.split()) for cell in row) for row in read if row]
+        except csv.Error:
+            continue
+        if (table := _table(rows)) is not None:
+            found.append(table)
     return max(found, key=lambda table: len(table.columns), default=None)
-
-
-def _csv_rows(text: str, delimiter: str) -> list[Row]:
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        return [tuple(" ".join(cell.split()) for cell in row) for row in rows if row]
-    except csv.Error:
-        return []
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from operator import ge, gt, le, lt
 
 from .language import STOP_WORDS, stem, words
 from .table_text import Row, Table, number, read_table
@@ -95,27 +95,37 @@ def _values_named(table: Table, instruction: str) -> Iterator[Restriction]:
     """The values that the instruction names, column by column: "in the North", "of Pears"."""
     lowered = _spelled(instruction)
     names = {_spelled(name.replace("_", " ")).strip() for name in table.columns}
-    for column in range(len(table.columns)):
-        with_column = partial(_is_named_with_column, table.columns[column], instruction)
-        values = {cell for cell in table.values(column) if _is_named(cell, lowered) or with_column(cell)}
-        values = {
-            cell for cell in values if _spelled(cell).strip() not in names and not _is_number(table, column, cell)
-        }
+    for column, name in enumerate(table.columns):
+        # A number in a question is a bound or a year, hardly ever the value of a cell.
+        is_numeric = name.lower() not in ("year", "id") and bool(table.numbers(column))
+        spelled_name = r"[\s_]+".join(map(re.escape, words(name.replace("_", " ")))) or r"\Z\A"
+        values = set()
+        for cell in set(table.values(column)):
+            spelled = _spelled(cell)
+            word = spelled.strip()
+            is_named = bool(word) and word not in STOP_WORDS and spelled in lowered
+            if not is_named and cell.strip():
+                # With its column: "port A", "where port is A", which is not an article.
+                with_column = rf"(?i:\b{spelled_name}\s*(?:is|=|:)?)\s+{re.escape(cell.strip())}(?!\w)"
+                is_named = re.search(with_column, instruction) is not None
+            if is_named and word not in names and not (is_numeric and number(cell) is not None):
+                values.add(cell)
         if values:
-            yield column, values.__contains__, f"{table.columns[column]} {' or '.join(sorted(values))}"
-
-
-def _is_number(table: Table, column: int, cell: str) -> bool:
-    """Whether a cell is a number: in a question that is a bound or a year, hardly ever the value of a cell."""
-    return (
-        number(cell) is not None and bool(table.numbers(column)) and table.columns[column].lower() not in ("year", "id")
-    )
+            yield column, values.__contains__, f"{name} {' or '.join(sorted(values))}"
 
 
 _BOUND = re.compile(
     r"\b(?P<more>over|above|more than|greater than|at least|from)"
     r"|\b(?P<less>under|below|less than|fewer than|at most|up to)"
 )
+
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    **dict.fromkeys(("over", "above", "more than", "greater than"), gt),
+    **dict.fromkeys(("at least", "from"), ge),
+    **dict.fromkeys(("under", "below", "less than", "fewer than"), lt),
+    **dict.fromkeys(("at most", "up to"), le),
+}
 
 
 def _bounds(table: Table, instruction: str) -> Iterator[Restriction]:
@@ -141,15 +151,11 @@ def _bounded(table: Table, before: str, unit: str) -> int | None:
 
 
 def _within(comparison: str, bound: float) -> Callable[[str], bool]:
-    least = comparison in ("at least", "from")
-    most = comparison in ("at most", "up to")
-    more = comparison in ("over", "above", "more than", "greater than")
+    compare = _COMPARISONS[comparison]
 
     def test(cell: str) -> bool:
         value = number(cell)
-        if value is None:
-            return False
-        return value >= bound if least else value <= bound if most else value > bound if more else value < bound
+        return value is not None and compare(value, bound)
 
     return test
 
@@ -187,14 +193,17 @@ def _most(question: _Question) -> str | None:
 
 
 def _measured(question: _Question) -> str | None:
-    measure = _measure(question)
-    numeric = [index for index in question.columns if question.is_numeric(index)] or _likely(question)
+    measure = next((_MEASURES[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MEASURES), None)
+    numeric = [index for index in question.columns if question.is_numeric(index)]
+    if measure is None and numeric and re.search(r"\bhow (?:many|much)\b", question.lowered):
+        # "How many units did we sell": the units are counted in the column, not the rows.
+        measure = _MEASURES["total"]
+    numeric = numeric or _likely(question)
     if measure is None or not numeric:
         return None
     column, (name, function) = numeric[0], measure
     by = next((index for index in question.columns if index != column and _is_grouping(question, index)), None)
     if by is not None:
-        name, function = measure
         lines = [f"| {group} | {_shown(function(found))} |" for group, found in _groups(question, column, by).items()]
         columns = question.table.columns
         return "\n".join(
@@ -204,14 +213,11 @@ def _measured(question: _Question) -> str | None:
     if not numbers:
         return f"No number of {question.table.columns[column]} is there ({question.over})."
     value = function(numbers)
-    return f"The {name} of {question.table.columns[column]} is {_shown(value)}{_where(question, column, name, value)}."
-
-
-def _measure(question: _Question) -> Measure | None:
-    measure = next((_MEASURES[word] for word in re.findall(r"[a-z]+", question.lowered) if word in _MEASURES), None)
-    named = any(question.is_numeric(index) for index in question.columns)
-    # "How many units did we sell": the units are counted in the column, not the rows.
-    return measure or (_MEASURES["total"] if named and re.search(r"\bhow (?:many|much)\b", question.lowered) else None)
+    covered = question.over
+    if name in {"minimum", "maximum"}:
+        row = next(row for row in question.rows if number(row[column]) == value)
+        covered = f"in the row: {_row(question.table, row)}; {covered}"
+    return f"The {name} of {question.table.columns[column]} is {_shown(value)} ({covered})."
 
 
 def _is_grouping(question: _Question, column: int) -> bool:
@@ -226,14 +232,6 @@ def _likely(question: _Question) -> list[int]:
     if re.search(r"cheap|expensive", question.lowered):
         return [index for index in numeric if re.search(r"price|cost|amount|fee", names[index], re.I)][:1]
     return numeric if len(numeric) == 1 else []
-
-
-def _where(question: _Question, column: int, name: str, value: float) -> str:
-    """The rows that the answer covers; for an extreme also the row that has it."""
-    if name not in {"minimum", "maximum"}:
-        return f" ({question.over})"
-    row = next(row for row in question.rows if number(row[column]) == value)
-    return f" (in the row: {_row(question.table, row)}; {question.over})"
 
 
 def _groups(question: _Question, column: int, by: int) -> dict[str, list[float]]:
@@ -251,11 +249,7 @@ def _rows_counted(question: _Question) -> str | None:
     """ "How many rows have at least 9 units?" """
     if not _HOW_MANY.search(question.lowered) or not re.search(r"rows|lines|records|entries", question.lowered):
         return None
-    return _how_many(question) if question.only else f"The table has {len(question.table.rows):,} rows."
-
-
-def _how_many(question: _Question) -> str:
-    return f"{len(question.rows):,} of {len(question.table.rows):,} rows: {', '.join(question.only)}."
+    return f"{question.over}." if question.only else f"The table has {len(question.table.rows):,} rows."
 
 
 def _counted(question: _Question) -> str | None:
@@ -266,7 +260,7 @@ def _counted(question: _Question) -> str | None:
     if by is not None and not question.only:
         different = len({row[by] for row in question.rows if row[by]})
         return f"{different:,} different values of {question.table.columns[by]} ({question.over})."
-    return _how_many(question) if question.only else None
+    return f"{question.over}." if question.only else None
 
 
 def _listed(question: _Question) -> str | None:
@@ -320,19 +314,6 @@ def _spelled(text: str) -> str:
     return f" {' '.join(words(text)).lower()} "
 
 
-def _is_named(cell: str, lowered: str) -> bool:
-    spelled = _spelled(cell)
-    return bool(spelled.strip()) and spelled.strip() not in STOP_WORDS and spelled in lowered
-
-
-def _is_named_with_column(column: str, instruction: str, cell: str) -> bool:
-    """Whether the text names the cell with its column: "port A", "where port is A", which is not an article."""
-    name = r"[\s_]+".join(map(re.escape, words(column.replace("_", " ")))) or r"\Z\A"
-    return bool(cell.strip()) and bool(
-        re.search(rf"(?i:\b{name}\s*(?:is|=|:)?)\s+{re.escape(cell.strip())}(?!\w)", instruction)
-    )
-
-
 def _shown(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.6g}"
 
@@ -349,15 +330,13 @@ def markdown(table: Table) -> str:
 
 def describe(table: Table) -> str:
     """Size, and per column the range and mean of numbers or the most frequent values."""
-    head = f"A table of {len(table.rows):,} rows and {len(table.columns)} columns.\n"
-    return "\n".join([head, *(f"- {_describe_column(table, index)}" for index in range(len(table.columns)))])
-
-
-def _describe_column(table: Table, index: int) -> str:
-    name, numbers = table.columns[index], table.numbers(index)
-    if numbers:
-        low, mean, high = map(_shown, (min(numbers), statistics.fmean(numbers), max(numbers)))
-        return f"**{name}**: numbers from {low} to {high}, mean {mean}"
-    counted = Counter(cell for cell in table.values(index) if cell)
-    frequent = ", ".join(f"{cell} ({count})" for cell, count in counted.most_common(3))
-    return f"**{name}**: {len(counted)} different values, most often {frequent}"
+    lines = [f"A table of {len(table.rows):,} rows and {len(table.columns)} columns.\n"]
+    for index, name in enumerate(table.columns):
+        if numbers := table.numbers(index):
+            low, mean, high = map(_shown, (min(numbers), statistics.fmean(numbers), max(numbers)))
+            lines.append(f"- **{name}**: numbers from {low} to {high}, mean {mean}")
+        else:
+            counted = Counter(cell for cell in table.values(index) if cell)
+            frequent = ", ".join(f"{cell} ({count})" for cell, count in counted.most_common(3))
+            lines.append(f"- **{name}**: {len(counted)} different values, most often {frequent}")
+    return "\n".join(lines)

@@ -125,8 +125,11 @@ def read_task(task: str) -> Task:
             and not last.lstrip().startswith(("#", "-", "*", "|"))
         ):
             return Task(last.strip(), f"{instruction}\n\n{body}".strip())
-        if len(instruction) <= 300 and (_asks_for_something(instruction) or _is_topic(instruction)):
-            return Task(instruction, text)
+        if len(instruction) <= 300:
+            wanted = read_instruction(instruction)
+            asks = wanted.is_extract or wanted.counts or instruction.endswith("?")
+            if asks or _is_topic(instruction):
+                return Task(instruction, text)
         return _from_one_paragraph(f"{instruction}\n\n{text}")
     return _from_one_paragraph(instruction)
 
@@ -155,11 +158,6 @@ def _is_topic(instruction: str) -> bool:
     """Whether a line above a text is a topic, not a sentence: "Ada Lovelace: engines", "total by region"."""
     is_line = "\n" not in instruction and len(instruction) <= 120
     return is_line and instruction[:1].isalnum() and instruction[-1:].isalnum()
-
-
-def _asks_for_something(instruction: str) -> bool:
-    wanted = read_instruction(instruction)
-    return wanted.is_extract or bool(wanted.counts) or instruction.endswith("?")
 
 
 def _from_one_paragraph(task: str) -> Task:
@@ -224,10 +222,18 @@ def read_instruction(instruction: str) -> ParsedInstruction:
     text = masked(instruction)
     overview = _OVERVIEW.search(text)
     per_section = bool(_PER_SECTION.search(text))
-    counts = _counted(text) if _COUNTS.search(text) else ()
+    counts: tuple[str, ...] = ()
+    if _COUNTS.search(text):
+        found = [(match["what"] or match["counted"]).lower().rstrip("s") for match in _COUNT.finditer(text)]
+        counts = tuple(dict.fromkeys("character" if each == "letter" else each for each in found))
+    sentences = None
+    if not counts:
+        sentences = _number_before("sentences?|phrases?|sätzen?|satz|frases?|frasi", text)
+        sentences = sentences or _number_before("bullet points?|bullets?|points?", text)
+        sentences = sentences or 5 * (_number_before("paragraphs?", text) or 0) or None
     return ParsedInstruction(
         summary=bool(_SUMMARY.search(text)) or (bool(overview) and per_section),
-        sentences=None if counts else _sentence_number(text),
+        sentences=sentences,
         # "Five key words" is not a length.
         words=_number_before("words?", re.sub(r"key ?words?", "", text, flags=re.IGNORECASE)),
         bullets=bool(re.search(r"\bbullet", text, re.IGNORECASE)),
@@ -238,18 +244,3 @@ def read_instruction(instruction: str) -> ParsedInstruction:
         per_section=per_section,
         counts=counts,
     )
-
-
-def _sentence_number(text: str) -> int | None:
-    found = _number_before("sentences?|phrases?|sätzen?|satz|frases?|frasi", text) or _number_before(
-        "bullet points?|bullets?|points?", text
-    )
-    if found:
-        return found
-    paragraphs = _number_before("paragraphs?", text)
-    return 5 * paragraphs if paragraphs else None
-
-
-def _counted(text: str) -> tuple[str, ...]:
-    found = [(match["what"] or match["counted"]).lower().rstrip("s") for match in _COUNT.finditer(text)]
-    return tuple(dict.fromkeys("character" if each == "letter" else each for each in found))

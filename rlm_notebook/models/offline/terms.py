@@ -51,7 +51,13 @@ def key_terms(text: str, count: int | None = None, title: str = "") -> list[str]
         _read(paragraph.text, found)
     scores = {phrase: _score(phrase, found) for phrase in found.uses}
     ordered = sorted((phrase for phrase in scores if scores[phrase] > 0), key=lambda each: (-scores[each], each))
-    chosen = _without_overlap(ordered, count or 8)
+    chosen: list[Phrase] = []
+    for phrase in ordered:
+        if len(chosen) == (count or 8):
+            break
+        # None that shares half its words with a better one.
+        if not any(2 * len(set(phrase) & set(other)) >= min(len(phrase), len(other)) for other in chosen):
+            chosen.append(phrase)
     if count is None:
         strong = [phrase for phrase in chosen if found.uses[phrase] > 1 or found.title.issuperset(phrase)]
         chosen = strong if len(strong) >= 3 else chosen[:3]
@@ -124,7 +130,11 @@ def _score(phrase: Phrase, found: _Statistics) -> float:
         return 0.0
     noun = _noun_likeness(last, found)
     if len(phrase) > 1:
-        noun *= _modifier_likeness(first, found)
+        # Adverbs and verbs hardly ever begin a term.
+        if first.endswith("ly"):
+            noun *= 0.1
+        elif found.as_other[first] > found.as_noun[first] + 1:
+            noun *= 0.4
     elif first in _GENERIC:
         noun *= 0.35
     in_title = 1.5 if found.title.intersection(phrase) else 1.0
@@ -147,24 +157,6 @@ def _noun_likeness(word: str, found: _Statistics) -> float:
     if spelling.endswith("ing"):
         return 0.6 * ratio
     return min(1.0, 1.2 * ratio) if spelling.endswith(_NOUN_ENDINGS) else ratio
-
-
-def _modifier_likeness(word: str, found: _Statistics) -> float:
-    """A factor that is low for words that hardly ever begin a term: adverbs and verbs."""
-    if word.endswith("ly"):
-        return 0.1
-    return 0.4 if found.as_other[word] > found.as_noun[word] + 1 else 1.0
-
-
-def _without_overlap(ordered: Sequence[Phrase], count: int) -> list[Phrase]:
-    """The best phrases, without those that share half their words with a better one."""
-    chosen: list[Phrase] = []
-    for phrase in ordered:
-        if len(chosen) == count:
-            break
-        if not any(2 * len(set(phrase) & set(other)) >= min(len(phrase), len(other)) for other in chosen):
-            chosen.append(phrase)
-    return chosen
 
 
 def _surface(seen: Counter[str]) -> str:

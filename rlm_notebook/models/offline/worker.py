@@ -12,7 +12,7 @@ from ...ports.model import NodeFacts, ReferencedText
 from .arithmetic import calculate
 from .documents import outline, paragraphs
 from .language import content_stems, sentences, stem, words
-from .ranking import Sentence, choose, passages, read_sentences
+from .ranking import choose, passages, read_sentences
 from .tables import answer_from, read_table
 from .tasks import ParsedInstruction, Task, masked, read_instruction, read_task, title_of
 from .terms import key_terms
@@ -53,25 +53,20 @@ def quoted(answer: str, source: str) -> str:
     The place of each is left open: it is filled in when the quotes are looked up.
     """
     whole = " ".join(source.split())
-    return "\n".join(_quoted_line(line, whole) for line in answer.split("\n"))
-
-
-def _quoted_line(line: str, whole: str) -> str:
-    bullet = _BULLET.match(line)
-    lead = bullet[0] if bullet else ""
-    return lead + " ".join(
-        _as_quote(each) if _is_quotable(each, whole) else each for each in sentences(line[len(lead) :])
-    )
-
-
-def _is_quotable(sentence: str, whole: str) -> bool:
-    return len(words(sentence)) >= _QUOTABLE_WORDS and not re.search("[⟦⟧|]", sentence) and sentence in whole
-
-
-def _as_quote(sentence: str) -> str:
-    # The period is behind the quote, where a reader of the answer finds the end of the sentence.
-    bare = sentence.rstrip(".")
-    return f'⟦"{bare}"|⟧{sentence[len(bare) :]}'
+    lines = []
+    for line in answer.split("\n"):
+        bullet = _BULLET.match(line)
+        lead = bullet[0] if bullet else ""
+        written = []
+        for sentence in sentences(line[len(lead) :]):
+            if len(words(sentence)) >= _QUOTABLE_WORDS and not re.search("[⟦⟧|]", sentence) and sentence in whole:
+                # The period is behind the quote, where a reader of the answer finds the end of the sentence.
+                bare = sentence.rstrip(".")
+                written.append(f'⟦"{bare}"|⟧{sentence[len(bare) :]}')
+            else:
+                written.append(sentence)
+        lines.append(lead + " ".join(written))
+    return "\n".join(lines)
 
 
 _BULLET = re.compile(r"[-*] |\d+\. ")
@@ -125,16 +120,15 @@ def _read(task: Task, facts: NodeFacts) -> Sequence[ReferencedText]:
     if earlier:
         return (ReferencedText("earlier results", "text", earlier),)
     if facts.texts:
-        named = [text for text in facts.texts if _names(task.instruction, text.name)]
+        named = []
+        for text in facts.texts:
+            spellings = "|".join(map(re.escape, (text.name, text.name.replace("_", " "))))
+            if re.search(rf"(?<!\w)(?:{spellings})(?!\w)", task.instruction, re.IGNORECASE):
+                named.append(text)
         return named or facts.texts
     # Content keys cover only the part of the goal that a prompt shows, so no more of it may be used.
     goal = read_task(facts.goal).text if facts.goal != facts.task and len(facts.goal) <= SHOWN_OF_GOAL else ""
     return (ReferencedText("goal", "text", goal),) if goal and _REFERS.search(task.instruction) else ()
-
-
-def _names(instruction: str, name: str) -> bool:
-    spellings = "|".join(map(re.escape, (name, name.replace("_", " "))))
-    return re.search(rf"(?<!\w)(?:{spellings})(?!\w)", instruction, re.IGNORECASE) is not None
 
 
 def _arithmetic(task: Task, wanted: ParsedInstruction, facts: NodeFacts, source: ReferencedText) -> str | None:
@@ -180,21 +174,19 @@ def _extract_or_count(task: Task, wanted: ParsedInstruction, facts: NodeFacts, s
 def _extract(text: str, wanted: ParsedInstruction, title: str) -> str:
     found = []
     if wanted.summary:
-        chosen = choose(_candidates(text), wanted.sentences or (None if wanted.words else 3), wanted.words, title)
+        sections = outline(text).sections
+        if len(sections) < _MANY_SECTIONS:
+            candidates = read_sentences(text)
+        else:
+            # Of a text in many sections the best of each, so that no section dominates.
+            candidates = [best for each in sections for best in choose(read_sentences(each.text), 2, title=each.title)]
+        chosen = choose(candidates, wanted.sentences or (None if wanted.words else 3), wanted.words, title)
         lines = sum(1 for line in text.splitlines() if line.strip())
         no_prose = f"{_MISSES[2]}: {lines} lines of code, tables, headings or lists."
         found.append(as_text([each.text for each in chosen], wanted.bullets) or no_prose)
     if wanted.terms is not None:
         found.append(terms_line(key_terms(text, wanted.terms or None, title)))
     return "\n\n".join(each for each in found if each)
-
-
-def _candidates(text: str) -> list[Sentence]:
-    """The candidate sentences: of a text in many sections the best of each, so that no section dominates."""
-    sections = outline(text).sections
-    if len(sections) < _MANY_SECTIONS:
-        return read_sentences(text)
-    return [sentence for each in sections for sentence in choose(read_sentences(each.text), 2, title=each.title)]
 
 
 _MANY_SECTIONS = 4
