@@ -73,7 +73,7 @@ class TreeView(anywidget.AnyWidget):
         self._feed = Feed(run, title=title, answers=answers, python=python_code(run))
         self._compared_with = compared_with
         #: Answers about other runs, once a browser asks for them.
-        self._compare: Callable[[RunView, str, dict[str, Any]], Any] | None = None
+        self._other_runs: Callable[[RunView, str, dict[str, Any]], Any] | None = None
         #: Events arrive on the run's loop; the state may be requested on any thread.
         self._lock = threading.RLock()
         #: The search that each page has begun last, while it lasts.
@@ -298,12 +298,12 @@ class TreeView(anywidget.AnyWidget):
         operation, arguments = message.get("op"), given if isinstance(given, dict) else {}
         try:
             if operation in ("runs", "compare", "outputs"):
-                if self._compare is None:
+                if self._other_runs is None:
                     # Loaded on demand, like its part of the bundle: most views compare nothing.
                     from .comparison import Comparison
 
-                    self._compare = Comparison(self._compared_with).answer
-                data = self._compare(self._run, operation, arguments)
+                    self._other_runs = Comparison(self._compared_with).answer
+                data = self._other_runs(self._run, operation, arguments)
             else:
                 data = execute(self._run, operation, str(node) if node is not None else None, arguments)
                 # What it changed comes before the answer: a dialog that closes leaves nothing to decide again.
