@@ -42,8 +42,9 @@ if TYPE_CHECKING:
         RLMError,
         ToolError,
     )
-    from .experiments.mapping import Experiment
-    from .experiments.study import Study, study
+    from .experiments.experiment import Experiment
+    from .experiments.start_study import study
+    from .experiments.study import Study
     from .memory import SharedMemory
     from .models.scripted import Cells, Fault, ScriptedModel
     from .notebook.kernel.event_loop import enable_nested_loops
@@ -123,8 +124,9 @@ _HOMES = {
     "documents.source": ["Source"],
     "engine": ["RecursiveEngine"],
     "exceptions": [name for name in __all__ if name.endswith("Error")],
-    "experiments.mapping": ["Experiment"],
-    "experiments.study": ["Study", "study"],
+    "experiments.experiment": ["Experiment"],
+    "experiments.start_study": ["study"],
+    "experiments.study": ["Study"],
     "memory": ["SharedMemory"],
     "models.scripted": ["Cells", "Fault", "ScriptedModel"],
     "notebook.kernel.event_loop": ["enable_nested_loops"],

@@ -50,7 +50,7 @@ from .solver.replay import replay, replay_as_recorded
 from .types import Output
 
 if TYPE_CHECKING:
-    from .experiments.mapping import Experiment
+    from .experiments.experiment import Experiment
 
 __all__ = ["AsyncRecursiveEngine", "engine_held"]
 

@@ -21,7 +21,7 @@ from .runtime.run_view import RunView
 from .types import Output
 
 if TYPE_CHECKING:
-    from .experiments.mapping import Experiment
+    from .experiments.experiment import Experiment
 
 __all__ = ["RecursiveEngine"]
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..async_engine import AsyncRecursiveEngine, engine_held
 from ..core.keys import digest
 from ..exceptions import ConfigurationError
 from ..output_type import OutputType
-from ..runtime.config import EngineOptions
+from ..runtime.engine_view import EngineView, MakeEngine, engine_held
+from ..runtime.options import EngineOptions
 from ..sandbox.options import CodeSandbox
 
 __all__ = ["Arm", "Grid", "arms_of", "matching", "paired"]
@@ -33,7 +33,7 @@ class Arm:
 
     label: str
     settings: Mapping[str, str]
-    engine: AsyncRecursiveEngine
+    engine: EngineView
     task: str
     baseline: str = ""
     added: bool = False
@@ -45,20 +45,25 @@ class Arm:
         return digest([self.engine.row_identity(output_type), named])
 
 
-def arms_of(task: str | None, grid: Grid, engine: EngineOptions | None, seeds: int) -> list[Arm]:
-    """The arms of a grid, with the baseline of each that is not in it. Raises `ConfigurationError`."""
+def arms_of(
+    task: str | None, grid: Grid, engine: EngineOptions | None, seeds: int, make_engine: MakeEngine
+) -> list[Arm]:
+    """The arms of a grid, with the baseline of each that is not in it. `make_engine` makes those of models without an
+    `engine`. Raises `ConfigurationError`."""
     base = engine_held(engine)
     if isinstance(grid, Mapping):
-        return _combined(task, grid, base, seeds)
+        return _combined(task, grid, base, seeds, make_engine)
     if isinstance(grid, str) or not isinstance(grid, Sequence) or not all(isinstance(each, Mapping) for each in grid):
         raise ConfigurationError(
             f"grid={grid!r:.60}: expected a dict of factors and their levels, or a list of arms, each a dict such as "
             '{"name": "tree", "max_depth": 3}'
         )
-    return _listed(task, grid, base, seeds)
+    return _listed(task, grid, base, seeds, make_engine)
 
 
-def _combined(task: str | None, grid: Mapping[str, Any], base: AsyncRecursiveEngine | None, seeds: int) -> list[Arm]:
+def _combined(
+    task: str | None, grid: Mapping[str, Any], base: EngineView | None, seeds: int, make_engine: MakeEngine
+) -> list[Arm]:
     levels = {factor: _levels(factor, values) for factor, values in grid.items()}
     _check({factor: list(values.values()) for factor, values in levels.items()}, base, task)
     if "max_depth" not in levels:
@@ -80,12 +85,12 @@ def _combined(task: str | None, grid: Mapping[str, Any], base: AsyncRecursiveEng
     for at, each in enumerate(combinations):
         values = {factor: levels[factor][name] for factor, name in each.items()}
         baseline = labels[combinations.index(_plain(each))]
-        found.append(_arm(labels[at], each, values, base, task, seeds, baseline, at >= given))
+        found.append(_arm(labels[at], each, values, base, task, seeds, baseline, at >= given, make_engine))
     return found
 
 
 def _listed(
-    task: str | None, given: Sequence[Mapping[str, Any]], base: AsyncRecursiveEngine | None, seeds: int
+    task: str | None, given: Sequence[Mapping[str, Any]], base: EngineView | None, seeds: int, make_engine: MakeEngine
 ) -> list[Arm]:
     """The arms of a list. The baseline of an arm is the first one of one call with the same model and the same task."""
     if not given:
@@ -120,12 +125,13 @@ def _listed(
             seeds,
             baseline,
             at >= len(given),
+            make_engine,
         )
         for at, ((label, values), baseline) in enumerate(zip(arms, baselines, strict=True))
     ]
 
 
-def _is_one_call(values: Mapping[str, Any], base: AsyncRecursiveEngine | None) -> bool:
+def _is_one_call(values: Mapping[str, Any], base: EngineView | None) -> bool:
     code = values.get("code", base.code if base is not None else None)
     return values.get("max_depth", _depth_of(base)) == 1 and not code and values.get("best_of", 1) == 1
 
@@ -140,7 +146,7 @@ def _unused(name: str, taken: Collection[str]) -> str:
     return next(each for each in names if each not in taken)
 
 
-def _depth_of(base: AsyncRecursiveEngine | None) -> int:
+def _depth_of(base: EngineView | None) -> int:
     if base is not None:
         return base.max_depth
     default: Any = next(each.default for each in fields(EngineOptions) if each.name == "max_depth")
@@ -151,11 +157,12 @@ def _arm(
     label: str,
     settings: Mapping[str, str],
     values: Mapping[str, Any],
-    base: AsyncRecursiveEngine | None,
+    base: EngineView | None,
     task: str | None,
     seeds: int,
     baseline: str,
     added: bool,
+    make_engine: MakeEngine,
 ) -> Arm:
     options = dict(values)
     text, best_of = options.pop("task", task), options.pop("best_of", 1)
@@ -164,7 +171,7 @@ def _arm(
     if seeds > 1 or best_of > 1:
         # A cache would give every repeat the reply of the first.
         options["cache"] = None
-    engine = AsyncRecursiveEngine(**options) if base is None else base.replaced(**options).sharing(None, base.slots)
+    engine = make_engine(**options) if base is None else base.replaced(**options).sharing(None, base.slots)
     return Arm(label, settings, engine, str(text), baseline, added, best_of)
 
 
@@ -195,7 +202,7 @@ def _label(value: Any) -> str:
     return str(named)
 
 
-def _check(levels: Mapping[str, Sequence[Any]], base: AsyncRecursiveEngine | None, task: str | None) -> None:
+def _check(levels: Mapping[str, Sequence[Any]], base: EngineView | None, task: str | None) -> None:
     """Raises `ConfigurationError` for factors that are no options, for levels that cannot be, and without a model or a
     task."""
     known = {each.name for each in fields(EngineOptions)} - {"llm", "observers", "verbose", "budget"}

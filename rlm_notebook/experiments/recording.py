@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.location import ROWS_SUFFIX, checkpoint_without_cell, notebook_path, run_folders
+from ..core.choices import MODES, RunMode, one_of
 from ..core.keys import digest
 from ..exceptions import CheckpointError, ConfigurationError
 from ..host import current_host
-from ..runtime.config import RunMode, one_of
 from .row_store import RowStore
 
 __all__ = ["mode_of", "store_for"]
-
-MODES = ("resume", "fresh", "replay")
 
 
 def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:

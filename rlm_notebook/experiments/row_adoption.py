@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..checkpoints.location import adoption_line, is_orphan, notebook_path, papermill_folders, run_folder, run_folders
+from ..core.choices import RunMode
 from ..exceptions import CheckpointError
 from ..host import current_host
 from ..host.console import say
-from ..runtime.config import RunMode
 from .row_store import RowStore
 
 __all__ = ["recorded_model", "with_rows_beside"]

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..concurrency.cancellation import is_being_cancelled, is_failure
+from ..core.choices import RunMode
 from ..core.error_text import error_text
 from ..core.limits import NOTHING, Budget, Usage
 from ..core.records import Recorded
@@ -42,11 +43,10 @@ from ..exceptions import (
 from ..host.credentials import without_keys
 from ..runtime.active_time import ActiveTime
 from ..runtime.budget import BudgetMeter, OverBudget, budget_error
-from ..runtime.config import RunMode
 from ..runtime.run_view import RunView
 from .forecast import Forecast, forecast_of
 from .row_admission import RowAdmission
-from .row_store import RowJournal, RowStore
+from .row_storage import RowStorage
 
 __all__ = ["Errors", "Job", "JobSource", "RowRuns"]
 
@@ -86,7 +86,7 @@ class RowRuns:
         self,
         keys: Sequence[str],
         jobs: JobSource,
-        store: RowStore,
+        store: RowStorage,
         *,
         budget: Budget | None = None,
         concurrency: int = 64,
@@ -376,7 +376,7 @@ class RowRuns:
                 engine = self._engines[id(job.engine)] = job.engine.sharing(self._meter)
             begun: RunView = engine.start(
                 job.task,
-                checkpoint=RowJournal(self.store, job.key, self._is_worth_a_line, fresh=self._mode == "fresh"),
+                checkpoint=self.store.journal(job.key, self._is_worth_a_line, fresh=self._mode == "fresh"),
                 mode="fresh" if self._mode == "fresh" else "resume",
                 output_type=job.output_type,
             )

@@ -165,6 +165,10 @@ class RowStore:
                 raise unusable(self.path or Path(), f"it is no file of an experiment ({error})") from None
             log.warning("%s: the line at byte %d is damaged (%s); its row runs again", self.path, begin, error)
 
+    def journal(self, key: str, keeps: Callable[[Recorded], bool], *, fresh: bool = False) -> RowJournal:
+        """The journal of a row's run; `RowJournal` has the arguments."""
+        return RowJournal(self, key, keeps, fresh=fresh)
+
     def line(self, key: str) -> bytes | None:
         """The last line of a row as it is recorded, without its end; `None` if there is none."""
         if key not in self._places:

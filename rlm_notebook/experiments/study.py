@@ -10,35 +10,30 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..async_engine import AsyncRecursiveEngine
-from ..concurrency.loop_thread import run_blocking
+from ..core.choices import RunMode
 from ..core.keys import digest
 from ..core.limits import Budget, Usage
-from ..engine import RecursiveEngine
 from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..output_type import OutputType
-from ..runtime.config import RunMode, instance
+from ..runtime.engine_view import MakeEngine
 from ..runtime.recorded_run import RecordedRun
 from ..scorers import Judge
 from ..types import Output
-from .arms import Arm, Grid, arms_of, matching, paired
+from .arms import Arm, matching, paired
 from .best_of import voted
 from .comparison import Comparison, MetricTable, compared, table_of_arms
-from .live_study import StudyRows
 from .methods import methods_text
 from .plot import Plot, scatter
-from .progress import progress_of_rows, say_unrecorded
-from .recording import mode_of, store_for
 from .row_adoption import with_rows_beside
 from .row_record import RowRecord
 from .row_runs import Job, RowRuns
 from .row_store import RowStore
-from .scoring import check_scorers, scorers_of, scores_of
-from .tables import Column, Records, RowTable, in_kind_of, table_of, write_table
+from .scoring import check_scorers, scores_of
+from .tables import Column, Records, RowTable, in_kind_of, write_table
 from .template import RowTemplate, text_of
 
-__all__ = ["Cell", "Study", "study"]
+__all__ = ["Cell", "Study"]
 
 
 class Cell:
@@ -74,6 +69,7 @@ class Study:
         budget: Budget | None,
         concurrency: int,
         mode: RunMode,
+        make_engine: MakeEngine,
     ) -> None:
         self.arms = arms
         self.seeds = seeds
@@ -82,6 +78,7 @@ class Study:
         self._output_type = OutputType(given_type) if given_type is not None else None
         self._budget, self._concurrency = budget, concurrency
         self._mode: RunMode = mode
+        self._make_engine = make_engine
         self._templates = {arm.label: RowTemplate(arm.task, table.names, plain=table.plain) for arm in arms}
         self._cells = list(self._make_cells())
         self._keys = list(dict.fromkeys(key for cell in self._cells for key in cell.keys))
@@ -199,7 +196,7 @@ class Study:
         for name, scorer in self._scorers.items():
             if not isinstance(scorer, Judge):
                 continue
-            engine = AsyncRecursiveEngine(scorer.model, max_depth=1, max_concurrency=self._concurrency)
+            engine = self._make_engine(scorer.model, max_depth=1, max_concurrency=self._concurrency)
             identity = engine.row_identity(OutputType(float))
             for cell in self._cells:
                 if cell.record is not None and cell.record.answer is not None:
@@ -474,85 +471,6 @@ class Study:
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
-
-
-def study(
-    data: Any,
-    *,
-    task: str | None = None,
-    score: Any,
-    grid: Grid,
-    seeds: int = 1,
-    engine: AsyncRecursiveEngine | RecursiveEngine | None = None,
-    budget: Budget | None = None,
-    name: str | None = None,
-    checkpoint: Any = None,
-    output_type: Any = None,
-    concurrency: int = 64,
-    limit: int | None = None,
-    mode: RunMode = "resume",
-    progress: bool = False,
-) -> Study:
-    """Compare ways to solve `task` over the rows of `data`; returns the `Study`, to be awaited for its end.
-
-    Without a running event loop, or with a `RecursiveEngine`, it has ended when this returns. `grid` maps factors to
-    levels: options of the engine, "model", "task" and "best_of"; lists of levels, or dicts of named ones. Or it is a
-    list of arms: `[{"name": "tree", "max_depth": 3}, {"name": "vote", "max_depth": 1, "best_of": 5}]`. The arm of one
-    call (`max_depth=1`) is added for each combination, or for each model and task of a list, unless it is there.
-    `best_of=k` solves each row k times, and the most frequent answer counts: one call at the cost of a tree. Its first
-    call is that of an equal arm without it.
-
-    `score` is a scorer, or a dict of them: functions `(row, output) -> float | bool | dict`, or those of
-    `rlm_notebook.scorers`. `seeds` is how often each row is solved in each arm. `budget` is for everything, judges
-    included. Data, `name`, `checkpoint` and `mode` are as of `engine.map`: what is recorded is not run again. Before
-    the first call, scorers are checked against the columns; a function is tried once for this, with the first row and
-    an empty answer. `progress` shows a bar or lines on standard error.
-    Raises `ConfigurationError` and `CheckpointError`.
-    """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise ConfigurationError(f"seeds={seeds!r}: expected a whole number of at least 1")
-    table = table_of(data)
-    if limit is not None:
-        table = table.head(limit)
-    store = store_for(name, checkpoint, task or "study")
-    arms = arms_of(task, grid, engine, seeds)
-    for arm in arms if instance("budget", budget, Budget, "Budget(usd=5)") is not None else ():
-        assert budget is not None
-        arm.engine.priced(budget)
-    made = Study(
-        table,
-        arms,
-        scorers_of(score),
-        seeds,
-        store,
-        output_type,
-        budget,
-        concurrency,
-        mode_of(mode, recorded=store.path is not None),
-    )
-
-    made.check_scorers()
-    made.adopt_rows()
-    if name is None and checkpoint is None:
-        say_unrecorded(f"the answers of {len(table)} rows in {len(arms)} arms", "study", [arm.engine for arm in arms])
-
-    def start() -> None:
-        made.start()
-        if progress:
-            made.at_end(progress_of_rows(StudyRows(made)).close)
-
-    async def whole() -> Study:
-        start()
-        return await made
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run_blocking(whole)
-    if isinstance(engine, RecursiveEngine):
-        return run_blocking(whole, thread_safe=engine.thread_safe)
-    start()
-    return made
 
 
 def _rest(budget: Budget | None, used: Usage) -> Budget | None:

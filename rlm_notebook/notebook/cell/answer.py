@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ...concurrency.cancellation import is_being_cancelled
 from ...core.plan import Plan
-from ...experiments.mapping import Experiment
+from ...experiments.experiment import Experiment
 from ...host.console import say
 from ...ports.run import Journal
 from ...runtime.run_view import RunView

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ...exceptions import ConfigurationError
 from ...experiments.display import progress_html
-from ...experiments.mapping import Experiment
+from ...experiments.experiment import Experiment
 from ...experiments.progress import progress_of_rows, time_left
 from ...experiments.recording import store_for
 from ...experiments.row_adoption import recorded_model

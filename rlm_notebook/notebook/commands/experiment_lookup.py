@@ -12,7 +12,7 @@ from ..kernel.session import Session
 from .run_lookup import experiments_kept, run_names
 
 if TYPE_CHECKING:
-    from ...experiments.mapping import Experiment
+    from ...experiments.experiment import Experiment
     from ...experiments.recorded import RecordedExperiment
     from ...experiments.study import Study
 
@@ -25,7 +25,7 @@ def experiment_named(session: Session, name: str) -> Experiment | Study | Record
     What is recorded under a name comes before a variable of that name, and a line says so; but a variable that holds
     this very experiment also has the table of its rows, and is given instead.
     """
-    from ...experiments.mapping import Experiment
+    from ...experiments.experiment import Experiment
     from ...experiments.recorded import RecordedExperiment
     from ...experiments.study import Study
 

@@ -13,7 +13,7 @@ from ...checkpoints.document import document_of
 from ...checkpoints.location import rows_name
 from ...core.redaction import store_of
 from ...exceptions import ConfigurationError
-from ...experiments.mapping import Experiment
+from ...experiments.experiment import Experiment
 from ...experiments.recorded import RecordedExperiment
 from ...experiments.study import Study
 from ...host.console import say

@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 from ...checkpoints.location import is_archived, rows_name
 from ...checkpoints.selection import recorded_in
 from ...exceptions import CheckpointError, ConfigurationError
-from ...experiments.mapping import Experiment
+from ...experiments.experiment import Experiment
 from ...experiments.recorded import RecordedExperiment, load_experiment
 from ...experiments.study import Study
 from ...host.console import say

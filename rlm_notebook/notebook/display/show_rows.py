@@ -8,8 +8,8 @@ from typing import Any
 
 from ...core.error_text import described
 from ...experiments.display import html_of
+from ...experiments.experiment import Experiment
 from ...experiments.live_study import StudyRows
-from ...experiments.mapping import Experiment
 from ...experiments.study import Study
 from ...host.console import say
 

@@ -1,0 +1,46 @@
+"""The store of rows as an experiment and its runs use it; `RowStore` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..core.records import Recorded
+from ..core.usage import Usage
+from ..ports.run import Journal
+from .row_record import RowRecord
+
+__all__ = ["RowStorage"]
+
+
+class RowStorage(Protocol):
+    """The recorded rows by key, and their journals. A key that is not recorded has no state, record or line."""
+
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def refused(self) -> set[str]:
+        """Rows that are done, with an answer that refuses."""
+        ...
+
+    @property
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """The recorded settings of engines, by the names that lines give them."""
+        ...
+
+    def __contains__(self, key: str) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def state(self, key: str) -> str | None: ...
+    def usage(self, key: str) -> Usage: ...
+    def record(self, key: str) -> RowRecord | None: ...
+    def recorded(self, key: str) -> Recorded | None: ...
+    def journal(self, key: str, keeps: Callable[[Recorded], bool], *, fresh: bool = False) -> Journal:
+        """The journal of a row's run. `keeps` decides whether a run that ended is worth a line; `fresh` hides what is
+        recorded from the run."""
+        ...
+
+    def line(self, key: str) -> bytes | None: ...
+    def open(self) -> None: ...
+    def adopt(self, lines: Iterable[tuple[str, bytes]], engines: Mapping[str, dict[str, Any]]) -> None: ...
+    def close(self) -> None: ...
