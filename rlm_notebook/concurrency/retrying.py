@@ -33,6 +33,7 @@ class RetryDriver:
         self._answered = answered
         self._attempts: Any = None
         self._attempt: Any = None
+        self._failure: ModelError
 
     async def after(self, failure: ModelError) -> None:
         """Wait until the call may be made again. Raises the failure when no attempt is left, or none would help."""
@@ -58,6 +59,7 @@ class RetryDriver:
             counted.args = (f"{error_text(failure)} (tried {f'{attempt} times' if attempt > 1 else 'once'})",)
             counted.__cause__, counted.__suppress_context__ = failure.__cause__, True
             failure = counted.with_traceback(failure.__traceback__)
+        self._failure = failure
         with self._attempt:
             raise failure
         self._attempt = await anext(self._attempts)
@@ -71,15 +73,9 @@ class RetryDriver:
         return error.retry_after is None or error.retry_after <= self._policy.patience
 
     def _delay(self, state: RetryCallState) -> float:
-        asked = _failure(state).retry_after
+        asked = self._failure.retry_after
         return self._policy.delay(state.attempt_number, asked=asked, chance=random.random())
 
     def _tell(self, state: RetryCallState) -> None:
         if self._on_retry is not None and state.next_action is not None:
-            self._on_retry(_failure(state), state.attempt_number, state.next_action.sleep)
-
-
-def _failure(state: RetryCallState) -> ModelError:
-    error = state.outcome.exception() if state.outcome is not None else None
-    assert isinstance(error, ModelError)
-    return error
+            self._on_retry(self._failure, state.attempt_number, state.next_action.sleep)

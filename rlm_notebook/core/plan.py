@@ -7,7 +7,6 @@ it is unambiguous. Any other text is refused with a message that the planner can
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from .json_text import DECODER, JsonText
-from .text import printable
+from .text import pretty, printable
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -114,8 +113,7 @@ class Execute:
     def __str__(self) -> str:
         return "EXECUTE: the task is answered as it is" + (", and here is the answer" if self.answer else "")
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded."""
@@ -135,8 +133,7 @@ class Recurse:
         parts = (f"  {place}. {task}" for place, task in enumerate(self.sub_tasks))
         return "\n".join([f"RECURSE: {len(self.sub_tasks)} sub-tasks", *parts])
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded."""
@@ -155,8 +152,7 @@ class Program:
     def __str__(self) -> str:
         return "PROGRAM: the task is solved by code"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded."""
@@ -241,8 +237,17 @@ def plan_from_json(data: object) -> Plan:
         plan: Plan = _VALIDATOR.validate_python(_tidied(data))
     except ValidationError as error:
         raise UnusablePlan(_in_words(error)) from error
-    if isinstance(plan, Recurse):
-        _check_dependencies(plan.sub_tasks)
+    if not isinstance(plan, Recurse) or not any(task.depends_on for task in plan.sub_tasks):
+        return plan
+    for index, task in enumerate(plan.sub_tasks):
+        for wanted in task.depends_on:
+            if not 0 <= wanted < len(plan.sub_tasks) or wanted == index:
+                raise UnusablePlan(f"sub_tasks[{index}].depends_on names {wanted}; name other sub-tasks from 0 on")
+    try:
+        TopologicalSorter({index: task.depends_on for index, task in enumerate(plan.sub_tasks)}).prepare()
+    except CycleError as error:
+        circle = sorted(set(error.args[1]))
+        raise UnusablePlan(f"the dependencies of sub_tasks {circle} form a circle; remove one of them") from None
     return plan
 
 
@@ -287,20 +292,6 @@ def _with_positions(item: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]
         return item
     positions = [ids.get(str(each), each) if isinstance(each, str | int) else each for each in wanted]
     return {**item, "depends_on": positions}
-
-
-def _check_dependencies(tasks: Sequence[PlannedTask]) -> None:
-    for index, task in enumerate(tasks):
-        for wanted in task.depends_on:
-            if not 0 <= wanted < len(tasks) or wanted == index:
-                raise UnusablePlan(f"sub_tasks[{index}].depends_on names {wanted}; name other sub-tasks from 0 on")
-    if not any(task.depends_on for task in tasks):
-        return
-    try:
-        TopologicalSorter({index: task.depends_on for index, task in enumerate(tasks)}).prepare()
-    except CycleError as error:
-        circle = sorted(set(error.args[1]))
-        raise UnusablePlan(f"the dependencies of sub_tasks {circle} form a circle; remove one of them") from None
 
 
 def _in_words(error: ValidationError) -> str:

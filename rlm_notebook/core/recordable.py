@@ -16,7 +16,7 @@ import base64
 import json
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -165,32 +165,34 @@ class _Plain:
         return given if same else made
 
     def _array(self, given: list[Any] | tuple[Any, ...], depth: int) -> Any:
-        if not self._fresh and _only_plain_scalars(given):
-            return given
+        if not self._fresh:
+            # Without a look at each item in Python: a list may hold a million numbers.
+            kinds = set(map(type, given))
+            if kinds == {int}:
+                are_plain = min(given) > -_LARGE and max(given) < _LARGE
+            else:
+                are_plain = all(map(math.isfinite, given)) if kinds == {float} else kinds <= _SIMPLE
+            if are_plain:
+                return given
         made = [item if type(item) in _SIMPLE else self.of(item, depth) for item in given]
         same = not self._fresh and all(new is old for new, old in zip(made, given, strict=True))
         return given if same else made
 
     def as_text(self, value: Any) -> str:
         """The JSON of a value that is nested too deeply, as text; if that cannot be written, a note on why."""
+        # Counted first, so that writing ends: the value may contain itself, or the same list over and over.
+        waiting = [value]
         try:
-            if self._can_be_written(value):
+            while waiting and self._values <= _MOST_VALUES:
+                inner = waiting.pop()
+                self._values += len(inner)
+                items = inner.values() if isinstance(inner, dict) else inner
+                waiting += [each for each in items if isinstance(each, dict | list | tuple)]
+            if self._values <= _MOST_VALUES:
                 return json.dumps(value, ensure_ascii=False, default=_repr)
         except (RecursionError, TypeError, ValueError):
             pass
         return f"(left out: more than {DEEPEST} levels or {_MOST_VALUES:,} values within each other)"
-
-    def _can_be_written(self, value: Any) -> bool:
-        """Whether writing the value ends: it may contain itself, or the same list over and over."""
-        level = [value]
-        while level:
-            inner = level.pop()
-            self._values += len(inner)
-            if self._values > _MOST_VALUES:
-                return False
-            items = inner.values() if isinstance(inner, dict) else inner
-            level += [each for each in items if isinstance(each, dict | list | tuple)]
-        return True
 
     def _odd(self, value: Any, depth: int) -> Any:
         """Instances of subclasses as their base type; other values as pydantic writes them."""
@@ -218,14 +220,6 @@ class _Plain:
 
 _JSON = frozenset([str, int, float, bool, type(None), dict, list])
 _NUMBERS = {"inf": "Infinity", "-inf": "-Infinity"}
-
-
-def _only_plain_scalars(items: Sequence[Any]) -> bool:
-    """Whether a list needs no look at each item in Python: it may hold a million numbers."""
-    kinds = set(map(type, items))
-    if kinds == {int}:
-        return bool(min(items) > -_LARGE and max(items) < _LARGE)
-    return all(map(math.isfinite, items)) if kinds == {float} else kinds <= _SIMPLE
 
 
 def _digits(value: int) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "cut", "duration", "end_of", "printable", "repeated", "well_formed", "well_formed_value"]
+__all__ = ["Halves", "cut", "duration", "end_of", "pretty", "printable", "repeated", "well_formed", "well_formed_value"]
 
 REPLACEMENT = "\ufffd"
 
@@ -107,6 +107,11 @@ def duration(seconds: float) -> str:
 def cut(text: str, width: int) -> str:
     """The text with at most `width` characters; the last one is "…" if there are more."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def pretty(value: object, printer: Any, cycle: bool) -> None:
+    """The `_repr_pretty_` of a class whose `str()` is for people: IPython calls it to show a value."""
+    printer.text(str(value))
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ from .events import (
     RunStarted,
 )
 from .node import Cell, Node, NodeState, Phase, Rejection, Round, ToolUse
-from .text import printable
+from .text import pretty, printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 from .usage import NOTHING, Usage
 
@@ -228,8 +228,7 @@ class Tree:
     def __repr__(self) -> str:
         return f"<Tree: {len(self)} nodes, {self.status}>"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
     def __getitem__(self, node_id: str) -> Node:
         return self._nodes[node_id]

@@ -216,14 +216,29 @@ class SourceReference:
         return f"[{place}: characters {start} to {start + len(piece)} of {len(text)}{columns}]\n{piece}"
 
     def search(self, wanted: Expression) -> str:
-        """The matches of an expression, each with its place. Raises `TimeoutError`."""
+        """The matches of an expression, each with its place, the start to read on from, and the line it is in.
+
+        Raises `TimeoutError`.
+        """
         found: list[str] = []
         deadline = time.monotonic() + SEARCH_SECONDS
         for document, extraction in self._read():
             left = max(0.01, deadline - time.monotonic())
             matches = wanted.matches(extraction.text, left)
             room = MOST_MATCHES - len(found)
-            found += [_match_line(document, extraction, match.start()) for match in islice(matches, room)]
+            for match in islice(matches, room):
+                at, text = match.start(), extraction.text
+                span = extraction.span_at(at)
+                if span is None:
+                    found.append(f"{document.label}: (empty)")
+                    continue
+                begin, end = max(span.start, at - _BEFORE), min(span.end, at + _BEHIND)
+                if document.is_plain:
+                    # Lines of a page say little: there, the match is shown with what surrounds it.
+                    begin, line_end = max(begin, text.rfind("\n", begin, at) + 1), text.find("\n", at, end)
+                    end = line_end if line_end >= 0 else end
+                place = Passage(document.label, extraction.anchor_of(at, at + 1), "").place
+                found.append(f"{place} (start {at - span.start}): {' '.join(text[begin:end].split())}")
             if len(found) >= MOST_MATCHES:
                 break
         if not found:
@@ -355,20 +370,6 @@ class AbsentSource:
 
     def passages(self) -> Iterator[Passage]:
         raise self.problem
-
-
-def _match_line(document: Document, extraction: Extraction, at: int) -> str:
-    """A match as a line: its place, the start to read on from, and the line it is in."""
-    text, span = extraction.text, extraction.span_at(at)
-    if span is None:
-        return f"{document.label}: (empty)"
-    begin, end = max(span.start, at - _BEFORE), min(span.end, at + _BEHIND)
-    if document.is_plain:
-        # Lines of a page say little: there, the match is shown with what surrounds it.
-        begin, line_end = max(begin, text.rfind("\n", begin, at) + 1), text.find("\n", at, end)
-        end = line_end if line_end >= 0 else end
-    place = Passage(document.label, extraction.anchor_of(at, at + 1), "").place
-    return f"{place} (start {at - span.start}): {' '.join(text[begin:end].split())}"
 
 
 def _entry(place: str, document: Document, span: Span, longest: int = _FIRST_LINE) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
-from ..core.text import printable
+from ..core.text import pretty, printable
 from ..core.tree import Node, Tree, living
 from .idle_time import work_seconds
 
@@ -73,8 +72,7 @@ class Difference:
         summary = f"{counts if self else 'the same nodes'}; {cost}, {_signed(self.seconds, 1)}s of work"
         return "\n".join([summary, *lines])
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
 
 def difference(old: Tree, new: Tree) -> Difference:
@@ -113,25 +111,21 @@ def pairs_of(old: Tree, new: Tree) -> list[Pair]:
 
 
 def _matching(old: Tree, new: Tree) -> list[tuple[Node, Node]]:
-    """The matched nodes, from the roots down."""
+    """The matched nodes, from the roots down: children by task, the first with the first; else by place."""
     pairs = [(old.root, new.root)] if old.root is not None and new.root is not None else []
     # The list grows while it is iterated.
     for before, after in pairs:
-        pairs.extend(_matched(list(living(old.children(before.id))), list(living(new.children(after.id)))))
+        by_task: dict[str, list[Node]] = defaultdict(list)
+        for child in reversed(list(living(old.children(before.id)))):
+            by_task[child.task].append(child)
+        children = list(living(new.children(after.id)))
+        found = {child.id: by_task[child.task].pop() for child in children if by_task[child.task]}
+        left = {child.id.rpartition(".")[2]: child for rest in by_task.values() for child in rest}
+        for child in children:
+            if child.id not in found and (place := child.id.rpartition(".")[2]) in left:
+                found[child.id] = left.pop(place)
+        pairs.extend((found[child.id], child) for child in children if child.id in found)
     return pairs
-
-
-def _matched(old: list[Node], new: list[Node]) -> list[tuple[Node, Node]]:
-    """The children of two matched nodes in pairs: by task, the first with the first; else by place."""
-    by_task: dict[str, list[Node]] = defaultdict(list)
-    for node in reversed(old):
-        by_task[node.task].append(node)
-    found = {node.id: by_task[node.task].pop() for node in new if by_task[node.task]}
-    left = {node.id.rpartition(".")[2]: node for rest in by_task.values() for node in rest}
-    for node in new:
-        if node.id not in found and (place := node.id.rpartition(".")[2]) in left:
-            found[node.id] = left.pop(place)
-    return [(found[node.id], node) for node in new if node.id in found]
 
 
 def _changed(old: Node, new: Node) -> tuple[str, ...]:

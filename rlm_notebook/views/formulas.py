@@ -41,6 +41,7 @@ _ENVIRONMENT = re.compile(
     re.IGNORECASE,
 )
 LONGEST_FORMULA = 4_000
+_DIGITS = tuple("0123456789")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 #: What is between escaped brackets is prose if it is words; or, between square ones, a number.
 _PLAIN = re.compile(r"[\w\s.,;:'?!-]*")
@@ -150,11 +151,13 @@ def _taken_out(text: str, formulas: list[str]) -> str:
     begin, closing = -1, ""
     for mark in _MARK.finditer(text):
         sign, at = mark[0], mark.start()
+        # A dollar that ends a formula follows a sign, and no digit follows it.
+        is_end = sign != "$" or not (text[at - 1].isspace() or text[at + 1 : at + 2] in _DIGITS)
         if begin < 0:
             begin, closing = _opened(sign, at, text)
         elif sign[0] in "\n`~":
             begin = -1
-        elif sign == closing and (sign != "$" or _closes_dollar(text, at)):
+        elif sign == closing and is_end:
             if _is_formula(text[begin : mark.end()], min(len(closing), 3)):
                 parts.append(f"{text[done:begin]}{_BEGIN}{len(formulas)}{_END}")
                 formulas.append(text[begin : mark.end()])
@@ -173,11 +176,6 @@ def _opened(sign: str, at: int, text: str) -> tuple[int, str]:
     if not closing or (sign == "$" and not text[at + 1 : at + 2].strip()):
         return -1, ""
     return at, closing
-
-
-def _closes_dollar(text: str, at: int) -> bool:
-    """A dollar that ends a formula follows a sign, and no digit follows it."""
-    return not text[at - 1].isspace() and text[at + 1 : at + 2] not in tuple("0123456789")
 
 
 def _is_formula(raw: str, closing: int) -> bool:

@@ -202,7 +202,12 @@ class _Writer:
                     text = f"{text[: closing.start()]}\\{closing[0]}"
                 return f"{'#' * min(6, int(node.tag[1]) + self._shift)} {text}"
             case "fence" | "code_block":
-                return self._code(node, inside)
+                code = self._raw(node.content)
+                name = _safe_language(node.info if node.type == "fence" else "", code)
+                if "q" in inside and _RISKY.search(code):
+                    css_class = f' class="language-{name}"' if name else ""
+                    return f"<pre><code{css_class}>{_entities(code, '')}</code></pre>"
+                return _fence(code, name)
             case "blockquote":
                 return _prefixed(self.blocks(node.children, inside + "q"), "> ", "> ")
             case "bullet_list" | "ordered_list":
@@ -219,14 +224,6 @@ class _Writer:
     def _lines(self, node: SyntaxTreeNode, cell: bool = False) -> str:
         inline = node.children[0].children if node.children else []
         return self._inline(inline, cell=cell, begins=not cell)
-
-    def _code(self, node: SyntaxTreeNode, inside: str) -> str:
-        code = self._raw(node.content)
-        name = _safe_language(node.info if node.type == "fence" else "", code)
-        if "q" in inside and _RISKY.search(code):
-            css_class = f' class="language-{name}"' if name else ""
-            return f"<pre><code{css_class}>{_entities(code, '')}</code></pre>"
-        return _fence(code, name)
 
     def _list(self, node: SyntaxTreeNode, inside: str) -> str:
         blocks = [block for item in node.children for block in item.children]

@@ -52,25 +52,21 @@ def outline_rows(tree: Tree, width: int = 100, breaks: Sequence[Break] = ()) -> 
     stack: list[tuple[Node, str, str]] = [(tree.root, "", "")] if tree.root else []
     while stack:
         node, lead, below = stack.pop()
-        yield _line(node, lead, width, breaks)
+        took = ""
+        if node.started is not None and node.ended is not None:
+            # Wall-clock time from its first call to its end: waits for sub-tasks and slots count.
+            took = duration(without_breaks(node.started, node.ended, breaks))
+        awaited = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
+        awaiting = f"waiting for you: {', '.join(awaited)}" if awaited and not node.state.final else ""
+        remark = printable(reason(node) or awaiting or node.remark)[:80]
+        facts = "  ".join(filter(None, (took, MARKS.get(node.mark, node.mark), remark)))
+        head = f"{lead}{SYMBOLS[shown_state(node)]} "
+        room = max(20, width - len(head) - len(facts) - 2)
+        yield f"{head}{cut(printable(node.title), room)}  {facts}".rstrip()
         children = tree.children(node.id)
         for index in range(len(children) - 1, -1, -1):
             last = index == len(children) - 1
             stack.append((children[index], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
-
-
-def _line(node: Node, lead: str, width: int, breaks: Sequence[Break]) -> str:
-    took = ""
-    if node.started is not None and node.ended is not None:
-        # Wall-clock time from its first call to its end: waits for sub-tasks and slots count.
-        took = duration(without_breaks(node.started, node.ended, breaks))
-    awaited = dict.fromkeys(use.name for use in node.tool_calls if use.awaiting_approval)
-    awaiting = f"waiting for you: {', '.join(awaited)}" if awaited and not node.state.final else ""
-    remark = printable(reason(node) or awaiting or node.remark)[:80]
-    facts = "  ".join(filter(None, (took, MARKS.get(node.mark, node.mark), remark)))
-    head = f"{lead}{SYMBOLS[shown_state(node)]} "
-    room = max(20, width - len(head) - len(facts) - 2)
-    return f"{head}{cut(printable(node.title), room)}  {facts}".rstrip()
 
 
 def reason(node: Node) -> str:

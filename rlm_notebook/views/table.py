@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from ..core.text import cut, printable
+from ..core.text import cut, pretty, printable
 from .gate import html_text
 
 __all__ = ["Table"]
@@ -45,5 +44,4 @@ class Table:
         note = f"<p>{html_text(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty

@@ -20,7 +20,15 @@ _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallba
 
 
 def read(content: bytes) -> Extraction:
-    _require_sound(content)
+    if content.startswith(_OLD_OFFICE):
+        raise Unreadable("it is encrypted, or in the format before DOCX; save it as DOCX without a password")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise Unreadable("it is damaged, or no DOCX") from None
+    if unpacked > MOST_UNPACKED:
+        raise Unreadable(f"it unpacks to {unpacked / 1e6:,.0f} MB; at most {MOST_UNPACKED / 1e6:,.0f} MB are read")
     import docx
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import LxmlError
@@ -34,18 +42,6 @@ def read(content: bytes) -> Extraction:
         raise Unreadable("it holds no text; a scan in it needs OCR first")
     anchors = section_anchors(title for title, _ in sections)
     return of_passages((anchor, text) for anchor, (_, text) in zip(anchors, sections, strict=True))
-
-
-def _require_sound(content: bytes) -> None:
-    if content.startswith(_OLD_OFFICE):
-        raise Unreadable("it is encrypted, or in the format before DOCX; save it as DOCX without a password")
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        raise Unreadable("it is damaged, or no DOCX") from None
-    if unpacked > MOST_UNPACKED:
-        raise Unreadable(f"it unpacks to {unpacked / 1e6:,.0f} MB; at most {MOST_UNPACKED / 1e6:,.0f} MB are read")
 
 
 def _sections(document: Any) -> Iterator[tuple[str, str]]:

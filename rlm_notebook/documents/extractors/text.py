@@ -71,22 +71,18 @@ def read_lines(content: bytes) -> Extraction:
 def _blocks(text: str) -> Iterator[Span]:
     start, line = 0, 1
     while start < len(text):
-        end = _end_of_block(text, start)
+        end = start + BLOCK
+        if end >= len(text):
+            end = len(text)
+        elif (empty := text.rfind("\n\n", start + BLOCK // 2, end)) >= 0:
+            end = empty + 2
+        else:
+            # A single long line is a block of its own.
+            end = text.rfind("\n", start, end) + 1 or text.find("\n", end) + 1 or len(text)
         lines = text.count("\n", start, end)
         last = line + lines - (1 if text[end - 1] == "\n" else 0)
         yield Span(ranged("line", line, last), start, end, line)
         start, line = end, line + lines
-
-
-def _end_of_block(text: str, start: int) -> int:
-    end = start + BLOCK
-    if end >= len(text):
-        return len(text)
-    empty = text.rfind("\n\n", start + BLOCK // 2, end)
-    if empty >= 0:
-        return empty + 2
-    # A single long line is a block of its own.
-    return text.rfind("\n", start, end) + 1 or (text.find("\n", end) + 1 or len(text))
 
 
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")

@@ -90,20 +90,17 @@ class _Writer:
                     return f"<ul>{items}</ul>"
                 return f'<ol start="{block.start}">{items}</ol>' if block.start != 1 else f"<ol>{items}</ol>"
             case Table():
-                return self._table(block)
+                rows = []
+                for at, row in enumerate(block.rows):
+                    tag = "td" if at else "th"
+                    cells = (
+                        f'<{tag} style="text-align:{align or "left"}" dir="auto">{self._inlines(cell)}</{tag}>'
+                        for cell, align in zip(row, block.alignments, strict=False)
+                    )
+                    rows.append(f"<tr>{''.join(cells)}</tr>")
+                return f"<table><thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody></table>"
             case Rule():
                 return "<hr>"
-
-    def _table(self, table: Table) -> str:
-        rows = []
-        for at, row in enumerate(table.rows):
-            tag = "td" if at else "th"
-            cells = (
-                f'<{tag} style="text-align:{align or "left"}" dir="auto">{self._inlines(cell)}</{tag}>'
-                for cell, align in zip(row, table.alignments, strict=False)
-            )
-            rows.append(f"<tr>{''.join(cells)}</tr>")
-        return f"<table><thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody></table>"
 
     def _inlines(self, inner: Sequence[Inline]) -> str:
         return "".join(map(self._inline, inner))

@@ -93,20 +93,17 @@ class _Writer:
                 inner = self.blocks(block.blocks, depth + 1)
                 return f"\\begin{{quote}}\n{inner}\n\\end{{quote}}" if depth < _DEEPEST else inner
             case Items():
-                return self._items(block, depth)
+                texts = [self.blocks(item, depth + 1) for item in block.items]
+                if depth >= _DEEPEST:
+                    return "\n\n".join(f"--~{text}" for text in texts)
+                if block.start is None:
+                    return "\\begin{itemize}\n" + "\n".join(rf"\item {text}" for text in texts) + "\n\\end{itemize}"
+                numbered = (rf"\item[{block.start + at}.] {text}" for at, text in enumerate(texts))
+                return "\\begin{enumerate}\n" + "\n".join(numbered) + "\n\\end{enumerate}"
             case Table():
                 return self._table(block)
             case Rule():
                 return r"\par\noindent\rule{\linewidth}{0.4pt}\par"
-
-    def _items(self, items: Items, depth: int) -> str:
-        texts = [self.blocks(item, depth + 1) for item in items.items]
-        if depth >= _DEEPEST:
-            return "\n\n".join(f"--~{text}" for text in texts)
-        if items.start is None:
-            return "\\begin{itemize}\n" + "\n".join(rf"\item {text}" for text in texts) + "\n\\end{itemize}"
-        numbered = (rf"\item[{items.start + at}.] {text}" for at, text in enumerate(texts))
-        return "\\begin{enumerate}\n" + "\n".join(numbered) + "\n\\end{enumerate}"
 
     def _table(self, table: Table) -> str:
         columns = len(table.alignments)

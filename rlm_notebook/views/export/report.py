@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,28 +56,24 @@ def report_of(tree: Tree, answer: str, *, title: str = "", model: str = "", seco
     lines = (" ".join(printable(line).split()) for line in text.splitlines())
     notes = [] if tree.status == "done" else [f"This run is {tree.status}: the text below is what there is so far."]
     notes += cut_off_answers(tree)
+    usage, at = tree.usage, tree.ended or tree.started
+    facts = [
+        f"model {printable(model)}" if model else "",
+        datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M") if at else "",
+        f"{len(tree)} {'node' if len(tree) == 1 else 'nodes'}",
+        f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}",
+        tokens(usage),
+        duration(seconds),
+        f"${usage.cost_usd:.4f}" if usage.cost_usd else "",
+    ]
     return Report(
         title=next((line for line in lines if line), "Answer")[:_TITLE_CHARACTERS],
-        facts=" · ".join(_facts(tree, model, seconds)),
+        facts=" · ".join(filter(None, facts)),
         notes=tuple(map(printable, notes)),
         text=answer,
         blocks=blocks_of(answer) if answer.strip() else (Paragraph((Text("(There is no answer.)"),)),),
         sections=tuple(_section(node) for node in _cited(tree, answer)),
     )
-
-
-def _facts(tree: Tree, model: str, seconds: float) -> Iterator[str]:
-    usage = tree.usage
-    if model:
-        yield f"model {printable(model)}"
-    if tree.ended or tree.started:
-        yield datetime.fromtimestamp(tree.ended or tree.started or 0).strftime("%Y-%m-%d %H:%M")
-    yield f"{len(tree)} {'node' if len(tree) == 1 else 'nodes'}"
-    yield f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}"
-    yield tokens(usage)
-    yield duration(seconds)
-    if usage.cost_usd:
-        yield f"${usage.cost_usd:.4f}"
 
 
 def _cited(tree: Tree, answer: str) -> Sequence[Node]:
