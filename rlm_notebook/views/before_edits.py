@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
 
 from ..core.changes import changes_of
 from ..core.edits import EDITED, TASK_EDITED, task_before
@@ -31,15 +31,10 @@ def before_edits(tree: Tree, node: Node) -> Iterator[tuple[str, str]]:
         if mark in (True, APPROVAL):
             yield part, "(not recorded)"
         elif isinstance(mark, dict) and "was" in mark:
-            yield part, _text(part, mark["was"])
-
-
-def _text(part: str, was: Any) -> str:
-    if was is None:
-        return NOTHING
-    if part == "plan" and isinstance(was, dict):
-        try:
-            return str(plan_from_json(was))
-        except (TypeError, ValueError):
-            return NOTHING
-    return str(was)
+            was, text = mark["was"], NOTHING
+            if part == "plan" and isinstance(was, dict):
+                with suppress(TypeError, ValueError):
+                    text = str(plan_from_json(was))
+            elif was is not None:
+                text = str(was)
+            yield part, text

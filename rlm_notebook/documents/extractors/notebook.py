@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..extraction import Extraction, Unreadable, of_passages
@@ -30,17 +30,13 @@ def read(content: bytes) -> Extraction:
         )
     if not isinstance(cells, list):
         raise Unreadable("it is no notebook: it has no cells")
-    return of_passages(_passages(cells))
-
-
-def _passages(cells: list[Any]) -> Iterator[tuple[str, str]]:
+    passages = []
     for number, cell in enumerate(cells, 1):
-        if not isinstance(cell, Mapping):
-            continue
-        yield f"cell {number}", _text(cell.get("source", cell.get("input", "")))
-        outputs = "\n".join(filter(None, map(_output, _list(cell.get("outputs")))))
-        if outputs:
-            yield f"cell {number} output", outputs
+        if isinstance(cell, Mapping):
+            passages.append((f"cell {number}", _text(cell.get("source", cell.get("input", "")))))
+            if outputs := "\n".join(filter(None, map(_output, _list(cell.get("outputs"))))):
+                passages.append((f"cell {number} output", outputs))
+    return of_passages(passages)
 
 
 def _output(output: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ..extraction import Extraction, Unreadable, of_passages
@@ -32,7 +32,8 @@ def read(content: bytes) -> Extraction:
         def pages() -> Iterator[tuple[str, str]]:
             for number in range(count):
                 try:
-                    text = _page_text(document, number)
+                    with closing(document[number]) as page, closing(page.get_textpage()) as text_page:
+                        text = str(text_page.get_text_bounded()).translate(_HYPHENS)
                 except error:
                     broken.append(number + 1)
                     text = ""
@@ -60,17 +61,11 @@ def draw(content: bytes, anchor: str) -> bytes:
         if not 1 <= number <= len(document):
             raise Unreadable(f"there is no page {number}; it has {len(document):,}")
         try:
-            page = document[number - 1]
-            try:
+            with closing(document[number - 1]) as page:
                 # A page may be of any size: only the pixels are bounded.
                 scale = LONGEST_SIDE / max(*page.get_size(), 1.0)
-                bitmap = page.render(scale=scale, may_draw_forms=False)
-                try:
+                with closing(page.render(scale=scale, may_draw_forms=False)) as bitmap:
                     return encoded(bitmap.to_pil())
-                finally:
-                    bitmap.close()
-            finally:
-                page.close()
         except (error, ValueError) as problem:
             raise Unreadable(f"page {number} cannot be drawn: {problem}") from None
 
@@ -88,19 +83,5 @@ def _opened(content: bytes) -> Iterator[tuple[Any, type[Exception]]]:
             if "password" in message or "security" in message:
                 raise Unreadable("it is encrypted; save a copy without a password, and give that") from None
             raise Unreadable("it is damaged, or no PDF") from None
-        try:
+        with closing(document):
             yield document, pypdfium2.PdfiumError
-        finally:
-            document.close()
-
-
-def _page_text(document: Any, number: int) -> str:
-    page = document[number]
-    try:
-        text_page = page.get_textpage()
-        try:
-            return str(text_page.get_text_bounded()).translate(_HYPHENS)
-        finally:
-            text_page.close()
-    finally:
-        page.close()
