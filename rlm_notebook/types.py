@@ -7,6 +7,7 @@ import copyreg
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
+from .core.content import TextValue
 from .core.pickling import is_portable
 from .core.quotes import Quote, quotes_of
 from .core.usage import Usage
@@ -78,7 +79,7 @@ class TraceObject(TypedDict):
     error: str | None
 
 
-class Output(Mapping[str, Any]):
+class Output(TextValue, Mapping[str, Any]):
     """An answer: `.content` (Markdown text), `.metadata`, `.parsed`, `.usage` and the `.run` that computed it.
 
     It is also a mapping with the keys "content" and "metadata", so that callers can return it and read it like a dict.

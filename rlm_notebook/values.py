@@ -24,7 +24,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from .types import Output
+from .core.content import TextValue
 
 __all__ = [
     "MOST_ITEMS",
@@ -209,7 +209,7 @@ class _Plain:
             return self._each(value, level)
         if isinstance(value, Enum):
             return self._noted(kind, self.of(value.value, level))
-        if isinstance(value, str | Output):
+        if isinstance(value, str | TextValue):
             return str.__str__(value) if isinstance(value, str) else value.content
         if isinstance(value, int):
             return int(value)

@@ -13,6 +13,7 @@ __all__ = [
     "Content",
     "ImagePart",
     "PicturedText",
+    "TextValue",
     "content_characters",
     "content_text",
     "joined_content",
@@ -67,6 +68,13 @@ def content_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part if isinstance(part, str) else f"[image: {part.label}]" for part in content or ())
+
+
+class TextValue:
+    """A value that stands for a text, its `content`, wherever values are written for a model."""
+
+    __slots__ = ()
+    content: str
 
 
 def content_characters(content: Any) -> int:

@@ -19,9 +19,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ..concurrency.loop_thread import wait_for_future
+from ..core.content import TextValue
 from ..core.text import printable
 from ..exceptions import ConfigurationError
-from ..types import Output
 from ..values import json_text, table_text
 from .code_version import code_version
 
@@ -254,7 +254,7 @@ def as_text(value: Any) -> str:
     """
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, Output):
+    if isinstance(value, TextValue):
         return value.content
     if (table := table_text(value)) is not None:
         return table
