@@ -13,7 +13,10 @@ from .exceptions import ConfigurationError
 from .ports.model import Model
 from .tools import as_tools, opened
 
-__all__ = ["Agent", "agents_of"]
+__all__ = ["DEFAULT_AGENT", "Agent", "agents_of"]
+
+#: The agent of nodes that are assigned to none.
+DEFAULT_AGENT = "default"
 
 
 @dataclass(frozen=True)

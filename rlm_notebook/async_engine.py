@@ -36,7 +36,7 @@ from .ports.model import Message
 from .ports.run import Journal, Observer, VersionedJournal
 from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, RunRequest, priced
-from .runtime.ended_run import EndedRun, NodeSource
+from .runtime.ended_run import EndedRun
 from .runtime.forks import Fork, edited, plan_given, retried
 from .runtime.options import EngineOptions, hints_at_options, mode_of
 from .runtime.recorded_run import load_run
@@ -47,6 +47,7 @@ from .runtime.scheduler import Slots
 from .sandbox.options import require_available
 from .solver.recursion import Recursion
 from .solver.replay import replay, replay_as_recorded
+from .solver.run import NodeSource
 from .types import Output
 
 if TYPE_CHECKING:

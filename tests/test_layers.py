@@ -1,4 +1,4 @@
-"""Imports point one way: core <- ports <- models, checkpoints <- runtime <- solver <- engine <- notebook."""
+"""Imports point one way: core <- ports <- models, checkpoints <- solver <- runtime <- engine <- notebook."""
 
 import ast
 import functools
@@ -15,8 +15,11 @@ LAYERS = [
     {"tools", "prompts", "pricing", "documents", "memory"},
     # What implements the ports needs nobody who uses it.
     {"models", "wrappers", "caches", "checkpoints", "sandbox"},
-    {"agent", "runtime"},
-    {"solver", "observers"},
+    {"agent"},
+    # The algorithm knows a run by protocols, and no implementation of its parts.
+    {"solver"},
+    {"runtime"},
+    {"observers"},
     # An engine maps tasks over tables, and comparisons create engines.
     {"engine", "async_engine", "experiments", "scorers"},
     {"notebook"},

@@ -11,7 +11,7 @@ from .active_time import ActiveTime
 from .approvals import Approvals
 from .budget import BudgetMeter, OverBudget, budget_error
 from .event_log import EventLog
-from .scheduler import PrioritySemaphore
+from .scheduler import PrioritySemaphore, Slots, held
 
 __all__ = ["Admission"]
 
@@ -25,6 +25,7 @@ class Admission:
         self,
         log: EventLog,
         slots: PrioritySemaphore,
+        engine_slots: Slots,
         meter: BudgetMeter,
         active_time: ActiveTime,
         approvals: Approvals,
@@ -34,6 +35,7 @@ class Admission:
         self.answered: set[str] = set()
         self._log = log
         self._slots = slots
+        self._engine_slots = engine_slots
         self._active_time = active_time
         self._approvals = approvals
         self._unclaimed: dict[str, Usage] = {}
@@ -88,6 +90,7 @@ class Admission:
             self.release(node, reserved, Usage(calls=-1))
             raise
         self._active_time.start()
+        held.set(self._engine_slots)
 
     def _obstacle(self, node: str, model: str, reserved: Usage) -> Awaitable[Any] | None:
         """What to await before the call can be made; `None` if it can, and then its budget is reserved."""
@@ -101,6 +104,7 @@ class Admission:
 
     def release(self, node: str, reserved: Usage, used: Usage) -> None:
         """The call has ended: count its usage beside the call itself, and free its slot."""
+        held.set(None)
         self.meter.settle(reserved, used)
         self._add_claim(node, used)
         self._slots.release()

@@ -22,12 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
+from ..core.decisions import Approved, Decision
 from ..core.plan import Plan
 from ..core.text import printable
 from ..exceptions import ConfigurationError
 from ..ports.model import ToolCall
 
-__all__ = ["ApprovalRequest", "Approvals", "Approved", "Awaiting", "Decision", "Rejected"]
+__all__ = ["ApprovalRequest", "Approvals", "Awaiting"]
 
 #: How many decided requests are remembered, to tell a repeated decision from another one.
 _REMEMBERED = 1_000
@@ -51,23 +52,6 @@ class ApprovalRequest:
             return f"node {self.node}: {self.plan}"
         calls = ", ".join(f"{printable(call.name)}({_shown(call.arguments)})" for call in self.calls)
         return f"node {self.node}: {calls}"
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """The request is approved, with another plan if `plan` is set."""
-
-    plan: Plan | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The request is rejected; the reason goes to the model."""
-
-    reason: str = ""
-
-
-Decision = Approved | Rejected
 
 
 class Awaiting(Sequence[Any]):

@@ -17,6 +17,7 @@ from ..ports.run import Journal, Observer
 from ..pricing import Prices
 from ..prompts import PROMPTS_VERSION
 from ..sandbox.options import CodeSandbox, code_options
+from ..solver.run import References
 from ..version import __version__
 from ..wrappers.cached import cache_of
 from .budget import BudgetMeter
@@ -78,13 +79,13 @@ class Configuration:
         """Whether a reply may come from a cache."""
         return self.replies.cache is not None
 
-    def quoting(self, memory: SharedMemory) -> Quotes | Literal[""]:
+    def quoting(self, memory: References) -> Quotes | Literal[""]:
         """How quotes of these references are asked for and checked; "" if they are not asked for: by default they are
         where there are documents."""
         chosen = self.options.quotes or ("check" if memory.has_documents else "off")
         return chosen if memory and chosen != "off" else ""
 
-    def checks_quotes(self, memory: SharedMemory) -> bool:
+    def checks_quotes(self, memory: References) -> bool:
         """Whether quotes in answers are checked: wherever there is something to check them against."""
         return bool(memory) and self.options.quotes != "off"
 

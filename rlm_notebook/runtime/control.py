@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..core.decisions import Decision
 from ..core.events import RunPaused, RunResumed
 from ..core.plan import Plan
 from ..core.tree import NodeState
 from ..ports.model import ToolCall
 from .active_time import ActiveTime
 from .admission import Admission
-from .approvals import Approvals, Decision
+from .approvals import Approvals
 from .event_log import EventLog
 
 __all__ = ["Control", "Ended"]

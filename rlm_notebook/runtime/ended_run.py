@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..core.limits import Limits
 from ..core.records import Recorded
 from ..core.tree import Tree
+from ..solver.run import NodeSource
 from .config import RunRequest
 
-__all__ = ["EndedRun", "NodeSource"]
-
-
-class NodeSource(Protocol):
-    """What the prompt and the content key of a node are computed from."""
-
-    @property
-    def tree(self) -> Tree: ...
-    @property
-    def job(self) -> RunRequest: ...
+__all__ = ["EndedRun"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..concurrency.cancellation import is_being_cancelled
+from ..core.decisions import Approved, Decision, Rejected
 from ..core.events import Event
 from ..core.plan import Plan
 from ..core.recordable import plain_text
@@ -26,7 +27,7 @@ from ..views.diff import Difference, difference
 from ..views.idle_time import breaks_of
 from ..views.mermaid import mermaid
 from ..views.outline import outline
-from .approvals import ApprovalRequest, Approved, Awaiting, Decision, Rejected
+from .approvals import ApprovalRequest, Awaiting
 from .config import Configuration, RunRequest
 from .forks import Fork, edited, plan_given, retried
 from .lifecycle import Lifecycle

@@ -24,6 +24,7 @@ from ..ports.model import Message
 from ..ports.run import VersionedJournal
 from ..sandbox.options import make_sandbox
 from ..sandbox.port import Sandbox
+from ..solver.run import NodeSource
 from .active_time import ActiveTime
 from .admission import Admission
 from .approvals import Approvals
@@ -31,7 +32,6 @@ from .budget import BudgetMeter, NodeQuota
 from .config import Configuration, RunRequest
 from .continuation import Continuation
 from .control import Control
-from .ended_run import NodeSource
 from .event_log import EventLog
 from .forks import Fork, edited, retried
 from .options import EngineOptions
@@ -117,7 +117,7 @@ class RunContext:
         slots = PrioritySemaphore(slots_for(configuration.slots))
         self.steps = NodeQuota(self.limits.max_steps)
         self.splits = SplitGate()
-        self.admission = Admission(self.log, slots, meter, self.active_time, self.approvals)
+        self.admission = Admission(self.log, slots, configuration.slots, meter, self.active_time, self.approvals)
         #: The usage of a node since its last event that carried usage.
         self.claim = self.admission.claim
         self.control = Control(self.log, self.admission, self.active_time, self.approvals, self.clock)

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..agent import Agent, agents_of
+from ..agent import DEFAULT_AGENT, Agent, agents_of
 from ..core.keys import as_json, digest
 from ..core.tree import Node
 from ..exceptions import ConfigurationError
 from ..ports.model import Model
 from ..tools import Tool, as_tools, opened
 
-__all__ = ["DEFAULT_AGENT", "Team"]
-
-DEFAULT_AGENT = "default"
+__all__ = ["Team"]
 
 
 def _interchangeable(one: Model, other: Model) -> bool:

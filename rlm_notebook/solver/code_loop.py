@@ -53,7 +53,6 @@ from ..output_type import TypeMismatch
 from ..ports.model import Message, Model, Part, Reply, Request, ToolCall
 from ..pricing import estimate
 from ..prompts import EXTRACTION_PROMPT, cell_report
-from ..runtime.run_context import RunContext
 from ..sandbox.options import CodeSandbox, lacks_of
 from ..sandbox.output import shortened
 from ..sandbox.port import CellResult, Sandbox, Session, SessionSettings
@@ -63,6 +62,7 @@ from .errors import limit_error, what_was_wrong, without_node
 from .model_calls import call_model, emit_work
 from .replay import replay_below
 from .requests import LLM_QUERY, RequestBuilder, code_variables, offered_tools
+from .run import SolverRun
 from .subtasks import Solver, SubTasks
 from .tool_loop import ToolLoop, Transcript
 
@@ -91,7 +91,7 @@ class CodeLoop:
 
     def __init__(
         self,
-        run: RunContext,
+        run: SolverRun,
         node: str,
         *,
         solver: Solver,
@@ -620,13 +620,11 @@ class _Told(RuntimeError):
     """An error that is raised in the cell, for its code or its coder to deal with."""
 
 
-def _no_transcript(run: RunContext) -> Transcript:
+def _no_transcript(run: SolverRun) -> Transcript:
     return Transcript(None, run.job.memory, 1, {})
 
 
-def _uses_by_call(
-    known: Node | None, run: RunContext, changed: frozenset[str]
-) -> dict[tuple[str, str], deque[ToolUse]]:
+def _uses_by_call(known: Node | None, run: SolverRun, changed: frozenset[str]) -> dict[tuple[str, str], deque[ToolUse]]:
     """The recorded tool calls that may be reused, by name and arguments, in their order."""
     found: defaultdict[tuple[str, str], deque[ToolUse]] = defaultdict(deque)
     for use in known.tool_calls if known is not None else ():

@@ -49,9 +49,8 @@ from ..exceptions import ExecutionError, ModelError, RLMError
 from ..host.credentials import without_keys
 from ..ports.model import Mode, Model, Reply, Request, ToolCall, call_started
 from ..pricing import estimate
-from ..runtime.run_context import RunContext
-from ..runtime.scheduler import held
 from .errors import without_node
+from .run import SolverRun
 
 __all__ = ["TextReader", "call_model", "emit_work"]
 
@@ -81,7 +80,7 @@ class TextReader(Protocol):
 
 
 def call_model(
-    run: RunContext,
+    run: SolverRun,
     node: str,
     model: Model,
     request: Request,
@@ -92,7 +91,7 @@ def call_model(
     return ModelCall(run, node, model, retry, reader).reply(request)
 
 
-def emit_work(run: RunContext, node_id: str, mode: Mode) -> None:
+def emit_work(run: SolverRun, node_id: str, mode: Mode) -> None:
     """Emit that the node's call has started, or that its result is there, unless the node is at work already."""
     node, (started, state) = run.tree[node_id], _WORK[mode]
     # After a rejected plan, a node is planned while it is waiting.
@@ -169,7 +168,7 @@ class ModelCall:
     Behaves as `Cached` and `Retried` around an admitted model.
     """
 
-    run: RunContext
+    run: SolverRun
     node: str
     model: Model
     retry: RetryPolicy | None
@@ -201,7 +200,6 @@ class ModelCall:
                     reserved = estimate(self.run.configuration.prices, self.model, request)
                 await self.run.admission.take(self.node, self.model.name, priority, reserved)
                 try:
-                    held.set(self.run.configuration.slots)
                     # A model with a rate limit reports itself when the call starts.
                     paced = self.model.capabilities.waits_for_rate_limit
                     _set_call_started(partial(emit_work, self.run, self.node, request.mode) if paced else None)
@@ -247,7 +245,6 @@ class ModelCall:
                         # A longer wait than this policy accepts is not imposed on other calls of the model.
                         self.run.admission.suspend(self.model.name, error.retry_after)
                 finally:
-                    held.set(None)
                     _set_call_started(None)
                     # A call whose usage is unknown keeps its reservation: the estimate is the best figure there is.
                     self.run.admission.release(self.node, reserved if usage_known else NOTHING, used)
@@ -370,7 +367,7 @@ def _set_call_started(report: Callable[[], None] | None) -> None:
         call_started.set(report)
 
 
-def _usage_of(run: RunContext, model: Model, reply: Reply) -> Usage:
+def _usage_of(run: SolverRun, model: Model, reply: Reply) -> Usage:
     """The usage beside the call itself, which was counted when it started; unknown where a provider reports none."""
     if reply.mark == "cached":
         # The user's model has a cache of its own: what was counted as a call was a cache hit.
@@ -380,7 +377,7 @@ def _usage_of(run: RunContext, model: Model, reply: Reply) -> Usage:
     return _priced(run, model, reply.usage)
 
 
-def _priced(run: RunContext, model: Model, usage: Usage) -> Usage:
+def _priced(run: SolverRun, model: Model, usage: Usage) -> Usage:
     usage = plain_usage(usage).not_negative
     if model.capabilities.free:
         return usage.without_calls().with_cost(0.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..concurrency.threads import READ_AT_ONCE, in_daemon_thread
 from ..core.construction import fast_init
+from ..core.decisions import Rejected
 from ..core.events import Planned, PlanRejected, Retried
 from ..core.keys import normalized
 from ..core.node import APPROVAL, EDITED
@@ -27,13 +28,11 @@ from ..core.tree import Node
 from ..exceptions import InvalidJSONError, PlanError
 from ..ports.model import NodeFacts, Reply
 from ..prompts import repair_messages
-from ..runtime.approvals import Rejected
-from ..runtime.config import Configuration
-from ..runtime.run_context import RunContext
 from .errors import beginning_of, limit_error, reply_metadata, what_to_do, what_was_wrong
 from .model_calls import call_model
 from .replay import emit_recorded
-from .requests import LLM_QUERY, RequestBuilder
+from .requests import LLM_QUERY, EngineConfiguration, RequestBuilder
+from .run import SolverRun
 from .subtasks import SubTasks
 
 __all__ = ["Planning"]
@@ -62,14 +61,14 @@ class Draft:
 class Planning:
     """Gives the nodes of an engine's runs their plans."""
 
-    def __init__(self, configuration: Configuration, requests: RequestBuilder) -> None:
+    def __init__(self, configuration: EngineConfiguration, requests: RequestBuilder) -> None:
         self._planner = configuration.team.planner.resolved
         self._requests = requests
         self._on_limit = configuration.options.on_limit
         self._code = configuration.code
         self._retry = configuration.options.retry
 
-    def draft(self, run: RunContext, node_id: str) -> Draft:
+    def draft(self, run: SolverRun, node_id: str) -> Draft:
         """A plan that needs no planner: EXECUTE of a sub-query or forced by a limit, the recorded plan, or PROGRAM of a
         root that is a code node. Else `plan` is `None`."""
         node = run.tree[node_id]
@@ -109,7 +108,7 @@ class Planning:
         run.require_solving(node_id)
         return Draft(key, facts)
 
-    async def from_planner(self, run: RunContext, node_id: str, draft: Draft, children: SubTasks) -> Plan:
+    async def from_planner(self, run: SolverRun, node_id: str, draft: Draft, children: SubTasks) -> Plan:
         """A plan from the planner. An unusable reply is sent back to it with the problem, up to `ATTEMPTS` times.
 
         Sub-tasks that start while the plan streams are in `children`. Raises `PlanError` and `LimitError`.
@@ -145,7 +144,7 @@ class Planning:
             else:
                 return await self._accept(run, node, draft.key, *_without_thoughts(reply, plan), children)
 
-    def _execute_instead(self, run: RunContext, node: Node, key: str, reply: Reply) -> Execute:
+    def _execute_instead(self, run: SolverRun, node: Node, key: str, reply: Reply) -> Execute:
         """For a plan that exceeds `max_steps` by so much that it is not recorded."""
         executed = Execute().to_json()
         event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
@@ -155,7 +154,7 @@ class Planning:
         return Execute()
 
     async def start_sub_tasks(
-        self, run: RunContext, node_id: str, draft: Draft, planned: Recurse | Program, children: SubTasks
+        self, run: SolverRun, node_id: str, draft: Draft, planned: Recurse | Program, children: SubTasks
     ) -> Execute | Program | None:
         """Start the sub-tasks of a split once it is approved, where required; else what the node does instead."""
         node = run.tree[node_id]
@@ -172,7 +171,7 @@ class Planning:
         return None
 
     async def _approved(
-        self, run: RunContext, node: Node, draft: Draft, plan: Recurse | Program, children: SubTasks
+        self, run: SolverRun, node: Node, draft: Draft, plan: Recurse | Program, children: SubTasks
     ) -> Plan:
         """The plan that a person approves; an edited plan replaces the planner's, a rejected one is planned anew."""
         while isinstance(decision := await run.control.decision(node.id, plan=plan), Rejected):
@@ -194,7 +193,7 @@ class Planning:
         self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
 
-    def _forced(self, run: RunContext, node: Node) -> str:
+    def _forced(self, run: SolverRun, node: Node) -> str:
         """Why a node executes without a call of the planner, or ""."""
         if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
             return "max_depth"
@@ -203,9 +202,7 @@ class Planning:
             return "restates an ancestor"
         return ""
 
-    async def _accept(
-        self, run: RunContext, node: Node, key: str, reply: Reply, plan: Plan, children: SubTasks
-    ) -> Plan:
+    async def _accept(self, run: SolverRun, node: Node, key: str, reply: Reply, plan: Plan, children: SubTasks) -> Plan:
         """Record a complete plan; sub-tasks that started early and are not its first ones are superseded."""
         first = plan.sub_tasks[: len(children.early)] if isinstance(plan, Recurse) else ()
         if list(first) != list(children.early):
@@ -226,7 +223,7 @@ class Planning:
         self._emit_plan(run, node, event, plan, started)
         return plan
 
-    def _emit_plan(self, run: RunContext, node: Node, event: Planned, plan: Plan, started: int) -> None:
+    def _emit_plan(self, run: SolverRun, node: Node, event: Planned, plan: Plan, started: int) -> None:
         """Record a plan and reserve its steps. A split over a limit is executed, or raises `LimitError`; the plan is
         recorded either way, so that a run with a higher limit reuses it."""
         limit = self._exceeded_limit(run, node, plan, started)
@@ -237,7 +234,7 @@ class Planning:
         if isinstance(plan, Recurse) and not limit:
             run.steps.reserve(len(plan.sub_tasks) - started)
 
-    def _exceeded_limit(self, run: RunContext, node: Node, plan: Plan, started: int) -> str:
+    def _exceeded_limit(self, run: SolverRun, node: Node, plan: Plan, started: int) -> str:
         """The limit that the sub-tasks after the first `started` would exceed, or ""."""
         if isinstance(plan, Execute):
             return ""
@@ -251,7 +248,7 @@ class Planning:
 class EarlyStart:
     """Starts sub-tasks from a plan while it streams. A restarted stream has to repeat those that have started."""
 
-    def __init__(self, run: RunContext, children: SubTasks) -> None:
+    def __init__(self, run: SolverRun, children: SubTasks) -> None:
         self._run = run
         self._children = children
         self.restart()

@@ -25,10 +25,9 @@ from ..core.recordable import plain_text
 from ..core.tree import Node
 from ..exceptions import ExecutionError
 from ..host.credentials import without_keys
-from ..memory import SharedMemory
 from ..output_type import OutputType
 from ..ports.model import Reply
-from ..runtime.run_context import RunContext
+from .run import References, SolverRun
 
 __all__ = ["checked_quotes", "described_quotes", "first_quotes", "missing_quotes", "settled"]
 
@@ -44,7 +43,7 @@ class CheckedQuotes:
     quotes: Sequence[Quote]
 
 
-async def checked_quotes(run: RunContext, node: Node, reply: Reply) -> CheckedQuotes | None:
+async def checked_quotes(run: SolverRun, node: Node, reply: Reply) -> CheckedQuotes | None:
     """The quotes of a reply after looking them up; `None` if they are not checked in this run."""
     if not run.configuration.checks_quotes(run.job.memory):
         return None
@@ -67,7 +66,7 @@ def _texts_of(output_type: OutputType, content: str) -> str:
     return "\n\n".join(texts)
 
 
-def _looked_up(memory: SharedMemory, quotations: Sequence[Quotation]) -> list[Quote]:
+def _looked_up(memory: References, quotations: Sequence[Quotation]) -> list[Quote]:
     index = memory.quote_index()
     return [_recordable(index.check(each)) for each in quotations]
 
@@ -85,7 +84,7 @@ def missing_quotes(checked: CheckedQuotes | None) -> list[Quote]:
     return [each for each in checked.quotes if not is_there(each)] if checked is not None else []
 
 
-def settled(run: RunContext, node: Node, reply: Reply, checked: CheckedQuotes | None) -> Reply:
+def settled(run: SolverRun, node: Node, reply: Reply, checked: CheckedQuotes | None) -> Reply:
     """The reply with the state of each quote in its text and in its metadata; unchecked quotes have none.
 
     Raises `ExecutionError` where quotes are required to be there and one is not.
@@ -94,7 +93,7 @@ def settled(run: RunContext, node: Node, reply: Reply, checked: CheckedQuotes | 
     if checked is None or not checked.quotes:
         return reply if typed else replace(reply, content=unquoted_states(reply.content))
     missing = missing_quotes(checked)
-    if missing and run.options.quotes == "require":
+    if missing and run.configuration.options.quotes == "require":
         count = f"{len(missing)} of {len(checked.quotes)} quotes {'is' if len(missing) == 1 else 'are'}"
         raise ExecutionError(
             f"node {node.id}: {count} not in the references word for word, "

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from ..agent import Agent
+from ..agent import DEFAULT_AGENT, Agent
 from ..concurrency.threads import in_daemon_thread, read_beside
 from ..core.changes import edited_task
 from ..core.citations import placeless, sources_in
@@ -30,10 +30,6 @@ from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
 from ..ports.model import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions
-from ..runtime.config import Configuration
-from ..runtime.ended_run import NodeSource
-from ..runtime.run_context import RunContext
-from ..runtime.team import DEFAULT_AGENT
 from ..tools import Tool
 from .code_loop import CodeLoop
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
@@ -41,7 +37,8 @@ from .model_calls import call_model
 from .planning import Planning
 from .quoting import checked_quotes, described_quotes, first_quotes, missing_quotes, settled
 from .replay import ROOT, program_parts, replay_program, replay_result, replay_tree, unchanged
-from .requests import LLM_QUERY, RequestBuilder
+from .requests import LLM_QUERY, EngineConfiguration, RequestBuilder
+from .run import NodeSource, SolverRun
 from .subtasks import SubTasks, end_node
 from .tool_loop import ToolLoop, Transcript
 
@@ -51,14 +48,14 @@ __all__ = ["Recursion"]
 class Recursion:
     """Solves the tasks of one engine's runs; holds no state of a run."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: EngineConfiguration) -> None:
         self._configuration = configuration
         self._team = configuration.team
         self._retry = configuration.options.retry
         self._requests = RequestBuilder(configuration)
         self._planning = Planning(configuration, self._requests)
 
-    async def solve(self, run: RunContext) -> str:
+    async def solve(self, run: SolverRun) -> str:
         """The answer to a run's task."""
         note = TASK_EDITED if edited_task(run.changes) else ""
         run.emit(NodeCreated(at=run.clock(), node=ROOT, parent=None, task=run.task, agent=DEFAULT_AGENT, note=note))
@@ -69,7 +66,7 @@ class Recursion:
             await self._read_sources(run)
         return await self.node(run, ROOT)
 
-    async def _read_sources(self, run: RunContext) -> None:
+    async def _read_sources(self, run: SolverRun) -> None:
         try:
             await in_daemon_thread(partial(run.job.memory.load, seen=self._team.sees))
         except ConfigurationError as error:
@@ -85,7 +82,7 @@ class Recursion:
         node = run.tree[node_id]
         return self._requests.key(run, node, self._requests.facts(run, node))
 
-    async def node(self, run: RunContext, node_id: str) -> str:
+    async def node(self, run: SolverRun, node_id: str) -> str:
         """The result of a node, which ends in a final state in any case."""
         try:
             if node_id in run.control.cancelled:
@@ -128,7 +125,7 @@ class Recursion:
         """The agent's name, and a note if the planner named one that does not exist."""
         return self._team.assigned(agent)
 
-    def _parts(self, run: RunContext, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
+    def _parts(self, run: SolverRun, node_id: str, outcomes: Mapping[str, Part | Exception]) -> tuple[Part, ...]:
         """The results to synthesise. Raises the error of the node where failed sub-tasks do not allow that."""
         failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
         joins_only = run.job.joins_only
@@ -145,7 +142,7 @@ class Recursion:
             for child, outcome in outcomes.items()
         )
 
-    async def _answer(self, run: RunContext, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
+    async def _answer(self, run: SolverRun, node: Node, execute: Execute | None, parts: tuple[Part, ...]) -> str:
         joined = [(part.task, placeless(part.content, part.id)) for part in parts]
         key = result_key(node.plan_key, "EXECUTE" if execute is not None else "RECURSE", joined)
         if (known := run.recorded_state.result(key, node.id)) is not None:
@@ -163,7 +160,7 @@ class Recursion:
             reply = await self._execute(run, node, reads)
         return self._finish(run, node, reply, key, reads)
 
-    def _finish(self, run: RunContext, node: Node, reply: Reply, key: str, reads: set[str]) -> str:
+    def _finish(self, run: SolverRun, node: Node, reply: Reply, key: str, reads: set[str]) -> str:
         usage = run.claim(node.id)
         run.emit(
             Finished(
@@ -180,7 +177,7 @@ class Recursion:
         )
         return reply.content
 
-    async def _program(self, run: RunContext, node: Node) -> str:
+    async def _program(self, run: SolverRun, node: Node) -> str:
         """The answer of a code node: the recorded one if nothing below it has changed, else that of its cells."""
         known, changed = self._requests.stopped(run, node)
         if known is not None and (answer := replay_program(run, known, node)) is not None:
@@ -218,12 +215,12 @@ class Recursion:
         key = result_key(node.plan_key, "PROGRAM", program_parts(run.tree, node.id))
         return self._finish(run, node, reply, key, {reference.name for reference in run.job.memory})
 
-    def _answers_inline(self, run: RunContext, node: Node) -> bool:
+    def _answers_inline(self, run: SolverRun, node: Node) -> bool:
         """Whether the answer that the planner gave with its plan is used as the result."""
         typed = run.job.output_type is not None and node.parent is None
         return self._team.answers_inline(node) and not run.job.memory and not typed
 
-    async def _execute(self, run: RunContext, node: Node, reads: set[str]) -> Reply:
+    async def _execute(self, run: SolverRun, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
         agent = self._team.agent(node)
         of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
@@ -236,7 +233,7 @@ class Recursion:
         loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._quoting(run, node, request, loop.answer, loop.record_rejected)
 
-    def _reference_tools(self, run: RunContext, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
+    def _reference_tools(self, run: SolverRun, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
         """The tools that read references. A model without tools is sent excerpts of all: all count as read; images
         that the prompt shows, too."""
         if not run.job.memory or node.query == LLM_QUERY:
@@ -248,7 +245,7 @@ class Recursion:
         reads.update(reference.name for reference in run.job.memory)
         return ()
 
-    async def _synthesize(self, run: RunContext, node: Node, parts: tuple[Part, ...]) -> Reply:
+    async def _synthesize(self, run: SolverRun, node: Node, parts: tuple[Part, ...]) -> Reply:
         """The synthesis, with the nodes that it cites listed in its metadata."""
         request = self._requests.for_synthesizer(run, self._requests.facts(run, node, parts))
 
@@ -261,7 +258,7 @@ class Recursion:
 
     async def _quoting(
         self,
-        run: RunContext,
+        run: SolverRun,
         node: Node,
         request: Request,
         call: Callable[[Request], Awaitable[Reply]],
@@ -285,7 +282,7 @@ class Recursion:
 
     async def _fitting(
         self,
-        run: RunContext,
+        run: SolverRun,
         node: Node,
         request: Request,
         call: Callable[[Request], Awaitable[Reply]],
@@ -319,7 +316,7 @@ class Recursion:
         raise AssertionError("unreachable: the loop returns or raises")
 
 
-def _failure(run: RunContext, node_id: str, error: Exception) -> Failed:
+def _failure(run: SolverRun, node_id: str, error: Exception) -> Failed:
     """The failure of a node. A run that only synthesises solves no failed node again, and leaves each its error."""
     unsolved = run.job.joins_only and type(error) is ExecutionError
     before = run.recorded_state.failure_at(run.tree[node_id], run.tree) if unsolved else None

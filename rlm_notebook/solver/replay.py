@@ -16,7 +16,7 @@ from ..core.replay_events import created_event, end_events, plan_events, result_
 from ..core.tree import IllegalEvent, Node, NodeState, Recorded, Tree
 from ..exceptions import CheckpointError, ExecutionError, ReplayError
 from ..ports.model import Part
-from ..runtime.run_context import RunContext
+from .run import SolverRun
 
 __all__ = [
     "emit_recorded",
@@ -33,7 +33,7 @@ __all__ = [
 ROOT = "0"
 
 
-def replay_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
+def replay_result(run: SolverRun, known: Node, node: Node, parts: tuple[Part, ...]) -> str:
     """Emit a recorded result as that of `node`, whose sub-tasks gave `parts`; returns its text.
 
     References in the text to nodes (citations) are adjusted to where those nodes are in this tree.
@@ -48,7 +48,7 @@ def replay_result(run: RunContext, known: Node, node: Node, parts: tuple[Part, .
     return known.result or ""
 
 
-def _tree_of(run: RunContext, known: Node) -> Tree | None:
+def _tree_of(run: SolverRun, known: Node) -> Tree | None:
     """The tree that a record is from, if it is available."""
     trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
     return next((tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key), None)
@@ -65,7 +65,7 @@ def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> I
                 break
 
 
-async def replay(run: RunContext) -> str:
+async def replay(run: SolverRun) -> str:
     """Replay the recorded tree, without any model call; returns the answer.
 
     Raises `ReplayError` if nothing is recorded, if the run is not done, or if the request has changed.
@@ -73,7 +73,7 @@ async def replay(run: RunContext) -> str:
     return replay_tree(run, _require_same(run).tree)
 
 
-async def replay_as_recorded(run: RunContext) -> str:
+async def replay_as_recorded(run: SolverRun) -> str:
     """Replay the recorded tree in whatever state it ended; returns the answer, or ends as the recorded run did."""
     assert run.recorded is not None, "a version was restored"
     tree = run.recorded.tree
@@ -87,7 +87,7 @@ async def replay_as_recorded(run: RunContext) -> str:
     raise asyncio.CancelledError
 
 
-def replay_tree(run: RunContext, tree: Tree) -> str:
+def replay_tree(run: SolverRun, tree: Tree) -> str:
     """Emit a whole recorded tree with its recorded times; returns the answer."""
     if ROOT not in run.tree:
         # A redacted file lacks the task. It is equal to the present one, because the request key is.
@@ -109,7 +109,7 @@ def program_parts(tree: Tree, node_id: str) -> list[tuple[str, str]]:
     ]
 
 
-def replay_program(run: RunContext, known: Node, node: Node) -> str | None:
+def replay_program(run: SolverRun, known: Node, node: Node) -> str | None:
     """Emit a recorded code node with everything below it as it is, without running its cells; returns the answer.
 
     `None` if it has no answer, or if anything that the answer depends on has changed: then its cells have to run.
@@ -129,7 +129,7 @@ def replay_program(run: RunContext, known: Node, node: Node) -> str | None:
     return known.result
 
 
-def replay_below(run: RunContext, tree: Tree, node_id: str) -> None:
+def replay_below(run: SolverRun, tree: Tree, node_id: str) -> None:
     """Emit the recorded nodes below a node as they ended; those that had not ended are cancelled."""
     below = [each for each in tree.walk(node_id) if each.state is not NodeState.SUPERSEDED][1:]
     for each in below:
@@ -139,7 +139,7 @@ def replay_below(run: RunContext, tree: Tree, node_id: str) -> None:
         _emit_all(run, end_events(each))
 
 
-def _as_answered(run: RunContext, tree: Tree, node: Node) -> bool:
+def _as_answered(run: SolverRun, tree: Tree, node: Node) -> bool:
     """Whether a recorded node and its children are as they were when it was answered: none was edited since."""
     if node.state is NodeState.FAILED:
         # Its program has dealt with the failure; only in another run is the sub-query tried again.
@@ -155,7 +155,7 @@ def _as_answered(run: RunContext, tree: Tree, node: Node) -> bool:
     return node.result_key == result_key(node.plan_key, node.decision or "", parts)
 
 
-def unchanged(run: RunContext, root_key: str) -> Tree | None:
+def unchanged(run: SolverRun, root_key: str) -> Tree | None:
     """The recorded tree, if it is done and nothing that it depends on has changed; `root_key` is the present one.
 
     It then is the answer as a whole, including parts that had failed when it was synthesised: they are not retried.
@@ -178,7 +178,7 @@ def unchanged(run: RunContext, root_key: str) -> Tree | None:
     return old if gaps_stand or _answered_on_request(run, old) else None
 
 
-def _answered_on_request(run: RunContext, old: Tree) -> bool:
+def _answered_on_request(run: SolverRun, old: Tree) -> bool:
     """Whether a person asked for an answer without the missing parts, and no larger budget was given since."""
     changes = changes_of(old)
     last = changes[-1] if run.job.versioned and changes else {}
@@ -191,7 +191,7 @@ def _handled_by_code(tree: Tree, node: Node) -> bool:
     return any(each.query and tree[each.parent or ""].state is NodeState.DONE for each in above)
 
 
-def _within_limits(run: RunContext, old: Tree) -> bool:
+def _within_limits(run: SolverRun, old: Tree) -> bool:
     """Whether the present limits would give the same tree: none that shaped it was raised, none is below it."""
     if old.settings.get("limits") == run.limits.to_json():
         return True
@@ -201,7 +201,7 @@ def _within_limits(run: RunContext, old: Tree) -> bool:
     return fits and not any(node.limited for node in living)
 
 
-def _require_same(run: RunContext) -> Recorded:
+def _require_same(run: SolverRun) -> Recorded:
     recorded, place = run.recorded, run.checkpoint or "memory"
     if recorded is None:
         raise ReplayError(f"mode=replay, but nothing is recorded in {place}; run once with a model")
@@ -224,7 +224,7 @@ def _require_same(run: RunContext) -> Recorded:
     return recorded
 
 
-def _what_changed(run: RunContext, old: Tree) -> str:
+def _what_changed(run: SolverRun, old: Tree) -> str:
     if old.task not in (run.task, hashed(run.task)):
         return "the task"
     if names := run.changed:
@@ -232,12 +232,12 @@ def _what_changed(run: RunContext, old: Tree) -> str:
     return "the agents, tools, temperature, context or output type"
 
 
-def _emit_all(run: RunContext, events: Iterable[Event]) -> None:
+def _emit_all(run: SolverRun, events: Iterable[Event]) -> None:
     for event in events:
         emit_recorded(run, event)
 
 
-def emit_recorded(run: RunContext, event: Event) -> None:
+def emit_recorded(run: SolverRun, event: Event) -> None:
     """Emit an event of a record. Raises `CheckpointError` for one that no run can have recorded."""
     try:
         run.emit(event)

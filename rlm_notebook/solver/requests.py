@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from ..agent import Agent
+from ..core.choices import OnFailure, OnLimit
 from ..core.citations import placeless
 from ..core.keys import digest, plan_key
 from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE, Recurse, plan_from_json
+from ..core.retry import RetryPolicy
 from ..core.secret_parameters import secret_parameters
 from ..core.tree import Node, NodeState, Rejection
-from ..memory import SharedMemory
 from ..ports.model import Message, Mode, NodeFacts, Part, Request
 from ..prompts import (
     ancestors_shown,
@@ -28,13 +30,11 @@ from ..prompts import (
     with_images,
     worker_messages,
 )
-from ..runtime.config import Configuration
-from ..runtime.ended_run import NodeSource
-from ..runtime.run_context import RunContext
-from ..sandbox.options import lacks_of
+from ..sandbox.options import CodeSandbox, lacks_of
 from ..tools import Tool
+from .run import NodeSource, References, SolverRun
 
-__all__ = ["LLM_QUERY", "RequestBuilder", "code_variables", "offered_tools"]
+__all__ = ["LLM_QUERY", "EngineConfiguration", "RequestBuilder", "code_variables", "offered_tools"]
 
 #: The query of nodes that are one call of a worker.
 LLM_QUERY = "llm_query"
@@ -47,15 +47,66 @@ def offered_tools(tools: Mapping[str, Tool]) -> dict[str, Tool]:
     }
 
 
-def code_variables(memory: SharedMemory) -> list[str]:
+def code_variables(memory: References) -> list[str]:
     """The variables of a code node's session, a line each; without any, the task's text is one."""
     return memory.code_described or ["context: str, the text of the task"]
+
+
+class Team(Protocol):
+    """The agents of an engine by role."""
+
+    @property
+    def planner(self) -> Agent: ...
+    @property
+    def synthesizer(self) -> Agent: ...
+    @property
+    def coder(self) -> Agent: ...
+    @property
+    def tools(self) -> tuple[Tool, ...]: ...
+    @cached_property
+    def offered(self) -> dict[str, str]: ...
+    @property
+    def sees(self) -> bool: ...
+    @cached_property
+    def fingerprint(self) -> str: ...
+    def agent(self, node: Node) -> Agent: ...
+    def assigned(self, name: str | None) -> tuple[str, str]: ...
+    def tools_of(self, agent: Agent) -> dict[str, Tool]: ...
+    def answers_inline(self, node: Node) -> bool: ...
+    def recorded_as(self, agent: Agent, settings: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]: ...
+
+
+class EngineOptions(Protocol):
+    """Arguments of an engine."""
+
+    @property
+    def on_limit(self) -> OnLimit: ...
+    @property
+    def on_failure(self) -> OnFailure: ...
+    @property
+    def retry(self) -> RetryPolicy | None: ...
+    @property
+    def call_timeout(self) -> float | None: ...
+
+
+class EngineConfiguration(Protocol):
+    """What the solver of an engine is made from."""
+
+    @property
+    def team(self) -> Team: ...
+    @property
+    def options(self) -> EngineOptions: ...
+    @property
+    def code(self) -> CodeSandbox | None: ...
+    @property
+    def cached(self) -> bool: ...
+    def quoting(self, memory: References) -> str: ...
 
 
 class RequestBuilder:
     """Builds the requests of one engine's nodes."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: EngineConfiguration) -> None:
         team, code = configuration.team, configuration.code
         self._team = team
         self._quoting = configuration.quoting
@@ -92,7 +143,7 @@ class RequestBuilder:
     def key(self, run: NodeSource, node: Node, facts: NodeFacts) -> str:
         return self._key(run, node, facts, self._team.agent(node).identity, self._team.fingerprint)
 
-    def stopped(self, run: RunContext, node: Node) -> tuple[Node | None, frozenset[str]]:
+    def stopped(self, run: SolverRun, node: Node) -> tuple[Node | None, frozenset[str]]:
         """The record of this node from an execution that was interrupted in its tool loop, and the tools that have
         changed since.
 

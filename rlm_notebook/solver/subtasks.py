@@ -15,7 +15,7 @@ from ..core.plan import PlannedTask
 from ..core.tree import NodeState
 from ..exceptions import ExecutionError, LimitError, ModelError
 from ..ports.model import Part
-from ..runtime.run_context import RunContext
+from .run import SolverRun
 
 __all__ = ["Solver", "SubTasks", "end_node", "ends_run"]
 
@@ -30,7 +30,7 @@ class Solver(Protocol):
         """The agent's name, and a note if there is no such agent."""
         ...
 
-    def node(self, run: RunContext, node_id: str) -> Coroutine[Any, Any, str]:
+    def node(self, run: SolverRun, node_id: str) -> Coroutine[Any, Any, str]:
         """The result of a node."""
         ...
 
@@ -41,7 +41,7 @@ class SubTasks:
     # Slots: each node has one of these, and most have no sub-tasks.
     __slots__ = ("_abandoned", "_failure", "_left", "_parent", "_run", "_settled", "_solver", "_tasks", "early")
 
-    def __init__(self, run: RunContext, parent: str, solver: Solver) -> None:
+    def __init__(self, run: SolverRun, parent: str, solver: Solver) -> None:
         self._run = run
         self._parent = parent
         self._solver = solver
@@ -206,7 +206,7 @@ def ends_run(error: BaseException) -> bool:
     return not isinstance(error, ExecutionError | LimitError) or (isinstance(error, ModelError) and error.fatal)
 
 
-def end_node(run: RunContext, event: Failed | Cancelled) -> None:
+def end_node(run: SolverRun, event: Failed | Cancelled) -> None:
     """Emit the end of a node with its usage and its partial answer, unless it has ended already."""
     if not run.tree[event.node].state.final:
         run.emit(replace(event, usage=run.claim(event.node), text=run.take_draft(event.node) or event.text))

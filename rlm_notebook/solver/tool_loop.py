@@ -31,6 +31,7 @@ from typing import Any
 from ..concurrency.cancellation import apart, is_failure
 from ..concurrency.threads import calling_thread, in_daemon_thread
 from ..core.content import Content, ImagePart, PicturedText
+from ..core.decisions import Rejected
 from ..core.error_text import described, error_text
 from ..core.events import Replied, Retried, ToolCalled, ToolReturned
 from ..core.finish_reason import cut_off, ended_early
@@ -41,13 +42,12 @@ from ..core.tree import Node, Round, ToolUse
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ToolError
 from ..host.credentials import without_keys
-from ..memory import MOST_SHOWN, REFERENCE_TOOLS, THRESHOLD, VIEW_TOOL, SharedMemory
+from ..memory import MOST_SHOWN, REFERENCE_TOOLS, THRESHOLD, VIEW_TOOL
 from ..ports.model import Message, Model, Reply, Request, ToolCall
-from ..runtime.approvals import Rejected
-from ..runtime.run_context import RunContext
 from ..tools import Tool, as_text
 from ..values import NoText
 from .model_calls import call_model, emit_work
+from .run import References, SolverRun
 from .secret_arguments import is_masked, masked, recorded_call, secrets_of, without, without_in
 
 __all__ = ["ToolLoop", "Transcript"]
@@ -66,7 +66,7 @@ class ToolLoop:
 
     def __init__(
         self,
-        run: RunContext,
+        run: SolverRun,
         node: str,
         model: Model,
         tools: Mapping[str, Tool],
@@ -340,7 +340,7 @@ class Transcript:
     def __init__(
         self,
         node: Node | None,
-        memory: SharedMemory,
+        memory: References,
         most_rounds: int,
         tools: Mapping[str, Tool],
         changed: Collection[str] = (),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...agent import DEFAULT_AGENT
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.selection import recorded_in
 from ...core.changes import requested_task
@@ -14,7 +15,6 @@ from ...core.reads import coarse
 from ...core.records import Recorded
 from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
-from ...runtime.team import DEFAULT_AGENT
 from ..cell.answer import Value, answer
 from ..cell.default_model import OFFLINE, chosen_model, recorded_model
 from ..cell.line_parser import LineParser
