@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:8c1959b7964815c0b754ba83b12f4837aded0b6ea856bda4fcaaef84e9e4e3dc */
+/* rlm_notebook widget, sources sha256:86dbf3ee2d07cf8bd6766b22319c61371aa364505920ec2873288cc67976b6ae */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller

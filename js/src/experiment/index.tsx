@@ -23,15 +23,42 @@ function hideCopy(page: Document, id: string): Cleanup {
   return () => style.remove();
 }
 
+/** Milliseconds in which the tree of a row that was opened has to appear, to be scrolled to. */
+const TREE_PATIENCE = 10_000;
+
+/** Brings the tree below the table into sight, as soon as it has its rows; returns how to stop waiting for it. */
+function scrollToTree(el: HTMLElement): Cleanup {
+  const box = el.closest(".widget-vbox") ?? el.parentElement;
+  const show = (): void => {
+    const row = box?.querySelector(".rn:not(.rx) [data-node-id]");
+    if (!row) return;
+    stop();
+    const tree = row.closest(".rn");
+    // After the page has laid it out; a tree that is higher than the page begins at its top.
+    requestAnimationFrame(() => tree?.scrollIntoView({ block: tree.clientHeight < innerHeight / 2 ? "nearest" : "start" }));
+  };
+  const observer = new MutationObserver(show);
+  const timer = setTimeout(() => stop(), TREE_PATIENCE);
+  function stop(): void {
+    observer.disconnect();
+    clearTimeout(timer);
+  }
+  if (box) observer.observe(box, { childList: true, subtree: true });
+  show();
+  return stop;
+}
+
 interface Connection {
   readonly rows: Rows;
   error: string;
   readonly changed: Set<Cleanup>;
+  /** Called when the kernel has put the tree of a row below the table. */
+  readonly opened: Set<Cleanup>;
   disconnect(): void;
 }
 
 function connect(model: WidgetModel): Connection {
-  const connection: Connection = { rows: new Rows(), error: "", changed: new Set(), disconnect };
+  const connection: Connection = { rows: new Rows(), error: "", changed: new Set(), opened: new Set(), disconnect };
   const notify = (): void => connection.changed.forEach((each) => each());
   const onMessage = (content: unknown): void => {
     if (!isRecord(content)) return;
@@ -42,6 +69,7 @@ function connect(model: WidgetModel): Connection {
     }
     connection.error = t === "error" ? String(error) : t === "opened" ? "" : connection.error;
     notify();
+    if (t === "opened") connection.opened.forEach((each) => each());
   };
   model.on("msg:custom", onMessage);
   model.on("change:_head", notify);
@@ -72,13 +100,22 @@ export default function createExperiment() {
     },
     render({ model, el }: { model: WidgetModel; el: HTMLElement }): Cleanup {
       connection ??= connect(model);
-      const { rows, changed } = connection;
+      const { rows, changed, opened } = connection;
       const style = document.createElement("style");
       style.textContent = base + styles;
       const mount = document.createElement("div");
       el.append(style, mount);
       const setting = themeSetting(model);
       let frame = 0;
+      // Only the page on which the row was opened scrolls.
+      let asked = false;
+      let stopScrolling: Cleanup = () => undefined;
+      const onOpened = (): void => {
+        if (!asked) return;
+        asked = false;
+        stopScrolling = scrollToTree(el);
+      };
+      opened.add(onOpened);
       const draw = (): void => {
         frame = 0;
         const open = model.get("_open");
@@ -91,7 +128,11 @@ export default function createExperiment() {
           error: connection?.error ?? "",
           height: HEIGHT,
           send: (message: object) => send(model, message),
-          setOpen: (row: number | null) => send(model, { t: "open", row }),
+          setOpen: (row: number | null) => {
+            asked = row !== null;
+            stopScrolling();
+            send(model, { t: "open", row });
+          },
         };
         renderInto(h(Table, shown), mount);
       };
@@ -104,6 +145,8 @@ export default function createExperiment() {
       draw();
       return () => {
         changed.delete(request);
+        opened.delete(onOpened);
+        stopScrolling();
         unwatch();
         showCopy();
         cancelAnimationFrame(frame);

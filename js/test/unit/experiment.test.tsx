@@ -203,6 +203,38 @@ describe("the view of an experiment", () => {
     expect(model.sent.at(-1)).toEqual({ t: "open", row: null });
   });
 
+  it("brings the opened tree into sight once, on the page on which it was opened", async () => {
+    const { model, el, button } = mounted();
+    const box = document.createElement("div");
+    box.className = "widget-vbox";
+    el.replaceWith(box);
+    box.append(el);
+    const tree = document.createElement("section");
+    tree.className = "rn";
+    const scrolled = vi.fn();
+    tree.scrollIntoView = scrolled;
+    model.receive({ t: "rows", rows: SENT });
+    model.receive({ t: "opened" });
+    box.append(tree);
+    tree.innerHTML = '<div data-node-id="0"></div>';
+    await drawn();
+    expect(scrolled).not.toHaveBeenCalled();
+
+    tree.remove();
+    tree.replaceChildren();
+    button("The tree of row 3")?.click();
+    model.receive({ t: "opened" });
+    box.append(tree);
+    await drawn();
+    expect(scrolled).not.toHaveBeenCalled();
+    tree.innerHTML = '<div data-node-id="0"></div>';
+    await vi.waitFor(() => expect(scrolled).toHaveBeenCalledTimes(1));
+    tree.append(document.createElement("p"));
+    await drawn();
+    expect(scrolled).toHaveBeenCalledTimes(1);
+    box.remove();
+  });
+
   it("commands the kernel, and shows what it refuses", async () => {
     const { model, el, button } = mounted();
     button("Pause")?.click();
