@@ -49,6 +49,21 @@ async def test_the_table_of_runs(trips: Any) -> None:
     assert [run.name for run in await trips.value("%rlm runs --all")] == ["other", "trip.1", "trip"]
 
 
+async def test_the_copy_of_another_task_is_no_version(trips: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = str(await trips.value("%rlm versions trip")).splitlines()
+    assert [line.split()[0] for line in listed[:3] if line.strip()] == ["version", "now", "there"]
+    assert "1 copy of runs with other tasks beside it" in listed[-1]
+    capsys.readouterr()
+    await trips.failure("%rlm restore trip 1")
+    assert "trip.1 is no version of trip" in capsys.readouterr().out
+    assert load_run(FOLDER / "trip.json").task == "trip <b>again</b>"
+    # The first task again, anew: its own copy is a version, that of the other task is none.
+    await trips.value(HEAD.replace("-n", "--mode fresh -n") + "trip <b>again</b>")
+    listed = str(await trips.value("%rlm versions trip")).splitlines()
+    assert [line.split()[0] for line in listed if line.strip()][:3] == ["version", "now", "1"]
+    assert "1 copy of runs with other tasks" in listed[-1]
+
+
 async def test_the_table_is_a_data_frame_too(trips: Any) -> None:
     frame = (await trips.value("%rlm runs")).to_frame()
     assert list(frame.name) == ["other", "trip"]

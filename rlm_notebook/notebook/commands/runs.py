@@ -31,6 +31,9 @@ __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
 # -- runs ----------------------------------------------------------------------------------------------------------
 
 
+_COUNTED = "calls, tokens, cost and time (in which calls were under way) are those of all executions"
+
+
 def _runs(session: Session, options: argparse.Namespace) -> RunList:
     found = [summary_of(path) for path in runs_kept(session) if options.all or not is_archived(path)]
     runs = [
@@ -38,7 +41,7 @@ def _runs(session: Session, options: argparse.Namespace) -> RunList:
         for run in found
     ] + [_of_rows(path) for path in experiments_kept(session)]
     where = ", ".join(map(str, folders(session))) or f"{Path.cwd()}: no *.rlm folder"
-    return RunList(runs, f"in {where}" if runs else f"no runs are kept yet (searched {where})")
+    return RunList(runs, f"in {where}; {_COUNTED}" if runs else f"no runs are kept yet (searched {where})")
 
 
 def _of_rows(path: Path) -> RunSummary:

@@ -31,12 +31,19 @@ def _versions(session: Session, options: argparse.Namespace) -> Table:
     present = recorded_in(path)
     if present is None:
         raise CheckpointError(f"there is no run in {path}; `%rlm runs` lists what there is")
-    rows = [("now", *_facts(present))]
-    rows += [(str(number), *_facts(each)) for number, each in enumerate(JsonFile(path).versions(), start=1)]
-    note = (
-        f"%rlm restore {path.stem} VERSION goes back to one of them" if len(rows) > 1 else "there is no other version"
-    )
+    versions = JsonFile(path).versions()
+    same = [(number, each) for number, each in enumerate(versions, start=1) if _same_task(each, present)]
+    rows = [("now", *_facts(present)), *((str(number), *_facts(each)) for number, each in same)]
+    note = f"%rlm restore {path.stem} VERSION goes back to one of them" if same else "there is no other version"
+    if others := len(versions) - len(same):
+        copies = f"{others} {'copy' if others == 1 else 'copies'} of runs with other tasks"
+        note += f"; {copies} beside it: `%rlm runs --all` lists them"
     return Table(_COLUMNS, tuple(rows), note)
+
+
+def _same_task(version: Recorded, present: Recorded) -> bool:
+    """Whether both answer one request: an earlier task of the cell left a copy, but no version."""
+    return version.tree.request_key == present.tree.request_key
 
 
 def _facts(recorded: Recorded) -> tuple[str, ...]:
@@ -66,7 +73,12 @@ def _restore(session: Session, options: argparse.Namespace) -> None:
         )
     if session.live_run(path) is not None:
         raise ConfigurationError(f"{path.stem} is still running; wait for it, or `%rlm cancel {path.stem}`")
-    wanted = versions[options.version - 1]
+    wanted, present = versions[options.version - 1], recorded_in(path)
+    if present is not None and not _same_task(wanted, present):
+        name = f"{path.stem}.{options.version}"
+        raise ConfigurationError(
+            f"{name} is no version of {path.stem}: it is a run with another task; `%rlm show {name}` shows it"
+        )
     execution, what = wanted.tree.execution, described_changes(changes_of(wanted.tree)) or "as computed"
     run = _shown(session, path)
     if run is not None:
