@@ -98,6 +98,7 @@ class AsyncRecursiveEngine(EngineOptions):
         model = self._configuration.team.default.resolved.name
         return f"<{type(self).__name__} {model}, max_depth={limits.max_depth}, max_steps={limits.max_steps}>"
 
+    @hints_at_options
     async def solve(
         self,
         task: str,

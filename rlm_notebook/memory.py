@@ -599,8 +599,10 @@ def _decoded(content: bytes) -> tuple[str, str]:
 
 def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:
     kind, container = type(value).__name__, isinstance(value, list | tuple | dict)
-    what = "cannot be written as JSON" if container else f"is a {kind}, which cannot be offered by reference"
+    what = "cannot be written as JSON" if container else f"is of type {kind}, which cannot be offered by reference"
+    # That a value of this type has no text is said already.
+    why = "" if str(problem).startswith(f"a {kind}, which") else f" ({problem})"
     return ConfigurationError(
-        f"variable {name!r} {what} ({problem}); pass text, bytes, a Path, a table, an array, a number, or lists, dicts "
+        f"variable {name!r} {what}{why}; pass text, bytes, a Path, a table, an array, a number, or lists, dicts "
         "and models of them; of anything else the text that is to be read"
     )

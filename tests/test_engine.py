@@ -202,5 +202,7 @@ async def test_an_option_of_the_engine_that_is_given_to_a_run_is_told_where_it_g
         AsyncRecursiveEngine("offline").start("Go", approve=True)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"solve\(\) takes no max_depth: it is an option of the engine"):
         RecursiveEngine("offline").solve("Go", max_depth=2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"solve\(\) takes no approve"):
+        await AsyncRecursiveEngine("offline").solve("Go", approve=True)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'aprove'"):
         AsyncRecursiveEngine("offline").start("Go", aprove=True)  # type: ignore[call-arg]

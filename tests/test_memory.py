@@ -61,7 +61,7 @@ async def test_what_cannot_be_offered_is_refused_before_any_call(tmp_path: Path)
     endless: list[Any] = []
     endless.append(endless)
     for variables, said in (
-        ({"x": object()}, "variable 'x' is a object"),
+        ({"x": object()}, "variable 'x' is of type object"),
         ({"x": tmp_path / "missing"}, "'x'.*cannot be read"),
         ({"x": endless}, "'x' cannot be written as JSON"),
         ({3: "x"}, "a int is no name"),

@@ -30,7 +30,8 @@ def budget_error(problem: OverBudget) -> BudgetExceededError:
     if problem.used + problem.kept < problem.limit:
         wanted = f"{problem.used:g} used{kept}, and it may take {problem.wanted:g}"
         state = f"does not suffice for the next {problem.unit} ({wanted})"
-    spent = f"the budget of {problem.limit:g} {problem.name} {state}; what finished is kept"
+    unit = problem.name.removesuffix("s") if problem.limit == 1 else problem.name
+    spent = f"the budget of {problem.limit:g} {unit} {state}; what finished is kept"
     error = BudgetExceededError(
         f"{spent}: run again with a larger budget to continue; .run.partial() of this error is the answer so far"
     )

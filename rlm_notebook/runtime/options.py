@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar, get_args
+from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from ..core.choices import MODES, OnFailure, OnLimit, Quotes, RunMode, instance, one_of
 from ..core.limits import Budget
@@ -85,20 +85,28 @@ def hints_at_options(method: Callable[P, T]) -> Callable[P, T]:
     """A method of an engine that, given an option of the engine (`start(task, approve=True)`), says where it goes."""
     known = inspect.signature(method).parameters
 
+    engine = method.__qualname__.partition(".")[0]
+    # `approve` is declared by the engine that can wait for it.
+    options = {each.name for each in fields(EngineOptions)} | ({"approve"} if engine.startswith("Async") else set())
+
+    def require_known(given: Iterable[str]) -> None:
+        for name in (options & set(given)) - known.keys():
+            raise TypeError(
+                f"{method.__name__}() takes no {name}: it is an option of the engine, {engine}(..., {name}=...)"
+            )
+
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        for name in kwargs.keys() - known.keys():
-            # `approve` is declared by the engine that can wait for it.
-            if (name, method.__name__) == ("approve", "start") or any(
-                each.name == name for each in fields(EngineOptions)
-            ):
-                made = method.__qualname__.partition(".")[0]
-                raise TypeError(
-                    f"{method.__name__}() takes no {name}: it is an option of the engine, {made}(..., {name}=...)"
-                )
+        require_known(kwargs)
         return method(*args, **kwargs)
 
-    return call
+    @wraps(method)
+    async def call_awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+        require_known(kwargs)
+        awaitable: Any = method(*args, **kwargs)
+        return await awaitable
+
+    return cast("Callable[P, T]", call_awaited) if inspect.iscoroutinefunction(method) else call
 
 
 def mode_of(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:

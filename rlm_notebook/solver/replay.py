@@ -204,7 +204,8 @@ def _within_limits(run: SolverRun, old: Tree) -> bool:
 def _require_same(run: SolverRun) -> Recorded:
     recorded, place = run.recorded, run.checkpoint or "memory"
     if recorded is None:
-        raise ReplayError(f"mode=replay, but nothing is recorded in {place}; run once with a model")
+        where = f"in {place}" if run.checkpoint else "for this task"
+        raise ReplayError(f"mode=replay, but nothing is recorded {where}; run once with a model")
     if store_of(recorded) == "hashes":
         raise ReplayError(
             f'mode=replay, but {place} was recorded with store="hashes": it can be shown, not replayed; '

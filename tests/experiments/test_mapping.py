@@ -381,7 +381,7 @@ def test_a_budget_finishes_whole_rows_in_their_order(budget: Budget, tmp_path: P
 
 
 def test_raise_with_a_spent_budget_raises() -> None:
-    with pytest.raises(BudgetExceededError, match="the budget of 1 calls is spent"):
+    with pytest.raises(BudgetExceededError, match="the budget of 1 call is spent"):
         engine_of(Flaky()).map(TASK, rows("a", "b"), budget=Budget(calls=1), errors="raise")
 
 

@@ -153,7 +153,7 @@ TABLE = [
     ("%%rlm -m slow\nroot", "ModelError", "raised OSError: unplugged", "(cell In[1], line 6; --debug shows"),
     ("%%rlm -m report --type numbers\nroot", "ConfigurationError", "unknown model 'text'", "expected one of"),
     ("%%rlm -m model --type numbers --mode fresh\nroot", "PlanError", "no answer of the wanted type", "Use a model"),
-    ("%%rlm -m model --max-calls 1\nroot", "BudgetExceededError", "1 calls is spent", "with a larger --max-calls"),
+    ("%%rlm -m model --max-calls 1\nroot", "BudgetExceededError", "1 call is spent", "with a larger --max-calls"),
     ("%%rlm -m model --max-depth 1 --on-limit raise\nroot", "RecursionDepthError", "wants to split", "raise max_depth"),
     ("%%rlm -m model --max-steps 2 --on-limit raise\nroot", "MaxStepsError", "wants 2 sub-tasks", "raise max_steps"),
     # line commands

@@ -227,7 +227,7 @@ async def test_fresh_asks_again_and_replay_asks_nobody(shell: Any, model: Script
     await shell.value(f"%%rlm -m model {QUIET} -n demo --mode fresh\nroot")
     assert model.calls == 2 * calls
     error = await shell.failure(f"%%rlm -m model {QUIET} -n other --mode replay\nroot, otherwise")
-    assert "nothing is recorded in" in str(error)
+    assert "nothing is recorded for this task" in str(error)
     assert shell.names["_rlm"].checkpoint is None, "no file was read or written"
     error = await shell.failure(f"%%rlm -m model {QUIET} -n demo --mode replay\nroot, otherwise")
     assert "replay" in str(error)

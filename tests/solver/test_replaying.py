@@ -74,7 +74,7 @@ async def test_a_run_that_was_joined_with_gaps_can_be_replayed() -> None:
 async def test_replaying_an_unrecorded_run_raises_with_advice() -> None:
     journal = MemoryJournal()
     engine = AsyncRecursiveEngine(model := ScriptedModel(TRIP))
-    with pytest.raises(ReplayError, match="nothing is recorded in memory; run once with a model"):
+    with pytest.raises(ReplayError, match="nothing is recorded for this task; run once with a model"):
         await engine.solve("trip", checkpoint=journal, mode="replay")
     await engine.solve("trip", checkpoint=journal)
     calls = model.calls

@@ -15,6 +15,7 @@ from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
 from ...views.export.content import blocks_of
 from ...views.export.html import html_of
+from ...views.gate import plain as for_terminals
 from ...views.gate import shortened
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, recorded_model
@@ -81,7 +82,7 @@ def _as_html(run: RunView) -> str:
 
 def _wrapped(title: str, run: RunView, width: int) -> list[str]:
     """The lines of an answer in a column."""
-    lines = (printable(line) for line in str(run.partial()).splitlines())
+    lines = (printable(line) for line in for_terminals(str(run.partial())).splitlines())
     return [title, "-" * width, *(part for line in lines for part in textwrap.wrap(line, width) or [""])]
 
 
