@@ -56,6 +56,12 @@ def test_a_module_imports_only_from_its_own_layer_and_below() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_who_chooses_an_engine_is_named_here() -> None:
+    """All others know an engine by `runtime/engine_view.py`, so that what it is made of can change without them."""
+    chosen = {path.as_posix() for path in MODULES if imported(path) & {"engine", "async_engine"}}
+    assert chosen == {"__init__.py", "engine.py", "cli/main.py", "experiments/start_study.py", "notebook/magic.py"}
+
+
 def modules_imported(path: Path) -> set[Path]:
     """The modules of this package that a module imports when it is loaded, and for type checkers."""
     package, found = path.parts[:-1], set()
