@@ -81,7 +81,7 @@ class TreeView(anywidget.AnyWidget):
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._interval = FRAME_INTERVAL
-        meta = _meta_of(run, title)
+        meta = {"protocol": 1, "run_id": run.run_id, "title": title}
         opens = "compare" if compared_with is not None else "tree" if unfolded else ""
         super().__init__(_meta={**meta, "opens": opens} if opens else meta)
         self.on_msg(self._received)
@@ -118,7 +118,7 @@ class TreeView(anywidget.AnyWidget):
                 answers=self._answers,
                 python=python_code(successor),
             )
-            self._meta = _meta_of(successor, self._title)
+            self._meta = {"protocol": 1, "run_id": successor.run_id, "title": self._title}
             self._watch(successor)
             self._feed.frame()
             self._send_snapshot()
@@ -159,14 +159,6 @@ class TreeView(anywidget.AnyWidget):
             self._run.internals.loop.call_soon_threadsafe(action, *values)
         except RuntimeError:
             action(*values)
-
-    @property
-    def _has_loop(self) -> bool:
-        """Whether the run has an event loop that is not closed; a loaded run has none."""
-        try:
-            return not self._run.internals.loop.is_closed()
-        except RuntimeError:
-            return False
 
     # -- to the browser ------------------------------------------------------------------------------------------
 
@@ -239,45 +231,47 @@ class TreeView(anywidget.AnyWidget):
             self._on_loop(self._answer, {"session": self._session, **message})
 
     def _answer(self, message: dict[str, Any]) -> None:
-        handler = _HANDLERS.get(str(message.get("t")))
-        if handler is not None:
-            with self._lock:
-                handler(self, message)
-
-    def _sync(self, message: dict[str, Any]) -> None:
-        self._flush()
-        self._send_snapshot()
+        client = str(message.get("c") or message["session"])
+        # All browsers receive an answer, and each has its own numbers of requests.
+        request = {"req": message.get("req"), **({"c": message["c"]} if isinstance(message.get("c"), str) else {})}
+        with self._lock:
+            match message.get("t"):
+                case "sync":
+                    self._flush()
+                    self._send_snapshot()
+                case "sub":
+                    ids = message.get("ids")
+                    self._feed.subscribe(map(str, ids if isinstance(ids, list) else ()), client)
+                    self._flush()
+                case "get":
+                    node, fields = str(message.get("id")), message.get("fields")
+                    for field in map(str, fields if isinstance(fields, list) else ()):
+                        data = self._feed.detail(node, field)
+                        self.send(_sendable({"t": "d", **request, "id": node, "field": field, "data": data}))
+                case "find":
+                    self._searches[client] = found = self._feed.search(searched_words(message.get("words")))
+                    self._continue_search(client, found, request)
+                case "part":
+                    name = str(message.get("name"))
+                    if (content := part(name)) is not None:
+                        self.send({"t": "part", **request, "name": name}, buffers=[content])
+                case "cmd":
+                    self._command(message, request)
 
     def _send_snapshot(self) -> None:
         head = {"t": "s", "e": self._feed.epoch, "s": self._feed.sequence}
         self.send(head, buffers=[self._feed.snapshot()])
 
-    def _subscribe(self, message: dict[str, Any]) -> None:
-        self._feed.subscribe(map(str, _as_list(message.get("ids"))), str(message.get("c") or message["session"]))
-        self._flush()
-
-    def _get(self, message: dict[str, Any]) -> None:
-        node = str(message.get("id"))
-        for field in _as_list(message.get("fields")):
-            data = self._feed.detail(node, str(field))
-            self.send(_sendable({"t": "d", **_request_of(message), "id": node, "field": field, "data": data}))
-
-    def _part(self, message: dict[str, Any]) -> None:
-        name = str(message.get("name"))
-        if (content := part(name)) is not None:
-            self.send({"t": "part", **_request_of(message), "name": name}, buffers=[content])
-
-    def _find(self, message: dict[str, Any]) -> None:
-        words = searched_words(message.get("words"))
-        client = str(message.get("c") or message["session"])
-        self._searches[client] = found = self._feed.search(words)
-        self._continue_search(client, found, _request_of(message))
-
     def _continue_search(self, client: str, found: Iterator[Hit | None], request: dict[str, Any]) -> None:
         """Sends the next hits of a search, unless the page has begun another; the loop is not held for long."""
         if self._searches.get(client) is not found:
             return
-        until = time.perf_counter() + SEARCH_SLICE if self._has_loop else math.inf
+        try:
+            at_once = self._run.internals.loop.is_closed()
+        except RuntimeError:
+            # A loaded run has no loop.
+            at_once = True
+        until = math.inf if at_once else time.perf_counter() + SEARCH_SLICE
         hits: list[Hit] = []
         with self._lock:
             for hit in found:
@@ -292,8 +286,8 @@ class TreeView(anywidget.AnyWidget):
         if not done:
             self._on_loop(self._continue_search, client, found, request)
 
-    def _command(self, message: dict[str, Any]) -> None:
-        ack: dict[str, Any] = {"t": "ack", **_request_of(message), "ok": True}
+    def _command(self, message: dict[str, Any], request: dict[str, Any]) -> None:
+        ack: dict[str, Any] = {"t": "ack", **request, "ok": True}
         node, given = message.get("id"), message.get("args")
         operation, arguments = message.get("op"), given if isinstance(given, dict) else {}
         try:
@@ -313,29 +307,6 @@ class TreeView(anywidget.AnyWidget):
         else:
             ack |= {"data": data} if data is not None else {}
         self.send(_sendable(ack))
-
-
-_HANDLERS = {
-    "sync": TreeView._sync,
-    "sub": TreeView._subscribe,
-    "get": TreeView._get,
-    "find": TreeView._find,
-    "part": TreeView._part,
-    "cmd": TreeView._command,
-}
-
-
-def _meta_of(run: RunView, title: str) -> dict[str, Any]:
-    return {"protocol": 1, "run_id": run.run_id, "title": title}
-
-
-def _request_of(message: dict[str, Any]) -> dict[str, Any]:
-    """The request number and client of a message: all browsers receive the answer, and each has its own numbers."""
-    return {"req": message.get("req"), **({"c": message["c"]} if isinstance(message.get("c"), str) else {})}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _sendable(message: dict[str, Any]) -> dict[str, Any]:

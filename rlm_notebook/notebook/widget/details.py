@@ -20,6 +20,8 @@ from .timeline import Timeline
 
 __all__ = ["DETAIL_FIELDS", "Details"]
 
+DETAIL_FIELDS = ("task", "output", "prompt", "plan", "tools", "cells", "quotes", "approval", "events", "before")
+
 
 @dataclass(frozen=True)
 class Details:
@@ -35,26 +37,36 @@ class Details:
 
     def read(self, node_id: str, field: str) -> Any:
         """One field of a node; `None` if the node or the field does not exist."""
-        tree = self.run.tree
-        node = tree[node_id] if node_id in tree else None  # noqa: SIM401 - a tree is no dict
-        reader = _READERS.get(field)
-        return reader(self, node) if node is not None and reader is not None else None
-
-    def _output(self, node: Node) -> str | None:
-        return node.result if node.result is not None else self.streamed(node.id) or node.partial or None
-
-    def _prompt(self, node: Node) -> list[dict[str, str]]:
-        messages = self.run.internals.describe_prompt(node.id)
-        sent = [{"role": message["role"], "content": content_text(message["content"])} for message in messages]
-        return [*sent, *([{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else [])]
-
-    def _plan(self, node: Node) -> dict[str, Any] | None:
-        """The plan in the planner's format, so that an edited one can be sent back."""
-        return _as_planned(node.plan) if node.plan is not None else None
-
-    def _before(self, node: Node) -> list[dict[str, str]] | None:
-        """What was there before a person edited it: the part of the node, and its text."""
-        return [{"part": part, "text": text} for part, text in before_edits(self.run.tree, node)] or None
+        if node_id not in self.tree:
+            return None
+        node = self.tree[node_id]
+        match field:
+            case "task":
+                return node.task
+            case "output":
+                return node.result if node.result is not None else self.streamed(node.id) or node.partial or None
+            case "prompt":
+                messages = self.run.internals.describe_prompt(node.id)
+                sent = [{"role": each["role"], "content": content_text(each["content"])} for each in messages]
+                thoughts = [{"role": "what the model thought", "content": node.reasoning}] if node.reasoning else []
+                return [*sent, *thoughts]
+            case "plan":
+                # In the planner's format, so that an edited one can be sent back.
+                return _as_planned(node.plan) if node.plan is not None else None
+            case "tools":
+                return self._tools(node)
+            case "cells":
+                return self._cells(node)
+            case "quotes":
+                return quotes_to_json(traced_quotes(self.tree, node.id)) or None
+            case "approval":
+                return self._approval(node)
+            case "events":
+                return self._events(node)
+            case "before":
+                # What was there before a person edited it: the part of the node, and its text.
+                return [{"part": part, "text": text} for part, text in before_edits(self.tree, node)] or None
+        return None
 
     def _tools(self, node: Node) -> list[dict[str, Any]]:
         return [
@@ -69,9 +81,6 @@ class Details:
             }
             for use in node.tool_calls
         ]
-
-    def _quotes(self, node: Node) -> list[dict[str, str]] | None:
-        return quotes_to_json(traced_quotes(self.run.tree, node.id)) or None
 
     def _cells(self, node: Node) -> list[dict[str, Any]]:
         return [
@@ -124,31 +133,15 @@ class Details:
 
 def _as_planned(plan: dict[str, Any]) -> dict[str, Any]:
     optional = {name: value for name, value in plan.items() if name in ("thoughts", "answer") and value}
-    sub_tasks = [_sub_task(each) for each in plan.get("sub_tasks") or ()]
+    sub_tasks: list[dict[str, Any]] = []
+    for planned in plan.get("sub_tasks") or ():
+        # Files of earlier versions use other names.
+        given = planned if isinstance(planned, dict) else {"description": str(planned)}
+        sub_tasks.append(
+            {
+                "description": given.get("task") or given.get("description") or "",
+                "agent": given.get("agent") or given.get("assigned_agent"),
+                "depends_on": list(given.get("depends_on") or ()),
+            }
+        )
     return {"decision": plan.get("decision"), **optional, "sub_tasks": sub_tasks}
-
-
-def _sub_task(planned: Any) -> dict[str, Any]:
-    """One sub-task of a recorded plan; files of earlier versions use other names."""
-    if not isinstance(planned, dict):
-        return {"description": str(planned), "agent": None, "depends_on": []}
-    return {
-        "description": planned.get("task") or planned.get("description") or "",
-        "agent": planned.get("agent") or planned.get("assigned_agent"),
-        "depends_on": list(planned.get("depends_on") or ()),
-    }
-
-
-_READERS: dict[str, Callable[[Details, Node], Any]] = {
-    "task": lambda details, node: node.task,
-    "output": Details._output,
-    "prompt": Details._prompt,
-    "plan": Details._plan,
-    "tools": Details._tools,
-    "cells": Details._cells,
-    "quotes": Details._quotes,
-    "approval": Details._approval,
-    "events": Details._events,
-    "before": Details._before,
-}
-DETAIL_FIELDS = tuple(_READERS)

@@ -87,7 +87,8 @@ class Feed:
         self._answers = answers
         self._readonly = readonly
         self._python = dict(python or {})
-        self._label = next(filter(None, map(_label_of, run.tree)), "")
+        #: The label that a model gives its answers ("rule-based, extractive ..."), or "".
+        self._label = next((str(label) for node in run.tree if (label := node.metadata.get("label"))), "")
         self.epoch = epoch
         self.sequence = 0
         self._timeline = Timeline(run.tree.started if run.tree.started is not None else run.internals.clock())
@@ -124,7 +125,7 @@ class Feed:
         elif isinstance(event, RunResumed | RunFinished) and self._pauses and self._pauses[-1][1] is None:
             self._pauses[-1] = (self._pauses[-1][0], event.at)
         if isinstance(event, Finished) and not self._label:
-            self._label = _label_of(self._run.tree[node])
+            self._label = str(self._run.tree[node].metadata.get("label", ""))
         if getattr(event, "mark", "") == "replayed":
             self._recalled.setdefault(node, self.now())
         if node:
@@ -183,7 +184,22 @@ class Feed:
         awaiting = {request.node: request.id for request in self._run.awaiting}
         self._dirty |= {node: None for node, _ in awaiting.items() ^ self._awaiting.items()}
         self._awaiting = awaiting
-        operations = [*self._run_operations(), *self._node_operations(), *self._tails(), *self._text_operations()]
+        operations: list[list[Any]] = []
+        row = self._run_row()
+        if patch := changed(self._sent_run, row):
+            operations.append(["r", patch])
+        self._sent_run = row
+        operations += self._node_operations()
+        for node_id in list(self._growing)[:TAILS_A_FRAME]:
+            del self._growing[node_id]
+            row, tail = self._sent[node_id], self._tail(self._run.tree[node_id])
+            if row["tail"] != tail:
+                self._sent[node_id] = {**row, "tail": tail}
+                operations.append(["p", node_id, {"tail": tail}])
+        # New pieces of the texts that are open in a browser.
+        for node_id in set().union(*self._subscribed.values()) & self._texts.keys():
+            if (new := self._texts[node_id].take()) is not None:
+                operations.append(["x", node_id, *new])
         if not operations:
             return None
         self.sequence += 1
@@ -226,14 +242,6 @@ class Feed:
 
         return Details(self._run, self._timeline, streamed)
 
-    # -- operations ----------------------------------------------------------------------------------------------
-
-    def _run_operations(self) -> Iterator[list[Any]]:
-        row = self._run_row()
-        if patch := changed(self._sent_run, row):
-            yield ["r", patch]
-        self._sent_run = row
-
     def _node_operations(self) -> Iterator[list[Any]]:
         for node_id in self._dirty:
             before = self._sent.get(node_id)
@@ -253,21 +261,6 @@ class Feed:
             elif patch := changed(before, row):
                 yield ["p", node_id, patch]
         self._dirty.clear()
-
-    def _tails(self) -> Iterator[list[Any]]:
-        """The ends of texts that have grown, for a limited number of nodes."""
-        for node_id in list(self._growing)[:TAILS_A_FRAME]:
-            del self._growing[node_id]
-            row, tail = self._sent[node_id], self._tail(self._run.tree[node_id])
-            if row["tail"] != tail:
-                self._sent[node_id] = {**row, "tail": tail}
-                yield ["p", node_id, {"tail": tail}]
-
-    def _text_operations(self) -> Iterator[list[Any]]:
-        """New pieces of the texts that are open in a browser."""
-        for node_id in set().union(*self._subscribed.values()) & self._texts.keys():
-            if (new := self._texts[node_id].take()) is not None:
-                yield ["x", node_id, *new]
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -307,11 +300,6 @@ class Feed:
         # Without a known pause, browsers measure one themselves, from when they see that the run is paused.
         pauses = pauses or self._pauses[:1]
         return {**row, "pauses": [[self._timeline.since(moment) for moment in pause] for pause in pauses]}
-
-
-def _label_of(node: Node) -> str:
-    """The label that a model gives its answers ("rule-based, extractive ..."), or ""."""
-    return str(node.metadata.get("label", ""))
 
 
 def _resuming(run: RunView) -> str:

@@ -14,6 +14,7 @@ from IPython.core.getipython import get_ipython
 
 from ...documents.source import Source
 from ...models.registry import PROVIDERS
+from ...runtime.engine_view import engine_held
 from ...runtime.options import EngineOptions
 from ...runtime.run_view import RunView
 from ...tools.mcp import ServerTool
@@ -59,25 +60,20 @@ def python_code(run: RunView) -> dict[str, str]:
     else:
         model, note = _recorded(run, names)
         arguments = [model]
-    references = list(request.memory) if isinstance(request, Requested) else []
-    variables = {each.name: _reference(each, names) for each in references}
-    given = ", ".join(f"{name!r}: {written}" for name, written in variables.items() if written)
-    if any(written.startswith("Source(") for written in variables.values()):
-        note = "\n".join(filter(None, ("from rlm_notebook import Source", note)))
+    given, imports = [], ""
+    for reference in request.memory if isinstance(request, Requested) else ():
+        if reference.name in names:
+            given.append(f"{reference.name!r}: {reference.name}")
+        elif isinstance(source := reference.value, Source):
+            # A source of the cell's line.
+            given.append(f"{reference.name!r}: Source({str(source.path)!r})")
+            imports = "from rlm_notebook import Source"
     return {
         # A blocked caller cannot approve calls of tools.
         "engine": f"{'Async' if guarded else ''}RecursiveEngine({', '.join(arguments)})",
-        "solve": f", variables={{{given}}}" if given else "",
-        "note": note,
+        "solve": f", variables={{{', '.join(given)}}}" if given else "",
+        "note": "\n".join(filter(None, (imports, note))),
     }
-
-
-def _reference(reference: Reference, names: Mapping[str, Any]) -> str:
-    """A variable of the notebook by its name, a source of the cell's line by its path; "" for any other value."""
-    if reference.name in names:
-        return reference.name
-    source = reference.value
-    return f"Source({str(source.path)!r})" if isinstance(source, Source) else ""
 
 
 def _model(llm: Any, names: Mapping[str, Any]) -> tuple[str, str]:
@@ -86,7 +82,8 @@ def _model(llm: Any, names: Mapping[str, Any]) -> tuple[str, str]:
     if name := _name_of(llm, names):
         return name, ""
     # The cell may have named an engine, or an agent that was unwrapped.
-    engine = next((name for name, value in names.items() if _held(value, "llm") is llm), "")
+    held = ((name, engine_held(value)) for name, value in names.items())
+    engine = next((name for name, engine in held if engine is not None and engine.llm is llm), "")
     return (f"{engine}.llm", "") if engine else ("model", "model = ...  # no variable of this notebook holds the model")
 
 
@@ -103,17 +100,19 @@ def _recorded(run: RunView, names: Mapping[str, Any]) -> tuple[str, str]:
 
 def _options(options: EngineOptions, names: Mapping[str, Any]) -> list[str]:
     found = []
-    if options.agents:
-        agents = options.agents
-        same = (name for name, value in names.items() if _is_same(value, agents))
-        if name := next(same, ""):
-            found.append(f"agents={name}")
-    tools = [
-        _name_of(tool, names) or _name_of(tool.function, names) or _of_server(tool.function, names)
-        for tool in options.tools
-    ]
-    if named := [name for name in tools if name]:
-        found.append(f"tools=[{', '.join(named)}]")
+    if agents := options.agents:
+        # The engine has a copy of the notebook's dict, with the same values.
+        dicts = {name: value for name, value in names.items() if type(value) is dict and value.keys() == agents.keys()}
+        same = (name for name, held in dicts.items() if all(held[key] is value for key, value in agents.items()))
+        found += [f"agents={name}" for name in list(same)[:1]]
+    tools = []
+    for tool in options.tools:
+        name = _name_of(tool, names) or _name_of(tool.function, names)
+        if not name and isinstance(tool.function, ServerTool) and (server := _name_of(tool.function.server, names)):
+            name = f"{server}[{tool.function.tool!r}]"
+        tools += [name] if name else []
+    if tools:
+        found.append(f"tools=[{', '.join(tools)}]")
     defaults = {each.name: each.default for each in fields(EngineOptions) if each.default is not MISSING}
     given = ((name, getattr(options, name)) for name in _LITERALS)
     return [*found, *(f"{name}={value!r}" for name, value in given if value != defaults[name])]
@@ -121,26 +120,3 @@ def _options(options: EngineOptions, names: Mapping[str, Any]) -> list[str]:
 
 def _name_of(value: Any, names: Mapping[str, Any]) -> str:
     return next((name for name, held in names.items() if held is value), "")
-
-
-def _of_server(function: Any, names: Mapping[str, Any]) -> str:
-    """One tool of a server of the notebook."""
-    if not isinstance(function, ServerTool):
-        return ""
-    server = _name_of(function.server, names)
-    return f"{server}[{function.tool!r}]" if server else ""
-
-
-def _is_same(value: Any, agents: Mapping[str, Any]) -> bool:
-    """Whether a dict of the notebook holds the same agents; the engine has a copy of it."""
-    return (
-        type(value) is dict
-        and value.keys() == agents.keys()
-        and all(value[name] is each for name, each in agents.items())
-    )
-
-
-def _held(engine: Any, name: str) -> Any:
-    """An argument of an engine; reading attributes of other objects may execute code."""
-    inner = engine.async_engine if type(engine).__name__ == "RecursiveEngine" else engine
-    return getattr(inner, name) if isinstance(inner, EngineOptions) else None

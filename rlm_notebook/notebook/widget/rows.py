@@ -65,6 +65,9 @@ def node_row(
     up, in seconds since the origin; its recorded times belong to another execution. `before`: the previous row, whose
     title is reused.
     """
+    phases = [[phase.kind, timeline.since(phase.started), timeline.since(phase.ended)] for phase in node.phases]
+    if recalled is not None and node.mark == "replayed":
+        phases = [["replayed", round(recalled, 3), round(recalled, 3)]]
     return {
         "id": node.id,
         "parent": node.parent,
@@ -79,7 +82,7 @@ def node_row(
         "tokens_out": node.usage.completion_tokens,
         "cost": node.usage.cost_usd,
         "attempts": node.attempts,
-        "phases": _phases(node, timeline, recalled),
+        "phases": phases,
         "note": (node.error or (_calls_to_approve(node) if awaiting else "") or node.remark)[:NOTE_CHARACTERS],
         "tail": tail,
         "awaiting": awaiting,
@@ -101,12 +104,6 @@ def _calls_to_approve(node: Node) -> str:
     return printable(f"asks to call {', '.join(calls)}") if calls else ""
 
 
-def _phases(node: Node, timeline: Timeline, recalled: float | None) -> list[list[Any]]:
-    if recalled is not None and node.mark == "replayed":
-        return [["replayed", round(recalled, 3), round(recalled, 3)]]
-    return [[phase.kind, timeline.since(phase.started), timeline.since(phase.ended)] for phase in node.phases]
-
-
 def run_row(
     run: RunView,
     timeline: Timeline,
@@ -121,9 +118,14 @@ def run_row(
     usage, internals = run.usage, run.internals
     recorded = internals.recorded
     same_run = recorded is not None and recorded.tree.request_key == internals.request_key
+    first_line = next((line.strip() for line in title.splitlines() if line.strip()), "")
+    root, parent = run.tree.root, run.tree.parent
+    quotes = counted_quotes(quotes_of(root.metadata)) if root is not None else ""
+    # The changes that made this version; of the fork of a run: the edited node and the run it is from.
+    forked = f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
     return {
         "run_id": run.run_id,
-        "title": _first_line(title)[:TITLE_CHARACTERS],
+        "title": first_line[:TITLE_CHARACTERS],
         "status": "running" if run.status == "pending" else run.status,
         "started": round(timeline.origin, 3),
         "elapsed": timeline.end_of(run.tree) if run.internals.finished else None,
@@ -137,13 +139,13 @@ def run_row(
         "calls_now": run.calls if internals.live else usage.calls,
         "budget": run.internals.budget.to_json(),
         "model": settings_of(run).get("model", ""),
-        "notice": " · ".join(filter(None, (notice, _quotes_of(run)))),
+        "notice": " · ".join(filter(None, (notice, quotes))),
         "notes": list(notes),
         "checkpoint": run.checkpoint or "",
         "error": run.tree.error,
         "can": commands_for(run),
         "label": label,
-        "forked": _forked_from(run),
+        "forked": described_changes(internals.changes) if internals.changes else forked,
         "version": version_of(run),
         "answers": answers,
     }
@@ -176,23 +178,9 @@ def _worked(run: RunView, timeline: Timeline) -> float:
     return round(seconds, 3)
 
 
-def _quotes_of(run: RunView) -> str:
-    """The quotes of the answer by state."""
-    root = run.tree.root
-    return counted_quotes(quotes_of(root.metadata)) if root is not None else ""
-
-
 def reused_tokens(run: RunView) -> int:
     """The tokens of results that this run has from another one, which paid for them."""
     return max(0, run.tree.usage.total_tokens - run.usage.total_tokens)
-
-
-def _forked_from(run: RunView) -> str:
-    """The changes that made this version of a run; for the fork of a run: the edited node and the run it is from."""
-    if changes := run.internals.changes:
-        return described_changes(changes)
-    parent = run.tree.parent
-    return f"edited at {parent.get('node')} of run {str(parent.get('run_id'))[:8]}" if parent else ""
 
 
 def settings_of(run: RunView) -> dict[str, Any]:
@@ -213,7 +201,3 @@ def is_active(node: Node) -> bool:
 
 
 _ACTIVE = (NodeState.PLANNING, NodeState.RUNNING, NodeState.SYNTHESIZING)
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -49,7 +49,6 @@ class RowsView(anywidget.AnyWidget):
     def __init__(self, experiment: Watched) -> None:
         self._experiment = experiment
         self._rows = LiveRows(experiment)
-        self._ticking = False
         super().__init__(_id=secrets.token_hex(8), _head=self._current_head())
         self.box = ipywidgets.VBox([self])
         self.on_msg(self._received)
@@ -83,7 +82,7 @@ class RowsView(anywidget.AnyWidget):
 
     def _tick(self) -> None:
         """Send what has changed, now and as long as rows run."""
-        self._ticking, began = False, time.perf_counter()
+        began = time.perf_counter()
         try:
             under_way = self._experiment.status in ("running", "paused")
             # At the end, rows that did not run have another state, too.
@@ -94,11 +93,7 @@ class RowsView(anywidget.AnyWidget):
             log.warning("the rows of an experiment cannot be shown: %s", described(error), exc_info=True)
             return
         if under_way:
-            self._tick_after(max(INTERVAL, (time.perf_counter() - began) / SHARE))
-
-    def _tick_after(self, seconds: float) -> None:
-        if not self._ticking:
-            self._ticking = True
+            seconds = max(INTERVAL, (time.perf_counter() - began) / SHARE)
             asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _send_rows(self, rows: list[Any], *, reset: bool = False) -> None:
@@ -112,21 +107,29 @@ class RowsView(anywidget.AnyWidget):
             self._on_loop(self._answer, message)
 
     def _answer(self, message: dict[str, Any]) -> None:
-        handler = _HANDLERS.get(str(message.get("t")))
-        if handler is None:
-            return
         try:
-            handler(self, message)
+            match message.get("t"):
+                case "sync":
+                    self._send_rows(self._rows.all(), reset=True)
+                    self._head = self._current_head()
+                case "open":
+                    self._open_row(message.get("row"))
+                case "pause":
+                    self._experiment.pause()
+                    self._head = self._current_head()
+                case "resume":
+                    self._experiment.resume()
+                    self._head = self._current_head()
+                case "cancel":
+                    self._experiment.internals.request_cancel()
+                case "retry" if self._can_act:
+                    self._experiment.internals.again()
+                    self._tick()
         except RLMError as error:
             self.send({"t": "error", "error": str(error)})
 
-    def _sync(self, message: dict[str, Any]) -> None:
-        self._send_rows(self._rows.all(), reset=True)
-        self._head = self._current_head()
-
-    def _open_row(self, message: dict[str, Any]) -> None:
+    def _open_row(self, row: Any) -> None:
         """Show the tree of a row below the table, or none."""
-        row = message.get("row")
         if not isinstance(row, int) or isinstance(row, bool):
             self._open, self.box.children = -1, (self,)
             return
@@ -139,29 +142,3 @@ class RowsView(anywidget.AnyWidget):
         for each in before:
             each.close()
         self.send({"t": "opened"})
-
-    def _pause(self, message: dict[str, Any]) -> None:
-        self._experiment.pause()
-        self._head = self._current_head()
-
-    def _resume(self, message: dict[str, Any]) -> None:
-        self._experiment.resume()
-        self._head = self._current_head()
-
-    def _cancel(self, message: dict[str, Any]) -> None:
-        self._experiment.internals.request_cancel()
-
-    def _retry(self, message: dict[str, Any]) -> None:
-        if self._can_act:
-            self._experiment.internals.again()
-            self._tick()
-
-
-_HANDLERS: dict[str, Callable[[RowsView, dict[str, Any]], None]] = {
-    "sync": RowsView._sync,
-    "open": RowsView._open_row,
-    "pause": RowsView._pause,
-    "resume": RowsView._resume,
-    "cancel": RowsView._cancel,
-    "retry": RowsView._retry,
-}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from ...core.text import printable
@@ -53,10 +53,12 @@ def _hit(details: Searched, node_id: str, words: Sequence[str]) -> Hit | None:
     node = details.tree[node_id]
     texts = {"id": "", "title": f"{node.task}\n{node.title}", "agent": node.agent, "note": node.error or node.note}
     texts |= {field: _text(details.read(node_id, field)) for field in _FIELDS}
-    missing = [word for word in words if not _names(word, node_id) and not _in_any(word, texts.values())]
+    lowered = [text.lower() for text in texts.values()]
+    missing = [word for word in words if not _names(word, node_id) and not any(word in text for text in lowered)]
     if missing:
         texts["prompt"] = _text(details.read(node_id, "prompt"))
-        if not all(_in_any(word, [texts["prompt"]]) for word in missing):
+        prompt = texts["prompt"].lower()
+        if not all(word in prompt for word in missing):
             return None
         # What the prompt alone has is the reason for the hit.
         field = "prompt"
@@ -74,10 +76,6 @@ def _names(word: str, node_id: str) -> bool:
     """Whether the word is the id of the node, or, without brackets, of a node above it."""
     found = _ID.fullmatch(word)
     return found is not None and (node_id == found[1] or (word[0] != "[" and node_id.startswith(f"{found[1]}.")))
-
-
-def _in_any(word: str, texts: Iterable[str]) -> bool:
-    return any(word in text.lower() for text in texts)
 
 
 def _text(data: Any) -> str:
