@@ -13,7 +13,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,16 +68,12 @@ def local_servers(known: Mapping[str, str] | None = None, patience: float = PATI
     for name, url in known.items():
         # A thread cannot be stopped: it is left to its own deadline.
         threading.Thread(target=lambda *a: answers.put(_asked(*a)), args=(name, url, end), daemon=True).start()
-    found = [server for server in _until(end, answers, len(known)) if server is not None]
+    found: list[LocalServer] = []
+    with suppress(queue.Empty):
+        for _ in known:
+            if (server := answers.get(timeout=max(0.001, end - time.monotonic()))) is not None:
+                found.append(server)
     return sorted(found, key=lambda server: list(known).index(server.name))
-
-
-def _until(end: float, answers: queue.SimpleQueue[Any], count: int) -> Iterable[Any]:
-    for _ in range(count):
-        try:
-            yield answers.get(timeout=max(0.001, end - time.monotonic()))
-        except queue.Empty:
-            return
 
 
 def _asked(name: str, url: str, end: float) -> LocalServer | None:
@@ -98,18 +95,14 @@ def _body(url: str, end: float) -> bytes:
         response = connection.getresponse()
         if response.status != 200:
             raise OSError(f"status {response.status}")
-        return _read(response, end)
+        read = b""
+        while piece := response.read1(65_536):
+            read += piece
+            if len(read) > MOST_BYTES or time.monotonic() > end:
+                raise OSError("too much, or too late")
+        return read
     finally:
         connection.close()
-
-
-def _read(response: http.client.HTTPResponse, end: float) -> bytes:
-    read = b""
-    while piece := response.read1(65_536):
-        read += piece
-        if len(read) > MOST_BYTES or time.monotonic() > end:
-            raise OSError("too much, or too late")
-    return read
 
 
 def _models(listed: Any) -> tuple[str, ...] | None:

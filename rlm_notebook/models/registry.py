@@ -111,6 +111,7 @@ FORMS = (
     "a Model",
     "a callable (inputs, context)",
 )
+_EXPECTED = f"expected one of: {', '.join(FORMS)}"
 
 
 def default_model() -> Provider | None:
@@ -135,14 +136,12 @@ def resolve_model(spec: Any) -> Model:
         from .callable import CallableModel
 
         return CallableModel(spec)
-    shown = printable(f"{spec!r:.60}")
-    raise ConfigurationError(f"{shown} is no model ({type(spec).__name__}{_lacking(spec)}); {_expected()}")
-
-
-def _lacking(spec: Any) -> str:
-    """What a model of somebody's own has forgotten."""
+    shown, kind = printable(f"{spec!r:.60}"), type(spec).__name__
     missing = [f"`{part}`" for part in ("name", "capabilities") if not hasattr(spec, part)]
-    return f", with `stream`, but without {' and '.join(missing)}" if missing and hasattr(spec, "stream") else ""
+    if missing and hasattr(spec, "stream"):
+        # What a model of somebody's own has forgotten.
+        kind += f", with `stream`, but without {' and '.join(missing)}"
+    raise ConfigurationError(f"{shown} is no model ({kind}); {_EXPECTED}")
 
 
 def _named(spec: str) -> Model:
@@ -151,29 +150,21 @@ def _named(spec: str) -> Model:
 
         return OfflineModel()
     if re.match(r"https?://", spec):
-        return _at_url(spec)
+        url, _, name = spec.partition("#")
+        if not name:
+            shown = without_credentials(url)
+            raise ConfigurationError(f"model {shown!r} names no model; write {shown}#NAME")
+        from .openai import OpenAIModel
+
+        return OpenAIModel(name, base_url=url)
     kind, _, name = spec.partition(":")
     if kind not in PROVIDERS:
-        raise ConfigurationError(f"unknown model {_shown(spec)}; {_closest(spec)}{_expected()}")
+        # A text that was meant to be something else is not printed whole.
+        shown = repr(spec) if len(spec) <= 60 else f"{spec[:60]!r}… (a text of {len(spec):,} characters)"
+        raise ConfigurationError(f"unknown model {shown}; {_closest(spec)}{_EXPECTED}")
     if not name:
         raise ConfigurationError(f"model {spec!r} names no model; write {kind}:NAME")
     return PROVIDERS[kind].make(name)
-
-
-def _at_url(spec: str) -> Model:
-    url, _, name = spec.partition("#")
-    if not name:
-        raise ConfigurationError(
-            f"model {without_credentials(url)!r} names no model; write {without_credentials(url)}#NAME"
-        )
-    from .openai import OpenAIModel
-
-    return OpenAIModel(name, base_url=url)
-
-
-def _shown(spec: str) -> str:
-    """A text that was meant to be something else is not printed whole."""
-    return repr(spec) if len(spec) <= 60 else f"{spec[:60]!r}… (a text of {len(spec):,} characters)"
 
 
 def _closest(spec: str) -> str:
@@ -181,16 +172,8 @@ def _closest(spec: str) -> str:
     kind, colon, name = spec.partition(":")
     near = difflib.get_close_matches(kind.lower(), ["offline", *PROVIDERS], n=1)
     if not near:
-        return f"did you mean '{_provider_of(spec)}:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
+        # Whose model a bare name most likely is: most often OpenAI's.
+        families = (each.name for each in HOSTED if each.family and spec.lower().startswith(each.family))
+        return f"did you mean '{next(families, 'openai')}:{spec}'? " if re.fullmatch(r"[\w.-]{1,60}", spec) else ""
     found = near[0] if near[0] == "offline" else f"{near[0]}:{name if colon and name else 'NAME'}"
     return f"did you mean {found!r}? "
-
-
-def _provider_of(name: str) -> str:
-    """Whose model a bare name most likely is: most often OpenAI's."""
-    families = (each.name for each in HOSTED if each.family and name.lower().startswith(each.family))
-    return next(families, "openai")
-
-
-def _expected() -> str:
-    return f"expected one of: {', '.join(FORMS)}"

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -173,7 +173,9 @@ class ScriptedModel:
 
     async def _pieces(self, request: Request) -> AsyncGenerator[str | Reply, None]:
         self.requests.append(request)
-        fault = self._fault(request)
+        # The first fault that matches and is not used up; it is used once more.
+        matching = ((fault, left) for fault, left in self._faults if fault.matches(request))
+        fault = next((fault for fault, left in matching if next(left, _USED_UP) is not _USED_UP), None)
         self._active += 1
         self.peak = max(self.peak, self._active)
         try:
@@ -201,11 +203,6 @@ class ScriptedModel:
             raise error
         yield reply
 
-    def _fault(self, request: Request) -> Fault | None:
-        """The first fault that matches and is not used up; it is used once more."""
-        matching = ((fault, left) for fault, left in self._faults if fault.matches(request))
-        return next((fault for fault, left in matching if next(left, _USED_UP) is not _USED_UP), None)
-
     def _latency_of(self, request: Request) -> float:
         """Drawn from the range by the request itself: the same request always takes as long."""
         shortest, longest = self._latency
@@ -218,7 +215,8 @@ class ScriptedModel:
         if given is None:
             given = await self._script.answer(request)
         reply = reply_from(given, request, self.name)
-        usage = Usage(_words(content_text(m["content"]) for m in request.messages), _words([reply.content]))
+        read = sum(len(content_text(message["content"]).split()) for message in request.messages)
+        usage = Usage(read, len(reply.content.split()))
         usage = usage if self.capabilities.free else usage.with_cost(self._prices.cost(self.name, usage))
         return replace(reply, usage=reply.usage or usage, model=self.name)
 
@@ -233,10 +231,6 @@ def _faults(given: Sequence[Fault] | Mapping[str, BaseException]) -> Sequence[Fa
                 )
         return [Fault(pattern, error=error) for pattern, error in given.items()]
     return given
-
-
-def _words(texts: Iterable[str]) -> int:
-    return sum(len(text.split()) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -295,8 +289,7 @@ class _Script:
         given = entry.text(request) if callable(entry.text) else entry.text
         given = await given if inspect.isawaitable(given) else given
         if given is None or isinstance(given, Cells):
-            self._require_known(request, entry)
-            given = _default(request)
+            given = self._default(request, entry)
         if request.mode != "planner" or isinstance(given, Reply):
             return given
         if isinstance(given, str):
@@ -304,19 +297,16 @@ class _Script:
             return given if _is_plan(given) else _plan("EXECUTE", answer=given)
         return json.dumps(given) if isinstance(given, Mapping) and "content" not in given else given
 
-    def _require_known(self, request: Request, entry: _Entry) -> None:
-        if not self._strict or not (entry is _UNKNOWN or callable(entry.text)):
-            return
-        known = ", ".join(repr(path[-1]) for path in self._entries if len(path) == 1) or "what its function answers"
-        message = f"the script says nothing of {request.facts.task!r} ({request.mode}); it knows {known}"
-        raise ModelError(f"ScriptedModel: {message}", fatal=True)
-
-
-def _default(request: Request) -> str:
-    task, parts = request.facts.task, request.facts.parts
-    if request.mode == "synthesizer":
-        return f"{task}: {'; '.join(part.content for part in parts)}"
-    return f"answer to: {task}"
+    def _default(self, request: Request, entry: _Entry) -> str:
+        """The answer that the script leaves open; raises `ModelError` if it is strict and does not know the task."""
+        task = request.facts.task
+        if self._strict and (entry is _UNKNOWN or callable(entry.text)):
+            known = ", ".join(repr(path[-1]) for path in self._entries if len(path) == 1) or "what its function answers"
+            message = f"the script says nothing of {task!r} ({request.mode}); it knows {known}"
+            raise ModelError(f"ScriptedModel: {message}", fatal=True)
+        if request.mode == "synthesizer":
+            return f"{task}: {'; '.join(part.content for part in request.facts.parts)}"
+        return f"answer to: {task}"
 
 
 def _plan(decision: str, *, answer: str | None = None, sub_tasks: tuple[str, ...] = ()) -> str:
