@@ -8,7 +8,7 @@ put into words in `anthropic_errors.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -77,6 +77,12 @@ class AnthropicModel:
 
     @property
     def capabilities(self) -> Capabilities:
+        not_ready: RLMError | None = None
+        try:
+            self._destination()
+        except RLMError as error:
+            # What a call would raise before anything is sent.
+            not_ready = error
         return Capabilities(
             json_schema=True,
             json_object=True,
@@ -89,7 +95,7 @@ class AnthropicModel:
             price=FREE if is_loopback(self.base_url or os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL) else None,
             waits_for_rate_limit=True,
             keeps_deadline=True,
-            not_ready=self._not_ready(),
+            not_ready=not_ready,
         )
 
     def __repr__(self) -> str:
@@ -103,8 +109,7 @@ class AnthropicModel:
 
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
-        url = self._url()
-        endpoint = self._endpoint(url)
+        url, endpoint = self._destination()
         if find_spec("anthropic") is None:
             raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
@@ -139,8 +144,7 @@ class AnthropicModel:
 
     def batch_endpoint(self) -> BatchEndpoint:
         """The batch endpoint of this model's provider. Raises a fatal `ModelError` without a key or the SDK."""
-        url = self._url()
-        endpoint = self._endpoint(url)
+        url, endpoint = self._destination()
         if find_spec("anthropic") is None:
             raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
 
@@ -155,23 +159,16 @@ class AnthropicModel:
         settings = ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, sdk="anthropic")
         return AnthropicBatches(endpoint, settings, body)
 
-    def _not_ready(self) -> RLMError | None:
-        """What a call would raise before anything is sent: there is no key, or no valid URL."""
-        try:
-            self._endpoint(self._url())
-        except RLMError as error:
-            return error
-        return None
+    def _destination(self) -> tuple[str, Endpoint]:
+        """The URL, and what is attempted there with which key.
 
-    def _url(self) -> str:
-        return self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
-
-    def _endpoint(self, url: str) -> Endpoint:
-        """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
+        Raises `ConfigurationError` for what is no URL, and a fatal `ModelError` if there must be a key and is none.
+        """
+        url = self.base_url or check_url(os.environ.get("ANTHROPIC_BASE_URL") or OFFICIAL_URL, "ANTHROPIC_BASE_URL")
         variable = self.api_key_env or ("ANTHROPIC_API_KEY" if self.base_url is None else "")
         endpoint = Endpoint(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
         if endpoint.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
-            return endpoint
+            return url, endpoint
         raise endpoint.needs_key()
 
 
@@ -191,14 +188,9 @@ async def _call(
     rest = {name: value for name, value in body.items() if name not in required}
     raw = await client.messages.with_raw_response.create(**required, extra_body=rest)
     on_headers(raw.headers)
-    written = MessageWritten(body["model"], _answered(body), endpoint, body.get("tool_choice", {}).get("name", ""))
+    written = MessageWritten.of(body, endpoint)
     add, whole = written.add, written.add_whole
     made = reply_of(raw.http_response, written, add, whole, timeout, endpoint, streaming=request.streaming)
     async with aclosing(made) as pieces:
         async for piece in pieces:
             yield piece
-
-
-def _answered(body: Mapping[str, Any]) -> int:
-    """How many calls of tools this conversation has answered so far."""
-    return sum(block["type"] == "tool_result" for turn in body["messages"] for block in turn["content"])

@@ -80,9 +80,7 @@ class AnthropicBatches:
             inner = error.get("error", error) if isinstance(error, Mapping) else {}
             named = inner.get("type") if isinstance(inner, Mapping) else None
             raise item_error(_STATUS.get(str(named), 500), error, self.endpoint)
-        body = self.made(request)
-        answered = sum(block["type"] == "tool_result" for turn in body["messages"] for block in turn["content"])
-        written = MessageWritten(body["model"], answered, self.endpoint, body.get("tool_choice", {}).get("name", ""))
+        written = MessageWritten.of(self.made(request), self.endpoint)
         written.add_whole(result.get("message"))
         return written.reply()
 

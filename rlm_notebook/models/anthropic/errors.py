@@ -51,7 +51,9 @@ def model_error(error: Exception, endpoint: Endpoint) -> ModelError:
     if isinstance(error, ModelError):
         return error
     if isinstance(error, anthropic.APIStatusError):
-        return _refused(error, endpoint)
+        response, told = error.response, error.body.get("error") if isinstance(error.body, dict) else None
+        kind = str(told.get("type", "")) if isinstance(told, dict) else ""
+        return _told(response.status_code, kind, _words(error), response.headers, endpoint, midway=False)
     if isinstance(error, anthropic.APIConnectionError) or is_transport(error):
         return unreachable(error, endpoint)
     if isinstance(error, ErrorWithin):
@@ -112,22 +114,11 @@ def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, RateLimitHeaders
     return said
 
 
-def _kind(error: Any) -> str:
-    """The type of error that the server names, or ""."""
-    inner = error.body.get("error") if isinstance(error.body, dict) else None
-    return str(inner.get("type", "")) if isinstance(inner, dict) else ""
-
-
 def _words(error: Any) -> str:
     """What the server said, without the SDK's frame around it."""
     inner = error.body.get("error") if isinstance(error.body, dict) else None
     said = inner.get("message") if isinstance(inner, dict) else error.body if isinstance(error.body, str) else None
     return str(said or error.message)
-
-
-def _refused(error: Any, endpoint: Endpoint) -> ModelError:
-    response = error.response
-    return _told(response.status_code, _kind(error), _words(error), response.headers, endpoint, midway=False)
 
 
 def _told(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,12 @@ class MessageWritten:
     #: The event that says how the reply ended tells its tokens, too.
     grace: float = END_SECONDS
     _places: dict[Any, _Block] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any], endpoint: Sender) -> MessageWritten:
+        """The reply to a call with this body, which may hold answers of tools already."""
+        answered = sum(block["type"] == "tool_result" for turn in body["messages"] for block in turn["content"])
+        return cls(body["model"], answered, endpoint, body.get("tool_choice", {}).get("name", ""))
 
     def add_whole(self, message: Any) -> None:
         content = message.get("content") if isinstance(message, Mapping) else None
@@ -138,7 +144,15 @@ class MessageWritten:
         usage = self._usage()
         content = "".join(block.content for block in self.blocks if block.is_answer)
         reasoning = "\n\n".join(block.text for block in self.blocks if block.kind == "thinking" and block.text)
-        calls = tuple(self._calls())
+        called = [block for block in self.blocks if block.kind == "tool_use" and not block.is_answer]
+        calls = tuple(
+            ToolCall(
+                well_formed(block.id) or f"call_{position}",
+                well_formed(block.name),
+                arguments_from(block.text or block.input),
+            )
+            for position, block in enumerate(called, self.first_call)
+        )
         ended = finish_reason(self.stop_reason, calls=bool(calls))
         thought = reasoning.strip() and ended in ("", "stop")
         if not content.strip() and not calls and not thought:
@@ -146,12 +160,6 @@ class MessageWritten:
         ended = ended or ("tool_calls" if calls else "stop")
         model, reasoning = well_formed(self.model), well_formed(reasoning)
         return Reply(well_formed(content), calls, usage, model, ended, reasoning=reasoning)
-
-    def _calls(self) -> Iterator[ToolCall]:
-        called = [block for block in self.blocks if block.kind == "tool_use" and not block.is_answer]
-        for position, block in enumerate(called, self.first_call):
-            arguments = arguments_from(block.text or block.input)
-            yield ToolCall(well_formed(block.id) or f"call_{position}", well_formed(block.name), arguments)
 
     def _usage(self) -> Usage | None:
         """Tokens as users know them from other providers: what came from the cache is a part of the prompt."""

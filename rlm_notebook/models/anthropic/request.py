@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core.content import ImagePart, content_text
@@ -28,6 +28,9 @@ def body_of(
 ) -> dict[str, Any]:
     """The body of a call, without what is known to be refused."""
     rung = _rung(request, known)
+    prompts = [content_text(message["content"]) for message in request.messages if message["role"] == "system"]
+    if request.schema is not None and not rung:
+        prompts.append(f"Reply with one JSON value that matches this JSON Schema:\n{json.dumps(request.schema)}")
     limit = request.max_output_tokens or max_output_tokens
     body: dict[str, Any] = {
         "model": model,
@@ -37,7 +40,7 @@ def body_of(
         "temperature": temperature if request.temperature is None else request.temperature,
         "thinking": {"type": "disabled"} if "thinking" in known else None,
     }
-    body["system"] = _system(request, rung) or None
+    body["system"] = "\n\n".join(filter(None, prompts)) or None
     body |= _held_to_schema(request, rung)
     return {name: value for name, value in body.items() if value is not None and name not in _OPTIONAL & {*known}}
 
@@ -95,13 +98,6 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": tool["name"], "description": tool.get("description", ""), "input_schema": schema}
 
 
-def _system(request: Request, rung: str) -> str:
-    said = [content_text(message["content"]) for message in request.messages if message["role"] == "system"]
-    if request.schema is not None and not rung:
-        said.append(f"Reply with one JSON value that matches this JSON Schema:\n{json.dumps(request.schema)}")
-    return _joined(said)
-
-
 def arguments_for(inputs: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What a callable was given, for Anthropic's SDK: the keywords "system", "messages" and "tools" of a call.
 
@@ -110,15 +106,11 @@ def arguments_for(inputs: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[s
         client.messages.create(model=..., max_tokens=..., **arguments_for(inputs, context["tools"]))
     """
     said = {
-        "system": _joined(message["content"] for message in inputs if message["role"] == "system"),
+        "system": "\n\n".join(m["content"] for m in inputs if m["role"] == "system" and m["content"]),
         "messages": list(_turns(inputs)),
         "tools": [_tool(tool) for tool in tools],
     }
     return {name: value for name, value in said.items() if value}
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return "\n\n".join(text for text in texts if text)
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -146,7 +138,15 @@ def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     if message["role"] == "tool":
         result = content if isinstance(content, str) else said
         return [{"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id", "")), "content": result}]
-    used = [_use(call) for call in message.get("tool_calls", ())]
+    used = [
+        {
+            "type": "tool_use",
+            "id": _id(call.get("id", "")),
+            "name": called(call)["name"],
+            "input": arguments_as_object(arguments_from(called(call)["arguments"])),
+        }
+        for call in message.get("tool_calls", ())
+    ]
     return [*said, *used] or _SAY_SOMETHING
 
 
@@ -162,11 +162,6 @@ def _said(part: Any) -> Iterator[dict[str, Any]]:
         yield {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
     elif part.strip():
         yield {"type": "text", "text": part}
-
-
-def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    given, name = arguments_as_object(arguments_from(called(call)["arguments"])), called(call)["name"]
-    return {"type": "tool_use", "id": _id(call.get("id", "")), "name": name, "input": given}
 
 
 def _id(text: str) -> str:

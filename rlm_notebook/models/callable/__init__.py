@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -59,11 +59,23 @@ class CallableModel:
     _safe: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_signature(self.function)
-        object.__setattr__(self, "name", self.name or _name_of(self.function))
+        function = self.function
+        if not callable(function):
+            raise ConfigurationError(f"CallableModel({function!r}): expected a callable (inputs, context)")
+        if _takes_two(function) is False:
+            taken = inspect.signature(function)
+            raise ConfigurationError(
+                f"CallableModel({_name_of(function)}): expected a callable (inputs, context), this one takes {taken}"
+            )
+        object.__setattr__(self, "name", self.name or _name_of(function))
         object.__setattr__(self, "_schema", OwnCopy())
-        safe = self.thread_safe and getattr(self.function, "thread_safe", True) is not False
-        object.__setattr__(self, "_threads", DaemonThreads(self.max_threads) if safe else _one_thread_of(self.function))
+        safe = self.thread_safe and getattr(function, "thread_safe", True) is not False
+        if safe:
+            threads = DaemonThreads(self.max_threads)
+        else:
+            which = id(getattr(function, "__self__", None)), id(getattr(function, "__func__", function))
+            threads = _SERIAL.setdefault(which, OneThread())
+        object.__setattr__(self, "_threads", threads)
         object.__setattr__(self, "_safe", safe)
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
@@ -150,29 +162,20 @@ class CallableModel:
 _SERIAL: WeakValueDictionary[tuple[int, int], OneThread] = WeakValueDictionary()
 
 
-def _one_thread_of(function: Callable[..., Any]) -> OneThread:
-    which = id(getattr(function, "__self__", None)), id(getattr(function, "__func__", function))
-    return _SERIAL.setdefault(which, OneThread())
-
-
 async def _settled(result: Any) -> Any:
     """The result; of an awaitable, as blocking functions may return it too, what it gives."""
     if isinstance(result, dict | str) or not inspect.isawaitable(result):
         return result
     try:
-        return await _settled(await _awaited(lambda: result))
+        # In a task of its own: it may cancel that, or leave a scope of cancellation open in it.
+        value, error = await apart(lambda: result)
+        if error is not None:
+            raise error
+        return await _settled(value)
     finally:
         # A coroutine that never began, because the call was cancelled, is closed without a warning.
         if inspect.iscoroutine(result):
             result.close()
-
-
-async def _awaited(call: Callable[[], Awaitable[Any]]) -> Any:
-    """What is awaited, in a task of its own: it may cancel that, or leave a scope of cancellation open in it."""
-    value, error = await apart(call)
-    if error is not None:
-        raise error
-    return value
 
 
 def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -205,16 +208,6 @@ def _is(test: Callable[[Any], bool], function: Any) -> bool:
 
 def _is_async(function: Any) -> bool:
     return _is(inspect.iscoroutinefunction, function) or _is(inspect.isasyncgenfunction, function)
-
-
-def _check_signature(function: Any) -> None:
-    if not callable(function):
-        raise ConfigurationError(f"CallableModel({function!r}): expected a callable (inputs, context)")
-    if _takes_two(function) is False:
-        taken = inspect.signature(function)
-        raise ConfigurationError(
-            f"CallableModel({_name_of(function)}): expected a callable (inputs, context), this one takes {taken}"
-        )
 
 
 def _takes_two(function: Any) -> bool | None:
@@ -250,18 +243,14 @@ async def _streamed(pieces: Any, request: Request, name: str, deadline: Deadline
                     yield text
     finally:
         with suppress(Exception) if told.finished else nullcontext():
-            await _closed(pieces)
+            # Generators are closed by `aclose`, the streams of SDKs by `close`.
+            close = getattr(pieces, "aclose", None) or getattr(pieces, "close", None)
+            closing = close() if close is not None else None
+            if inspect.isawaitable(closing):
+                await closing
     if rest := told.rest():
         yield rest
     yield told.reply()
-
-
-async def _closed(pieces: Any) -> None:
-    """Generators are closed by `aclose`, the streams of SDKs by `close`."""
-    close = getattr(pieces, "aclose", None) or getattr(pieces, "close", None)
-    closing = close() if close is not None else None
-    if inspect.isawaitable(closing):
-        await closing
 
 
 def _raised(error: Exception, name: str) -> ModelError:

@@ -59,7 +59,12 @@ def _reply_of(given: Mapping[str, Any], calls: tuple[ToolCall, ...], reasoning: 
     content = given.get("content") or ""
     if not (calls or reasoning or content.strip()):
         raise ModelError(f'{name} returned an empty reply; return the answer as text in "content"')
-    metadata = _as_json(given.get("metadata"), name)
+    told, metadata = given.get("metadata"), {}
+    if told is not None:
+        if not isinstance(told, Mapping):
+            raise unexpected(name, told, 'for "metadata" a dict')
+        # For checkpoints: what JSON has no form for is kept as text. A copy: the function may go on with its own.
+        metadata = recordable(told, fresh=True)
     usage = _usage(metadata) if metadata else None
     said = next((source[name] for source in (given, metadata) for name in ENDED if source.get(name)), None)
     ended = finish_reason(said, calls=bool(calls)) or ("tool_calls" if calls else "stop")
@@ -111,31 +116,20 @@ def _tool_calls(given: Any, request: Request, name: str) -> tuple[ToolCall, ...]
         raise unexpected(name, given, 'for "tool_calls" a list of {"name": ..., "arguments": {...}}')
     # Numbered on from the calls that were answered before, so that ids are unique within a conversation.
     answered = sum(message["role"] == "tool" for message in request.messages)
-    return tuple(_tool_call(call, f"call_{answered + at}", name) for at, call in enumerate(given))
-
-
-def _tool_call(given: Any, default_id: str, name: str) -> ToolCall:
-    if isinstance(given, ToolCall):
-        return given
-    inner = called(given) if isinstance(given, Mapping) else None
-    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
-        raise unexpected(name, given, 'for each of "tool_calls" {"name": ..., "arguments": {...}}')
-    # "args" and "input" are what other libraries call them.
-    arguments = next((inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), None)
-    if not isinstance(arguments, Mapping | str | None):
-        raise unexpected(name, arguments, 'for "arguments" a dict or its JSON text')
-    return ToolCall(str(given.get("id") or default_id), inner["name"], arguments_from(arguments))
-
-
-def _as_json(metadata: Any, name: str) -> dict[str, Any]:
-    """Metadata goes into checkpoints; what JSON has no form for is kept as text."""
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise unexpected(name, metadata, 'for "metadata" a dict')
-    # The function may go on with its own.
-    as_json: dict[str, Any] = recordable(metadata, fresh=True)
-    return as_json
+    calls: list[ToolCall] = []
+    for at, call in enumerate(given, answered):
+        if isinstance(call, ToolCall):
+            calls.append(call)
+            continue
+        inner = called(call) if isinstance(call, Mapping) else None
+        if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+            raise unexpected(name, call, 'for each of "tool_calls" {"name": ..., "arguments": {...}}')
+        # "args" and "input" are what other libraries call them.
+        arguments = next((inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), None)
+        if not isinstance(arguments, Mapping | str | None):
+            raise unexpected(name, arguments, 'for "arguments" a dict or its JSON text')
+        calls.append(ToolCall(str(call.get("id") or f"call_{at}"), inner["name"], arguments_from(arguments)))
+    return tuple(calls)
 
 
 def _usage(metadata: Mapping[str, Any]) -> Usage | None:

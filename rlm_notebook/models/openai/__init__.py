@@ -113,6 +113,13 @@ class OpenAIModel:
 
     @property
     def capabilities(self) -> Capabilities:
+        not_ready: RLMError | None = None
+        try:
+            self._require_sdk()
+            self._destination()
+        except RLMError as error:
+            # What a call would raise before anything is sent.
+            not_ready = error
         return Capabilities(
             json_schema=True,
             json_object=True,
@@ -125,7 +132,7 @@ class OpenAIModel:
             price=FREE if is_loopback(self.base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL) else None,
             waits_for_rate_limit=True,
             keeps_deadline=True,
-            not_ready=self._not_ready(),
+            not_ready=not_ready,
         )
 
     def __repr__(self) -> str:
@@ -140,8 +147,7 @@ class OpenAIModel:
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
         self._require_sdk()
-        url = self._url()
-        endpoint = self._endpoint(url)
+        url, endpoint = self._destination()
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         timeout = StreamTimeout(self.stall_timeout, deadline)
         return self._pieces(request, url, call, await call.turn(request), timeout)
@@ -182,10 +188,9 @@ class OpenAIModel:
 
     def batch_endpoint(self) -> BatchEndpoint:
         """The batch endpoint of this model's provider. Raises a fatal `ModelError` if there is no key."""
-        url = self._url()
-        endpoint, official = self._endpoint(url), _is_official(url)
+        url, endpoint = self._destination()
         settings = ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, transport=self.transport)
-        form = self.wire or ("responses" if official else "chat")
+        form = self.wire or ("responses" if _is_official(url) else "chat")
         path = "/v1/responses" if form == "responses" else "/v1/chat/completions"
 
         def wanted(request: Request) -> ProviderRequest:
@@ -194,29 +199,21 @@ class OpenAIModel:
 
         return OpenAIBatches(endpoint, settings, wanted, _WIRES[form], path)
 
-    def _not_ready(self) -> RLMError | None:
-        """What a call would raise before anything is sent: there is no key, or no valid URL."""
-        try:
-            self._require_sdk()
-            self._endpoint(self._url())
-        except RLMError as error:
-            return error
-        return None
-
     def _require_sdk(self) -> None:
         # In a browser it is not installed.
         if find_spec("openai") is None:
             raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
 
-    def _url(self) -> str:
-        return self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
+    def _destination(self) -> tuple[str, Endpoint]:
+        """The URL, and what is attempted there with which key.
 
-    def _endpoint(self, url: str) -> Endpoint:
-        """What is attempted, with the key; raises a fatal `ModelError` if there must be one and is not."""
+        Raises `ConfigurationError` for what is no URL, and a fatal `ModelError` if there must be a key and is none.
+        """
+        url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         variable = self.api_key_env or ("OPENAI_API_KEY" if self.base_url is None else "")
         endpoint = Endpoint(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())
         if endpoint.key or not (self.api_key_env or url.rstrip("/") == OFFICIAL_URL):
-            return endpoint
+            return url, endpoint
         raise endpoint.needs_key()
 
     def _wanted(self, request: Request, url: str, refused: frozenset[str]) -> ProviderRequest:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.usage import Usage
 from ..provider.errors import require_no_error
-from ..provider.reply import Sender, Written, count, excerpt, listed, text_of, thoughts_in
+from ..provider.reply import Written, excerpt, listed, text_of, thoughts_in, usage_of
 from ..provider.sse import Event
 from .request import TOOLS_WITH_REASONING, ProviderRequest, wire_messages
 
@@ -28,19 +27,13 @@ def body(wanted: ProviderRequest) -> dict[str, Any]:
         sent["response_format"] = {"type": kind, kind: form} if form else {"type": kind}
     if wanted.streams:
         sent |= {"stream": True, "stream_options": {"include_usage": True}}
-    sent[_tokens_name(wanted)] = wanted.max_output_tokens
+    # OpenAI renamed the limit; other servers know the old name. Whichever is refused, the other one is tried.
+    names = ["max_completion_tokens", "max_tokens"] if wanted.official else ["max_tokens", "max_completion_tokens"]
+    sent[next((name for name in names if name not in wanted.refused), names[0])] = wanted.max_output_tokens
     sent["temperature"] = wanted.temperature
     without_reasoning = request.tools and TOOLS_WITH_REASONING in wanted.refused
     sent["reasoning_effort"] = "none" if without_reasoning else wanted.reasoning_effort
     return {name: value for name, value in sent.items() if value is not None and name not in wanted.refused}
-
-
-def _tokens_name(wanted: ProviderRequest) -> str:
-    """OpenAI renamed the limit; other servers know the old name. Whichever is refused, the other one is tried."""
-    names = ["max_completion_tokens", "max_tokens"]
-    if not wanted.official:
-        names.reverse()
-    return next((name for name in names if name not in wanted.refused), names[0])
 
 
 def requested(client: Any) -> Any:
@@ -52,7 +45,7 @@ def add_whole(written: Written, completion: Any) -> None:
     """A reply that is not streamed."""
     choice = _choice(written, completion) or {}
     message = choice.get("message") or choice.get("delta")
-    written.usage = _usage(_member(completion, "usage"), written.endpoint)
+    written.usage = usage_of(_member(completion, "usage"), "prompt", "completion", written.endpoint)
     if choice.get("error"):
         require_no_error(completion, midway=True)
     if not isinstance(message, Mapping):
@@ -69,7 +62,7 @@ def add(written: Written, event: Event) -> str:
     """The new text of a streamed chunk."""
     chunk = event.data
     require_no_error(chunk, midway=True, named=event.name)
-    usage = _usage(_member(chunk, "usage"), written.endpoint)
+    usage = usage_of(_member(chunk, "usage"), "prompt", "completion", written.endpoint)
     written.usage = usage or written.usage
     written.model = text_of(_member(chunk, "model")) or written.model
     choice = _choice(written, chunk)
@@ -78,8 +71,12 @@ def add(written: Written, event: Event) -> str:
         if usage is not None and written.flowing and not written.finished:
             written.finished, written.doubtful = True, True
         return ""
-    # Some servers put a whole message into a chunk, or all that was said once more.
-    message = choice.get("delta") or _not_said(written, choice.get("message")) or {}
+    message, whole = choice.get("delta") or {}, choice.get("message")
+    if not message and isinstance(whole, Mapping):
+        # Some servers put a whole message into a chunk, or all that was said once more.
+        message = whole
+        if written.flowing:
+            message = {**whole, "content": text_of(whole.get("content")).removeprefix("".join(written.text))}
     written.calls.add(message.get("tool_calls"))
     text = _add_choice(written, message, choice)
     written.flowing = written.flowing or bool(written.calls)
@@ -100,14 +97,6 @@ def _add_choice(written: Written, message: Mapping[str, Any], choice: Mapping[st
     return written.add_text(text_of(message.get("content")))
 
 
-def _not_said(written: Written, message: Any) -> Mapping[str, Any]:
-    """A message without the text that came before."""
-    if not isinstance(message, Mapping) or not written.flowing:
-        return message if isinstance(message, Mapping) else {}
-    content, said = text_of(message.get("content")), "".join(written.text)
-    return {**message, "content": content.removeprefix(said)}
-
-
 def _choice(written: Written, reply: Any) -> Mapping[str, Any] | None:
     """The first choice, and in a stream the further pieces of that one; `None` where there is no choice at all."""
     choices = list(listed(_member(reply, "choices")))
@@ -120,16 +109,3 @@ def _choice(written: Written, reply: Any) -> Mapping[str, Any] | None:
 
 def _member(reply: Any, name: str) -> Any:
     return reply.get(name) if isinstance(reply, Mapping) else None
-
-
-def _usage(raw: Any, endpoint: Sender) -> Usage | None:
-    """Tokens as the provider counted them; the price is known only where there is none."""
-    if not isinstance(raw, Mapping):
-        return None
-    return Usage(
-        prompt_tokens=count(raw, "prompt_tokens"),
-        completion_tokens=count(raw, "completion_tokens"),
-        cached_tokens=count(raw.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count(raw.get("completion_tokens_details"), "reasoning_tokens"),
-        cost_usd=0.0 if endpoint.free else None,
-    )

@@ -75,18 +75,15 @@ def _refused_option(words: str, param: Any, sent: Mapping[str, Any], optional: S
     if thinks_with_tools and "reasoning_effort" in words:
         # Current reasoning models take tools in chat completions only with reasoning off, and think by default.
         return TOOLS_WITH_REASONING
-    named = next((part for part in optional if part in sent and _complains(param, words, part)), None)
-    return _form_of(sent[named]) if named in FORMATS else named
-
-
-def _form_of(format_sent: Mapping[str, Any]) -> str:
-    return str(format_sent.get("format", format_sent)["type"])
-
-
-def _complains(param: str | None, words: str, part: str) -> bool:
-    if param:
-        return param.partition(".")[0] == part
-    return bool(SCHEMA_WORDS.search(words)) if part in FORMATS else part in words
+    for part in (each for each in optional if each in sent):
+        is_format = part in FORMATS
+        if param:
+            complains = param.partition(".")[0] == part
+        else:
+            complains = SCHEMA_WORDS.search(words) is not None if is_format else part in words
+        if complains:
+            return str(sent[part].get("format", sent[part])["type"]) if is_format else part
+    return None
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, RateLimitHeaders]:

@@ -46,10 +46,9 @@ class ProviderRequest:
         if self.request.schema is None:
             return ""
         # Only where something was refused: digesting a schema takes longer than most else here.
-        return next((rung for rung in RUNGS if not (self.refused and self._is_refused(rung))), "")
-
-    def _is_refused(self, rung: str) -> bool:
-        return rung in self.refused or self.of_schema(rung) in self.refused
+        refused = self.refused
+        taken = (r for r in RUNGS if not refused or (r not in refused and self.of_schema(r) not in refused))
+        return next(taken, "")
 
     def of_schema(self, rung: str) -> str:
         """A rung for the wanted schema alone: what is refused or ignored for one may well be taken for another."""
@@ -122,7 +121,14 @@ def wire_messages(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, A
             else:
                 wire["content"] = _wire_parts(content)
         if calls := message.get("tool_calls"):
-            wire["tool_calls"] = [_wire_call(call) for call in calls]
+            wire["tool_calls"] = [
+                {
+                    "id": call.get("id", ""),
+                    "type": "function",
+                    "function": {"name": called(call)["name"], "arguments": arguments_text(call)},
+                }
+                for call in calls
+            ]
         yield wire
     if seen:
         yield {"role": "user", "content": _wire_parts(seen)}
@@ -135,8 +141,3 @@ def _wire_parts(content: Content) -> list[dict[str, Any]]:
         else {"type": "image_url", "image_url": {"url": part.data_url}}
         for part in content
     ]
-
-
-def _wire_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = {"name": called(call)["name"], "arguments": arguments_text(call)}
-    return {"id": call.get("id", ""), "type": "function", "function": function}

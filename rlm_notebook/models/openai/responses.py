@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...core.content import Content
-from ...core.usage import Usage
 from ..provider.errors import ErrorWithin, failed_within, require_no_error
-from ..provider.reply import Sender, Written, count, excerpt, listed, text_of
+from ..provider.reply import Written, excerpt, listed, text_of, usage_of
 from ..provider.sse import Event
 from ..provider.tool_calls import arguments_text, called
 from .request import ProviderRequest
@@ -30,7 +29,8 @@ def body(wanted: ProviderRequest) -> dict[str, Any]:
         "model": wanted.model,
         "input": [item for message in wanted.messages for item in _items(message)],
         "store": False,
-        "tools": [_tool(tool) for tool in request.tools] or None,
+        # Tools are strict here unless said otherwise, and strict ones have no optional parameters.
+        "tools": [{"type": "function", **tool, "strict": False} for tool in request.tools] or None,
         "text": None if form is None else {"format": form},
         "stream": wanted.streams or None,
         "max_output_tokens": wanted.max_output_tokens,
@@ -38,11 +38,6 @@ def body(wanted: ProviderRequest) -> dict[str, Any]:
         "reasoning": None if wanted.reasoning_effort is None else {"effort": wanted.reasoning_effort},
     }
     return {name: value for name, value in sent.items() if value is not None and name not in wanted.refused}
-
-
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    # Tools are strict here unless said otherwise, and strict ones have no optional parameters.
-    return {"type": "function", **tool, "strict": False}
 
 
 def _items(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -101,7 +96,9 @@ def add(written: Written, event: Event) -> str:
     elif kind == "response.reasoning_summary_part.added" and written.reasoning:
         written.reasoning.append("\n\n")
     elif kind == "response.function_call_arguments.delta":
-        written.calls.add_piece(_key(written, said), arguments=delta)
+        # Some servers give a piece the index alone.
+        index = said.get("output_index")
+        written.calls.add_piece(said.get("item_id") or written.items.get(index, index), arguments=delta)
         written.flowing = True
     elif kind in ("response.output_item.added", "response.output_item.done"):
         item, ends = said.get("item"), kind.endswith("done")
@@ -166,15 +163,9 @@ def _key_of(item: Mapping[str, Any], index: Any) -> Any:
     return item.get("id") or index
 
 
-def _key(written: Written, event: Mapping[str, Any]) -> Any:
-    """The same for a piece of it, which some servers give the index alone."""
-    index = event.get("output_index")
-    return event.get("item_id") or written.items.get(index, index)
-
-
 def _end(written: Written, response: Mapping[str, Any]) -> None:
     """Tokens, model, and how it ended; raises `ModelError` for a reply that failed."""
-    written.usage = _usage(response.get("usage"), written.endpoint) or written.usage
+    written.usage = usage_of(response.get("usage"), "input", "output", written.endpoint) or written.usage
     written.model = text_of(response.get("model")) or written.model
     error = response.get("error")
     if response.get("status") == "failed" or error:
@@ -183,16 +174,3 @@ def _end(written: Written, response: Mapping[str, Any]) -> None:
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, Mapping) else None
     written.finish_reason = text_of(reason) or text_of(response.get("status")) or "stop"
-
-
-def _usage(raw: Any, endpoint: Sender) -> Usage | None:
-    """Tokens as the provider counted them; the price is known only where there is none."""
-    if not isinstance(raw, Mapping):
-        return None
-    return Usage(
-        prompt_tokens=count(raw, "input_tokens"),
-        completion_tokens=count(raw, "output_tokens"),
-        cached_tokens=count(raw.get("input_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count(raw.get("output_tokens_details"), "reasoning_tokens"),
-        cost_usd=0.0 if endpoint.free else None,
-    )

@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ...core.masking import redacted
@@ -24,10 +24,8 @@ from ...core.usage import Usage
 from ...exceptions import ModelError
 from ...host.credentials import remember_key, without_keys
 from .http_clients import is_loopback, proxy_for
+from .reply import Sender, listed
 from .sse import NotJSON
-
-if TYPE_CHECKING:
-    from .reply import Sender
 
 __all__ = [
     "FORMATS",
@@ -158,17 +156,13 @@ def require_no_error(body: Any, *, midway: bool, named: str = "") -> None:
         if named == "error":
             raise ErrorWithin(body, midway=midway)
         return
-    told = body.get("error") or next((each["error"] for each in _choices(body) if each.get("error")), None)
+    choices = listed(body.get("choices"))
+    told = body.get("error") or next((each["error"] for each in choices if each.get("error")), None)
     if told or named == "error":
         raise ErrorWithin(told or body, midway=midway)
     told = body.get("detail") or body.get("message") or body.get("errors")
     if not body.get("choices") and isinstance(told, str | list):
         raise ErrorWithin({**body, "message": told}, midway=midway)
-
-
-def _choices(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    choices = body.get("choices")
-    return (each for each in (choices if isinstance(choices, list | tuple) else ()) if isinstance(each, Mapping))
 
 
 def cannot_be_streamed(words: str) -> bool:
@@ -201,19 +195,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if (milliseconds := number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     if (given := headers.get("retry-after")) is not None:
-        return _seconds_or_date(given)
+        if (seconds := number(given)) is not None:
+            return max(0.0, seconds)
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
+        except ValueError:
+            return None
     exhausted = [kind for kind in ("requests", "tokens") if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
     resets = [duration(headers.get(f"x-ratelimit-reset-{kind}", "")) for kind in exhausted]
     return max((seconds for seconds in resets if seconds is not None), default=None)
-
-
-def _seconds_or_date(text: str) -> float | None:
-    if (seconds := number(text)) is not None:
-        return max(0.0, seconds)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def duration(text: str) -> float | None:
@@ -308,12 +298,13 @@ def _proxy_failed(causes: Sequence[BaseException], proxy: str, variable: str, en
     status = _STATUS.search(str(refusal)) if refusal is not None else None
     if status is not None and status[0] == "407":
         return proxy_wants_password(proxy, variable, endpoint)
+    without = f"add {urlsplit(endpoint.url).hostname} to NO_PROXY if it needs none"
     if status is not None:
-        wrong, advice = f"the proxy {proxy} refused to connect ({status[0]})", "ask whoever runs it"
-        return endpoint.error(wrong, f"{advice}, or {_without_proxy(endpoint)}", retryable=status[0] >= "500")
+        wrong = f"the proxy {proxy} refused to connect ({status[0]})"
+        return endpoint.error(wrong, f"ask whoever runs it, or {without}", retryable=status[0] >= "500")
     unknown = _first(causes, socket.gaierror)
     if unknown or _first(causes, ConnectionRefusedError, TimeoutError) or _never_connected(causes):
-        advice = f"check {variable}, or {_without_proxy(endpoint)}"
+        advice = f"check {variable}, or {without}"
         retryable = unknown is None or _may_resolve_later(unknown)
         return endpoint.error(f"cannot reach the proxy {proxy}", advice, retryable=retryable)
     wrong = f"the connection through the proxy {proxy} broke before the reply was complete"
@@ -323,10 +314,6 @@ def _proxy_failed(causes: Sequence[BaseException], proxy: str, variable: str, en
 def proxy_wants_password(proxy: str, variable: str, endpoint: Endpoint) -> ModelError:
     advice = f"write them into {variable}, as http://USER:PASSWORD@HOST:PORT"
     return endpoint.error(f"the proxy {proxy} wants a user and a password", advice, status=407, fatal=True)
-
-
-def _without_proxy(endpoint: Endpoint) -> str:
-    return f"add {urlsplit(endpoint.url).hostname} to NO_PROXY if it needs none"
 
 
 _STATUS = re.compile(r"\b[45]\d\d\b")

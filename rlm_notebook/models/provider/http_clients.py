@@ -135,21 +135,6 @@ async def _lifetime(key: _Key) -> AsyncGenerator[Any, None]:
 
 def _connected(settings: ClientSettings) -> Any:
     sdk = importlib.import_module(settings.sdk)
-    transport, seconds = _transport(sdk, settings)
-    return sdk.AsyncClient(
-        api_key=settings.key,
-        base_url=settings.shown_url,
-        default_headers=settings.headers,
-        default_query=settings.query,
-        max_retries=0,
-        timeout=sdk.Timeout(None, connect=seconds),
-        http_client=transport,
-    )
-
-
-def _transport(sdk: Any, settings: ClientSettings) -> tuple[Any, float]:
-    """aiohttp's transport where it is installed: several times the calls a second of the default one; and the seconds
-    that it may take to connect."""
     # The SDKs are built on httpx in older versions, on httpx2 in newer ones.
     http = importlib.import_module(sdk.DefaultAsyncHttpxClient.__base__.__module__.partition(".")[0])
     limits = http.Limits(
@@ -159,10 +144,22 @@ def _transport(sdk: Any, settings: ClientSettings) -> tuple[Any, float]:
     )
     # A proxy of the environment cannot reach this machine's own servers.
     options: dict[str, Any] = {"limits": limits, "trust_env": not is_loopback(settings.url)}
+    transport, seconds = None, CONNECT_SECONDS
     if settings.transport != "httpx":
+        # Where it is installed: several times the calls a second of the default one.
         with suppress(RuntimeError):
-            return sdk.DefaultAioHttpClient(**options), CONNECT_SECONDS
-    return sdk.DefaultAsyncHttpxClient(**options), CONNECT_SECONDS_HTTPX
+            transport = sdk.DefaultAioHttpClient(**options)
+    if transport is None:
+        transport, seconds = sdk.DefaultAsyncHttpxClient(**options), CONNECT_SECONDS_HTTPX
+    return sdk.AsyncClient(
+        api_key=settings.key,
+        base_url=settings.shown_url,
+        default_headers=settings.headers,
+        default_query=settings.query,
+        max_retries=0,
+        timeout=sdk.Timeout(None, connect=seconds),
+        http_client=transport,
+    )
 
 
 #: Of the SDK and of the transport below it, with room to spare.

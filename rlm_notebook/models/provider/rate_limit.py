@@ -182,14 +182,19 @@ class RateLimit:
 
         Raises `LongWait` for a wait of more than two minutes.
         """
-        ticket = self._take(tokens)
+        with self._lock:
+            self._number += 1
+            amounts = zip(self._allowances.values(), (1, tokens), strict=True)
+            ticket = Ticket(self._number, tuple(allowance.take(amount) for allowance, amount in amounts))
         try:
             while (wait := self._wait(ticket)) > 0:
                 if wait > PATIENCE:
                     raise LongWait(wait)
                 await sleep(min(wait, LOOK_AGAIN))
         except BaseException:
-            self._leave(ticket)
+            with self._lock:
+                for place, amount, allowance in self._lines(ticket):
+                    allowance.leave(place, amount)
             raise
         return ticket
 
@@ -209,25 +214,16 @@ class RateLimit:
         """The call failed; `None` for an error that is not the provider's."""
         with self._lock:
             self._at_once -= 1
-            if error is not None and (error.status == 429 or error.retry_after):
-                self._refused(ticket, error)
-
-    def _refused(self, ticket: Ticket, error: ModelError) -> None:
-        # A wait of more than `PATIENCE` is not imposed on other calls: the provider refuses them itself.
-        if error.retry_after is not None and error.retry_after <= PATIENCE:
-            self._held_until = max(self._held_until, self.clock() + error.retry_after)
-        if error.status != 429 or error.fatal or any(each.known for each in self._allowances.values()):
-            return
-        # Calls in flight together are often refused together: that counts as one refusal.
-        if ticket.number > self._halved_at:
-            self._halved_at = self._number
-            self._window = max(1, min(self._window, self._at_once + 1) // 2)
-
-    def _take(self, tokens: float) -> Ticket:
-        with self._lock:
-            self._number += 1
-            amounts = zip(self._allowances.values(), (1, tokens), strict=True)
-            return Ticket(self._number, tuple(allowance.take(amount) for allowance, amount in amounts))
+            # A wait of more than `PATIENCE` is not imposed on other calls: the provider refuses them itself.
+            if error is not None and error.retry_after and error.retry_after <= PATIENCE:
+                self._held_until = max(self._held_until, self.clock() + error.retry_after)
+            if error is None or error.status != 429 or error.fatal:
+                return
+            # Calls in flight together are often refused together: that counts as one refusal. Where limits are known,
+            # they say how much is too much.
+            if ticket.number > self._halved_at and not any(each.known for each in self._allowances.values()):
+                self._halved_at = self._number
+                self._window = max(1, min(self._window, self._at_once + 1) // 2)
 
     def _wait(self, ticket: Ticket) -> float:
         """Seconds until this call may start, by the present state; 0 when it starts."""
@@ -242,11 +238,6 @@ class RateLimit:
             self._at_once += 1
             ticket.sent = now
             return 0.0
-
-    def _leave(self, ticket: Ticket) -> None:
-        with self._lock:
-            for place, amount, allowance in self._lines(ticket):
-                allowance.leave(place, amount)
 
     def _lines(self, ticket: Ticket) -> list[tuple[float, float, _Allowance]]:
         return [(*place, line) for place, line in zip(ticket.places, self._allowances.values(), strict=True)]

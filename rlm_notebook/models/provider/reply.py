@@ -17,7 +17,7 @@ from ...exceptions import ModelError
 from ...ports.model import Reply
 from .tool_calls import CallsWritten
 
-__all__ = ["Sender", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in"]
+__all__ = ["Sender", "Written", "count", "excerpt", "listed", "text_of", "thoughts_in", "usage_of"]
 
 
 class Sender(Protocol):
@@ -110,6 +110,22 @@ def count(raw: Any, name: str) -> int:
     """A number of tokens out of whatever a server calls its usage; nobody is given tokens back."""
     value = raw.get(name) if isinstance(raw, Mapping) else None
     return max(0, value) if isinstance(value, int) else 0
+
+
+def usage_of(raw: Any, read: str, written: str, sender: Sender) -> Usage | None:
+    """Tokens as the provider counted them, under its words for what was read and written.
+
+    The price is known only where there is none. `None` where nothing was counted.
+    """
+    if not isinstance(raw, Mapping):
+        return None
+    return Usage(
+        prompt_tokens=count(raw, f"{read}_tokens"),
+        completion_tokens=count(raw, f"{written}_tokens"),
+        cached_tokens=count(raw.get(f"{read}_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count(raw.get(f"{written}_tokens_details"), "reasoning_tokens"),
+        cost_usd=0.0 if sender.free else None,
+    )
 
 
 def excerpt(reply: Any) -> str:

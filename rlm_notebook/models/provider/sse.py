@@ -98,7 +98,12 @@ class _Decoder:
 
     def _line(self, line: bytes) -> Iterator[Event]:
         if not line:
-            yield from self._event()
+            name, data = self._name, b"\n".join(self._data)
+            self._name, self._data = "", []
+            if data.strip() == b"[DONE]":
+                yield END
+            elif data.strip():
+                yield from _events(name, data)
             return
         field, _, value = line.partition(b":")
         if field == b"data":
@@ -112,14 +117,6 @@ class _Decoder:
             self._data.append(value.removeprefix(b" "))
         elif field == b"event":
             self._name = value.strip().decode("utf-8", "replace")
-
-    def _event(self) -> Iterator[Event]:
-        name, data = self._name, b"\n".join(self._data)
-        self._name, self._data = "", []
-        if data.strip() == b"[DONE]":
-            yield END
-        elif data.strip():
-            yield from _events(name, data)
 
 
 def _whole(body: bytes) -> Iterator[Event | Whole]:

@@ -83,20 +83,17 @@ class CallsWritten:
     def _add(self, delta: _Delta) -> None:
         if self._repeats(delta):
             return
-        call = self._near(delta)
-        if call is None or not call.goes_on(delta, self._chunk, self._offered):
-            self._calls.append(_Call.of(delta, self._chunk))
-        else:
-            call.add(delta, self._chunk)
-
-    def _near(self, delta: _Delta) -> _Call | None:
-        """The latest call that a delta can belong to: of its id and index, of its id, of its index, or at all."""
+        # The latest call that it can belong to: of its id and index, of its id, of its index, or at all.
         latest = self._calls[::-1]
         same_id = [call for call in latest if delta.id and call.id == delta.id]
         same_index = [call for call in latest if call.key == delta.key]
         both = [call for call in same_id if call.key == delta.key]
         anonymous = not delta.id and not delta.name
-        return next(iter([*both, *same_id, *same_index, *(latest if anonymous else [])]), None)
+        call = next(iter([*both, *same_id, *same_index, *(latest if anonymous else [])]), None)
+        if call is None or not call.goes_on(delta, self._chunk, self._offered):
+            self._calls.append(_Call.of(delta, self._chunk))
+        else:
+            call.add(delta, self._chunk)
 
     def _repeats(self, delta: _Delta) -> bool:
         """Whether this is a call that has come already, whole, as some servers repeat it at the end."""
