@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -166,7 +166,12 @@ class DaskRows:
         while not runs.stopped and runs.is_running:
             if self._waiting is None:
                 self._waiting = self._again.popleft() if self._again else next(jobs, None)
-            worker = self._free()
+            # A worker with a free thread, of these the one with the fewest batches.
+            busy = Counter(batch.worker for batch in self._batches)
+            free = [each for each, threads in self._threads.items() if busy[each] < threads]
+            worker = min(free, key=busy.__getitem__, default=None)
+            if self._one_by_one and self._batches:
+                worker = None
             if self._waiting is None or worker is None:
                 return
             lease = self._lease()
@@ -183,16 +188,6 @@ class DaskRows:
                 chosen.append(job)
             self._waiting = None
             self._send(_Batch(chosen, worker, lease, self._one_by_one))
-
-    def _free(self) -> str | None:
-        """A worker with a free thread."""
-        if self._one_by_one and self._batches:
-            return None
-        busy: dict[str, int] = {}
-        for batch in self._batches:
-            busy[batch.worker] = busy.get(batch.worker, 0) + 1
-        free = [worker for worker, threads in self._threads.items() if busy.get(worker, 0) < threads]
-        return min(free, key=lambda worker: busy.get(worker, 0), default=None)
 
     def _lease(self) -> Budget | OverBudget:
         """A part of what is neither spent nor leased; or of which amount nothing is left."""

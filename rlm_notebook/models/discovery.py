@@ -152,20 +152,19 @@ def default_choice(configured: str = "") -> Choice:
 def forms(servers: Sequence[LocalServer] | None = None) -> list[ModelForm]:
     """All forms; the servers of this machine are asked for their models, unless they are given."""
     found = {server.name: server for server in (local_servers() if servers is None else servers)}
+    hosted = []
+    for provider in HOSTED:
+        state = missing(provider) or f"ready: {provider.key_env} is set"
+        if elsewhere := os.environ.get(provider.url_env):
+            state += f"; {provider.url_env} leads to {without_credentials(elsewhere)}"
+        hosted.append(ModelForm(f"{provider.name}:NAME", state, f"{provider.spec}: {price_of(provider.spec)}"))
     return [
-        *(_provider(provider) for provider in HOSTED),
+        *hosted,
         *(_server(each.name, each.local_url, found.get(each.name)) for each in PROVIDERS.values() if each.local_url),
         ModelForm("http://HOST:PORT/v1#NAME", "any server that speaks chat completions", ""),
         ModelForm("VARIABLE", "a model, a callable or an engine of the notebook", ""),
         ModelForm("offline", "always there: rule-based, extractive, not a language model", "free"),
     ]
-
-
-def _provider(provider: Provider) -> ModelForm:
-    state = missing(provider) or f"ready: {provider.key_env} is set"
-    if elsewhere := os.environ.get(provider.url_env):
-        state += f"; {provider.url_env} leads to {without_credentials(elsewhere)}"
-    return ModelForm(f"{provider.name}:NAME", state, f"{provider.spec}: {price_of(provider.spec)}")
 
 
 def missing(provider: Provider) -> str:

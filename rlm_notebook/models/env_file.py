@@ -18,23 +18,15 @@ def load_env_file(path: str | Path) -> list[str]:
     """
     from dotenv import dotenv_values
 
-    values = dotenv_values(stream=io.StringIO(_text(Path(path).expanduser())))
-    new = {name: value for name, value in values.items() if value and not os.environ.get(name)}
     try:
+        values = dotenv_values(stream=io.StringIO(Path(path).expanduser().read_text(encoding="utf-8")))
+        new = {name: value for name, value in values.items() if value and not os.environ.get(name)}
         os.environ.update(new)
-    except ValueError:
-        raise _unusable(path, "a value in it holds a null character") from None
-    return sorted(new)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
+        return sorted(new)
     except OSError as error:
-        raise _unusable(path, error.strerror or str(error)) from None
+        wrong = error.strerror or str(error)
     except UnicodeDecodeError:
-        raise _unusable(path, "it is not UTF-8 text") from None
-
-
-def _unusable(path: str | Path, wrong: str) -> ConfigurationError:
-    return ConfigurationError(f"--env-file {path}: {wrong}; name a file of NAME=value lines")
+        wrong = "it is not UTF-8 text"
+    except ValueError:
+        wrong = "a value in it holds a null character"
+    raise ConfigurationError(f"--env-file {path}: {wrong}; name a file of NAME=value lines")

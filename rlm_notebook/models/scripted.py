@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,30 +178,24 @@ class ScriptedModel:
         fault = next((fault for fault, left in matching if next(left, _USED_UP) is not _USED_UP), None)
         self._active += 1
         self.peak = max(self.peak, self._active)
+        error = fault.error if fault is not None else None
+        latency, streams = self._latency_of(request), self.capabilities.stream and request.streaming
         try:
-            async with aclosing(self._written(request, fault)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            await asyncio.sleep(latency / 2 if streams else latency)
+            if error is not None and not (streams and fault is not None and fault.after):
+                raise error
+            reply = await self._reply(request, fault)
+            pieces = [reply.content[at : at + self._chunk] for at in range(0, len(reply.content), self._chunk)]
+            for index, piece in enumerate(pieces if streams else ()):
+                if error is not None and fault is not None and index == fault.after:
+                    raise error
+                yield piece
+                await asyncio.sleep(latency / 2 / len(pieces))
+            if error is not None:
+                raise error
+            yield reply
         finally:
             self._active -= 1
-
-    async def _written(self, request: Request, fault: Fault | None) -> AsyncGenerator[str | Reply, None]:
-        latency = self._latency_of(request)
-        error = fault.error if fault is not None else None
-        streams = self.capabilities.stream and request.streaming
-        await asyncio.sleep(latency / 2 if streams else latency)
-        if error is not None and not (streams and fault is not None and fault.after):
-            raise error
-        reply = await self._reply(request, fault)
-        pieces = [reply.content[at : at + self._chunk] for at in range(0, len(reply.content), self._chunk)]
-        for index, piece in enumerate(pieces if streams else ()):
-            if error is not None and fault is not None and index == fault.after:
-                raise error
-            yield piece
-            await asyncio.sleep(latency / 2 / len(pieces))
-        if error is not None:
-            raise error
-        yield reply
 
     def _latency_of(self, request: Request) -> float:
         """Drawn from the range by the request itself: the same request always takes as long."""
@@ -265,7 +259,10 @@ class _Script:
                 continue
             self._entries[*path, task] = entry
             self._entries.setdefault((task,), entry)
-            self._patterns += [(pattern, entry) for pattern in _as_pattern(task)]
+            if task != re.escape(task) and set(task) & set("*+?[]()|^$\\"):
+                # A key that is plain text is no pattern, nor is one that cannot be.
+                with suppress(re.error):
+                    self._patterns.append((re.compile(task, re.DOTALL), entry))
             self._learn((*path, task), value)
 
     def _entry(self, request: Request) -> _Entry:
@@ -346,13 +343,3 @@ def _text(task: Any, value: Any) -> Any:
     if text is not None and not isinstance(text, str | Reply | Cells) and not callable(text):
         raise ConfigurationError(f"ScriptedModel: {task!r}: {text!r} is no answer; expected text, parts or a function")
     return text
-
-
-def _as_pattern(task: str) -> list[re.Pattern[str]]:
-    """A key that is plain text is no pattern, nor is one that cannot be."""
-    if task == re.escape(task) or not set(task) & set("*+?[]()|^$\\"):
-        return []
-    try:
-        return [re.compile(task, re.DOTALL)]
-    except re.error:
-        return []

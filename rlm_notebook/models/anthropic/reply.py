@@ -91,7 +91,12 @@ class MessageWritten:
             block = self._open(index, _mapping(said.get("content_block")))
             return block.text if block.is_answer else ""
         elif kind == "content_block_delta":
-            return self._grow(index, delta)
+            kind = "thinking" if "thinking" in delta else "text"
+            block = self._places.get(index) or self._open(index, {"type": kind})
+            # Signatures come as deltas of another name.
+            more = "".join(text_of(delta.get(name)) for name in ("text", "partial_json", "thinking"))
+            block.text += more
+            return more if block.is_answer else ""
         elif kind == "message_delta":
             self._count(said.get("usage"))
             self.stop_reason = text_of(delta.get("stop_reason")) or self.stop_reason
@@ -126,15 +131,6 @@ class MessageWritten:
         self.blocks.append(opened)
         self._places[index] = opened
         return opened
-
-    def _grow(self, index: Any, delta: Mapping[str, Any]) -> str:
-        block = self._places.get(index)
-        if block is None:
-            block = self._open(index, {"type": "thinking" if "thinking" in delta else "text"})
-        # Signatures come as deltas of another name.
-        more = "".join(text_of(delta.get(name)) for name in ("text", "partial_json", "thinking"))
-        block.text += more
-        return more if block.is_answer else ""
 
     def cut_off(self) -> Exception:
         wrong = "the stream ended before the reply was complete"

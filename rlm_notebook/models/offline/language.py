@@ -103,17 +103,16 @@ def _ends_sentence(text: str, start: int, end: re.Match[str]) -> bool:
     following = text[end.end() : end.end() + 3].lstrip("\"'“‘([*_")
     if not following:
         return True
+    if following[0].islower():
+        return False
     if end[0][0] not in ".…":
-        return not following[0].islower()
+        return True
+    # Nor after an abbreviation, an initial, or the number of an item.
     before = text[max(start, end.start() - 30) : end.start()]
-    return not following[0].islower() and not _is_abbreviation(before, following)
-
-
-def _is_abbreviation(before: str, following: str) -> bool:
     token = before.split()[-1].lstrip("\"'“‘([*_") if before.split() else ""
     lowered = token.lower()
     if lowered in _BEFORE_NUMBER:
-        return following[0].isdigit()
+        return not following[0].isdigit()
     is_initial = len(token) == 1 and token.isalpha() and token.isascii() and token.isupper()
     is_list_number = token.isdigit() and before.strip() == token
-    return lowered in _ABBREVIATIONS or (is_initial and token != "I") or is_list_number
+    return not (lowered in _ABBREVIATIONS or (is_initial and token != "I") or is_list_number)

@@ -115,7 +115,6 @@ class OpenAIModel:
     def capabilities(self) -> Capabilities:
         not_ready: RLMError | None = None
         try:
-            self._require_sdk()
             self._destination()
         except RLMError as error:
             # What a call would raise before anything is sent.
@@ -146,7 +145,6 @@ class OpenAIModel:
 
     async def _begun(self, request: Request, deadline: Deadline) -> Pieces:
         """The call, when it is its turn."""
-        self._require_sdk()
         url, endpoint = self._destination()
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         timeout = StreamTimeout(self.stall_timeout, deadline)
@@ -187,7 +185,7 @@ class OpenAIModel:
             ticket = await call.turn(request)
 
     def batch_endpoint(self) -> BatchEndpoint:
-        """The batch endpoint of this model's provider. Raises a fatal `ModelError` if there is no key."""
+        """The batch endpoint of this model's provider. Raises a fatal `ModelError` without a key or the SDK."""
         url, endpoint = self._destination()
         settings = ClientSettings(url, endpoint.key or DUMMY_KEY, self.max_connections, transport=self.transport)
         form = self.wire or ("responses" if _is_official(url) else "chat")
@@ -199,16 +197,15 @@ class OpenAIModel:
 
         return OpenAIBatches(endpoint, settings, wanted, _WIRES[form], path)
 
-    def _require_sdk(self) -> None:
-        # In a browser it is not installed.
-        if find_spec("openai") is None:
-            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
-
     def _destination(self) -> tuple[str, Endpoint]:
         """The URL, and what is attempted there with which key.
 
-        Raises `ConfigurationError` for what is no URL, and a fatal `ModelError` if there must be a key and is none.
+        Raises `ConfigurationError` for what is no URL, and a fatal `ModelError` without the SDK, or if there must be a
+        key and is none.
         """
+        # In a browser it is not installed.
+        if find_spec("openai") is None:
+            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
         url = self.base_url or check_url(os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL, "OPENAI_BASE_URL")
         variable = self.api_key_env or ("OPENAI_API_KEY" if self.base_url is None else "")
         endpoint = Endpoint(self.name, without_credentials(url), variable, os.environ.get(variable, "").strip())

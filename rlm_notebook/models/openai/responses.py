@@ -124,7 +124,7 @@ def _finish(written: Written, response: Mapping[str, Any]) -> str:
     for index, item in enumerate(listed(response.get("output"))):
         if item.get("type") == "message" and unseen:
             texts.append(_add_item(written, index, item))
-        elif not written.calls.has(_key_of(item, index), item.get("call_id")):
+        elif not written.calls.has(item.get("id") or index, item.get("call_id")):
             texts.append(_take_item(written, index, item, ends=True))
     return "".join(texts)
 
@@ -153,14 +153,10 @@ def _add_item(written: Written, index: Any, item: Mapping[str, Any]) -> str:
 
 def _add_call(written: Written, index: Any, item: Mapping[str, Any]) -> None:
     if item.get("type") == "function_call":
-        # The finished item repeats the arguments that came piece by piece.
-        key, name, arguments = _key_of(item, index), item.get("name"), item.get("arguments")
+        # The finished item repeats the arguments that came piece by piece. The id of the item names the call, since
+        # some servers give every item the same index.
+        key, name, arguments = item.get("id") or index, item.get("name"), item.get("arguments")
         written.calls.replace(key, name, arguments, call_id=item.get("call_id"))
-
-
-def _key_of(item: Mapping[str, Any], index: Any) -> Any:
-    """What names a call: the id of its item, since some servers give every item the same index."""
-    return item.get("id") or index
 
 
 def _end(written: Written, response: Mapping[str, Any]) -> None:
