@@ -23,6 +23,7 @@ __all__ = [
     "Rejection",
     "Round",
     "ToolUse",
+    "work_seconds",
 ]
 
 
@@ -223,3 +224,8 @@ class Node:
     def title(self) -> str:
         """The first line of the task that is not blank."""
         return next((line.strip() for line in self.task.splitlines() if line.strip()), self.id)
+
+
+def work_seconds(node: Node) -> float:
+    """How long a node worked, without its waits for slots, sub-tasks and approvals."""
+    return sum(phase.ended - phase.started for phase in node.phases if phase.ended is not None and phase.kind != "wait")

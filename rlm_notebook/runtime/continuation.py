@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from ..exceptions import ConfigurationError, RLMError
-from .control import Control
 from .run_view import RunView
 
 __all__ = ["Continuation"]
@@ -15,10 +15,18 @@ __all__ = ["Continuation"]
 log = logging.getLogger("rlm_notebook")
 
 
+class Ending(Protocol):
+    """The control of a run, as far as a continuation uses it."""
+
+    @property
+    def ended(self) -> bool: ...
+    def settle(self) -> None: ...
+
+
 class Continuation:
     """Starts the successor of a run once the run has ended, and notifies its followers."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Ending) -> None:
         #: The run that this one continued as.
         self.run: RunView | None = None
         #: The run that was started in the place of this one.

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from ..core.decisions import Decision
 from ..core.events import RunPaused, RunResumed
@@ -14,8 +14,8 @@ from ..core.plan import Plan
 from ..core.tree import NodeState
 from ..ports.model import ToolCall
 from .active_time import ActiveTime
-from .admission import Admission
 from .approvals import Approvals
+from .budget import BudgetMeter
 from .event_log import EventLog
 
 __all__ = ["Control", "Ended"]
@@ -26,13 +26,23 @@ CANCEL_SECONDS = 10
 SETTLE_INTERVAL = 0.05
 
 
+class Calls(Protocol):
+    """The admission of model calls, as far as the control of a run uses it."""
+
+    @property
+    def meter(self) -> BudgetMeter: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def rest(self) -> None: ...
+
+
 class Control:
     """Pauses, resumes and ends a run; created on the event loop that the run lives on."""
 
     def __init__(
         self,
         log: EventLog,
-        admission: Admission,
+        calls: Calls,
         active_time: ActiveTime,
         approvals: Approvals,
         clock: Callable[[], float],
@@ -52,7 +62,7 @@ class Control:
         self.stops_as = "cancelled"
         self._settling = False
         self._log = log
-        self._admission = admission
+        self._calls = calls
         self._active_time = active_time
         self._clock = clock
         self._thread = threading.get_ident()
@@ -125,7 +135,7 @@ class Control:
         """End without losing paid work: no new call starts, calls and tools in flight finish and are recorded."""
         if not self._settling:
             self._settling = True
-            self._admission.pause()
+            self._calls.pause()
             self.loop.call_soon(self._settle_when_idle, False)
 
     def _settle_when_idle(self, was_idle: bool) -> None:
@@ -135,7 +145,7 @@ class Control:
         running = (node for node in self._log.tree if node.state is NodeState.RUNNING)
         # A running tool is awaited: it may not be idempotent.
         in_tools = any(use.ended is None and not use.awaiting_approval for node in running for use in node.tool_calls)
-        idle = self._admission.meter.idle and not in_tools
+        idle = self._calls.meter.idle and not in_tools
         if idle and was_idle:
             self.settled = True
             assert self.task is not None
@@ -153,7 +163,7 @@ class Control:
 
     async def decision(self, node_id: str, *, plan: Plan | None = None, calls: Sequence[ToolCall] = ()) -> Decision:
         """Wait for the user's decision on a node's plan or tool calls. Waiting does not count as active time."""
-        made = await self.approvals.decision(node_id, plan, calls, self._admission.rest)
+        made = await self.approvals.decision(node_id, plan, calls, self._calls.rest)
         if self._log.tree.status == "running":
             self._active_time.start()
         return made
@@ -168,11 +178,11 @@ class Control:
         status = self._log.tree.status
         if status == "pending":
             # The run's task has not had its first step: no call starts, and the pause is emitted after the start.
-            self._admission.pause()
+            self._calls.pause()
             self.loop.call_soon(self._pause)
         elif status == "running":
-            self._admission.pause()
-            self._admission.rest()
+            self._calls.pause()
+            self._calls.rest()
             self._log.emit(RunPaused(at=self._clock()))
 
     def _resume(self) -> None:
@@ -183,9 +193,9 @@ class Control:
             self.loop.call_soon(self._resume)
         elif status == "paused":
             self._log.emit(RunResumed(at=self._clock()))
-            if self._admission.meter.spent.calls and not self.approvals:
+            if self._calls.meter.spent.calls and not self.approvals:
                 self._active_time.start()
-            self._admission.resume()
+            self._calls.resume()
 
 
 class Ended:

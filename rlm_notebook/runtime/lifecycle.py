@@ -8,32 +8,67 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any, Protocol
 
 from ..concurrency.threads import read_beside
 from ..core.error_text import causes_text, described
 from ..core.events import Cancelled, RunFinished, RunStarted
-from ..core.tree import NodeState
+from ..core.tree import NodeState, Recorded
 from ..exceptions import BudgetExceededError, CheckpointError, RLMError
 from ..host.credentials import without_keys
+from ..solver.run import SolverRun
 from ..types import Output
+from .active_time import ActiveTime
 from .budget import OverBudget, budget_error
-from .run_context import RunContext
+from .config import RunRequest
+from .continuation import Continuation
+from .control import Control
+from .event_log import EventLog
+from .recall import RecordedState
 from .run_output import output_of
+from .run_view import RunView
 
 __all__ = ["Lifecycle"]
 
 log = logging.getLogger("rlm_notebook")
 
 
+class DrivenRun(SolverRun, Protocol):
+    """The parts of a run that its lifecycle uses beside those that the solver does."""
+
+    @property
+    def run(self) -> RunView: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def settings(self) -> dict[str, Any]: ...
+    @property
+    def job(self) -> RunRequest: ...
+    @property
+    def recorded_state(self) -> RecordedState: ...
+    @property
+    def log(self) -> EventLog: ...
+    @property
+    def control(self) -> Control: ...
+    @property
+    def active_time(self) -> ActiveTime: ...
+    @property
+    def continuation(self) -> Continuation: ...
+    def snapshot(self) -> Recorded: ...
+    async def close_sandbox(self) -> None: ...
+
+
 class Lifecycle:
     """Drives one run to its `output` or its `error`, and then starts its successor, if there is one."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: DrivenRun) -> None:
         self.output: Output | None = None
         self.error: BaseException | None = None
         self._run = run
 
-    def begin(self, main: Callable[[RunContext], Awaitable[str]]) -> None:
+    def begin(self, main: Callable[[SolverRun], Awaitable[str]]) -> None:
         """Start the run's task; `main` returns the root's result."""
         control = self._run.control
         control.task = control.loop.create_task(self._drive(main), name=f"rlm-run-{self._run.run_id}")
@@ -67,7 +102,7 @@ class Lifecycle:
             )
         )
 
-    async def _drive(self, main: Callable[[RunContext], Awaitable[str]]) -> Output:
+    async def _drive(self, main: Callable[[SolverRun], Awaitable[str]]) -> Output:
         run = self._run
         self._emit_start()
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any, Protocol
 
+from ..agent import Agent
 from ..core.content import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, content_characters
 from ..core.cost_estimate import Estimate, estimated
 from ..core.limits import Limits
@@ -11,9 +13,37 @@ from ..core.plan import Plan, Recurse
 from ..core.tree import Tree
 from ..core.usage import Usage
 from ..ports.model import Message
-from .config import Configuration, RunRequest
+from ..pricing import Prices
+from ..sandbox.options import CodeSandbox
 
 __all__ = ["estimate_of_calls", "estimate_of_plan"]
+
+
+class Team(Protocol):
+    """The agents of an engine, as far as an estimate asks for them."""
+
+    @property
+    def default(self) -> Agent: ...
+    def assigned(self, name: str | None) -> tuple[str, str]: ...
+    def agent_answers_inline(self, name: str) -> bool: ...
+
+
+class Configuration(Protocol):
+    """What an estimate reads of the configuration of an engine."""
+
+    @property
+    def team(self) -> Team: ...
+    @property
+    def prices(self) -> Prices: ...
+    @property
+    def code(self) -> CodeSandbox | None: ...
+
+
+class Job(Protocol):
+    """What an estimate reads of the request of a run."""
+
+    @property
+    def memory(self) -> Sized: ...
 
 
 class PlannedRun(Protocol):
@@ -22,7 +52,7 @@ class PlannedRun(Protocol):
     @property
     def tree(self) -> Tree: ...
     @property
-    def job(self) -> RunRequest: ...
+    def job(self) -> Job: ...
     @property
     def configuration(self) -> Configuration: ...
     @property

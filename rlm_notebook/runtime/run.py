@@ -20,6 +20,7 @@ from ..core.tree import Node, Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
 from ..host import current_host, html_page, tree_view
+from ..solver.run import SolverRun
 from ..types import Output, TraceObject
 from ..views.answer import best_of, trace_of, written
 from ..views.dataframe import frame_of
@@ -68,7 +69,7 @@ class Run:
         configuration: Configuration,
         recorded: Recorded | None,
         engine: RunEngine,
-        main: Callable[[RunContext], Awaitable[str]],
+        main: Callable[[SolverRun], Awaitable[str]],
         *,
         others: Sequence[Node] = (),
         clock: Callable[[], float] | None = None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..core.node import work_seconds
 from ..core.tree import Tree
 from ..exceptions import ConfigurationError
-from .idle_time import work_seconds
 
 __all__ = ["frame_of", "pandas_for"]
 

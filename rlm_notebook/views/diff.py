@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ..core.node import work_seconds
 from ..core.text import pretty, printable
 from ..core.tree import Node, Tree, living
-from .idle_time import work_seconds
 
 __all__ = ["Change", "Difference", "Pair", "difference", "pairs_of"]
 

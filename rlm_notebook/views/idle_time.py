@@ -8,19 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..core.tree import Node, Tree
+from ..core.tree import Tree
 
-__all__ = ["Break", "breaks_of", "stretches_of", "without_breaks", "work_seconds"]
+__all__ = ["Break", "breaks_of", "stretches_of", "without_breaks"]
 
 #: Start and end, in seconds since the epoch.
 Break = tuple[float, float]
 #: In seconds; shorter breaks would not be visible.
 SHORTEST_BREAK = 1.0
-
-
-def work_seconds(node: Node) -> float:
-    """How long a node worked, without its waits for slots, sub-tasks and approvals."""
-    return sum(phase.ended - phase.started for phase in node.phases if phase.ended is not None and phase.kind != "wait")
 
 
 def stretches_of(tree: Tree) -> list[tuple[float, float]]:
