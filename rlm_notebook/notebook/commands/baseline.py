@@ -19,9 +19,8 @@ from ...views.gate import plain as for_terminals
 from ...views.gate import shortened
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, recorded_model
-from ..cell.line_parser import LineParser
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 from .run_lookup import file_of
 
 __all__ = ["BASELINE", "Comparison"]
@@ -54,16 +53,22 @@ class Comparison:
     def __str__(self) -> str:
         # Up to what a line of text holds well; a terminal may have less.
         width = min(shutil.get_terminal_size((120, 24)).columns, 160) // 2 - 2
-        columns = [_wrapped(title, run, width) for title, run in self._answers]
-        lines = (f"{left:{width}} | {right}".rstrip() for left, right in zip_longest(*columns, fillvalue=""))
-        return "\n".join([str(self.table), "", *lines])
+        columns = []
+        for title, run in self._answers:
+            lines = (printable(line) for line in for_terminals(str(run.partial())).splitlines())
+            wrapped = (part for line in lines for part in textwrap.wrap(line, width) or [""])
+            columns.append([title, "-" * width, *wrapped])
+        rows = (f"{left:{width}} | {right}".rstrip() for left, right in zip_longest(*columns, fillvalue=""))
+        return "\n".join([str(self.table), "", *rows])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        columns = "".join(
-            f'<div style="{_COLUMN}"><p><b>{title}</b></p>{_as_html(run)}</div>' for title, run in self._answers
-        )
+        columns = ""
+        for title, run in self._answers:
+            # As the cell shows it: headings, lists and tables, and formulas that the notebook draws.
+            answer = html_of(blocks_of(shortened(str(run.partial())), scale=1), shift=2, typeset=True)
+            columns += f'<div style="{_COLUMN}"><p><b>{title}</b></p>{answer}</div>'
         # Beside each other where there is room, else one below the other.
         return f'{self.table._repr_html_()}<div style="display:flex;flex-wrap:wrap;gap:0 2em">{columns}</div>'
 
@@ -73,17 +78,6 @@ class Comparison:
 
 
 _COLUMN = "flex:1 1 22em;min-width:0;overflow-wrap:anywhere;overflow-x:auto;text-align:left"
-
-
-def _as_html(run: RunView) -> str:
-    """The answer as the cell shows it: headings, lists and tables, and formulas that the notebook draws."""
-    return html_of(blocks_of(shortened(str(run.partial())), scale=1), shift=2, typeset=True)
-
-
-def _wrapped(title: str, run: RunView, width: int) -> list[str]:
-    """The lines of an answer in a column."""
-    lines = (printable(line) for line in for_terminals(str(run.partial())).splitlines())
-    return [title, "-" * width, *(part for line in lines for part in textwrap.wrap(line, width) or [""])]
 
 
 def _usage_row(name: str, run: RunView) -> tuple[str, ...]:
@@ -104,12 +98,13 @@ def _times(of_tree: float | None, of_plain: float | None, what: str) -> str:
     return f"{of_tree / of_plain:.1f} times {what}" if of_tree and of_plain else ""
 
 
-def _options(parser: LineParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="RUN", help="the run to compare with (default: the last one)")
-
-
 async def _baseline(session: Session, options: argparse.Namespace) -> Comparison:
-    tree = _run_to_compare(session, options.name)
+    tree = session.last if options.name is None else session.variables.get(options.name)
+    if options.name is not None and not is_run(tree):
+        path = file_of(session, options.name)
+        tree = session.kept_in(path) or load_run(path)
+    if tree is None:
+        raise ConfigurationError("there is no run yet in this session; run a %%rlm cell, or name a run: %rlm runs")
     if tree.status != "done":
         raise ConfigurationError(f"this run is {tree.status}; compare it when it has an answer")
     if len(tree.tree) == 1:
@@ -120,19 +115,6 @@ async def _baseline(session: Session, options: argparse.Namespace) -> Comparison
     finally:
         await plain.cancel()
     return Comparison(plain, tree)
-
-
-def _run_to_compare(session: Session, name: str | None) -> RunView:
-    if name is None and session.last is None:
-        raise ConfigurationError("there is no run yet in this session; run a %%rlm cell, or name a run: %rlm runs")
-    if name is None:
-        assert session.last is not None
-        return session.last
-    found = session.variables.get(name)
-    if is_run(found):
-        return found
-    path = file_of(session, name)
-    return session.kept_in(path) or load_run(path)
 
 
 def _plain_again(session: Session, recorded: RunView) -> RunView:
@@ -149,4 +131,8 @@ def _plain_again(session: Session, recorded: RunView) -> RunView:
     )
 
 
-BASELINE = Command("one plain call of the same task beside the tree: did recursion pay?", _baseline, _options)
+BASELINE = Command(
+    "one plain call of the same task beside the tree: did recursion pay?",
+    _baseline,
+    Argument("name", "the run to compare with (default: the last one)", metavar="RUN", nargs="?"),
+)

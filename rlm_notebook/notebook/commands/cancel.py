@@ -9,15 +9,10 @@ from IPython.core.error import UsageError
 
 from ...host.console import say
 from ...runtime.run_view import RunView
-from ..cell.line_parser import LineParser
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 
 __all__ = ["CANCEL"]
-
-
-def _options(parser: LineParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="RUN", help="the run; default: all that are under way")
 
 
 def _cancel(session: Session, options: argparse.Namespace) -> None:
@@ -40,4 +35,8 @@ def _name(run: RunView) -> str:
     return Path(run.checkpoint).stem if run.checkpoint else ""
 
 
-CANCEL = Command("cancel a detached run (or all); finished results stay saved", _cancel, _options)
+CANCEL = Command(
+    "cancel a detached run (or all); finished results stay saved",
+    _cancel,
+    Argument("name", "the run; default: all that are under way", metavar="RUN", nargs="?"),
+)

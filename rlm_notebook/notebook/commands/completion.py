@@ -85,12 +85,10 @@ def _value(session: Session, action: argparse.Action | None, word: str) -> Compl
         return None
     if action.choices is not None:
         return word, _starting(word, map(str, action.choices))
-    known = _BY_OPTION.get(action.dest) or _BY_METAVAR.get(str(action.metavar))
-    if known is None:
-        return None
     # Of several names with commas, the last one is completed.
     last = word.rpartition(",")[2] if action.metavar == "NAMES" else word
-    return last, _starting(last, known(session, last))
+    known = _candidates(session, action, last)
+    return (last, _starting(last, known)) if known is not None else None
 
 
 def _starting(word: str, known: Iterable[str]) -> list[str]:
@@ -100,14 +98,44 @@ def _starting(word: str, known: Iterable[str]) -> list[str]:
 # -- candidates ----------------------------------------------------------------------------------------------------
 
 
-def _models(session: Session, word: str) -> list[str]:
+def _candidates(session: Session, action: argparse.Action, word: str) -> list[str] | None:
+    """What the value of an option or argument may be; `None` where nothing is known of it."""
+    match action.dest:
+        case "agents":
+            return _variables(session, lambda value: isinstance(value, dict))
+        case "tools":
+            tools = _variables(session, lambda value: isinstance(value, types.FunctionType | Tool | MCPServer))
+            held = {name: session.variables[name] for name in tools}
+            # Those of servers, as far as they were listed.
+            servers = {name: value for name, value in held.items() if isinstance(value, MCPServer)}
+            return [*tools, *(f"{name}.{tool}" for name, server in servers.items() for tool in server.known_tools)]
+        case "context":
+            return _variables(
+                session,
+                lambda value: (
+                    isinstance(value, str | bytes | Path | Source | Image | list | dict | tuple)
+                    or hasattr(value, "columns")
+                ),
+            )
+        case "type":
+            return _variables(session, lambda value: isinstance(value, type) or typing.get_origin(value) is not None)
+        case "out":
+            return _variables(session, lambda value: True)
+    if action.dest == "name" or action.metavar == "RUN":
+        try:
+            return [*run_names(session), *experiment_names(session)]
+        except RLMError:
+            return []
+    if action.metavar != "SPEC":
+        return None
     kind, colon, _ = word.partition(":")
-    if not colon:
-        kinds = [f"{name}:" for name in PROVIDERS]
-        return ["offline", *kinds, *_variables(session, _is_model)]
-    if kind in KNOWN_SERVERS:
+    if colon and kind in KNOWN_SERVERS:
         return [spec for server in local_servers({kind: KNOWN_SERVERS[kind]}) for spec in server.specs]
-    return [f"{kind}:{name}" for name in priced_models(kind)]
+    if colon:
+        return [f"{kind}:{name}" for name in priced_models(kind)]
+    models = Model | EngineOptions | types.FunctionType
+    held_models = _variables(session, lambda value: isinstance(value, models) and not isinstance(value, type))
+    return ["offline", *(f"{name}:" for name in PROVIDERS), *held_models]
 
 
 def _variables(session: Session, fits: Callable[[Any], bool]) -> list[str]:
@@ -117,42 +145,3 @@ def _variables(session: Session, fits: Callable[[Any], bool]) -> list[str]:
         for name, value in session.variables.items()
         if not name.startswith("_") and name not in hidden and not isinstance(value, types.ModuleType) and fits(value)
     ]
-
-
-def _is_model(value: Any) -> bool:
-    known = Model | EngineOptions | types.FunctionType
-    return isinstance(value, known) and not isinstance(value, type)
-
-
-def _is_tool(value: Any) -> bool:
-    return isinstance(value, types.FunctionType | Tool | MCPServer)
-
-
-def _of_servers(session: Session) -> list[str]:
-    """The tools of servers, as far as they were listed."""
-    servers = {name: session.variables[name] for name in _variables(session, lambda each: isinstance(each, MCPServer))}
-    return [f"{name}.{tool}" for name, server in servers.items() for tool in server.known_tools]
-
-
-def _is_context(value: Any) -> bool:
-    return isinstance(value, str | bytes | Path | Source | Image | list | dict | tuple) or hasattr(value, "columns")
-
-
-def _runs(session: Session, word: str) -> list[str]:
-    try:
-        return [*run_names(session), *experiment_names(session)]
-    except RLMError:
-        return []
-
-
-_BY_OPTION: dict[str, Callable[[Session, str], list[str]]] = {
-    "agents": lambda session, word: _variables(session, lambda value: isinstance(value, dict)),
-    "tools": lambda session, word: [*_variables(session, _is_tool), *_of_servers(session)],
-    "context": lambda session, word: _variables(session, _is_context),
-    "type": lambda session, word: _variables(
-        session, lambda value: isinstance(value, type) or typing.get_origin(value) is not None
-    ),
-    "out": lambda session, word: _variables(session, lambda value: True),
-    "name": _runs,
-}
-_BY_METAVAR: dict[str, Callable[[Session, str], list[str]]] = {"SPEC": _models, "RUN": _runs}

@@ -13,6 +13,7 @@ from typing import Any
 from ...checkpoints.location import find_notebook, run_folder, run_folders
 from ...exceptions import RLMError
 from ...models.discovery import local_servers
+from ...models.provider.http_clients import without_credentials
 from ...models.registry import HOSTED, default_model
 from ...views.table import Table
 
@@ -45,14 +46,15 @@ def examined(shell: Any = None, configured: str = "") -> Table:
     Keys are shown by name only. Local servers are asked for their models; nothing else leaves the process.
     """
     variables: Mapping[str, Any] = shell.user_ns if shell is not None else {}
-    rows = [*_versions(), ("host", _host(shell)), *_model(configured), *_places(variables)]
+    packages = ((name, _version(name)) for name in _PACKAGES)
+    rows = [
+        ("python", f"{platform.python_version()} on {platform.system()}, {sys.executable}"),
+        ("packages", ", ".join(f"{name} {number}" for name, number in packages if number)),
+        ("host", _host(shell)),
+        *_model(configured),
+        *_places(variables),
+    ]
     return Table(("what", "found"), tuple(rows), width=1_000)
-
-
-def _versions() -> Iterator[Row]:
-    yield "python", f"{platform.python_version()} on {platform.system()}, {sys.executable}"
-    found = ((name, _version(name)) for name in _PACKAGES)
-    yield "packages", ", ".join(f"{name} {number}" for name, number in found if number)
 
 
 def _version(package: str) -> str:
@@ -80,35 +82,25 @@ def _host(shell: Any) -> str:
 
 
 def _model(configured: str) -> Iterator[Row]:
-    yield "model of a cell without -m", _default_model(configured)
+    default = "the one recorded for the cell, else offline: rule-based, not a language model"
+    if configured:
+        default = f"{configured} (%config RLMMagics.model)"
+    elif os.environ.get("RLM_MODEL"):
+        default = f"{os.environ['RLM_MODEL']} (RLM_MODEL)"
+    elif (provider := default_model()) is not None:
+        default = f"the one recorded for the cell, else {provider.spec} ({provider.key_env} is set)"
+    yield "model of a cell without -m", default
     # Keys of the providers here, and of others, which `http://...#NAME` may use.
     known = {provider.key_env for provider in HOSTED}
     keys = [name for name in os.environ if os.environ[name] and (name in known or name.endswith("_API_KEY"))]
     yield "keys that are set", ", ".join(sorted(keys)) or f"none ({', '.join(provider.key_env for provider in HOSTED)})"
     settings = {name: os.environ[name] for name in (*_SETTINGS, *_ADDRESSES) if os.environ.get(name)}
     if settings:
-        yield "settings", ", ".join(f"{name}={_without_password(name, value)}" for name, value in settings.items())
+        # An address may contain a password.
+        shown = {name: without_credentials(value) if name in _ADDRESSES else value for name, value in settings.items()}
+        yield "settings", ", ".join(f"{name}={value}" for name, value in shown.items())
     servers = (f"{server.url} ({', '.join(server.specs[:5]) or 'no models'})" for server in local_servers())
     yield "local servers that answer", ", ".join(servers) or "none"
-
-
-def _default_model(configured: str) -> str:
-    if configured:
-        return f"{configured} (%config RLMMagics.model)"
-    if os.environ.get("RLM_MODEL"):
-        return f"{os.environ['RLM_MODEL']} (RLM_MODEL)"
-    if (provider := default_model()) is not None:
-        return f"the one recorded for the cell, else {provider.spec} ({provider.key_env} is set)"
-    return "the one recorded for the cell, else offline: rule-based, not a language model"
-
-
-def _without_password(name: str, value: str) -> str:
-    """The value of a setting; an address may contain a password."""
-    if name not in _ADDRESSES:
-        return value
-    from ...models.provider.http_clients import without_credentials
-
-    return without_credentials(value)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------

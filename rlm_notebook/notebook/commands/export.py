@@ -6,7 +6,6 @@ import argparse
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from ...checkpoints.document import document_of
@@ -23,7 +22,7 @@ from ..cell.line_parser import LineParser
 from ..display.report import report_of_run
 from ..kernel.session import Session
 from .experiment_lookup import experiment_named
-from .registry import Command
+from .registry import Argument, Command
 from .run_lookup import run_named, runs_kept
 
 __all__ = ["EXPORT"]
@@ -44,7 +43,7 @@ def _export(session: Session, options: argparse.Namespace) -> None:
     if form in _TABLES:
         raise ConfigurationError(f"{options.name} is a run, and --{form} writes the rows of experiments; give --json")
     run = run_named(session, options.name)
-    suffix, written = _FORMS[form]
+    suffix, _ = _FORMS[form]
     target = Path(path or Path(options.name).stem + suffix).expanduser().absolute()
     if target in runs_kept(session) or str(target) == run.checkpoint:
         raise ConfigurationError(f"{target} is where a run is kept; export to another path")
@@ -53,7 +52,7 @@ def _export(session: Session, options: argparse.Namespace) -> None:
             f"{options.name} was recorded with --store hashes, so its texts are not in its file; run its cell with "
             "--store outputs or full, then export it"
         )
-    data, remarks = written(run)
+    data, remarks = _written(run, form)
     try:
         target.write_bytes(data)
     except OSError as error:
@@ -91,14 +90,21 @@ def _export_rows(rows: Experiment | Study | RecordedExperiment, name: str, form:
 # -- the formats ---------------------------------------------------------------------------------------------------
 
 
-def _json(run: RunView) -> Written:
+def _written(run: RunView, form: str) -> Written:
+    match form:
+        case "md":
+            from ...views.export.markdown import markdown_of
+
+            return markdown_of(report_of_run(run)).encode(), []
+        case "html":
+            return run.to_html().encode(), []
+        case "tex":
+            return _latex(run)
+        case "docx":
+            return _word(run)
+        case "mermaid":
+            return run.to_mermaid().encode(), []
     return (json.dumps(document_of(run.internals.snapshot()), ensure_ascii=False, indent=1) + "\n").encode(), []
-
-
-def _markdown(run: RunView) -> Written:
-    from ...views.export.markdown import markdown_of
-
-    return markdown_of(report_of_run(run)).encode(), []
 
 
 def _latex(run: RunView) -> Written:
@@ -150,36 +156,33 @@ def _formulas(count: int) -> str:
     return f"{count} {'formula is' if count == 1 else 'formulas are'}"
 
 
-_FORMS: dict[str, tuple[str, Callable[[RunView], Written]]] = {
-    "md": (".md", _markdown),
-    "html": (".html", lambda run: (run.to_html().encode(), [])),
-    "tex": (".tex", _latex),
-    "docx": (".docx", _word),
-    "json": (".export.json", _json),
-    "mermaid": (".mmd", lambda run: (run.to_mermaid().encode(), [])),
+#: The formats of runs: the endings of their files, and what they are.
+_FORMS = {
+    "md": (".md", "the answer and the nodes that it cites, as Markdown"),
+    "html": (".html", "one interactive page with the answer, the tree and all details"),
+    "tex": (".tex", "the answer and the nodes that it cites, as LaTeX"),
+    "docx": (".docx", "the answer and the nodes that it cites, for Word"),
+    "json": (".export.json", "the run as data"),
+    "mermaid": (".mmd", "the tree as a flowchart"),
 }
 #: The formats of experiments, and the endings of their files.
 _TABLES = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet"}
 _DOCUMENTS = ("md", "tex", "docx")
-_HELP = {
-    "md": "the answer and the nodes that it cites, as Markdown",
-    "html": "one interactive page with the answer, the tree and all details",
-    "tex": "the answer and the nodes that it cites, as LaTeX",
-    "docx": "the answer and the nodes that it cites, for Word",
-    "json": "the run as data",
-    "mermaid": "the tree as a flowchart",
-}
 
 
 def _options(parser: LineParser) -> None:
-    parser.add_argument("name", metavar="RUN", help="the run")
     form = parser.add_mutually_exclusive_group(required=True)
-    for name, (suffix, _) in _FORMS.items():
-        description = f"{_HELP[name]}; default: NAME{suffix} in the working directory"
+    for name, (suffix, what) in _FORMS.items():
+        description = f"{what}; default: NAME{suffix} in the working directory"
         form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
     for name, suffix in _TABLES.items():
         description = f"the rows of an experiment; default: NAME{suffix} in the working directory"
         form.add_argument(f"--{name}", nargs="?", const="", metavar="PATH", help=description)
 
 
-EXPORT = Command("write a run to a file: Markdown, an HTML page, LaTeX, Word, JSON or a flowchart", _export, _options)
+EXPORT = Command(
+    "write a run to a file: Markdown, an HTML page, LaTeX, Word, JSON or a flowchart",
+    _export,
+    Argument("name", "the run", metavar="RUN"),
+    options=_options,
+)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
 
 from ...host.console import say
 from ...models.discovery import default_choice, forms, local_servers, price_of
@@ -13,25 +11,24 @@ from ...ports.model import Model
 from ...runtime.options import EngineOptions
 from ...views.table import Table
 from ..cell.default_model import OFFLINE, chosen_model, keys_from
-from ..cell.line_parser import LineParser
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 
 __all__ = ["MODELS"]
 
 _COLUMNS = ("model", "available, or missing", "price")
 
 
-def _options(parser: LineParser) -> None:
-    parser.add_argument("spec", nargs="?", metavar="SPEC", help="only this model: its requirements and its price")
-    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first")
-
-
 def _models(session: Session, options: argparse.Namespace) -> Table:
     if options.env_file:
         say(keys_from(options.env_file))
     if options.spec:
-        return _one(options.spec, session.variables)
+        chosen = chosen_model(options.spec, "", session.variables)
+        if isinstance(chosen, EngineOptions):
+            return Table(_COLUMNS, ((options.spec, "an engine", ""),))
+        model = resolve_model(chosen)
+        state = _described(model) if options.spec in session.variables else _requirements(options.spec)
+        return Table(_COLUMNS, ((model.name, state, price_of(model)),))
     choice = default_choice(session.defaults.model)
     rows = [(form.spec, form.state, form.price) for form in forms()]
     rows += [
@@ -41,16 +38,6 @@ def _models(session: Session, options: argparse.Namespace) -> Table:
     ]
     note = f"Where a cell names no model and none is recorded for it: {choice.spec}, because {choice.why}."
     return Table(_COLUMNS, tuple(rows), note)
-
-
-def _one(spec: str, variables: Mapping[str, Any]) -> Table:
-    """The table of one model. Raises `ConfigurationError`, with a close match, for anything else."""
-    chosen = chosen_model(spec, "", variables)
-    if isinstance(chosen, EngineOptions):
-        return Table(_COLUMNS, ((spec, "an engine", ""),))
-    model = resolve_model(chosen)
-    state = _described(model) if spec in variables else _requirements(spec)
-    return Table(_COLUMNS, ((model.name, state, price_of(model)),))
 
 
 def _requirements(spec: str) -> str:
@@ -68,4 +55,9 @@ def _described(model: Model) -> str:
     return f"a variable of this notebook: {type(model).__name__} {model.name!r}"
 
 
-MODELS = Command("the available models, their requirements and prices, and the default", _models, _options)
+MODELS = Command(
+    "the available models, their requirements and prices, and the default",
+    _models,
+    Argument("spec", "only this model: its requirements and its price", metavar="SPEC", nargs="?"),
+    Argument("--env-file", "set the keys of a .env file first", metavar="PATH"),
+)

@@ -2,16 +2,13 @@
 
 To add one, for example `models`:
 
-1. Define it in a module of this package (`models.py`) as a `Command`: one line of help, its options, and a function of
-   the session and the parsed options.
-
-        def _options(parser: LineParser) -> None:
-            parser.add_argument("spec", nargs="?", metavar="SPEC")
+1. Define it in a module of this package (`models.py`) as a `Command`: one line of help, a function of the session and
+   the parsed arguments, and its arguments.
 
         def _run(session: Session, options: argparse.Namespace) -> Any:
             ...                                     # print, or return the line's value
 
-        MODELS = Command("the available models and their prices", _run, _options)
+        MODELS = Command("the models and their prices", _run, Argument("spec", "only this model", metavar="SPEC"))
 
 2. Add it to `_HOMES` below. Modules are loaded on first use, so that `%load_ext` costs nothing.
 
@@ -25,7 +22,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from typing import Any
 
@@ -36,7 +33,7 @@ from ..cell.blocking import wait_for
 from ..cell.line_parser import LineParser, close_to, words_of
 from ..kernel.session import Session
 
-__all__ = ["Command", "command", "command_names", "help_text", "run_command"]
+__all__ = ["Argument", "Command", "command", "command_names", "help_text", "run_command"]
 
 #: The module of each command, and its name there.
 _HOMES = {
@@ -59,19 +56,50 @@ _HOMES = {
 
 
 @dataclass(frozen=True)
+class Argument:
+    """An argument of a line, or an option if its name begins with "--", in the words of argparse.
+
+    `nargs="?"`: it may be left out. An option without `metavar` takes no value: it is true where it is given.
+    """
+
+    name: str
+    help: str
+    _: KW_ONLY
+    short: str = ""
+    metavar: str = ""
+    nargs: str | None = None
+    kind: type[str | int] = str
+    default: Any = None
+
+
 class Command:
     """One line command with its one-line `help`.
 
-    `options` adds arguments to a parser; `run` receives what it parsed, and returns the value of the line.
+    `run` receives what was parsed, and returns the value of the line; `options` adds what `arguments` cannot say to the
+    parser.
     """
 
-    help: str
-    run: Callable[[Session, argparse.Namespace], Any]
-    options: Callable[[LineParser], None] = lambda parser: None
+    def __init__(
+        self,
+        help: str,
+        run: Callable[[Session, argparse.Namespace], Any],
+        *arguments: Argument,
+        options: Callable[[LineParser], None] | None = None,
+    ) -> None:
+        self.help, self.run, self.arguments, self.options = help, run, arguments, options
 
     def parser(self, name: str) -> LineParser:
         made = LineParser(f"%rlm {name}", self.help)
-        self.options(made)
+        for each in self.arguments:
+            names = [*([each.short] if each.short else []), each.name]
+            if each.metavar:
+                made.add_argument(
+                    *names, help=each.help, metavar=each.metavar, nargs=each.nargs, type=each.kind, default=each.default
+                )
+            else:
+                made.add_argument(*names, help=each.help, action="store_true")
+        if self.options is not None:
+            self.options(made)
         return made
 
 

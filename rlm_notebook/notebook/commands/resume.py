@@ -17,11 +17,10 @@ from ...core.redaction import store_of
 from ...exceptions import CheckpointError, ConfigurationError
 from ..cell.answer import Value, answer
 from ..cell.default_model import OFFLINE, chosen_model, recorded_model
-from ..cell.line_parser import LineParser
 from ..cell.options import CellOptions, add_options, options_in
 from ..cell.start_run import request_key
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 from .run_lookup import file_of
 
 __all__ = ["RESUME"]
@@ -41,28 +40,24 @@ async def _resume(session: Session, found: argparse.Namespace) -> Value:
     if options.name or options.checkpoint or options.no_checkpoint:
         raise ConfigurationError("%rlm resume: a run stays in its file; leave out --name and --checkpoint")
     options = _as_recorded(session, options, recorded)
-    _require_model(session, options, recorded, path)
+    model = str(recorded.tree.settings.get("model", "")) or OFFLINE
+    needed = recorded.tree.status != "done" and model != OFFLINE
+    if needed and chosen_model(options.model, session.defaults.model, session.variables) is None:
+        # The answers of another model would replace all recorded results.
+        raise ConfigurationError(
+            f"{path.stem} was answered by {model}, which cannot be loaded from a file; name the model to resume with: "
+            f"%rlm resume {path.stem} -m VARIABLE (or a model such as openai:NAME)"
+        )
     _require_same(session, options, recorded, path)
     journal = JsonFile(path, cell_id=recorded.cell_id)
     return await answer(session, options, requested_task(recorded.tree), journal)
-
-
-def _require_model(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
-    """An unfinished run is resumed by its own model: the answers of another one would replace all recorded results."""
-    name = str(recorded.tree.settings.get("model", "")) or OFFLINE
-    if recorded.tree.status == "done" or name == OFFLINE:
-        return
-    if chosen_model(options.model, session.defaults.model, session.variables) is None:
-        raise ConfigurationError(
-            f"{path.stem} was answered by {name}, which cannot be loaded from a file; name the model to resume with: "
-            f"%rlm resume {path.stem} -m VARIABLE (or a model such as openai:NAME)"
-        )
 
 
 def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> CellOptions:
     """The options of the line, completed by the recorded ones: model, limits, budget and approval."""
     settings = recorded.tree.settings
     limits, budget = _dict(settings, "limits"), _dict(settings, "budget")
+    dollars, default = _number(budget, "usd"), session.defaults.budget
     then: dict[str, Any] = {
         "model": recorded_model(recorded) or None,
         "max_depth": _number(limits, "max_depth"),
@@ -72,7 +67,8 @@ def _as_recorded(session: Session, options: CellOptions, recorded: Recorded) -> 
         "on_failure": settings.get("on_failure"),
         # What a person wanted to see before it is done is not done without them.
         "approve": {True: "all", "root": "root"}.get(settings.get("approve", False)),
-        "usd": _dollars(session, _number(budget, "usd")),
+        # A file may lower the default budget. Only the line itself can raise it.
+        "usd": dollars if dollars and (not default or dollars < default) else None,
         "max_tokens": _number(budget, "tokens"),
         "timeout": _number(budget, "seconds"),
         "max_calls": _number(budget, "calls"),
@@ -92,12 +88,6 @@ def _number(values: dict[str, Any], name: str) -> Any:
     return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
-def _dollars(session: Session, recorded: float | None) -> float | None:
-    """A file may lower the default budget. Only the line itself can raise it."""
-    default = session.defaults.budget
-    return recorded if recorded is not None and (not default or recorded < default) else None
-
-
 def _require_same(session: Session, options: CellOptions, recorded: Recorded, path: Path) -> None:
     """The options must give the request of the cell, or another run would replace this one."""
     tree = recorded.tree
@@ -115,9 +105,9 @@ def _require_same(session: Session, options: CellOptions, recorded: Recorded, pa
     )
 
 
-def _options(parser: LineParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the run's name, or the path of its JSON")
-    add_options(parser)
-
-
-RESUME = Command("resume a run that was stopped; the value is its answer", _resume, _options)
+RESUME = Command(
+    "resume a run that was stopped; the value is its answer",
+    _resume,
+    Argument("run", "the run's name, or the path of its JSON", metavar="RUN"),
+    options=add_options,
+)

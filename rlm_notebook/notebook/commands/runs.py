@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +19,9 @@ from ...host.console import say
 from ...runtime.run_list import RunList, RunSummary, summary_of
 from ...runtime.run_view import RunView
 from ...views.diff import Difference
-from ..cell.line_parser import LineParser
 from ..kernel.session import Session
 from .experiment_lookup import experiment_named
-from .registry import Command
+from .registry import Argument, Command
 from .run_lookup import experiments_kept, file_of, folders, run_named, runs_kept
 
 __all__ = ["DIFF", "GC", "RUNS", "SHOW"]
@@ -68,11 +66,11 @@ def _of_rows(path: Path) -> RunSummary:
     )
 
 
-def _runs_options(parser: LineParser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="include the numbered copies of earlier runs")
-
-
-RUNS = Command("the saved runs and experiments beside this notebook; the value has `.to_frame()`", _runs, _runs_options)
+RUNS = Command(
+    "the saved runs and experiments beside this notebook; the value has `.to_frame()`",
+    _runs,
+    Argument("--all", "include the numbered copies of earlier runs", short="-a"),
+)
 
 
 # -- show ----------------------------------------------------------------------------------------------------------
@@ -87,13 +85,11 @@ def _show(session: Session, options: argparse.Namespace) -> RunView | RecordedEx
     return session.last
 
 
-def _show_options(parser: LineParser) -> None:
-    parser.add_argument(
-        "name", nargs="?", metavar="RUN", help="a name of `%rlm runs`, a path or a variable; default: the last run"
-    )
-
-
-SHOW = Command("show a run or an experiment as it is recorded, read only", _show, _show_options)
+SHOW = Command(
+    "show a run or an experiment as it is recorded, read only",
+    _show,
+    Argument("name", "a name of `%rlm runs`, a path or a variable; default: the last run", metavar="RUN", nargs="?"),
+)
 
 
 # -- diff ----------------------------------------------------------------------------------------------------------
@@ -106,12 +102,12 @@ def _diff(session: Session, options: argparse.Namespace) -> Difference:
     return old.diff(new)
 
 
-def _diff_options(parser: LineParser) -> None:
-    parser.add_argument("old", metavar="RUN", help="the earlier run, for example NAME.1, the previous NAME")
-    parser.add_argument("new", metavar="RUN", help="the later run")
-
-
-DIFF = Command("the differences between two runs, node by node", _diff, _diff_options)
+DIFF = Command(
+    "the differences between two runs, node by node",
+    _diff,
+    Argument("old", "the earlier run, for example NAME.1, the previous NAME", metavar="RUN"),
+    Argument("new", "the later run", metavar="RUN"),
+)
 
 
 # -- gc ------------------------------------------------------------------------------------------------------------
@@ -125,7 +121,10 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
         if options.name not in names:
             file_of(session, options.name)
             raise ConfigurationError(f"%rlm gc {options.name}: give the name of a run, as `%rlm runs` lists them")
-    copies = list(_copies(session, options.name))
+    # Archived copies that hold a run; other files with such names are not touched.
+    archived = [path for path in runs_kept(session) if is_archived(path) and path.is_file() and not path.is_symlink()]
+    wanted = (path for path in archived if options.name in (None, path.stem.rpartition(".")[0]))
+    copies = [path for path in wanted if _is_run(path)]
     size = sum(path.stat().st_size for path in copies)
     for path in copies if not options.dry_run else ():
         path.unlink()
@@ -135,14 +134,6 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
     say(f"rlm: {action} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB")
 
 
-def _copies(session: Session, name: str | None) -> Iterator[Path]:
-    """The archived copies that contain a run; other files with such names are not touched."""
-    for path in filter(is_archived, runs_kept(session)):
-        wanted = name is None or path.stem.rpartition(".")[0] == name
-        if wanted and path.is_file() and not path.is_symlink() and _is_run(path):
-            yield path
-
-
 def _is_run(path: Path) -> bool:
     try:
         return recorded_in(path) is not None
@@ -150,9 +141,9 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _gc_options(parser: LineParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="RUN", help="only the copies of this run")
-    parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
-
-
-GC = Command("remove the numbered copies of earlier runs", _gc, _gc_options)
+GC = Command(
+    "remove the numbered copies of earlier runs",
+    _gc,
+    Argument("name", "only the copies of this run", metavar="RUN", nargs="?"),
+    Argument("--dry-run", "only print what would be removed"),
+)

@@ -13,10 +13,9 @@ from ...runtime.options import EngineOptions
 from ...tools import Tool, as_tools
 from ...tools.mcp import MCPServer
 from ...views.table import Table
-from ..cell.line_parser import LineParser
 from ..cell.variables import variable
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 
 __all__ = ["TOOLS"]
 
@@ -25,10 +24,6 @@ _COLUMNS = ("tool", "from", "asks for approval")
 MOST = 40
 _NONE = "There are none. A function with annotations is one, and rlm_notebook.mcp(...) has those of a server."
 Row = tuple[str, str, str]
-
-
-def _options(parser: LineParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="all tools of this server, which is started if need be")
 
 
 def _tools(session: Session, options: argparse.Namespace) -> Table:
@@ -104,4 +99,8 @@ def _problems(servers: Mapping[str, MCPServer]) -> str:
     return f"{'; '.join(found[:10])}{more}" if found else ""
 
 
-TOOLS = Command("the tools of the notebook, where they come from, and whether they ask", _tools, _options)
+TOOLS = Command(
+    "the tools of the notebook, where they come from, and whether they ask",
+    _tools,
+    Argument("name", "all tools of this server, which is started if need be", metavar="NAME", nargs="?"),
+)

@@ -16,9 +16,8 @@ from ...exceptions import CheckpointError, ConfigurationError
 from ...host.console import say
 from ...runtime.run_view import RunView
 from ...views.table import Table
-from ..cell.line_parser import LineParser
 from ..kernel.session import Session
-from .registry import Command
+from .registry import Argument, Command
 from .run_lookup import file_of
 
 __all__ = ["RESTORE", "VERSIONS"]
@@ -103,14 +102,11 @@ def _shown(session: Session, path: Path) -> RunView | None:
     return run.internals.latest
 
 
-def _name(parser: LineParser) -> None:
-    parser.add_argument("name", metavar="RUN", help="the run")
-
-
-def _restore_options(parser: LineParser) -> None:
-    _name(parser)
-    parser.add_argument("version", type=int, nargs="?", default=1, metavar="VERSION", help="its number; default: 1")
-
-
-VERSIONS = Command("what a run was before it was changed in its tree", _versions, _name)
-RESTORE = Command("go back to a version of a run", _restore, _restore_options)
+_RUN = Argument("name", "the run", metavar="RUN")
+VERSIONS = Command("what a run was before it was changed in its tree", _versions, _RUN)
+RESTORE = Command(
+    "go back to a version of a run",
+    _restore,
+    _RUN,
+    Argument("version", "its number; default: 1", metavar="VERSION", nargs="?", kind=int, default=1),
+)
