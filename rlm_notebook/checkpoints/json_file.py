@@ -45,7 +45,7 @@ import errno
 import gc
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ from .atomic_write import (
     write_whole,
 )
 from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
-from .file_lock import Held, locked
+from .file_lock import Held, WriterLock, locked
 from .heads import head_of
 from .journal import line_of, read_journal
 from .safe_files import parse_json, read_header, read_whole, require_regular, too_large, unusable
@@ -120,12 +120,11 @@ class JsonFile:
         #: `None` after `open` failed: nothing of this run is in the file, so no message may name it.
         self.path: Path | None = self._file
         self._journal = self._file.with_name(self._file.stem + ".journal.jsonl")
-        self._lock_path = self._file.with_name(self._file.name + ".lock")
+        self._lock = WriterLock(self._file)
         self._cell_id = cell_id
         self._related = tuple(related)
         self._buffered: list[Event] = []
         self._lines: IO[bytes] | None = None
-        self._unlock: Callable[[], None] | None = None
         self._written = 0
         self._synced = 0.0
         self._sync_timer: asyncio.TimerHandle | None = None
@@ -177,7 +176,7 @@ class JsonFile:
 
         try:
             self._require_regular()
-            if taken() or not self._try_lock() or taken():
+            if taken() or not self._lock.take() or taken():
                 return False
             self._journal.unlink(missing_ok=True)
             write_whole(self._file, lazy_document_of(replace(recorded, cell_id=self._recorded_cell_id())))
@@ -304,19 +303,14 @@ class JsonFile:
         self._buffered.clear()
         with suppress(OSError):
             self._close_journal()
-        if self._unlock is not None:
-            # Removed while the lock is held: after the release, the file may be another writer's.
-            with suppress(OSError):
-                self._lock_path.unlink(missing_ok=True)
-            self._unlock()
-            self._unlock = None
+        self._lock.release()
 
     # -- what the files hold -------------------------------------------------------------------------------------------
 
     def _require_regular(self) -> None:
         """Refuses links, so that nothing outside the folder is written; the folder itself must not be a link either."""
         copies = {*(archive_path(self._file, 1 + number) for number in range(RETAINED)), *archive_paths(self._file)}
-        require_regular([self._file, self._journal, self._lock_path, temporary(self._file), *copies])
+        require_regular([self._file, self._journal, self._lock.path, temporary(self._file), *copies])
         folder = self._file.parent
         if folder.suffix == ".rlm" and os.path.islink(folder):
             raise CheckpointError(
@@ -373,9 +367,9 @@ class JsonFile:
     # -- the lock ------------------------------------------------------------------------------------------------------
 
     def _acquire(self) -> None:
-        if self._try_lock():
+        if self._lock.take():
             return
-        holder = _lock_holder(self._lock_path)
+        holder = self._lock.holder("run")
         if self._recorded is not None and self._recorded.tree.parent is not None:
             raise CheckpointError(
                 f"this very edit is being made already: {holder} is writing {self._file}; "
@@ -384,26 +378,6 @@ class JsonFile:
         raise CheckpointError(
             f"cannot write {self._file}: {holder} is writing it; wait for that run, cancel it, or choose another name"
         )
-
-    def _try_lock(self) -> bool:
-        """Takes the lock; false where another run holds it."""
-        if self._unlock is not None:
-            return True
-        path = self._lock_path
-        try:
-            # The wait covers `require_at_rest`, which holds the lock for a moment.
-            unlock = locked(path, wait=0.1)
-        except Held:
-            if not path.exists():
-                # The folder is not writable: the lock file could not be created, so no other run holds it.
-                raise _cannot_write(self._file, PermissionError(errno.EACCES, os.strerror(errno.EACCES))) from None
-            return False
-        self._unlock = unlock
-        # The process id is only for a second writer's error message. Windows locks the file's bytes too, so that they
-        # cannot be written there.
-        with suppress(OSError):
-            path.write_text(str(os.getpid()), encoding="ascii")
-        return True
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 
@@ -452,12 +426,12 @@ class JsonFile:
 
 def require_at_rest(path: Path) -> None:
     """Raises `ConfigurationError` while this or another process writes a run to `path`."""
-    lock_path = path.with_name(path.name + ".lock")
-    if not lock_path.exists():
+    lock = WriterLock(path)
+    if not lock.path.exists():
         return
-    holder = _lock_holder(lock_path)
+    holder = lock.holder("run")
     try:
-        unlock = locked(lock_path)
+        unlock = locked(lock.path)
     except Held:
         raise ConfigurationError(
             f"the run in {path} is under way ({holder}); wait until it has ended, or cancel it first"
@@ -466,14 +440,6 @@ def require_at_rest(path: Path) -> None:
         # Nothing can be locked in this folder, so no run holds a lock.
         return
     unlock()
-
-
-def _lock_holder(lock_path: Path) -> str:
-    try:
-        process = int(lock_path.read_text(encoding="ascii"))
-        return f"process {process}" if process != os.getpid() else "another run of this very session"
-    except (OSError, ValueError):
-        return "another run"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

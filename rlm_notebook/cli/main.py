@@ -124,22 +124,14 @@ _CODE_HELP = "the planner may have the task solved by Python code; with --code=r
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="the task to solve")
-    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
     parser.add_argument("-f", "--file", type=Path, help="a text file that the task refers to")
     parser.add_argument("--source", metavar="PATH", action="append", default=[], help=_SOURCE_HELP)
     parser.add_argument("-n", "--name", help="name of the JSON file of the run")
     parser.add_argument("--checkpoint", type=Path, help="save the run in this file instead")
-    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
-    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
-    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
     parser.add_argument("--code", choices=["planner", "root"], help=_CODE_HELP)
     parser.add_argument("--code-sandbox", choices=["monty", "python"], help="where the code runs (implies --code)")
     parser.add_argument("--quotes", choices=["check", "require", "off"], help=_QUOTES_HELP)
-    parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of the whole run")
-    parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of the whole run")
-    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of the whole run")
-    parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of the whole run")
-    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
+    _engine_options(parser, "the whole run")
     parser.set_defaults(command=_solve, parser=parser)
 
 
@@ -147,22 +139,27 @@ def _map_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="the task of a row; {{column}} stands for a value")
     parser.add_argument("-f", "--file", type=Path, required=True, help="the table: a CSV, JSONL or Parquet file")
     parser.add_argument("-o", "--out", type=Path, required=True, help="write the answers here: .csv, .jsonl, .parquet")
-    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
     parser.add_argument("-n", "--name", help="name of the file in which the rows are recorded")
     parser.add_argument("--checkpoint", type=Path, help="record the rows in this file instead")
-    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
-    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
-    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
     parser.add_argument("--concurrency", type=whole_number, metavar="N", default=16, help="rows and calls at once")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N rows only")
     parser.add_argument("--pilot", type=whole_number, metavar="N", help="forecast from N rows, stop if it is too much")
     parser.add_argument("--store", choices=["full", "outputs"], default="full", help="outputs: record no trees")
-    parser.add_argument("--budget", type=dollars, metavar="USD", help="budget: dollars of all rows")
-    parser.add_argument("--max-calls", type=whole_number, metavar="N", help="budget: model calls of all rows")
-    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help="budget: tokens of all rows")
-    parser.add_argument("--timeout", type=seconds, metavar="S", help="budget: seconds of all rows")
-    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
+    _engine_options(parser, "all rows")
     parser.set_defaults(command=_solve_rows, parser=parser)
+
+
+def _engine_options(parser: argparse.ArgumentParser, whole: str) -> None:
+    """The options of the engine; `whole` is what the budget is for."""
+    parser.add_argument("-m", "--model", metavar="SPEC", help="openai:NAME, say; default: RLM_MODEL, else offline")
+    parser.add_argument("--mode", choices=["resume", "fresh", "replay"], default="resume")
+    parser.add_argument("--max-depth", type=whole_number, metavar="N", default=5)
+    parser.add_argument("--max-steps", type=whole_number, metavar="N", default=50)
+    parser.add_argument("--budget", type=dollars, metavar="USD", help=f"budget: dollars of {whole}")
+    parser.add_argument("--max-calls", type=whole_number, metavar="N", help=f"budget: model calls of {whole}")
+    parser.add_argument("--max-tokens", type=whole_number, metavar="N", help=f"budget: tokens of {whole}")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help=f"budget: seconds of {whole}")
+    parser.add_argument("--env-file", metavar="PATH", help="set the keys of a .env file first; existing ones stay")
 
 
 # -- run, map and show ------------------------------------------------------------------------------------------------

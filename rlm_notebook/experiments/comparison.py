@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..core.text import printable
+from ..core.text import pretty, printable
 from ..views.gate import html_text
 from .display import html_table, shown, text_table
 from .row_record import RowRecord
@@ -231,8 +231,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         return f'<div style="max-width:60em">{html_text(self.sentence)}</div>'
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
 
 def compared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ..core.text import printable
+from ..core.text import cut, printable
 from ..views.gate import html_text
 from .template import text_of
 
@@ -61,7 +61,7 @@ def html_of(experiment: Shown) -> str:
         note = (f"{more:,} more rows in .frame; " if more else "") + where
         parts.append(html_table(names, rows, note))
     for row, error in experiment.errors(MOST_ERRORS):
-        parts.append(f'<div style="color:#c0392b">row {row}: {html_text(_cut(error, 400))}</div>')
+        parts.append(f'<div style="color:#c0392b">row {row}: {html_text(cut(error, 400))}</div>')
     return "".join(parts)
 
 
@@ -79,7 +79,7 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = 
         body += "<tr>"
         for text, side in zip(map(shown, row), align, strict=True):
             wrap = "nowrap" if len(text) <= NO_WRAP and "\n" not in text else "pre-wrap"
-            body += f'<td style="{_CELL.format(align=side, wrap=wrap)}">{html_text(_cut(text))}</td>'
+            body += f'<td style="{_CELL.format(align=side, wrap=wrap)}">{html_text(cut(text, CELL_CHARACTERS))}</td>'
         body += "</tr>"
     title = f'<caption style="text-align:left;padding:2px 10px">{html_text(caption)}</caption>' if caption else ""
     foot = f'<div style="opacity:.75;padding:2px 10px">{html_text(note)}</div>' if note else ""
@@ -91,7 +91,7 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = 
 
 def text_table(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 40) -> str:
     """The same as text, in columns."""
-    cells = [[printable(_cut(shown(value), width)).replace("\n", " ") for value in row] for row in (names, *rows)]
+    cells = [[printable(cut(shown(value), width)).replace("\n", " ") for value in row] for row in (names, *rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(names))]
     numeric = [all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(names))]
     lines = [
@@ -114,7 +114,3 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return text_of(value)
-
-
-def _cut(text: str, most: int = CELL_CHARACTERS) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from ..core.choices import RunMode, instance
 from ..core.limits import NOTHING, Budget, Usage
 from ..core.records import Recorded
+from ..core.text import pretty
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
 from ..host import current_host
 from ..output_type import OutputType, TypeMismatch
@@ -364,8 +365,7 @@ class Experiment:
     def _repr_html_(self) -> str:
         return html_of(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from ..core.text import printable
+from ..core.text import cut, printable
 from .progress import time_left
 from .rows_shown import Steered
 
@@ -100,4 +100,4 @@ class LiveRows:
 
 def _cut(text: str, most: int = CELL_CHARACTERS) -> str:
     plain = " ".join(printable(text[: 4 * most]).split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    return cut(plain, most)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..checkpoints.location import ROWS_SUFFIX
 from ..core.limits import NOTHING, Usage
+from ..core.text import pretty
 from ..exceptions import CheckpointError, ConfigurationError
 from ..runtime.recorded_run import RecordedRun
 from .display import MOST_ROWS, html_of, text_table
@@ -132,5 +133,4 @@ class RecordedExperiment:
     def _repr_html_(self) -> str:
         return html_of(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty

@@ -32,7 +32,7 @@ from typing import IO, Any
 
 from ..checkpoints.atomic_write import copy_whole
 from ..checkpoints.checked_lines import checked_body, line_with_checksum
-from ..checkpoints.file_lock import Held, locked
+from ..checkpoints.file_lock import WriterLock
 from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
 from ..core.keys import digest
@@ -73,7 +73,7 @@ class RowStore:
         self._read_to = 0
         self._file: IO[bytes] | None = None
         self._reader: IO[bytes] | None = None
-        self._unlock: Callable[[], None] | None = None
+        self._lock: WriterLock | None = None
         self._synced = 0.0
         if path is not None:
             self._scan()
@@ -194,7 +194,7 @@ class RowStore:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            require_regular([self.path, self._lock_path])
+            require_regular([self.path, WriterLock(self.path).path])
             self._acquire()
             self._scan()
             # Unbuffered: what is written is with the operating system, also if this process is killed.
@@ -327,41 +327,24 @@ class RowStore:
                 self.sync()
             self._file.close()
             self._file = None
-        if self._unlock is not None:
-            # Removed while the lock is held: after the release, the file may be another writer's.
-            with suppress(OSError):
-                self._lock_path.unlink(missing_ok=True)
-            self._unlock()
-            self._unlock = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __del__(self) -> None:
         if getattr(self, "_reader", None) is not None:
             assert self._reader is not None
             self._reader.close()
 
-    @property
-    def _lock_path(self) -> Path:
-        assert self.path is not None
-        return self.path.with_name(self.path.name + ".lock")
-
     def _acquire(self) -> None:
-        path = self._lock_path
-        try:
-            unlock = locked(path, wait=0.1)
-        except Held:
-            if not path.exists():
-                raise PermissionError(13, "Permission denied") from None
-            holder = ""
-            with suppress(OSError, ValueError):
-                process = int(path.read_text(encoding="ascii"))
-                holder = f"process {process}" if process != os.getpid() else "another experiment of this session"
+        assert self.path is not None
+        lock = WriterLock(self.path)
+        if not lock.take():
             raise CheckpointError(
-                f"cannot write {self.path}: {holder or 'another process'} is writing it; wait until it has ended, or "
+                f"cannot write {self.path}: {lock.holder('experiment')} is writing it; wait until it has ended, or "
                 "choose another name"
-            ) from None
-        self._unlock = unlock
-        with suppress(OSError):
-            path.write_text(str(os.getpid()), encoding="ascii")
+            )
+        self._lock = lock
 
 
 class RowJournal:

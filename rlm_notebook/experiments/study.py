@@ -13,6 +13,7 @@ from typing import Any
 from ..core.choices import RunMode
 from ..core.keys import digest
 from ..core.limits import Budget, Usage
+from ..core.text import pretty
 from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..output_type import OutputType
@@ -466,8 +467,7 @@ class Study:
             raise NotImplementedError
         current_host().display(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -18,10 +18,9 @@ from ..provider.errors import (
     is_transport,
     not_as_agreed,
     number,
+    refused_error,
     refused_stream,
-    retry_after,
     unreachable,
-    verdict_on,
 )
 from ..provider.rate_limit import RateLimitHeaders
 
@@ -124,15 +123,8 @@ def _words(error: Any) -> str:
 def _told(
     status: int, kind: str, words: str, headers: Mapping[str, str], endpoint: Endpoint, *, midway: bool
 ) -> ModelError:
-    spent = status == 402 or (status in (400, 403) and _NO_CREDIT.search(words) is not None)
-    verdict = verdict_on(402 if spent else status, {kind}, words)
-    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key (name its variable with api_key_env)"
-    wrong = f"{verdict.wrong} while it was writing" if midway else verdict.wrong
-    return endpoint.error(
-        f"{wrong} ({status}: {words})",
-        verdict.advice.format(key=key),
-        status=status,
-        retryable=verdict.retryable,
-        fatal=verdict.fatal,
-        retry_after=retry_after(headers) if verdict.retryable else None,
+    # Anthropic has no code of its own for that.
+    spent = status in (400, 403) and _NO_CREDIT.search(words) is not None
+    return refused_error(
+        status, {"insufficient_quota" if spent else kind}, words, endpoint, headers=headers, midway=midway
     )

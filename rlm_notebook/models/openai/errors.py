@@ -18,10 +18,9 @@ from ..provider.errors import (
     not_as_agreed,
     number,
     proxy_wants_password,
+    refused_error,
     refused_stream,
-    retry_after,
     unreachable,
-    verdict_on,
 )
 from ..provider.http_clients import proxy_for
 from ..provider.rate_limit import RateLimitHeaders
@@ -108,13 +107,4 @@ def _refused(error: APIStatusError, endpoint: Endpoint) -> ModelError:
     status, words = error.status_code, _words(error)
     if status == 407 and (proxy := proxy_for(endpoint.url)) is not None:
         return proxy_wants_password(*proxy, endpoint)
-    verdict = verdict_on(status, {error.code, error.type}, words)
-    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key (name its variable with api_key_env)"
-    return endpoint.error(
-        f"{verdict.wrong} ({status}: {words})",
-        verdict.advice.format(key=key),
-        status=status,
-        retryable=verdict.retryable,
-        fatal=verdict.fatal,
-        retry_after=retry_after(error.response.headers) if verdict.retryable else None,
-    )
+    return refused_error(status, {error.code, error.type}, words, endpoint, headers=error.response.headers)

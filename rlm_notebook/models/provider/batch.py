@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ...exceptions import ModelError
-from .errors import Endpoint, verdict_on
+from .errors import Endpoint, refused_error
 from .http_clients import ClientSettings, client_for
 
 __all__ = ["asked", "field_of", "item_error", "moment"]
@@ -33,16 +33,7 @@ def item_error(status: int, error: Any, endpoint: Endpoint) -> ModelError:
     told = error if isinstance(error, Mapping) else {}
     told = inner if isinstance(inner := told.get("error"), Mapping) else told
     words = str(told.get("message") or error or "no reason given")
-    verdict = verdict_on(status, {told.get("code"), told.get("type")}, words)
-    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key"
-    return endpoint.error(
-        f"{verdict.wrong} ({status}: {words})",
-        verdict.advice.format(key=key),
-        status=status,
-        retryable=verdict.retryable,
-        # Of one request among many: the others may well succeed.
-        fatal=False,
-    )
+    return refused_error(status, {told.get("code"), told.get("type")}, words, endpoint, of_many=True)
 
 
 def field_of(value: Any, name: str) -> Any:

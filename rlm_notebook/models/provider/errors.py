@@ -47,6 +47,7 @@ __all__ = [
     "number",
     "one_line",
     "proxy_wants_password",
+    "refused_error",
     "refused_stream",
     "require_no_error",
     "retry_after",
@@ -253,6 +254,34 @@ def verdict_on(status: int, codes: set[str | None], words: str) -> Verdict:
     if status in _VERDICTS:
         return _VERDICTS[status]
     return _SERVER_FAILED if status >= 500 or status in RETRYABLE else _REFUSED
+
+
+def refused_error(
+    status: int,
+    codes: set[str | None],
+    words: str,
+    endpoint: Endpoint,
+    *,
+    headers: Mapping[str, str] | None = None,
+    midway: bool = False,
+    of_many: bool = False,
+) -> ModelError:
+    """A refusal, by its status, the codes in it, its words and its headers.
+
+    `midway`: it came after the beginning of the reply. `of_many`: of one request of a batch, of which others may well
+    succeed.
+    """
+    verdict = verdict_on(status, codes, words)
+    key = f"the key in {endpoint.key_env}" if endpoint.key_env else "its key (name its variable with api_key_env)"
+    wrong = f"{verdict.wrong} while it was writing" if midway else verdict.wrong
+    return endpoint.error(
+        f"{wrong} ({status}: {words})",
+        verdict.advice.format(key=key),
+        status=status,
+        retryable=verdict.retryable,
+        fatal=verdict.fatal and not of_many,
+        retry_after=retry_after(headers) if verdict.retryable and headers is not None else None,
+    )
 
 
 def failed_midway(
