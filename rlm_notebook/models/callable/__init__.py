@@ -79,8 +79,12 @@ class CallableModel:
         object.__setattr__(self, "_safe", safe)
 
     # What kind of function it is does not change; asking for each call would take longer than the rest of it.
-    @cached_property
+    @property
     def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @cached_property
+    def _capabilities(self) -> Capabilities:
         streams = _is(inspect.isasyncgenfunction, self.function) or self._streaming is not None
         images = self.images or getattr(self.function, "images", False) is True
         return Capabilities(tools=True, stream=streams, images=images, keeps_deadline=True)
