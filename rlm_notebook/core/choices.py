@@ -6,7 +6,18 @@ from typing import Any, Literal, TypeVar
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["MODES", "STORES", "OnFailure", "OnLimit", "Quotes", "RunMode", "Store", "instance", "one_of"]
+__all__ = [
+    "MODES",
+    "STORES",
+    "OnFailure",
+    "OnLimit",
+    "Quotes",
+    "RunMode",
+    "Store",
+    "instance",
+    "one_of",
+    "whole_number",
+]
 
 T = TypeVar("T")
 #: How recorded results are used: reuse them, ignore them, or use nothing else.
@@ -26,6 +37,13 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """The value. Raises `ConfigurationError` if it is not one of those allowed."""
     if value not in allowed:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def whole_number(name: str, value: Any, *, least: int = 1) -> int:
+    """The value. Raises `ConfigurationError` if it is no whole number, or smaller than the least."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least {least}")
     return value
 
 

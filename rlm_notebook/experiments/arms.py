@@ -115,20 +115,11 @@ def _listed(
             arms.append((known, {**same, "max_depth": 1, **({"code": None} if base is not None and base.code else {})}))
         baselines.append(known)
     baselines += [label for label, _ in arms[len(given) :]]
-    return [
-        _arm(
-            label,
-            {factor: _label(value) for factor, value in values.items()},
-            values,
-            base,
-            task,
-            seeds,
-            baseline,
-            at >= len(given),
-            make_engine,
-        )
-        for at, ((label, values), baseline) in enumerate(zip(arms, baselines, strict=True))
-    ]
+    found = []
+    for at, ((label, values), baseline) in enumerate(zip(arms, baselines, strict=True)):
+        levels = {factor: _label(value) for factor, value in values.items()}
+        found.append(_arm(label, levels, values, base, task, seeds, baseline, at >= len(given), make_engine))
+    return found
 
 
 def _is_one_call(values: Mapping[str, Any], base: EngineView | None) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.choices import instance, one_of
+from ..core.choices import instance, one_of, whole_number
 from ..core.keys import digest
 from ..core.limits import Budget
-from ..exceptions import ConfigurationError
 from ..output_type import OutputType
 from ..runtime.recorded_run import RecordedRun
 from .experiment import Experiment, MapEngine
@@ -40,7 +39,7 @@ def experiment_of(
     """The experiment of a task over a table, not started yet. Raises `ConfigurationError` and `CheckpointError`."""
     table = table_of(data)
     if limit is not None:
-        table = table.head(_count("limit", limit, least=0))
+        table = table.head(whole_number("limit", limit, least=0))
     template = RowTemplate(task, table.names, row=row, plain=table.plain)
     wanted = OutputType(output_type) if output_type is not None else None
     trees = one_of("store", store, STORES) == "full"
@@ -74,18 +73,12 @@ def started(
         executor = checked_client(executor)
     experiment.start(
         budget=instance("budget", budget, Budget, "Budget(usd=5)"),
-        concurrency=_count("concurrency", concurrency, least=1),
+        concurrency=whole_number("concurrency", concurrency),
         errors=one_of("errors", errors, ("keep", "raise")),
         mode=mode,
-        pilot=_count("pilot", pilot, least=2) if pilot is not None else None,
+        pilot=whole_number("pilot", pilot, least=2) if pilot is not None else None,
         executor=executor,
     )
     if progress:
         experiment.internals.at_end(progress_of_rows(experiment).close)
     return experiment
-
-
-def _count(name: str, value: Any, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number of at least {least}")
-    return value

@@ -7,9 +7,8 @@ from typing import Any
 
 from ..async_engine import AsyncRecursiveEngine
 from ..concurrency.loop_thread import run_blocking
-from ..core.choices import RunMode, instance
+from ..core.choices import RunMode, instance, whole_number
 from ..core.limits import Budget
-from ..exceptions import ConfigurationError
 from ..runtime.engine_view import engine_held
 from ..runtime.options import EngineOptions
 from .arms import Grid, arms_of
@@ -57,8 +56,7 @@ def study(
     an empty answer. `progress` shows a bar or lines on standard error.
     Raises `ConfigurationError` and `CheckpointError`.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise ConfigurationError(f"seeds={seeds!r}: expected a whole number of at least 1")
+    whole_number("seeds", seeds)
     table = table_of(data)
     if limit is not None:
         table = table.head(limit)

@@ -152,15 +152,24 @@ def default_choice(configured: str = "") -> Choice:
 def forms(servers: Sequence[LocalServer] | None = None) -> list[ModelForm]:
     """All forms; the servers of this machine are asked for their models, unless they are given."""
     found = {server.name: server for server in (local_servers() if servers is None else servers)}
-    hosted = []
+    named = []
     for provider in HOSTED:
         state = missing(provider) or f"ready: {provider.key_env} is set"
         if elsewhere := os.environ.get(provider.url_env):
             state += f"; {provider.url_env} leads to {without_credentials(elsewhere)}"
-        hosted.append(ModelForm(f"{provider.name}:NAME", state, f"{provider.spec}: {price_of(provider.spec)}"))
+        named.append(ModelForm(f"{provider.name}:NAME", state, f"{provider.spec}: {price_of(provider.spec)}"))
+    for provider in (each for each in PROVIDERS.values() if each.local_url):
+        if (server := found.get(provider.name)) is not None:
+            shown = ", ".join(server.models[:_SHOWN_MODELS]) or "no model is loaded"
+            more = f" and {len(server.models) - _SHOWN_MODELS} more" if len(server.models) > _SHOWN_MODELS else ""
+            state = f"answers at {server.url}: {shown}{more}"
+        elif provider.name in KNOWN_SERVERS:
+            state = f"nothing answers at {provider.local_url}"
+        else:
+            state = f"looks at {provider.local_url}, which is not asked"
+        named.append(ModelForm(f"{provider.name}:NAME", state, "free"))
     return [
-        *hosted,
-        *(_server(each.name, each.local_url, found.get(each.name)) for each in PROVIDERS.values() if each.local_url),
+        *named,
         ModelForm("http://HOST:PORT/v1#NAME", "any server that speaks chat completions", ""),
         ModelForm("VARIABLE", "a model, a callable or an engine of the notebook", ""),
         ModelForm("offline", "always there: rule-based, extractive, not a language model", "free"),
@@ -175,15 +184,6 @@ def missing(provider: Provider) -> str:
         package = provider.package if provider.package == "openai" else f"'rlm-notebook[{provider.package}]'"
         steps.append(f"pip install {package}")
     return ", ".join(steps)
-
-
-def _server(name: str, url: str, found: LocalServer | None) -> ModelForm:
-    if found is None:
-        state = f"nothing answers at {url}" if name in KNOWN_SERVERS else f"looks at {url}, which is not asked"
-        return ModelForm(f"{name}:NAME", state, "free")
-    shown = ", ".join(found.models[:_SHOWN_MODELS]) or "no model is loaded"
-    more = f" and {len(found.models) - _SHOWN_MODELS} more" if len(found.models) > _SHOWN_MODELS else ""
-    return ModelForm(f"{name}:NAME", f"answers at {found.url}: {shown}{more}", "free")
 
 
 def price_of(model: str | Model, prices: Prices | None = None) -> str:
