@@ -53,7 +53,7 @@ from .types import Output
 if TYPE_CHECKING:
     from .experiments.experiment import Experiment
 
-__all__ = ["AsyncRecursiveEngine", "engine_held"]
+__all__ = ["AsyncRecursiveEngine"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -543,12 +543,6 @@ class AsyncRecursiveEngine(EngineOptions):
     def key(self, run: NodeSource, node_id: str) -> str:
         """The plan key of a node."""
         return self._recursion.key(run, node_id)
-
-
-def engine_held(value: object) -> AsyncRecursiveEngine | None:
-    """The engine that a value is or, as a `RecursiveEngine`, holds; `None` for any other value."""
-    held = vars(value).get("async_engine", value) if isinstance(value, EngineOptions) else None
-    return held if isinstance(held, AsyncRecursiveEngine) else None
 
 
 def _versioned(journal: Journal) -> VersionedJournal:

@@ -17,8 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fai
 
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
-from ..core.records import Recorded
-from ..core.tree import Cell, Node, NodeState, Phase, Rejection, Round, RunState, ToolUse, Tree, TreeHeader
+from ..core.tree import Cell, Node, NodeState, Phase, Recorded, Rejection, Round, RunState, ToolUse, Tree, TreeHeader
 from ..core.usage import NOTHING, Usage
 
 __all__ = ["Document", "document_of", "json_schema", "recorded_of", "require_acyclic"]

@@ -26,8 +26,7 @@ from ..core.events import (
 )
 from ..core.plan import plan_from_json
 from ..core.recordable import LATEST
-from ..core.records import Recorded
-from ..core.tree import Tree
+from ..core.tree import Recorded, Tree
 from ..core.usage import NOTHING
 from ..exceptions import CheckpointError
 from . import safe_files

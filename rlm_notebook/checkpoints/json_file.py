@@ -54,9 +54,9 @@ from typing import IO
 from pydantic import ValidationError
 
 from ..core.events import Event
-from ..core.records import Recorded, still_useful
+from ..core.records import still_useful
 from ..core.redaction import narrower, store_of
-from ..core.tree import NodeState, Tree
+from ..core.tree import NodeState, Recorded, Tree
 from ..core.usage import NOTHING
 from ..exceptions import CheckpointError, ConfigurationError
 from . import safe_files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.changes import changes_of, version_before
 from ..core.events import Event
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..exceptions import CheckpointError
 
 __all__ = ["MemoryJournal"]

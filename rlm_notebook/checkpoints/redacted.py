@@ -8,8 +8,8 @@ from typing import Protocol, cast
 
 from ..core.choices import Store
 from ..core.events import Event
-from ..core.records import Recorded
 from ..core.redaction import redacted_event, redacted_run
+from ..core.tree import Recorded
 from ..ports.run import Journal, VersionedJournal
 
 __all__ = ["RedactedJournal"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.choices import Store
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..exceptions import ConfigurationError
 from ..host import current_host
 from ..ports.run import Journal

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.choices import Store
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..exceptions import CheckpointError
 from ..ports.run import Journal
 from .file_names import edits_of

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .node import Node
-from .tree import Recorded, Tree
+from .tree import Tree
 
-__all__ = ["NodeIndex", "Recorded", "Records", "still_useful", "transcript_within"]
+__all__ = ["NodeIndex", "Records", "still_useful", "transcript_within"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from ..core.choices import RunMode, instance
 from ..core.limits import NOTHING, Budget, Usage
-from ..core.records import Recorded
 from ..core.text import pretty
+from ..core.tree import Recorded
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError
 from ..host import current_host
 from ..output_type import OutputType, TypeMismatch

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from ..checkpoints.checked_lines import line_with_checksum
 from ..checkpoints.document import document_of, recorded_of
 from ..core.limits import NOTHING, Usage
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from .row_record import RowRecord, RowState
 
 __all__ = ["check_format", "first_line", "head_of", "line_of", "record_of", "row_of", "run_of", "tree_of"]

@@ -31,7 +31,7 @@ from ..concurrency.cancellation import is_being_cancelled, is_failure
 from ..core.choices import RunMode
 from ..core.error_text import error_text
 from ..core.limits import NOTHING, Budget, Usage
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..exceptions import (
     BudgetExceededError,
     CheckpointError,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..core.usage import Usage
 from ..ports.run import Journal
 from .row_record import RowRecord

@@ -37,7 +37,7 @@ from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
 from ..core.keys import digest
 from ..core.limits import NOTHING, Usage
-from ..core.records import Recorded
+from ..core.tree import Recorded
 from ..exceptions import CheckpointError
 from .row_lines import check_format, first_line, head_of, line_of, record_of, row_of, run_of, tree_of
 from .row_record import RowRecord

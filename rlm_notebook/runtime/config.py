@@ -25,7 +25,7 @@ from .options import EngineOptions
 from .scheduler import Slots
 from .team import Team
 
-__all__ = ["Configuration", "EngineOptions", "RunMode", "RunRequest", "instance", "one_of", "priced"]
+__all__ = ["Configuration", "RunRequest", "priced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

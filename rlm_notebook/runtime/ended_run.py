@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.limits import Limits
-from ..core.records import Recorded
-from ..core.tree import Tree
+from ..core.tree import Recorded, Tree
 from ..solver.run import NodeSource
 from .config import RunRequest
 

@@ -26,7 +26,7 @@ from typing import Any
 from rlm_notebook import AsyncRecursiveEngine
 from rlm_notebook.checkpoints.json_file import JsonFile
 from rlm_notebook.core.events import Event
-from rlm_notebook.core.records import Recorded
+from rlm_notebook.core.tree import Recorded
 
 PARTS = 100
 RESUMED = 10_000

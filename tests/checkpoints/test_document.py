@@ -11,7 +11,7 @@ import pytest
 from rlm_notebook import AsyncRecursiveEngine, ModelError, RetryPolicy, ScriptedModel
 from rlm_notebook.checkpoints import document
 from rlm_notebook.checkpoints.document import document_of, json_schema, recorded_of
-from rlm_notebook.core.records import Recorded
+from rlm_notebook.core.tree import Recorded
 from rlm_notebook.models.scripted import Fault
 
 SCHEMA = Path(document.__file__).with_name("schema.json")

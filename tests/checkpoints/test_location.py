@@ -24,8 +24,7 @@ from rlm_notebook.checkpoints.location import (
     slug_of,
 )
 from rlm_notebook.core.events import NodeCreated, RunFinished, RunStarted
-from rlm_notebook.core.records import Recorded
-from rlm_notebook.core.tree import RunState, Tree, TreeHeader
+from rlm_notebook.core.tree import Recorded, RunState, Tree, TreeHeader
 from rlm_notebook.exceptions import CheckpointError, ConfigurationError
 
 

@@ -21,8 +21,7 @@ from rlm_notebook.checkpoints.json_file import JsonFile, load_recorded
 from rlm_notebook.checkpoints.memory import MemoryJournal
 from rlm_notebook.core.events import Event
 from rlm_notebook.core.limits import NOTHING
-from rlm_notebook.core.records import Recorded
-from rlm_notebook.core.tree import Tree
+from rlm_notebook.core.tree import Recorded, Tree
 from tests.checkpoints.reasoning import Call, Thinker, Thought, World, random_thought, stages
 from tests.core.test_tree import random_history
 from tests.support.amounts import few_or_many

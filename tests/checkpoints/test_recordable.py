@@ -31,7 +31,7 @@ from rlm_notebook.core import events
 from rlm_notebook.core.events import Event
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.recordable import DEEPEST, MOST, plain, plain_arguments, plain_usage, recordable
-from rlm_notebook.core.records import Recorded
+from rlm_notebook.core.tree import Recorded
 from rlm_notebook.exceptions import CheckpointError
 from rlm_notebook.ports import Reply, ToolCall
 from rlm_notebook.runtime.event_log import EventLog

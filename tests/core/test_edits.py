@@ -6,8 +6,8 @@ from rlm_notebook.core.edits import with_plan, with_result, with_task, without
 from rlm_notebook.core.keys import result_key
 from rlm_notebook.core.limits import NOTHING, Usage
 from rlm_notebook.core.plan import Execute, plan_from_json
-from rlm_notebook.core.records import Recorded, Records
-from rlm_notebook.core.tree import Node, NodeState, Phase, Tree, unfinished
+from rlm_notebook.core.records import Records
+from rlm_notebook.core.tree import Node, NodeState, Phase, Recorded, Tree, unfinished
 
 SPLIT = {"decision": "RECURSE", "sub_tasks": [{"task": "a"}, {"task": "b", "depends_on": [0]}]}
 ROOT = Node("0", None, "root", state=NodeState.DONE, decision="RECURSE", plan=SPLIT, plan_key="p", result="ab")

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from rlm_notebook.core.choices import STORES
 from rlm_notebook.core.events import NodeCreated, RunStarted, to_json
-from rlm_notebook.core.records import Recorded
 from rlm_notebook.core.redaction import narrower, redacted_event, redacted_run, store_of
-from rlm_notebook.core.tree import Tree
+from rlm_notebook.core.tree import Recorded, Tree
 from tests.core.test_tree import random_history
 
 seeds = st.integers(0, 10_000)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from rlm_notebook import AsyncRecursiveEngine, RLMError, load_run
+from rlm_notebook.core.choices import RunMode
 from rlm_notebook.core.tree import NodeState
 from rlm_notebook.notebook.display.static_tree import bundle_of
-from rlm_notebook.runtime.config import RunMode
 from rlm_notebook.runtime.run_view import RunView
 from tests.support.front_end import FrontEnd, folder_of, without_widgets
 from tests.support.waiting import until

@@ -36,8 +36,7 @@ from rlm_notebook.core.events import (
     Token,
 )
 from rlm_notebook.core.limits import Usage
-from rlm_notebook.core.records import Recorded
-from rlm_notebook.core.tree import Tree
+from rlm_notebook.core.tree import Recorded, Tree
 from rlm_notebook.models.scripted import Fault
 from tests.support.virtual_time import in_virtual_time
 from tests.support.waiting import HANG, until

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...core.records import Recorded
+from ...core.tree import Recorded
 from ...exceptions import ConfigurationError
 from ...models.discovery import local_servers, missing, price_of
 from ...models.env_file import load_env_file

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...checkpoints.json_file import JsonFile
 from ...checkpoints.memory import MemoryJournal
 from ...core.events import Event
-from ...core.records import Recorded
+from ...core.tree import Recorded
 from ...exceptions import CheckpointError
 from ...host.console import say
 

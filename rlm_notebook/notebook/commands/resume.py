@@ -12,8 +12,8 @@ from ...checkpoints.json_file import JsonFile
 from ...checkpoints.selection import recorded_in
 from ...core.changes import requested_task
 from ...core.reads import coarse
-from ...core.records import Recorded
 from ...core.redaction import store_of
+from ...core.tree import Recorded
 from ...exceptions import CheckpointError, ConfigurationError
 from ..cell.answer import Value, answer
 from ..cell.default_model import OFFLINE, chosen_model, recorded_model

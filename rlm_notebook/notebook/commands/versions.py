@@ -10,8 +10,7 @@ from pathlib import Path
 from ...checkpoints.json_file import JsonFile, require_at_rest
 from ...checkpoints.selection import recorded_in
 from ...core.changes import changes_of, described_changes
-from ...core.records import Recorded
-from ...core.tree import NodeState
+from ...core.tree import NodeState, Recorded
 from ...exceptions import CheckpointError, ConfigurationError
 from ...host.console import say
 from ...runtime.run_view import RunView
