@@ -38,7 +38,7 @@ class Prices:
                 tokens_in, tokens_out = (float(part) for part in price)
                 if not (math.isfinite(tokens_in + tokens_out) and tokens_in >= 0 and tokens_out >= 0):
                     raise ValueError
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ConfigurationError(
                     f"prices[{name!r}]={price!r}: expected two numbers, dollars per million tokens in and out"
                 ) from None

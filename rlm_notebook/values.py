@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, 
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import count, islice
+from numbers import Rational
 from pathlib import PurePath
 from types import NoneType, SimpleNamespace
 from typing import Any
@@ -342,6 +343,8 @@ class _Plain:
         if type(value).__module__.partition(".")[0] == "pandas":
             # Times with nanoseconds, which pydantic would truncate, periods, intervals.
             return value.isoformat() if hasattr(value, "isoformat") else spoken_text(value)
+        if isinstance(value, Rational):
+            return str(value)  # pydantic before 2.13 writes no fractions
         if isinstance(value, type) or callable(value):
             raise NoText(f"{value.__name__ if hasattr(value, '__name__') else type(value).__name__}, which is code")
         try:

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import copy
+import copyreg
 import multiprocessing
 import pickle
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,16 @@ class Own(ModelError):
     def __init__(self, code: int, place: str) -> None:
         super().__init__(f"error {code} in {place}", status=code)
         self.place = place
+
+
+@pytest.fixture(autouse=True)
+def _as_pickle_has_it() -> Iterator[None]:
+    """Without the ways of tblib, which Dask registers for all errors of a process in which another test imported it."""
+    theirs = {kind: how for kind, how in copyreg.dispatch_table.items() if how.__module__.startswith("tblib")}
+    for kind in theirs:
+        del copyreg.dispatch_table[kind]
+    yield
+    copyreg.dispatch_table.update(theirs)
 
 
 def there_and_back(value: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> Any:
