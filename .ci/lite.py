@@ -29,6 +29,19 @@ TUTORIALS = ("0[1-7]_*", "10_*")
 TOOLS = ["jupyterlite-core>=0.8,<0.9", "jupyterlite-pyodide-kernel>=0.8,<0.9", "jupyter_server", "ipywidgets", "uv"]
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
 RUNTIME = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "package.json"]
+#: The notebook that lists the tutorials, and what it and each tutorial say about this page.
+START = "start.ipynb"
+START_TEXT = """# Tutorials
+
+Everything runs in this browser; nothing is sent anywhere. Open one (by keyboard: Tab, Enter), choose *Run → Run All
+Cells*, and wait: Python starts in ten seconds to a minute. In a notebook, Ctrl+Shift+C finds every command (*run all*).
+
+"""
+HERE = "{index} · After a reload of this page, run a cell again to work in its tree."
+NO_PROVIDERS = """
+
+**In this page**, models of providers and local servers (`openai:`, `anthropic:`, `ollama:`, addresses) are not
+available: their packages do not run in a browser. Use `offline`, a `ScriptedModel`, or a callable of yours."""
 #: Wheels that PyPI does not have for Pyodide; the package works without them.
 ABSENT = {"regex"}
 #: The kernel has its own, empty one of the first; the second holds nothing for Python.
@@ -48,7 +61,8 @@ def main() -> None:
         _copied(wheel, pyodide / wheel.name)
     packages = {each["name"]: each for each in map(_locked, sorted(pyodide.glob("*.whl")))}
     (pyodide / "pyodide-lock.json").write_text(json.dumps({"info": info, "packages": packages}))
-    _page(sorted(packages))
+    _page()
+    _settings(sorted(packages))
     _run(tools / "bin" / "jupyter-lite", "build", "--contents", "files", "--output-dir", SITE, "--no-sourcemaps",
          *(f"--apps={app}" for app in ("lab", "notebooks", "tree")), cwd=BUILD / "page")  # fmt: skip
     size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
@@ -132,15 +146,44 @@ def _locked(wheel: Path) -> dict[str, Any]:
     }
 
 
-def _page(packages: list[str]) -> None:
-    """The tutorials, and the settings of the page."""
+def _page() -> None:
+    """The tutorials with links from one to the next, the notebook that lists them, and the settings of the page."""
     page = BUILD / "page"
-    for path in (found for each in TUTORIALS for found in sorted((ROOT / "notebooks").glob(f"{each}.ipynb"))):
+    tutorials = [path for each in TUTORIALS for path in sorted((ROOT / "notebooks").glob(f"{each}.ipynb"))]
+    titles = ["".join(_cells(path)[0]["source"]).splitlines()[0].lstrip("# ") for path in tutorials]
+    links = [f"[{title}]({{}}{path.stem}/{path.name})" for title, path in zip(titles, tutorials, strict=True)]
+    _written(page / "files" / START, [START_TEXT + "".join(f"- {link.format('')}\n" for link in links)])
+    for path, following in zip(tutorials, [*links[1:], ""], strict=True):
         # Each in a folder of its own: a cell looks for its run in all files beside its notebook, one request for each.
         folder = page / "files" / path.stem
         runs = path.with_suffix(".rlm")
         shutil.copytree(runs, folder / runs.name, ignore=shutil.ignore_patterns("*.lock", "*.jsonl"))
-        shutil.copy(path, folder)
+        index = f"[All tutorials](../{START})"
+        onwards = f"Next tutorial: {following.format('../')} · {index}" if following else index
+        first, *others = _cells(path)
+        warned = NO_PROVIDERS if "openai:" in path.read_text(encoding="utf-8") else ""
+        _written(folder / path.name, [first, HERE.format(index=index), *others, onwards + warned])
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return cells
+
+
+def _written(path: Path, cells: list[dict[str, Any] | str]) -> None:
+    """A notebook of such cells; a text is one of Markdown."""
+    text = {"cell_type": "markdown", "metadata": {}}
+    made = [
+        {**text, "id": f"browser-{index}", "source": cell} if isinstance(cell, str) else cell
+        for index, cell in enumerate(cells)
+    ]
+    kernel = {"kernelspec": {"name": "python", "display_name": "Python (Pyodide)", "language": "python"}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def _settings(packages: list[str]) -> None:
+    page = BUILD / "page"
     kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {"packages": packages}}
     settings = {
         "appName": "rlm_notebook in the browser",

@@ -42,8 +42,10 @@ _RUNNING = "#2f7de1"
 #: Inline styles: an untrusted notebook drops style sheets, but mostly not these.
 _INDENTED = ' style="margin-left:1.1em"'
 _INDENTED_LEAF = ' style="margin-left:2.2em"'
+#: Its two messages: that it is not found, and, where nobody looks for it (JupyterLite, reloaded), that it is loading.
 _HIDE_DEAD_WIDGET = (
-    "<style>.jp-OutputArea:has(.rlm-static) .jupyter-widgets:not(:has(*)){display:none}"
+    "<style>.jp-OutputArea:has(.rlm-static) :is(.jupyter-widgets,.jp-OutputArea-output:not([data-mime-type]))"
+    ":not(:has(*)){display:none}"
     ".rlm-static summary{cursor:default}</style>"
 )
 
