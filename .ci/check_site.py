@@ -1,13 +1,16 @@
 """Looks at the built site in Chromium: `python .ci/check_site.py FOLDER [PAGE...]`.
 
-Every page in light, dark and at 400 px: nothing is wider than the window, no error is logged, and nothing is requested
-from elsewhere. On ten pages, or on those that are named, no rule of axe is broken either. A page is loaded once, and
-its look is changed in place. Needs the extra `browser` and `js/node_modules` (axe).
+Every page in light, dark and at 400 px: nothing is wider than the window, no error is logged, nothing is requested
+from elsewhere, and no path of the machine that built it is shown. On ten pages, or on those that are named, no rule of
+axe is broken either. A page is loaded once, and its look is changed in place. Needs the extra `browser` and
+`js/node_modules` (axe).
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +46,8 @@ BROKEN = "async () => (await axe.run()).violations.map(rule => `${rule.id}: ${ru
 LOOK = "scheme => document.body.setAttribute('data-md-color-scheme', scheme)"
 #: Else a page is judged between two looks.
 AT_ONCE = "*, *::before, *::after { transition: none !important; animation: none !important }"
+#: Of temporary files and of this checkout.
+PATHS = re.compile(f"{re.escape(tempfile.gettempdir())}/tmp\\w+|{re.escape(str(ROOT))}")
 WIDER = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -83,6 +88,7 @@ def _faults(browser: Any, base: str, pages: list[str], audited: set[str]) -> Ite
     for page in pages:
         tab.goto(base + page)
         tab.add_style_tag(content=AT_ONCE)
+        said += {f"names {path}" for path in PATHS.findall(tab.inner_text("body"))}
         if page in audited:
             tab.add_script_tag(path=str(ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"))
         for media, scheme, width in LOOKS:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ GUIDE = ROOT / "rlm_notebook" / "demo" / "guide.md"
 LITE = ROOT / "build" / "lite" / "site"
 LITE_FOLDER = "lite"
 PLACE = "<!--output-{}-->"
+_CODE = re.compile(r"`[^`]+`")
 _outputs: dict[str, list[str]] = {}
 
 
@@ -46,11 +48,21 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    # What a searcher wants is first in the guide, then in a tutorial, then in the reference.
+    page.meta["search"] = {"boost": {"reference": 0.5, "tutorials": 0.7}.get(page.file.src_uri.split("/")[0], 2)}
     if page.file.src_uri == "guide/ideas.md":  # in the repository, a link to the guide; here, the guide
         return GUIDE.read_text(encoding="utf-8")
     # In the repository a diagram; here the same as a picture, so that no script comes from a network.
     markdown = re.sub(r"```mermaid\n.*?```", "![The flow of a run](images/flow.svg)", markdown, flags=re.S)
-    return re.sub(r"^\[\[generated: (\w+)\]\]$", lambda found: "\n".join(_GENERATED[found[1]]()), markdown, flags=re.M)
+    markdown = re.sub(
+        r"^\[\[generated: (\w+)\]\]$", lambda found: "\n".join(_GENERATED[found[1]]()), markdown, flags=re.M
+    )
+    # GitHub needs the backslash before a bar within code in a table; here it would be shown.
+    return re.sub(r"^\|.*$", _without_backslashes, markdown, flags=re.M)
+
+
+def _without_backslashes(row: re.Match[str]) -> str:
+    return _CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0])
 
 
 def on_post_build(config: Any) -> None:
@@ -61,7 +73,8 @@ def on_post_build(config: Any) -> None:
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
     for index, shown in enumerate(_outputs.get(page.file.src_uri, [])):
         content = content.replace(PLACE.format(index), shown)
-    return content
+    # The name of an option does not break; a narrow table scrolls instead.
+    return re.sub(r"<code>([^<]{1,24})</code>", r'<code class="short">\1</code>', content)
 
 
 def _executed(config: Any) -> Iterator[Path]:
@@ -77,7 +90,11 @@ def _executed(config: Any) -> Iterator[Path]:
             environment = {**os.environ, "RLM_MODE": "replay"}
             client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}, allow_errors=True)
             client.execute(env=environment)
-            nbformat.write(notebook, made)
+            # No reader has the paths of this machine: those of the notebooks become relative, ours as in a clone.
+            text = nbformat.writes(notebook)
+            for place in {folder, os.path.realpath(folder), str(ROOT)}:
+                text = text.replace(f"{place}/", "")
+            made.write_text(text, encoding="utf-8")
             yield made
 
 
@@ -114,12 +131,12 @@ def _shown(output: dict[str, Any]) -> str:
     if "text/html" in data:
         # An empty heading, as pandas makes them, is none.
         shown = re.sub(r"<th\b[^>]*></th>", "<td></td>", "".join(data["text/html"]))
-        return f'<div class="notebook-output">{shown}</div>'
+        return f'<div class="notebook-output" data-search-exclude>{shown}</div>'
     if "text/markdown" in data:
         shown = markdown.markdown("".join(data["text/markdown"]), extensions=["tables"])
-        return f'<div class="notebook-output">{shown}</div>'
+        return f'<div class="notebook-output" data-search-exclude>{shown}</div>'
     text = "".join(output.get("text", data.get("text/plain", ""))) or f"{output.get('ename')}: {output.get('evalue')}"
-    return f'<pre class="notebook-output" tabindex="0">{html.escape(text)}</pre>'
+    return f'<pre class="notebook-output" tabindex="0" data-search-exclude>{html.escape(text)}</pre>'
 
 
 def _options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -165,12 +182,23 @@ def _try_it() -> Iterator[str]:
     if not LITE.is_dir():
         yield "*This copy of the site was built without it: see [below](#build-it).*"
         return
-    for path in sorted((LITE / "files").glob("*/*.ipynb")):
-        place = f"{LITE_FOLDER}/notebooks/index.html?path={path.parent.name}/{path.name}"
-        yield f'- <a href="{place}" target="_blank">{html.escape(_title(path))}</a>'
+    start = LITE / "files" / "start.ipynb"
+    for path in [start, *sorted((LITE / "files").glob("*/*.ipynb"))]:
+        place = f"{LITE_FOLDER}/notebooks/index.html?path={path.relative_to(LITE / 'files').as_posix()}"
+        title = "Start: all tutorials" if path == start else _title(path)
+        yield f'- <a href="{place}" target="_blank">{html.escape(title)}</a>'
+
+
+def _clone() -> Iterator[str]:
+    """How to get the repository, if this checkout knows where it came from."""
+    asked = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True)
+    address = re.sub(r"(?<=//)[^/@]*@", "", asked.stdout.strip())
+    if re.match(r"https://|ssh://|git@", address):
+        yield f"```bash\ngit clone {address} rlm-notebook\ncd rlm-notebook\n```\n"
 
 
 _GENERATED = {
+    "clone": _clone,
     "cell_options": _cell_options,
     "terminal": _terminal,
     "line_commands": _line_commands,
