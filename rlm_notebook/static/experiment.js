@@ -1,4 +1,4 @@
-/* rlm_notebook widget, experiment, sources sha256:86dbf3ee2d07cf8bd6766b22319c61371aa364505920ec2873288cc67976b6ae */
+/* rlm_notebook widget, experiment, sources sha256:992ada1a2304254a6909c47bf07d46544c5bbb7419aed361c687e047dcdf8147 */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller

@@ -75,6 +75,10 @@ def test_ten_thousand_rows_live(lab: Any, open_notebook: Any, theme: str) -> Non
         tab.wait_for_selector('.rn:not(.rx) [data-node-id="0.1"]')
         assert "Hotel of trip 17" in tab.locator('.rn:not(.rx) [data-node-id="0.1"]').inner_text()
         assert tab.locator('.rx[data-status="running"]').count() == 1
+        tab.wait_for_function(
+            "() => { const tree = document.querySelector('.rn:not(.rx)').getBoundingClientRect();"
+            " return tree.bottom < innerHeight || tree.top < innerHeight / 2; }"
+        )
         tab.get_by_label("Filter the rows").fill("")
         page.shoot(f"rows live {theme.lower()}")
         assert violations(page) == []

@@ -97,7 +97,8 @@ def test_an_edit_changes_the_answer_below_and_undo_brings_it_back(lab: Any, open
     page.tab.locator(".rn [role=row]", has_text="Size it").first.click()
     page.tab.locator(".rn-before summary").click()
     page.tab.locator(".rn-before").get_by_text("92 GWh").wait_for()
-    page.tab.locator(".rn-chips").get_by_text("reused").wait_for()
+    page.tab.locator(".rn-chips").get_by_text("edited").wait_for()
+    page.tab.locator(".rn-footer").get_by_text("edited").wait_for()
     page.shoot(f"{host} before the edit")
     page.save()
     static = nbformat.read(path, as_version=4).cells[1].outputs[1].data["text/plain"]
@@ -105,6 +106,10 @@ def test_an_edit_changes_the_answer_below_and_undo_brings_it_back(lab: Any, open
     # After a restart, the cell gives it without a call; then Undo, and a restart again.
     restarted(page)
     assert said(page) == f"found: {EDITED} 0 calls"
+    press(page, "Undo")
+    below(page).get_by_text(FIRST).wait_for()
+    press(page, "Redo")
+    below(page).get_by_text(EDITED).wait_for()
     press(page, "Undo")
     below(page).get_by_text(FIRST).wait_for()
     assert "edited" not in page.tab.locator(".rn-header").inner_text()

@@ -2,7 +2,7 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 /** Where the focus goes when the element that had it is gone. */
-const FALLBACKS = ['.rn-rows [tabindex="0"]', ".rn-header [aria-expanded]"];
+const FALLBACKS = ['.rn-rows [tabindex="0"]', ".rn-commands button"];
 
 function isFocusInside(element: HTMLElement): boolean {
   const { activeElement } = element.getRootNode() as Document | ShadowRoot;
