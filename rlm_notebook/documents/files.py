@@ -117,14 +117,10 @@ def _opened(file: FileAt) -> int:
 
 
 def _too_large(size: int, most: int) -> Unreadable:
+    given, allowed = (f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count:,} bytes" for count in (size, most))
     return Unreadable(
-        f"it has {_megabytes(size)}; at most {_megabytes(most)} of a file are read: give a part of it, or "
-        f"Source(..., max_bytes={size:_})"
+        f"it has {given}; at most {allowed} of a file are read: give a part of it, or Source(..., max_bytes={size:_})"
     )
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count:,} bytes"
 
 
 def walk(root: Path, depth: int | None = None) -> Iterator[Found]:

@@ -40,8 +40,11 @@ def _of_folder(source: Source, root: Path, pattern: str, kind: str) -> Selection
     left_out: list[tuple[str, str]] = []
     depth = None if not pattern or "**" in pattern else pattern.count("/") + 1
     size = 0
+    include, exclude = source.include or (), source.exclude or ()
     for found in walk(root, depth):
-        if not _is_wanted(source, found.path, pattern):
+        in_glob = not pattern or matches(found.path, pattern, anywhere=False)
+        is_included = not include or any(matches(found.path, each) for each in include)
+        if not (in_glob and is_included) or any(matches(found.path, each) for each in exclude):
             continue
         try:
             if found.is_link:
@@ -60,15 +63,6 @@ def _of_folder(source: Source, root: Path, pattern: str, kind: str) -> Selection
         first = f"; left out: {left_out[0][0]} ({left_out[0][1]})" if left_out else ""
         raise Unreadable(f"it holds no file that can be read{first}")
     return Selection(kind, documents, left_out)
-
-
-def _is_wanted(source: Source, path: str, pattern: str) -> bool:
-    if pattern and not matches(path, pattern, anywhere=False):
-        return False
-    include, exclude = source.include or (), source.exclude or ()
-    return (not include or any(matches(path, each) for each in include)) and not any(
-        matches(path, each) for each in exclude
-    )
 
 
 def _document(source: Source, file: FileAt, label: str) -> Document:

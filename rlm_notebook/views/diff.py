@@ -129,18 +129,18 @@ def _matching(old: Tree, new: Tree) -> list[tuple[Node, Node]]:
 
 
 def _changed(old: Node, new: Node) -> tuple[str, ...]:
+    # The planner's thoughts may differ.
+    plans = [
+        (each.plan.get("decision"), each.plan.get("sub_tasks")) if each.plan is not None else None
+        for each in (old, new)
+    ]
     same = {
         "task": old.task == new.task,
-        "plan": _split(old) == _split(new),
+        "plan": plans[0] == plans[1],
         "state": old.state is new.state,
         "result": old.result == new.result,
     }
     return tuple(name for name, equal in same.items() if not equal)
-
-
-def _split(node: Node) -> object:
-    """The part of a plan that is compared: the planner's thoughts may differ."""
-    return (node.plan.get("decision"), node.plan.get("sub_tasks")) if node.plan is not None else None
 
 
 def _titled(node: Node) -> str:
