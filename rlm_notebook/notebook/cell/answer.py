@@ -73,8 +73,10 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     run = start(session, options, task, journal)
     view = options.view or session.defaults.view or session.host.best_view
     value = CellValue(session, options, run)
+    # The file has another name where another cell has the one that was given.
+    name = Path(run.checkpoint).stem if options.name and run.checkpoint else options.name
     try:
-        with show(run, view, title=_name_of(run, options)) as value.tree:
+        with show(run, view, title=name or "") as value.tree:
             widget = value.tree.view if value.tree is not None else None
             work = approved(run, widget) if options.approve or run.internals.guarded else run
             output = await _attended(session, run, work)
@@ -90,11 +92,6 @@ async def _output(session: Session, options: CellOptions, task: str, journal: Jo
     if options.type:
         session.tables.show(type_named(options.type, session.variables))
     return output
-
-
-def _name_of(run: RunView, options: CellOptions) -> str:
-    """The name in the title: that of the run's file, where another cell has the one that was given."""
-    return Path(run.checkpoint).stem if options.name and run.checkpoint else options.name or ""
 
 
 async def _plan(session: Session, options: CellOptions, task: str, journal: Journal | None) -> Plan:

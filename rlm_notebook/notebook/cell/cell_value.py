@@ -93,25 +93,31 @@ class CellValue:
         task.add_done_callback(self._waiting.discard)
 
     async def _follow(self, run: RunView) -> None:
+        output, problem = None, ""
         try:
-            await self._settled(run)
+            output = await run
+        except asyncio.CancelledError:
+            problem = "it was cancelled"
         except Exception as error:
-            # A view never fails a run.
-            log.warning("the answer below the tree cannot be updated: %s", described(error), exc_info=True)
-
-    async def _settled(self, run: RunView) -> None:
-        output, problem = await _outcome(run)
+            problem = printable(without_keys(error_text(error)))
         if not self._ended or run.internals.successor is not None:
             # The cell itself returns the answer, or a later continuation gives another one.
             return
-        if output is None:
-            self._show_failure(problem)
-            return
-        output.format = self._options.format or output.format
-        self._replace_in_variables(output)
-        self._show_answer()
-        if self._options.type:
-            self._session.tables.show(type_named(self._options.type, self._session.variables))
+        try:
+            if output is None:
+                self._show_failure(problem)
+                return
+            output.format = self._options.format or output.format
+            self._replace_in_variables(output)
+            if self._error_below:
+                self._replace_error()
+            elif self._display is not None:
+                self._display.update(self.value)
+            if self._options.type:
+                self._session.tables.show(type_named(self._options.type, self._session.variables))
+        except Exception as error:
+            # A view never fails a run.
+            log.warning("the answer below the tree cannot be updated: %s", described(error), exc_info=True)
 
     def _replace_in_variables(self, value: Any) -> None:
         """Variables that hold the value before this one hold it now, and those that would, had the cell not failed."""
@@ -129,12 +135,6 @@ class CellValue:
             if names.get(name) is before:
                 names[name] = value
                 setattr(self._shell.displayhook, name, value)
-
-    def _show_answer(self) -> None:
-        if self._error_below:
-            self._replace_error()
-        elif self._display is not None:
-            self._display.update(self.value)
 
     def _show_failure(self, problem: str) -> None:
         kept = [name for name in (self._options.out, f"Out[{self._count}]") if name and self.value is not None]
@@ -157,13 +157,3 @@ class CellValue:
                 self.tree.show_again()
             self.show(instead)
         self._error_below = False
-
-
-async def _outcome(run: RunView) -> tuple[Output | None, str]:
-    """The answer of a run once it has ended, or why there is none."""
-    try:
-        return await run, ""
-    except asyncio.CancelledError:
-        return None, "it was cancelled"
-    except Exception as error:
-        return None, printable(without_keys(error_text(error)))

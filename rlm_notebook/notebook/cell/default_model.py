@@ -46,7 +46,11 @@ def chosen_model(option: str | None, configured: str, variables: Mapping[str, An
                 raise ConfigurationError(f"{source} {name}: this variable is None; give it a model or a callable")
             held = variables[name]
             if isinstance(held, str) and ":" not in held:
-                _require_model(held, f"{source} {name}")
+                try:
+                    resolve_model(held)
+                except ConfigurationError as error:
+                    problem = f"{source} {name}: this variable holds a text that names no model: {error}"
+                    raise ConfigurationError(problem) from None
             return held
         if name.isidentifier() and name != OFFLINE:
             close = difflib.get_close_matches(name, [OFFLINE, *user_names(variables)], n=1)
@@ -55,13 +59,6 @@ def chosen_model(option: str | None, configured: str, variables: Mapping[str, An
             raise ConfigurationError(f"{source} {name}: no variable of this notebook and no model; {hint}")
         return name
     return None
-
-
-def _require_model(spec: str, named: str) -> None:
-    try:
-        resolve_model(spec)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{named}: this variable holds a text that names no model: {error}") from None
 
 
 def recorded_model(recorded: Recorded | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from ...core.cost_estimate import Estimate
 from ...core.events import Event, Planned, RunFinished
 from ...core.plan import Execute, Plan, plan_from_json
 from ...exceptions import ConfigurationError
@@ -56,15 +55,11 @@ def summary(run: RunView, plan: Plan) -> str:
     same_request = recorded is not None and recorded.request_key == run.internals.request_key
     if same_request and recorded is not None and recorded.status == "done" and not run.calls:
         return f"rlm dry run: the whole run is recorded in {run.checkpoint}; without --dry-run, no model is called"
+    # The planner's answer is not the result where an output type is set, or another agent answers.
+    executed = isinstance(plan, Execute) and run.status != "done"
+    estimate = run.internals.estimate_of_plan(ROOT, Execute() if executed else plan)
     used = run.tree[ROOT].usage
     cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
     usage = f"{run.calls} {'call' if run.calls == 1 else 'calls'}, {used.total_tokens:,} tokens, {cost}"
     saved = f"saved in {run.checkpoint}: without --dry-run, the cell reuses it" if run.checkpoint else "not saved"
-    return f"rlm dry run: the plan took {usage}; it is {saved}\n{_estimate(run, plan)}"
-
-
-def _estimate(run: RunView, plan: Plan) -> Estimate:
-    if isinstance(plan, Execute) and run.status != "done":
-        # The planner's answer is not the result: an output type is set, or another agent answers.
-        plan = Execute()
-    return run.internals.estimate_of_plan(ROOT, plan)
+    return f"rlm dry run: the plan took {usage}; it is {saved}\n{estimate}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from traceback import walk_tb
 from typing import Any
 
 from ...exceptions import RLMError
@@ -21,8 +21,10 @@ def place_of(error: BaseException, shell: Any = None) -> str:
     for cause in _causes(error):
         if isinstance(cause, RLMError):
             continue
-        for path, line in reversed(list(_lines(cause.__traceback__))):
-            if _is_users(path):
+        for frame, line in reversed(list(walk_tb(cause.__traceback__))):
+            path = frame.f_code.co_filename
+            # Neither of this package nor installed; `<frozen ...>` and `<string>` are of neither, and not the user's.
+            if path.startswith("<ipython-input") or not path.startswith(("<", _PACKAGE, *_INSTALLED)):
                 naming = getattr(getattr(shell, "compile", None), "format_code_name", None)
                 known = naming(path) if naming is not None else None
                 name = f"cell {known[1]}" if known else "a cell" if path.startswith("<") else path
@@ -41,16 +43,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield found
         behind = (*getattr(found, "causes", ()), found.__cause__, found.__context__)
         waiting.extend(each for each in behind if isinstance(each, BaseException))
-
-
-def _lines(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-        traceback = traceback.tb_next
-
-
-def _is_users(path: str) -> bool:
-    """Whether the file is neither of this package nor installed; `<frozen ...>` and `<string>` belong to neither."""
-    if path.startswith("<"):
-        return path.startswith("<ipython-input")
-    return not path.startswith((_PACKAGE, *_INSTALLED))

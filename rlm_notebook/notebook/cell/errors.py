@@ -32,20 +32,16 @@ ShownUsageError.__name__ = ShownUsageError.__qualname__ = "UsageError"
 
 def interruption(run: RunView, word: str) -> RunInterrupted:
     """The error of a run that was stopped: what is saved, and how to continue. `word`: "Interrupted" or "Cancelled"."""
-    done = sum(node.state is NodeState.DONE for node in run.tree)
-    where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only (_rlm.partial())"
-    saved = f"{done} of {len(run.tree)} nodes are {where}{_also_saved(run)}"
-    return RunInterrupted(f"{word}: {saved}; run the cell again to continue")
-
-
-def _also_saved(run: RunView) -> str:
-    """The paid results of unfinished nodes, which are reused too."""
     unfinished = [node for node in run.tree if node.state is not NodeState.DONE]
+    # The paid results of unfinished nodes are reused, too.
     planned = sum(node.plan is not None and not node.limited for node in unfinished)
     looped = sum(any(use.ended is not None for use in node.tool_calls) for node in unfinished if node.rounds)
-    plans = f"the plan{'s' if planned > 1 else ''} of {planned} more" if planned else ""
-    rounds = f"what the tools of {looped} returned" if looped else ""
-    return "".join(f", and {part}" for part in (plans, rounds) if part)
+    plans = f", and the plan{'s' if planned > 1 else ''} of {planned} more" if planned else ""
+    rounds = f", and what the tools of {looped} returned" if looped else ""
+    done = len(run.tree) - len(unfinished)
+    where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only (_rlm.partial())"
+    saved = f"{done} of {len(run.tree)} nodes are {where}{plans}{rounds}"
+    return RunInterrupted(f"{word}: {saved}; run the cell again to continue")
 
 
 def in_one_line(error: Exception, shell: Any = None) -> Exception:

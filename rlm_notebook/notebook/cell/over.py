@@ -18,7 +18,6 @@ from ...experiments.progress import progress_of_rows, time_left
 from ...experiments.recording import store_for
 from ...experiments.row_adoption import recorded_model
 from ...experiments.tables import table_of
-from ...runtime.engine_view import EngineView
 from ..display.show_rows import show_rows
 from ..kernel.comm_pump import pumped_comms
 from ..kernel.event_loop import heartbeat, interruptible
@@ -50,7 +49,19 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
     engine, budget = engine_for_rows(session, options, lambda: _recorded_model(options, task))
     if options.mode != "replay":
         await engine.open_servers()
-    experiment = _started(session, options, engine, task, data, row, budget)
+    experiment: Experiment = engine.map(
+        task,
+        data,
+        **_file(options),
+        output_type=type_named(options.type, session.variables) if options.type else None,
+        budget=budget,
+        concurrency=options.max_concurrency or 64,
+        limit=options.limit,
+        pilot=options.pilot,
+        mode=cast(Any, options.mode),
+        store=cast(Any, options.store or "full"),
+        row=row,
+    )
     if options.out:
         session.variables[options.out] = experiment
     view = options.view or session.defaults.view or session.host.best_view
@@ -65,31 +76,6 @@ async def mapped(session: Session, options: CellOptions, cell: str) -> Experimen
     raise RunInterrupted(
         f"Interrupted: {summary.done} of {summary.rows} rows are {where}; run the cell again to continue"
     )
-
-
-def _started(
-    session: Session,
-    options: CellOptions,
-    engine: EngineView,
-    task: str,
-    data: Any,
-    row: str,
-    budget: Any,
-) -> Experiment:
-    experiment: Experiment = engine.map(
-        task,
-        data,
-        **_file(options),
-        output_type=type_named(options.type, session.variables) if options.type else None,
-        budget=budget,
-        concurrency=options.max_concurrency or 64,
-        limit=options.limit,
-        pilot=options.pilot,
-        mode=cast(Any, options.mode),
-        store=cast(Any, options.store or "full"),
-        row=row,
-    )
-    return experiment
 
 
 def _file(options: CellOptions) -> dict[str, Any]:

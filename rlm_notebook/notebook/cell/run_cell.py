@@ -17,6 +17,12 @@ from .transformer import interpolated
 __all__ = ["run_cell"]
 
 TITLE_CHARACTERS = 200
+#: Characters that variables add to a task, beyond which the cell says that `-c` may be meant.
+MOST_INSERTED = 100_000
+_LONG_TASK = (
+    "rlm: with its variables the task has {:,} characters, and prompts repeat it; -c NAME in place of {{{{NAME}}}} "
+    "offers a long value by reference"
+)
 
 
 async def run_cell(session: Session, line: str, cell: str) -> Value | None:
@@ -29,10 +35,14 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
                 from .over import mapped
 
                 return await mapped(session, options, cell)
-            task = _task(session, options, cell)
+            task = (cell if options.raw else interpolated(cell, session.variables)).strip("\n")
+            if not task.strip():
+                raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
             if len(task) > len(cell) + MOST_INSERTED and options.view != "none":
                 say(_LONG_TASK.format(len(task)))
-            return await answer(session, replace(options, title=_first_line(cell)), task)
+            # The first line with text, before variables are inserted, is the title of the run.
+            title = next((line.strip() for line in cell.splitlines() if line.strip()), "")[:TITLE_CHARACTERS]
+            return await answer(session, replace(options, title=title), task)
         say(options)
         return None
     except (RLMError, UsageError) as error:
@@ -40,23 +50,3 @@ async def run_cell(session: Session, line: str, cell: str) -> Value | None:
             raise
         failure = error
     raise in_one_line(failure, session.shell)
-
-
-def _task(session: Session, options: CellOptions, cell: str) -> str:
-    task = cell if options.raw else interpolated(cell, session.variables)
-    if not task.strip():
-        raise ConfigurationError("the cell is empty: write the task below the %%rlm line")
-    return task.strip("\n")
-
-
-#: Characters that variables add to a task, beyond which the cell says that `-c` may be meant.
-MOST_INSERTED = 100_000
-_LONG_TASK = (
-    "rlm: with its variables the task has {:,} characters, and prompts repeat it; -c NAME in place of {{{{NAME}}}} "
-    "offers a long value by reference"
-)
-
-
-def _first_line(cell: str) -> str:
-    """The title of the run: the first line with text, before variables are inserted."""
-    return next((line.strip() for line in cell.splitlines() if line.strip()), "")[:TITLE_CHARACTERS]

@@ -129,7 +129,9 @@ def _mode(options: CellOptions) -> str:
 def _request_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
     """The parts of the request beside the task."""
     names = session.variables
-    paths = [name for name in options.context if _is_path(name, names)]
+    # What is no variable may be a file, a folder or a glob.
+    others = [name for name in options.context if name not in names and not name.isidentifier()]
+    paths = [name for name in others if has_pattern(name) or Path(name).expanduser().exists()]
     given = {name: variable(name, "--context", names) for name in options.context if name not in paths}
     variables = {**given, **named_sources([*paths, *options.source], given)}
     return {
@@ -137,13 +139,6 @@ def _request_arguments(session: Session, options: CellOptions) -> dict[str, Any]
         "variables": SharedMemory(variables, replaying=_mode(options) == "replay"),
         "output_type": type_named(options.type, names) if options.type else None,
     }
-
-
-def _is_path(name: str, variables: Mapping[str, Any]) -> bool:
-    """Whether `--context` names a file, a folder or a glob instead of a variable."""
-    if name in variables or name.isidentifier():
-        return False
-    return has_pattern(name) or Path(name).expanduser().exists()
 
 
 # -- its file ------------------------------------------------------------------------------------------------------
@@ -190,8 +185,27 @@ def _require_at_rest(session: Session, journal: Journal | None) -> None:
 
 
 def _engine(session: Session, options: CellOptions, llm: Any) -> EngineView:
-    given = _engine_arguments(session, options)
-    _require_planner(options, given, llm)
+    names = session.variables
+    # Each option of a cell under the name of an engine's option is that option.
+    shared = {each.name for each in fields(EngineOptions)} & {each.name for each in fields(CellOptions)}
+    on_line = {
+        **{name: getattr(options, name) for name in shared},
+        "agents": variable(options.agents, "--agents", names) if options.agents else None,
+        "tools": [tool_named(name, names) for name in options.tools] or None,
+        "budget": _budget(session, options),
+        "code": None,
+        "approve": {"all": True, "root": "root", None: None}[options.approve],
+    }
+    if options.code is not None or options.code_sandbox is not None:
+        kind, when = options.code_sandbox or "monty", options.code or "planner"
+        on_line["code"] = CodeSandbox(kind=cast(Any, kind), when=cast(Any, when))
+    given = {name: value for name, value in on_line.items() if value is not None}
+    agents, router = given.get("agents"), getattr(llm, "router_model", "planner")
+    if isinstance(agents, Mapping) and agents and router not in agents:
+        raise ConfigurationError(
+            f"-a {options.agents}: {router!r} is not among the agents ({', '.join(map(str, agents))}), and it is the "
+            f'one that plans; add it to them: {options.agents}[{router!r}] = "openai:gpt-5-mini", or another model'
+        )
     if (engine := engine_held(llm)) is not None:
         default = {"budget": _default_budget(session)} if engine.budget is None else {}
         # Those of the engine come before those of the notebook.
@@ -205,39 +219,6 @@ def _engine(session: Session, options: CellOptions, llm: Any) -> EngineView:
         "prices": dict(session.defaults.prices) or None,
     }
     return session.make_engine(llm, **{**defaults, **given})
-
-
-def _engine_arguments(session: Session, options: CellOptions) -> dict[str, Any]:
-    """The engine arguments that the line sets."""
-    names = session.variables
-    # Each option of a cell under the name of an engine's option is that option.
-    shared = {each.name for each in fields(EngineOptions)} & {each.name for each in fields(CellOptions)}
-    given = {
-        **{name: getattr(options, name) for name in shared},
-        "agents": variable(options.agents, "--agents", names) if options.agents else None,
-        "tools": [tool_named(name, names) for name in options.tools] or None,
-        "budget": _budget(session, options),
-        "code": _code(options),
-        "approve": {"all": True, "root": "root", None: None}[options.approve],
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _code(options: CellOptions) -> CodeSandbox | None:
-    if options.code is None and options.code_sandbox is None:
-        return None
-    kind, when = options.code_sandbox or "monty", options.code or "planner"
-    return CodeSandbox(kind=cast(Any, kind), when=cast(Any, when))
-
-
-def _require_planner(options: CellOptions, given: dict[str, Any], llm: Any) -> None:
-    """Raises `ConfigurationError` for agents of which none plans, in the words of a cell."""
-    agents, router = given.get("agents"), getattr(llm, "router_model", "planner")
-    if isinstance(agents, Mapping) and agents and router not in agents:
-        raise ConfigurationError(
-            f"-a {options.agents}: {router!r} is not among the agents ({', '.join(map(str, agents))}), and it is the "
-            f'one that plans; add it to them: {options.agents}[{router!r}] = "openai:gpt-5-mini", or another model'
-        )
 
 
 def _default_budget(session: Session) -> Budget:
@@ -305,11 +286,7 @@ def _of_this_session(session: Session, journal: Journal | None, name: str) -> An
         used = options.llm
         if not isinstance(used, UnavailableModel) and _name_of_model(used) == name:
             return used
-    return _model_called(name, session.variables)
-
-
-def _model_called(name: str, variables: Mapping[str, Any]) -> Any:
-    """The model of this name that a variable holds; `None` if there is none, or if several differ."""
+    variables = session.variables
     found = [variables[each] for each in user_names(variables) if _name_of_model(variables[each]) == name]
     return found[0] if found and all(each is found[0] for each in found) else None
 

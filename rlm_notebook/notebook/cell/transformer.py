@@ -39,7 +39,10 @@ def await_rlm(lines: list[str]) -> list[str]:
     if arguments.rstrip().endswith(_EMPTY_BODY):
         # IPython refuses an empty body before the magic can report it with its own message.
         arguments = arguments.rstrip().removesuffix(_EMPTY_BODY) + ", '\\n')\n"
-    return [(_AWAITED if _can_await() and not _inside_a_cell() else _PLAIN) + arguments, *lines[1:]]
+    shell = get_ipython()
+    # After `%autoawait False` or `%autoawait trio`, the shell does not await cells on asyncio.
+    awaits = shell is None or (shell.autoawait and shell.loop_runner is shell.loop_runner_map["asyncio"][0])
+    return [(_AWAITED if awaits and not _inside_a_cell() else _PLAIN) + arguments, *lines[1:]]
 
 
 _COMMENTS = re.compile(r"(?:[ \t]*(?:#.*)?\n)+(?=%%rlm(?:[ \t\n]|$))")
@@ -47,21 +50,15 @@ _COMMENTS = re.compile(r"(?:[ \t]*(?:#.*)?\n)+(?=%%rlm(?:[ \t\n]|$))")
 
 def without_comments(lines: list[str]) -> list[str]:
     """The cleanup transformer: drops comments and blank lines above `%%rlm`, which has to begin its cell."""
-    if not lines or not lines[0].lstrip().startswith(("#", "\n")) or not any(map(_is_rlm, lines)):
+    if (
+        not lines
+        or not lines[0].lstrip().startswith(("#", "\n"))
+        or not any(line.startswith("%%rlm") for line in lines)
+    ):
         return lines
     cell = "".join(lines)
     above = _COMMENTS.match(cell)
     return cell[above.end() :].splitlines(keepends=True) if above else lines
-
-
-def _is_rlm(line: str) -> bool:
-    return line.startswith("%%rlm")
-
-
-def _can_await() -> bool:
-    """Whether the shell awaits cells on asyncio; after `%autoawait False` or `%autoawait trio` it does not."""
-    shell = get_ipython()
-    return shell is None or (shell.autoawait and shell.loop_runner is shell.loop_runner_map["asyncio"][0])
 
 
 def _is_one_call(code: str) -> bool:

@@ -42,39 +42,29 @@ def page_of(run: RunView) -> str:
         feed.show_recorded_times()
     feed.frame()
     script = _script()
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    # The long fields of all nodes are compressed, because prompts repeat each other.
+    details = {node.id: {field: feed.detail(node.id, field) for field in feed.detail_fields} for node in run.tree}
+    packed = gzip.compress(_harmless(details).encode(), compresslevel=6, mtime=0)
+    # Everything that the widget may request.
+    snapshot = b64encode(feed.snapshot()).decode()
+    data = {"run_id": run.run_id, "snapshot": snapshot, "details": b64encode(packed).decode()}
     title = printable(run.task)[:_TITLE_CHARACTERS].strip() or "rlm"
     return _PAGE.format(
-        policy=f"default-src 'none'; script-src 'sha256-{_hash_of(script)}'; style-src 'unsafe-inline'; "
+        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'",
         title=escape(title),
         summary=escape(summary_of(run)),
         run_id=escape(run.run_id),
         answer=report_html(report_of_run(run)),
         static=bundle_of(run, MOST_BYTES_OF_TREE)["text/html"].replace("<details>", "<details open>", 1),
-        data=_data_of(run, feed),
+        data=_harmless(data),
         script=script,
     )
 
 
-def _data_of(run: RunView, feed: Feed) -> str:
-    """Everything that the widget may request. No character of it can end the element that contains it."""
-    data = {
-        "run_id": run.run_id,
-        "snapshot": b64encode(feed.snapshot()).decode(),
-        "details": b64encode(_details_of(run, feed)).decode(),
-    }
-    return _harmless(data)
-
-
-def _details_of(run: RunView, feed: Feed) -> bytes:
-    """The long fields of all nodes, compressed, because prompts repeat each other."""
-    fields = feed.detail_fields
-    details = {node.id: {field: feed.detail(node.id, field) for field in fields} for node in run.tree}
-    return gzip.compress(_harmless(details).encode(), compresslevel=6, mtime=0)
-
-
 def _harmless(data: Any) -> str:
-    """JSON in ASCII, without characters that have a meaning in HTML."""
+    """JSON in ASCII, without characters that have a meaning in HTML: none can end the element that contains it."""
     return json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
@@ -85,10 +75,6 @@ def _script() -> str:
     code, found = _EXPORT.subn(lambda match: f"const createWidget={match[1]};", bundle)
     assert found == 1, "the bundle exports the widget at its end"
     return f"{code}\n{(Path(__file__).parent / 'page.js').read_text(encoding='utf-8')}"
-
-
-def _hash_of(script: str) -> str:
-    return b64encode(sha256(script.encode()).digest()).decode()
 
 
 _PAGE = """<!doctype html>

@@ -64,20 +64,17 @@ def _text_view(run: RunView, title: str) -> Iterator[None]:
         yield
     finally:
         progress.close()
-        if run.internals.latest.status in ("done", "failed") and run.internals.latest.tree.root is not None:
+        last = run.internals.latest
+        if last.status in ("done", "failed") and last.tree.root is not None:
             # The error of a run that was stopped names its file; that of one which did not begin has nothing to name.
-            say(_summary(run.internals.latest))
-
-
-def _summary(run: RunView) -> str:
-    """One line: the model and the number of calls, or when the reused result was recorded; and the file."""
-    where = f"saved in {run.checkpoint}" if run.checkpoint else "kept in memory only"
-    recorded = run.internals.recorded.tree if run.internals.recorded is not None else None
-    if run.internals.reused and recorded is not None and recorded.ended is not None:
-        when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
-        return f"rlm: reused from {when}, no model was called; {where}"
-    calls = f"{run.calls} {'call' if run.calls == 1 else 'calls'}"
-    return f"rlm: {run.internals.settings.get('model')}, {calls}; {where}"
+            recorded = last.internals.recorded.tree if last.internals.recorded is not None else None
+            if last.internals.reused and recorded is not None and recorded.ended is not None:
+                when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
+                calls = f"reused from {when}, no model was called"
+            else:
+                count = f"{last.calls} {'call' if last.calls == 1 else 'calls'}"
+                calls = f"{last.internals.settings.get('model')}, {count}"
+            say(f"rlm: {calls}; {f'saved in {last.checkpoint}' if last.checkpoint else 'kept in memory only'}")
 
 
 @contextmanager

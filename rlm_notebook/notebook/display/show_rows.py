@@ -33,23 +33,18 @@ def show_rows(experiment: Experiment | Study, kind: str) -> Callable[[], None]:
     mark = ""
     if kind == "widget":
         try:
-            mark = _shown_widget(experiment, show)
+            from ..widget.rows_view import RowsView
+
+            view = RowsView(StudyRows(experiment) if isinstance(experiment, Study) else experiment)
+            bundle: Any = view.box._repr_mimebundle_()
+            data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
+            # Without a text form: where the widget cannot be shown, the copy below it is.
+            show({**data, "text/plain": ""}, raw=True)
+            mark = view.id
         except Exception as error:
             log.warning("an experiment cannot be shown as a widget: %s", described(error), exc_info=True)
     copy = show(page(_copy_of(experiment, mark)), display_id=True)
     return lambda: copy.update(page(_copy_of(experiment, mark)))
-
-
-def _shown_widget(experiment: Experiment | Study, show: Any) -> str:
-    """Shows the widget; returns its id."""
-    from ..widget.rows_view import RowsView
-
-    view = RowsView(StudyRows(experiment) if isinstance(experiment, Study) else experiment)
-    bundle: Any = view.box._repr_mimebundle_()
-    data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
-    # Without a text form: where the widget cannot be shown, the copy below it is.
-    show({**data, "text/plain": ""}, raw=True)
-    return view.id
 
 
 def _copy_of(experiment: Experiment | Study, mark: str) -> str:

@@ -220,29 +220,21 @@ def _more(count: int) -> str:
 
 def _row(node: Node, breaks: Sequence[Break]) -> _Row:
     state = shown_state(node)
+    facts = [state if node.state is not NodeState.DONE else ""]
+    if node.started is not None and node.ended is not None:
+        facts.append(duration(without_breaks(node.started, node.ended, breaks)))
+    facts.append(printable(reason(node) or node.remark)[:_FACT_CHARACTERS])
+    code = ""
+    if node.cells:
+        texts = [printable(line) for cell in node.cells for line in [*cell.code.split("\n"), ""]]
+        text = html_text(shortened("\n".join(texts).strip("\n"), _CODE_CHARACTERS))
+        count = f"{len(node.cells)} {'cell' if len(node.cells) == 1 else 'cells'} of code"
+        code = f"<details{_INDENTED_LEAF}><summary><small>{count}</small></summary><pre>{text}</pre></details>"
     return _Row(
         symbol=SYMBOLS[state],
         color=_COLORS.get(state, _RUNNING),
         state=state,
         title=printable(node.title)[:_TITLE_CHARACTERS],
-        facts=" · ".join(_facts(node, breaks)),
-        code=_code(node),
+        facts=" · ".join(filter(None, facts)),
+        code=code,
     )
-
-
-def _code(node: Node) -> str:
-    """The cells of a code node, folded; "" for any other node."""
-    codes = [printable(line) for cell in node.cells for line in [*cell.code.split("\n"), ""]]
-    if not codes:
-        return ""
-    shown = shortened("\n".join(codes).strip("\n"), _CODE_CHARACTERS)
-    count = f"{len(node.cells)} {'cell' if len(node.cells) == 1 else 'cells'} of code"
-    return f"<details{_INDENTED_LEAF}><summary><small>{count}</small></summary><pre>{html_text(shown)}</pre></details>"
-
-
-def _facts(node: Node, breaks: Sequence[Break]) -> list[str]:
-    facts = [shown_state(node) if node.state is not NodeState.DONE else ""]
-    if node.started is not None and node.ended is not None:
-        facts.append(duration(without_breaks(node.started, node.ended, breaks)))
-    facts.append(printable(reason(node) or node.remark)[:_FACT_CHARACTERS])
-    return [fact for fact in facts if fact]
