@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .node import EDITED, Node
-from .tree import Tree
+
+if TYPE_CHECKING:
+    # `%load_ext` reads changes without the tree, whose events take pydantic to load.
+    from .tree import Tree
 
 __all__ = [
     "Change",
