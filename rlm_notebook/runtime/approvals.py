@@ -50,8 +50,12 @@ class ApprovalRequest:
     def __str__(self) -> str:
         if self.plan is not None:
             return f"node {self.node}: {self.plan}"
-        calls = ", ".join(f"{printable(call.name)}({_shown(call.arguments)})" for call in self.calls)
-        return f"node {self.node}: {calls}"
+        shown = []
+        for call in self.calls:
+            given = call.arguments if isinstance(call.arguments, dict) else {"text": call.arguments}
+            arguments = ", ".join(printable(f"{name}={value!r:.200}") for name, value in given.items())
+            shown.append(f"{printable(call.name)}({arguments})")
+        return f"node {self.node}: {', '.join(shown)}"
 
 
 class Awaiting(Sequence[Any]):
@@ -69,11 +73,11 @@ class Awaiting(Sequence[Any]):
     def __getitem__(self, key: slice) -> Sequence[ApprovalRequest]: ...
     def __getitem__(self, key: int | str | slice) -> ApprovalRequest | Sequence[ApprovalRequest]:
         if isinstance(key, str):
-            return next((each for each in self._requests if each.node == key), None) or self._missing(key)
+            for each in self._requests:
+                if each.node == key:
+                    return each
+            raise KeyError(key)
         return self._requests[key]
-
-    def _missing(self, node: str) -> ApprovalRequest:
-        raise KeyError(node)
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -87,11 +91,6 @@ class Awaiting(Sequence[Any]):
     def __repr__(self) -> str:
         """For people: what is to be decided."""
         return "\n".join(map(str, self._requests)) or "(nothing waits)"
-
-
-def _shown(arguments: dict[str, Any] | str) -> str:
-    given = arguments.items() if isinstance(arguments, dict) else [("text", arguments)]
-    return ", ".join(printable(f"{name}={value!r:.200}") for name, value in given)
 
 
 @dataclass(slots=True)

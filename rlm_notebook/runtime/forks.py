@@ -80,7 +80,15 @@ def edited(
 
     Raises `ConfigurationError`.
     """
-    _require_one(node_id, task=task, plan=plan, result=result, code=code)
+    given: dict[str, Any] = {"task": task, "plan": plan, "result": result, "code": code}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        names = " and ".join(named) or "nothing"
+        raise ConfigurationError(f"edit of node {node_id}: give one of task, plan, result and code; {names} was given")
+    for name in ("task", "result"):
+        value = given[name]
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} is no text or empty; give a text")
     node, recorded = _node(run, node_id), run.snapshot()
     parts: list[Any] = [node_id, task, plan.to_json() if plan is not None else None, result]
     edit = digest(parts if code is None else [*parts, [[place, text] for place, text in code.items()]])
@@ -88,12 +96,21 @@ def edited(
     if task is not None and node.parent is None:
         return replace(fork, task=task)
     if task is not None:
-        return replace(fork, recorded=with_task(recorded, _planned(run, node), task))
+        if run.tree[node.parent or ""].plan is None:
+            raise ConfigurationError(
+                f"node {node.id} belongs to a plan that was never complete; retry node {node.parent} first"
+            )
+        return replace(fork, recorded=with_task(recorded, node, task))
     if code is not None:
         return replace(fork, recorded=with_cell(recorded, node, *_cell_given(node, code)))
-    if plan is not None:
-        return replace(fork, recorded=with_plan(recorded, node, _key(run, node), _possible(run, node, plan)))
-    return replace(fork, recorded=with_result(recorded, node, _key(run, node), result or ""))
+    key = _key(run, node)
+    if plan is None:
+        return replace(fork, recorded=with_result(recorded, node, key, result or ""))
+    if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
+        raise ConfigurationError(
+            f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"
+        )
+    return replace(fork, recorded=with_plan(recorded, node, key, plan))
 
 
 def retried(run: Forked, node_id: str | None) -> Fork:
@@ -123,19 +140,6 @@ def plan_given(plan: Any) -> Plan | None:
         raise ConfigurationError(f"that is not a plan: {error}") from None
 
 
-def _require_one(node_id: str, **given: Any) -> None:
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) != 1:
-        given_names = " and ".join(named) or "nothing"
-        raise ConfigurationError(
-            f"edit of node {node_id}: give one of task, plan, result and code; {given_names} was given"
-        )
-    for name in ("task", "result"):
-        value = given[name]
-        if value is not None and not (isinstance(value, str) and value.strip()):
-            raise ConfigurationError(f"edit of node {node_id}: {name}={value!r} is no text or empty; give a text")
-
-
 def _cell_given(node: Node, code: Any) -> tuple[int, str]:
     """The place of a cell, from 0, and its new code. Raises `ConfigurationError`."""
     given = list(code.items()) if isinstance(code, Mapping) else []
@@ -163,15 +167,6 @@ def _node(run: Forked, node_id: str) -> Node:
     return node
 
 
-def _planned(run: Forked, node: Node) -> Node:
-    """The node, if the plan that it belongs to is complete. Raises `ConfigurationError`."""
-    if run.tree[node.parent or ""].plan is None:
-        raise ConfigurationError(
-            f"node {node.id} belongs to a plan that was never complete; retry node {node.parent} first"
-        )
-    return node
-
-
 def _key(run: Forked, node: Node) -> str:
     """The node's plan key, also if it has no plan. Raises `ConfigurationError` where it depends on unfinished nodes."""
     missing = [
@@ -182,11 +177,3 @@ def _key(run: Forked, node: Node) -> str:
             f"node {node.id} depends on {', '.join(missing)}, which is not done; edit or retry that first"
         )
     return node.plan_key or run.key_of(node.id)
-
-
-def _possible(run: Forked, node: Node, plan: Plan) -> Plan:
-    if isinstance(plan, Recurse) and node.depth + 1 >= run.limits.max_depth:
-        raise ConfigurationError(
-            f"node {node.id} cannot split at depth {node.depth} with max_depth={run.limits.max_depth}; raise max_depth"
-        )
-    return plan

@@ -127,7 +127,13 @@ class Lifecycle:
         if isinstance(error, RLMError):
             error.run = run.run
         if isinstance(error, BudgetExceededError) and error.spent:
-            self._name_failing_calls(error)
+            # Without these, an outage that lasts until the time is over would read as a budget that is too small.
+            over = (NodeState.DONE, NodeState.SUPERSEDED)
+            failing = [(node, text) for node, text in run.failing.items() if run.tree[node].state not in over]
+            if failing:
+                spent = f"{error.spent}; calls failed until then: {causes_text(failing)}"
+                error.args = (str(error.args[0]).replace(error.spent, spent),)
+                error.spent = spent
         for node in list(run.tree):
             if not node.state.final:
                 with contextlib.suppress(CheckpointError):
@@ -140,29 +146,16 @@ class Lifecycle:
             # The first error is the one to raise; that it could not be recorded is logged.
             log.error("%s", second)
 
-    def _name_failing_calls(self, error: BudgetExceededError) -> None:
-        """Without these, an outage that lasts until the time is over would read as a budget that is too small."""
-        tree = self._run.tree
-        over = (NodeState.DONE, NodeState.SUPERSEDED)
-        failing = [(node, text) for node, text in self._run.failing.items() if tree[node].state not in over]
-        if failing:
-            spent = f"{error.spent}; calls failed until then: {causes_text(failing)}"
-            error.args = (str(error.args[0]).replace(error.spent, spent),)
-            error.spent = spent
-
     def _finish(self, status: str, error: BaseException | None = None) -> None:
         run = self._run
-        text = without_keys(_recorded_text(error)) if error is not None and status == "failed" else ""
+        text = ""
+        if error is not None and status == "failed":
+            # The advice of a spent budget is for whoever catches the error.
+            spent = error.spent if isinstance(error, BudgetExceededError) else ""
+            text = without_keys(f"{type(error).__name__}: {spent}" if spent else described(error))
         try:
             run.log.end(RunFinished(at=run.clock(), status=status, error=text), run.snapshot)
         except CheckpointError as problem:
             problem.run = run.run
             self.error = self.error or problem
             raise
-
-
-def _recorded_text(error: BaseException) -> str:
-    """The error as it is recorded and displayed; the advice of a spent budget is for whoever catches the error."""
-    if isinstance(error, BudgetExceededError) and error.spent:
-        return f"{type(error).__name__}: {error.spent}"
-    return described(error)

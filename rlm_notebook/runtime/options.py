@@ -59,8 +59,8 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         for name, value in (
-            ("agents", _copied(self.agents)),
-            ("prices", _copied(self.prices)),
+            ("agents", dict(self.agents) if isinstance(self.agents, Mapping) else self.agents),
+            ("prices", dict(self.prices) if isinstance(self.prices, Mapping) else self.prices),
             ("tools", as_tools(self.tools)),
             ("observers", _each_called("observers", self.observers)),
             # An engine that is created from this one shares its cache.
@@ -125,11 +125,6 @@ def _seconds(name: str, value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ConfigurationError(f"{name}={value!r}: expected seconds, more than 0, or None for no limit")
     return value
-
-
-def _copied(given: Any) -> Any:
-    """A copy of a mapping as a dict; any other value unchanged, to be refused by its consumer."""
-    return dict(given) if isinstance(given, Mapping) else given
 
 
 def _each_called(name: str, values: Any) -> tuple[Any, ...]:

@@ -55,17 +55,13 @@ def _ended(tree: Tree) -> Tree:
     at_rest = tree.status == "paused" and all(node.state.final for node in tree)
     if at_rest or tree.status in ("done", "failed", "cancelled"):
         return tree
-    last = _last_moment(tree)
+    moments = [tree.started, *(node.started for node in tree), *(node.ended for node in tree)]
+    moments += [phase.started for node in tree for phase in node.phases]
+    last = max((moment for moment in moments if moment is not None), default=0.0)
     for node in list(tree):
         if not node.state.final:
             tree.apply(Cancelled(at=last, node=node.id, reason="interrupted"))
     return Tree.of(tree, tree.header, replace(tree.state, status="cancelled", ended=last))
-
-
-def _last_moment(tree: Tree) -> float:
-    moments = [tree.started, *(node.started for node in tree), *(node.ended for node in tree)]
-    moments += [phase.started for node in tree for phase in node.phases]
-    return max((moment for moment in moments if moment is not None), default=0.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,14 +136,12 @@ def list_runs(folder: str | Path = ".") -> RunList:
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise CheckpointError(f"there is no folder {place}; give the one that holds the JSON of runs")
-    return RunList(summary_of(path) for path in sorted(set(_files(place))))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The JSON path of each run, also where only its journal exists yet."""
-    for each in (folder, *(path for path in folder.glob("*.rlm") if path.is_dir())):
-        yield from each.glob("*.json")
-        yield from (path.with_name(path.name.removesuffix(_JOURNAL) + ".json") for path in each.glob(f"*{_JOURNAL}"))
+    files = set[Path]()
+    for each in (place, *(path for path in place.glob("*.rlm") if path.is_dir())):
+        files.update(each.glob("*.json"))
+        # Also of a run that has only its journal yet.
+        files.update(path.with_name(path.name.removesuffix(_JOURNAL) + ".json") for path in each.glob(f"*{_JOURNAL}"))
+    return RunList(map(summary_of, sorted(files)))
 
 
 def summary_of(path: Path) -> RunSummary:
@@ -200,13 +199,18 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _cells(run: RunSummary) -> tuple[str, ...]:
-    when = _local(run.when)
+    when = ""
+    with suppress(ValueError, OverflowError, OSError):
+        when = run.when.astimezone().strftime("%Y-%m-%d %H:%M") if run.when else ""
     if run.status == "unreadable":
         return (run.name, run.status, "", "", "", "", "", "", when, " ".join(run.problem.split()))
+    count = str(run.nodes) if run.done == run.nodes else f"{run.done} of {run.nodes}"
+    if run.kind != "run":
+        count += " rows" + (f", {run.failed} failed" if run.failed else "")
     return (
         run.name,
         run.status,
-        _nodes(run),
+        count,
         f"{run.calls:,}",
         f"{run.tokens:,}",
         "unknown" if run.cost_usd is None else f"${run.cost_usd:.4f}",
@@ -215,17 +219,3 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
         when,
         run.title[:_TITLE_CHARACTERS],
     )
-
-
-def _nodes(run: RunSummary) -> str:
-    count = str(run.nodes) if run.done == run.nodes else f"{run.done} of {run.nodes}"
-    if run.kind == "run":
-        return count
-    return f"{count} rows" + (f", {run.failed} failed" if run.failed else "")
-
-
-def _local(moment: datetime | None) -> str:
-    try:
-        return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else ""
-    except (ValueError, OverflowError, OSError):
-        return ""

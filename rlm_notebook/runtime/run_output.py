@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.node import THOUGHTS
 from ..core.quotes import QUOTES, quotes_to_json
-from ..core.tree import Node, NodeState, Tree
+from ..core.tree import NodeState
 from ..exceptions import ExecutionError
 from ..output_type import OutputType, TypeMismatch
 from ..types import Output
@@ -20,6 +20,30 @@ __all__ = ["output_of"]
 def output_of(run: RunView, content: str, output_type: OutputType | None) -> Output:
     """A run's answer. Raises `ExecutionError` if a recorded one does not fit the output type."""
     root, spent = run.tree["0"], run.usage
+    try:
+        parsed = output_type.parse(content) if output_type is not None else None
+    except TypeMismatch as problem:
+        raise ExecutionError(
+            f"node 0: the recorded answer does not fit the output type any more: {problem}; "
+            'run with mode="fresh" to replace it',
+            node="0",
+        ) from problem
+    # The results that the root synthesised, in the plan's order, in the form of outputs.
+    sub_results = [
+        {
+            "content": node.result,
+            "metadata": {
+                "task": node.task,
+                "task_id": node.id,
+                "depth": node.depth,
+                "model": node.model,
+                "usage": node.usage.tokens_to_json(),
+                "cost_usd": node.usage.cost_usd,
+            },
+        }
+        for node in run.tree.children(root.id)
+        if node.result is not None and node.state is NodeState.DONE
+    ]
     metadata: dict[str, Any] = {
         **root.metadata,
         "depth": max(node.depth for node in run.tree),
@@ -36,39 +60,9 @@ def output_of(run: RunView, content: str, output_type: OutputType | None) -> Out
         "run_id": run.run_id,
         "checkpoint": run.checkpoint,
         "changed": list(run.changed),
-        "sub_results": _sub_results(run.tree, root),
+        "sub_results": sub_results,
         **({QUOTES: quotes_to_json(quotes)} if (quotes := traced_quotes(run.tree, root.id)) else {}),
         **({THOUGHTS: root.reasoning} if root.reasoning else {}),
         **({"notes": notes} if (notes := list(cut_off_answers(run.tree))) else {}),
     }
-    return Output(content, metadata, parsed=_parsed(output_type, content), usage=spent, run=run)
-
-
-def _sub_results(tree: Tree, root: Node) -> list[dict[str, Any]]:
-    """The results that the root synthesised, in the plan's order, in the form of outputs."""
-    return [
-        {
-            "content": node.result,
-            "metadata": {
-                "task": node.task,
-                "task_id": node.id,
-                "depth": node.depth,
-                "model": node.model,
-                "usage": node.usage.tokens_to_json(),
-                "cost_usd": node.usage.cost_usd,
-            },
-        }
-        for node in tree.children(root.id)
-        if node.result is not None and node.state is NodeState.DONE
-    ]
-
-
-def _parsed(output_type: OutputType | None, content: str) -> Any:
-    try:
-        return output_type.parse(content) if output_type is not None else None
-    except TypeMismatch as problem:
-        raise ExecutionError(
-            f"node 0: the recorded answer does not fit the output type any more: {problem}; "
-            'run with mode="fresh" to replace it',
-            node="0",
-        ) from problem
+    return Output(content, metadata, parsed=parsed, usage=spent, run=run)

@@ -119,10 +119,15 @@ class CodeLoop:
         self._extract = extract
         self._known = known
         self._recorded: deque[Cell] = deque(known.cells if known is not None else ())
-        self._uses = _uses_by_call(known, run, frozenset(changed))
-        self._tool_loop = ToolLoop(
-            run, node, coder, {**self._tools, BUDGET: self._budget_tool()}, retry, set(), _no_transcript(run)
-        )
+        #: The recorded tool calls that may be reused, by name and arguments, in their order.
+        self._uses: defaultdict[tuple[str, str], deque[ToolUse]] = defaultdict(deque)
+        invalid = frozenset(changed)
+        for use in known.tool_calls if known is not None else ():
+            if use.ended is not None and use.name not in invalid:
+                self._uses[use.name, as_json(use.arguments)].append(use)
+        offered = {**self._tools, BUDGET: self._budget_tool()}
+        nothing_recorded = Transcript(None, run.job.memory, 1, {})
+        self._tool_loop = ToolLoop(run, node, coder, offered, retry, set(), nothing_recorded)
         self._functions = self._host_functions()
         self._session: Session | None = None
         self._sandbox: Sandbox | None = None
@@ -204,7 +209,9 @@ class CodeLoop:
                 prior = self._recorded.popleft() if self._recorded else None
                 cell, answer = await self._cell(code, text, paid, model, problem, prior, reply.content)
                 if answer is not None:
-                    return self._reply(answer, model, [*noted, *self._limits_met()])
+                    notes = "; ".join([*noted, *self._limits_met()])
+                    metadata = {"note": notes} if notes else {}
+                    return Reply(answer, model=model, metadata=metadata, reasoning="\n\n".join(self._thoughts))
                 reports.append(cell_report(number, cell.output, cell.value, cell.error))
                 if cell.note:
                     noted.append(f"cell {number} {cell.note}")
@@ -230,7 +237,8 @@ class CodeLoop:
         # In the last message, which is the user's: providers take no two messages of one role in a row.
         asked: Message = {"role": "user", "content": f"{content_text(last['content'])}\n\n{EXTRACTION_PROMPT}"}
         reply = await self._extract(replace(request, mode="worker", messages=(*before, asked)))
-        return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=self._reasoning(reply))
+        reasoning = "\n\n".join(filter(None, [*self._thoughts, reply.reasoning]))
+        return replace(reply, metadata={**reply.metadata, "note": note}, reasoning=reasoning)
 
     def _limits_met(self) -> list[str]:
         """What the cells were refused, and the option that would allow it."""
@@ -239,13 +247,6 @@ class CodeLoop:
         steps, count = self._run.limits.max_steps, self._beyond_steps
         queries = f"{count:,} sub-{'query was' if count == 1 else 'queries were'}"
         return [f"limited: {queries} not made because of max_steps={steps} (raise --max-steps)"]
-
-    def _reply(self, answer: str, model: str, noted: Sequence[str]) -> Reply:
-        metadata = {"note": "; ".join(noted)} if noted else {}
-        return Reply(answer, model=model, metadata=metadata, reasoning=self._reasoning())
-
-    def _reasoning(self, last: Reply | None = None) -> str:
-        return "\n\n".join(filter(None, [*self._thoughts, last.reasoning if last is not None else ""]))
 
     # -- replies and cells ---------------------------------------------------------------------------------------
 
@@ -293,7 +294,12 @@ class CodeLoop:
                 # The second reply in a row without code.
                 answer, problem = await self._checked(reply)
                 result = replace(result, error=problem or None)
-        output, value, error = map(self._shown, (result.stdout, result.value, result.error))
+        # As it is recorded and shown to the coder.
+        most = self._options.output_characters
+        output, value, error = (
+            shortened(without_keys(plain_text(text)), most) if text is not None else None
+            for text in (result.stdout, result.value, result.error)
+        )
         note = self._difference(prior, output or "", value, error)
         seconds, at = result.seconds, run.clock()
         if prior is not None and prior.ended is not None and not note:
@@ -302,10 +308,6 @@ class CodeLoop:
             CellRan(at=at, node=self._node, stdout=output or "", value=value, error=error, seconds=seconds, note=note)
         )
         return run.tree[self._node].cells[-1], answer
-
-    def _shown(self, text: str | None) -> str | None:
-        """A text as it is recorded and shown to the coder."""
-        return shortened(without_keys(plain_text(text)), self._options.output_characters) if text is not None else None
 
     def _difference(self, prior: Cell | None, output: str, value: str | None, error: str | None) -> str:
         """How a recorded cell came out otherwise than recorded, or ""; where something that it depends on has changed,
@@ -342,7 +344,17 @@ class CodeLoop:
         """Run code in the session, which is opened if need be. An error that ends the node ends the cell first."""
         if self._session is None:
             assert self._sandbox is not None
-            self._session = await self._sandbox.open(self._settings())
+            options, node = self._options, self._run.tree[self._node]
+            settings = SessionSettings(
+                variables=self._run.job.memory.code_values or {"context": node.task},
+                functions=tuple(self._functions),
+                seed=int(node.plan_key[:8] or "0", 16),
+                started=self._started,
+                memory_mb=options.memory_mb,
+                cell_seconds=options.cell_seconds,
+                output_characters=options.output_characters,
+            )
+            self._session = await self._sandbox.open(settings)
         began = self._run.clock()
         self._calls, self._refusals, self._stopped = 0, 0, self._run.loop.create_future()
         cell = self._run.loop.create_task(self._session.run(code, self._call))
@@ -356,19 +368,6 @@ class CodeLoop:
             return cell.result()
         finally:
             await _end([cell, *self._serving])
-
-    def _settings(self) -> SessionSettings:
-        options, node = self._options, self._run.tree[self._node]
-        variables = self._run.job.memory.code_values or {"context": node.task}
-        return SessionSettings(
-            variables=variables,
-            functions=tuple(self._functions),
-            seed=int(node.plan_key[:8] or "0", 16),
-            started=self._started,
-            memory_mb=options.memory_mb,
-            cell_seconds=options.cell_seconds,
-            output_characters=options.output_characters,
-        )
 
     async def _close(self) -> None:
         session, self._session = self._session, None
@@ -480,7 +479,11 @@ class CodeLoop:
                 self._beyond_steps += len(wanted) - limit
         wanted = wanted[:limit]
         self._run.steps.reserve(len(wanted))
-        repeats = [self._count(query, agent, text) for text in wanted]
+        #: How many equal sub-queries came before each in the node.
+        repeats = []
+        for text in wanted:
+            repeats.append(self._asked[query, agent or "", text])
+            self._asked[query, agent or "", text] += 1
         children = SubTasks(self._run, self._node, self._solver)
         try:
             if wanted:
@@ -494,12 +497,6 @@ class CodeLoop:
                 raise outcome
             answers.append(outcome.content if isinstance(outcome, Part) else RuntimeError(without_node(outcome)))
         return answers + [refused] * (len(texts) - len(answers))
-
-    def _count(self, query: str, agent: str | None, text: str) -> int:
-        """How many equal sub-queries came before this one in the node."""
-        key = (query, agent or "", text)
-        self._asked[key] += 1
-        return self._asked[key] - 1
 
     # -- limits --------------------------------------------------------------------------------------------------
 
@@ -618,19 +615,6 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 class _Told(RuntimeError):
     """An error that is raised in the cell, for its code or its coder to deal with."""
-
-
-def _no_transcript(run: SolverRun) -> Transcript:
-    return Transcript(None, run.job.memory, 1, {})
-
-
-def _uses_by_call(known: Node | None, run: SolverRun, changed: frozenset[str]) -> dict[tuple[str, str], deque[ToolUse]]:
-    """The recorded tool calls that may be reused, by name and arguments, in their order."""
-    found: defaultdict[tuple[str, str], deque[ToolUse]] = defaultdict(deque)
-    for use in known.tool_calls if known is not None else ():
-        if use.ended is not None and use.name not in changed:
-            found[use.name, as_json(use.arguments)].append(use)
-    return found
 
 
 def _gives_text(tool: Tool) -> bool:

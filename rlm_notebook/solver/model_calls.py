@@ -108,7 +108,11 @@ def _error_of_node(error: BaseException, node: str, model: Model) -> BaseExcepti
         # The model may have turned the cancellation into another error.
         return error if isinstance(error, asyncio.CancelledError) else asyncio.CancelledError()
     if isinstance(error, ExecutionError):
-        return _renamed_for(error, node)
+        # A copy that names this node: the model may raise the same object again.
+        named = copy.copy(error)
+        named.args, named.node = (f"node {node}: {without_keys(without_node(error))}",), node
+        named.__cause__, named.__suppress_context__ = error.__cause__, True
+        return named.with_traceback(error.__traceback__)
     if not is_failure(error):
         return error
     if isinstance(error, asyncio.CancelledError):
@@ -148,17 +152,15 @@ def _recordable(reply: Reply | None, node: str, model: Model) -> Reply:
     changes: dict[str, Any] = {
         name: plain_text(getattr(reply, name)) for name in ("content", "model", "finish_reason", "reasoning")
     }
-    calls = tuple(_recordable_call(call) for call in reply.tool_calls)
-    same_calls = all(plain_call is call for plain_call, call in zip(calls, reply.tool_calls, strict=True))
-    changes |= {"metadata": plain(reply.metadata), "tool_calls": reply.tool_calls if same_calls else calls}
+    calls = []
+    for call in reply.tool_calls:
+        id, name, arguments = plain_text(call.id), plain_text(call.name), plain_arguments(call.arguments)
+        same = id is call.id and name is call.name and arguments is call.arguments
+        calls.append(call if same else ToolCall(id, name, arguments))
+    same = all(plain_call is call for plain_call, call in zip(calls, reply.tool_calls, strict=True))
+    changes |= {"metadata": plain(reply.metadata), "tool_calls": reply.tool_calls if same else tuple(calls)}
     same = all(value is getattr(reply, name) for name, value in changes.items())
     return reply if same else replace(reply, **changes)
-
-
-def _recordable_call(call: ToolCall) -> ToolCall:
-    id, name, arguments = plain_text(call.id), plain_text(call.name), plain_arguments(call.arguments)
-    same = id is call.id and name is call.name and arguments is call.arguments
-    return call if same else ToolCall(id, name, arguments)
 
 
 @dataclass(slots=True)
@@ -182,7 +184,9 @@ class ModelCall:
         """The reply to the request: a known one, or the model's."""
         replies, first = self.run.replies, None
         try:
-            if (key := self._key(request)) is not None:
+            cached = self.run.configuration.cached
+            key: Hashable = replies.key(self.model, request) if cached else _coalescing_key(self.model, request)
+            if key is not None:
                 found = await replies.find(key, self.run)
                 if isinstance(found, Reply):
                     return self._reuse(found, request)
@@ -231,7 +235,10 @@ class ModelCall:
                         await _close(pieces, quietly=reply is not None)
                         if reply is None and self.filter is not None:
                             self._emit_text(request, self.filter.rest(), self.filter)
-                            self._keep_planned_answer()
+                            # Of a plan that broke off, the answer in it is the part that a user can read.
+                            if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
+                                self.run.drafts[self.node] = [answer]
+                            self.plan.clear()
                     self.run.admission.answered.add(self.model.name)
                     self.run.failing.pop(self.node, None)
                     reply = _require_answer(reply, request, self.model.name)
@@ -264,12 +271,6 @@ class ModelCall:
                 replies.settle(first, request, problem)
             raise problem from problem.__cause__
 
-    def _key(self, request: Request) -> Hashable:
-        """Equal for requests that one call can serve; `None` for one that no other can use."""
-        if self.run.configuration.cached:
-            return self.run.replies.key(self.model, request)
-        return _coalescing_key(self.model, request)
-
     def _reuse(self, known: Reply, request: Request) -> Reply:
         """A reply to an equal request as the reply of this node; the text of a cached one is streamed."""
         emit_work(self.run, self.node, request.mode)
@@ -298,7 +299,11 @@ class ModelCall:
             # A user's model may yield anything; only its reply counts.
             return
         if self.filter is None:
-            self.filter = ThoughtFilter(opened=self.reader is not None and _opens_implicitly(self.model))
+            opened = False
+            # A model that is not hashable is not noted.
+            with suppress(TypeError):
+                opened = self.reader is not None and self.model in _implicitly_opened
+            self.filter = ThoughtFilter(opened=opened)
         self._emit_text(request, self.filter.feed(text), self.filter)
 
     def end_text(self, request: Request) -> None:
@@ -329,12 +334,6 @@ class ModelCall:
             draft.append(text)
             if self.run.log.watched:
                 self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
-
-    def _keep_planned_answer(self) -> None:
-        """Keep the answer in a plan that broke off: it is the part that a user can read."""
-        if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
-            self.run.drafts[self.node] = [answer]
-        self.plan.clear()
 
     def _has_answered(self) -> bool:
         return self.model.name in self.run.admission.answered
@@ -416,12 +415,6 @@ def _note_how_thoughts_open(model: Model, reply: Reply, without_thoughts: Reply)
             _implicitly_opened.discard(model)
 
 
-def _opens_implicitly(model: Model) -> bool:
-    with suppress(TypeError):
-        return model in _implicitly_opened
-    return False
-
-
 def _require_answer(reply: Reply | None, request: Request, name: str) -> Reply | None:
     """The reply. If it is all thoughts, and JSON is wanted and stands at their end, that becomes the content.
 
@@ -437,11 +430,3 @@ def _require_answer(reply: Reply | None, request: Request, name: str) -> Reply |
     if reason:
         raise ModelError(f"{thought}: it was {cut_off(reason)}; {advice(reason)}, or of reasoning")
     raise ModelError(f"{thought}; run again, or choose another model", retryable=True)
-
-
-def _renamed_for(error: ExecutionError, node: str) -> ExecutionError:
-    """A copy of the error that names this node; a copy, because the model may raise the same object again."""
-    named = copy.copy(error)
-    named.args, named.node = (f"node {node}: {without_keys(without_node(error))}",), node
-    named.__cause__, named.__suppress_context__ = error.__cause__, True
-    return named.with_traceback(error.__traceback__)

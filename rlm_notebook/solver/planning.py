@@ -77,7 +77,10 @@ class Planning:
         if node.query == LLM_QUERY:
             run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key))
             return Draft(key, facts, Execute())
-        if forced := self._forced(run, node):
+        forced = "max_depth" if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute" else ""
+        if not forced and normalized(node.task) in map(normalized, run.tree.tasks_above(node_id)):
+            forced = "restates an ancestor"
+        if forced:
             run.emit(Planned(at=run.clock(), node=node_id, plan=Execute().to_json(), key=key, limited=forced))
             return Draft(key, facts, Execute())
         known = run.recorded_state.records.plans.get(key, node_id)
@@ -132,8 +135,14 @@ class Planning:
                 if isinstance(plan, Program) and self._code is None:
                     raise UnusablePlan('"decision" is "EXECUTE" or "RECURSE"; code is not enabled')
             except TooManyTasks:
+                # By so much that it is not recorded.
                 await children.abandon("the plan is over the limit")
-                return self._execute_instead(run, node, draft.key, reply)
+                executed = Execute().to_json()
+                event = Planned(at=run.clock(), node=node_id, plan=executed, key=draft.key, usage=run.claim(node_id))
+                run.emit(replace(event, model=reply.model, limited="max_steps"))
+                if self._on_limit == "raise":
+                    raise limit_error("max_steps", run.limits, node, f"more than {max(MOST_TASKS, steps):,}") from None
+                return Execute()
             except UnusablePlan as problem:
                 await children.abandon("its plan could not be used")
                 if attempt == ATTEMPTS:
@@ -143,15 +152,6 @@ class Planning:
                 request = replace(request, messages=repair_messages(request.messages, reply.content, wrong))
             else:
                 return await self._accept(run, node, draft.key, *_without_thoughts(reply, plan), children)
-
-    def _execute_instead(self, run: SolverRun, node: Node, key: str, reply: Reply) -> Execute:
-        """For a plan that exceeds `max_steps` by so much that it is not recorded."""
-        executed = Execute().to_json()
-        event = Planned(at=run.clock(), node=node.id, plan=executed, key=key, usage=run.claim(node.id))
-        run.emit(replace(event, model=reply.model, limited="max_steps"))
-        if self._on_limit == "raise":
-            raise limit_error("max_steps", run.limits, node, f"more than {max(MOST_TASKS, run.limits.max_steps):,}")
-        return Execute()
 
     async def start_sub_tasks(
         self, run: SolverRun, node_id: str, draft: Draft, planned: Recurse | Program, children: SubTasks
@@ -192,15 +192,6 @@ class Planning:
         event = Planned(at=now, node=node.id, plan={**edited.to_json(), EDITED: mark}, key=draft.key)
         self._emit_plan(run, node, event, edited, started=0)
         return edited if not run.tree[node.id].limited else Execute()
-
-    def _forced(self, run: SolverRun, node: Node) -> str:
-        """Why a node executes without a call of the planner, or ""."""
-        if node.depth + 1 >= run.limits.max_depth and self._on_limit == "execute":
-            return "max_depth"
-        mine = normalized(node.task)
-        if mine in map(normalized, run.tree.tasks_above(node.id)):
-            return "restates an ancestor"
-        return ""
 
     async def _accept(self, run: SolverRun, node: Node, key: str, reply: Reply, plan: Plan, children: SubTasks) -> Plan:
         """Record a complete plan; sub-tasks that started early and are not its first ones are superseded."""

@@ -67,16 +67,15 @@ def _texts_of(output_type: OutputType, content: str) -> str:
 
 
 def _looked_up(memory: References, quotations: Sequence[Quotation]) -> list[Quote]:
-    index = memory.quote_index()
-    return [_recordable(index.check(each)) for each in quotations]
-
-
-def _recordable(quote: Quote) -> Quote:
-    """The quote with texts that a checkpoint may hold: a file may have half a surrogate pair, or a key."""
-    source, anchor, found, before, after = (
-        without_keys(plain_text(text)) for text in (quote.source, quote.anchor, quote.found, quote.before, quote.after)
-    )
-    return replace(quote, source=source, anchor=anchor, found=found, before=before, after=after)
+    """The quotes with texts that a checkpoint may hold: a file may have half a surrogate pair, or a key."""
+    index, quotes = memory.quote_index(), list[Quote]()
+    for quote in map(index.check, quotations):
+        source, anchor, found, before, after = (
+            without_keys(plain_text(text))
+            for text in (quote.source, quote.anchor, quote.found, quote.before, quote.after)
+        )
+        quotes.append(replace(quote, source=source, anchor=anchor, found=found, before=before, after=after))
+    return quotes
 
 
 def missing_quotes(checked: CheckedQuotes | None) -> list[Quote]:
@@ -116,16 +115,13 @@ def described_quotes(quotes: Sequence[Quote]) -> str:
     """The quotes that a model has to repair, a line each, with what the references have instead."""
     lines = []
     for each in quotes[:_MOST]:
-        there = f'; {each.place} has: "{_shortened(_around(each), _SHOWN)}"' if each.found else ""
+        # With some words on each side: what is missing may be there.
+        before, after = each.before[-60:].partition(" ")[2], each.after[:60].rpartition(" ")[0]
+        around = " ".join(f"{before}{each.found}{after}".split())
+        there = f'; {each.place} has: "{_shortened(around, _SHOWN)}"' if each.found else ""
         lines.append(f'- "{_shortened(each.quote, _SHOWN)}" ({_cited(each)}): {each.state}{there}')
     more = len(quotes) - _MOST
     return "\n".join([*lines, *([f"- and {more} more"] if more > 0 else [])])
-
-
-def _around(quote: Quote) -> str:
-    """What was found with some words on each side: what is missing may be there."""
-    before, after = quote.before[-60:].partition(" ")[2], quote.after[:60].rpartition(" ")[0]
-    return " ".join(f"{before}{quote.found}{after}".split())
 
 
 def _cited(quote: Quote) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from ..agent import DEFAULT_AGENT, Agent
+from ..agent import DEFAULT_AGENT
 from ..concurrency.threads import in_daemon_thread, read_beside
 from ..core.changes import edited_task
 from ..core.citations import placeless, sources_in
@@ -30,7 +30,6 @@ from ..host.credentials import without_keys
 from ..output_type import TypeMismatch
 from ..ports.model import Message, Part, Reply, Request
 from ..prompts import quote_repair_messages, repair_messages, with_instructions
-from ..tools import Tool
 from .code_loop import CodeLoop
 from .errors import TYPE_ATTEMPTS, failed_parts, not_empty, reply_metadata, unfit, what_was_wrong, without_node
 from .model_calls import call_model
@@ -63,15 +62,12 @@ class Recursion:
             return replay_tree(run, known)
         if run.job.memory and not run.job.joins_only:
             # A source that cannot be read ends the run before its first call.
-            await self._read_sources(run)
+            try:
+                await in_daemon_thread(partial(run.job.memory.load, seen=self._team.sees))
+            except ConfigurationError as error:
+                end_node(run, _failure(run, ROOT, error))
+                raise
         return await self.node(run, ROOT)
-
-    async def _read_sources(self, run: SolverRun) -> None:
-        try:
-            await in_daemon_thread(partial(run.job.memory.load, seen=self._team.sees))
-        except ConfigurationError as error:
-            end_node(run, _failure(run, ROOT, error))
-            raise
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
@@ -148,11 +144,14 @@ class Recursion:
         if (known := run.recorded_state.result(key, node.id)) is not None:
             return replay_result(run, known, node, parts)
         reads: set[str] = set()
-        if execute is not None and execute.answer and self._answers_inline(run, node):
+        # The answer that the planner gave with its plan.
+        typed = run.job.output_type is not None and node.parent is None
+        inline = execute.answer if execute is not None and not run.job.memory and not typed else None
+        if inline and self._team.answers_inline(node):
             mark: Literal["", "cached"] = "cached" if self._configuration.cached and not node.plan_usage.calls else ""
             beside = node.plan or {}
             ended, thoughts = str(beside.get(ENDED) or "stop"), str(beside.get(THOUGHTS) or "")
-            reply = Reply(execute.answer, model=node.plan_model, mark=mark, finish_reason=ended, reasoning=thoughts)
+            reply = Reply(inline, model=node.plan_model, mark=mark, finish_reason=ended, reasoning=thoughts)
             reply = settled(run, node, reply, await checked_quotes(run, node, reply))
         elif parts:
             reply = await self._synthesize(run, node, parts)
@@ -215,35 +214,25 @@ class Recursion:
         key = result_key(node.plan_key, "PROGRAM", program_parts(run.tree, node.id))
         return self._finish(run, node, reply, key, {reference.name for reference in run.job.memory})
 
-    def _answers_inline(self, run: SolverRun, node: Node) -> bool:
-        """Whether the answer that the planner gave with its plan is used as the result."""
-        typed = run.job.output_type is not None and node.parent is None
-        return self._team.answers_inline(node) and not run.job.memory and not typed
-
     async def _execute(self, run: SolverRun, node: Node, reads: set[str]) -> Reply:
         run.require_solving(node.id)
-        agent = self._team.agent(node)
-        of_agent = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
-        tools = {**of_agent, **{tool.name: tool for tool in self._reference_tools(run, node, agent, reads)}}
+        agent, memory = self._team.agent(node), run.job.memory
+        able = agent.resolved.capabilities
+        tools = self._team.tools_of(agent) if node.query != LLM_QUERY else {}
+        if memory and node.query != LLM_QUERY:
+            # A model without tools is sent excerpts of all references, and one that sees images is shown those.
+            if not able.tools:
+                reads.update(reference.name for reference in memory)
+            else:
+                reads.update(memory.shown if able.images else ())
+                tools |= {tool.name: tool for tool in memory.tools(reads.add, sees=able.images)}
         make = partial(self._requests.for_worker, run, node, self._requests.facts(run, node), tools.values())
         # Pages are drawn beside the event loop.
-        request = await in_daemon_thread(make) if run.job.memory and agent.resolved.capabilities.images else make()
+        request = await in_daemon_thread(make) if memory and able.images else make()
         stopped, changed = self._requests.stopped(run, run.tree[node.id])
-        transcript = Transcript(stopped, run.job.memory, run.limits.max_tool_rounds, tools, changed)
+        transcript = Transcript(stopped, memory, run.limits.max_tool_rounds, tools, changed)
         loop = ToolLoop(run, node.id, agent.resolved, tools, self._retry, reads, transcript)
         return await self._quoting(run, node, request, loop.answer, loop.record_rejected)
-
-    def _reference_tools(self, run: SolverRun, node: Node, agent: Agent, reads: set[str]) -> tuple[Tool, ...]:
-        """The tools that read references. A model without tools is sent excerpts of all: all count as read; images
-        that the prompt shows, too."""
-        if not run.job.memory or node.query == LLM_QUERY:
-            return ()
-        able = agent.resolved.capabilities
-        if able.tools:
-            reads.update(run.job.memory.shown if able.images else ())
-            return run.job.memory.tools(reads.add, sees=able.images)
-        reads.update(reference.name for reference in run.job.memory)
-        return ()
 
     async def _synthesize(self, run: SolverRun, node: Node, parts: tuple[Part, ...]) -> Reply:
         """The synthesis, with the nodes that it cites listed in its metadata."""

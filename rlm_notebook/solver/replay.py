@@ -39,19 +39,16 @@ def replay_result(run: SolverRun, known: Node, node: Node, parts: tuple[Part, ..
     References in the text to nodes (citations) are adjusted to where those nodes are in this tree.
     """
     if parts:
-        renamed = [*_renamed_parts(_tree_of(run, known), known, parts), (known.id, node.id)]
+        # The tree that the record is from, if it is available.
+        trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
+        here = (tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key)
+        renamed = [*_renamed_parts(next(here, None), known, parts), (known.id, node.id)]
         text = moved(known.result or "", renamed)
         if text != known.result:
             sources = sources_in(text or "", run.tree.__contains__)
             known = replace(known, result=text, metadata={**known.metadata, "sources": sources})
     _emit_all(run, result_events(known, node.id))
     return known.result or ""
-
-
-def _tree_of(run: SolverRun, known: Node) -> Tree | None:
-    """The tree that a record is from, if it is available."""
-    trees = (run.recorded.tree, run.tree) if run.recorded is not None else (run.tree,)
-    return next((tree for tree in trees if known.id in tree and tree[known.id].result_key == known.result_key), None)
 
 
 def _renamed_parts(tree: Tree | None, known: Node, parts: tuple[Part, ...]) -> Iterator[tuple[str, str]]:
@@ -175,14 +172,11 @@ def unchanged(run: SolverRun, root_key: str) -> Tree | None:
         if node.state not in (NodeState.DONE, NodeState.SUPERSEDED) and not _handled_by_code(old, node)
     ]
     gaps_stand = not unfinished or (gaps_wanted and all(state is NodeState.FAILED for state in unfinished))
-    return old if gaps_stand or _answered_on_request(run, old) else None
-
-
-def _answered_on_request(run: SolverRun, old: Tree) -> bool:
-    """Whether a person asked for an answer without the missing parts, and no larger budget was given since."""
+    # Or a person asked for an answer without the missing parts, and no larger budget was given since.
     changes = changes_of(old)
     last = changes[-1] if run.job.versioned and changes else {}
-    return last.get("op") == "answer" and last.get("budget") in (None, run.configuration.budget.to_json())
+    asked_for = last.get("op") == "answer" and last.get("budget") in (None, run.configuration.budget.to_json())
+    return old if gaps_stand or asked_for else None
 
 
 def _handled_by_code(tree: Tree, node: Node) -> bool:
@@ -213,8 +207,13 @@ def _require_same(run: SolverRun) -> Recorded:
         )
     old = recorded.tree
     if old.request_key != run.request_key:
+        what = "the agents, tools, temperature, context or output type"
+        if old.task not in (run.task, hashed(run.task)):
+            what = "the task"
+        elif names := run.changed:
+            what = f"the variable{'s' if len(names) > 1 else ''} {', '.join(names)}"
         raise ReplayError(
-            f"mode=replay, but node {ROOT} is not what was recorded in {place}: {_what_changed(run, old)} changed; "
+            f"mode=replay, but node {ROOT} is not what was recorded in {place}: {what} changed; "
             "run once without replay to record it anew"
         )
     if old.status != "done" or old.root is None:
@@ -223,14 +222,6 @@ def _require_same(run: SolverRun) -> Recorded:
             "run once without replay to finish it"
         )
     return recorded
-
-
-def _what_changed(run: SolverRun, old: Tree) -> str:
-    if old.task not in (run.task, hashed(run.task)):
-        return "the task"
-    if names := run.changed:
-        return f"the variable{'s' if len(names) > 1 else ''} {', '.join(names)}"
-    return "the agents, tools, temperature, context or output type"
 
 
 def _emit_all(run: SolverRun, events: Iterable[Event]) -> None:

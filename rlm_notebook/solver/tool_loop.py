@@ -143,9 +143,17 @@ class ToolLoop:
             self._run.emit(replace(event, usage=known.usage, model=reply.model, mark="replayed"))
             self._paid = self._paid or known.usage.calls > 0
             return reply, uses
-        reply = _with_distinct_ids(await call_model(self._run, self._node, self._model, request, self._retry))
-        self._cut_off = _cut_off_call(reply)
-        if reply.tool_calls:
+        reply = await call_model(self._run, self._node, self._model, request, self._retry)
+        self._cut_off = ("", "")
+        if calls := reply.tool_calls:
+            if not all(call.id for call in calls) or len({call.id for call in calls}) < len(calls):
+                # Some models give their calls no ids, or the same one to all.
+                calls = tuple(replace(call, id=f"{call.id}#{at}") for at, call in enumerate(calls))
+                reply = replace(reply, tool_calls=calls)
+            early, last = ended_early(reply.finish_reason, reply.metadata), calls[-1]
+            if early and (not last.arguments or isinstance(last.arguments, str)):
+                # Its arguments are incomplete.
+                self._cut_off = (last.id, cut_off(early))
             self._emit_reply(reply)
         return reply, [None] * len(reply.tool_calls)
 
@@ -214,7 +222,10 @@ class ToolLoop:
             shown = [masked(call, self._tools) for call in guarded]
             decision = await self._run.control.decision(self._node, calls=shown)
             if isinstance(decision, Rejected):
-                rejected = dict.fromkeys((call.id for call in guarded), _rejection(decision.reason))
+                reason = plain_text(decision.reason.strip())
+                why = f" The reason: {reason}" if reason else " No reason was given."
+                told = f"The user rejected this call, and it was not made.{why}"
+                rejected = dict.fromkeys((call.id for call in guarded), told)
             for call, use in pairs:
                 if use is None and call.id in rejected:
                     self._emit_return(call, rejected[call.id], ok=False)
@@ -232,14 +243,14 @@ class ToolLoop:
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
-        contents = [
-            await self._with_image(call, self._content(call, ended, rejected))
-            for call, ended in zip(calls, tasks, strict=True)
-        ]
-        return [
-            {"role": "tool", "content": content, "tool_call_id": call.id}
-            for call, content in zip(calls, contents, strict=True)
-        ]
+        results: list[Message] = []
+        for call, ended in zip(calls, tasks, strict=True):
+            if isinstance(ended, ToolUse):
+                text = ended.content or ""
+            else:
+                text = ended.result() if ended is not None else rejected[call.id]
+            results.append({"role": "tool", "content": await self._with_image(call, text), "tool_call_id": call.id})
+        return results
 
     async def _with_image(self, call: ToolCall, content: str) -> Content:
         """The result of a call with the images that it shows: the record has only its text."""
@@ -252,12 +263,6 @@ class ToolLoop:
         except (ValueError, ConfigurationError):
             # The content says why nothing is shown.
             return content
-
-    def _content(self, call: ToolCall, ended: asyncio.Task[str] | ToolUse | None, rejected: Mapping[str, str]) -> str:
-        """The result of a call as the model reads it: new, recorded, or a rejection."""
-        if ended is None:
-            return rejected[call.id]
-        return ended.content or "" if isinstance(ended, ToolUse) else ended.result()
 
     def _requires_approval(self, call: ToolCall) -> bool:
         """Whether a person has to approve the call; one that the model has to repair first needs no approval yet."""
@@ -364,7 +369,7 @@ class Transcript:
             return None
         recorded = self._rounds.popleft()
         calls = tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in recorded.calls)
-        uses = [self._valid_use(call, self._uses.popleft() if self._uses else None) for call in calls]
+        uses = [self._next_use(call) for call in calls]
         lacking = [at for at, use in enumerate(uses) if use is None and is_masked(recorded.calls[at], self._tools)]
         if None in uses:
             # The model wrote the later rounds in view of a result that is made again.
@@ -376,38 +381,15 @@ class Transcript:
         """Whether `next` gave this reply last."""
         return reply is self._last
 
-    def _valid_use(self, call: ToolCall, use: ToolUse | None) -> ToolUse | None:
-        """The use, if the call had ended and neither its tool nor the references that it read have changed."""
+    def _next_use(self, call: ToolCall) -> ToolUse | None:
+        """The recorded use of the next call, if it had ended and neither its tool nor what it read has changed."""
+        use = self._uses.popleft() if self._uses else None
         if use is None or use.ended is None or (use.call, use.name) != (call.id, call.name):
             return None
         if use.name in self._changed:
             return None
         same = all(self._memory.is_same(*each) for each in use.reads.items())
         return use if same else None
-
-
-def _rejection(reason: str) -> str:
-    """The result of a call that the user rejected, for the model."""
-    why = f" The reason: {plain_text(reason.strip())}" if reason.strip() else " No reason was given."
-    return f"The user rejected this call, and it was not made.{why}"
-
-
-def _with_distinct_ids(reply: Reply) -> Reply:
-    """The reply with a distinct id for each call: some models give none, or the same one to all."""
-    ids = [call.id for call in reply.tool_calls]
-    if all(ids) and len(set(ids)) == len(ids):
-        return reply
-    return replace(
-        reply, tool_calls=tuple(replace(call, id=f"{call.id}#{at}") for at, call in enumerate(reply.tool_calls))
-    )
-
-
-def _cut_off_call(reply: Reply) -> tuple[str, str]:
-    """The id of the call with which a reply was cut off, and why: its arguments are incomplete."""
-    reason = ended_early(reply.finish_reason, reply.metadata) if reply.tool_calls else ""
-    last = reply.tool_calls[-1] if reason else None
-    broken = last is not None and (not last.arguments or isinstance(last.arguments, str))
-    return (last.id, cut_off(reason)) if last is not None and broken else ("", "")
 
 
 def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -420,17 +402,12 @@ def _within_threshold(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     for index in range(len(shown) - 1, -1, -1):
         message = shown[index]
         if message.get("tool_call_id") in reading:
-            texts, seen = _halves(message["content"])
-            room, images = room - sum(map(len, texts)), images - len(seen)
+            parts = [message["content"]] if isinstance(message["content"], str) else message["content"]
+            seen = sum(isinstance(part, ImagePart) for part in parts)
+            room, images = room - sum(len(part) for part in parts if isinstance(part, str)), images - seen
             if room < 0 or (seen and images < 0):
                 shown[index] = {**message, "content": _MADE_ROOM}
     return tuple(shown)
-
-
-def _halves(content: Content) -> tuple[list[str], list[ImagePart]]:
-    """The texts and the images of a content."""
-    parts = [content] if isinstance(content, str) else content
-    return [p for p in parts if isinstance(p, str)], [p for p in parts if isinstance(p, ImagePart)]
 
 
 async def _result_for_model(node: str, call: ToolCall, tools: Mapping[str, Tool]) -> tuple[str, bool]:
