@@ -46,6 +46,11 @@ class Agent:
             and 0 <= self.temperature <= sys.float_info.max
         ):
             raise ConfigurationError(f"temperature={self.temperature!r}: expected a number of at least 0, or None")
+        if self.model is None:
+            raise ConfigurationError(
+                f'Agent({self.name!r}, model=None): give a model ("offline", "openai:NAME", a callable); None cannot '
+                "answer anything"
+            )
         object.__setattr__(self, "resolved", _resolved(self.model))
         object.__setattr__(self, "tools", as_tools(self.tools))
 
@@ -101,10 +106,6 @@ def agents_of(given: Mapping[str, Any] | None) -> dict[str, Agent]:
 
 def _resolved(model: Any) -> Model:
     """The `Model` for a spec such as "openai:NAME", a model, or any callable; only specs load the adapters."""
-    if model is None:
-        raise ConfigurationError(
-            'llm=None: give a model ("offline", "openai:NAME", a callable); None cannot answer anything'
-        )
     if not isinstance(model, str | type) and isinstance(model, Model):
         return model
     from .models.registry import resolve_model

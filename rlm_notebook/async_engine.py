@@ -38,7 +38,7 @@ from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, RunRequest, priced
 from .runtime.ended_run import EndedRun
 from .runtime.forks import Fork, edited, plan_given, retried
-from .runtime.options import EngineOptions, hints_at_options, mode_of
+from .runtime.options import EngineOptions, hints_at_options, mode_of, suggests_options
 from .runtime.recorded_run import load_run
 from .runtime.reuse import as_recorded, needs_a_model, other_versions
 from .runtime.run import Run
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncRecursiveEngine"]
 
 
+@suggests_options
 @dataclass(frozen=True, eq=False, repr=False)
 class AsyncRecursiveEngine(EngineOptions):
     """Solves a task by recursive decomposition: per node, a planner decides to EXECUTE or to RECURSE.
@@ -113,12 +114,12 @@ class AsyncRecursiveEngine(EngineOptions):
     ) -> Output:
         """The answer to `task`.
 
-        `checkpoint`: the path of a JSON file for the run, `True` for one beside the notebook, `None` for memory
-        only. `mode`: "resume" reuses recorded results, "fresh" ignores them, "replay" calls no model. `keep_plan`: a
-        changed task is solved with the recorded plan. `store`: the texts that the file holds, "full", "outputs" (plans
-        and results; hashes of the inputs) or "hashes" (of all texts). `output_type` is a type or pydantic model for
-        `Output.parsed`; `variables` are references that models read through tools: values, and files as `Path` or
-        `Source`, which a replay does not need.
+        `checkpoint`: the path of a JSON file for the run (a folder that is missing is made, and mentioned), `True` for
+        one beside the notebook, `None` for memory only. `mode`: "resume" reuses recorded results, "fresh" ignores them,
+        "replay" calls no model. `keep_plan`: a changed task is solved with the recorded plan. `store`: the texts that
+        the file holds, "full", "outputs" (plans and results; hashes of the inputs) or "hashes" (of all texts).
+        `output_type` is a type or pydantic model for `Output.parsed`; `variables` are references that models read
+        through tools: values, and files as `Path` or `Source`, which a replay does not need.
         Raises `ExecutionError` when a node failed, `LimitError`, `CheckpointError`, `ConfigurationError`.
         """
         if mode_of(mode, recorded=checkpoint is not None, keep_plan=keep_plan) != "replay":

@@ -16,7 +16,7 @@ from .core.context import RLMContext
 from .core.limits import Budget
 from .core.plan import Plan
 from .exceptions import ConfigurationError
-from .runtime.options import EngineOptions, hints_at_options
+from .runtime.options import EngineOptions, hints_at_options, suggests_options
 from .runtime.run_view import RunView
 from .types import Output
 
@@ -31,6 +31,7 @@ _NO_APPROVAL = (
 )
 
 
+@suggests_options
 @dataclass(frozen=True, eq=False, repr=False)
 class RecursiveEngine(EngineOptions):
     """`AsyncRecursiveEngine` for synchronous code: in scripts, in notebooks, inside running event loops.

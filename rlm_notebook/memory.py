@@ -22,6 +22,7 @@ from threading import Lock
 from typing import Any
 
 from .core.content import ImagePart
+from .core.error_text import await_hint
 from .core.reads import OPERATION, parts_of
 from .documents.document import Document
 from .documents.expressions import compiled
@@ -604,5 +605,5 @@ def _refused(name: str, value: Any, problem: NoText) -> ConfigurationError:
     why = "" if str(problem).startswith(f"a {kind}, which") else f" ({problem})"
     return ConfigurationError(
         f"variable {name!r} {what}{why}; pass text, bytes, a Path, a table, an array, a number, or lists, dicts "
-        "and models of them; of anything else the text that is to be read"
+        f"and models of them; of anything else the text that is to be read{await_hint(value)}"
     )

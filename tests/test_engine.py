@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -204,5 +205,39 @@ async def test_an_option_of_the_engine_that_is_given_to_a_run_is_told_where_it_g
         RecursiveEngine("offline").solve("Go", max_depth=2)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"solve\(\) takes no approve"):
         await AsyncRecursiveEngine("offline").solve("Go", approve=True)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="unexpected keyword argument 'aprove'"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'aprove'; it takes task, context, checkpoint"):
         AsyncRecursiveEngine("offline").start("Go", aprove=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("modle", "llm"), ("model", "llm"), ("max_dept", "max_depth"), ("concurrency", "max_concurrency")],
+)
+def test_a_misspelt_argument_is_told_with_the_one_that_is_meant(wrong: str, meant: str) -> None:
+    from rlm_notebook import AsyncRecursiveEngine
+
+    for engine in (AsyncRecursiveEngine, RecursiveEngine):
+        told = rf"^{engine.__name__}\(\) got an unexpected keyword argument '{wrong}'; did you mean {meant}=\.\.\.\?$"
+        with pytest.raises(TypeError, match=told):
+            engine("offline", **{wrong: 3})  # type: ignore[arg-type]
+    assert list(inspect.signature(RecursiveEngine).parameters)[:2] == ["llm", "agents"], "editors show the arguments"
+
+
+def test_what_was_not_awaited_is_told_so() -> None:
+    async def model(inputs: object, context: object) -> dict[str, str]:
+        return {"content": "ok"}
+
+    engine, calls = RecursiveEngine(model, max_depth=1), [model(None, None) for _ in range(4)]
+
+    with pytest.raises(ConfigurationError, match=r"a task is text, not coroutine; write `await` before it"):
+        engine.solve(calls[0])  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"no model but a coroutine.*pass the function itself"):
+        RecursiveEngine(calls[1])
+    with pytest.raises(ConfigurationError, match=r"expected a table.*; write `await` before it"):
+        engine.map("{{row}}", calls[2])
+    with pytest.raises(ConfigurationError, match=r"variable 'v' is of type coroutine.*; write `await` before it"):
+        engine.solve("Go", variables={"v": calls[3]})
+    with pytest.raises(ConfigurationError, match=r"a task is text, not int; pass the task as a string$"):
+        engine.solve(3)  # type: ignore[arg-type]
+    for call in calls:
+        call.close()

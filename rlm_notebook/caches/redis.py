@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 from ..ports.model import Reply
 
 try:
@@ -24,7 +25,7 @@ try:
     from redis.retry import Retry
 except ImportError as missing:
     raise ConfigurationError(
-        "RedisCache needs the package redis, which is not installed; pip install 'rlm-notebook[redis]'"
+        f"RedisCache needs the package redis, which is not installed: {install_command('redis')}"
     ) from missing
 
 __all__ = ["RedisCache"]

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
-__all__ = ["baseline_path", "edits_of", "journal_path"]
+__all__ = ["FOLDER_SUFFIX", "baseline_path", "edits_of", "journal_path", "make_folder"]
+
+log = logging.getLogger("rlm_notebook")
+FOLDER_SUFFIX = ".rlm"
+
+
+def make_folder(file: Path) -> None:
+    """Makes the folder of a file that is about to be written. Raises `OSError`.
+
+    A new folder that the user named is mentioned, because its name may be misspelt, and the run that should be resumed
+    be in another one; the folder of a notebook is not.
+    """
+    folder = file.parent
+    named = folder.suffix != FOLDER_SUFFIX and not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if named:
+        log.warning("made the folder %s, which is new, for %s", folder, file.name)
 
 
 def journal_path(path: Path) -> Path:

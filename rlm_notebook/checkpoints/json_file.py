@@ -72,6 +72,7 @@ from .atomic_write import (
 )
 from .document import FORMAT, VERSION, lazy_document_of, recorded_of, require_acyclic
 from .file_lock import Held, WriterLock, locked
+from .file_names import make_folder
 from .heads import head_of
 from .journal import line_of, read_journal
 from .safe_files import parse_json, read_header, read_whole, require_regular, too_large, unusable
@@ -142,7 +143,7 @@ class JsonFile:
 
     def open(self) -> None:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._file)
             self._require_regular()
             self._acquire()
             self._require_unchanged()

@@ -58,6 +58,7 @@ from typing import Any
 
 from ..exceptions import CheckpointError, ConfigurationError
 from .adoption import adopt
+from .file_names import FOLDER_SUFFIX
 from .heads import Options, RunHead, differ, head_of
 
 __all__ = [
@@ -83,7 +84,6 @@ __all__ = [
     "run_folders",
 ]
 
-FOLDER_SUFFIX = ".rlm"
 #: Of the files in which the rows of experiments are recorded.
 ROWS_SUFFIX = ".rlmx.jsonl"
 UNNAMED = "notebook"

@@ -21,9 +21,11 @@ from ..checkpoints.json_file import JsonFile, load_recorded
 from ..checkpoints.location import ROWS_SUFFIX
 from ..core.limits import Budget
 from ..core.plain_text import terminal_text
+from ..core.text import counted
 from ..documents.source import named_sources
 from ..exceptions import BudgetExceededError, CheckpointError, ConfigurationError, RLMError
 from ..host.console import lenient_streams
+from ..host.installation import install_command
 from ..memory import SharedMemory
 from ..notebook.cell.argument_types import BUDGET_OPTIONS, dollars, seconds, whole_number
 from ..runtime.recorded_run import load_run
@@ -202,7 +204,7 @@ async def _solve(options: argparse.Namespace) -> int:
         progress.close()
     print(plain(str(output)))
     label = output.metadata.get("label")
-    print(f"\n{f'({label}) ' if label else ''}{run.calls} calls, saved in {run.checkpoint}", file=sys.stderr)
+    print(f"\n{f'({label}) ' if label else ''}{counted(run.calls, 'call')}, saved in {run.checkpoint}", file=sys.stderr)
     return 0
 
 
@@ -322,7 +324,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _require(package: str, extra: str) -> None:
     if find_spec(package) is None:
-        raise ConfigurationError(f"this needs {package}: pip install 'rlm-notebook[{extra}]'")
+        raise ConfigurationError(f"this needs {package}: {install_command(extra)}")
 
 
 def _execute(path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .content import ANSWER_TOKENS
 from .plan import Plan, Program, Recurse
+from .text import counted
 from .usage import Usage
 
 __all__ = ["Estimate", "Shape", "estimated"]
@@ -121,4 +122,4 @@ def _deepest(parts: int, max_depth: int, max_steps: int) -> Shape:
 
 def _in_words(usage: Usage) -> str:
     cost = "cost unknown: the model has no known price" if usage.cost_usd is None else f"about ${usage.cost_usd:.4f}"
-    return f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}, about {usage.total_tokens:,} tokens, {cost}"
+    return f"{counted(usage.calls, 'call')}, about {counted(usage.total_tokens, 'token')}, {cost}"

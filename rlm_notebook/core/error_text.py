@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 
-__all__ = ["causes_text", "described", "encodable", "error_text"]
+__all__ = ["await_hint", "causes_text", "described", "encodable", "error_text"]
 
 
 def encodable(text: str) -> str:
@@ -32,6 +33,11 @@ def described(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         text = f"{text}: {'; '.join(map(described, error.exceptions))}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def await_hint(value: object) -> str:
+    """For the error about a value of the wrong type: what to do about a coroutine, or a run; "" for anything else."""
+    return "; write `await` before it, and give its result" if inspect.isawaitable(value) else ""
 
 
 #: How many causes of a failure are named, with how many characters and nodes each.

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from .json_text import DECODER, JsonText
-from .text import pretty, printable
+from .text import counted, pretty, printable
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -131,7 +131,7 @@ class Recurse:
 
     def __str__(self) -> str:
         parts = (f"  {place}. {task}" for place, task in enumerate(self.sub_tasks))
-        return "\n".join([f"RECURSE: {len(self.sub_tasks)} sub-tasks", *parts])
+        return "\n".join([f"RECURSE: {counted(len(self.sub_tasks), 'sub-task')}", *parts])
 
     _repr_pretty_ = pretty
 

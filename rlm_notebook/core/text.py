@@ -11,7 +11,19 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Halves", "cut", "duration", "end_of", "pretty", "printable", "repeated", "well_formed", "well_formed_value"]
+__all__ = [
+    "Halves",
+    "amount",
+    "counted",
+    "cut",
+    "duration",
+    "end_of",
+    "pretty",
+    "printable",
+    "repeated",
+    "well_formed",
+    "well_formed_value",
+]
 
 REPLACEMENT = "\ufffd"
 
@@ -112,6 +124,16 @@ def cut(text: str, width: int) -> str:
 def pretty(value: object, printer: Any, cycle: bool) -> None:
     """The `_repr_pretty_` of a class whose `str()` is for people: IPython calls it to show a value."""
     printer.text(str(value))
+
+
+def counted(count: float, noun: str, plural: str = "") -> str:
+    """A count with its noun: "1 call", "1,200 calls", "2 copies" with its plural."""
+    return f"{amount(count)} {noun if count == 1 else plural or noun + 's'}"
+
+
+def amount(number: float) -> str:
+    """A number in words: "1,000,000" for one that is whole, "0.25" for another."""
+    return f"{number:,.0f}" if number % 1 == 0 else f"{number:g}"
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ from .events import (
     RunStarted,
 )
 from .node import Cell, Node, NodeState, Phase, Rejection, Round, ToolUse
-from .text import pretty, printable
+from .text import counted, pretty, printable
 from .transitions import CHANGES, NEW, IllegalEvent, changed, decision_of
 from .usage import NOTHING, Usage
 
@@ -222,11 +222,11 @@ class Tree:
             for node in itertools.islice(self, TEXT_LINES)
         ]
         if len(self) > TEXT_LINES:
-            lines.append(f"… and {len(self) - TEXT_LINES} more nodes")
+            lines.append(f"… and {counted(len(self) - TEXT_LINES, 'more node')}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<Tree: {len(self)} nodes, {self.status}>"
+        return f"<Tree: {counted(len(self), 'node')}, {self.status}>"
 
     _repr_pretty_ = pretty
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from ..core.content import ImagePart
+from ..host.installation import install_command
 from . import cache
 from .anchors import covers, folded
 from .extraction import Extraction, Extractor, Span, Unreadable
@@ -95,7 +96,7 @@ class Document:
         package = extractor.package
         if package and find_spec(_MODULES.get(package, package)) is None:
             raise MissingPackage(
-                f"reading {extractor.kind} needs {package}, which is not installed: pip install 'rlm-notebook[sources]'"
+                f"reading {extractor.kind} needs {package}, which is not installed: {install_command('sources')}"
             )
         content = self._bytes()
         if extractor.read_path is not None:

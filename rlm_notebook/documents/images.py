@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.content import ImagePart
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 from .extraction import Unreadable
 from .image_kinds import image_kind
 from .sizes import size_of_files
@@ -136,7 +137,7 @@ def _smaller(data: bytes) -> bytes:
     except ImportError:
         raise Unreadable(
             f"the image has {len(data):,} bytes, and models take {MOST_BYTES:,}; make it smaller, or "
-            "pip install 'rlm-notebook[sources]', which brings Pillow for that"
+            f"{install_command('sources')}, which brings Pillow for that"
         ) from None
     try:
         opened = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data), formats=_FORMATS))

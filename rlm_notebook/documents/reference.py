@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.content import ImagePart
+from ..core.text import counted
 from ..exceptions import ConfigurationError
 from .document import Document, MissingPackage, Selection
 from .expressions import Expression
@@ -185,7 +186,7 @@ class SourceReference:
         if self._left_out:
             shown = "; ".join(f"{path}: {reason}" for path, reason in islice(self._left_out.items(), 3))
             more = f"; and {len(self._left_out) - 3} more" if len(self._left_out) > 3 else ""
-            found.append(f"{self.name}: {len(self._left_out)} files left out ({shown}{more})")
+            found.append(f"{self.name}: {counted(len(self._left_out), 'file')} left out ({shown}{more})")
         return found
 
     # -- operations of tools ---------------------------------------------------------------------------------------

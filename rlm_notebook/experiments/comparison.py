@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..core.text import pretty, printable
+from ..core.text import counted, pretty, printable
 from ..views.gate import html_text
 from .display import html_table, shown, text_table
 from .row_record import RowRecord
@@ -201,7 +201,8 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """What was seen, in words."""
-        missing = f" {self.left_out} rows without a score of both are left out." if self.left_out else ""
+        missing = counted(self.left_out, "row without a score of both is", "rows without a score of both are")
+        missing = f" {missing} left out." if self.left_out else ""
         counts = f"better in {self.wins}, equal in {self.ties}, worse in {self.losses} of {self.n} rows"
         if self.difference is None:
             return f"{self.metric}: {self.b} and {self.a} cannot be compared: {self.note}.{missing}"

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.limits import Budget, Usage
 from ..exceptions import ConfigurationError, RLMError
+from ..host.installation import install_command
 from ..runtime.budget import OverBudget, budget_error
 from .row_store import RowStore
 
@@ -50,7 +51,7 @@ def checked_client(executor: Any) -> Any:
     """The executor, if it is a client of Dask that blocks. Raises `ConfigurationError`."""
     if find_spec("distributed") is None:
         raise ConfigurationError(
-            "executor= takes a dask.distributed.Client, and dask is not installed: pip install 'rlm-notebook[dask]'"
+            f"executor= takes a dask.distributed.Client, and dask is not installed: {install_command('dask')}"
         )
     if not isinstance(executor, import_module("distributed").Client):
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from statistics import fmean as mean
 from statistics import stdev
 
 from ..core.limits import Budget, Usage
+from ..core.text import amount, counted
 from .row_record import RowRecord
 
 __all__ = ["Estimate", "Forecast", "forecast_of", "total_of_rest"]
@@ -51,7 +52,7 @@ class Forecast:
             parts.append(f"{_whole(self.tokens)} tokens")
         parts.append(f"{_whole(self.calls)} calls")
         parts.append(f"{_whole(self.seconds)} seconds")
-        return f"the other {self.rows} rows will probably use {', '.join(parts)}"
+        return f"the other {counted(self.rows, 'row')} will probably use {', '.join(parts)}"
 
     def exceeds(self, budget: Budget, used: Usage, seconds: float) -> str:
         """Which limit of the budget the rest may exceed, as a sentence; "" if it will probably suffice."""
@@ -63,8 +64,8 @@ class Forecast:
         ):
             if limit is not None and estimate is not None and before + estimate.high > limit:
                 return (
-                    f"that may exceed the budget of {limit:g} {name}, of which {before:g} are used: run again without "
-                    "the pilot to use what the budget allows, or with a larger budget"
+                    f"that may exceed the budget of {amount(limit)} {name}, of which {amount(before)} are used: run "
+                    "again without the pilot to use what the budget allows, or with a larger budget"
                 )
         return ""
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..core.choices import instance, one_of, whole_number
 from ..core.keys import digest
 from ..core.limits import Budget
+from ..core.text import counted
 from ..output_type import OutputType
 from ..runtime.recorded_run import RecordedRun
 from .experiment import Experiment, MapEngine
@@ -45,7 +46,7 @@ def experiment_of(
     trees = one_of("store", store, STORES) == "full"
     kept = store_for(name, checkpoint, task, trees=trees)
     if name is None and checkpoint is None:
-        say_unrecorded(f"the answers of {len(table)} rows", "labels", [engine])
+        say_unrecorded(f"the answers of {counted(len(table), 'row')}", "labels", [engine])
     checked = mode_of(mode, recorded=kept.path is not None)
     identity = engine.row_identity(wanted, list(kept.engines.values()) if checked == "replay" else None)
     keys = [digest(["row", identity, template.render(values)]) for values in table.values(template.columns)]

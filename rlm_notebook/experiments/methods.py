@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..core.limits import Budget, Usage
+from ..core.text import counted
 from ..version import __version__
 from .comparison import Compared
 
@@ -47,8 +48,8 @@ def methods_text(
     cost = "of unknown cost" if used.cost_usd is None else f"{used.cost_usd:.4g} dollars"
     limits = ", ".join(f"{value:g} {name}" for name, value in (budget.to_json() if budget is not None else {}).items())
     parts = [
-        f"We compared {len(arms)} arms ({'; '.join(arm.label for arm in arms)}) on {rows} "
-        f"rows, with {seeds} run{'s' if seeds > 1 else ''} of each row in each arm.",
+        f"We compared {counted(len(arms), 'arm')} ({'; '.join(arm.label for arm in arms)}) on {counted(rows, 'row')}, "
+        f"with {counted(seeds, 'run')} of each row in each arm.",
         f"Models: {', '.join(models)}; run {span} (UTC) with rlm_notebook {__version__}.",
         f"The task was: {arms[0].task.strip()!r}.",
         compared,
@@ -57,8 +58,8 @@ def methods_text(
             for arm in arms
             if arm.best_of > 1
         ),
-        f"Of {len(states)} runs, {failed} failed and have no score"
-        f"{f', {pending} did not run' if pending else ''}; all runs together used {used.calls} calls, "
+        f"Of {counted(len(states), 'run')}, {failed} failed and have no score"
+        f"{f', {pending} did not run' if pending else ''}; all runs together used {counted(used.calls, 'call')}, "
         f"{used.total_tokens:,} tokens and {cost}{f', within a budget of {limits}' if limits else ''}.",
         "Intervals are 95 %: Wilson's for proportions (with the effective number of trials where rows were "
         "repeated), bias-corrected and accelerated bootstrap over rows otherwise. Differences are paired by row, "

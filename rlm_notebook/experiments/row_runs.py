@@ -31,6 +31,7 @@ from ..concurrency.cancellation import is_being_cancelled, is_failure
 from ..core.choices import RunMode
 from ..core.error_text import error_text
 from ..core.limits import NOTHING, Budget, Usage
+from ..core.text import counted
 from ..core.tree import Recorded
 from ..exceptions import (
     BudgetExceededError,
@@ -329,7 +330,7 @@ class RowRuns:
             )
             seconds = self._clock.seconds if self._clock is not None else 0.0
             if exceeded := self.forecast.exceeds(self.budget, self._meter.total, seconds):
-                self.stopped = f"the pilot of {len(first)} rows: {self.forecast}; {exceeded}"
+                self.stopped = f"the pilot of {counted(len(first), 'row')}: {self.forecast}; {exceeded}"
                 return
             self._notify()
         await self._work([key for key in wanted if key not in set(first)] if first else wanted)

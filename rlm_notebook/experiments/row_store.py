@@ -33,6 +33,7 @@ from typing import IO, Any
 from ..checkpoints.atomic_write import copy_whole
 from ..checkpoints.checked_lines import checked_body, line_with_checksum
 from ..checkpoints.file_lock import WriterLock
+from ..checkpoints.file_names import make_folder
 from ..checkpoints.safe_files import require_regular, unusable
 from ..core.events import Event
 from ..core.keys import digest
@@ -193,7 +194,7 @@ class RowStore:
         if self.path is None or self._file is not None:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             require_regular([self.path, WriterLock(self.path).path])
             self._acquire()
             self._scan()

@@ -9,6 +9,7 @@ from ..async_engine import AsyncRecursiveEngine
 from ..concurrency.loop_thread import run_blocking
 from ..core.choices import RunMode, instance, whole_number
 from ..core.limits import Budget
+from ..core.text import counted
 from ..runtime.engine_view import engine_held
 from ..runtime.options import EngineOptions
 from .arms import Grid, arms_of
@@ -80,7 +81,8 @@ def study(
     made.check_scorers()
     made.adopt_rows()
     if name is None and checkpoint is None:
-        say_unrecorded(f"the answers of {len(table)} rows in {len(arms)} arms", "study", [arm.engine for arm in arms])
+        answers = f"the answers of {counted(len(table), 'row')} in {counted(len(arms), 'arm')}"
+        say_unrecorded(answers, "study", [arm.engine for arm in arms])
 
     def start() -> None:
         made.start()

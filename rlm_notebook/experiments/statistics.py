@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import Any
 
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 
 __all__ = ["Difference", "Interval", "difference", "holm", "mean_interval"]
 
@@ -211,5 +212,5 @@ def _stats() -> Any:
         return import_module("scipy.stats")
     except ImportError:
         raise ConfigurationError(
-            "intervals and tests need scipy: pip install 'rlm-notebook[experiments]'; .frame needs nothing"
+            f"intervals and tests need scipy: {install_command('experiments')}; .frame needs nothing"
         ) from None

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..core.text import counted
+
 __all__ = ["Summary"]
 
 
@@ -54,9 +56,9 @@ class Summary(Mapping[str, Any]):
                 parts.append(f"{count} {word}")
         if self.reused:
             parts.append(f"{self.reused} reused")
-        parts.append(f"{self.calls} calls")
+        parts.append(counted(self.calls, "call"))
         if self.tokens:
-            parts.append(f"{self.tokens:,} tokens")
+            parts.append(counted(self.tokens, "token"))
         if self.cost_usd:
             parts.append(f"{self.cost_usd:.4g} dollars")
         elif self.cost_usd is None:

@@ -16,7 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..core.error_text import await_hint
+from ..core.text import counted
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 from ..views.table import Table
 from .template import text_of
 
@@ -24,7 +27,6 @@ __all__ = ["Column", "Records", "RowTable", "in_kind_of", "table_of", "write_tab
 
 #: Values, and the name of their type in narwhals; without one it is inferred.
 Column = tuple[list[Any], str]
-_EXTRA = "pip install 'rlm-notebook[experiments]'"
 
 
 class RowTable(Protocol):
@@ -63,7 +65,7 @@ class Records(list[dict[str, Any]]):
     def _repr_html_(self) -> str:
         names = self.columns
         rows = tuple(tuple(text_of(row.get(name)) for name in names) for row in self[:20])
-        note = f"{len(self)} rows" + (", of which 20 are shown" if len(self) > 20 else "")
+        note = counted(len(self), "row") + (", of which 20 are shown" if len(self) > 20 else "")
         return Table(tuple(names), rows, note)._repr_html_()
 
 
@@ -169,19 +171,21 @@ def _from_list(rows: Sequence[Any]) -> RowTable:
     if all(isinstance(row, Mapping) for row in rows):
         return RecordTable(rows, plain=False)
     kinds = ", ".join(sorted({type(row).__name__ for row in rows}))
-    raise ConfigurationError(f"the rows are {kinds}; give a list of texts, or a list of dicts")
+    hint = next(filter(None, map(await_hint, rows)), "")
+    raise ConfigurationError(f"the rows are {kinds}; give a list of texts, or a list of dicts{hint}")
 
 
 def _from_frame(data: Any) -> RowTable:
     if type(data).__module__.partition(".")[0] not in _LIBRARIES and not hasattr(data, "__narwhals_dataframe__"):
         raise ConfigurationError(
             f"{type(data).__name__}: expected a table (pandas, polars, pyarrow), a list of dicts, a list of texts, or "
-            "the path of a CSV, JSONL or Parquet file"
+            f"the path of a CSV, JSONL or Parquet file{await_hint(data)}"
         )
     try:
         narwhals = import_module("narwhals")
     except ImportError:
-        raise ConfigurationError(f"reading a table needs narwhals: {_EXTRA}; a list of dicts needs nothing") from None
+        command = install_command("experiments")
+        raise ConfigurationError(f"reading a table needs narwhals: {command}; a list of dicts needs nothing") from None
     try:
         frame = narwhals.from_native(data, eager_only=True, allow_series=True)
     except (TypeError, ValueError) as error:
@@ -296,7 +300,10 @@ def _from_json_lines(path: Path) -> RowTable:
 def _from_parquet(path: Path) -> RowTable:
     library = (_installed("pyarrow") and (_installed("pandas") or "pyarrow")) or _installed("polars")
     if not library or not _installed("narwhals"):
-        raise ConfigurationError(f"cannot read {path}: Parquet needs narwhals, and pyarrow or polars; {_EXTRA} pyarrow")
+        raise ConfigurationError(
+            f"cannot read {path}: Parquet needs narwhals, and pyarrow or polars; "
+            f"{install_command('experiments')} pyarrow"
+        )
     if not path.exists():
         raise FileNotFoundError(2, "No such file or directory")
     return FrameTable(import_module("narwhals").read_parquet(str(path), backend=library))

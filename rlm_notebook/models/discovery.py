@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..concurrency import threads
+from ..host.installation import install_command
 from ..ports.model import Model
 from ..pricing import Prices
 from .provider.http_clients import without_credentials
@@ -181,8 +182,7 @@ def missing(provider: Provider) -> str:
     steps = [] if provider.is_set else [f"set {provider.key_env}"]
     if not provider.is_installed:
         # The base installation has openai; where it is missing (in a browser), no extra brings it.
-        package = provider.package if provider.package == "openai" else f"'rlm-notebook[{provider.package}]'"
-        steps.append(f"pip install {package}")
+        steps.append("pip install openai" if provider.package == "openai" else install_command(provider.package))
     return ", ".join(steps)
 
 

@@ -8,6 +8,7 @@ the table needs no adapter. Nothing here sends a request: what answers on this m
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import re
 from collections.abc import Callable
@@ -137,6 +138,11 @@ def resolve_model(spec: Any) -> Model:
 
         return CallableModel(spec)
     shown, kind = printable(f"{spec!r:.60}"), type(spec).__name__
+    if inspect.iscoroutine(spec):
+        raise ConfigurationError(
+            f"{shown} is no model but a coroutine, which is one call of an async function; pass the function itself, "
+            "without (...)"
+        )
     missing = [f"`{part}`" for part in ("name", "capabilities") if not hasattr(spec, part)]
     if missing and hasattr(spec, "stream"):
         # What a model of somebody's own has forgotten.

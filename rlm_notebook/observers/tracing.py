@@ -34,13 +34,14 @@ from ..core.events import (
 )
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 
 try:
     from opentelemetry import trace
     from opentelemetry.trace import Span, Status, StatusCode, Tracer
 except ImportError as missing:
     raise ConfigurationError(
-        "tracing needs OpenTelemetry, which is not installed; pip install 'rlm-notebook[tracing]'"
+        f"tracing needs OpenTelemetry, which is not installed: {install_command('tracing')}"
     ) from missing
 
 __all__ = ["Tracing"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..core.limits import Budget
+from ..core.text import amount, counted
 from ..core.usage import NOTHING, ONE_CALL, Usage
 from ..exceptions import BudgetExceededError
 
@@ -25,13 +26,15 @@ class OverBudget(Exception):
 
 def budget_error(problem: OverBudget) -> BudgetExceededError:
     """The error for users: the budget is spent, or what is left is too little for the next call."""
-    kept = f", {problem.kept:g} kept for an answer" if problem.kept else ""
-    state = f"is spent ({problem.used:g} used{kept})"
+    used, wanted = amount(problem.used), amount(problem.wanted)
+    kept = f", {amount(problem.kept)} kept for an answer" if problem.kept else ""
+    state = f"is spent ({used} used{kept})"
     if problem.used + problem.kept < problem.limit:
-        wanted = f"{problem.used:g} used{kept}, and it may take {problem.wanted:g}"
-        state = f"does not suffice for the next {problem.unit} ({wanted})"
-    unit = problem.name.removesuffix("s") if problem.limit == 1 else problem.name
-    spent = f"the budget of {problem.limit:g} {unit} {state}; what finished is kept"
+        state = f"does not suffice for the next {problem.unit} ({used} used{kept}, and it may take {wanted})"
+    # Of "calls", "tokens", "seconds" and "usd".
+    unit = problem.name.removesuffix("s")
+    limit = counted(problem.limit, unit, problem.name)
+    spent = f"the budget of {limit} {state}; what finished is kept"
     error = BudgetExceededError(
         f"{spent}: run again with a larger budget to continue; .run.partial() of this error is the answer so far"
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..caches.shared_replies import SharedReplies
 from ..core.choices import Quotes, RunMode, Store, instance, one_of
 from ..core.context import RLMContext
+from ..core.error_text import await_hint
 from ..core.keys import digest, request_key
 from ..core.limits import Budget, Limits
 from ..exceptions import ConfigurationError
@@ -200,7 +201,8 @@ def _are_texts(values: Any) -> bool:
 
 def _checked_task(task: Any) -> str:
     if not isinstance(task, str):
-        raise ConfigurationError(f"a task is text, not {type(task).__name__}; pass the task as a string")
+        what_to_do = await_hint(task) or "; pass the task as a string"
+        raise ConfigurationError(f"a task is text, not {type(task).__name__}{what_to_do}")
     if not task.strip():
         raise ConfigurationError("the task is empty; pass the text of a task")
     return task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from ..sandbox.options import CodeSandbox, code_options
 from ..tools import as_tools
 from ..wrappers.cached import cache_of
 
-__all__ = ["EngineOptions", "hints_at_options", "mode_of"]
+__all__ = ["EngineOptions", "hints_at_options", "mode_of", "suggests_options"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,17 +84,17 @@ class EngineOptions:
 
 def hints_at_options(method: Callable[P, T]) -> Callable[P, T]:
     """A method of an engine that, given an option of the engine (`start(task, approve=True)`), says where it goes."""
-    known = inspect.signature(method).parameters
-
+    known = list(inspect.signature(method).parameters)[1:]
     engine = method.__qualname__.partition(".")[0]
     # `approve` is declared by the engine that can wait for it.
     options = {each.name for each in fields(EngineOptions)} | ({"approve"} if engine.startswith("Async") else set())
 
     def require_known(given: Iterable[str]) -> None:
-        for name in (options & set(given)) - known.keys():
+        for name in (options & set(given)) - set(known):
             raise TypeError(
                 f"{method.__name__}() takes no {name}: it is an option of the engine, {engine}(..., {name}=...)"
             )
+        _require_known(method.__name__, given, known)
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -107,6 +108,34 @@ def hints_at_options(method: Callable[P, T]) -> Callable[P, T]:
         return await awaitable
 
     return cast("Callable[P, T]", call_awaited) if inspect.iscoroutinefunction(method) else call
+
+
+def suggests_options(engine: type[T]) -> type[T]:
+    """An engine that, given an argument that it does not have, names the closest that it has."""
+    made: Callable[..., None] = vars(engine)["__init__"]
+    known = list(inspect.signature(made).parameters)[1:]
+
+    @wraps(made)
+    def make(self: T, *args: Any, **kwargs: Any) -> None:
+        _require_known(type(self).__name__, kwargs, known)
+        made(self, *args, **kwargs)
+
+    type.__setattr__(engine, "__init__", make)
+    return engine
+
+
+def _require_known(callee: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises `TypeError`, in the words of Python and with a suggestion, if an argument is not known."""
+    for name in given:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, [*known, *_OTHER_WORDS], n=1)
+        meant = f"did you mean {_OTHER_WORDS.get(close[0], close[0])}=...?" if close else f"it takes {', '.join(known)}"
+        raise TypeError(f"{callee}() got an unexpected keyword argument {name!r}; {meant}")
+
+
+#: What people also call an argument.
+_OTHER_WORDS = {"model": "llm"}
 
 
 def mode_of(mode: Any, *, recorded: bool, keep_plan: bool = False) -> RunMode:

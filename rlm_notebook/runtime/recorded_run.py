@@ -16,6 +16,7 @@ from ..core.events import Cancelled, Event
 from ..core.limits import Budget
 from ..core.plan import Plan
 from ..core.redaction import store_of
+from ..core.text import counted
 from ..core.tree import Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import CheckpointError, ConfigurationError, ExecutionError, RLMError
@@ -258,7 +259,7 @@ class RecordedRun:
         return outline(self.tree, breaks=breaks_of(self.tree, self.recorded.active_seconds))
 
     def __repr__(self) -> str:
-        return f"<RecordedRun {self.run_id} {self.status}: {len(self.tree)} nodes>"
+        return f"<RecordedRun {self.run_id} {self.status}: {counted(len(self.tree), 'node')}>"
 
     def _ipython_display_(self) -> None:
         current_host().display(self)

@@ -16,6 +16,7 @@ from ..core.decisions import Approved, Decision, Rejected
 from ..core.events import Event
 from ..core.plan import Plan
 from ..core.recordable import plain_text
+from ..core.text import counted
 from ..core.tree import Node, Recorded, Tree
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError
@@ -320,7 +321,7 @@ class Run:
         return outline(self.tree, breaks=breaks_of(self.tree, self.internals.active_seconds))
 
     def __repr__(self) -> str:
-        return f"<Run {self.run_id} {self.status}: {len(self.tree)} nodes, {self.calls} calls>"
+        return f"<Run {self.run_id} {self.status}: {counted(len(self.tree), 'node')}, {counted(self.calls, 'call')}>"
 
     def _ipython_display_(self) -> None:
         current_host().display(self)

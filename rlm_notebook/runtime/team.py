@@ -45,12 +45,17 @@ class Team:
         tools: Iterable[Any],
         temperature: float | None,
     ) -> Team:
+        if llm is None:
+            raise ConfigurationError(
+                'llm=None: give a model ("offline", "openai:NAME", a callable); None cannot answer anything'
+            )
         default = Agent(DEFAULT_AGENT, llm, temperature=temperature)
         known = agents_of(agents)
         if known and router not in known:
-            named = ", ".join(sorted(known))
+            named = sorted(known)
             raise ConfigurationError(
-                f"router_model={router!r} is not among the agents ({named}); add it to them, or name one of them"
+                f"router_model={router!r} is not among the agents ({', '.join(named)}), and it is the one that plans; "
+                f"add it to them ({{{router!r}: MODEL, ...}}), or name another one (router_model={named[0]!r}, say)"
             )
         return cls(default, known, known.get(router, default), as_tools(tools))
 

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from ..concurrency.at_exit import end_at_exit
 from ..concurrency.threads import in_daemon_thread
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 from .crossing import error_report, plain, portable_error, rebuilt_error
 from .output import KeptOutput, shortened
 from .port import Answer, CellResult, HostCall, Readable, SessionSettings
@@ -116,7 +117,7 @@ class MontySandbox:
         except ImportError as error:
             raise ConfigurationError(
                 "code nodes run in Monty, which is not installed; "
-                f"pip install 'rlm-notebook[code]', or use CodeSandbox(kind=\"python\") on Linux ({error})"
+                f'{install_command("code")}, or use CodeSandbox(kind="python") on Linux ({error})'
             ) from None
         try:
             with self._lock:

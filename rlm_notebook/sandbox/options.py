@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..exceptions import ConfigurationError
+from ..host.installation import install_command
 from .port import Sandbox
 
 __all__ = ["CodeSandbox", "code_options", "lacks_of", "make_sandbox", "require_available"]
@@ -87,7 +88,7 @@ def require_available(options: CodeSandbox) -> None:
         )
     if options.kind == "monty" and find_spec("pydantic_monty") is None:
         raise ConfigurationError(
-            'code=...: the sandbox "monty" is not installed; run `pip install "rlm-notebook[code]"`, or use '
+            f'code=...: the sandbox "monty" is not installed; run `{install_command("code")}`, or use '
             'CodeSandbox(kind="python") on Linux'
         )
     if options.kind == "python" and sys.platform != "linux":

@@ -45,6 +45,7 @@ from ..core.recordable import plain_arguments, plain_text
 from ..core.redaction import store_of
 from ..core.replay_events import cell_events
 from ..core.retry import RetryPolicy
+from ..core.text import counted
 from ..core.tree import Node, ToolUse
 from ..core.usage import NOTHING, Usage
 from ..exceptions import LimitError
@@ -223,7 +224,7 @@ class CodeLoop:
             user: Message = {"role": "user", "content": "\n\n".join(reports)}
             request = replace(request, messages=(*request.messages, assistant, user))
         ended = (
-            f"after {number} cells (max_cells of CodeSandbox)"
+            f"after {counted(number, 'cell')} (max_cells of CodeSandbox)"
             if number >= self._options.max_cells
             else "because the budget runs low"
         )
@@ -245,7 +246,7 @@ class CodeLoop:
         if not self._beyond_steps:
             return []
         steps, count = self._run.limits.max_steps, self._beyond_steps
-        queries = f"{count:,} sub-{'query was' if count == 1 else 'queries were'}"
+        queries = counted(count, "sub-query was", "sub-queries were")
         return [f"limited: {queries} not made because of max_steps={steps} (raise --max-steps)"]
 
     # -- replies and cells ---------------------------------------------------------------------------------------

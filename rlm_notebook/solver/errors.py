@@ -118,7 +118,8 @@ def limit_error(limit: str, limits: Limits, node: Node, wanted: str) -> LimitErr
             f"node {node.id} wants to split at depth {node.depth}, but max_depth={limits.max_depth}; "
             'raise max_depth (--max-depth in a cell), or use on_limit="execute"'
         )
+    parts = f"{wanted} {'sub-task' if wanted == '1' else 'sub-tasks'}"
     return MaxStepsError(
-        f"node {node.id} wants {wanted} sub-tasks, which is more than max_steps={limits.max_steps} "
+        f"node {node.id} wants {parts}, which is more than max_steps={limits.max_steps} "
         'leaves; raise max_steps (--max-steps in a cell), or use on_limit="execute"'
     )

@@ -38,6 +38,7 @@ from ..core.finish_reason import cut_off, ended_early
 from ..core.recordable import plain_text
 from ..core.replay_events import tool_events
 from ..core.retry import RetryPolicy
+from ..core.text import counted
 from ..core.tree import Node, Round, ToolUse
 from ..core.usage import Usage
 from ..exceptions import ConfigurationError, ToolError
@@ -119,7 +120,7 @@ class ToolLoop:
         shown = partial if len(partial) <= _SHOWN else f"[…] {partial[-_SHOWN:]}"
         early = f" (the last call was {self._cut_off[1]})" if self._cut_off[1] else ""
         raise ToolError(
-            f"node {self._node}: {self._model.name} still calls tools after {self._rounds} rounds{early}; "
+            f"node {self._node}: {self._model.name} still calls tools after {counted(self._rounds, 'round')}{early}; "
             "raise max_tool_rounds, or make the task or the tools clearer"
             f"{f'. What it had written by then: {shown}' if shown else ''}",
             node=self._node,

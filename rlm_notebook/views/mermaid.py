@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..core.text import cut, printable
+from ..core.text import counted, cut, printable
 from ..core.tree import Node, Tree
 from .outline import SYMBOLS, shown_state
 
@@ -43,7 +43,7 @@ def mermaid(tree: Tree) -> str:
         escaped = "".join(char if char.isalnum() or char in _PLAIN else f"#{ord(char)};" for char in title)
         lines.append(f'  {_name(node.id)}["{SYMBOLS[state]} {escaped}"]{style}')
     if missing := len(tree) - len(shown):
-        lines.append(f'  more["… and {missing} more {"node" if missing == 1 else "nodes"}"]')
+        lines.append(f'  more["… and {counted(missing, "more node")}"]')
     for node in shown.values():
         if node.parent is not None:
             lines.append(f"  {_name(node.parent)} --> {_name(node.id)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..core.text import cut, duration, printable
+from ..core.text import counted, cut, duration, printable
 from ..core.tree import Node, Tree
 from ..core.usage import Usage
 from .idle_time import Break, without_breaks
@@ -44,7 +44,7 @@ def outline(tree: Tree, *, width: int = 100, limit: int = 400, breaks: Sequence[
     """One line a node, at most `limit`, with a count of the rest. `breaks` are subtracted from the nodes' durations."""
     rows = list(outline_rows(tree, width, breaks))
     if len(rows) > limit:
-        rows = [*rows[:limit], f"… and {len(rows) - limit} more nodes"]
+        rows = [*rows[:limit], f"… and {counted(len(rows) - limit, 'more node')}"]
     return "\n".join(rows) if rows else "(no node yet)"
 
 
@@ -78,7 +78,7 @@ def reason(node: Node) -> str:
 
 def tokens(usage: Usage) -> str:
     """The token count in words, with the share of the prompts that came from the provider's cache."""
-    total = f"{usage.total_tokens:,} tokens"
+    total = counted(usage.total_tokens, "token")
     if not usage.cached_tokens:
         return total
     return f"{total}, {usage.cached_tokens / max(usage.prompt_tokens, usage.cached_tokens):.0%} of the prompts cached"

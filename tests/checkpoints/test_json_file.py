@@ -85,6 +85,15 @@ async def test_folders_are_made_and_the_suffix_is_added(tmp_path: Path, name: st
     assert output.metadata["checkpoint"] == str(made)
 
 
+async def test_a_folder_that_is_made_is_mentioned_once_but_not_that_of_a_notebook(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("resluts/run.json", "resluts/other.json", "analysis.rlm/run.json", "run.json"):
+        await engine().solve("trip", checkpoint=tmp_path / name)
+
+    assert caplog.messages == [f"made the folder {tmp_path / 'resluts'}, which is new, for run.json"]
+
+
 async def test_any_text_comes_back_from_the_file(path: Path) -> None:
     odd = 'half \ud83d, \udfff, nul \0, tab\t, "quotes", \u2028, emoji 🎈, \x1b[31m'
     model = ScriptedModel({"trip": {"a": odd, "b \ud800": []}})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm_notebook.core.json_text import json_values
-from rlm_notebook.core.text import Halves, well_formed, well_formed_value
+from rlm_notebook.core.text import Halves, counted, well_formed, well_formed_value
 
 #: With lone surrogates and NUL, which the default leaves out.
 anything = st.text(st.characters(exclude_categories=[]) | st.sampled_from("\0\ud83c\udf89\ud800"))
@@ -69,3 +69,19 @@ def test_what_json_spells_by_escapes_is_well_formed_too() -> None:
     (value,) = json_values(r'{"a": "\ud83c\udf89 \ud83c", "b": "\u0000"}')
 
     assert value == {"a": "🎉 \ufffd", "b": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "told"),
+    [
+        (0, ("call",), "0 calls"),
+        (1, ("call",), "1 call"),
+        (1.0, ("second",), "1 second"),
+        (0.2, ("second",), "0.2 seconds"),
+        (2, ("copy", "copies"), "2 copies"),
+        (1_000_000.0, ("token",), "1,000,000 tokens"),
+        (float("inf"), ("token",), "inf tokens"),
+    ],
+)
+def test_a_count_is_told_with_its_noun(count: float, words: tuple[str, ...], told: str) -> None:
+    assert counted(count, *words) == told

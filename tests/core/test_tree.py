@@ -440,7 +440,7 @@ def test_a_tree_prints_a_node_a_line_as_deep_as_it_stands() -> None:
         + [Node(id=f"0.{number}", parent="0", task="one") for number in range(500)]
     )
     assert str(many).splitlines()[-1] == "… and 101 more nodes"
-    assert repr(tree) == f"<Tree: {len(tree)} nodes, {tree.status}>"
+    assert repr(tree) == "<Tree: 1 node, running>"
 
 
 def test_nothing_of_a_run_is_changed_but_by_an_event() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rlm_notebook import ConfigurationError, SharedMemory, Source
 from rlm_notebook.documents.passages import Passage
+from rlm_notebook.host.installation import install_command
 from tests.support.pdf import pdf
 
 
@@ -256,7 +257,7 @@ def test_without_its_library_a_file_is_refused_with_what_to_install(
 ) -> None:
     monkeypatch.setattr("rlm_notebook.documents.document.find_spec", lambda name: None)
 
-    assert "needs pypdfium2, which is not installed: pip install 'rlm-notebook[sources]'" in refusal(
+    assert f"needs pypdfium2, which is not installed: {install_command('sources')}" in refusal(
         written(tmp_path / "a.pdf", pdf(["x"]))
     )
     assert passages(written(tmp_path / "a.txt", "text")) == [Passage("a.txt", "line 1", "text")]

@@ -229,5 +229,5 @@ def test_it_needs_no_library_for_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = RecursiveEngine(ScriptedModel({"a": "b"}), max_depth=1).map("{{text}}", [{"text": "a"}])
 
     assert experiment.frame["answer"] == ["b"]
-    with pytest.raises(ConfigurationError, match=r"needs narwhals: pip install 'rlm-notebook\[experiments\]'"):
+    with pytest.raises(ConfigurationError, match=r"needs narwhals: pip install .*\[experiments\]"):
         table_of(pandas.DataFrame({"a": [1]}))

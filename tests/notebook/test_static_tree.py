@@ -201,7 +201,8 @@ async def test_ten_thousand_nodes_are_small_and_say_what_is_folded(shape: str, t
     bundle = bundle_of(run)
     assert size_in_a_notebook(bundle) <= 18_000
     for text in (Page(bundle["text/html"]).text, bundle["text/plain"], bundle["text/markdown"]):
-        folded = sum(map(int, re.findall(r"… and (\d+) more nodes? below", text)))
+        counts = re.findall(r"… and ([\d,]+) more nodes? below", text)
+        folded = sum(int(count.replace(",", "")) for count in counts)
         assert text.count("✓") + folded == nodes
         assert text.count("✓") >= (25 if len(title) < 140 else 8)
 

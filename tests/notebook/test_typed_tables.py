@@ -102,4 +102,4 @@ async def test_time_is_one_line(library: Any, capsys: pytest.CaptureFixture[str]
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("rlm: ")]
     assert len(lines) == 1
     assert "by the clock" in lines[0]
-    assert "calls now" in lines[0]
+    assert "1 call now, 1 in all" in lines[0]

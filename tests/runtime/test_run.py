@@ -336,7 +336,7 @@ async def test_a_budget_of_tokens_is_that_of_all_resumes() -> None:
     spent = []
     for _ in range(2):
         with pytest.raises(
-            BudgetExceededError, match=r"tokens does not suffice for the next call \(\d+ used, and it may take \d+\)"
+            BudgetExceededError, match=r"tokens does not suffice for the next call \(\d+ used, and it may take [\d,]+\)"
         ):
             await engine.solve("trip", checkpoint=journal)
         recorded = journal.read()
@@ -633,7 +633,7 @@ async def test_a_budget_too_small_for_any_call_is_not_reported_as_spent() -> Non
         await AsyncRecursiveEngine(model, budget=Budget(tokens=500)).solve("trip")
 
     assert re.search(
-        r"500 tokens does not suffice for the next call \(0 used, and it may take 1\d\d\d\)", str(error.value)
+        r"500 tokens does not suffice for the next call \(0 used, and it may take 1,\d\d\d\)", str(error.value)
     )
     assert "is spent" not in str(error.value)
     assert model.requests == []

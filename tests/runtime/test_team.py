@@ -24,6 +24,24 @@ def test_without_agents_one_model_has_all_roles() -> None:
     assert alone.offered == {}
 
 
+@pytest.mark.parametrize(
+    ("llm", "agents", "told"),
+    [
+        (
+            "offline",
+            {"writer": "offline"},
+            r"'planner' is not among the agents \(writer\), and it is the one",
+        ),
+        ("offline", {"writer": "offline"}, r"name another one \(router_model='writer', say\)"),
+        ("offline", {"planner": None}, r"Agent\('planner', model=None\): give a model"),
+        (None, {"planner": "offline"}, r"llm=None: give a model"),
+    ],
+)
+def test_an_agent_that_is_missing_is_named(llm: Any, agents: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        Team.of(llm, agents, "planner", (), None)
+
+
 def test_the_router_plans_and_is_not_offered() -> None:
     some = team(agents={"boss": ScriptedModel(), "writer": Agent("w", ScriptedModel(), "writes")}, router="boss")
 

@@ -72,7 +72,7 @@ function Summary({ head }: { head: Head }) {
   const parts = [
     head.failed > 0 && `${count(head.failed)} failed`,
     head.reused > 0 && `${count(head.reused)} reused`,
-    `${count(head.calls)} calls`,
+    `${count(head.calls)} ${head.calls === 1 ? "call" : "calls"}`,
     head.tokens > 0 && `${formatTokens(head.tokens)} tokens`,
     `${head.cost === null ? "cost unknown" : formatCost(head.cost)}${head.limit}`,
     head.left,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+from ...host.installation import install_command
 from ..extraction import Extraction, Unreadable, of_passages
 from ..images import LONGEST_SIDE, encoded
 
@@ -55,7 +56,7 @@ def draw(content: bytes, anchor: str) -> bytes:
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise Unreadable("drawing a page needs Pillow: pip install 'rlm-notebook[sources]'") from None
+        raise Unreadable(f"drawing a page needs Pillow: {install_command('sources')}") from None
     with _opened(content) as (document, error):
         number = int(anchor.removeprefix("p."))
         if not 1 <= number <= len(document):

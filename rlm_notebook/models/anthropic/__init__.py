@@ -18,6 +18,7 @@ from typing import Any
 from ...concurrency.deadline import Deadline, Pieces, within
 from ...core.text import well_formed_value
 from ...exceptions import ConfigurationError, ModelError, RLMError
+from ...host.installation import install_command
 from ...ports.model import FREE, BatchEndpoint, Capabilities, Reply, Request
 from ..provider.errors import Endpoint
 from ..provider.exchange import StreamTimeout, reply_of
@@ -37,7 +38,7 @@ DEFAULT_DEADLINE = 600.0
 DUMMY_KEY = "none"  # servers without keys still want a header
 #: The API wants a limit; every current model can write as much.
 OUTPUT_TOKENS = 8_192
-_NEEDS_SDK = "needs the package anthropic; pip install 'rlm-notebook[anthropic]'"
+_NEEDS_SDK = "needs the package anthropic; {}"
 
 # (URL, model) -> what it was found not to take, and the most output tokens that it grants.
 _learned: dict[tuple[str, str], dict[str, int]] = {}
@@ -111,7 +112,7 @@ class AnthropicModel:
         """The call, when it is its turn."""
         url, endpoint = self._destination()
         if find_spec("anthropic") is None:
-            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
+            raise ModelError(f"{self.name} {_NEEDS_SDK.format(install_command('anthropic'))}", fatal=True)
         call = RateLimitedCall.at(url, self.model, endpoint, rate_limit_headers, model_error)
         timeout = StreamTimeout(self.stall_timeout, deadline)
         return self._pieces(request, url, call, await call.turn(request), timeout)
@@ -146,7 +147,7 @@ class AnthropicModel:
         """The batch endpoint of this model's provider. Raises a fatal `ModelError` without a key or the SDK."""
         url, endpoint = self._destination()
         if find_spec("anthropic") is None:
-            raise ModelError(f"{self.name} {_NEEDS_SDK}", fatal=True)
+            raise ModelError(f"{self.name} {_NEEDS_SDK.format(install_command('anthropic'))}", fatal=True)
 
         def body(request: Request) -> dict[str, Any]:
             known = _learned.get((url, self.model), {})

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from ...core.events import Event, Planned, RunFinished
 from ...core.plan import Execute, Plan, plan_from_json
+from ...core.text import counted
 from ...exceptions import ConfigurationError
 from ...runtime.run_view import RunView
 
@@ -60,6 +61,6 @@ def summary(run: RunView, plan: Plan) -> str:
     estimate = run.internals.estimate_of_plan(ROOT, Execute() if executed else plan)
     used = run.tree[ROOT].usage
     cost = "cost unknown" if used.cost_usd is None else f"${used.cost_usd:.4f}"
-    usage = f"{run.calls} {'call' if run.calls == 1 else 'calls'}, {used.total_tokens:,} tokens, {cost}"
+    usage = f"{counted(run.calls, 'call')}, {counted(used.total_tokens, 'token')}, {cost}"
     saved = f"saved in {run.checkpoint}: without --dry-run, the cell reuses it" if run.checkpoint else "not saved"
     return f"rlm dry run: the plan took {usage}; it is {saved}\n{estimate}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.text import duration
+from ...core.text import counted, duration
 from ...runtime.run_view import RunView
 from ...views.outline import tokens
 
@@ -17,7 +17,7 @@ def summary(run: RunView, seconds: float) -> str:
     facts = [
         f"{duration(seconds)} by the clock",
         f"{duration(run.internals.active_seconds)} at work over all executions",
-        f"{run.calls} calls now, {usage.calls} in all",
+        f"{counted(run.calls, 'call')} now, {usage.calls} in all",
         tokens(usage),
         cost,
         f"critical path {path}" if path else "",

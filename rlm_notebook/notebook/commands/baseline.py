@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from ...core.text import duration, printable
+from ...core.text import counted, duration, printable
 from ...exceptions import ConfigurationError
 from ...runtime.recorded_run import load_run
 from ...runtime.run_view import RunView, is_run
@@ -38,7 +38,7 @@ class Comparison:
     @property
     def table(self) -> Table:
         plain, tree = self.plain, self.tree
-        rows = (_usage_row("one plain call", plain), _usage_row(f"the tree of {len(tree.tree)} nodes", tree))
+        rows = (_usage_row("one plain call", plain), _usage_row(f"the tree of {counted(len(tree.tree), 'node')}", tree))
         ratios = [
             _times(tree.usage.cost_usd, plain.usage.cost_usd, "the cost"),
             _times(tree.usage.total_tokens, plain.usage.total_tokens, "the tokens"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checkpoints.location import find_notebook, run_folder, run_folders
+from ...core.text import counted
 from ...exceptions import RLMError
 from ...models.discovery import local_servers
 from ...models.provider.http_clients import without_credentials
@@ -125,7 +126,7 @@ def _places(variables: Mapping[str, Any]) -> Iterator[Row]:
 def _described(folder: Path) -> str:
     if folder.is_dir():
         count = len(list(folder.glob("*.json")))
-        state, existing = f"{count} {'file' if count == 1 else 'files'}", folder
+        state, existing = counted(count, "file"), folder
     else:
         state, existing = "made by the first run", folder.parent
     warning = "" if os.access(existing, os.W_OK) else "; NOT WRITABLE: runs are kept in memory only"

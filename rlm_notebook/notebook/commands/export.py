@@ -11,6 +11,7 @@ from pathlib import Path
 from ...checkpoints.document import document_of
 from ...checkpoints.location import rows_name
 from ...core.redaction import store_of
+from ...core.text import counted
 from ...exceptions import ConfigurationError
 from ...experiments.experiment import Experiment
 from ...experiments.recorded import RecordedExperiment
@@ -79,7 +80,7 @@ def _export_rows(rows: Experiment | Study | RecordedExperiment, name: str, form:
     except OSError as error:
         raise ConfigurationError(f"cannot write {target}: {error.strerror or error}; choose another path") from None
     count = len(rows.frame) if isinstance(rows, Study) else len(rows)
-    say(f"rlm: the {count} rows of {name} are written to {target}")
+    say(f"rlm: the {counted(count, f'row of {name} is', f'rows of {name} are')} written to {target}")
     if isinstance(rows, RecordedExperiment):
         say(
             "rlm: they are in the order in which they were recorded, without the columns of their table; execute the "

@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 
 from ...checkpoints.location import is_archived, rows_name
 from ...checkpoints.selection import recorded_in
+from ...core.text import counted
 from ...exceptions import CheckpointError, ConfigurationError
 from ...experiments.experiment import Experiment
 from ...experiments.recorded import RecordedExperiment, load_experiment
@@ -54,7 +55,7 @@ def _of_rows(path: Path) -> RunSummary:
     return replace(
         known,
         status=summary.status,
-        title=f"{summary.rows} rows of a table",
+        title=f"{counted(summary.rows, 'row')} of a table",
         nodes=summary.rows,
         done=summary.done,
         failed=summary.failed,
@@ -131,7 +132,7 @@ def _gc(session: Session, options: argparse.Namespace) -> None:
     action = "would remove" if options.dry_run else "removed"
     for path in copies:
         say(f"rlm: {action} {path}")
-    say(f"rlm: {action} {len(copies)} {'copy' if len(copies) == 1 else 'copies'} of earlier runs, {size / 1024:.0f} KB")
+    say(f"rlm: {action} {counted(len(copies), 'copy', 'copies')} of earlier runs, {size / 1024:.0f} KB")
 
 
 def _is_run(path: Path) -> bool:

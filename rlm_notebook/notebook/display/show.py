@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ...core.error_text import described
 from ...core.events import Event, RunFinished
+from ...core.text import counted
 from ...host.console import say
 from ...runtime.run_view import RunView
 
@@ -72,8 +73,7 @@ def _text_view(run: RunView, title: str) -> Iterator[None]:
                 when = datetime.fromtimestamp(recorded.ended).strftime("%Y-%m-%d %H:%M")
                 calls = f"reused from {when}, no model was called"
             else:
-                count = f"{last.calls} {'call' if last.calls == 1 else 'calls'}"
-                calls = f"{last.internals.settings.get('model')}, {count}"
+                calls = f"{last.internals.settings.get('model')}, {counted(last.calls, 'call')}"
             say(f"rlm: {calls}; {f'saved in {last.checkpoint}' if last.checkpoint else 'kept in memory only'}")
 
 

@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 
 from ...core.quotes import counted_quotes, quotes_of
-from ...core.text import duration, printable
+from ...core.text import counted, duration, printable
 from ...core.tree import Node, NodeState, Tree
 from ...runtime.run_view import RunView, tree_in_file, version_of
 from ...sandbox.output import shortened
@@ -79,7 +79,7 @@ def summary_of(run: RunView) -> str:
         state = f"running when this copy was made, {moment} (what was done later is in the file: run the cell again)"
     facts = [
         f"rlm {state}: {finished} of {len(tree)} nodes",
-        f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}",
+        counted(usage.calls, "call"),
         f"{tokens(usage)}, {reused:,} reused" if reused else tokens(usage),
         duration(run.internals.active_seconds),
     ]
@@ -215,7 +215,7 @@ def _indent(depth: int) -> str:
 
 
 def _more(count: int) -> str:
-    return f"… and {count} more {'node' if count == 1 else 'nodes'} below"
+    return f"… and {counted(count, 'more node')} below"
 
 
 def _row(node: Node, breaks: Sequence[Break]) -> _Row:
@@ -228,7 +228,7 @@ def _row(node: Node, breaks: Sequence[Break]) -> _Row:
     if node.cells:
         texts = [printable(line) for cell in node.cells for line in [*cell.code.split("\n"), ""]]
         text = html_text(shortened("\n".join(texts).strip("\n"), _CODE_CHARACTERS))
-        count = f"{len(node.cells)} {'cell' if len(node.cells) == 1 else 'cells'} of code"
+        count = f"{counted(len(node.cells), 'cell')} of code"
         code = f"<details{_INDENTED_LEAF}><summary><small>{count}</small></summary><pre>{text}</pre></details>"
     return _Row(
         symbol=SYMBOLS[state],

@@ -35,6 +35,7 @@ from typing import Any
 
 from ...core.events import CellWritten, Event, Finished, Retried, RunFinished, RunPaused, RunResumed, Token
 from ...core.node import EDITED
+from ...core.text import counted
 from ...core.tree import Node, NodeState
 from ...runtime.run_view import RunView
 from ...views.answer import cut_off_answers
@@ -171,7 +172,7 @@ class Feed:
         calls = self._run.calls
         if not self._run.internals.live or not (part or calls < self._run.usage.calls):
             return part
-        return ", ".join(filter(None, (part, f"{calls} {'call' if calls == 1 else 'calls'} now")))
+        return ", ".join(filter(None, (part, f"{counted(calls, 'call')} now")))
 
     @property
     def behind(self) -> bool:
@@ -317,5 +318,5 @@ def _ago(seconds: float) -> str:
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         count = int(seconds // size)
         if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+            return f"{counted(count, unit)} ago"
     return "just now"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...concurrency.loop_thread import wait_for_future
 from ...core.text import printable
 from ...exceptions import ConfigurationError
+from ...host.installation import install_command
 from .. import Tool
 from .address import Address, address_of
 
@@ -207,7 +208,7 @@ class MCPServer:
             if find_spec("mcp") is None or find_spec("mcp_types") is None:
                 raise ConfigurationError(
                     f"the MCP server {self.name} needs the client of the protocol: "
-                    "pip install 'rlm-notebook[mcp]' (mcp 2 or newer)"
+                    f"{install_command('mcp')} (mcp 2 or newer)"
                 )
             from .connection import Connection
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...core.citations import sources_in
-from ...core.text import duration, printable
+from ...core.text import counted, duration, printable
 from ...core.tree import Node, Tree
 from ..answer import cut_off_answers
 from ..outline import shown_state, tokens
@@ -60,8 +60,8 @@ def report_of(tree: Tree, answer: str, *, title: str = "", model: str = "", seco
     facts = [
         f"model {printable(model)}" if model else "",
         datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M") if at else "",
-        f"{len(tree)} {'node' if len(tree) == 1 else 'nodes'}",
-        f"{usage.calls} {'call' if usage.calls == 1 else 'calls'}",
+        counted(len(tree), "node"),
+        counted(usage.calls, "call"),
         tokens(usage),
         duration(seconds),
         f"${usage.cost_usd:.4f}" if usage.cost_usd else "",

@@ -13,6 +13,7 @@ from rlm_notebook import AsyncRecursiveEngine
 from rlm_notebook.core.limits import Usage
 from rlm_notebook.core.plan import PLAN_SCHEMA, Recurse, parse_plan
 from rlm_notebook.exceptions import ConfigurationError, ModelError
+from rlm_notebook.host.installation import install_command
 from rlm_notebook.models import anthropic as adapter
 from rlm_notebook.models.anthropic import AnthropicModel
 from rlm_notebook.ports import Model, NodeFacts, Reply, Request
@@ -469,7 +470,7 @@ class TestKeys:
         monkeypatch.setattr(adapter, "find_spec", lambda name: None)
         monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
         error = await failure(AnthropicModel("m"), asking())
-        assert "pip install 'rlm-notebook[anthropic]'" in str(error)
+        assert f"needs the package anthropic; {install_command('anthropic')}" in str(error)
         assert error.fatal
 
 
