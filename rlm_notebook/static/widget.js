@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:992ada1a2304254a6909c47bf07d46544c5bbb7419aed361c687e047dcdf8147 */
+/* rlm_notebook widget, sources sha256:8440eeb6e3fe46d2fa22da7b33b8cf98cb1c8e4558eaf3dda1a7fdcd8e0c0f3b */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
