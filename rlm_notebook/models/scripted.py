@@ -176,10 +176,10 @@ class ScriptedModel:
         # The first fault that matches and is not used up; it is used once more.
         matching = ((fault, left) for fault, left in self._faults if fault.matches(request))
         fault = next((fault for fault, left in matching if next(left, _USED_UP) is not _USED_UP), None)
-        self._active += 1
-        self.peak = max(self.peak, self._active)
         error = fault.error if fault is not None else None
         latency, streams = self._latency_of(request), self.capabilities.stream and request.streaming
+        self._active += 1
+        self.peak = max(self.peak, self._active)
         try:
             await asyncio.sleep(latency / 2 if streams else latency)
             if error is not None and not (streams and fault is not None and fault.after):
