@@ -28,15 +28,17 @@ def voted(records: Sequence[RowRecord], output_type: OutputType | None) -> tuple
 
 
 def most_frequent(records: Sequence[RowRecord], output_type: OutputType | None) -> tuple[RowRecord, int]:
-    """The first record with the most frequent answer, and how many have it."""
-    votes = [_vote(record.answer or "", output_type) for record in records]
+    """The first record with the most frequent answer, and how many have it.
+
+    Equal answers are those with the same value of the type, or with the same words in any case.
+    """
+    votes: list[str] = []
+    for record in records:
+        answer = record.answer or ""
+        if output_type is not None:
+            read: Callable[[str], object] = output_type.parse
+            votes.append(digest([output_type.to_json(read(answer))]))
+        else:
+            votes.append(" ".join(answer.split()).casefold().rstrip("."))
     best, count = Counter(votes).most_common(1)[0]
     return records[votes.index(best)], count
-
-
-def _vote(answer: str, output_type: OutputType | None) -> str:
-    """Equal for answers that count as one: the same value of a type, or the same words in any case."""
-    if output_type is not None:
-        read: Callable[[str], object] = output_type.parse
-        return digest([output_type.to_json(read(answer))])
-    return " ".join(answer.split()).casefold().rstrip(".")

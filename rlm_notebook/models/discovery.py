@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..concurrency import threads
@@ -78,11 +77,19 @@ def local_servers(known: Mapping[str, str] | None = None, patience: float = PATI
 
 
 def _asked(name: str, url: str, end: float) -> LocalServer | None:
+    """The server, if it gives a valid list of models: something else may well listen at such an address."""
     try:
-        models = _models(json.loads(_body(url, end)))
-    except (OSError, ValueError, http.client.HTTPException):
+        listed = json.loads(_body(url, end))
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return None
-    return LocalServer(name, url, models) if models is not None else None
+    data = listed.get("data") if isinstance(listed, dict) else None
+    if not isinstance(data, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("id"), str) for each in data
+    ):
+        return None
+    models = (each["id"] for each in data)
+    shown = tuple(model for model in models if model.isprintable() and 0 < len(model) <= 200)
+    return LocalServer(name, url, shown[:MOST_MODELS])
 
 
 def _body(url: str, end: float) -> bytes:
@@ -104,17 +111,6 @@ def _body(url: str, end: float) -> bytes:
         return read
     finally:
         connection.close()
-
-
-def _models(listed: Any) -> tuple[str, ...] | None:
-    """The models of a valid list; something else may well listen at such an address."""
-    data = listed.get("data") if isinstance(listed, dict) else None
-    if not isinstance(data, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("id"), str) for each in data
-    ):
-        return None
-    names = (each["id"] for each in data)
-    return tuple(name for name in names if name.isprintable() and 0 < len(name) <= 200)[:MOST_MODELS]
 
 
 # -- what each form needs -------------------------------------------------------------------------------------------

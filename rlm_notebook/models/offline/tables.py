@@ -132,22 +132,15 @@ def _bounds(table: Table, instruction: str) -> Iterator[Restriction]:
     """ "price over 1.4", "with at least 10 units"."""
     pattern = rf"(?:{_BOUND.pattern})\s+(?P<number>[-+$€£]?\d[\d.,]*)(?:\s+(?P<unit>\w+))?"
     for match in re.finditer(pattern, instruction.lower()):
-        column = _bounded(table, instruction.lower()[: match.start()], match["unit"] or "")
+        # The numeric column that is named directly after the number ("10 units"), or else the last one before it.
+        texts = (instruction.lower()[: match.start()], match["unit"] or "")
+        named = [each for text in texts for each in _named_columns(table, [stem(word) for word in words(text)])]
+        numeric = [each for each in named if table.numbers(each)]
         bound = number(match["number"].rstrip(".,"))
-        if column is None or bound is None:
+        if not numeric or bound is None:
             continue
-        comparison = match["more"] or match["less"]
+        column, comparison = numeric[-1], match["more"] or match["less"]
         yield column, _within(comparison, bound), f"{table.columns[column]} {comparison} {_shown(bound)}"
-
-
-def _bounded(table: Table, before: str, unit: str) -> int | None:
-    """The numeric column of a bound: named directly after it ("10 units"), or the last one named before it."""
-    for text in (unit, before):
-        stems_of_text = [stem(word) for word in words(text)]
-        named = [column for column in _named_columns(table, stems_of_text) if table.numbers(column)]
-        if named:
-            return named[-1]
-    return None
 
 
 def _within(comparison: str, bound: float) -> Callable[[str], bool]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,22 +239,19 @@ def arguments_from(given: Any) -> dict[str, Any] | str:
 
 def _decoded(text: str) -> Any:
     """The JSON value of a text; `None` for an empty one. A null, or the same value again, may follow."""
-    values = list(_values(text))
-    kept = [value for value in values if value is not None] or [None]
-    if any(value != kept[0] for value in kept[1:]):
-        raise ValueError("more than one value")
-    return kept[0]
-
-
-def _values(text: str) -> Iterator[Any]:
+    values: list[Any] = []
     at, end = 0, len(text)
     while True:
         while at < end and text[at] in " \t\r\n":
             at += 1
         if at == end:
-            return
+            break
         value, at = _DECODER.raw_decode(text, at)
-        yield value
+        values.append(value)
+    kept = [value for value in values if value is not None] or [None]
+    if any(value != kept[0] for value in kept[1:]):
+        raise ValueError("more than one value")
+    return kept[0]
 
 
 def _finite(text: str) -> float | str:
