@@ -15,7 +15,7 @@ __all__ = ["UnavailableModel"]
 class UnavailableModel:
     """Stands in the place of the model `name`: what that answered is found under its name, and nobody takes its place.
 
-    Sender for anything new, it raises a fatal `ModelError` that says whom to bring.
+    Asked for anything new, it raises a fatal `ModelError` that says whom to bring.
     """
 
     name: str

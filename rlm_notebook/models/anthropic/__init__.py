@@ -1,8 +1,8 @@
 """Anthropic's Messages API: a model that answers through it, and how its replies are read. Needs the extra `anthropic`.
 
 Models differ in what they take and say so by refusing; what is refused by name is left out, and remembered for that
-model. Nothing that comes back is trusted to be well formed. What is sent is made in `anthropic_request.py`, errors are
-put into words in `anthropic_errors.py`.
+model. Nothing that comes back is trusted to be well formed. What is sent is made in `request.py`, errors are
+put into words in `errors.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The border to Anthropic's servers: whatever goes wrong there becomes one `ModelError` with one line.
 
-The same taxonomy, verdicts and care for keys as in `openai_errors.py`; here is only what Anthropic says in words of
+The same taxonomy, verdicts and care for keys as in `openai/errors.py`; here is only what Anthropic says in words of
 its own.
 """
 

@@ -3,7 +3,7 @@
 The protocol has two forms: `responses.py` for OpenAI's own endpoint, `chat.py` for all others. Servers
 differ in what they take and say so only by refusing. So a call starts by asking for everything; what a server refuses
 by name (a strict schema, a temperature) is left out, and that is remembered for its model. Nothing that comes back is
-trusted to be well formed. Errors are put into words in `openai_errors.py`.
+trusted to be well formed. Errors are put into words in `errors.py`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class RateLimitedCall:
         read_headers: Callable[[Mapping[str, str]], dict[str, RateLimitHeaders]],
         explained: Callable[[Exception, Endpoint], ModelError],
     ) -> RateLimitedCall:
-        """With the rate_limit that all callers of this account's model share."""
+        """With the rate limit that all callers of this account's model share."""
         return cls(endpoint, rate_limit_of(url, endpoint.key, model), read_headers, explained)
 
     async def turn(self, request: Request) -> Ticket:
@@ -53,7 +53,7 @@ class RateLimitedCall:
         return lambda headers: self.rate_limit.learn(ticket, self.read_headers(headers))
 
     async def counted(self, pieces: Pieces, ticket: Ticket) -> Pieces:
-        """The same pieces; the rate_limit learns how the call went."""
+        """The same pieces; the rate limit learns how the call went."""
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
