@@ -33,7 +33,7 @@ from .exceptions import CheckpointError, ConfigurationError, ReplayError
 from .memory import SharedMemory
 from .output_type import OutputType
 from .ports.model import Message
-from .ports.run import Journal, Observer, VersionedJournal
+from .ports.run import Journal, VersionedJournal
 from .runtime.budget import BudgetMeter
 from .runtime.config import Configuration, RunRequest, priced
 from .runtime.ended_run import EndedRun
@@ -86,7 +86,9 @@ class AsyncRecursiveEngine(EngineOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        observers = (*self.observers, *_loggers(self.verbose))
+        observers = tuple(self.observers)
+        if self.verbose:
+            observers += (import_module(".observers.logging", __package__).LoggingObserver(),)
         object.__setattr__(self, "_configuration", Configuration.of(self, observers, self.approve))
         object.__setattr__(self, "_recursion", Recursion(self._configuration))
 
@@ -318,38 +320,34 @@ class AsyncRecursiveEngine(EngineOptions):
         *,
         at_rest: bool = False,
     ) -> EndedRun:
-        """The run as one of this engine; `at_rest` refuses a run in progress, also in another process."""
+        """The run as one of this engine; `at_rest` refuses a run in progress, also in another process.
+
+        The request of a loaded run is completed with what its file does not hold. Raises `CheckpointError` for a file
+        without full texts.
+        """
         view = load_run(run) if isinstance(run, str | Path) else run
-        job = view.internals.request
+        job, recorded = view.internals.request, view.internals.snapshot()
         if not isinstance(job, RunRequest):
             _require_loop()
             if at_rest:
                 require_at_rest(Path(view.checkpoint or ""))
-            job = self._request_of(view, variables, output_type, context)
-        return EndedRun(job, view.internals.snapshot(), self._configuration.limits, self.key)
-
-    def _request_of(
-        self, run: RunView, variables: Mapping[str, Any] | None, output_type: Any, context: RLMContext | None
-    ) -> RunRequest:
-        """The request of a loaded run, completed with what its file does not hold. Raises `CheckpointError` for a file
-        without full texts."""
-        recorded = run.internals.snapshot()
-        if (store := store_of(recorded)) != "full":
-            raise CheckpointError(
-                f'{run.checkpoint} was recorded with store="{store}": the texts for new requests are not in it; solve '
-                'the task again with store="full", or edit the run while its session lasts'
+            if (store := store_of(recorded)) != "full":
+                raise CheckpointError(
+                    f'{view.checkpoint} was recorded with store="{store}": the texts for new requests are not in it; '
+                    'solve the task again with store="full", or edit the run while its session lasts'
+                )
+            key, task = view.internals.request_key, view.task
+            job = RunRequest(
+                task=task,
+                context=context,
+                memory=SharedMemory(variables or {}),
+                output_type=OutputType(output_type) if output_type is not None else None,
+                request_key=key,
+                journal=journal_for(view.checkpoint, request_key=key, task=task),
+                mode="resume",
+                title=str(recorded.tree.settings.get("title") or ""),
             )
-        key, task = run.internals.request_key, run.task
-        return RunRequest(
-            task=task,
-            context=context,
-            memory=SharedMemory(variables or {}),
-            output_type=OutputType(output_type) if output_type is not None else None,
-            request_key=key,
-            journal=journal_for(run.checkpoint, request_key=key, task=task),
-            mode="resume",
-            title=str(recorded.tree.settings.get("title") or ""),
-        )
+        return EndedRun(job, recorded, self._configuration.limits, self.key)
 
     def replaced(self, **changes: Any) -> AsyncRecursiveEngine:
         """A new engine with some arguments changed."""
@@ -529,13 +527,8 @@ class AsyncRecursiveEngine(EngineOptions):
         place = baseline_path(path) if path is not None else None
         journal = journal_for(place, request_key=job.request_key, task=job.task, store=job.store)
         mode = mode_of("resume", recorded=place is not None)
-        plain = self.replaced(max_depth=1, approve=False)._sharing(self._configuration.slots)
+        plain = self.replaced(max_depth=1, approve=False).sharing(None, self._configuration.slots)
         return plain._start(replace(job, journal=journal, mode=mode, joins_only=False, baseline=True))
-
-    def _sharing(self, slots: Slots) -> AsyncRecursiveEngine:
-        """This engine, sharing the slots of another."""
-        object.__setattr__(self, "_configuration", replace(self._configuration, slots=slots))
-        return self
 
     def prompt(self, run: NodeSource, node_id: str) -> tuple[Message, ...]:
         """The main prompt of a node, computed from the same facts as when it was sent."""
@@ -560,10 +553,3 @@ def _require_loop() -> None:
             "there is no running event loop; in code that does not await, use RecursiveEngine(...): its solve(...), "
             "map(task, data), edit(run, ...) and retry_run(run)"
         ) from None
-
-
-def _loggers(verbose: bool) -> tuple[Observer, ...]:
-    if not verbose:
-        return ()
-    observer: Observer = import_module(".observers.logging", __package__).LoggingObserver()
-    return (observer,)

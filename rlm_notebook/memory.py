@@ -24,7 +24,6 @@ from typing import Any
 from .core.content import ImagePart
 from .core.error_text import await_hint
 from .core.reads import OPERATION, parts_of
-from .documents.document import Document
 from .documents.expressions import compiled
 from .documents.extraction import Unreadable
 from .documents.images import Image, ImageReference, image_part
@@ -145,10 +144,7 @@ class SharedMemory:
                 if not replaying or not isinstance(value, Path | Source | Image):
                     raise
                 self._references[name] = AbsentSource(name, value, "", problem)
-        self._cite_apart()
-
-    def _cite_apart(self) -> None:
-        """Cite sources under their names in `variables` where files of several have the same one."""
+        # Sources are cited under their names in `variables` where files of several have the same one.
         labels = Counter(document.label for each in self._sources for document in each.documents)
         for each in self._sources:
             if any(labels[document.label] > 1 for document in each.documents):
@@ -310,24 +306,21 @@ class SharedMemory:
         anchor, start = str(arguments.get("anchor") or ""), arguments.get("start", 0)
         if tool_name == "search_reference":
             operation = f"search {arguments.get('pattern')}"
-        elif tool_name == VIEW_TOOL and not reference.is_image:
-            operation = f"view {self._place(reference, anchor)}"
         elif tool_name == "reference_contents":
             operation = f"contents {start} {anchor}"
-        elif tool_name == "read_reference" and anchor.strip():
+        elif (views := tool_name == VIEW_TOOL and not reference.is_image) or (
+            tool_name == "read_reference" and anchor.strip()
+        ):
             try:
-                operation = f"read {reference.passage_digest(anchor)[0]}"
+                place = reference.passage_digest(anchor)[0]
             except (ValueError, ConfigurationError):
-                return reference.name
+                if not views:
+                    return reference.name
+                place = anchor
+            operation = f"{'view' if views else 'read'} {place}"
         else:
             return reference.name
         return f"{reference.name}{OPERATION}{operation}"
-
-    def _place(self, source: SourceReference, anchor: str) -> str:
-        try:
-            return source.passage_digest(anchor)[0]
-        except (ValueError, ConfigurationError):
-            return anchor
 
     def _part(self, source: SourceReference, operation: str) -> str:
         """The digest of what an operation gives. Raises `ValueError` and `ConfigurationError`."""
@@ -580,10 +573,6 @@ def _image_reference(name: str, value: Image) -> ImageReference:
             raise Unreadable("expected the path of an image, or of a PDF with page=")
     except Unreadable as problem:
         raise ConfigurationError(f"variable {name!r}: {value}: {problem}") from None
-    return _drawn_reference(name, value, document)
-
-
-def _drawn_reference(name: str, value: Image, document: Document) -> ImageReference:
     anchor = f"p.{value.page}" if value.page is not None else ""
     kind = f"{f'page {value.page} of ' if anchor else ''}{document.kind} {document.label}"
     digest = text_digest(f"{document.digest} {anchor}") if anchor else document.digest

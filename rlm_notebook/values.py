@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from itertools import count, islice
 from numbers import Rational
 from pathlib import PurePath
@@ -85,18 +86,14 @@ def table_columns(value: Any) -> dict[str, list[Any]] | None:
         for place, name in enumerate(value.columns):
             series = value.iloc[:, place] if hasattr(value, "iloc") else value[name]
             items = series.tolist() if hasattr(series, "tolist") else series.to_list()
-            columns[_free_name(str(name), columns)] = [_plain_cell(item) for item in items]
+            # A table may have several columns of one name.
+            names = (str(name) if number == 1 else f"{name}_{number}" for number in count(1))
+            columns[next(each for each in names if each not in columns)] = [_plain_cell(item) for item in items]
     except NoText:
         raise
     except Exception as error:
         raise NoText(f"a {type(value).__name__} whose columns cannot be read ({error})") from None
     return columns
-
-
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """The name of a column; a table may have several of one name."""
-    numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
-    return next(each for each in numbered if each not in taken)
 
 
 def _plain_cell(item: Any) -> Any:
@@ -278,25 +275,20 @@ class _Plain:
         if isinstance(value, type):
             raise NoText(f"the class {value.__name__}; an instance of it may have a text")
         if hasattr(value, "__pydantic_serializer__"):
-            written = self._serialized(value, level)
+            rest = partial(self.of, level=level)
+            try:
+                written = to_jsonable_python(value, fallback=rest, inf_nan_mode="strings", **_WITH_FIELDS_OF_SUBCLASSES)
+            except NoText:
+                raise
+            except Exception as error:
+                if isinstance(cause := error.__cause__ or error.__context__, NoText):
+                    raise NoText(str(cause)) from None
+                raise NoText(f"a {kind} that cannot be written as JSON ({error})") from None
             return self._noted(kind, _sorted_sets(written, value))
         if is_dataclass(value):
             return self._noted(kind, {each.name: self.of(getattr(value, each.name), level) for each in fields(value)})
         names = [each.name for each in type(value).__attrs_attrs__]
         return self._noted(kind, {name: self.of(getattr(value, name), level) for name in names})
-
-    def _serialized(self, value: Any, level: int) -> Any:
-        def rest(other: Any) -> Any:
-            return self.of(other, level)
-
-        try:
-            return to_jsonable_python(value, fallback=rest, inf_nan_mode="strings", **_WITH_FIELDS_OF_SUBCLASSES)
-        except NoText:
-            raise
-        except Exception as error:
-            if isinstance(cause := error.__cause__ or error.__context__, NoText):
-                raise NoText(str(cause)) from None
-            raise NoText(f"a {type(value).__name__} that cannot be written as JSON ({error})") from None
 
     def _collected(self, values: Iterator[Any], level: int) -> Any:
         kind = type(values).__name__
@@ -309,11 +301,14 @@ class _Plain:
 
     def _unsaid(self, table: Any) -> str:
         """What CSV does not distinguish: `1` and `"1"`, a missing and an empty cell, a list and its JSON."""
-        kinds = _column_kinds(table)
+        dtypes: Any = getattr(table, "dtypes", None)
+        found = dtypes.tolist() if hasattr(dtypes, "tolist") else dtypes if isinstance(dtypes, list) else [dtypes]
+        # Of the columns: numbers, dates, texts.
+        kinds = "".join(str(getattr(each, "kind", each)) for each in found)
         if not _is_of_pandas(table):
             return kinds
         columns = [table] if table.ndim == 1 else [table.iloc[:, at] for at in range(table.shape[1])]
-        labels = [level for axis in reversed(_axes(table)) for level in _levels(getattr(table, axis))]
+        labels = [level for axis in ["columns", "index"][-table.ndim :] for level in _levels(getattr(table, axis))]
         # Most tables have only strings in object columns, strings as column labels and numbers as row labels.
         cells = [(at, self._kinds(each)) for at, each in enumerate(columns) if each.dtype.kind == "O"]
         named = [
@@ -395,13 +390,6 @@ def _array_items(value: Any) -> Any:
     return give() if give is not None else _NO_ARRAY
 
 
-def _column_kinds(value: Any) -> str:
-    """The kinds of the columns (numbers, dates, texts): CSV does not distinguish `1` and `"1"`."""
-    dtypes: Any = getattr(value, "dtypes", None)
-    found = dtypes.tolist() if hasattr(dtypes, "tolist") else dtypes if isinstance(dtypes, list) else [dtypes]
-    return "".join(str(getattr(each, "kind", each)) for each in found)
-
-
 def _with_plain_cells(value: Any, write: Any) -> Any:
     """The method that writes a table; in a pandas table, nested cells and labels become JSON, not their `str()`."""
     if not _is_of_pandas(value):
@@ -428,12 +416,8 @@ def _is_of_pandas(value: Any) -> bool:
     return _pandas() is not None and isinstance(value, _pandas().DataFrame | _pandas().Series)
 
 
-def _axes(table: Any) -> list[str]:
-    return ["index", "columns"][: table.ndim]
-
-
 def _with_plain_labels(table: Any) -> Any:
-    for axis in _axes(table):
+    for axis in ["index", "columns"][: table.ndim]:
         labels = getattr(table, axis)
         if any(level.dtype.kind == "O" and _has_nested(level) for level in _levels(labels)):
             table = table.copy(deep=False)

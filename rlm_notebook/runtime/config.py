@@ -110,12 +110,13 @@ class Configuration:
     ) -> str:
         """The key that identifies a request. Raises `ConfigurationError`."""
         context = instance("context", context, RLMContext, 'RLMContext(breadcrumbs=("outer task",))')
-        if context is not None and not _are_texts(context.breadcrumbs):
+        given = context.breadcrumbs if context is not None else ()
+        if not isinstance(given, tuple | list) or not all(isinstance(each, str) for each in given):
             raise ConfigurationError(
                 'context: the breadcrumbs are not texts; give the outer tasks, RLMContext(breadcrumbs=("outer",))'
             )
         meaning: dict[str, Any] = {
-            "breadcrumbs": list(context.breadcrumbs) if context is not None else [],
+            "breadcrumbs": list(given),
             **self.team.meaning,
         }
         if memory:
@@ -193,10 +194,6 @@ def priced(budget: Budget, team: Team, prices: Prices) -> Budget:
             f'Budget(usd={budget.usd:g}, unknown_price="ignore"), or limit calls= or tokens='
         )
     return budget
-
-
-def _are_texts(values: Any) -> bool:
-    return isinstance(values, tuple | list) and all(isinstance(each, str) for each in values)
 
 
 def _checked_task(task: Any) -> str:

@@ -128,17 +128,13 @@ class RecordedState:
     @cached_property
     def changed(self) -> tuple[str, ...]:
         """The variables whose content has changed since the run was recorded."""
-        before = self._recorded_digests()
-        return tuple(name for name, digest in self._memory.digests().items() if before.get(name, digest) != digest)
-
-    def _recorded_digests(self) -> dict[str, str]:
-        """The recorded content hashes of variables; in files of earlier versions only of those that were read."""
         if self.recorded is None:
-            return {}
+            return ()
         variables = self.recorded.tree.settings.get("variables")
-        if isinstance(variables, dict):
-            return variables
-        return {name: digest for node in self.recorded.tree for name, digest in coarse(node.reads).items()}
+        # Files of earlier versions have only the content hashes of variables that were read.
+        reads = (each for node in self.recorded.tree for each in coarse(node.reads).items())
+        before = variables if isinstance(variables, dict) else dict(reads)
+        return tuple(name for name, digest in self._memory.digests().items() if before.get(name, digest) != digest)
 
     @cached_property
     def notes(self) -> list[str]:

@@ -307,7 +307,11 @@ class RecordedInternals:
     def budget(self) -> Budget:
         """The recorded budget; without limits if it cannot be read."""
         recorded = self.settings.get("budget")
-        return _budget_of(recorded) if isinstance(recorded, dict) else Budget()
+        given = recorded if isinstance(recorded, dict) else {}
+        try:
+            return Budget(given.get("usd"), given.get("tokens"), given.get("seconds"), given.get("calls"))
+        except ValueError:
+            return Budget()
 
     @property
     def active_seconds(self) -> float:
@@ -382,10 +386,3 @@ class RecordedInternals:
 
     def _not_live(self) -> ConfigurationError:
         return ConfigurationError("this run was loaded from a file: execute its cell again to continue it")
-
-
-def _budget_of(recorded: dict[str, Any]) -> Budget:
-    try:
-        return Budget(recorded.get("usd"), recorded.get("tokens"), recorded.get("seconds"), recorded.get("calls"))
-    except ValueError:
-        return Budget()

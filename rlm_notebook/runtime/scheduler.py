@@ -61,7 +61,10 @@ class Slots:
         if run is None or run.served_soon:
             return
         run.served_soon = True
-        if _runs_here(run.loop):
+        here: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            here = asyncio.get_running_loop()
+        if run.loop is here:
             run.loop.call_soon(self._serve, run, _STEPS_TO_UNLOCK)
         else:
             # The loop may have been closed meanwhile: its calls are gone then.
@@ -184,13 +187,6 @@ def slots_for(slots: Slots) -> Slots:
     """
     awaited_in_a_call = held.get() is slots or blocks_a_loop.get()
     return Slots(slots.limit) if awaited_in_a_call else slots
-
-
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 #: A reply may unlock a call with a higher priority than all waiting ones: from the end of a task it takes three steps

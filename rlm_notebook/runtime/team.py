@@ -11,18 +11,9 @@ from ..agent import DEFAULT_AGENT, Agent, agents_of
 from ..core.keys import as_json, digest
 from ..core.tree import Node
 from ..exceptions import ConfigurationError
-from ..ports.model import Model
 from ..tools import Tool, as_tools, opened
 
 __all__ = ["Team"]
-
-
-def _interchangeable(one: Model, other: Model) -> bool:
-    """Whether two models are the same. Specs name one model each, but two functions may have the same name."""
-    if one is other or one == other:
-        return True
-    same_spec = one.name == other.name and (":" in one.name or one.name == "offline")
-    return same_spec and dict(one.capabilities.settings) == dict(other.capabilities.settings)
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,14 @@ class Team:
     def agent_answers_inline(self, name: str) -> bool:
         """As `answers_inline`, for the agent with this name."""
         agent = self.agents.get(name, self.default)
-        return _interchangeable(agent.resolved, self.planner.resolved) and agent.plain and not self.tools
+        if self.tools or not agent.plain:
+            return False
+        one, other = agent.resolved, self.planner.resolved
+        if one is other or one == other:
+            return True
+        # Specs name one model each, but two functions may have the same name.
+        same_spec = one.name == other.name and (":" in one.name or one.name == "offline")
+        return same_spec and dict(one.capabilities.settings) == dict(other.capabilities.settings)
 
     @cached_property
     def fingerprint(self) -> str:

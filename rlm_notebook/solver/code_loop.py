@@ -27,7 +27,7 @@ import inspect
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -583,7 +583,7 @@ class CodeLoop:
         if not made.ok:
             raise _Told(content_text(message["content"]))
         content = content_text(message["content"])
-        return content if tool is not None and _gives_text(tool) else _decoded(content)
+        return _value_of(tool, content)
 
     def _budget_tool(self) -> Tool:
         run = self._run
@@ -618,17 +618,11 @@ class _Told(RuntimeError):
     """An error that is raised in the cell, for its code or its coder to deal with."""
 
 
-def _gives_text(tool: Tool) -> bool:
-    """Whether a tool is declared to return text, which then is not decoded."""
-    try:
-        return inspect.signature(tool.function).return_annotation in (str, "str")
-    except (TypeError, ValueError):
-        return False
-
-
-def _decoded(content: str) -> Any:
-    """The value of a tool's result that is JSON; any other result is text."""
-    try:
+def _value_of(tool: Tool | None, content: str) -> Any:
+    """The value of a tool's result: of JSON, unless the tool is declared to return text; else the text."""
+    with suppress(TypeError, ValueError):
+        if tool is not None and inspect.signature(tool.function).return_annotation in (str, "str"):
+            return content
+    with suppress(ValueError):
         return json.loads(content)
-    except ValueError:
-        return content
+    return content

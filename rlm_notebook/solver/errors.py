@@ -95,16 +95,13 @@ def what_to_do(reply: Reply) -> str:
     return text[0].upper() + text[1:]
 
 
-def _named(reply: Reply) -> str:
-    """The model, with what it says of itself: one that is made of rules writes no JSON."""
-    label = reply.metadata.get("label")
-    return f"{reply.model} ({label})" if label else reply.model
-
-
 def unfit(node: Node, reply: Reply, problem: TypeMismatch) -> PlanError:
     """The error for an answer that does not fit the output type after all attempts."""
+    # A model that is made of rules says so of itself: it writes no JSON.
+    label = reply.metadata.get("label")
+    named = f"{reply.model} ({label})" if label else reply.model
     return PlanError(
-        f"node {node.id}: {_named(reply)} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "
+        f"node {node.id}: {named} gave no answer of the wanted type in {TYPE_ATTEMPTS} attempts: "
         f"{what_was_wrong(reply, problem)}. It wrote: {beginning_of(reply)}. {what_to_do(reply)}, or a simpler "
         "output_type",
         node=node.id,

@@ -162,7 +162,14 @@ class SubTasks:
             for wanted in depends_on:
                 if not self._tasks[wanted].done():
                     await asyncio.wait((self._tasks[wanted],))
-                self._require(node_id, wanted, self._outcome(wanted))
+                outcome = self._outcome(wanted)
+                if isinstance(outcome, LimitError):
+                    end_node(self._run, Cancelled(at=self._run.clock(), node=node_id, reason=str(outcome)))
+                    raise outcome
+                if isinstance(outcome, Exception):
+                    message = f"node {node_id} depends on node {wanted}, which failed"
+                    end_node(self._run, Failed(at=self._run.clock(), node=node_id, error=message))
+                    raise ExecutionError(message, node=node_id) from outcome
         except asyncio.CancelledError:
             if node_id in self._run.control.cancelled:
                 end_node(self._run, Cancelled(at=self._run.clock(), node=node_id))
@@ -190,15 +197,6 @@ class SubTasks:
         if not isinstance(error, Exception) or ends_run(error):
             raise error
         return error
-
-    def _require(self, node_id: str, wanted: str, outcome: Part | Exception) -> None:
-        if isinstance(outcome, LimitError):
-            end_node(self._run, Cancelled(at=self._run.clock(), node=node_id, reason=str(outcome)))
-            raise outcome
-        if isinstance(outcome, Exception):
-            message = f"node {node_id} depends on node {wanted}, which failed"
-            end_node(self._run, Failed(at=self._run.clock(), node=node_id, error=message))
-            raise ExecutionError(message, node=node_id) from outcome
 
 
 def ends_run(error: BaseException) -> bool:

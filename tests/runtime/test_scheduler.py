@@ -165,7 +165,7 @@ async def test_a_call_that_waits_for_the_budget_of_its_run_holds_no_slot() -> No
         return {"content": "x", "metadata": {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}}
 
     engine = AsyncRecursiveEngine(model, max_concurrency=2, max_depth=2)
-    tight = engine.replaced(budget=Budget(tokens=2_700))._sharing(engine._configuration.slots)
+    tight = engine.replaced(budget=Budget(tokens=2_700)).sharing(None, engine.slots)
     one = tight.start("tight")
     await asyncio.wait_for(first_is_under_way.wait(), 60)
     for _ in range(10):
