@@ -43,7 +43,7 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
     """
     all_done = all(each.state in (NodeState.DONE, NodeState.SUPERSEDED) for each in recorded.tree.walk(node.id))
     if node.result is not None and not node.limited and all_done:
-        return _with(recorded, lambda other: _with_answer(other, result) if other.id == node.id else other)
+        return _with(recorded, node, lambda other: _with_answer(other, result))
     answer_key = result_key(key, "EXECUTE", [])
 
     def answered(other: Node) -> Node:
@@ -51,7 +51,7 @@ def with_result(recorded: Recorded, node: Node, key: str, result: str) -> Record
         planned = replace(_with_edited_plan(other, key, _EXECUTE), plan=_EXECUTE, result=None, result_key=answer_key)
         return _with_answer(planned, result, was=other.result)
 
-    return _with(recorded, lambda other: answered(other) if other.id == node.id else other)
+    return _with(recorded, node, answered)
 
 
 def with_plan(recorded: Recorded, node: Node, key: str, plan: Plan) -> Recorded:
@@ -60,7 +60,7 @@ def with_plan(recorded: Recorded, node: Node, key: str, plan: Plan) -> Recorded:
     # Read and written again: a plan recorded by an earlier version may lack fields that have defaults today.
     if node.plan is not None and plan_from_json(node.plan).to_json() == new and not node.limited:
         return recorded
-    return _with(recorded, lambda other: _with_edited_plan(other, key, new) if other.id == node.id else other)
+    return _with(recorded, node, lambda other: _with_edited_plan(other, key, new))
 
 
 def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
@@ -84,7 +84,7 @@ def with_task(recorded: Recorded, node: Node, task: str) -> Recorded:
     kept = {name: mark[name] for name in ("was", "at", "when") if name in mark} if isinstance(mark, dict) else {}
     marks = {**kept, **({"tasks": tasks} if tasks else {})}
     planned = replace(new.tree[parent.id], plan={**plain, **({EDITED: marks} if marks else {})})
-    return _with(new, lambda other: planned if other.id == parent.id else other)
+    return _with(new, parent, lambda _: planned)
 
 
 def with_cell(recorded: Recorded, node: Node, place: int, code: str) -> Recorded:
@@ -97,7 +97,7 @@ def with_cell(recorded: Recorded, node: Node, place: int, code: str) -> Recorded
     cells = [*node.cells[:place], replace(node.cells[place], code=code, ended=None, output="", value=None, error=None)]
     cells[first] = replace(cells[first], text=text)
     changed = replace(node, cells=tuple(cells), result=None, result_key="")
-    return _with(recorded, lambda other: changed if other.id == node.id else other)
+    return _with(recorded, node, lambda _: changed)
 
 
 def without(recorded: Recorded, node: Node) -> Recorded:
@@ -110,7 +110,8 @@ def without(recorded: Recorded, node: Node) -> Recorded:
             return replace(other, plan=None, plan_key="", result=None, result_key="", rounds=(), cells=())
         return other
 
-    return replace(_with(recorded, reduced), earlier=tuple(map(reduced, recorded.earlier)))
+    tree = recorded.tree.with_nodes(map(reduced, recorded.tree))
+    return replace(recorded, tree=tree, earlier=tuple(map(reduced, recorded.earlier)))
 
 
 def task_before(plan: dict[str, Any] | None, place: int) -> str | None:
@@ -132,9 +133,10 @@ def marked(new: dict[str, Any], before: dict[str, Any], was: Any, now: Any) -> d
     return {**new, EDITED: {"was": was}} if was != now else new
 
 
-def _with(recorded: Recorded, change: Callable[[Node], Node]) -> Recorded:
-    """The records with `change` applied to each node of the tree; earlier nodes stay, as the tree is searched first."""
-    return replace(recorded, tree=recorded.tree.with_nodes(map(change, recorded.tree)))
+def _with(recorded: Recorded, node: Node, change: Callable[[Node], Node]) -> Recorded:
+    """The records with `change` applied to this node of the tree; earlier nodes stay, as the tree is searched first."""
+    nodes = (change(other) if other.id == node.id else other for other in recorded.tree)
+    return replace(recorded, tree=recorded.tree.with_nodes(nodes))
 
 
 def _with_answer(node: Node, result: str, was: str | None = None) -> Node:

@@ -64,15 +64,19 @@ def read(content: bytes) -> Extraction:
     text, notes = _decoded(content)
     _require_flat(text)
     root = LexborHTMLParser(text).body
-    sections = (
-        [(title, "\n".join(lines)) for title, lines in _sections(root) if any(line.strip() for line in lines)]
-        if root is not None
-        else []
-    )
-    if not sections:
+    # Titles and lines; the lines before the first heading have no title.
+    sections: list[tuple[str, list[str]]] = [("", [])]
+    for tag, line in _lines(root) if root is not None else ():
+        lines = sections[-1][1]
+        if tag in _HEADINGS and line:
+            sections.append((line, [line]))
+        elif line or (lines and lines[-1]):
+            lines.append(line)
+    found = [(title, "\n".join(lines)) for title, lines in sections if any(line.strip() for line in lines)]
+    if not found:
         raise Unreadable("it holds no text outside of scripts; save the page as its browser shows it")
-    anchors = section_anchors(title for title, _ in sections)
-    return of_passages(((anchor, body) for anchor, (_, body) in zip(anchors, sections, strict=True)), notes)
+    anchors = section_anchors(title for title, _ in found)
+    return of_passages(((anchor, body) for anchor, (_, body) in zip(anchors, found, strict=True)), notes)
 
 
 def _decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
@@ -100,18 +104,6 @@ def _require_flat(text: str) -> None:
     # Each paragraph begins with all formats that are still open.
     if deepest > _DEEPEST or most_formats * count > _MOST_NODES:
         raise Unreadable(f"its elements are nested {deepest:,} deep; save the page as its browser shows it")
-
-
-def _sections(root: Any) -> Iterator[tuple[str, list[str]]]:
-    """Titles and lines; the lines before the first heading have no title."""
-    title, lines = "", list[str]()
-    for tag, line in _lines(root):
-        if tag in _HEADINGS and line:
-            yield title, lines
-            title, lines = line, [line]
-        elif line or (lines and lines[-1]):
-            lines.append(line)
-    yield title, lines
 
 
 def _lines(root: Any) -> Iterator[tuple[str, str]]:
