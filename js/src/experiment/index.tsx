@@ -35,7 +35,7 @@ function scrollToTree(el: HTMLElement): Cleanup {
     stop();
     const tree = row.closest(".rn");
     // After the page has laid it out; a tree that is higher than the page begins at its top.
-    requestAnimationFrame(() => tree?.scrollIntoView({ block: tree.clientHeight < innerHeight / 2 ? "nearest" : "start" }));
+    requestAnimationFrame(() => tree?.scrollIntoView({ block: tree.clientHeight < innerHeight * 0.7 ? "nearest" : "start" }));
   };
   const observer = new MutationObserver(show);
   const timer = setTimeout(() => stop(), TREE_PATIENCE);
