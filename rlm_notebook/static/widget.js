@@ -1,4 +1,4 @@
-/* rlm_notebook widget, sources sha256:8440eeb6e3fe46d2fa22da7b33b8cf98cb1c8e4558eaf3dda1a7fdcd8e0c0f3b */
+/* rlm_notebook widget, sources sha256:3acd42767d8b098390ec4ea64a9a14bbbc20a6dfe0c85ec8bd9f1f5ae9ffa54a */
 /*
 Includes, under the licenses in THIRD_PARTY_LICENSES.txt beside this file:
 preact: Copyright (c) 2015-present Jason Miller
