@@ -19,14 +19,16 @@ import pytest
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.support.amounts import FULL
 
-pytestmark = [pytest.mark.browser, pytest.mark.long]
+#: Milliseconds for Python to start in the page, on a busy machine; a test starts it twice at most.
+START = 900_000
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(2 * START / 1000)]
 
 TUTORIALS = ["02_agents_tools_context", "03_edit_replay_diff", "04_exploring_a_run", "05_at_home_in_jupyter",
              "06_models_and_cost", "07_code_nodes", "10_sources_and_quotes"]  # fmt: skip
 SITE = Path(__file__).parents[2] / "build" / "lite" / "site"
-#: Milliseconds for Python to start in the page, on a busy machine.
-START = 900_000
-ENDED = "() => !document.querySelector('.jp-Notebook').innerText.includes('[*]')"
+PROMPTS = "[...document.querySelectorAll('.jp-Notebook .jp-InputPrompt')].map(each => each.textContent)"
+QUEUED = f"() => {PROMPTS}.some(each => each.includes('[*]'))"
+ENDED = f"() => {PROMPTS}.some(each => /\\d/.test(each)) && !{PROMPTS}.some(each => each.includes('[*]'))"
 #: In the place of a network: names lead nowhere, and numbers but this machine's neither.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
@@ -67,6 +69,15 @@ class Tutorial:
         self.tab.goto(f"{site}notebooks/index.html?path={name}/{name}.ipynb")
         self.tab.wait_for_selector(".jp-Notebook .jp-CodeCell")
 
+    def follow(self, link: str, title: str) -> None:
+        """A link of the notebook, by keyboard; the notebook that it opens in a tab is this tutorial from here."""
+        found = self.tab.get_by_role("link", name=link).first
+        found.focus()
+        with self.context.expect_page() as opened:
+            self.tab.keyboard.press("Enter")
+        self.tab = opened.value
+        self.tab.get_by_role("heading", name=title).first.wait_for()
+
     def _seen(self, site: str, url: str) -> None:
         if not url.startswith((site, "data:", "blob:")):
             self.elsewhere.append(url)
@@ -74,7 +85,7 @@ class Tutorial:
     def run_all(self) -> None:
         self.tab.get_by_role("menuitem", name="Run", exact=True).click()
         self.tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self.tab.wait_for_function("() => document.querySelector('.jp-Notebook').innerText.includes('[*]')")
+        self.tab.wait_for_function(QUEUED)
 
     def ended(self) -> None:
         self.tab.wait_for_function(ENDED)
@@ -126,6 +137,24 @@ def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, c
     assert "0 model calls in this execution" in tutorial.tab.inner_text(".jp-Notebook")
     tutorial.node_opens(0)
     tutorial.shoot("lite-light")
+    tutorial.nothing_failed()
+
+
+def test_a_page_that_is_loaded_again_shows_the_tree_of_the_saved_notebook(opened: Any) -> None:
+    tutorial = opened("01_quickstart")
+    tab = tutorial.tab
+    tutorial.run_all()
+    tutorial.ended()
+    tab.keyboard.press("Control+s")
+    # It is said when the storage of the browser has it.
+    tab.get_by_text("Last Checkpoint").wait_for()
+    tab.reload()
+    tree = tab.locator(".rlm-static").first
+    tree.scroll_into_view_if_needed()
+    assert "29 of 29 nodes" in tree.inner_text()
+    assert not tab.get_by_text("Loading widget").filter(visible=True).count()
+    tutorial.follow("All tutorials", "Tutorials")
+    tutorial.follow("Edit, replay, compare", "Edit, replay, compare")
     tutorial.nothing_failed()
 
 
