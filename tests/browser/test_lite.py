@@ -140,24 +140,6 @@ def test_the_quickstart_replays_its_recorded_run_and_a_node_opens(opened: Any, c
     tutorial.nothing_failed()
 
 
-def test_a_page_that_is_loaded_again_shows_the_tree_of_the_saved_notebook(opened: Any) -> None:
-    tutorial = opened("01_quickstart")
-    tab = tutorial.tab
-    tutorial.run_all()
-    tutorial.ended()
-    tab.keyboard.press("Control+s")
-    # It is said when the storage of the browser has it.
-    tab.get_by_text("Last Checkpoint").wait_for()
-    tab.reload()
-    tree = tab.locator(".rlm-static").first
-    tree.scroll_into_view_if_needed()
-    assert "29 of 29 nodes" in tree.inner_text()
-    assert not tab.get_by_text("Loading widget").filter(visible=True).count()
-    tutorial.follow("All tutorials", "Tutorials")
-    tutorial.follow("Edit, replay, compare", "Edit, replay, compare")
-    tutorial.nothing_failed()
-
-
 def test_a_new_run_is_seen_while_its_cell_runs(opened: Any) -> None:
     tutorial = opened("04_exploring_a_run")
     tab = tutorial.tab
@@ -193,12 +175,26 @@ def test_a_tutorial_runs_to_its_end_and_its_tree_is_filled(opened: Any, name: st
     tutorial.nothing_failed()
 
 
-def test_the_page_follows_a_dark_system(opened: Any) -> None:
+def test_the_page_follows_a_dark_system_and_shows_a_saved_tree_when_it_is_loaded_again(opened: Any) -> None:
     tutorial = opened("01_quickstart", scheme="dark")
     tutorial.run_all()
     tutorial.ended()
     tutorial.node_opens(1)
     tutorial.shoot("lite-dark")
+    tab = tutorial.tab
+    tab.locator(".jp-Notebook .jp-MarkdownCell").first.click()
+    tab.keyboard.press("Control+s")
+    # It is said when the storage of the browser has it.
+    tab.get_by_text("Last Checkpoint").wait_for()
+    tab.reload()
+    tree = tab.locator(".rlm-static").first
+    tree.scroll_into_view_if_needed()
+    assert "29 of 29 nodes" in tree.inner_text()
+    dead = tab.get_by_text("Loading widget").first
+    dead.wait_for(state="attached")
+    assert not dead.is_visible()
+    tutorial.follow("All tutorials", "Tutorials")
+    tutorial.follow("Edit, replay, compare", "Edit, replay, compare")
     tutorial.nothing_failed()
 
 
