@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +118,9 @@ def _fields_as_of(path: Path, _changed: int, size: int, _inode: int) -> dict[str
     text = ""
     try:
         with path.open("rb") as file:
-            for amount in _growing(min(size, LARGEST_FILE)):
+            amount, most = 0, min(size, LARGEST_FILE)
+            while amount < most:
+                amount = min(most, max(_FIRST, 8 * amount))
                 file.seek(0)
                 text = file.read(amount).removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
                 if path.suffix != ".json":
@@ -143,14 +144,6 @@ _WANTED = {"format", "execution", "request_key", "cell_id", "status", "engine", 
 _BETWEEN = re.compile(r"[\s,]*")
 #: An error this close to the end of a text may be of a number or a word that was cut off.
 _LONGEST_TOKEN = 32
-
-
-def _growing(size: int) -> Iterator[int]:
-    amount = _FIRST
-    while amount < size:
-        yield amount
-        amount *= 8
-    yield size
 
 
 def _read_into(fields: dict[str, Any], text: str) -> bool:

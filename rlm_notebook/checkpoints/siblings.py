@@ -22,13 +22,18 @@ def existing_edit(path: Path | None, wanted: Recorded, store: Store) -> Journal 
     """The file beside that at `path` which holds the same edit of the same run, or `None`."""
     if path is None or not wanted.tree.settings.get("edit"):
         return None
+    tree = wanted.tree
+    edit = (tree.parent, tree.request_key, tree.settings.get("edit"))
     # An edit that was renamed to a number, because another one took its name, is not found.
     for place in edits_of(path.with_name(f"{_stem(path)}.json")):
         try:
             recorded = recorded_in(place)
         except CheckpointError:
             continue
-        if recorded is not None and _edit(recorded) == _edit(wanted):
+        if recorded is None:
+            continue
+        tree = recorded.tree
+        if (tree.parent, tree.request_key, tree.settings.get("edit")) == edit:
             return journal_for(place, request_key="", task="", store=store)
     return None
 
@@ -52,11 +57,6 @@ def new_edit(path: Path | None, recorded: Recorded, store: Store) -> Journal:
             claimed: Journal = file
             return claimed
     raise AssertionError("unreachable: there are names without end")
-
-
-def _edit(recorded: Recorded) -> tuple[Any, ...]:
-    tree = recorded.tree
-    return tree.parent, tree.request_key, tree.settings.get("edit")
 
 
 def _stem(path: Path) -> str:

@@ -380,6 +380,7 @@ def _codes_of(source: str, flags: int) -> tuple[CodeType, ...]:
     return tuple(_codes_in(compile(source, "<source>", "exec", flags, dont_inherit=True)))
 
 
+_SIGNATURE = ("co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount")
 _NESTED = inspect.CO_NESTED
 _FUTURE = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names}) & ~_NESTED
 
@@ -391,21 +392,17 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
             yield from _codes_in(constant)
 
 
-def _described(code: CodeType) -> Any:
-    """A code object without its position: its instructions, constants and names."""
-    return [
-        [code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & ~_NESTED],
-        [list(names) for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)],
-        [code.co_code.hex(), code.co_exceptiontable.hex()],
-        [_constant(constant) for constant in code.co_consts],
-    ]
-
-
-def _constant(value: Any) -> Any:
+def _described(value: Any) -> Any:
+    """A code object without its position: its instructions, constants and names; or one of its constants."""
     if isinstance(value, CodeType):
-        return _described(value)
+        return [
+            [*(getattr(value, name) for name in _SIGNATURE), value.co_flags & ~_NESTED],
+            [list(names) for names in (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)],
+            [value.co_code.hex(), value.co_exceptiontable.hex()],
+            [_described(constant) for constant in value.co_consts],
+        ]
     if isinstance(value, tuple):
-        return [_constant(item) for item in value]
+        return [_described(item) for item in value]
     if isinstance(value, frozenset):
         return sorted(f"{type(item).__name__} {item!r}" for item in value)
     return f"{type(value).__name__} {value!r}"

@@ -138,19 +138,17 @@ def _spelt(task: str) -> list[str]:
         if begins and (lower.split("'")[0] in _PLAIN or lower in _CONTRACTED or lower.endswith("n't")):
             word = token[0].lower() + token[1:]
         begins = token in {".", "!", "?", ":", "\n"}
-        words.extend(_REGULAR.get(part, part) for part in _in_full(word))
+        # "isn't" is "is not", "what's" is "what is"; a name's "'s" stands alone.
+        start, apostrophe, end = word.rpartition("'")
+        if word in _CONTRACTED:
+            parts = _CONTRACTED[word].split()
+        elif not apostrophe:
+            parts = [word]
+        elif word.endswith("n't"):
+            parts = [word[:-3], "not"]
+        elif end == "s":
+            parts = [start, "is" if start in _IS_AFTER else "'s"]
+        else:
+            parts = [start, _ENDS.get(end, f"'{end}")]
+        words.extend(_REGULAR.get(part, part) for part in parts)
     return words
-
-
-def _in_full(word: str) -> list[str]:
-    """ "isn't" is "is not", "what's" is "what is"; a name's "'s" stands alone."""
-    if word in _CONTRACTED:
-        return _CONTRACTED[word].split()
-    start, apostrophe, end = word.rpartition("'")
-    if not apostrophe:
-        return [word]
-    if word.endswith("n't"):
-        return [word[:-3], "not"]
-    if end == "s":
-        return [start, "is" if start in _IS_AFTER else "'s"]
-    return [start, _ENDS.get(end, f"'{end}")]

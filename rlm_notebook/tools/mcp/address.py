@@ -171,7 +171,16 @@ def _of_command(words: Sequence[str], name: str | None, extra: dict[str, Any]) -
         raise ConfigurationError("mcp(headers=...) is for an address; a command takes env=...")
     if any("\0" in word for word in words):
         raise ConfigurationError("mcp(...): the command contains a NUL character, which no program takes")
-    return Address(name=_checked_name(name) or _name_of_command(words), command=tuple(words), **extra)
+    # The name of what the launcher starts: `server` for `python server.py`.
+    own = PurePosixPath(words[0].replace("\\", "/")).name
+    for word in words:
+        last = PurePosixPath(word.replace("\\", "/")).name
+        if not (word.startswith("-") or last in _LAUNCHERS or _PYTHON.fullmatch(last)):
+            last = last.partition("@")[0] or last
+            stem, dot, suffix = last.rpartition(".")
+            own = stem if f"{dot}{suffix}" in _SUFFIXES else last
+            break
+    return Address(name=_checked_name(name) or _safe(own), command=tuple(words), **extra)
 
 
 def _of_url(url: str, name: str | None, extra: dict[str, Any]) -> Address:
@@ -272,15 +281,3 @@ def _checked_name(name: str | None) -> str | None:
 
 def _safe(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]+", "_", text).strip("_-")[:LONGEST_NAME].strip("_-") or "server"
-
-
-def _name_of_command(words: Sequence[str]) -> str:
-    """The name of what the launcher starts: `server` for `python server.py`."""
-    for word in words:
-        last = PurePosixPath(word.replace("\\", "/")).name
-        if word.startswith("-") or last in _LAUNCHERS or _PYTHON.fullmatch(last):
-            continue
-        last = last.partition("@")[0] or last
-        stem, dot, suffix = last.rpartition(".")
-        return _safe(stem if f"{dot}{suffix}" in _SUFFIXES else last)
-    return _safe(PurePosixPath(words[0].replace("\\", "/")).name)
