@@ -235,10 +235,7 @@ class ModelCall:
                         await _close(pieces, quietly=reply is not None)
                         if reply is None and self.filter is not None:
                             self._emit_text(request, self.filter.rest(), self.filter)
-                            # Of a plan that broke off, the answer in it is the part that a user can read.
-                            if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
-                                self.run.drafts[self.node] = [answer]
-                            self.plan.clear()
+                            self._keep_planned_answer()
                     self.run.admission.answered.add(self.model.name)
                     self.run.failing.pop(self.node, None)
                     reply = _require_answer(reply, request, self.model.name)
@@ -300,9 +297,10 @@ class ModelCall:
             return
         if self.filter is None:
             opened = False
-            # A model that is not hashable is not noted.
-            with suppress(TypeError):
-                opened = self.reader is not None and self.model in _implicitly_opened
+            if self.reader is not None:
+                # A model that is not hashable is not noted.
+                with suppress(TypeError):
+                    opened = self.model in _implicitly_opened
             self.filter = ThoughtFilter(opened=opened)
         self._emit_text(request, self.filter.feed(text), self.filter)
 
@@ -334,6 +332,12 @@ class ModelCall:
             draft.append(text)
             if self.run.log.watched:
                 self.run.emit(Token(at=self.run.clock(), node=self.node, text=text, anew=anew))
+
+    def _keep_planned_answer(self) -> None:
+        """Keep the answer in a plan that broke off: it is the part that a user can read."""
+        if answer := answer_so_far(split_thoughts("".join(self.plan))[1]):
+            self.run.drafts[self.node] = [answer]
+        self.plan.clear()
 
     def _has_answered(self) -> bool:
         return self.model.name in self.run.admission.answered
