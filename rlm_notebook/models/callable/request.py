@@ -6,7 +6,6 @@ from typing import Any
 
 from ...core.content import content_text
 from ...ports.model import Part, Request
-from ..openai.request import wire_messages
 
 __all__ = ["Context", "OwnCopy", "inputs_of"]
 
@@ -16,6 +15,8 @@ def inputs_of(request: Request) -> list[dict[str, Any]]:
     if all(len(message) == 2 and isinstance(message["content"], str) for message in request.messages):
         return [vars(_Said(message["role"], str(message["content"]))) for message in request.messages]
     # Calls of tools and images in the form of the wire: such messages can be given to an SDK as they are.
+    from ..openai.request import wire_messages
+
     return list(wire_messages(request.messages))
 
 

@@ -1,6 +1,7 @@
 """Replies and events of the SDKs of providers, as callables return them: objects, or plain mappings.
 
-They are told by their shape, so neither SDK is needed, and what imitates one of them is read as well.
+They are told by their shape, so neither SDK is needed, and what imitates one of them is read as well. The adapter that
+reads a form is imported for the first reply in it: most callables return texts.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ from typing import Any
 
 from ...exceptions import ModelError
 from ...ports.model import Reply, Request
-from ..anthropic.reply import MessageWritten
-from ..openai import chat as openai_chat
-from ..openai import responses as openai_responses
 from ..provider.exchange import Writing
 from ..provider.reply import Written, listed
 from ..provider.sse import Event
@@ -94,8 +92,12 @@ def _writing(kind: str, request: Request, name: str) -> tuple[Writing, Callable[
     answered = sum(message["role"] == "tool" for message in request.messages)
     caller = Caller(name)
     if kind == "messages":
+        from ..anthropic.reply import MessageWritten
+
         message = MessageWritten(name, answered, caller)
         return message, message.add, message.add_whole
     written = Written(name, answered, caller, {tool["name"] for tool in request.tools})
-    wire: Any = openai_responses if kind == "responses" else openai_chat
+    from ..openai import chat, responses
+
+    wire: Any = responses if kind == "responses" else chat
     return written, partial(wire.add, written), partial(wire.add_whole, written)
