@@ -73,7 +73,7 @@ def on_post_build(config: Any) -> None:
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
     for index, shown in enumerate(_outputs.get(page.file.src_uri, [])):
         content = content.replace(PLACE.format(index), shown)
-    # The name of an option does not break; a narrow table scrolls instead.
+    # The name of an option does not break where there is room (`site.css`).
     return re.sub(r"<code>([^<]{1,24})</code>", r'<code class="short">\1</code>', content)
 
 
