@@ -10,10 +10,11 @@ from ..core.keys import digest
 from ..core.limits import Budget
 from ..core.text import counted
 from ..output_type import OutputType
+from ..runtime.options import mode_of
 from ..runtime.recorded_run import RecordedRun
 from .experiment import Experiment, MapEngine
 from .progress import progress_of_rows, say_unrecorded
-from .recording import mode_of, store_for
+from .recording import store_for
 from .row_adoption import with_rows_beside
 from .tables import table_of
 from .template import RowTemplate

@@ -1,19 +1,17 @@
-"""What `name`, `checkpoint` and `mode` of an experiment mean: where rows are recorded, and what of them is reused."""
+"""What `name` and `checkpoint` of an experiment mean: where its rows are recorded."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.location import ROWS_SUFFIX, checkpoint_without_cell, notebook_path, run_folders
-from ..core.choices import MODES, RunMode, one_of
 from ..core.keys import digest
 from ..exceptions import CheckpointError, ConfigurationError
 from ..host import current_host
 from .row_store import RowStore
 
-__all__ = ["mode_of", "store_for"]
+__all__ = ["store_for"]
 
 
 def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = True) -> RowStore:
@@ -41,11 +39,3 @@ def store_for(name: str | None, checkpoint: Any, task: str, *, trees: bool = Tru
             raise CheckpointError(f"several files could be this experiment's: {named}; name one with checkpoint=PATH")
         path = found[0] if found else path
     return RowStore(path, trees=trees)
-
-
-def mode_of(mode: Any, *, recorded: bool) -> RunMode:
-    """The mode of an experiment; `RLM_MODE` sets it for those that have a file and no mode of their own."""
-    checked: RunMode = one_of("mode", mode, MODES)
-    if checked == "resume" and recorded:
-        checked = one_of("RLM_MODE", os.environ.get("RLM_MODE") or "resume", MODES)
-    return checked

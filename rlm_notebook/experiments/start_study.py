@@ -11,11 +11,11 @@ from ..core.choices import RunMode, instance, whole_number
 from ..core.limits import Budget
 from ..core.text import counted
 from ..runtime.engine_view import engine_held
-from ..runtime.options import EngineOptions
+from ..runtime.options import EngineOptions, mode_of
 from .arms import Grid, arms_of
 from .live_study import StudyRows
 from .progress import progress_of_rows, say_unrecorded
-from .recording import mode_of, store_for
+from .recording import store_for
 from .scoring import scorers_of
 from .study import Study
 from .tables import table_of
