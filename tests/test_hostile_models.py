@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rlm_notebook import (
@@ -491,6 +491,8 @@ def others_are_not_collected() -> Iterator[None]:
     typed=st.booleans(),
     cancel_after=st.none() | st.integers(0, 12),
 )
+# While the sub-tasks of a plan that is over the limit are abandoned.
+@example(behaviour=[PLANS[3]], streams=True, on_limit="execute", on_failure="raise", typed=False, cancel_after=12)
 def test_whatever_models_do_a_run_ends_within_its_limits_in_a_legal_tree(
     behaviour: list[Any], streams: bool, on_limit: Any, on_failure: Any, typed: bool, cancel_after: int | None
 ) -> None:

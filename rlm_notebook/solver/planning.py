@@ -199,6 +199,11 @@ class Planning:
         if list(first) != list(children.early):
             await children.abandon("the plan came out otherwise")
         started = len(children.early)
+        if started and self._exceeded_limit(run, node, plan, started):
+            await children.abandon("the plan is over the limit")
+            # Abandoning releases steps, but none of the plan counts as started any more: it still does not fit.
+            started = 0
+        # Usage is claimed where nothing can end the node before the event is emitted.
         event = Planned(
             at=run.clock(),
             node=node.id,
@@ -207,10 +212,6 @@ class Planning:
             usage=run.claim(node.id),
             model=reply.model,
         )
-        if started and self._exceeded_limit(run, node, plan, started):
-            await children.abandon("the plan is over the limit")
-            # Abandoning releases steps, but none of the plan counts as started any more: it still does not fit.
-            started = 0
         self._emit_plan(run, node, event, plan, started)
         return plan
 
