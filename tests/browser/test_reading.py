@@ -195,12 +195,13 @@ def test_a_click_on_a_citation_shows_the_passage_in_its_surroundings(lab: Any, o
     page.status("done")
     page.idle()
     # The answer below the tree has footnotes.
-    below = page.tab.locator(".jp-RenderedMarkdown").last.inner_text()
+    below = page.tab.locator(".jp-RenderedMarkdown", has_text="heavy loads").last.inner_text()
     assert "“The bridge was not able to carry heavy loads”¹" in below
     assert "¹ harbour.md §Results, verified" in below
     page.tab.locator('.rn [aria-label="Show tree"]').first.click()
     pane = details(page, "0")
     citations = pane.locator(".rn-panel .rn-quote .rn-reference")
+    citations.nth(2).wait_for()
     assert citations.count() == 3
     assert violations(page) == []
     page.shoot(f"citations {host} light")
