@@ -9,11 +9,9 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ..agent import Agent
-from ..core.choices import OnFailure, OnLimit
 from ..core.citations import placeless
 from ..core.keys import digest, plan_key
 from ..core.plan import PLAN_SCHEMA, PLAN_SCHEMA_WITH_CODE, Recurse, plan_from_json
-from ..core.retry import RetryPolicy
 from ..core.secret_parameters import secret_parameters
 from ..core.tree import Node, NodeState, Rejection
 from ..ports.model import Message, Mode, NodeFacts, Part, Request
@@ -32,7 +30,7 @@ from ..prompts import (
 )
 from ..sandbox.options import CodeSandbox, lacks_of
 from ..tools import Tool
-from .run import NodeSource, References, SolverRun
+from .run import Configuration, NodeSource, References, SolverRun
 
 __all__ = ["LLM_QUERY", "EngineConfiguration", "RequestBuilder", "code_variables", "offered_tools"]
 
@@ -76,30 +74,13 @@ class Team(Protocol):
     def recorded_as(self, agent: Agent, settings: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]: ...
 
 
-class EngineOptions(Protocol):
-    """Arguments of an engine."""
-
-    @property
-    def on_limit(self) -> OnLimit: ...
-    @property
-    def on_failure(self) -> OnFailure: ...
-    @property
-    def retry(self) -> RetryPolicy | None: ...
-    @property
-    def call_timeout(self) -> float | None: ...
-
-
-class EngineConfiguration(Protocol):
-    """What the solver of an engine is made from."""
+class EngineConfiguration(Configuration, Protocol):
+    """What the solver of an engine is made from, beside what the runs read."""
 
     @property
     def team(self) -> Team: ...
     @property
-    def options(self) -> EngineOptions: ...
-    @property
     def code(self) -> CodeSandbox | None: ...
-    @property
-    def cached(self) -> bool: ...
     def quoting(self, memory: References) -> str: ...
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ..caches.shared_replies import SharedReplies
-from ..core.choices import OnFailure, Quotes
+from ..core.choices import OnFailure, OnLimit, Quotes
 from ..core.content import ImagePart
 from ..core.context import RLMContext
 from ..core.decisions import Decision
@@ -19,6 +19,7 @@ from ..core.events import Event
 from ..core.limits import Budget, Limits
 from ..core.plan import Plan
 from ..core.quotes import Quotation, Quote
+from ..core.retry import RetryPolicy
 from ..core.tree import Node, Recorded, Tree
 from ..core.usage import Usage
 from ..output_type import OutputType
@@ -27,7 +28,7 @@ from ..pricing import Prices
 from ..sandbox.port import Sandbox
 from ..tools import Tool
 
-__all__ = ["NodeSource", "References", "SolverRun"]
+__all__ = ["Configuration", "NodeSource", "References", "SolverRun"]
 
 
 # -- what was requested ------------------------------------------------------------------------------------------------
@@ -100,7 +101,13 @@ class Options(Protocol):
     """Arguments of the engine."""
 
     @property
+    def on_limit(self) -> OnLimit: ...
+    @property
     def on_failure(self) -> OnFailure: ...
+    @property
+    def retry(self) -> RetryPolicy | None: ...
+    @property
+    def call_timeout(self) -> float | None: ...
     @property
     def default_model(self) -> str | None: ...
     @property
